@@ -1,0 +1,82 @@
+"""What the built-in prompts look like, and whether their words alone give the label away.
+
+    python benchmarks/builtin_prompts.py [FILE OR FOLDER OF TRIPLES]
+
+Prints the counts by category, the lengths by role, the sizes of the units that splits keep whole, and how well a
+bag-of-words classifier trained on the other categories tells harmful requests from their near twins (AUROC; 0.5 is
+chance). No request is printed.
+"""
+
+import re
+import sys
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+
+from harmcircuits.prompts import PromptSet, load_prompts, near_duplicate_groups
+
+WORD = r"[A-Za-z']+"
+
+
+def lengths(prompts: PromptSet) -> pd.DataFrame:
+    """Mean length of the requests of each role, in words and in characters (rows: harmful, near, far)."""
+    rows = [(prompt.role, len(re.findall(WORD, prompt.request)), len(prompt.request)) for prompt in prompts]
+    frame = pd.DataFrame(rows, columns=["role", "words", "characters"])
+    return frame.groupby("role").mean().reindex(["harmful", "near", "far"])
+
+
+def length_auroc(prompts: PromptSet) -> pd.Series:
+    """AUROC of length alone, harmful against near: above 0.5 where the harmful requests are longer."""
+    harmful, near = (
+        np.array([(len(re.findall(WORD, prompt.request)), len(prompt.request)) for prompt in role])
+        for role in (prompts.harmful, prompts.near_twins)
+    )
+    labels = np.repeat([1, 0], [len(harmful), len(near)])
+    values = np.concatenate([harmful, near])
+    return pd.Series({unit: roc_auc_score(labels, values[:, i]) for i, unit in enumerate(("words", "characters"))})
+
+
+def separability(prompts: PromptSet) -> pd.DataFrame:
+    """AUROC of harmful against near by words alone: logistic regression on which words occur, one category left out.
+
+    One row a category, scored by the classifier trained on all the others, and a last row `all` that pools the scores.
+    """
+    pairs = [prompt for triple in prompts.triples for prompt in (triple.harmful, triple.near)]
+    texts = np.array([prompt.request for prompt in pairs], dtype=object)
+    labels = np.array([prompt.role == "harmful" for prompt in pairs])
+    category = np.array([prompt.category for prompt in pairs])
+    scores = np.zeros(len(pairs))
+    for left_out in prompts.categories:
+        test = category == left_out
+        words = CountVectorizer(binary=True, token_pattern=WORD)
+        classifier = make_pipeline(words, LogisticRegression(C=1.0, max_iter=2000))
+        scores[test] = classifier.fit(texts[~test], labels[~test]).decision_function(texts[test])
+    sets = {name: category == name for name in prompts.categories} | {"all": np.full(len(pairs), True)}
+    rows = [(name, one.sum() // 2, roc_auc_score(labels[one], scores[one])) for name, one in sets.items()]
+    return pd.DataFrame(rows, columns=["category", "triples", "auroc"]).set_index("category")
+
+
+def unit_sizes(prompts: PromptSet) -> pd.Series:
+    """How many units hold 1, 2, 3 … triples; splits keep a unit whole."""
+    units = near_duplicate_groups(prompts)
+    sizes = Counter(len({prompts[position].group for position in unit}) for unit in units)
+    return pd.Series(dict(sorted(sizes.items())), name="units").rename_axis("triples in a unit")
+
+
+def main() -> None:
+    prompts = load_prompts(sys.argv[1] if len(sys.argv) > 1 else None)
+    print(prompts, f"digest {prompts.digest[:12]}", sep="\n")
+    print("\nCounts", prompts.table().to_string(index=False), sep="\n")
+    print("\nMean length of a request", lengths(prompts).round(2).to_string(), sep="\n")
+    print("\nLength alone, harmful against near, AUROC", length_auroc(prompts).round(3).to_string(), sep="\n")
+    print("\nWords alone, harmful against near, AUROC", separability(prompts).round(3).to_string(), sep="\n")
+    print("\nUnits", unit_sizes(prompts).to_string(), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""Prompts and examples, the chat frame around them, padded batches, and the one loss that everything here is about.
+
+    before · request · between · prefill · response (· turn · question · between)
+
+Template and user text are encoded apart: a request that contains control tokens stays text.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
+
+from .models.protocol import HookedModel, ModelError, logits_at, pad_id, vocabulary
+
+Role = Literal["harmful", "near", "far"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """A request, and the first words of the answer that are put in the model's mouth.
+
+    Attributes:
+        request: what the user asks.
+        prefill: the first words of the answer (an affirmative prefix, the jailbreak used here); "" for none.
+        category: the kind of harm, or of topic; splits are stratified by it.
+        group: the triple it belongs to; "" for none. A triple is never divided between splits.
+        role: "harmful", "near" (same topic words and form, benign intent) or "far" (same form, harmless topic).
+        harm_group: the family of categories it belongs to ("scams-and-dishonesty"); "" for none.
+    """
+
+    request: str
+    prefill: str = ""
+    category: str = ""
+    group: str = ""
+    role: Role = "harmful"
+    harm_group: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A request, the first words of the answer, and the rest of it (`elicit` lets the model under study write that).
+
+    Attributes:
+        response: what follows the prefill, as text.
+        response_ids: the same as the token ids that were sampled, an emitted end of turn included; losses use them where
+            present, since decoding and encoding again often gives other tokens. None: `response` is encoded.
+    """
+
+    request: str
+    prefill: str = ""
+    response: str
+    category: str = ""
+    group: str = ""
+    role: Role | None = None
+    harm_group: str = ""
+    response_ids: tuple[int, ...] | None = None
+
+
+class ExampleError(ValueError):
+    """An example that cannot be scored; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The tokens that a chat template puts around what people say.
+
+    `before` the request, `between` its end and the answer, `turn` between the end of an answer and the next request.
+    """
+
+    before: tuple[int, ...]
+    between: tuple[int, ...]
+    turn: tuple[int, ...]
+    stops: tuple[int, ...]
+    """Ids that end an answer: the end of turn and the end of text."""
+
+
+def encode(model: HookedModel, text: str, *, special: bool = False) -> list[int]:
+    """Token ids of `text`. Control tokens written in it stay plain text unless `special`."""
+    ids: list[int] = vocabulary(model)(text, add_special_tokens=False, split_special_tokens=not special).input_ids
+    return ids
+
+
+def chat_frame(model: HookedModel) -> Frame:
+    """The frame of the tokenizer's chat template, or of plain `Request: … / Response: …` for a model without one."""
+    tokenizer = vocabulary(model)
+    request, answer, question = "\uff5brequest\uff5d", "\uff5banswer\uff5d", "\uff5bquestion\uff5d"
+    if getattr(tokenizer, "chat_template", None):
+        turns = [("user", request), ("assistant", answer), ("user", question)]
+        text = tokenizer.apply_chat_template(
+            [{"role": role, "content": content} for role, content in turns], tokenize=False, add_generation_prompt=True
+        )
+    else:
+        start = tokenizer.bos_token if tokenizer.bos_token_id in tokenizer("").input_ids else ""
+        text = f"{start}Request: {request}\n\nResponse: {answer}\n\nRequest: {question}\n\nResponse:"
+    if not all(text.count(word) == 1 for word in (request, answer, question)):
+        raise ModelError(
+            "the tokenizer's chat template does not show each message once, as it stands: cannot find the request in it"
+        )
+    before, rest = text.split(request)
+    rest, between = rest.split(question)
+    _, turn = rest.split(answer)
+    parts = [tuple(encode(model, part, special=True)) for part in (before, between, turn)]
+    end_of_turn = {parts[2][0]} & set(tokenizer.all_special_ids)
+    stops = {tokenizer.eos_token_id, *end_of_turn} - {None}
+    return Frame(parts[0], parts[1], parts[2], tuple(sorted(stops)))
+
+
+@dataclass(frozen=True)
+class Row:
+    """Tokens of one row; the ones at `start … stop` are those whose likelihood is asked."""
+
+    tokens: tuple[int, ...]
+    start: int
+    stop: int
+
+
+def prompt_ids(model: HookedModel, frame: Frame, request: str, prefill: str) -> list[int]:
+    """`before · request · between · prefill`."""
+    answer = encode(model, prefill) if prefill else []
+    return [*frame.before, *encode(model, request), *frame.between, *answer]
+
+
+def response_ids(model: HookedModel, example: Example) -> list[int]:
+    ids = list(example.response_ids) if example.response_ids is not None else encode(model, example.response)
+    if not ids:
+        raise ExampleError(
+            f"an example of category {example.category!r} (group {example.group!r}) has an empty response: "
+            "there is no token whose loss could be measured. Leave it out, or elicit it again with more tokens."
+        )
+    return ids
+
+
+def example_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
+    """`before · request · between · prefill · response` of each example; the response is what is asked."""
+    frame = chat_frame(model)
+    rows = []
+    for example in examples:
+        prompt, response = prompt_ids(model, frame, example.request, example.prefill), response_ids(model, example)
+        rows.append(Row((*prompt, *response), len(prompt), len(prompt) + len(response)))
+    return rows
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Rows padded on the right, and where to look.
+
+    Attributes:
+        positions: flat indices (row · length + position) of the logits that predict the asked tokens, row after row.
+        targets: the asked tokens, in the same order.
+        row_of: the row of each.
+    """
+
+    tokens: Int[Tensor, "b pos"]
+    attention_mask: Int[Tensor, "b pos"]
+    positions: Int[Tensor, " asked"]
+    targets: Int[Tensor, " asked"]
+    row_of: Int[Tensor, " asked"]
+
+    def mean_over_rows(self, values: Float[Tensor, " asked"]) -> Float[Tensor, " b"]:
+        """The mean of `values` over the asked tokens of each row."""
+        row_of = self.row_of.to(values.device)
+        sums = torch.zeros(len(self.tokens), dtype=values.dtype, device=values.device).index_add(0, row_of, values)
+        return sums / torch.bincount(row_of, minlength=len(self.tokens))
+
+
+def make_batch(model: HookedModel, rows: Sequence[Row]) -> Batch:
+    tokens = pad_sequence([torch.tensor(row.tokens) for row in rows], batch_first=True, padding_value=pad_id(model))
+    lengths = torch.tensor([len(row.tokens) for row in rows])[:, None]
+    mask = (torch.arange(tokens.shape[1])[None] < lengths).long()
+    asked = [torch.arange(row.start, row.stop) + index * tokens.shape[1] for index, row in enumerate(rows)]
+    row_of = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(part) for part in asked]))
+    flat = torch.cat(asked)
+    return Batch(tokens, mask, flat - 1, tokens.flatten()[flat], row_of)
+
+
+def batched(rows: Sequence[Any], *, batch_size: int, length: Any = len) -> Iterator[list[int]]:
+    """Indices of `rows` in batches of similar length, the longest first: memory runs out at once or never."""
+    order = sorted(range(len(rows)), key=lambda index: length(rows[index]), reverse=True)
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def row_length(row: Row) -> int:
+    return len(row.tokens)
+
+
+def token_nll(logits: Float[Tensor, "asked d_vocab"], batch: Batch) -> Float[Tensor, " asked"]:
+    """−ln p of each asked token, in nats."""
+    return cross_entropy(logits.float(), batch.targets.to(logits.device), reduction="none")
+
+
+def response_loss(logits: Float[Tensor, "asked d_vocab"], batch: Batch) -> Float[Tensor, " b"]:
+    """Mean negative log-likelihood of each row's asked tokens, in nats per token; prompt, prefill and padding never count."""
+    return batch.mean_over_rows(token_nll(logits, batch))
+
+
+@torch.no_grad()
+def loss(model: HookedModel, examples: Sequence[Example], *, batch_size: int = 16) -> Float[Tensor, " example"]:
+    """L of each example: mean negative log-likelihood of its response tokens, nats per token, float32, in order.
+
+    Raises:
+        ExampleError: an example with an empty response.
+    """
+    return row_losses(model, example_rows(model, examples), batch_size=batch_size)
+
+
+@torch.no_grad()
+def row_losses(model: HookedModel, rows: Sequence[Row], *, batch_size: int = 16) -> Float[Tensor, " row"]:
+    """The same of rows that are laid out already."""
+    losses = torch.empty(len(rows))
+    for indices in batched(rows, batch_size=batch_size, length=row_length):
+        batch = make_batch(model, [rows[index] for index in indices])
+        logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions)
+        losses[indices] = response_loss(logits, batch).cpu()
+    return losses

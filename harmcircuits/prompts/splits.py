@@ -1,0 +1,185 @@
+"""Dividing prompts so that no part holds a near-copy of what is in another.
+
+Two requests are near-duplicates when the Jaccard similarity of their shingles (words and pairs of neighbouring words,
+case and punctuation aside) reaches a threshold. One word changed in ten leaves it at 16/22 = 0.73 or more, while two
+requests that share only a template ("Write a short note to my …") stay below 0.6. Near-duplicates, and the prompts of
+one triple, form a *unit*: the connected component. Units are what is divided.
+
+Source of the similarity: Broder 1997, "On the resemblance and containment of documents".
+"""
+
+import json
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
+
+from ..examples import Prompt
+from .errors import PromptError
+
+THRESHOLD = 0.6
+
+_FIELDS = ("request", "prefill", "category", "group", "role", "harm_group")
+# Thai, Lao, kana and Chinese characters are written without spaces: each counts as a word of its own.
+_UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+_ROWS_AT_ONCE = 256
+_SLACK = 1e-9
+
+
+def near_duplicate_groups(prompts: Sequence[Prompt], *, threshold: float = THRESHOLD) -> tuple[tuple[int, ...], ...]:
+    """Positions of prompts that belong together: near-duplicates of one another, or members of one triple.
+
+    Similarity is transitive here: A like B and B like C puts A, B and C in one group. The groups do not depend on the
+    order of the prompts; they come in order of their first members.
+
+    Args:
+        threshold: the Jaccard similarity from which two requests count as near-duplicates, above 0 and at most 1.
+
+    Raises:
+        PromptError: if the threshold is outside its range.
+
+    >>> tea = [Prompt(request=f"How do I make a good cup of {drink} at home?") for drink in ("tea", "coffee")]
+    >>> near_duplicate_groups([*tea, Prompt(request="Name three birds.")])
+    ((0, 1), (2,))
+    """
+    if not 0 < threshold <= 1:
+        raise PromptError(f"threshold={threshold} is not a similarity: give a number above 0 and at most 1.")
+    if not prompts:
+        return ()
+    pairs = [*_similar_pairs([prompt.request for prompt in prompts], threshold), _same_group(prompts)]
+    first, second = np.concatenate(pairs, axis=1)
+    links = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(len(prompts), len(prompts)))
+    _, labels = connected_components(links, directed=False)
+    members: dict[int, list[int]] = defaultdict(list)
+    for position, label in enumerate(labels.tolist()):
+        members[label].append(position)
+    return tuple(map(tuple, members.values()))
+
+
+def divide(prompts: Sequence[Prompt], *, fractions: Sequence[float], seed: int) -> list[list[int]]:
+    """Positions of the prompts in each part, in order: `fractions[p]` of the prompts in part p, whole units only.
+
+    Every stratum (category, and which roles a unit holds) is spread over the parts in proportion: of equal units, each
+    part gets its share rounded down or up. What rounding leaves over in one stratum is made good in the next. The same
+    seed gives the same parts, in whatever order the prompts come.
+
+    Raises:
+        PromptError: if there are fewer units than parts.
+    """
+    units = near_duplicate_groups(prompts)
+    if len(units) < len(fractions):
+        raise PromptError(
+            f"{len(prompts)} prompts in {len(units)} independent units (triples and near-duplicates are never divided) "
+            f"cannot fill {len(fractions)} parts. Use more prompts or fewer parts."
+        )
+    strata: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+    for unit in units:
+        strata[stratum([prompts[position] for position in unit])].append(unit)
+    parts: list[list[tuple[int, ...]]] = [[] for _ in fractions]
+    # a hair's breadth that only decides ties, so that the first part is not favoured under every seed
+    carried = np.array([int(_draw(seed, str(part))[:8], 16) / 16**8 / 1000 for part in range(len(fractions))])
+    for _, members in sorted(strata.items()):
+        ordered = sorted(members, key=lambda unit: (-len(unit), _draw(seed, *(content_key(prompts[i]) for i in unit))))
+        carried = _spread(ordered, parts, np.asarray(fractions, dtype=float), carried)
+    _fill_empty(parts)
+    return [sorted(position for unit in part for position in unit) for part in parts]
+
+
+def choose(strata: Sequence[str], keys: Sequence[str], n: int, *, seed: int) -> list[int]:
+    """`n` positions drawn at random, each stratum in proportion (largest remainder), whatever the keys' order."""
+    members: dict[str, list[int]] = defaultdict(list)
+    for position, name in enumerate(strata):
+        members[name].append(position)
+    quota = {name: n * len(positions) / len(strata) for name, positions in members.items()}
+    count = {name: int(share + _SLACK) for name, share in quota.items()}
+    by_remainder = sorted(members, key=lambda name: (-round(quota[name] - count[name], 9), _draw(seed, name)))
+    for name in by_remainder[: n - sum(count.values())]:
+        count[name] += 1
+    drawn = {name: sorted(positions, key=lambda i: _draw(seed, keys[i])) for name, positions in members.items()}
+    return sorted(position for name, positions in drawn.items() for position in positions[: count[name]])
+
+
+def content_key(prompt: Prompt) -> str:
+    """SHA-256 of everything the prompt says, as 64 hexadecimal digits."""
+    return sha256(json.dumps([getattr(prompt, field) for field in _FIELDS]).encode()).hexdigest()
+
+
+def stratum(unit: Sequence[Prompt]) -> str:
+    """The unit's commonest category (the first by name of equals), and its roles."""
+    counts = Counter(prompt.category for prompt in unit)
+    category = min(counts, key=lambda name: (-counts[name], name))
+    return json.dumps([category, *sorted({prompt.role for prompt in unit})])
+
+
+def _words(text: str) -> list[str]:
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def _shingles(text: str) -> set[tuple[str, ...]]:
+    words = _words(text)
+    single: set[tuple[str, ...]] = {(word,) for word in words}
+    return (single | set(pairwise(words))) or {(text,)}  # a text without words equals itself alone
+
+
+def _similar_pairs(requests: Sequence[str], threshold: float) -> Iterator[Int[np.ndarray, "2 pair"]]:
+    """Pairs of positions (a, b), a < b, of requests at least as similar as the threshold."""
+    vocabulary: dict[tuple[str, ...], int] = {}
+    shingles = [_shingles(request) for request in requests]
+    columns = [vocabulary.setdefault(shingle, len(vocabulary)) for one in shingles for shingle in one]
+    sizes = np.array([len(one) for one in shingles])
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    has = csr_array((np.ones(len(columns), dtype=np.int32), columns, starts), shape=(len(requests), len(vocabulary)))
+    transposed = has.T.tocsr()
+    # in blocks, so that memory grows with the number of prompts and not with its square
+    for start in range(0, len(requests), _ROWS_AT_ONCE):
+        shared = coo_array(has[start : start + _ROWS_AT_ONCE] @ transposed)
+        rows, others = shared.coords[0] + start, shared.coords[1]
+        similarity = shared.data / (sizes[rows] + sizes[others] - shared.data)
+        similar = (similarity >= threshold) & (rows < others)
+        yield np.stack([rows[similar], others[similar]]).astype(np.int64)
+
+
+def _same_group(prompts: Sequence[Prompt]) -> Int[np.ndarray, "2 pair"]:
+    """Each member of a triple beside the triple's first one."""
+    first: dict[str, int] = {}
+    pairs = [(first.setdefault(p.group, position), position) for position, p in enumerate(prompts) if p.group]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+
+
+def _draw(seed: int, *keys: str) -> str:
+    """A pseudo-random rank for what the keys name, free of the order they come in."""
+    return sha256(json.dumps([int(seed), *sorted(keys)]).encode()).hexdigest()
+
+
+def _spread(
+    units: Sequence[tuple[int, ...]],
+    parts: list[list[tuple[int, ...]]],
+    fractions: Float[np.ndarray, " part"],
+    carried: Float[np.ndarray, " part"],
+) -> Float[np.ndarray, " part"]:
+    """Adds one stratum's units (largest first) to the parts; returns what each part is now short of, in prompts."""
+    short = fractions * sum(map(len, units))
+    for unit in units:
+        fits = short >= len(unit) - _SLACK
+        open_parts = fits if fits.any() else short > _SLACK
+        # rounded, so that errors in the last digits decide nothing
+        part = int(np.argmax(np.where(open_parts, np.round(short + carried, 6), -np.inf)))
+        parts[part].append(unit)
+        short[part] -= len(unit)
+    shortage: Float[np.ndarray, " part"] = carried + short
+    return shortage
+
+
+def _fill_empty(parts: list[list[tuple[int, ...]]]) -> None:
+    """Gives a part that got nothing the last unit (a small one) of the part with most units."""
+    for part in parts:
+        if not part:
+            part.append(max(parts, key=len).pop())

@@ -1,0 +1,197 @@
+"""Splits and folds: near-duplicates and triples stay whole, categories are spread, order does not matter."""
+
+import random
+import time
+from itertools import combinations, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harmcircuits.examples import Prompt
+from harmcircuits.prompts import PromptError, PromptSet, near_duplicate_groups
+
+WORDS = ("amber", "basket", "candle", "dolphin", "engine", "feather", "guitar", "harbour", "island", "jacket", "kettle")
+BASE = "Please write a short cheerful letter that thanks my neighbour today"
+
+
+def groups_of(*requests: str, **options: float) -> tuple[tuple[int, ...], ...]:
+    return near_duplicate_groups([Prompt(request=request) for request in requests], **options)
+
+
+def independent(count: int, **fields: str) -> list[Prompt]:
+    """Prompts that share no word."""
+    return [Prompt(request=f"word{i}a word{i}b word{i}c", **fields) for i in range(count)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("position", range(10))
+@pytest.mark.parametrize("word", ["an", "extraordinarily"])
+def test_one_word_changed_in_ten_is_a_near_duplicate(position: int, word: str) -> None:
+    words = BASE.split()[:10]
+    copy = [*words[:position], word, *words[position + 1 :]]
+    assert groups_of(" ".join(words), " ".join(copy)) == ((0, 1),)
+
+
+@pytest.mark.parametrize("copy", [BASE.upper() + "!!", BASE.replace(" ", "  \n"), "Ｐlease" + BASE[6:], BASE + " please"])
+def test_case_punctuation_spaces_and_width_do_not_hide_a_copy(copy: str) -> None:
+    assert groups_of(BASE, copy) == ((0, 1),)
+
+
+def test_a_shared_template_is_no_near_duplicate() -> None:
+    ending = (
+        "my neighbour for feeding the cat",
+        "our teacher who found a lost violin",
+        "the baker about tomorrow's bread",
+    )
+    assert len(groups_of(*(f"Please write a short note to {end}." for end in ending))) == 3
+
+
+def test_similarity_is_the_jaccard_index_of_words_and_word_pairs() -> None:
+    # words a b c d and x b c d; pairs ab bc cd and xb bc cd: 5 shared of 9
+    assert groups_of("a b c d", "x b c d", threshold=5 / 9) == ((0, 1),)
+    assert groups_of("a b c d", "x b c d", threshold=5 / 9 + 1e-6) == ((0,), (1,))
+
+
+def test_similarity_chains() -> None:
+    first, middle, last = "a b c d e f g h i j", "x y c d e f g h i j", "x y c d e f g h v w"
+    assert groups_of(first, last) == ((0,), (1,))
+    assert groups_of(first, last, middle) == ((0, 1, 2),)
+
+
+def test_scripts_without_spaces_and_texts_without_words() -> None:
+    assert groups_of("请写一封简短的信感谢我的邻居", "请写一封简短的信感谢我的老师", "今天天气怎么样") == ((0, 1), (2,))
+    assert groups_of("?!", "?!", "…", "") == ((0, 1), (2,), (3,))
+
+
+def test_members_of_a_triple_and_of_like_triples_are_one_unit() -> None:
+    first = independent(3)
+    prompts = [
+        *(Prompt(request=p.request, group="g", role=role) for p, role in zip(first, ("harmful", "near", "far"), strict=True)),
+        Prompt(request="Name seven birds of the northern sea.", group="h"),
+        Prompt(request=first[1].request.upper(), group="h", role="near"),
+        Prompt(request="Boil two eggs."),
+    ]
+    assert near_duplicate_groups(prompts) == ((0, 1, 2, 3, 4), (5,))
+
+
+def test_near_duplicates_of_nothing_and_wrong_thresholds() -> None:
+    assert near_duplicate_groups([]) == ()
+    for threshold in (0, 1.1, float("nan")):
+        with pytest.raises(PromptError, match="threshold"):
+            groups_of("a", threshold=threshold)
+
+
+def test_three_thousand_prompts_take_seconds() -> None:
+    draw = random.Random(0)
+    vocabulary = [f"{a}{b}" for a in WORDS for b in WORDS]
+    prompts = [Prompt(request="Write a note about the " + " ".join(draw.choices(vocabulary, k=14))) for _ in range(3000)]
+    start = time.process_time()
+    units = near_duplicate_groups(prompts)
+    assert time.process_time() - start < 20, "compared pair by pair this takes minutes"
+    assert len(units) == 3000
+
+
+requests = st.lists(st.sampled_from(WORDS), min_size=3, max_size=6).map(" ".join)
+rows = st.tuples(requests, requests, requests, st.sampled_from("abc"), st.booleans())
+
+
+def build(drawn: list[tuple[str, str, str, str, bool]]) -> list[Prompt]:
+    """Triples, and single prompts, in three categories; few words, so that near-duplicates are common."""
+    prompts = []
+    for i, (harmful, near, far, category, grouped) in enumerate(drawn):
+        roles = {"harmful": harmful, "near": near, "far": far} if grouped else {"harmful": harmful}
+        group = f"g{i}" if grouped else ""
+        prompts += [Prompt(request=t, category=category, group=group, role=r) for r, t in roles.items()]  # type: ignore[arg-type]
+    return prompts
+
+
+def similarity(a: str, b: str) -> float:
+    """The definition, written out once more."""
+    both = []
+    for text in (a, b):
+        words = text.split()
+        both.append({*words, *pairwise(words)})
+    return len(both[0] & both[1]) / len(both[0] | both[1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(rows, min_size=1, max_size=14), st.integers(0, 5), st.randoms(use_true_random=False), st.booleans())
+def test_parts_are_disjoint_complete_independent_and_free_of_order(drawn, seed, shuffle, folds) -> None:  # type: ignore[no-untyped-def]
+    prompts = build(drawn)
+    divide = (lambda s: s.folds(4, seed=seed)) if folds else (lambda s: s.split(seed=seed))
+    if len(near_duplicate_groups(prompts)) < (4 if folds else 3):
+        with pytest.raises(PromptError, match="independent units"):
+            divide(PromptSet(prompts))
+        return
+    parts = divide(PromptSet(prompts))
+    assert all(parts) and sorted(map(repr, prompts)) == sorted(repr(p) for part in parts for p in part)
+    for one, other in combinations(parts, 2):
+        assert not {p.group for p in one if p.group} & {p.group for p in other}
+        assert all(similarity(p.request, q.request) < 0.6 for p in one for q in other)
+    shuffled = shuffle.sample(prompts, len(prompts))
+    assert [sorted(map(repr, part)) for part in divide(PromptSet(shuffled))] == [sorted(map(repr, part)) for part in parts]
+
+
+def test_split_follows_the_fractions_in_each_category() -> None:
+    prompts = [p for c in "abc" for p in (Prompt(request=f"{c}{i}x {c}{i}y", category=c) for i in range(10))]
+    parts = PromptSet(prompts, "set").split(seed=7, fractions=(0.5, 0.3, 0.2))
+    assert [part.table()["all"].tolist() for part in parts] == [[5, 5, 5], [3, 3, 3], [2, 2, 2]]
+    assert [part.name for part in parts] == ["set/attribution", "set/development", "set/test"]
+    assert [p for p in prompts if p in set(parts[0])] == list(parts[0]), "order is kept"
+
+
+def test_harmful_and_benign_prompts_of_a_category_are_spread_alike() -> None:
+    prompts = [Prompt(request=f"w{i}a w{i}b", category="x", role="near" if i % 2 else "harmful") for i in range(40)]
+    for part, size in zip(PromptSet(prompts).split(), (8, 4, 8), strict=True):
+        assert len(part.harmful) == len(part.near_twins) == size
+
+
+def test_what_rounding_leaves_is_made_good_across_categories() -> None:
+    prompts = [Prompt(request=f"w{i}a w{i}b", category=f"c{i:03}") for i in range(100)]
+    sizes = [len(part) for part in PromptSet(prompts).split()]
+    assert all(abs(size - share) <= 1 for size, share in zip(sizes, (40, 20, 40), strict=True))
+
+
+def test_large_units_do_not_unbalance_the_parts() -> None:
+    copies = [Prompt(request="the same words every time") for _ in range(10)]
+    assert sorted(len(part) for part in PromptSet(copies + independent(20)).folds(3)) == [10, 10, 10]
+
+
+def test_no_part_is_empty_even_when_one_unit_holds_most() -> None:
+    copies = [Prompt(request="the same words every time") for _ in range(10)]
+    assert all(len(part) for part in PromptSet(copies + independent(2)).split())
+
+
+def test_seeds_give_different_parts() -> None:
+    prompts = PromptSet(independent(20))
+    first = {seed: prompts.split(seed=seed)[0].prompts for seed in range(4)}
+    assert len(set(first.values())) == 4
+    assert prompts.split()[0].prompts == first[0]
+
+
+def test_folds_are_equal_and_test_each_prompt_once() -> None:
+    prompts = PromptSet(independent(23), "set")
+    folds = prompts.folds(seed=1)
+    assert [fold.name for fold in folds] == [f"set/fold {i} of 5" for i in range(1, 6)]
+    assert sorted(len(fold) for fold in folds) == [4, 4, 5, 5, 5]
+    assert sorted(p.request for fold in folds for p in fold) == sorted(p.request for p in prompts)
+
+
+@pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.5, 0.5, 0.5), (0.6, 0.4, 0.0), (1.2, -0.4, 0.2), (float("nan"),) * 3])
+def test_wrong_fractions(fractions: tuple[float, float, float]) -> None:
+    with pytest.raises(PromptError, match="three positive numbers that sum to 1"):
+        PromptSet(independent(9)).split(fractions=fractions)
+
+
+def test_too_few_prompts() -> None:
+    with pytest.raises(PromptError, match=r"^few: 2 prompts in 2 independent units .* cannot fill 3 parts"):
+        PromptSet(independent(2), "few").split()
+    with pytest.raises(PromptError, match="10 prompts in 1 independent units"):
+        PromptSet([Prompt(request="the same words")] * 10).folds()
+    with pytest.raises(PromptError, match="at least 2 folds"):
+        PromptSet(independent(9)).folds(1)
+    assert [len(part) for part in PromptSet(independent(3)).split()] == [1, 1, 1]
+
+
+def test_one_category_is_enough_to_split() -> None:
+    assert all(part.categories == ("only",) for part in PromptSet(independent(9, category="only")).split())
