@@ -1,0 +1,14 @@
+"""One function a figure: arrays and pandas frames in, a `plotly.graph_objects.Figure` out.
+
+Nothing of ours is imported here, so that every result object can draw itself. Colours mean the same everywhere:
+vermillion harmful, blue near twin, bluish green far twin, grey a control. Every figure carries `layout.meta`, a dict
+with its `caption` and `alt`, a text alternative, which the report prints.
+"""
+
+from .attribution import heads_heatmap, neurons_by_layer
+from .dissociation import retained, rises
+from .nulls import scatter_null
+from .saving import save
+from .style import FigureError
+
+__all__ = ["FigureError", "heads_heatmap", "neurons_by_layer", "retained", "rises", "save", "scatter_null"]

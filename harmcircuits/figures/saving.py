@@ -1,0 +1,68 @@
+"""A figure as a file: a page, its JSON, or an image."""
+
+import html
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+
+import plotly.graph_objects as go
+import plotly.io
+
+from .style import FigureError
+
+_IMAGES = {".png": "png", ".svg": "svg"}
+_STYLE = "body { margin: 0; } @media (max-width: 700px) { .modebar { display: none; } }"
+"""On a phone plotly's row of buttons would lie over the title."""
+_CONFIG = {"responsive": True, "displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}
+
+
+def save(figure: go.Figure, path: str | os.PathLike[str], *, width: int = 1100) -> Path:
+    """Writes `figure` to `path`, whose ending says how; a missing folder is made, and nothing half-written stays.
+
+    - `.html`: a page that holds everything it needs, plotly.js too, and fetches nothing;
+    - `.json`: plotly's own format, read back by `plotly.io.read_json`;
+    - `.png`, `.svg`: an image `width` px wide, by kaleido.
+
+    Returns:
+        The path written.
+
+    Raises:
+        FigureError: an unknown ending, or an image without kaleido.
+    """
+    path = Path(path)
+    content = _content(figure, path, width=width)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(part).replace(path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _content(figure: go.Figure, path: Path, *, width: int) -> bytes:
+    ending = path.suffix.lower()
+    if ending == ".html":
+        return _page(figure).encode()
+    if ending == ".json":
+        return str(figure.to_json()).encode()
+    if ending in _IMAGES:
+        if importlib.util.find_spec("kaleido") is None:
+            raise FigureError(f"{path.name}: images need kaleido; pip install 'harmcircuits[images]', or save as .html.")
+        return bytes(figure.to_image(format=_IMAGES[ending], width=width, height=figure.layout.height, scale=2))
+    raise FigureError(f"{path.name}: unknown ending {ending!r}; use .html, .json, .png or .svg.")
+
+
+def _page(figure: go.Figure) -> str:
+    # plotly's own full page has no viewport, so a phone would show it at a desktop's width
+    body = plotly.io.to_html(figure, full_html=False, include_plotlyjs=True, config=_CONFIG)
+    title = html.escape((figure.layout.title.text or "figure").replace("<br>", " "))
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
