@@ -1,0 +1,1 @@
+"""Language models with hook points: loading them, and what the other rooms ask of them."""

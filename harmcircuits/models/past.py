@@ -1,0 +1,75 @@
+"""Keys and values of tokens that many rows begin with, computed once (under whatever ablation is in force).
+
+The two model classes keep them in two ways; this file is the only one that knows.
+"""
+
+import copy
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from .protocol import HookedModel, device_of, logits_at
+
+
+class BridgePast:
+    """For `TransformerBridge`: transformers' own cache, which a forward pass extends in place."""
+
+    def __init__(self, key_values: Any, mask: Int[Tensor, "b past"]):
+        self.key_values = key_values
+        self.mask = mask
+
+    def options(self, attention_mask: Int[Tensor, "b pos"]) -> dict[str, Any]:
+        self.mask = torch.cat([self.mask, attention_mask], dim=1)
+        return {"attention_mask": self.mask, "past_key_values": self.key_values, "use_cache": True}
+
+    def repeated(self, rows: int) -> "BridgePast":
+        key_values = copy.deepcopy(self.key_values)
+        key_values.batch_repeat_interleave(rows)
+        return BridgePast(key_values, self.mask.repeat_interleave(rows, dim=0))
+
+
+class HookedPast:
+    """For `HookedTransformer` (TransformerLens 3): its own cache, which keeps the mask of what came before itself."""
+
+    def __init__(self, key_values: Any):
+        self.key_values = key_values
+
+    def options(self, attention_mask: Int[Tensor, "b pos"]) -> dict[str, Any]:
+        return {"attention_mask": attention_mask, "past_kv_cache": self.key_values}
+
+    def repeated(self, rows: int) -> "HookedPast":
+        key_values = copy.deepcopy(self.key_values)
+        key_values.previous_attention_mask = key_values.previous_attention_mask.repeat_interleave(rows, dim=0)
+        for entry in key_values.entries:
+            entry.past_keys = entry.past_keys.repeat_interleave(rows, dim=0)
+            entry.past_values = entry.past_values.repeat_interleave(rows, dim=0)
+        return HookedPast(key_values)
+
+
+def empty_past(model: HookedModel, rows: int) -> BridgePast | HookedPast:
+    """Nothing yet, for `rows` rows: the first forward pass fills it."""
+    device = device_of(model)
+    if type(model).__name__ == "HookedTransformer":
+        from transformer_lens.cache.key_value_cache import TransformerLensKeyValueCache
+
+        return HookedPast(TransformerLensKeyValueCache.init_cache(model.cfg, device, rows))
+    from transformers import DynamicCache
+
+    config = model.original_model.config  # type: ignore[attr-defined]  # a bridge wraps a transformers model
+    return BridgePast(DynamicCache(config=config), torch.empty(rows, 0, dtype=torch.long, device=device))
+
+
+def read_past(model: HookedModel, tokens: Int[Tensor, " pos"]) -> BridgePast | HookedPast:
+    """Keys and values of one row of tokens; `.repeated(b)` gives `b` rows a fresh copy to continue from."""
+    past = empty_past(model, 1)
+    with torch.no_grad():
+        logits_at(
+            model,
+            tokens[None],
+            torch.ones(1, len(tokens), dtype=torch.long),
+            torch.tensor([len(tokens) - 1]),
+            past=past,
+        )
+    return past

@@ -1,0 +1,181 @@
+"""What this package needs of a model, and nothing more: `HookedTransformer` and `TransformerBridge` both have it.
+
+Heads are read and cut at `blocks.{layer}.attn.hook_z` [batch, pos, head, d_head], neurons at `blocks.{layer}.mlp.hook_post`
+[batch, pos, d_mlp]. The graph of gradients starts at the embedding, and the unembedding is computed only where somebody looks.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Hook = tuple[str, Callable[..., Tensor]]
+"""A hook point's name and the function `(activation, hook) -> activation` that is called there."""
+
+
+class ModelError(ValueError):
+    """The model lacks something that is needed here; the message says what, where, and what would work."""
+
+
+class HookedModel(Protocol):
+    """The part of `HookedTransformer` and `TransformerBridge` that is used here."""
+
+    @property
+    def cfg(self) -> Any: ...
+    @property
+    def tokenizer(self) -> Any: ...
+    @property
+    def hook_dict(self) -> dict[str, Any]: ...
+    def hooks(self, fwd_hooks: list[Hook] = ...) -> AbstractContextManager[Any]: ...
+    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
+    def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]: ...
+    def __call__(self, tokens: Tensor, **options: Any) -> Any: ...
+
+
+class Past(Protocol):
+    """Keys and values of the tokens before; `models/past.py` makes them."""
+
+    def options(self, attention_mask: Int[Tensor, "b pos"]) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How many components a model has."""
+
+    n_layers: int
+    n_heads: int
+    d_head: int
+    d_mlp: int
+
+    @property
+    def n_neurons(self) -> int:
+        return self.n_layers * self.d_mlp
+
+
+def geometry(model: HookedModel) -> Geometry:
+    """The model's layers, heads a layer, width of a head, and neurons a layer.
+
+    Raises:
+        ModelError: the model has no uniform heads or dense MLP (mixture of experts, state space).
+    """
+    cfg = model.cfg
+    missing = [name for name in ("n_layers", "n_heads", "d_head", "d_mlp") if not getattr(cfg, name, None)]
+    if missing:
+        raise ModelError(
+            f"the model's configuration says nothing of {', '.join(missing)}: heads and neurons cannot be counted. "
+            "Dense decoder-only transformers work (Llama, GPT-2, Qwen, Gemma, Pythia)."
+        )
+    return Geometry(int(cfg.n_layers), int(cfg.n_heads), int(cfg.d_head), int(cfg.d_mlp))
+
+
+def head_hook(layer: int) -> str:
+    return f"blocks.{layer}.attn.hook_z"
+
+
+def neuron_hook(layer: int) -> str:
+    return f"blocks.{layer}.mlp.hook_post"
+
+
+def check_hooks(model: HookedModel, *, heads: Sequence[int], neurons: Sequence[int]) -> None:
+    """Makes sure that `hook_z` exists in the layers `heads`, and `hook_post` in the layers `neurons`.
+
+    Raises:
+        ModelError: naming the layer and the missing hook point, and what would work.
+    """
+    have = model.hook_dict
+    for layers, name_of, what, cure in (
+        (heads, head_hook, "attention heads", "Models with softmax attention in every layer work"),
+        (neurons, neuron_hook, "MLP neurons", "Models with one dense MLP a layer work; mixtures of experts do not"),
+    ):
+        for layer in layers:
+            if _absent(have, name_of(layer)):
+                raise ModelError(
+                    f"layer {layer} has no hook point {name_of(layer)!r}, where its {what} would be read. "
+                    f"{cure} (Llama, GPT-2, Qwen, Gemma, Pythia); or ask for the other kind of component only."
+                )
+
+
+def _absent(have: Mapping[str, object], name: str) -> bool:
+    """Whether a hook point is missing, or only another name of its module's output (the experts of a bridge)."""
+    return name not in have or have[name] is have.get(f"{name.rpartition('.')[0]}.hook_out")
+
+
+def has_hooks(model: HookedModel) -> bool:
+    """Whether any hook is set: what the model does may then not follow from its weights alone."""
+    return any(point.fwd_hooks for point in model.hook_dict.values())
+
+
+def device_of(model: HookedModel) -> torch.device:
+    return next(iter(model.parameters())).device
+
+
+def vocabulary(model: HookedModel) -> Any:
+    """The model's tokenizer.
+
+    Raises:
+        ModelError: the model has none.
+    """
+    if model.tokenizer is None:
+        raise ModelError("the model has no tokenizer: load it with one (hc.load_model(..., tokenizer=...))")
+    return model.tokenizer
+
+
+def pad_id(model: HookedModel) -> int:
+    """Any id will do where a mask hides it; the tokenizer's own is the least surprising."""
+    tokenizer = vocabulary(model)
+    ids = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    return next(int(token) for token in ids if token is not None)
+
+
+def start_graph(embedding: Tensor, hook: object) -> Tensor:
+    """A hook at `hook_embed`: gradients flow to activations although every parameter is frozen."""
+    return embedding.detach().requires_grad_(True)
+
+
+def _keep_rows(positions: Int[Tensor, " row"], residual: Float[Tensor, "b pos d"], hook: object) -> Tensor:
+    return residual.flatten(0, 1)[positions][None]
+
+
+def logits_at(
+    model: HookedModel,
+    tokens: Int[Tensor, "b pos"],
+    attention_mask: Int[Tensor, "b pos"],
+    positions: Int[Tensor, " row"],
+    *,
+    past: "Past | None" = None,
+) -> Float[Tensor, "row d_vocab"]:
+    """Logits at the flat `positions` (row · length + position) only: the unembedding is not computed elsewhere.
+
+    It is a fifth of the work in a small model with a large vocabulary. The result lies on the model's device. `past`: keys
+    and values of what comes before `tokens`; it grows by them (a `Past` is used up by one continuation).
+    """
+    device = device_of(model)
+    mask = attention_mask.to(device)
+    options = {"attention_mask": mask} if past is None else past.options(mask)
+    with model.hooks(fwd_hooks=[(_unembed_hook(model), partial(_keep_rows, positions.to(device)))]):
+        return cast(Tensor, model(tokens.to(device), return_type="logits", **options))[0]
+
+
+def _unembed_hook(model: HookedModel) -> str:
+    """The last point before the unembedding: both are per-position, so that rows may be dropped there."""
+    for name in ("unembed.hook_in", "ln_final.hook_normalized"):
+        if name in model.hook_dict:
+            return name
+    raise ModelError(
+        "the model has neither 'unembed.hook_in' nor 'ln_final.hook_normalized': where does its unembedding begin?"
+    )
+
+
+def model_hash(model: HookedModel) -> str:
+    """SHA-256 (16 hexadecimal digits) over names, shapes, types and values of all parameters: the key of everything cached."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters(), key=lambda item: item[0]):
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
+        digest.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

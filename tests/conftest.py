@@ -1,0 +1,70 @@
+"""What all tests share: no hub, a cache of their own, two threads, repeatable examples, and models to test on."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import torch
+from lens import lens_line
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here imports huggingface_hub earlier; nobody waits for a hub
+torch.set_num_threads(min(2, os.cpu_count() or 1))  # more only get in each other's way on tiny models
+hypothesis.settings.register_profile("repeatable", database=None, deadline=None, derandomize=True)
+hypothesis.settings.load_profile("repeatable")
+
+KINDS = ["bridge", "hooked"] if lens_line() == 3 else ["bridge"]
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that takes one of the models below is marked for it."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if {"tiny", "smollm2"} & set(fixtures):
+            item.add_marker("model")
+        if "smollm2" in fixtures:
+            item.add_marker("real")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """An empty cache for each test; where the default model is needed, the user's models are in it."""
+    from harmcircuits.store import CACHE_VARIABLE, cache_dir
+
+    cache = tmp_path_factory.mktemp("cache")
+    if request.node.get_closest_marker("real"):
+        for name in ("models", "packages"):
+            (cache_dir() / name).mkdir(exist_ok=True)
+            (cache / name).symlink_to(cache_dir() / name, target_is_directory=True)
+    monkeypatch.setenv(CACHE_VARIABLE, str(cache))
+    return cache
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def smollm2(request: pytest.FixtureRequest) -> Any:
+    """The default model: a bridge, and on TransformerLens 3 a `HookedTransformer` too. Leave it as it is."""
+    from harmcircuits.models.load import load_model
+
+    return load_model(device="cpu", hooked=request.param == "hooked")
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A tiny random Llama, likewise. Leave it as it is."""
+    from tiny import tiny_bridge
+
+    return tiny_bridge(tmp_path_factory.mktemp("tiny"), hooked=request.param == "hooked")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a chromium, for tests marked `browser`."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no chromium on the PATH (Debian: apt-get install chromium)")
+    return found
