@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from .models.protocol import HookedModel, ModelError, logits_at, pad_id, vocabulary
+from .models.past import logits_shared
+from .models.protocol import HookedModel, ModelError, pad_id, vocabulary
 
 Role = Literal["harmful", "near", "far"]
 
@@ -86,7 +87,16 @@ def encode(model: HookedModel, text: str, *, special: bool = False) -> list[int]
 
 
 def chat_frame(model: HookedModel) -> Frame:
-    """The frame of the tokenizer's chat template, or of plain `Request: … / Response: …` for a model without one."""
+    """The frame of the tokenizer's chat template, or of plain text for a model without one:
+
+        Request:
+        …
+
+        Response:
+        …
+
+    Headings stand on lines of their own, since a space at the end of a line would be a token that no text has there.
+    """
     tokenizer = vocabulary(model)
     request, answer, question = "\uff5brequest\uff5d", "\uff5banswer\uff5d", "\uff5bquestion\uff5d"
     if getattr(tokenizer, "chat_template", None):
@@ -96,7 +106,7 @@ def chat_frame(model: HookedModel) -> Frame:
         )
     else:
         start = tokenizer.bos_token if tokenizer.bos_token_id in tokenizer("").input_ids else ""
-        text = f"{start}Request: {request}\n\nResponse: {answer}\n\nRequest: {question}\n\nResponse:"
+        text = f"{start}Request:\n{request}\n\nResponse:\n{answer}\n\nRequest:\n{question}\n\nResponse:\n"
     if not all(text.count(word) == 1 for word in (request, answer, question)):
         raise ModelError(
             "the tokenizer's chat template does not show each message once, as it stands: cannot find the request in it"
@@ -179,7 +189,13 @@ def make_batch(model: HookedModel, rows: Sequence[Row]) -> Batch:
 
 
 def batched(rows: Sequence[Any], *, batch_size: int, length: Any = len) -> Iterator[list[int]]:
-    """Indices of `rows` in batches of similar length, the longest first: memory runs out at once or never."""
+    """Indices of `rows` in batches of similar length, the longest first: memory runs out at once or never.
+
+    Raises:
+        ValueError: a batch size below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     order = sorted(range(len(rows)), key=lambda index: length(rows[index]), reverse=True)
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
@@ -215,6 +231,6 @@ def row_losses(model: HookedModel, rows: Sequence[Row], *, batch_size: int = 16)
     losses = torch.empty(len(rows))
     for indices in batched(rows, batch_size=batch_size, length=row_length):
         batch = make_batch(model, [rows[index] for index in indices])
-        logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions)
+        logits = logits_shared(model, batch.tokens, batch.attention_mask, batch.positions)
         losses[indices] = response_loss(logits, batch).cpu()
     return losses

@@ -7,7 +7,7 @@ import copy
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from .protocol import HookedModel, device_of, logits_at
@@ -73,3 +73,27 @@ def read_past(model: HookedModel, tokens: Int[Tensor, " pos"]) -> BridgePast | H
             past=past,
         )
     return past
+
+
+def logits_shared(
+    model: HookedModel, tokens: Int[Tensor, "b pos"], attention_mask: Int[Tensor, "b pos"], positions: Int[Tensor, " row"]
+) -> Float[Tensor, "row d_vocab"]:
+    """`logits_at`, without gradients, computing what all rows begin with (a template's system prompt, say) only once."""
+    rows, length = tokens.shape
+    shared = _shared_length(tokens, attention_mask, positions)
+    if rows == 1 or shared < WORTH_SHARING:
+        return logits_at(model, tokens, attention_mask, positions)
+    past = read_past(model, tokens[0, :shared]).repeated(rows)
+    moved = positions // length * (length - shared) + positions % length - shared
+    return logits_at(model, tokens[:, shared:], attention_mask[:, shared:], moved, past=past)
+
+
+WORTH_SHARING = 8
+"""Tokens; below this the second pass costs more than it saves."""
+
+
+def _shared_length(tokens: Int[Tensor, "b pos"], attention_mask: Int[Tensor, "b pos"], positions: Int[Tensor, " row"]) -> int:
+    """Leading columns that are the same in every row, attended everywhere, and before the first position that is asked."""
+    same = (tokens == tokens[:1]).all(0) & attention_mask.bool().all(0)
+    first_asked = int((positions % tokens.shape[1]).min())
+    return min(int(same.long().cumprod(0).sum()), first_asked)

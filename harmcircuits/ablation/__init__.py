@@ -1,0 +1,1 @@
+"""Switching components off, and on again."""

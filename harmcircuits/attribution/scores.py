@@ -1,0 +1,147 @@
+"""`Attribution`: the scores of every head and neuron on every example, whatever algorithm made them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .. import figures
+from ..store import atomic_file
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+FORMAT = "harmcircuits attribution 1"
+
+
+class AttributionError(ValueError):
+    """Scores that cannot be computed, read or combined; the message says which and why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """A_c of every head and neuron on every example, float32, in nats per asked token. **Positive: promotes the response.**
+
+    Attributes:
+        per_example_heads: A of each head on each example.
+        per_example_neurons: A of each neuron.
+        tokens: for each example, A summed over all heads (column 0) and all neurons (column 1) at each token position.
+    """
+
+    per_example_heads: Float[Tensor, "example layer head"]
+    per_example_neurons: Float[Tensor, "example layer d_mlp"]
+    tokens: tuple[Float[Tensor, "pos 2"], ...]
+
+    @property
+    def n_examples(self) -> int:
+        return len(self.per_example_heads)
+
+    @property
+    def heads(self) -> Float[Tensor, "layer head"]:
+        """A: the mean over examples."""
+        return self.per_example_heads.mean(0)
+
+    @property
+    def neurons(self) -> Float[Tensor, "layer d_mlp"]:
+        """A: the mean over examples."""
+        return self.per_example_neurons.mean(0)
+
+    @property
+    def heads_abs(self) -> Float[Tensor, "layer head"]:
+        """U: the mean of |A| taken per example."""
+        return self.per_example_heads.abs().mean(0)
+
+    @property
+    def neurons_abs(self) -> Float[Tensor, "layer d_mlp"]:
+        """U: the mean of |A| taken per example."""
+        return self.per_example_neurons.abs().mean(0)
+
+    def per_token(self, example: int) -> pd.DataFrame:
+        """A at each token of one example, summed over the heads and over the neurons there (nats per asked token)."""
+        frame = pd.DataFrame(self.tokens[example].numpy(), columns=["heads", "neurons"])
+        return frame.rename_axis("position").reset_index()
+
+    def __getitem__(self, examples: "list[int] | Tensor") -> "Attribution":
+        """The scores of some of the examples, in the order asked for; or of those where a mask is true."""
+        given = torch.as_tensor(examples)
+        chosen = given.nonzero().flatten() if given.dtype == torch.bool else given.long()
+        kept = tuple(self.tokens[int(example)] for example in chosen)
+        return Attribution(self.per_example_heads[chosen], self.per_example_neurons[chosen], kept)
+
+    def __add__(self, other: "Attribution") -> "Attribution":
+        """The scores of both sets of examples, one after the other."""
+        return Attribution(
+            torch.cat([self.per_example_heads, other.per_example_heads]),
+            torch.cat([self.per_example_neurons, other.per_example_neurons]),
+            (*self.tokens, *other.tokens),
+        )
+
+    def table(self, k: int = 20) -> pd.DataFrame:
+        """The `k` components with the largest A of each kind: component, kind, layer, index, attribution, standard_error."""
+        parts = [
+            _top(self.per_example_heads, k, kind="head", label="L{}H{}"),
+            _top(self.per_example_neurons, k, kind="neuron", label="{}.{}"),
+        ]
+        return pd.concat(parts, ignore_index=True)
+
+    def figure(self) -> "go.Figure":
+        """The heatmap of the heads."""
+        return figures.heads_heatmap(self.heads.numpy())
+
+    def save(self, path: str | Path) -> None:
+        """One safetensors file, written atomically."""
+        lengths = [len(part) for part in self.tokens]
+        tensors = {
+            "per_example_heads": self.per_example_heads.contiguous(),
+            "per_example_neurons": self.per_example_neurons.contiguous(),
+            "tokens": torch.cat(self.tokens).contiguous(),
+        }
+        with atomic_file(Path(path)) as temporary:
+            save_file(tensors, temporary, metadata={"format": FORMAT, "lengths": json.dumps(lengths)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Attribution":
+        """Reads what `save` wrote.
+
+        Raises:
+            AttributionError: the file is missing, damaged, or holds something else.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise AttributionError(f"{path} holds no attribution (its 'format' should be {FORMAT!r})")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
+        except (OSError, SafetensorError) as error:
+            raise AttributionError(f"cannot read {path}: {error}. Save the attribution again.") from error
+        tokens = tensors["tokens"].split(json.loads(metadata["lengths"]))
+        return cls(tensors["per_example_heads"], tensors["per_example_neurons"], tuple(tokens))
+
+    def __repr__(self) -> str:
+        _, layers, heads = self.per_example_heads.shape
+        d_mlp = self.per_example_neurons.shape[-1]
+        return f"Attribution({self.n_examples} examples, {layers} layers × {heads} heads, {layers} × {d_mlp} neurons)"
+
+
+def _top(scores: Float[Tensor, "example layer index"], k: int, *, kind: str, label: str) -> pd.DataFrame:
+    mean = scores.mean(0)
+    flat = mean.flatten().argsort(descending=True, stable=True)[:k]
+    layers, indices = np.unravel_index(flat.numpy(), tuple(mean.shape))
+    error = scores.std(0).flatten()[flat] / len(scores) ** 0.5 if len(scores) > 1 else torch.full((len(flat),), torch.nan)
+    columns: dict[str, Any] = {
+        "component": [label.format(*pair) for pair in zip(layers, indices, strict=True)],
+        "kind": kind,
+        "layer": layers,
+        "index": indices,
+        "attribution": mean.flatten()[flat].numpy(),
+        "standard_error": error.numpy(),
+    }
+    return pd.DataFrame(columns)

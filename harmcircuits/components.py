@@ -1,0 +1,138 @@
+"""Circuits: named sets of attention heads and MLP neurons, their algebra, and the hooks that switch them off."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import index as whole
+from pathlib import Path
+from random import Random
+from reprlib import repr as shortened
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .models.protocol import HookedModel, check_hooks, geometry, head_hook, neuron_hook
+from .store import read_json, write_json
+
+Component = tuple[int, int]
+"""(layer, head) or (layer, neuron), counted from 0."""
+
+
+class CircuitError(ValueError):
+    """A circuit that does not fit: the message names the component and the model's limits."""
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """A set of heads and neurons. Circuits behave as sets: `|`, `&`, `-`, `==`, `len` (components counted).
+
+    >>> one, two = Circuit(heads=[(0, 1)], neurons=[(3, 17), (2, 5)]), Circuit(neurons=[(3, 17)])
+    >>> one & two, len(one | two), round(one.jaccard(two), 3)
+    (Circuit(heads=(), neurons=((3, 17),)), 3, 0.333)
+    """
+
+    heads: Sequence[Component] = ()
+    neurons: Sequence[Component] = ()
+
+    def __post_init__(self) -> None:
+        for kind in ("heads", "neurons"):
+            object.__setattr__(self, kind, _normalised(kind, getattr(self, kind)))
+
+    def __len__(self) -> int:
+        return len(self.heads) + len(self.neurons)
+
+    def __or__(self, other: "Circuit") -> "Circuit":
+        return Circuit((*self.heads, *other.heads), (*self.neurons, *other.neurons))
+
+    def __and__(self, other: "Circuit") -> "Circuit":
+        return Circuit(tuple({*self.heads} & {*other.heads}), tuple({*self.neurons} & {*other.neurons}))
+
+    def __sub__(self, other: "Circuit") -> "Circuit":
+        return Circuit(tuple({*self.heads} - {*other.heads}), tuple({*self.neurons} - {*other.neurons}))
+
+    def jaccard(self, other: "Circuit") -> float:
+        """|both| / |either|; two empty circuits are equal: 1."""
+        either = len(self | other)
+        return len(self & other) / either if either else 1.0
+
+    def random_like(self, model: HookedModel, *, seed: int) -> "Circuit":
+        """As many heads and neurons drawn at random *in the same layers*; may overlap with this circuit.
+
+        Raises:
+            CircuitError: a component that the model does not have.
+        """
+        self.check(model)
+        shape, random = geometry(model), Random(seed)
+        return Circuit(_redrawn(self.heads, shape.n_heads, random), _redrawn(self.neurons, shape.d_mlp, random))
+
+    def hooks(self, model: HookedModel) -> list[tuple[str, Callable[..., Tensor]]]:
+        """`[(name, function)]` for `run_with_hooks` and `hooks`: sets every component's activation to zero at every position.
+
+        Heads at `hook_z`, neurons at `hook_post`; other activations keep every bit. Zeroing head h equals zeroing its rows of
+        W_O, zeroing neuron j equals zeroing row j of W_out.
+
+        Raises:
+            CircuitError: a component that the model does not have.
+            ModelError: a layer without the hook point.
+        """
+        self.check(model)
+        heads = [(head_hook(layer), partial(_zero, -2, indices)) for layer, indices in _by_layer(self.heads).items()]
+        neurons = [(neuron_hook(layer), partial(_zero, -1, indices)) for layer, indices in _by_layer(self.neurons).items()]
+        return [*heads, *neurons]
+
+    def check(self, model: HookedModel) -> None:
+        """Raises CircuitError or ModelError unless the model has every component (see `hooks`)."""
+        shape = geometry(model)
+        for kind, items, size in (("head", self.heads, shape.n_heads), ("neuron", self.neurons, shape.d_mlp)):
+            for layer, index in items:
+                if layer >= shape.n_layers or index >= size:
+                    raise CircuitError(
+                        f"{kind} ({layer}, {index}) is not in this model, which has {shape.n_layers} layers of {shape.n_heads} "
+                        f"heads and {shape.d_mlp} neurons, counted from 0. Was the circuit found in another model?"
+                    )
+        check_hooks(model, heads=sorted({at for at, _ in self.heads}), neurons=sorted({at for at, _ in self.neurons}))
+
+    def save(self, path: str | Path) -> None:
+        """Writes JSON, atomically."""
+        write_json(Path(path), {"format": "harmcircuits circuit 1", "heads": self.heads, "neurons": self.neurons})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Circuit":
+        """Reads what `save` wrote.
+
+        Raises:
+            CircuitError: the file holds something else.
+            StoreError: the file is missing, or is not JSON.
+        """
+        value = read_json(Path(path))
+        if not isinstance(value, dict) or value.get("format") != "harmcircuits circuit 1":
+            raise CircuitError(f"{path} is not a circuit file (its 'format' should be 'harmcircuits circuit 1')")
+        try:
+            return cls(value["heads"], value["neurons"])
+        except (KeyError, CircuitError) as error:
+            raise CircuitError(f"{path} was changed since it was saved ({error}). Save the circuit again.") from error
+
+
+def _normalised(kind: str, items: Iterable[Iterable[int]]) -> tuple[Component, ...]:
+    try:
+        pairs = {(whole(layer), whole(index)) for layer, index in items}
+    except (TypeError, ValueError) as error:
+        raise CircuitError(f"{kind} must be pairs (layer, index) of whole numbers, not {shortened(items)}") from error
+    if any(layer < 0 or index < 0 for layer, index in pairs):
+        raise CircuitError(f"{kind} are counted from 0: {min(pairs)} is negative")
+    return tuple(sorted(pairs))
+
+
+def _by_layer(items: Sequence[Component]) -> dict[int, list[int]]:
+    layers = sorted({layer for layer, _ in items})
+    return {layer: [index for at, index in items if at == layer] for layer in layers}
+
+
+def _redrawn(items: Sequence[Component], size: int, random: Random) -> tuple[Component, ...]:
+    return tuple((layer, index) for layer, own in _by_layer(items).items() for index in random.sample(range(size), len(own)))
+
+
+def _zero(dim: int, indices: list[int], activation: Float[Tensor, "..."], hook: object) -> Float[Tensor, "..."]:
+    """Out of place: the graph of the intact activation stays valid, and a cut component's gradient is exactly 0."""
+    return activation.index_fill(dim, torch.tensor(indices, device=activation.device), 0)

@@ -1,0 +1,1 @@
+"""From scores to circuits: one rule a file."""

@@ -1,0 +1,86 @@
+"""The paper's rule: what promotes harm and does not carry benign text.
+
+Only A > 0; drop the top of benign U = mean |A|; then take the top of harmful A. Heads and neurons are ranked over all layers.
+
+Source: arXiv 2604.09544 (set difference of the top of the two scores), here with exact counts after protection.
+"""
+
+from collections.abc import Mapping
+from math import floor
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..attribution.scores import Attribution
+from ..components import Circuit, Component
+
+Fraction = float | Mapping[str, float]
+"""One fraction for both kinds, or `{"heads": .5, "neurons": .1}`."""
+
+
+class SelectionError(ValueError):
+    """A circuit of that size cannot be selected; the message says how many components are left and what would help."""
+
+
+def select(
+    A: Attribution,
+    *,
+    protect: Attribution | None = None,
+    heads: int = 0,
+    neurons: int = 0,
+    protect_fraction: Fraction = 0.1,
+) -> Circuit:
+    """The `heads` heads and `neurons` neurons with the largest A, protected components left out.
+
+    Protected: the top floor(protect_fraction × all of that kind in the model) by U_c = mean over `protect`'s examples of
+    |A_c|. Exactly as many components as asked for; equal scores are taken in the order of layer and index.
+
+    Args:
+        A: attribution on the text that should be lost.
+        protect: attribution on the text that should be kept; None protects nothing.
+        protect_fraction: one number, or one for each kind: `{"heads": .5, "neurons": .1}`.
+
+    Raises:
+        SelectionError: fewer eligible components (A > 0 and unprotected) than asked for, a fraction outside [0, 1], or two
+            attributions of different models.
+    """
+    fractions = protected_fractions(protect_fraction)
+    if protect is not None and (protect.heads.shape, protect.neurons.shape) != (A.heads.shape, A.neurons.shape):
+        raise SelectionError("the two attributions are of models of different shape: compute both with the same model")
+    heads_kept = None if protect is None else _protected(protect.heads_abs, fractions["heads"])
+    neurons_kept = None if protect is None else _protected(protect.neurons_abs, fractions["neurons"])
+    return Circuit(_top(A.heads, heads_kept, heads, kind="heads"), _top(A.neurons, neurons_kept, neurons, kind="neurons"))
+
+
+def protected_fractions(protect_fraction: Fraction) -> dict[str, float]:
+    """The fraction of each kind. Raises SelectionError for an unknown kind or a fraction outside [0, 1]."""
+    given = dict(protect_fraction) if isinstance(protect_fraction, Mapping) else None
+    fractions = {kind: given.get(kind, 0.0) if given is not None else protect_fraction for kind in ("heads", "neurons")}
+    if given is not None and set(given) - set(fractions):
+        raise SelectionError(f"protect_fraction knows 'heads' and 'neurons', not {sorted(set(given) - set(fractions))}")
+    if not all(0 <= float(fraction) <= 1 for fraction in fractions.values()):  # type: ignore[arg-type]
+        raise SelectionError(f"protect_fraction must lie between 0 and 1, not {protect_fraction!r}")
+    return {kind: float(fraction) for kind, fraction in fractions.items()}  # type: ignore[arg-type]
+
+
+def _protected(benign: Float[Tensor, "layer index"], fraction: float) -> Bool[Tensor, "layer index"]:
+    count = floor(fraction * benign.numel() + 1e-9)  # 0.1 × 270 is 27, also in floating point
+    mask = torch.zeros(benign.numel(), dtype=torch.bool)
+    mask[benign.flatten().argsort(descending=True, stable=True)[:count]] = True
+    return mask.view_as(benign)
+
+
+def _top(
+    score: Float[Tensor, "layer index"], protected: Bool[Tensor, "layer index"] | None, count: int, *, kind: str
+) -> list[Component]:
+    eligible = score > 0 if protected is None else (score > 0) & ~protected
+    left = int(eligible.sum())
+    if count < 0 or count > left:
+        n_protected = 0 if protected is None else int(protected.sum())
+        raise SelectionError(
+            f"{count} {kind} were asked for, but {left} are left of {score.numel()}: {n_protected} are protected and the "
+            "others do not promote the response (A ≤ 0). Ask for fewer, or lower protect_fraction."
+        )
+    order = torch.where(eligible, score, -torch.inf).flatten().argsort(descending=True, stable=True)[:count]
+    return [divmod(int(flat), score.shape[1]) for flat in order]
