@@ -1,0 +1,121 @@
+"""Many-shot recognition: the request alone, after labelled requests in plain text. No chat frame, no prefill, no response.
+
+The shots' keys and values are computed once a draw (and condition), and every request continues from them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..examples import Example, Prompt, Row, batched, encode, make_batch, row_length
+from ..models.past import read_past
+from ..models.protocol import HookedModel, logits_at
+from .formats import ShotFormat, label_ids
+
+SEPARATOR = "\n\n"
+
+
+class ShotError(ValueError):
+    """Too few labelled requests to make the shots of."""
+
+
+@dataclass(frozen=True)
+class Shots:
+    """Labelled requests in several random draws, and the format they are written in; `frozen` once chosen."""
+
+    form: ShotFormat
+    draws: tuple[tuple[tuple[str, bool], ...], ...]
+
+    def text(self, draw: int) -> str:
+        return SEPARATOR.join(self.written(request, harmful) for request, harmful in self.draws[draw])
+
+    def asked(self, request: str) -> str:
+        return self.form.text.replace("{request}", request)
+
+    def written(self, request: str, harmful: bool) -> str:
+        return self.asked(request) + (self.form.harmful if harmful else self.form.harmless)
+
+
+def make_shots(prompts: Sequence[Prompt], form: ShotFormat, *, draws: int = 4, seed: int = 0) -> Shots:
+    """`draws` random orders of balanced shots: half harmful requests, half benign (near twins of the same triples where
+    there are any, so that topic words say nothing).
+
+    Raises:
+        ShotError: too few prompts of either kind, or a format with fewer than two shots.
+    """
+    if form.n_shots < 2:
+        raise ShotError(f"a format with {form.n_shots} shots cannot show both labels: give it two or more.")
+    harmful = [prompt for prompt in prompts if prompt.role == "harmful"]
+    near = {prompt.group: prompt for prompt in prompts if prompt.role == "near" and prompt.group}
+    paired = [prompt for prompt in harmful if prompt.group in near]
+    benign = [prompt for prompt in prompts if prompt.role != "harmful"]
+    half = form.n_shots // 2
+    if max(len(paired), min(len(harmful), len(benign))) < half:
+        raise ShotError(
+            f"{form.n_shots} shots need {half} harmful and {half} benign training requests; there are {len(harmful)} and "
+            f"{len(benign)}. Give a larger training split, or a format with fewer shots."
+        )
+    drawn = []
+    for draw in range(draws):
+        random = Random(f"{seed} {draw}")
+        if len(paired) >= half:
+            chosen = random.sample(paired, half)
+            shots = [(prompt.request, True) for prompt in chosen] + [(near[prompt.group].request, False) for prompt in chosen]
+        else:
+            shots = [(prompt.request, True) for prompt in random.sample(harmful, half)]
+            shots += [(prompt.request, False) for prompt in random.sample(benign, half)]
+        drawn.append(tuple(random.sample(shots, len(shots))))
+    return Shots(form, tuple(drawn))
+
+
+@torch.no_grad()
+def many_shot(
+    model: HookedModel, prompts: Sequence[Prompt | Example], shots: Shots, *, batch_size: int = 24
+) -> Float[Tensor, " prompt"]:
+    """ln p(harmful label) − ln p(harmless label) of each request, in nats, the mean over the draws; positive: "harmful".
+
+    Raises:
+        FormatError: the two labels begin with the same token.
+    """
+    harmful, harmless = label_ids(model, shots.form)
+    rows = [label_row(asked_ids(model, shots, prompt.request), harmful) for prompt in prompts]
+    odds = torch.zeros(len(rows))
+    for draw in range(len(shots.draws)):
+        past = read_past(model, torch.tensor(encode(model, shots.text(draw))))
+        for indices in batched(rows, batch_size=batch_size, length=row_length):
+            batch = make_batch(model, [rows[index] for index in indices])
+            repeated = past.repeated(len(indices))
+            logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions, past=repeated).float()
+            odds[indices] += (logits[:, harmful] - logits[:, harmless]).cpu() / len(shots.draws)
+    return odds
+
+
+def asked_ids(model: HookedModel, shots: Shots, request: str) -> list[int]:
+    """What follows the shots, up to the label.
+
+    The separator is encoded with the text after it, as it is between two shots: alone at the end of the shots its line ends
+    would become one token in many tokenizers, and the last request would look unlike the others.
+    """
+    return encode(model, SEPARATOR + shots.asked(request))
+
+
+def label_row(asked: Sequence[int], label: int) -> Row:
+    """A row of which the last token, the label, is asked."""
+    return Row((*asked, label), len(asked), len(asked) + 1)
+
+
+def fewer(shots: Shots, n_shots: int) -> Shots:
+    """The same format with the first `n_shots` of each draw, balanced: cheaper to differentiate through."""
+    return Shots(replace(shots.form, n_shots=n_shots), tuple(tuple(_balanced(draw, n_shots)) for draw in shots.draws))
+
+
+def _balanced(draw: Sequence[tuple[str, bool]], n_shots: int) -> Iterator[tuple[str, bool]]:
+    left = {True: n_shots // 2, False: n_shots // 2}
+    for request, harmful in draw:
+        if left[harmful] > 0:
+            left[harmful] -= 1
+            yield request, harmful
