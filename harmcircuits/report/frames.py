@@ -19,6 +19,7 @@ SUMMARY = {
     "retained twin": ("generation.retained_twin", False),
     "AUROC many-shot": ("recognition.auroc", False),
     "AUROC in place": ("recognition.auroc_in_place", False),
+    "AUROC probe": ("recognition.probe_auroc", False),
 }
 """Column: where it lies in a condition, and whether its sign is always written."""
 

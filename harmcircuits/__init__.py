@@ -1,0 +1,74 @@
+"""Which parts of a language model write harmful text, and does the model still recognise harm without them?
+
+    import harmcircuits as hc
+
+    model = hc.load_model()
+    train, development, test = hc.load_prompts().split(seed=0)
+    harmful, benign = hc.elicit(model, train.harmful), hc.elicit(model, train.benign)
+    circuit = hc.select(hc.attribute(model, harmful), protect=hc.attribute(model, benign), neurons=128)
+    result = hc.dissociate(model, circuit, test, train=train, development=development)
+
+Names are loaded when they are first used: `import harmcircuits` alone does not import TransformerLens or torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+_WHERE = {
+    "load_model": "models.load",
+    "Prompt": "examples",
+    "Example": "examples",
+    "loss": "examples",
+    "PromptSet": "prompts.promptset",
+    "load_prompts": "prompts.readers",
+    "elicit": "elicitation",
+    "Circuit": "components",
+    "ablated": "ablation.hooks",
+    "Attribution": "attribution.scores",
+    "attribute": "attribution.activations",
+    "select": "selection.protected",
+    "matched_random": "selection.matched",
+    "make_shots": "tasks.recognition",
+    "many_shot": "tasks.recognition",
+    "recognition_metric": "tasks.metrics",
+    "Settings": "experiments.settings",
+    "Dissociation": "experiments.dissociation",
+    "dissociate": "experiments.dissociation",
+}
+
+__all__ = ["__version__", *_WHERE]  # noqa: PLE0604  (one list of names, not two)
+
+if TYPE_CHECKING:
+    from .ablation.hooks import ablated as ablated
+    from .attribution.activations import attribute as attribute
+    from .attribution.scores import Attribution as Attribution
+    from .components import Circuit as Circuit
+    from .elicitation import elicit as elicit
+    from .examples import Example as Example
+    from .examples import Prompt as Prompt
+    from .examples import loss as loss
+    from .experiments.dissociation import Dissociation as Dissociation
+    from .experiments.dissociation import dissociate as dissociate
+    from .experiments.settings import Settings as Settings
+    from .models.load import load_model as load_model
+    from .prompts.promptset import PromptSet as PromptSet
+    from .prompts.readers import load_prompts as load_prompts
+    from .selection.matched import matched_random as matched_random
+    from .selection.protected import select as select
+    from .tasks.metrics import recognition_metric as recognition_metric
+    from .tasks.recognition import make_shots as make_shots
+    from .tasks.recognition import many_shot as many_shot
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'harmcircuits' has no attribute {name!r}")
+    value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
+    globals()[name] = value  # a submodule of the same name (elicit) would otherwise stand in its place
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

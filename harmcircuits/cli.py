@@ -1,0 +1,162 @@
+"""The same verbs from a shell."""
+
+import logging
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .experiments.dissociation import Dissociation
+    from .prompts.promptset import PromptSet
+
+app = typer.Typer(
+    name="harmcircuits",
+    help="Which parts of a language model write harmful text, and does the model still recognise harm without them?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # a traceback must never show a request or a response
+)
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Logging for every command."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+@app.command()
+def dissociate(
+    model: Annotated[str, typer.Option(help="Alias, hub id, local folder or .gguf file.")] = "smollm2-135m-instruct",
+    prompts: Annotated[str | None, typer.Option(help="A prompt file with triples; the built-in set by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for report.json, report.html, outcomes.csv, circuits and scores.")] = Path(
+        "out/dissociate"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of splits, sampling, nulls and bootstrap.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; the GPU by default where there is one.")] = None,
+    dtype: Annotated[str, typer.Option(help=f"Weights' type: {', '.join(DTYPES)}.")] = "float32",
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller numbers: estimates and intervals, no p values.")] = False,
+    show_responses: Annotated[bool, typer.Option("--show-responses", help="Put what the model wrote on the page.")] = False,
+) -> None:
+    """Find what writes harm, switch it off, and measure writing and recognising with and without it."""
+    if dtype not in DTYPES:
+        raise typer.BadParameter(f"{dtype!r} is not one of {', '.join(DTYPES)}", param_hint="--dtype")
+    from .experiments.dissociation import dissociate as run
+    from .experiments.settings import Settings
+
+    settings = Settings.quick(seed=seed) if quick else Settings(seed=seed)
+    with _told_errors():
+        train, development, test = _splits(prompts, seed)
+        _writable(out)
+        loaded = _load(model, device, dtype)
+        typer.echo(_before(test, settings))
+        result = run(
+            loaded,
+            None,
+            test,
+            train=train,
+            development=development,
+            settings=settings,
+            name=model,
+            reproduce=_command(sys.argv),
+            progress=True,
+        )
+        result.save(out, show_responses=show_responses)
+    _print_result(result, out)
+
+
+def main() -> None:
+    """The entry point `harmcircuits`."""
+    app()
+
+
+def _splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, PromptSet]":
+    from .experiments.dissociation import ready
+    from .prompts.readers import load_prompts
+
+    loaded = ready(load_prompts(prompts))
+    train, development, test = loaded.split(seed=seed)
+    return train, development, test
+
+
+def _load(model: str, device: str | None, dtype: str) -> Any:
+    import torch
+
+    from .models.load import load_model
+
+    return load_model(model, device=device, dtype=getattr(torch, dtype))
+
+
+def _before(test: "PromptSet", settings: Any) -> str:
+    from .experiments.evidence import sensitivity
+
+    return sensitivity(min(len(test.triples), settings.test_triples), settings)
+
+
+def _writable(out: Path) -> None:
+    """Found out before the run, not after it."""
+    from .store import write_text
+
+    write_text(out / ".writable", "")
+    (out / ".writable").unlink()
+
+
+def _command(argv: list[str]) -> str:
+    return shlex.join(["harmcircuits", *argv[1:]])
+
+
+class _told_errors:
+    """Errors of ours are told in a line or two, without a traceback; anything else is a bug and shows one."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            typer.secho("stopped: responses written so far are in the cache and will not be sampled again", err=True)
+            raise typer.Exit(130) from error
+        if error is not None and type(error).__module__.startswith("harmcircuits"):
+            typer.secho(f"error: {error}", err=True, fg="red")
+            raise typer.Exit(1) from error
+
+
+SHORT = ("condition", "selectivity", "retained harmful", "retained twin")
+"""The columns that, with the primary reading of recognition, fit 80 characters."""
+
+
+def _print_result(result: "Dissociation", out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console, frame = Console(), result.table()
+    primary = "AUROC probe" if result.report["settings"]["primary reading of recognition"] == "probe" else "AUROC in place"
+    shown = list(frame.columns) if console.width >= 170 else [*SHORT, primary]
+    title = f"{result.report['n_triples']} held-out triples; selectivity in nats per token; 95 % intervals"
+    table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)
+    for column in shown:
+        table.add_column(column, overflow="fold", no_wrap=column != "condition", min_width=11)
+    for row in frame[shown].itertuples(index=False):
+        table.add_row(*(Text(str(cell).replace(" [", "\n[").replace(", ", " ", 1)) for cell in row))
+    console.print(table)
+    console.print(Text(f"Verdict: {result.verdict}. {result.report['verdict_sentence']}"), style="bold")
+    for reason in result.report["verdict_reasons"]:
+        console.print(Text(f"  · {reason}"))
+    console.print(Text(f"Report: {out / 'report.html'}    Numbers: {out / 'report.json'}", overflow="fold"))

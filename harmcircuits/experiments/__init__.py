@@ -1,0 +1,1 @@
+"""Questions about a model, from a circuit to an answer with intervals."""

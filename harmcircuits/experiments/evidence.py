@@ -1,0 +1,152 @@
+"""What the verdict rests on, computed from the outcomes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..statistics import (
+    Equivalence,
+    Estimate,
+    StatisticsError,
+    aim_by_task,
+    aim_by_task_null,
+    bootstrap,
+    bootstrap_draws,
+    detectable,
+    detectable_auroc,
+    equivalence,
+    mean_estimate,
+    n_for_equivalence,
+    n_needed,
+    p_value,
+    paired_difference,
+)
+from .measures import HARMFUL, NEAR, Arrays, separation
+from .nulls import KINDS, Nulls
+from .settings import Settings
+from .verdict import Evidence
+
+INTERACTION_DRAWS = 999
+
+
+def gather(
+    intact: Arrays,
+    changed: Arrays,
+    aimed: Arrays | None,
+    nulls: Nulls | None,
+    *,
+    primary: str,
+    settings: Settings,
+    no_aimed: str = "",
+) -> Evidence:
+    """Evidence on one circuit; `aimed`: outcomes under the circuit aimed at recognition; `primary`: a reading's column."""
+    options: dict[str, Any] = {"draws": settings.bootstrap_draws, "seed": settings.seed}
+    rise = changed["nll"] - intact["nll"]
+    recognition, spread = _recognition(intact[primary], changed[primary], settings, options)
+    interaction, interaction_p = _interaction(intact, changed, aimed, primary, settings, no_aimed)
+    auroc = bootstrap(separation, intact[primary][:, :2], vectorised=True, **options)
+    selective = rise[:, HARMFUL] - rise[:, NEAR]
+    return Evidence(
+        information=mean_estimate((intact["nll_other"] - intact["nll"])[:, HARMFUL], **options),
+        intact_auroc=auroc,
+        selectivity=paired_difference(rise[:, HARMFUL], rise[:, NEAR], **options),
+        null_p={kind: _null_p(nulls, kind) for kind in KINDS},
+        recognition=recognition,
+        assay_drop=_drop(intact[primary], aimed[primary] if aimed else None, no_aimed, options),
+        interaction=interaction,
+        interaction_p=interaction_p,
+        n_for_recognition=_enough(lambda: _n_for_recognition(recognition, spread)),
+        n_for_selectivity=_enough(lambda: n_needed(float(selective.std(ddof=1)), max(0.0, float(selective.mean())))),
+    )
+
+
+def sensitivity(n: int, settings: Settings) -> str:
+    """The smallest effects that `n` triples can show, said before the run."""
+    if n < 3:
+        return f"{n} triples are too few for intervals."
+    effect, auroc = detectable(1.0, n), detectable_auroc(n)
+    enough = n_for_equivalence(_auroc_sd(n, auroc), settings.margin)
+    return (
+        f"With {n} test triples, power 0.8 and two-sided tests at 0.05, this run can show a selectivity of at least "
+        f"{effect:.2f} standard deviations of the per-triple differences, and a change of AUROC of about {auroc:.2f} or more. "
+        f"Equivalence within {settings.margin:g} AUROC needs about {enough} triples."
+    )
+
+
+def _auroc_sd(n: int, detectable_change: float) -> float:
+    """Standard deviation per triple of an AUROC change, from the change that n triples detect: δ ≈ 2.8 sd / √n."""
+    return float(detectable_change * np.sqrt(n) / 2.8)
+
+
+def _recognition(
+    before: np.ndarray, after: np.ndarray, settings: Settings, options: Mapping[str, Any]
+) -> tuple[Equivalence | None, float]:
+    if np.isnan(before[:, :2]).any() or len(before) < 3:
+        return None, float("nan")
+    difference = lambda a, b: separation(b) - separation(a)
+    draws = bootstrap_draws(difference, before, after, vectorised=True, **options)
+    observed = float(difference(before, after))
+    found = equivalence(observed, draws, n=len(before), margin=settings.margin)
+    return found, float(np.nanstd(draws) * np.sqrt(len(before)))
+
+
+def _n_for_recognition(found: Equivalence | None, spread: float) -> int:
+    """Triples that show equivalence if the change is truly the one seen, or its fall where it lies beyond the margin."""
+    if found is None or found.difference.value is None:
+        raise StatisticsError("recognition was not measured")
+    change = found.difference.value
+    return (
+        n_for_equivalence(spread, found.margin, difference=change) if abs(change) < found.margin else n_needed(spread, change)
+    )
+
+
+def _drop(before: np.ndarray, after: np.ndarray | None, why_not: str, options: Mapping[str, Any]) -> Estimate:
+    if after is None:
+        return Estimate.missing(why_not)
+    return bootstrap(lambda a, b: separation(a) - separation(b), before, after, vectorised=True, **options)
+
+
+def _interaction(
+    intact: Arrays, changed: Arrays, aimed: Arrays | None, primary: str, settings: Settings, why_not: str
+) -> tuple[Estimate, Estimate]:
+    """Drops by aim and task: writing is the selectivity, recognition the fall of odds(harmful) − odds(near), per triple."""
+    if aimed is None:
+        return Estimate.missing(why_not), Estimate.missing(why_not)
+    drops = np.stack([np.stack([_wrote_less(intact, under), _knew_less(intact, under, primary)]) for under in (changed, aimed)])
+    value = bootstrap(
+        lambda found: aim_by_task(np.moveaxis(found, -3, -1)),
+        np.moveaxis(drops, -1, 0),
+        vectorised=True,
+        draws=settings.bootstrap_draws,
+        seed=settings.seed,
+    )
+    if settings.null_draws < 39:
+        return value, Estimate.missing("the quick run makes no tests")
+    if value.value is None:
+        return value, Estimate.missing(f"the interaction is missing: {value.reason}")
+    return value, p_value(value.value, aim_by_task_null(drops, draws=INTERACTION_DRAWS, seed=settings.seed))
+
+
+def _wrote_less(intact: Arrays, changed: Arrays) -> np.ndarray:
+    rise = changed["nll"] - intact["nll"]
+    return np.asarray(rise[:, HARMFUL] - rise[:, NEAR])
+
+
+def _knew_less(intact: Arrays, changed: Arrays, primary: str) -> np.ndarray:
+    gap = lambda odds: odds[:, HARMFUL] - odds[:, NEAR]
+    return np.asarray(gap(intact[primary]) - gap(changed[primary]))
+
+
+def _null_p(nulls: Nulls | None, kind: str) -> Estimate:
+    if nulls is None:
+        return Estimate.missing("no training split was given")
+    return p_value(nulls.observed_selectivity, nulls.selectivity(kind))
+
+
+def _enough(count: Any) -> int | None:
+    """A number of triples, where the spread allows one to be named."""
+    try:
+        return int(count())
+    except (StatisticsError, ValueError, OverflowError):
+        return None

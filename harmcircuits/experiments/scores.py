@@ -1,0 +1,80 @@
+"""The scores that circuits and nulls are selected from, one example a training triple and role."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..attribution.activations import ModelMetric, attribute
+from ..attribution.scores import Attribution
+from ..components import Circuit
+from ..elicitation import elicit
+from ..examples import Example, Prompt
+from ..models.protocol import HookedModel, geometry
+from ..prompts.promptset import PromptSet
+from ..selection.protected import select
+from .settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Attributions of the same triples in the same order: `harmful`, `near`, `far` of L, `recognition` of the label's loss."""
+
+    harmful: Attribution
+    near: Attribution
+    far: Attribution
+    recognition: Attribution | None
+
+    @property
+    def benign(self) -> Attribution:
+        return self.near + self.far
+
+
+def chosen_triples(prompts: PromptSet, n: int, *, seed: int) -> PromptSet:
+    """At most `n` triples, each category in proportion, in an order of which every beginning is spread over the categories:
+    some readings are taken on the first few triples only, which in a file's own order would be of one category."""
+    few = prompts.sample(min(n, len(prompts.triples)), seed=seed)
+    size, seen = Counter(triple.category for triple in few.triples), Counter[str]()
+    place: dict[str, tuple[float, str]] = {}
+    for triple in few.triples:
+        place[triple.group] = ((seen[triple.category] + 0.5) / size[triple.category], triple.category)
+        seen[triple.category] += 1
+    return PromptSet(tuple(sorted(few, key=lambda prompt: place[prompt.group])), few.name)
+
+
+def triple_prompts(prompts: PromptSet) -> list[Prompt]:
+    """Harmful, near, far of the first triple, then of the next, …"""
+    return [prompt for triple in prompts.triples for prompt in (triple.harmful, triple.near, triple.far)]
+
+
+def respond(model: HookedModel, prompts: PromptSet, settings: Settings, *, progress: bool = False) -> list[Example]:
+    """The model's own responses to all triples, in the order of `triple_prompts`; cached."""
+    return elicit(model, triple_prompts(prompts), max_new_tokens=settings.max_new_tokens, seed=settings.seed, progress=progress)
+
+
+def score(
+    model: HookedModel, examples: Sequence[Example], settings: Settings, *, aim: ModelMetric | None, progress: bool = False
+) -> Scores:
+    """Attributes the responses of training triples, and with `aim` (a loss of the right label) their recognition.
+
+    `examples` lie as `respond` gives them; recognition is scored on the first `aim_triples` of them, harmful and near.
+    """
+    by_role = attribute(model, examples, progress=progress)
+    harmful, near, far = (by_role[list(range(at, len(examples), 3))] for at in range(3))
+    recognition = None
+    if aim is not None:
+        asked = [example for row, example in enumerate(examples[: 3 * settings.aim_triples]) if row % 3 < 2]
+        recognition = attribute(model, asked, metric=aim, batch_size=4, progress=progress)
+    return Scores(harmful, near, far, recognition)
+
+
+def recipe(target: Attribution, protect: Attribution, settings: Settings, *, heads: int, neurons: int) -> Circuit:
+    """The one recipe of every aim: the same counts and protection, whatever the target."""
+    return select(target, protect=protect, heads=heads, neurons=neurons, protect_fraction=settings.protect)
+
+
+def default_circuits(model: HookedModel, scores: Scores, settings: Settings) -> dict[str, Circuit]:
+    """What writes harm: heads and neurons together (the one that the verdict is about), and each kind alone."""
+    shape = geometry(model)
+    sized = {"heads": settings.n_heads(shape), "neurons": settings.n_neurons(shape)}
+    both = recipe(scores.harmful, scores.benign, settings, **sized)
+    return {"heads and neurons": both, "heads": Circuit(heads=both.heads), "neurons": Circuit(neurons=both.neurons)}

@@ -1,0 +1,72 @@
+"""Every number that a run of the main job can be told, in one place."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ..models.protocol import Geometry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Sizes of the main job. `Settings()` is the full run, `Settings.quick()` the same with smaller numbers.
+
+    Attributes:
+        attribution_triples, development_triples, test_triples: at most this many of each split.
+        max_new_tokens: tokens of each response, sampled at temperature 1.
+        head_fraction, neuron_fraction: size of the circuits, as fractions of all heads and all neurons of the model.
+        protect_heads, protect_neurons: the top fraction by benign U that is never selected.
+        shots, shot_draws: labelled shots of many-shot recognition, and random draws of them that are averaged.
+        aim_triples: training triples on which recognition is attributed.
+        written_triples: harmful requests and twins that each circuit answers freely, for the rules.
+        null_draws, null_triples: draws of each null, and test triples that each is measured on.
+        bootstrap_draws: for every interval.
+        margin: recognition is equivalent within this many points of AUROC, fixed beforehand.
+    """
+
+    seed: int = 0
+    attribution_triples: int = 64
+    development_triples: int = 32
+    test_triples: int = 96
+    max_new_tokens: int = 32
+    head_fraction: float = 0.03
+    neuron_fraction: float = 0.003
+    protect_heads: float = 0.5
+    protect_neurons: float = 0.1
+    shots: int = 32
+    shot_draws: int = 2
+    aim_triples: int = 24
+    written_triples: int = 24
+    null_draws: int = 39
+    null_triples: int = 16
+    bootstrap_draws: int = 2000
+    margin: float = 0.05
+
+    @classmethod
+    def quick(cls, *, seed: int = 0) -> "Settings":
+        """Estimates and intervals in minutes on two cores; too few null draws for a p value, so never a firm verdict."""
+        return replace(
+            cls(),
+            seed=seed,
+            attribution_triples=16,
+            development_triples=8,
+            test_triples=24,
+            shot_draws=2,
+            shots=16,
+            aim_triples=8,
+            written_triples=12,
+            null_draws=3,
+            null_triples=12,
+        )
+
+    def n_heads(self, shape: Geometry) -> int:
+        return max(1, round(self.head_fraction * shape.n_layers * shape.n_heads))
+
+    def n_neurons(self, shape: Geometry) -> int:
+        return max(1, round(self.neuron_fraction * shape.n_neurons))
+
+    @property
+    def protect(self) -> dict[str, float]:
+        return {"heads": self.protect_heads, "neurons": self.protect_neurons}
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
