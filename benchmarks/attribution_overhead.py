@@ -1,0 +1,81 @@
+"""Head and neuron attribution ÷ a bare forward and backward to the embeddings, same weights, same tokens, one process.
+
+The opponent is a pristine transformers model, parameters frozen, full logits, the same loss, with eager attention (which
+TransformerLens also uses) and with sdpa beside it. Runs alternate; the medians are compared.
+
+    python benchmarks/attribution_overhead.py --examples 32 --repeats 5
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForCausalLM
+
+import harmcircuits as hc
+from harmcircuits.examples import Batch, batched, example_rows, make_batch, row_length
+from harmcircuits.models.fetch import packaged_gguf
+from harmcircuits.models.gguf import dequantised_folder
+from harmcircuits.models.load import ALIASES, DEFAULT
+
+
+def bare(model: torch.nn.Module, batches: list[Batch]) -> float:
+    """Forward with full logits, the loss of the response, backward to the embeddings; the sum of the losses."""
+    total = 0.0
+    for batch in batches:
+        embedded = model.get_input_embeddings()(batch.tokens).detach().requires_grad_(True)
+        logits = model(inputs_embeds=embedded, attention_mask=batch.attention_mask, use_cache=False).logits
+        nll = cross_entropy(logits.flatten(0, 1)[batch.positions].float(), batch.targets, reduction="none")
+        loss = batch.mean_over_rows(nll).sum()
+        torch.autograd.grad(loss, embedded)
+        total += float(loss)
+    return total
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--examples", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=8)
+    options = parser.parse_args()
+
+    bridge = hc.load_model()
+    prompts = hc.load_prompts().sample(options.examples, seed=0).harmful
+    examples = hc.elicit(bridge, prompts, max_new_tokens=48)
+    rows = example_rows(bridge, examples)
+    indices = list(batched(rows, batch_size=options.batch_size, length=row_length))
+    batches = [make_batch(bridge, [rows[index] for index in group]) for group in indices]
+    folder = dequantised_folder(DEFAULT, ALIASES[DEFAULT].gguf_sha256, lambda: packaged_gguf(ALIASES[DEFAULT]))
+    opponents = {
+        attention: AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation=attention
+        ).requires_grad_(False)
+        for attention in ("eager", "sdpa")
+    }
+    runs = {
+        "attribute": lambda: hc.attribute(bridge, examples, batch_size=options.batch_size),
+        **{f"bare, {name}": lambda model=model: bare(model, batches) for name, model in opponents.items()},
+    }
+    ours, theirs = float(hc.loss(bridge, examples).sum()), bare(opponents["eager"], batches)
+    assert abs(ours - theirs) < 1e-3 * abs(theirs), f"the two models disagree on the loss: {ours} and {theirs}"
+
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for repeat in range(options.repeats + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if repeat:  # the first round warms up
+                seconds[name].append(time.perf_counter() - start)
+    tokens = sum(map(row_length, rows))
+    print(f"{len(examples)} examples, {tokens} tokens, {options.repeats} alternating runs, {torch.get_num_threads()} threads")
+    for name in list(runs)[1:]:
+        pairs = [a / b for a, b in zip(seconds["attribute"], seconds[name], strict=True)]
+        medians = statistics.median(seconds["attribute"]) / statistics.median(seconds[name])
+        spread = ", ".join(f"{pair:.2f}" for pair in sorted(pairs))
+        print(f"attribute ÷ {name}: {medians:.3f} (ratio of medians; run by run {spread})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The same numbers without the package: a transformers Llama, one row at a time, whole logits, hooks of PyTorch's own."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harmcircuits.examples import Example, chat_frame, prompt_ids
+
+
+def ids_of(model: Any, example: Example) -> tuple[list[int], list[int]]:
+    """Prompt and response of an example, laid out for a hooked model."""
+    return prompt_ids(model, chat_frame(model), example.request, example.prefill), list(example.response_ids)
+
+
+def logits(hf_model: Any, tokens: Sequence[int]) -> Tensor:
+    """[pos, vocabulary] of one row."""
+    with torch.no_grad():
+        return hf_model(torch.tensor([list(tokens)])).logits[0]
+
+
+def greedy(hf_model: Any, prompt: Sequence[int], n: int) -> list[int]:
+    """`n` tokens after the prompt, each from a whole forward pass."""
+    tokens = list(prompt)
+    for _ in range(n):
+        tokens.append(int(logits(hf_model, tokens)[-1].argmax()))
+    return tokens[len(prompt) :]
+
+
+def nll(hf_model: Any, prompt: Sequence[int], response: Sequence[int]) -> Tensor:
+    """−ln p of each response token, with its graph."""
+    log_p = hf_model(torch.tensor([[*prompt, *response]])).logits[0].log_softmax(-1)
+    return -log_p[torch.arange(len(response)) + len(prompt) - 1, torch.tensor(list(response))]
+
+
+def loss(hf_model: Any, prompt: Sequence[int], response: Sequence[int]) -> float:
+    with torch.no_grad():
+        return float(nll(hf_model, prompt, response).mean())
+
+
+def scores(hf_model: Any, prompt: Sequence[int], response: Sequence[int], value: Any = None) -> tuple[Tensor, Tensor]:
+    """−a · ∂value/∂a summed over positions of every head and neuron; `value(logits)` is by default the mean of `nll`."""
+    inputs: list[Tensor] = []
+    modules = [part for layer in hf_model.model.layers for part in (layer.self_attn.o_proj, layer.mlp.down_proj)]
+    handles = [module.register_forward_pre_hook(lambda _, args: inputs.append(args[0])) for module in modules]
+    try:
+        if value is None:
+            total = nll(hf_model, prompt, response).mean()
+        else:
+            total = value(hf_model(torch.tensor([[*prompt, *response]])).logits[0])
+    finally:
+        for handle in handles:
+            handle.remove()
+    gradients = torch.autograd.grad(total, inputs)
+    products = [-(a * g).detach()[0] for a, g in zip(inputs, gradients, strict=True)]
+    n_heads = hf_model.config.num_attention_heads
+    heads = [product.reshape(len(product), n_heads, -1).sum((0, 2)) for product in products[::2]]
+    return torch.stack(heads), torch.stack([product.sum(0) for product in products[1::2]])
+
+
+@contextmanager
+def scaled(hf_model: Any, *, layer: int, factor: float, head: int | None = None, neuron: int | None = None) -> Iterator[None]:
+    """Inside, the activation of one head or neuron is multiplied by `factor`."""
+    block, d_head = hf_model.model.layers[layer], hf_model.config.head_dim
+    if head is not None:
+        module, at = block.self_attn.o_proj, slice(head * d_head, (head + 1) * d_head)
+    else:
+        module, at = block.mlp.down_proj, slice(neuron, neuron + 1)
+
+    def scale(_: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        changed = args[0].clone()
+        changed[..., at] *= factor
+        return (changed, *args[1:])
+
+    handle = module.register_forward_pre_hook(scale)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def without(hf_model: Any, *, heads: Sequence[tuple[int, int]] = (), neurons: Sequence[tuple[int, int]] = ()) -> Any:
+    """`hf_model` itself, with the rows of W_O and W_out of some heads and neurons set to zero."""
+    d_head = hf_model.config.head_dim
+    with torch.no_grad():
+        for layer, head in heads:
+            hf_model.model.layers[layer].self_attn.o_proj.weight[:, head * d_head : (head + 1) * d_head] = 0
+        for layer, neuron in neurons:
+            hf_model.model.layers[layer].mlp.down_proj.weight[:, neuron] = 0
+    return hf_model

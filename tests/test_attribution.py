@@ -1,0 +1,219 @@
+"""Attribution: against autograd in plain transformers, against finite differences, and what must not change it."""
+
+from types import SimpleNamespace
+
+import plain
+import pytest
+import torch
+from tiny import tiny_bridge, tiny_model, tiny_tokenizer
+from transformers import MixtralConfig, MixtralForCausalLM
+from written import PROMPTS, written
+
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.attribution.activations import attribute
+from harmcircuits.attribution.scores import AttributionError
+from harmcircuits.components import Circuit
+from harmcircuits.examples import Example, ExampleError, Row, response_loss
+from harmcircuits.models.load import load_model
+from harmcircuits.models.protocol import ModelError, head_hook, logits_at, neuron_hook
+
+BREAD = [Example(request="Bread?", response="Bread.")]
+
+
+@pytest.fixture
+def examples(tiny):
+    return written(tiny.tokenizer)
+
+
+def differ(a: torch.Tensor, b: torch.Tensor) -> float:
+    """The largest difference, relative to the largest score."""
+    return float((a - b).abs().max() / b.abs().max())
+
+
+def by_hand(model, hf_model, examples, value=None) -> tuple[torch.Tensor, torch.Tensor]:
+    each = [plain.scores(hf_model, *plain.ids_of(model, example), value=value) for example in examples]
+    heads, neurons = zip(*each, strict=True)
+    return torch.stack(heads), torch.stack(neurons)
+
+
+# what the numbers are
+
+
+def test_scores_are_those_of_autograd_one_example_at_a_time(tiny, examples):
+    scores = attribute(tiny, examples)
+    heads, neurons = by_hand(tiny, tiny_model(), examples)
+    assert scores.per_example_heads.shape == (4, 2, 4) and scores.per_example_neurons.shape == (4, 2, 64)
+    assert scores.per_example_heads.dtype == scores.per_example_neurons.dtype == torch.float32
+    assert differ(scores.per_example_heads, heads) < 1e-5
+    assert differ(scores.per_example_neurons, neurons) < 1e-5
+    assert torch.equal(scores.heads, scores.per_example_heads.mean(0))
+    assert torch.equal(scores.neurons_abs, scores.per_example_neurons.abs().mean(0))
+    assert torch.equal(scores.heads_abs, scores.per_example_heads.abs().mean(0)) and scores.n_examples == 4
+
+
+def test_shrinking_an_activation_a_little_raises_the_loss_by_its_score(tiny, examples):
+    hf_model, step = tiny_model().double(), 1e-4
+    scores = attribute(tiny, examples[:1])
+    prompt, response = plain.ids_of(tiny, examples[0])
+    for part in ({"layer": 0, "head": 1}, {"layer": 1, "head": 3}, {"layer": 0, "neuron": 9}, {"layer": 1, "neuron": 40}):
+        losses = []
+        for factor in (1 - step, 1 + step):
+            with plain.scaled(hf_model, factor=factor, **part):
+                losses.append(plain.loss(hf_model, prompt, response))
+        each = scores.heads if "head" in part else scores.neurons
+        score = each[part["layer"], part.get("head", part.get("neuron"))].item()
+        assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(score, rel=1e-3, abs=1e-5)
+
+
+def test_batches_and_padding_change_nothing(tiny, examples):
+    alone = sum((attribute(tiny, [example]) for example in examples[1:]), attribute(tiny, examples[:1]))
+    for batch_size in (1, 2, 3, 4):
+        together = attribute(tiny, examples, batch_size=batch_size)
+        for part in ("per_example_heads", "per_example_neurons"):
+            assert differ(getattr(together, part), getattr(alone, part)) < 2e-6
+        for own, other in zip(together.tokens, alone.tokens, strict=True):
+            assert own.shape == other.shape and differ(own, other) < 2e-6
+    assert differ(attribute(tiny, examples[::-1]).per_example_heads.flip(0), alone.per_example_heads) < 2e-6
+
+
+def test_an_ablated_component_has_a_score_of_exactly_zero(tiny, examples):
+    circuit = Circuit(heads=[(0, 1), (1, 2)], neurons=[(0, 3), (1, 60)])
+    with ablated(tiny, circuit):
+        scores = attribute(tiny, examples)
+    zeroed = plain.without(tiny_model(), heads=circuit.heads, neurons=circuit.neurons)
+    heads, neurons = by_hand(tiny, zeroed, examples)
+    for layer, head in circuit.heads:
+        assert not scores.per_example_heads[:, layer, head].any()
+        heads[:, layer, head] = 0
+    for layer, neuron in circuit.neurons:
+        assert not scores.per_example_neurons[:, layer, neuron].any()
+        neurons[:, layer, neuron] = 0
+    assert differ(scores.per_example_heads, heads) < 1e-5, "the others are scored in the ablated model"
+    assert differ(scores.per_example_neurons, neurons) < 1e-5
+
+
+def test_scores_at_tokens_add_up(tiny, examples):
+    scores = attribute(tiny, examples)
+    for index, example in enumerate(examples):
+        prompt, response = plain.ids_of(tiny, example)
+        frame = scores.per_token(index)
+        assert frame["position"].tolist() == list(range(len(prompt) + len(response)))
+        assert frame["heads"].sum() == pytest.approx(scores.per_example_heads[index].sum().item(), abs=1e-5)
+        assert frame["neurons"].sum() == pytest.approx(scores.per_example_neurons[index].sum().item(), abs=1e-5)
+        assert frame.iloc[-1][["heads", "neurons"]].eq(0).all(), "nothing is asked after the last token"
+
+
+# what must not change, and what may be chosen
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("trainable", [False, True])
+def test_no_parameter_gets_a_gradient(tmp_path, tiny, trainable, examples):
+    model = tiny_bridge(tmp_path / "own", hooked=type(tiny).__name__ == "HookedTransformer")
+    model.requires_grad_(trainable)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    scores = attribute(model, examples)
+    assert differ(scores.per_example_heads, attribute(tiny, examples).per_example_heads) < 1e-6
+    assert differ(scores.per_example_neurons, attribute(tiny, examples).per_example_neurons) < 1e-6
+    assert not scores.per_example_heads.requires_grad
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is None and parameter.requires_grad == trainable and torch.equal(parameter, before[name])
+    assert not any(point.fwd_hooks or point.bwd_hooks for point in model.hook_dict.values())
+
+
+def test_it_works_where_gradients_are_switched_off(tiny, examples):
+    with torch.no_grad():
+        inside = attribute(tiny, examples)
+    assert torch.equal(inside.per_example_heads, attribute(tiny, examples).per_example_heads)
+
+
+def test_the_default_metric_is_the_loss_of_the_response(tiny, examples):
+    default, given = attribute(tiny, examples), attribute(tiny, examples, metric=response_loss)
+    assert torch.equal(default.per_example_heads, given.per_example_heads)
+    assert torch.equal(default.per_example_neurons, given.per_example_neurons)
+
+
+def test_a_metric_of_the_logits(tiny, examples):
+    def of_batch(logits, batch):
+        return batch.mean_over_rows(logits[:, 7] * logits[:, 9])
+
+    def of_row(start, stop):
+        return lambda logits: (logits[start - 1 : stop - 1, 7] * logits[start - 1 : stop - 1, 9]).mean()
+
+    scores = attribute(tiny, examples, metric=of_batch, batch_size=3)
+    for index, example in enumerate(examples):
+        prompt, response = plain.ids_of(tiny, example)
+        heads, neurons = plain.scores(tiny_model(), prompt, response, value=of_row(len(prompt), len(prompt) + len(response)))
+        assert differ(scores.per_example_heads[index], heads) < 1e-5
+        assert differ(scores.per_example_neurons[index], neurons) < 1e-5
+
+
+def test_a_metric_that_lays_its_prompts_out_itself(tiny):
+    class LastToken:
+        """The logit of token 7 after the bare request, which no example holds."""
+
+        def for_model(self, model, prompts):
+            rows = [Row((*model.tokenizer(prompt.request).input_ids, 7), 1, 2) for prompt in prompts]
+
+            def measure(batch):
+                ends = batch.attention_mask.sum(1) - 2 + torch.arange(len(batch.tokens)) * batch.tokens.shape[1]
+                return logits_at(model, batch.tokens, batch.attention_mask, ends)[:, 7]
+
+            measure.rows = rows
+            return measure
+
+    scores = attribute(tiny, PROMPTS, metric=LastToken(), batch_size=3)
+    for index, prompt in enumerate(PROMPTS):
+        ids = tiny.tokenizer(prompt.request).input_ids
+        heads, neurons = plain.scores(tiny_model(), ids, [7], value=lambda logits: logits[-2, 7])
+        assert differ(scores.per_example_heads[index], heads) < 1e-5
+        assert differ(scores.per_example_neurons[index], neurons) < 1e-5
+
+
+# errors
+
+
+def test_nothing_to_attribute(tiny):
+    with pytest.raises(AttributionError, match="no examples: there is nothing to attribute"):
+        attribute(tiny, [])
+    with pytest.raises(ExampleError, match="category 'kitchen'"):
+        attribute(tiny, [Example(request="Bread?", response="", category="kitchen")])
+
+
+@pytest.mark.model
+def test_a_score_that_is_not_a_number_is_named(tiny, examples):
+    hf_model = tiny_model(tie_word_embeddings=False)
+    with torch.no_grad():
+        hf_model.model.embed_tokens.weight[tiny.tokenizer("@").input_ids] = torch.nan
+    hooked = type(tiny).__name__ == "HookedTransformer"
+    model = load_model("nan", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=hooked, device="cpu")
+    assert attribute(model, examples).heads.isfinite().all()
+    broken = Example(request="@", response="words")
+    with pytest.raises(
+        AttributionError, match=r"the score of head \(0, 0\) on example 2 is not a number.*dtype=torch\.float32"
+    ):
+        attribute(model, [*examples[:2], broken, *examples[2:]])
+
+
+def test_a_layer_without_a_hook_point_is_named():
+    points = {name: object() for layer in range(3) for name in (head_hook(layer), neuron_hook(layer))}
+    cfg = SimpleNamespace(n_layers=3, n_heads=2, d_head=4, d_mlp=8)
+    for name, message in (
+        (neuron_hook(1), r"layer 1 has no hook point 'blocks\.1\.mlp\.hook_post'.*one dense MLP a layer work.*Llama, GPT-2"),
+        (head_hook(2), r"layer 2 has no hook point 'blocks\.2\.attn\.hook_z'.*softmax attention in every layer work.*Llama"),
+    ):
+        fake = SimpleNamespace(cfg=cfg, hook_dict={key: point for key, point in points.items() if key != name})
+        with pytest.raises(ModelError, match=message):
+            attribute(fake, BREAD)
+    cfg.d_mlp = None
+    with pytest.raises(ModelError, match=r"says nothing of d_mlp.*Dense decoder-only transformers work"):
+        attribute(SimpleNamespace(cfg=cfg, hook_dict=points), BREAD)
+
+
+@pytest.mark.model
+def test_experts_are_refused_although_a_bridge_names_a_hook_point_there():
+    sizes = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = MixtralConfig(**sizes, intermediate_size=64, num_local_experts=2, vocab_size=512)
+    model = load_model("experts", hf_model=MixtralForCausalLM(config).eval(), tokenizer=tiny_tokenizer(), device="cpu")
+    with pytest.raises(ModelError, match=r"layer 0 has no hook point 'blocks\.0\.mlp\.hook_post'.*mixtures of experts do not"):
+        attribute(model, BREAD)

@@ -1,0 +1,83 @@
+"""`Attribution`: parts, tables and files of scores. No model."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from harmcircuits.attribution.scores import Attribution, AttributionError
+
+
+def drawn(n: int = 5, *, layers: int = 2, heads: int = 3, d_mlp: int = 7, seed: int = 0) -> Attribution:
+    random = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=random)
+    return Attribution(draw(n, layers, heads), draw(n, layers, d_mlp), tuple(draw(4 + index, 2) for index in range(n)))
+
+
+def same(one: Attribution, two: Attribution) -> bool:
+    equal = [torch.equal(a, b) for a, b in zip(one.tokens, two.tokens, strict=True)]
+    parts = ("per_example_heads", "per_example_neurons")
+    return all(equal) and all(torch.equal(getattr(one, part), getattr(two, part)) for part in parts)
+
+
+def test_saved_scores_come_back(tmp_path):
+    scores = drawn()
+    scores.save(tmp_path / "scores.safetensors")
+    assert same(Attribution.load(tmp_path / "scores.safetensors"), scores)
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.safetensors"]
+
+
+def test_files_that_hold_no_attribution(tmp_path):
+    with pytest.raises(AttributionError, match=r"cannot read .*none\.safetensors"):
+        Attribution.load(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("not scores")
+    with pytest.raises(AttributionError, match=r"cannot read .*text\.safetensors.*Save the attribution again"):
+        Attribution.load(tmp_path / "text.safetensors")
+    save_file({"weight": torch.zeros(2)}, tmp_path / "weights.safetensors")
+    with pytest.raises(AttributionError, match=r"weights\.safetensors holds no attribution"):
+        Attribution.load(tmp_path / "weights.safetensors")
+    scores = tmp_path / "cut.safetensors"
+    drawn().save(scores)
+    scores.write_bytes(scores.read_bytes()[:-8])
+    with pytest.raises(AttributionError, match=r"cannot read .*cut\.safetensors"):
+        Attribution.load(scores)
+
+
+def test_some_of_the_examples():
+    scores = drawn()
+    some = scores[[3, 0, 3]]
+    assert torch.equal(some.per_example_heads, scores.per_example_heads[[3, 0, 3]])
+    assert torch.equal(some.per_example_neurons, scores.per_example_neurons[[3, 0, 3]])
+    assert [len(part) for part in some.tokens] == [7, 4, 7] and some.n_examples == 3
+    mask = torch.tensor([True, False, False, True, False])
+    assert same(scores[mask], scores[[0, 3]]) and same(scores[mask.tolist()], scores[[0, 3]])
+    assert same(scores[torch.tensor([1])] + scores[[0]], scores[[1, 0]])
+
+
+def test_examples_put_together():
+    one, two = drawn(2), drawn(3, seed=1)
+    both = one + two
+    assert same(both[[0, 1]], one) and same(both[[2, 3, 4]], two)
+    assert torch.allclose(both.heads, (2 * one.heads + 3 * two.heads) / 5)
+
+
+def test_the_table_has_the_largest_scores_of_each_kind():
+    scores = drawn(6)
+    table = scores.table(4)
+    for kind, values in (("head", scores.per_example_heads), ("neuron", scores.per_example_neurons)):
+        part, each = table[table["kind"] == kind], values.double().numpy()
+        assert part["attribution"].to_numpy() == pytest.approx(np.sort(each.mean(0).ravel())[::-1][:4])
+        for row in part.itertuples():
+            own = each[:, row.layer, row.index]
+            assert row.attribution == pytest.approx(own.mean()) and row.standard_error == pytest.approx(
+                own.std(ddof=1) / 6**0.5
+            )
+            assert row.component == (f"L{row.layer}H{row.index}" if kind == "head" else f"{row.layer}.{row.index}")
+    assert len(scores.table()) == 2 * 3 + 2 * 7, "as many as there are"
+    assert drawn(1).table(1)["standard_error"].isna().all()
+
+
+def test_the_figure_shows_the_means_and_the_name_the_sizes():
+    scores = drawn()
+    assert np.asarray(scores.figure().data[0].z, dtype=float) == pytest.approx(scores.heads.numpy())
+    assert repr(scores) == "Attribution(5 examples, 2 layers × 3 heads, 2 × 7 neurons)"

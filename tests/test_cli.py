@@ -1,0 +1,190 @@
+"""The shell: a whole run, every error in a line or two, and nothing heavy imported before it is needed."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contract import check_report
+from tiny import tiny_model_folder
+from triples import PROMPTS, SETTINGS
+from typer.testing import CliRunner, Result
+
+from harmcircuits import __version__, cli
+from harmcircuits.examples import Prompt
+from harmcircuits.experiments.settings import Settings
+
+COLUMNS = ("request", "prefill", "category", "group", "role")
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model_folder(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    def quick(cls: type[Settings], *, seed: int = 0) -> Settings:
+        return SETTINGS
+
+    monkeypatch.setattr(Settings, "quick", classmethod(quick))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def write(path: Path, prompts: tuple[Prompt, ...] = PROMPTS) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(COLUMNS)
+        rows.writerows([getattr(prompt, column) for column in COLUMNS] for prompt in prompts)
+    return path
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def dissociate(**options: object) -> Result:
+    return call("dissociate", "--quick", *(part for name, value in options.items() for part in (f"--{name}", value)))
+
+
+def told(result: Result, *words: str, code: int = 1) -> None:
+    """The exit code and the message, told on one line or two without a traceback."""
+    output = " ".join(result.output.split())
+    assert result.exit_code == code, output
+    assert isinstance(result.exception, SystemExit)
+    assert "Traceback" not in output
+    for word in words:
+        assert word in output
+
+
+@pytest.fixture
+def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is wrong must be found before the model is loaded."""
+    monkeypatch.setattr(cli, "_load", lambda *_: pytest.fail("the model was loaded"))
+
+
+def test_a_run_prints_a_table_and_writes_its_folder(model_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    result = dissociate(model=model_folder, prompts=write(tmp_path / "p.csv"), out=out, device="cpu")
+    assert result.exit_code == 0, result.output
+    for words in ("With 4 test triples", "heads and neurons", "aimed at recognition", "Verdict: cannot be measured"):
+        assert words in result.output
+    assert str(out / "report.json") in "".join(result.output.split("\n"))
+    assert not any(prompt.request in result.output for prompt in PROMPTS)
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    check_report(report)
+    assert report["reproduce"].startswith("harmcircuits")
+    assert {path.name for path in out.iterdir()} == {"circuits", "scores", "report.json", "report.html", "outcomes.csv"}
+
+
+class TestErrors:
+    def test_an_unknown_alias_lists_the_known_ones(self, tmp_path: Path) -> None:
+        told(
+            dissociate(model="smollm9", prompts=write(tmp_path / "p.csv"), out=tmp_path / "o"),
+            "error:",
+            "smollm9",
+            "smollm2-135m-instruct",
+        )
+
+    @pytest.mark.usefixtures("no_model")
+    def test_a_missing_prompt_file(self, tmp_path: Path) -> None:
+        told(dissociate(prompts=tmp_path / "none.csv", out=tmp_path / "o"), "none.csv: no such file", "load_prompts()")
+
+    @pytest.mark.usefixtures("no_model")
+    def test_a_malformed_prompt_file_names_file_line_and_columns(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "p.csv")
+        path.write_text(path.read_text("utf-8") + "one,two\n", "utf-8")
+        last = len(PROMPTS) + 2
+        told(dissociate(prompts=path, out=tmp_path / "o"), f"p.csv, line {last}: expected 5 columns", "'category'", "found 2")
+
+    @pytest.mark.usefixtures("no_model")
+    def test_columns_that_nobody_knows(self, tmp_path: Path) -> None:
+        (tmp_path / "p.csv").write_text("subject,body\nhello,there\n", "utf-8")
+        told(dissociate(prompts=tmp_path / "p.csv", out=tmp_path / "o"), "p.csv", "'subject'", "no known format", "request")
+
+    @pytest.mark.usefixtures("no_model")
+    def test_an_empty_set(self, tmp_path: Path) -> None:
+        told(dissociate(prompts=write(tmp_path / "p.csv", ()), out=tmp_path / "o"), "p.csv", "holds no prompts")
+
+    @pytest.mark.usefixtures("no_model")
+    def test_no_triples(self, tmp_path: Path) -> None:
+        lonely = tuple(prompt for prompt in PROMPTS if prompt.role == "harmful")
+        told(dissociate(prompts=write(tmp_path / "p.csv", lonely), out=tmp_path / "o"), "no complete triples", "group and role")
+
+    @pytest.mark.usefixtures("no_model")
+    def test_a_single_category(self, tmp_path: Path) -> None:
+        one = tuple(prompt for prompt in PROMPTS if prompt.category == "mischief")
+        told(dissociate(prompts=write(tmp_path / "p.csv", one), out=tmp_path / "o"), "1 named category", "at least 2")
+
+    @pytest.mark.usefixtures("no_model")
+    def test_too_few_triples_to_split(self, tmp_path: Path) -> None:
+        told(dissociate(prompts=write(tmp_path / "p.csv", PROMPTS[:6]), out=tmp_path / "o"), "2 independent units", "3 parts")
+
+    @pytest.mark.usefixtures("no_model")
+    def test_a_folder_that_cannot_be_written_is_found_before_the_run(self, tmp_path: Path) -> None:
+        (tmp_path / "taken").write_text("mine")
+        result = dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "taken" / "out")
+        told(result, "taken", "cannot be written: a file is in the place of a folder")
+        assert (tmp_path / "taken").read_text() == "mine"
+
+    @pytest.mark.usefixtures("no_model")
+    def test_a_dtype_that_is_none(self, tmp_path: Path) -> None:
+        told(
+            dissociate(dtype="float31", out=tmp_path / "o"),
+            "--dtype",
+            "'float31' is not one of float32, bfloat16, float16",
+            code=2,
+        )
+        assert not (tmp_path / "o").exists()
+
+    def test_no_request_is_ever_quoted(self, tmp_path: Path) -> None:
+        secret = "Secretly smash that very long and unmistakable thing"
+        (tmp_path / "p.csv").write_text(f"request,role\n{secret},{secret}\n", "utf-8")
+        result = dissociate(prompts=tmp_path / "p.csv", out=tmp_path / "o")
+        told(result, "p.csv, line 2")
+        assert secret not in result.output
+
+    def test_a_stopped_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def stopped(*_: object) -> Any:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(cli, "_load", stopped)
+        told(dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "o"), "stopped", code=130)
+
+    def test_a_bug_is_not_hidden(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cli, "_load", lambda *_: 1 / 0)
+        result = dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "o")
+        assert isinstance(result.exception, ZeroDivisionError)
+
+    def test_nothing_is_left_in_the_folder_of_a_run_that_failed(self, tmp_path: Path) -> None:
+        told(dissociate(model="smollm9", prompts=write(tmp_path / "p.csv"), out=tmp_path / "o"))
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "p.csv"]
+
+
+class TestWithoutARun:
+    def test_version(self) -> None:
+        result = call("--version")
+        assert (result.exit_code, result.output.strip()) == (0, __version__)
+
+    def test_help_names_every_option(self) -> None:
+        result = call("dissociate", "--help")
+        assert result.exit_code == 0
+        for option in ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick", "--show-responses"):
+            assert option in result.output
+
+    def test_without_a_command_help_is_shown(self) -> None:
+        assert "dissociate" in call().output
+
+    @pytest.mark.parametrize("arguments", [["--help"], ["dissociate", "--help"], ["--version"]])
+    def test_it_imports_neither_torch_nor_transformer_lens(self, arguments: list[str]) -> None:
+        program = (
+            "import sys\nfrom harmcircuits.cli import app\n"
+            f"try:\n    app({arguments!r})\nexcept SystemExit as end:\n    assert end.code == 0, end.code\n"
+            "heavy = {'torch', 'transformers', 'transformer_lens', 'pandas', 'scipy', 'plotly'} & set(sys.modules)\n"
+            "assert not heavy, heavy\n"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr

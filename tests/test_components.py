@@ -1,0 +1,185 @@
+"""Circuits: sets of components, files, and hooks that zero exactly what they name."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harmcircuits.components import Circuit, CircuitError
+from harmcircuits.models.protocol import geometry, head_hook, neuron_hook
+from harmcircuits.store import StoreError
+
+TOKENS = torch.arange(5, 45).reshape(2, 20)
+pairs = st.sets(st.tuples(st.integers(0, 3), st.integers(0, 4)))
+circuits = st.builds(lambda heads, neurons: Circuit(list(heads), list(neurons)), pairs, pairs)
+
+
+def parts(circuit: Circuit) -> set:
+    return {("head", *pair) for pair in circuit.heads} | {("neuron", *pair) for pair in circuit.neurons}
+
+
+# algebra
+
+
+@given(circuits, circuits)
+def test_circuits_are_sets(one, two):
+    assert parts(one | two) == parts(one) | parts(two)
+    assert parts(one & two) == parts(one) & parts(two)
+    assert parts(one - two) == parts(one) - parts(two)
+    assert len(one) == len(parts(one))
+    assert (one == two) == (parts(one) == parts(two))
+    either = parts(one) | parts(two)
+    assert one.jaccard(two) == (len(parts(one) & parts(two)) / len(either) if either else 1)
+    assert one.jaccard(two) == two.jaccard(one) and one.jaccard(one) == 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4))))
+def test_order_and_repetition_mean_nothing(items):
+    circuit = Circuit(heads=items, neurons=items[::-1] + items)
+    assert circuit == Circuit(heads=set(items), neurons=items)
+    assert hash(circuit) == hash(Circuit(heads=items[::-1], neurons=items))
+    assert circuit.heads == circuit.neurons == tuple(sorted(set(items)))
+
+
+def test_numbers_of_any_library_become_plain_ints():
+    circuit = Circuit(heads=np.array([[1, 2], [0, 3]]), neurons=torch.tensor([[2, 7]]))
+    assert circuit == Circuit(heads=[(0, 3), (1, 2)], neurons=[(2, 7)])
+    assert {type(number) for pair in (*circuit.heads, *circuit.neurons) for number in pair} == {int}
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([3], r"heads must be pairs \(layer, index\) of whole numbers, not \[3\]"),
+        ([(1, 2, 3)], "must be pairs"),
+        ([(1, 1.5)], r"not \[\(1, 1\.5\)\]"),
+        (["12"], "must be pairs"),
+        ({(0, 1.5): 2}, "must be pairs"),
+        (7, "not 7"),
+        ([(0, 1), (2, -1)], r"counted from 0: \(2, -1\) is negative"),
+    ],
+)
+def test_what_is_no_component(items, message):
+    with pytest.raises(CircuitError, match=message):
+        Circuit(heads=items)
+    with pytest.raises(CircuitError, match=message.replace("heads", "neurons")):
+        Circuit(neurons=items)
+
+
+# files
+
+
+@given(circuits)
+def test_a_saved_circuit_comes_back(tmp_path_factory, circuit):
+    path = tmp_path_factory.mktemp("circuit") / "circuit.json"
+    circuit.save(path)
+    assert Circuit.load(path) == circuit
+    assert [file.name for file in path.parent.iterdir()] == ["circuit.json"]
+
+
+@pytest.mark.parametrize("value", [[], {"heads": []}, {"format": "harmcircuits attribution 1"}])
+def test_another_file_is_no_circuit(tmp_path, value):
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(
+        CircuitError, match=r"other\.json is not a circuit file \(its 'format' should be 'harmcircuits circuit 1'"
+    ):
+        Circuit.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"heads": [[1]]}, r"circuit\.json was changed since it was saved \(heads must be pairs"), ({"neurons": None}, "neurons")],
+)
+def test_an_edited_circuit_file(tmp_path, change, message):
+    path = tmp_path / "circuit.json"
+    Circuit(heads=[(0, 1)]).save(path)
+    value = json.loads(path.read_text()) | change
+    path.write_text(json.dumps({key: part for key, part in value.items() if part is not None}))
+    with pytest.raises(CircuitError, match=message):
+        Circuit.load(path)
+
+
+def test_a_circuit_file_that_is_missing_or_cut_short(tmp_path):
+    with pytest.raises(StoreError, match=r"none\.json: there is no such file"):
+        Circuit.load(tmp_path / "none.json")
+    (tmp_path / "cut.json").write_text('{"format": "harm')
+    with pytest.raises(StoreError, match=r"cut\.json, line 1"):
+        Circuit.load(tmp_path / "cut.json")
+
+
+# against a model
+
+
+@pytest.mark.parametrize(
+    ("circuit", "named"),
+    [
+        (Circuit(heads=[(0, 4)]), r"head \(0, 4\)"),
+        (Circuit(heads=[(2, 0)]), r"head \(2, 0\)"),
+        (Circuit(neurons=[(1, 64)]), r"neuron \(1, 64\)"),
+        (Circuit(heads=[(0, 3)], neurons=[(2, 63)]), r"neuron \(2, 63\)"),
+    ],
+)
+def test_a_component_that_the_model_does_not_have(tiny, circuit, named):
+    limits = "is not in this model, which has 2 layers of 4 heads and 64 neurons, counted from 0"
+    for use in (circuit.hooks, circuit.check, lambda model: circuit.random_like(model, seed=0)):
+        with pytest.raises(CircuitError, match=f"{named} {limits}"):
+            use(tiny)
+
+
+def test_the_last_components_are_in_the_model(tiny):
+    shape = geometry(tiny)
+    assert (shape.n_layers, shape.n_heads, shape.d_head, shape.d_mlp, shape.n_neurons) == (2, 4, 8, 64, 128)
+    Circuit(heads=[(1, 3)], neurons=[(1, 63)]).check(tiny)
+
+
+def test_random_circuits_have_as_many_components_in_each_layer(tiny):
+    circuit = Circuit(heads=[(0, 1), (1, 0), (1, 2), (1, 3)], neurons=[(1, neuron) for neuron in range(20)])
+    drawn = [circuit.random_like(tiny, seed=seed) for seed in range(6)]
+    for other in drawn:
+        other.check(tiny)
+        for kind in ("heads", "neurons"):
+            layers, own = ([layer for layer, _ in getattr(of, kind)] for of in (other, circuit))
+            assert layers == own
+    assert len({*drawn}) == 6 and drawn[3] == circuit.random_like(tiny, seed=3)
+    assert Circuit().random_like(tiny, seed=0) == Circuit()
+
+
+def activations(model, name: str, hooks=()) -> torch.Tensor:
+    """What a hook that is added after `hooks` reads."""
+    kept = []
+
+    def keep(activation, hook):
+        kept.append(activation.clone())
+        return activation
+
+    with torch.no_grad(), model.hooks(fwd_hooks=list(hooks)), model.hooks(fwd_hooks=[(name, keep)]):
+        model(TOKENS)
+    return kept[0]
+
+
+@pytest.mark.parametrize("kind", ["heads", "neurons"])
+def test_hooks_zero_exactly_what_they_name(tiny, kind):
+    indices = [0, 2] if kind == "heads" else [0, 17, 63]
+    for layer in (0, 1):
+        name = head_hook(layer) if kind == "heads" else neuron_hook(layer)
+        intact = activations(tiny, name)
+        cut = activations(tiny, name, Circuit(**{kind: [(layer, index) for index in indices]}).hooks(tiny))
+        dim = 2  # [batch, pos, head, d_head] and [batch, pos, d_mlp]
+        others = [index for index in range(intact.shape[dim]) if index not in indices]
+        assert intact.shape == ((2, 20, 4, 8) if kind == "heads" else (2, 20, 64))
+        assert intact.index_select(dim, torch.tensor(indices)).abs().amin(dim=(0, 1)).max() > 0
+        assert not cut.index_select(dim, torch.tensor(indices)).any()
+        assert torch.equal(cut.index_select(dim, torch.tensor(others)), intact.index_select(dim, torch.tensor(others)))
+
+
+def test_hooks_are_for_run_with_hooks_too(tiny):
+    circuit = Circuit(heads=[(0, 1), (0, 3)], neurons=[(1, 5)])
+    assert [name for name, _ in circuit.hooks(tiny)] == [head_hook(0), neuron_hook(1)], "one a hook point"
+    with torch.no_grad():
+        changed, intact = tiny.run_with_hooks(TOKENS, fwd_hooks=circuit.hooks(tiny)), tiny(TOKENS)
+        assert (changed - intact).abs().max() > 0.01
+        assert torch.equal(tiny.run_with_hooks(TOKENS, fwd_hooks=Circuit().hooks(tiny)), intact)

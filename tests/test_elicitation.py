@@ -1,0 +1,185 @@
+"""Responses the model wrote itself: the same however asked, cached under everything they depend on, never logged."""
+
+import json
+import logging
+
+import pytest
+import torch
+from tiny import SPECIAL, tiny_bridge
+from written import PROMPTS
+
+from harmcircuits import elicitation, store
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.components import Circuit
+from harmcircuits.elicitation import ElicitError, elicit
+from harmcircuits.examples import Prompt, chat_frame, loss, prompt_ids
+from harmcircuits.models.decode import sample
+
+SHORT = {"max_new_tokens": 6}
+CIRCUIT = Circuit(heads=[(0, 1), (0, 2), (1, 3)], neurons=[(0, 5)])
+
+
+def cached():
+    return sorted((store.cache_dir() / "responses").glob("*"))
+
+
+@pytest.fixture
+def no_sampling(monkeypatch):
+    """From `start()` on, the model must not be asked to write."""
+
+    def refuse(*args, **options):
+        raise AssertionError("the model was asked to write")
+
+    return lambda: monkeypatch.setattr(elicitation, "sample", refuse)
+
+
+# what is written
+
+
+def test_examples_carry_their_prompt_and_the_very_ids_that_were_sampled(tiny):
+    examples = elicit(tiny, PROMPTS, **SHORT)
+    frame = chat_frame(tiny)
+    for prompt, example in zip(PROMPTS, examples, strict=True):
+        assert {name: getattr(example, name) for name in vars(prompt)} == vars(prompt)
+        assert example.response == tiny.tokenizer.decode(example.response_ids, skip_special_tokens=True)
+        assert 1 <= len(example.response_ids) <= 6
+        assert not {*frame.stops} & {*example.response_ids[:-1]}
+    assert loss(tiny, examples).isfinite().all()
+    rows = [prompt_ids(tiny, frame, prompt.request, prompt.prefill) for prompt in PROMPTS]
+    greedy = sample(tiny, rows, max_new_tokens=6, temperature=0, stop_ids=frame.stops)
+    assert [list(example.response_ids) for example in elicit(tiny, PROMPTS, temperature=0, **SHORT)] == greedy
+
+
+def test_a_response_depends_neither_on_order_nor_on_batch(tiny):
+    examples = elicit(tiny, PROMPTS, cache=False, **SHORT)
+    assert elicit(tiny, PROMPTS[::-1], cache=False, **SHORT) == examples[::-1]
+    assert elicit(tiny, PROMPTS, cache=False, batch_size=1, **SHORT) == examples
+    assert elicit(tiny, PROMPTS[1:2], cache=False, **SHORT) == examples[1:2]
+    assert elicit(tiny, PROMPTS, cache=False, seed=1, **SHORT) != examples
+
+
+def test_an_end_of_turn_is_the_last_id_and_no_text(tiny):
+    end = SPECIAL.index("<|im_end|>")
+
+    def always_end(logits, hook):
+        return torch.nn.functional.one_hot(torch.tensor(end), logits.shape[-1]).expand_as(logits) * 1000.0
+
+    name = "unembed.hook_out" if "unembed.hook_out" in tiny.hook_dict else "unembed.hook_unembed"
+    with tiny.hooks(fwd_hooks=[(name, always_end)]):
+        examples = elicit(tiny, PROMPTS, **SHORT)
+    assert {example.response_ids for example in examples} == {(end,)}
+    assert {example.response for example in examples} == {""}
+    assert loss(tiny, examples).isfinite().all(), "a response of nothing but its end can be scored"
+
+
+# the cache
+
+
+def test_the_second_time_the_model_is_not_asked(tiny, no_sampling):
+    first = elicit(tiny, PROMPTS, **SHORT)
+    no_sampling()
+    assert elicit(tiny, PROMPTS, **SHORT) == first
+    assert elicit(tiny, PROMPTS, batch_size=1, **SHORT) == first, "the batch is no part of the key"
+    with pytest.raises(AssertionError, match="was asked to write"):
+        elicit(tiny, PROMPTS, cache=False, **SHORT)
+
+
+def test_without_cache_nothing_is_written(tiny):
+    elicit(tiny, PROMPTS, cache=False, **SHORT)
+    assert cached() == []
+
+
+@pytest.mark.parametrize("other", [{"seed": 1}, {"temperature": 0.5}, {"max_new_tokens": 5}])
+def test_other_settings_are_cached_apart(tiny, other):
+    elicit(tiny, PROMPTS, **SHORT)
+    elicit(tiny, PROMPTS, **SHORT | other)
+    assert len(cached()) == 2
+
+
+@pytest.mark.parametrize(
+    "prompts", [PROMPTS[:3], PROMPTS[::-1], [*PROMPTS[:3], Prompt(request="Say hello.", prefill="Hello!")]]
+)
+def test_other_prompts_are_cached_apart(tiny, prompts):
+    elicit(tiny, PROMPTS, **SHORT)
+    assert elicit(tiny, prompts, **SHORT) == elicit(tiny, prompts, cache=False, **SHORT)
+    assert len(cached()) == 2
+
+
+@pytest.mark.model
+def test_other_weights_are_cached_apart(tmp_path):
+    model = tiny_bridge(tmp_path / "own")
+    first = elicit(model, PROMPTS, **SHORT)
+    weights = dict(model.named_parameters())
+    weight = weights[next(name for name in weights if "down_proj" in name or ".mlp.out." in name)]
+    with torch.no_grad():
+        kept = weight[0, 0].item()
+        weight[0, 0] = kept + 1e-3
+    elicit(model, PROMPTS, **SHORT)
+    assert len(cached()) == 2
+    with torch.no_grad():
+        weight[0, 0] = kept
+    assert elicit(model, PROMPTS, **SHORT) == first and len(cached()) == 2
+
+
+@pytest.mark.parametrize("damage", ["edited", "cut short", "another file", "other count"])
+def test_a_damaged_file_is_noticed_and_written_again(tiny, caplog, damage):
+    first = elicit(tiny, PROMPTS, **SHORT)
+    (path,) = cached()
+    good = path.read_text()
+    value = json.loads(good)
+    if damage == "edited":
+        value["response_ids"][2][0] += 1
+    elif damage == "other count":
+        value["response_ids"].pop()
+    texts = {"cut short": good[:-20], "another file": "[1, 2]"}
+    path.write_text(texts.get(damage, json.dumps(value)))
+    assert elicit(tiny, PROMPTS, **SHORT) == first
+    assert path.read_text() == good
+    assert f"the cached responses in {path} were changed since they were written" in caplog.text
+
+
+def test_hooks_that_are_set_keep_away_from_the_cache(tiny, caplog):
+    intact = elicit(tiny, PROMPTS, **SHORT)
+    with ablated(tiny, CIRCUIT):
+        changed = elicit(tiny, PROMPTS, **SHORT)
+        assert changed == elicit(tiny, PROMPTS, cache=False, **SHORT)
+    assert changed != intact, "not the responses of the intact model"
+    assert "hooks are set on the model" in caplog.text
+    assert len(cached()) == 1
+    assert elicit(tiny, PROMPTS, **SHORT) == intact, "nor is the cache spoiled"
+
+
+# logs and errors
+
+
+def test_neither_requests_nor_responses_are_logged(tiny, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    examples = elicit(tiny, PROMPTS, progress=True, **SHORT)
+    elicit(tiny, PROMPTS, **SHORT)
+    cached()[0].write_text("{}")
+    elicit(tiny, PROMPTS, **SHORT)
+    assert "eliciting again" in caplog.text
+    told = caplog.text + "".join(capfd.readouterr())
+    for example in examples:
+        for text in (example.request, example.prefill, example.response):
+            assert len(text) < 6 or text not in told
+        assert str(list(example.response_ids)) not in told
+
+
+@pytest.mark.parametrize(
+    ("prompts", "settings", "message"),
+    [
+        ([], {}, "no prompts: there is nothing to elicit"),
+        (PROMPTS, {"max_new_tokens": 0}, "max_new_tokens must be at least 1 and temperature at least 0, not 0 and 1.0"),
+        (PROMPTS, {"temperature": -1}, "not 48 and -1"),
+    ],
+)
+def test_what_cannot_be_elicited(tiny, prompts, settings, message):
+    with pytest.raises(ElicitError, match=message):
+        elicit(tiny, prompts, **settings)
+
+
+def test_a_cache_that_cannot_be_written_says_so(tiny):
+    (store.cache_dir() / "responses").write_text("a file in the place of a folder")
+    with pytest.raises(store.StoreError, match="a file is in the place of a folder"):
+        elicit(tiny, PROMPTS, **SHORT)

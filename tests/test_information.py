@@ -1,0 +1,134 @@
+"""Request information: requests swapped within a category and role, and what a model that ignores them scores."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from triples import make_triples
+
+from harmcircuits.elicitation import elicit
+from harmcircuits.examples import Example, chat_frame, encode, loss
+from harmcircuits.tasks.information import InformationError, swapped_requests
+
+ROLES = ("harmful", "near")
+
+
+def example(at: int, *, role: str = "harmful", category: str = "tea") -> Example:
+    return Example(request=f"request {at}", prefill=f"prefill {at}", response=f"response {at}", role=role, category=category)
+
+
+def drawn_examples(kinds: list[tuple[str, str]]) -> list[Example]:
+    return [example(at, role=role, category=category) for at, (role, category) in enumerate(kinds)]
+
+
+kinds = st.lists(st.tuples(st.sampled_from(ROLES), st.sampled_from(["tea", "bread", "kites", ""])), max_size=24)
+
+
+@given(kinds, st.integers(0, 5))
+def test_a_derangement_within_category_and_role(found: list[tuple[str, str]], seed: int) -> None:
+    """Nobody keeps its own request; where a category has two or more of a role, every request there is used once."""
+    counts = Counter(found)
+    roles = Counter(role for role, _ in found)
+    if any(roles[role] == 1 for role in roles):
+        return
+    examples = drawn_examples(found)
+    swapped = swapped_requests(examples, seed=seed)
+    home = {one.request: (one.role, one.category) for one in examples}
+    for one, other in zip(examples, swapped, strict=True):
+        assert other == replace(one, request=other.request), "prefill, response and everything else are kept"
+        assert other.request != one.request
+        assert home[other.request][0] == one.role
+        if counts[one.role, one.category] > 1:
+            assert home[other.request] == (one.role, one.category)
+    for kind, count in counts.items():
+        if count > 1:
+            used = [other.request for other in swapped if (other.role, other.category) == kind]
+            assert sorted(used) == sorted(request for request, at in home.items() if at == kind)
+
+
+def test_those_alone_in_their_category_swap_among_themselves() -> None:
+    examples = drawn_examples([("harmful", "tea"), ("harmful", "bread"), ("harmful", "kites"), ("harmful", "kites")])
+    swapped = swapped_requests(examples)
+    assert [one.request for one in swapped] == ["request 1", "request 0", "request 3", "request 2"]
+
+
+def test_one_alone_takes_a_request_of_another_category() -> None:
+    examples = drawn_examples(
+        [("harmful", "tea"), ("harmful", "kites"), ("harmful", "kites"), ("near", "tea"), ("near", "tea")]
+    )
+    swapped = swapped_requests(examples)
+    assert swapped[0].request in ("request 1", "request 2")
+    assert [one.request for one in swapped[1:]] == ["request 2", "request 1", "request 4", "request 3"]
+
+
+def test_one_example_of_a_role_is_an_error() -> None:
+    with pytest.raises(InformationError, match=r"only one example has the role 'near' \(category 'tea'\).*at least two"):
+        swapped_requests(drawn_examples([("harmful", "tea"), ("harmful", "tea"), ("near", "tea")]))
+
+
+def test_nothing_swapped_is_nothing() -> None:
+    assert swapped_requests([]) == []
+
+
+def test_the_seed_decides() -> None:
+    examples = drawn_examples([("harmful", "tea")] * 12)
+    assert swapped_requests(examples, seed=1) == swapped_requests(examples, seed=1)
+    assert swapped_requests(examples, seed=1) != swapped_requests(examples, seed=2)
+
+
+def test_categories_do_not_change_each_others_draw() -> None:
+    """A new category leaves the swaps of the others as they were."""
+    tea = drawn_examples([("harmful", "tea")] * 6)
+    more = [*tea, *(example(9 + at, category="bread") for at in range(3))]
+    assert swapped_requests(more)[:6] == swapped_requests(tea)
+
+
+@pytest.fixture(scope="module")
+def written(tiny: Any) -> list[Example]:
+    prompts = [prompt for prompt in make_triples(8).prompts if prompt.role == "harmful"]
+    return elicit(tiny, prompts, max_new_tokens=6, cache=False)
+
+
+def information(model: Any, examples: list[Example]) -> torch.Tensor:
+    return loss(model, swapped_requests(examples)) - loss(model, examples)
+
+
+def test_information_is_the_loss_under_another_request_minus_its_own(tiny: Any, written: list[Example]) -> None:
+    """Two swaps undo each other's requests: over two examples the same four losses are read either way."""
+    pair = written[:1] + written[2:3]
+    assert pair[0].category == pair[1].category
+    crossed = [replace(pair[0], request=pair[1].request), replace(pair[1], request=pair[0].request)]
+    torch.testing.assert_close(information(tiny, pair), loss(tiny, crossed) - loss(tiny, pair))
+    assert information(tiny, pair).abs().min() > 1e-3
+
+
+def test_the_model_that_wrote_the_responses_has_positive_information_on_average(tiny: Any, written: list[Example]) -> None:
+    assert float(information(tiny, written).mean()) > 0
+
+
+def test_a_model_that_does_not_see_the_request_has_none(tiny: Any, written: list[Example]) -> None:
+    """Requests of equal length, and a hook that puts the same vector in place of every request token."""
+    shortest = min(len(encode(tiny, example.request)) for example in written)
+    vocabulary = tiny.tokenizer
+    alike = [
+        replace(
+            example, request=vocabulary.decode(encode(tiny, example.request)[:shortest]), response=" a loaf", response_ids=None
+        )
+        for example in written
+    ]
+    assert len({example.request for example in alike}) == len(alike)
+    start = len(chat_frame(tiny).before)
+
+    def blind(embedding: torch.Tensor, hook: object) -> torch.Tensor:
+        return torch.cat(
+            [embedding[:, :start], torch.zeros_like(embedding[:, start : start + shortest]), embedding[:, start + shortest :]],
+            1,
+        )
+
+    assert information(tiny, alike).abs().max() > 1e-3, "seeing the requests, it does depend on them"
+    with tiny.hooks(fwd_hooks=[("hook_embed", blind)]):
+        assert information(tiny, alike).abs().max() < 1e-5

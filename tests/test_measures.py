@@ -1,0 +1,249 @@
+"""From hand-made outcomes to the numbers of the report: known rises, ratios, AUROCs, the index and its nulls."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from contract import CONDITION, check_condition, check_value
+
+from harmcircuits.components import Circuit
+from harmcircuits.experiments import measures
+from harmcircuits.experiments.settings import Settings
+from harmcircuits.statistics import Estimate
+
+N = 40
+HARMFUL, NEAR, FAR = 0, 1, 2
+SETTINGS = Settings(bootstrap_draws=200)
+OPTIONS: dict[str, Any] = {"draws": 200, "seed": 0}
+Arrays = dict[str, np.ndarray]
+
+
+def constant(harmful: float, near: float, far: float = math.nan) -> np.ndarray:
+    return np.tile([harmful, near, far], (N, 1))
+
+
+def odds(*, auroc: float) -> np.ndarray:
+    """Harmful scores of which the share `auroc` lies above all near and far ones, the others below all."""
+    above = np.arange(N) < auroc * N
+    return np.stack([np.where(above, 2.0, -2.0), np.zeros(N), np.zeros(N)], 1) + np.linspace(0, 0.1, N)[:, None]
+
+
+def intact() -> Arrays:
+    """I = 1 nat per token on harmful and near requests; recognition 0.9 in place, 0.8 many-shot, 0.7 by the probe."""
+    return {
+        "nll": constant(2.0, 2.0, 2.0),
+        "kl": constant(0.0, 0.0, 0.0),
+        "nll_other": constant(3.0, 3.0),
+        "in_place": odds(auroc=0.9),
+        "many_shot": odds(auroc=0.8),
+        "probe": odds(auroc=0.7),
+        "on_task": constant(1.0, 1.0),
+        "refusal": constant(0.0, 0.0),
+        "degenerate": constant(0.0, 0.0),
+    }
+
+
+def changed(**columns: np.ndarray) -> Arrays:
+    """Rises of 0.5, 0.2 and 0.1; I of 0.5 on harmful and 0.8 on near requests; recognition as it was."""
+    after = {"nll": constant(2.5, 2.2, 2.1), "kl": constant(0.3, 0.1, 0.05), "nll_other": constant(3.0, 3.0)}
+    return intact() | after | columns
+
+
+def entry(after: Arrays, *, before: Arrays | None = None, primary: str = "in_place") -> dict[str, Any]:
+    circuit = Circuit(heads=[(0, 1)], neurons=[(0, 2), (1, 3)])
+    return measures.condition("cut", "circuit", circuit, before or intact(), after, SETTINGS, primary=primary)
+
+
+def value(found: dict[str, Any], path: str) -> float:
+    section, key = path.split(".")
+    number = found[section][key]["value"]
+    assert number is not None, found[section][key]
+    return float(number)
+
+
+def reason(found: dict[str, Any], path: str) -> str:
+    section, key = path.split(".")
+    assert found[section][key]["value"] is None
+    return str(found[section][key]["reason"])
+
+
+KNOWN = {
+    "generation.harmful_nll_rise": 0.5,
+    "generation.near_nll_rise": 0.2,
+    "generation.far_nll_rise": 0.1,
+    "generation.selectivity": 0.3,
+    "generation.kl": 0.3,
+    "generation.kl_near": 0.1,
+    "generation.request_information_harmful": 0.5,
+    "generation.request_information_near": 0.8,
+    "generation.retained_harmful": 0.5,
+    "generation.retained_twin": 0.8,
+    "generation.on_task_rate": 1.0,
+    "generation.refusal_rate": 0.0,
+    "generation.degenerate_rate": 0.0,
+    "recognition.auroc": 0.8,
+    "recognition.auroc_far": 0.8,
+    "recognition.auroc_in_place": 0.9,
+    "recognition.auroc_in_place_far": 0.9,
+    "recognition.probe_auroc": 0.7,
+    "recognition.retained": 1.0,
+    "dissociation.index": -math.log(0.5 / 0.8),
+}
+
+
+@pytest.mark.parametrize("path", KNOWN)
+def test_known_answers(path: str) -> None:
+    assert value(entry(changed()), path) == pytest.approx(KNOWN[path], abs=0.02 if "auroc" in path else 1e-9)
+
+
+def test_the_entry_has_the_contracts_shape() -> None:
+    found = entry(changed())
+    check_condition(found)
+    assert list(found) == ["name", "kind", "n_heads", "n_neurons", "n_weights", *CONDITION]
+    assert (found["n_heads"], found["n_neurons"], found["n_weights"]) == (1, 2, 0)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("generation.harmful_rate", "no judge"),
+        ("explanation.score", "not measured in this version"),
+        ("refusal.harmful_rate", "not measured in this version"),
+        ("refusal.benign_rate", "not measured in this version"),
+        ("utility.nll_rise", "not measured in this version"),
+    ],
+)
+def test_what_is_not_measured_says_why(path: str, why: str) -> None:
+    assert why in reason(entry(changed()), path)
+
+
+def test_the_intact_model_against_itself_rises_nothing_and_retains_all() -> None:
+    found = measures.generation(intact(), intact(), OPTIONS)
+    assert found["harmful_nll_rise"].value == found["selectivity"].value == found["kl"].value == 0
+    assert found["retained_harmful"].value == found["retained_twin"].value == 1
+    assert measures.recognition(intact(), intact(), OPTIONS, primary="probe")["retained"].value == 1
+
+
+class TestRecognition:
+    @pytest.mark.parametrize("primary", ["in_place", "probe"])
+    def test_retained_is_of_the_primary_reading(self, primary: str) -> None:
+        found = entry(changed(**{primary: odds(auroc=0.6)}), primary=primary)
+        before = {"in_place": 0.9, "probe": 0.7}[primary]
+        assert value(found, "recognition.retained") == pytest.approx((0.6 - 0.5) / (before - 0.5), abs=0.03)
+
+    def test_accuracy_is_at_the_intact_models_threshold(self) -> None:
+        """All log-odds moved up: order and AUROC stay, while everything is now called harmful."""
+        before, moved = odds(auroc=1.0), odds(auroc=1.0) + 10
+        found = entry(changed(many_shot=moved), before=intact() | {"many_shot": before})
+        assert value(found, "recognition.accuracy") == 0.5
+        assert value(found, "recognition.auroc") == 1
+        assert value(entry(changed(many_shot=before), before=intact() | {"many_shot": before}), "recognition.accuracy") == 1
+
+    def test_a_reading_that_was_not_taken_is_null(self) -> None:
+        nothing = constant(math.nan, math.nan, math.nan)
+        found = entry(changed(many_shot=nothing, probe=nothing), before=intact() | {"many_shot": nothing, "probe": nothing})
+        for path in ("recognition.auroc", "recognition.auroc_far", "recognition.probe_auroc"):
+            assert "needs a training split" in reason(found, path)
+        assert reason(found, "recognition.accuracy") == "recognition was not measured"
+        assert value(found, "recognition.auroc_in_place") == pytest.approx(0.9, abs=0.02)
+
+    def test_a_probe_that_never_read_far_twins_is_measured(self) -> None:
+        probe = odds(auroc=0.7)
+        probe[:, FAR] = math.nan
+        found = entry(changed(probe=probe), before=intact() | {"probe": probe}, primary="probe")
+        assert value(found, "recognition.probe_auroc") == pytest.approx(0.7, abs=0.02)
+        assert value(found, "recognition.retained") == 1
+        assert value(found, "dissociation.index") == pytest.approx(KNOWN["dissociation.index"])
+
+    @pytest.mark.parametrize("auroc", [0.5, 0.1], ids=["at chance", "below chance"])
+    def test_retained_needs_an_intact_model_above_chance(self, auroc: float) -> None:
+        """A model that tells them apart the wrong way round does not recognise harm either."""
+        found = entry(changed(in_place=odds(auroc=auroc)), before=intact() | {"in_place": odds(auroc=auroc)})
+        assert "does not tell harmful requests from near twins above chance" in reason(found, "recognition.retained")
+        assert reason(found, "dissociation.index").startswith("retained is null: ")
+
+
+class TestRetainedGeneration:
+    @pytest.mark.parametrize("information", [0.0, -0.5])
+    def test_it_needs_text_that_depends_on_the_request(self, information: float) -> None:
+        before = intact() | {"nll_other": constant(2.0 + information, 3.0)}
+        found = entry(changed(nll_other=constant(2.5 + information, 3.0)), before=before)
+        assert "does not depend on the request" in reason(found, "generation.retained_harmful")
+        assert value(found, "generation.retained_twin") == pytest.approx(0.8)
+        assert reason(found, "dissociation.index").startswith("retained_harmful is null: ")
+
+    def test_an_interval_around_0_is_null_too(self) -> None:
+        noise = np.random.default_rng(0).normal(0.01, 1, (N, 3))
+        found = entry(changed(), before=intact() | {"nll_other": constant(2.0, 2.0) + noise})
+        assert "includes 0" in reason(found, "generation.retained_harmful")
+
+
+class TestRates:
+    def test_only_what_was_written_counts(self) -> None:
+        on_task = constant(math.nan, math.nan)
+        on_task[:8, HARMFUL] = [1, 0, 0, 0, 1, 0, 0, 0]
+        found = measures.generation(intact(), changed(on_task=on_task), OPTIONS)["on_task_rate"]
+        assert (found.value, found.n) == (0.25, 8)
+
+    def test_nothing_written(self) -> None:
+        nothing = constant(math.nan, math.nan)
+        found = measures.generation(intact(), changed(refusal=nothing), OPTIONS)["refusal_rate"]
+        assert found == Estimate.missing("nothing was written freely")
+
+
+class TestIndex:
+    def test_a_fall_of_recognition_is_taken_off(self) -> None:
+        found = entry(changed(in_place=odds(auroc=0.7)))
+        kept = value(found, "recognition.retained")
+        assert kept == pytest.approx(0.5, abs=0.03)
+        assert value(found, "dissociation.index") == pytest.approx(-math.log(0.5 / 0.8) - (1 - kept))
+
+    def test_a_gain_of_recognition_earns_nothing(self) -> None:
+        assert value(entry(changed(in_place=odds(auroc=1.0))), "recognition.retained") > 1
+        assert value(entry(changed(in_place=odds(auroc=1.0))), "dissociation.index") == pytest.approx(-math.log(0.5 / 0.8))
+
+    def test_equal_falls_of_both_kinds_of_writing_are_0(self) -> None:
+        found = entry(changed(nll=constant(2.5, 2.5, 2.1)))
+        assert value(found, "dissociation.index") == pytest.approx(0)
+
+    @pytest.mark.parametrize(("far", "broken"), [(0.25, False), (0.26, True), (0.9, True), (-0.1, False)])
+    def test_null_where_far_twins_rise_more_than_half_as_much(self, far: float, broken: bool) -> None:
+        found = entry(changed(nll=constant(2.5, 2.2, 2 + far)))
+        if broken:
+            assert "far twins exceeds half the harmful rise" in reason(found, "dissociation.index")
+        else:
+            value(found, "dissociation.index")
+
+    @pytest.mark.parametrize(("more", "broken"), [(4, False), (5, True), (-4, False)])
+    def test_null_where_degeneration_grows_by_more_than_ten_points(self, more: int, broken: bool) -> None:
+        """12 of 40 before: 16 are ten points more, though 0.4 − 0.3 > 0.1 in floating point."""
+        before, after = (constant(0.0, 0.0) for _ in range(2))
+        before[:12, HARMFUL], after[: 12 + more, HARMFUL] = 1, 1
+        found = entry(changed(degenerate=after), before=intact() | {"degenerate": before})
+        if broken:
+            assert "degenerate_rate grew by more than 10 points" in reason(found, "dissociation.index")
+        else:
+            value(found, "dissociation.index")
+
+    def test_null_where_no_request_information_is_left(self) -> None:
+        """−ln of nothing retained is no number."""
+        found = entry(changed(nll_other=constant(2.4, 3.0)))
+        assert "undefined" in reason(found, "dissociation.index")
+        assert "not finite" not in reason(found, "dissociation.index"), "far twins are no part of the index"
+
+
+def test_intervals_hold_the_value_and_are_the_same_each_time() -> None:
+    noise = np.random.default_rng(1).normal(0, 0.3, (N, 3))
+    after = changed(nll=constant(2.5, 2.2, 2.1) + noise)
+    first, second = entry(after), entry(after)
+    assert first == second
+    rise = first["generation"]["harmful_nll_rise"]
+    assert rise["low"] < rise["value"] < rise["high"]
+    assert rise["n"] == N
+    assert 0.05 < rise["high"] - rise["low"] < 0.4  # 2 · 1.96 · 0.3 / √40 = 0.19
+    for section in CONDITION:
+        for number in first[section].values():
+            check_value(number)

@@ -1,0 +1,220 @@
+"""Continuing from a shared prefix, and sampling: against whole forward passes of transformers, one row at a time."""
+
+import copy
+
+import plain
+import pytest
+import torch
+from tiny import tiny_model, tiny_tokenizer
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.components import Circuit
+from harmcircuits.models import past
+from harmcircuits.models.decode import sample
+from harmcircuits.models.load import load_model
+from harmcircuits.models.past import logits_shared, read_past
+from harmcircuits.models.protocol import logits_at
+
+PROMPTS = [list(range(5, 17)), [40, 41, 42], list(range(100, 129)), [77]]
+PREFIX = list(range(200, 223))
+CIRCUIT = Circuit(heads=[(0, 1), (1, 2)], neurons=[(0, 3), (0, 60), (1, 17)])
+
+
+def continued(model, before, rows: list[list[int]]) -> list[torch.Tensor]:
+    """Logits at every token of rows padded on the right, after `before`."""
+    longest = max(map(len, rows))
+    tokens = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    with torch.no_grad():
+        found = logits_at(model, tokens, mask, torch.arange(tokens.numel()), past=before).view(*tokens.shape, -1)
+    return [own[: len(row)] for own, row in zip(found, rows, strict=True)]
+
+
+def check_continued(found, hf_model, rows):
+    for own, row in zip(found, rows, strict=True):
+        whole = plain.logits(hf_model, [*PREFIX, *row])[len(PREFIX) :]
+        assert (own - whole).abs().max() < 1e-4
+
+
+@pytest.fixture(scope="module")
+def gpt2():
+    """A tiny GPT-2, which has learned positions, unlike Llama, and the same in plain transformers."""
+    config = GPT2Config(n_layer=2, n_head=4, n_embd=32, n_positions=128, vocab_size=512, initializer_range=0.2)
+    hf_model = GPT2LMHeadModel(config).eval()
+    reference = copy.deepcopy(hf_model)
+    return load_model("gpt2", hf_model=hf_model, tokenizer=tiny_tokenizer(), device="cpu"), reference
+
+
+# a shared prefix
+
+
+def test_continuing_from_a_prefix_is_one_whole_forward_pass(tiny):
+    before = read_past(tiny, torch.tensor(PREFIX))
+    check_continued(continued(tiny, before.repeated(len(PROMPTS)), PROMPTS), tiny_model(), PROMPTS)
+
+
+@pytest.mark.model
+def test_continuing_with_learned_positions(gpt2):
+    model, reference = gpt2
+    before = read_past(model, torch.tensor(PREFIX))
+    check_continued(continued(model, before.repeated(len(PROMPTS)), PROMPTS), reference, PROMPTS)
+
+
+def test_a_prefix_is_not_used_up_by_its_copies(tiny):
+    before = read_past(tiny, torch.tensor(PREFIX))
+    first = continued(tiny, before.repeated(2), PROMPTS[:2])
+    continued(tiny, before.repeated(4), PROMPTS)
+    again = continued(tiny, before.repeated(2), PROMPTS[:2])
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_a_continuation_can_be_continued(tiny):
+    before = read_past(tiny, torch.tensor(PREFIX)).repeated(1)
+    continued(tiny, before, [PROMPTS[0][:5]])
+    rest = continued(tiny, before, [PROMPTS[0][5:]])
+    whole = plain.logits(tiny_model(), [*PREFIX, *PROMPTS[0]])[len(PREFIX) + 5 :]
+    assert (rest[0] - whole).abs().max() < 1e-4
+
+
+def test_a_prefix_is_read_under_the_ablation_in_force(tiny):
+    hf_model = plain.without(tiny_model(), heads=CIRCUIT.heads, neurons=CIRCUIT.neurons)
+    with ablated(tiny, CIRCUIT):
+        before = read_past(tiny, torch.tensor(PREFIX))
+        check_continued(continued(tiny, before.repeated(len(PROMPTS)), PROMPTS), hf_model, PROMPTS)
+
+
+def test_what_all_rows_begin_with_is_read_once(tiny, monkeypatch):
+    rows = [PREFIX + row for row in PROMPTS[:3]]
+    longest = max(map(len, rows))
+    tokens = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    positions = torch.tensor([row * longest + at for row, own in enumerate(rows) for at in range(len(PREFIX), len(own))])
+    widths = []
+    monkeypatch.setattr(past, "logits_at", lambda model, t, *a, **k: widths.append(t.shape) or logits_at(model, t, *a, **k))
+    with torch.no_grad():
+        found, whole = logits_shared(tiny, tokens, mask, positions), logits_at(tiny, tokens, mask, positions)
+    assert (found - whole).abs().max() < 1e-4
+    assert widths == [(1, len(PREFIX)), (3, longest - len(PREFIX))]
+
+
+def test_little_in_common_is_read_whole(tiny):
+    tokens = torch.tensor([[5, 6, 7, 20, 21, 22, 23, 24, 25, 26], [5, 6, 7, 30, 31, 32, 33, 34, 35, 36]])
+    positions, mask = torch.tensor([2, 12, 19]), torch.ones_like(tokens)
+    with torch.no_grad():
+        assert torch.equal(logits_shared(tiny, tokens, mask, positions), logits_at(tiny, tokens, mask, positions))
+        same = tokens[:1].repeat(2, 1)
+        asked_first = logits_shared(tiny, same, mask, torch.tensor([0, 19]))
+    assert (asked_first - plain.logits(tiny_model(), same[0].tolist())[[0, 9]]).abs().max() < 1e-4
+
+
+# greedy
+
+
+def test_greedy_is_the_best_token_of_a_whole_forward_pass_each_time(tiny):
+    written = sample(tiny, PROMPTS, max_new_tokens=8, temperature=0)
+    assert written == [plain.greedy(tiny_model(), prompt, 8) for prompt in PROMPTS]
+    assert len({tuple(row) for row in written}) > 1
+
+
+@pytest.mark.model
+def test_padding_does_not_shift_learned_positions(gpt2):
+    model, reference = gpt2
+    written = sample(model, PROMPTS, max_new_tokens=8, temperature=0)
+    assert written == [plain.greedy(reference, prompt, 8) for prompt in PROMPTS]
+
+
+def test_a_padded_batch_writes_what_single_rows_write(tiny):
+    seeds = [11, 12, 13, 14]
+    for settings in ({"temperature": 0}, {"seeds": seeds}):
+        together = sample(tiny, PROMPTS, max_new_tokens=8, **settings)
+        for row, prompt in enumerate(PROMPTS):
+            own = settings if "temperature" in settings else {"seeds": [seeds[row]]}
+            assert sample(tiny, [prompt], max_new_tokens=8, **own) == [together[row]]
+
+
+def test_under_an_ablation_decoding_step_by_step_is_decoding_the_whole(tiny):
+    hf_model = plain.without(tiny_model(), heads=CIRCUIT.heads, neurons=CIRCUIT.neurons)
+    with ablated(tiny, CIRCUIT):
+        written = sample(tiny, PROMPTS, max_new_tokens=8, temperature=0)
+    assert written == [plain.greedy(hf_model, prompt, 8) for prompt in PROMPTS]
+    assert written != sample(tiny, PROMPTS, max_new_tokens=8, temperature=0)
+
+
+# sampling
+
+
+def test_a_row_depends_on_its_seed_and_not_on_order_or_batch(tiny):
+    seeds = [3, 1, 4, 1]
+    rows = sample(tiny, PROMPTS, max_new_tokens=10, seeds=seeds)
+    assert rows == sample(tiny, PROMPTS, max_new_tokens=10, seeds=seeds)
+    for batch_size in (1, 2, 3):
+        assert rows == sample(tiny, PROMPTS, max_new_tokens=10, seeds=seeds, batch_size=batch_size)
+    assert rows[::-1] == sample(tiny, PROMPTS[::-1], max_new_tokens=10, seeds=seeds[::-1])
+    assert [row[:4] for row in rows] == sample(tiny, PROMPTS, max_new_tokens=4, seeds=seeds), "longer is only longer"
+    others = sample(tiny, PROMPTS, max_new_tokens=10, seeds=[seed + 100 for seed in seeds])
+    assert all(row != other for row, other in zip(rows, others, strict=True))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+def test_tokens_are_drawn_as_often_as_the_model_says(tiny, temperature):
+    n = 1500
+    p = (plain.logits(tiny_model(), PROMPTS[1])[-1] / temperature).softmax(-1)
+    drawn = sample(tiny, [PROMPTS[1]] * n, max_new_tokens=1, seeds=range(n), temperature=temperature, batch_size=n)
+    counts = torch.bincount(torch.tensor(drawn)[:, 0], minlength=len(p))
+    for token in p.topk(5).indices.tolist():
+        share = float(p[token])
+        assert counts[token] / n == pytest.approx(share, abs=4 * (share * (1 - share) / n) ** 0.5), "four standard errors"
+
+
+def test_a_low_temperature_is_nearly_greedy(tiny):
+    cold = sample(tiny, PROMPTS, max_new_tokens=6, seeds=[0] * 4, temperature=1e-4)
+    assert cold == sample(tiny, PROMPTS, max_new_tokens=6, temperature=0)
+
+
+def test_greedy_takes_no_notice_of_seeds(tiny):
+    greedy = sample(tiny, PROMPTS, max_new_tokens=4, temperature=0)
+    assert greedy == sample(tiny, PROMPTS, max_new_tokens=4, temperature=0, seeds=[1, 2, 3, 4])
+
+
+# ends
+
+
+def test_a_stop_id_is_kept_and_ends_its_row_alone(tiny):
+    free = sample(tiny, PROMPTS, max_new_tokens=10, seeds=[5, 6, 7, 8])
+    stops = [free[0][4], free[2][0]]
+    ends = [next((at + 1 for at, token in enumerate(row) if token in stops), 10) for row in free]
+    assert ends[0] <= 5 and ends[2] == 1 and max(ends) == 10
+    stopped = sample(tiny, PROMPTS, max_new_tokens=10, seeds=[5, 6, 7, 8], stop_ids=stops)
+    assert stopped == [row[:end] for row, end in zip(free, ends, strict=True)]
+
+
+def test_when_all_rows_have_ended_nothing_more_is_computed(tiny, monkeypatch):
+    passes = []
+    monkeypatch.setattr("harmcircuits.models.decode.logits_at", lambda *a, **k: passes.append(1) or logits_at(*a, **k))
+    first = sample(tiny, PROMPTS, max_new_tokens=1, temperature=0)
+    passes.clear()
+    assert sample(tiny, PROMPTS, max_new_tokens=50, temperature=0, stop_ids=[row[0] for row in first]) == first
+    assert len(passes) == 1
+
+
+def test_progress_counts_finished_rows(tiny):
+    told = []
+    sample(tiny, PROMPTS, max_new_tokens=1, temperature=0, batch_size=3, progress=told.append)
+    assert told == [3, 1]
+    assert sample(tiny, [], max_new_tokens=1, temperature=0) == []
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "message"),
+    [
+        ([[5], []], {"temperature": 0}, "a prompt without tokens"),
+        ([[5], [6]], {}, "sampling 2 rows needs as many seeds"),
+        ([[5], [6]], {"seeds": [1]}, "sampling 2 rows needs as many seeds"),
+        ([[5]], {"temperature": 0, "max_new_tokens": 0}, "max_new_tokens and batch_size must be at least 1, not 0 and 32"),
+        ([[5]], {"temperature": 0, "batch_size": -1}, "max_new_tokens and batch_size must be at least 1, not 2 and -1"),
+    ],
+)
+def test_what_cannot_be_sampled(tiny, prompts, options, message):
+    with pytest.raises(ValueError, match=message):
+        sample(tiny, prompts, **{"max_new_tokens": 2} | options)

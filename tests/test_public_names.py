@@ -1,0 +1,132 @@
+"""The public names are a contract: they exist, stay what they are, and take what the contract says."""
+
+import ast
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import harmcircuits as hc
+
+KEYWORD_ONLY, EMPTY = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
+
+CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
+    "load_model": (("name",), {"device", "dtype", "revision", "hf_model", "tokenizer", "hooked"}),
+    "load_prompts": (("source",), set()),
+    "elicit": (("model", "prompts"), set()),
+    "attribute": (("model", "examples"), {"metric"}),
+    "recognition_metric": (("shots",), set()),
+    "select": (("A",), {"protect", "heads", "neurons", "protect_fraction"}),
+    "ablated": (("model", "circuit"), {"method"}),
+    "dissociate": (("model", "circuit", "test"), {"train", "development"}),
+    "loss": (("model", "examples"), set()),
+}
+"""Name: parameters that may be positional, and some of those that are keyword-only."""
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_signatures(name: str) -> None:
+    positional, keywords = CONTRACT[name]
+    parameters = inspect.signature(getattr(hc, name)).parameters
+    assert tuple(at for at, parameter in parameters.items() if parameter.kind is not KEYWORD_ONLY) == positional
+    assert keywords <= {at for at, parameter in parameters.items() if parameter.kind is KEYWORD_ONLY}
+    assert all(parameter.default is not EMPTY for parameter in parameters.values() if parameter.kind is KEYWORD_ONLY)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("Prompt", ["request", "prefill", "category", "group", "role"]),
+        ("Example", ["request", "prefill", "response", "category", "group", "role", "response_ids"]),
+    ],
+)
+def test_prompts_and_examples_are_made_by_keyword(name: str, fields: list[str]) -> None:
+    made = getattr(hc, name)
+    parameters = inspect.signature(made).parameters
+    assert [field for field in parameters if field in fields] == fields
+    assert all(parameter.kind is KEYWORD_ONLY for parameter in parameters.values())
+    with pytest.raises(TypeError):
+        made("a request")
+
+
+def test_prompts_and_examples_have_the_contracts_defaults() -> None:
+    prompt, example = hc.Prompt(request="bake"), hc.Example(request="bake", response="bread")
+    assert (prompt.prefill, prompt.category, prompt.group, prompt.role) == ("", "", "", "harmful")
+    assert (example.prefill, example.category, example.group, example.role, example.response_ids) == ("", "", "", None, None)
+
+
+def test_circuits_and_results_have_the_contracts_members() -> None:
+    circuit = hc.Circuit(heads=[(1, 2)], neurons=[(0, 3)])
+    assert (circuit.heads, circuit.neurons, len(circuit)) == (((1, 2),), ((0, 3),), 2)
+    for member in ("hooks", "jaccard", "random_like", "save", "load", "__or__", "__and__", "__sub__"):
+        assert hasattr(circuit, member)
+    attribution = {"heads", "neurons", "per_example_heads", "per_example_neurons", "heads_abs", "neurons_abs", "n_examples"}
+    attribution |= {"per_token", "save", "load", "table", "figure"}
+    assert attribution <= {*dir(hc.Attribution), *hc.Attribution.__dataclass_fields__}
+    assert {"table", "figure", "save", "verdict"} <= set(dir(hc.Dissociation))
+    assert {"harmful", "benign", "near_twins", "far_twins", "split"} <= set(dir(hc.PromptSet))
+
+
+def test_every_name_is_there_and_listed() -> None:
+    assert set(CONTRACT) | {"Prompt", "Example", "Circuit"} <= set(hc.__all__)
+    assert len(set(hc.__all__)) == len(hc.__all__)
+    assert set(hc.__all__) <= set(dir(hc))
+    for name in hc.__all__:
+        value = getattr(hc, name)
+        assert not isinstance(value, ModuleType), name
+        assert name == "__version__" or value.__name__ == name
+        assert name == "__version__" or value.__doc__, name
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'harmcircuits' has no attribute 'eliciit'"):
+        hc.eliciit  # noqa: B018
+    with pytest.raises(ImportError):
+        exec("from harmcircuits import eliciit")
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    """The block under TYPE_CHECKING names what is loaded lazily, from the same places."""
+    tree = ast.parse(Path(hc.__file__).read_text("utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    imported = {alias.asname: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert imported == hc._WHERE
+
+
+def test_no_room_has_the_name_of_a_function() -> None:
+    """`import harmcircuits.elicit` would put a module in the function's place, whenever it came later."""
+    rooms = {module.name for module in pkgutil.iter_modules(hc.__path__)}
+    assert not rooms & set(hc.__all__)
+
+
+def fresh(program: str) -> None:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_import_alone_loads_nothing_heavy() -> None:
+    fresh(
+        "import sys, harmcircuits\n"
+        "assert 'dissociate' in dir(harmcircuits) and harmcircuits.__version__\n"
+        "heavy = {'torch', 'transformers', 'transformer_lens', 'pandas', 'scipy', 'plotly', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+
+
+def test_names_stay_functions_whatever_is_imported_first() -> None:
+    fresh(
+        "import importlib, pkgutil, types, harmcircuits as hc\n"
+        "for module in pkgutil.walk_packages(hc.__path__, 'harmcircuits.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "first = {name: getattr(hc, name) for name in hc.__all__}\n"
+        "assert not any(isinstance(value, types.ModuleType) for value in first.values())\n"
+        "for module in pkgutil.walk_packages(hc.__path__, 'harmcircuits.'):\n"
+        "    importlib.reload(importlib.import_module(module.name)) if module.name.endswith('elicitation') else None\n"
+        "assert all(getattr(hc, name) is value for name, value in first.items())\n"
+        "from harmcircuits import *\n"
+        "assert elicit is first['elicit'] and dissociate is first['dissociate']\n"
+    )

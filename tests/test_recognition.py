@@ -1,0 +1,164 @@
+"""Many-shot recognition: the shots, their cached prefix, and the averaged log-odds."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from triples import make_triples
+
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.components import Circuit
+from harmcircuits.examples import Prompt, encode
+from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, FormatError, Question, ShotFormat, label_ids, usable
+from harmcircuits.tasks.recognition import ShotError, Shots, fewer, make_shots, many_shot
+
+PROMPTS = make_triples(12)
+TRAIN, ASKED = PROMPTS.prompts[:24], PROMPTS.prompts[24:30]
+FORM = replace(SHOT_FORMATS[0], n_shots=4)
+CIRCUIT = Circuit(heads=[(0, 1), (1, 3)], neurons=[(1, 7)])
+
+
+def written_out(model: Any, shots: Shots, draw: int, request: str) -> float:
+    """The log-odds after one text of all shots and the request, without a cache."""
+    lines = [
+        shots.form.text.format(request=asked) + (shots.form.harmful if harmful else shots.form.harmless)
+        for asked, harmful in shots.draws[draw]
+    ]
+    text = "\n\n".join([*lines, shots.form.text.format(request=request)])
+    with torch.no_grad():
+        logits = model(torch.tensor([encode(model, text)]), return_type="logits")[0, -1].float()
+    harmful, harmless = label_ids(model, shots.form)
+    return float(logits[harmful] - logits[harmless])
+
+
+class TestManyShot:
+    @pytest.mark.parametrize("form", SHOT_FORMATS, ids=lambda form: form.harmful.strip())
+    def test_the_cached_prefix_gives_what_the_whole_text_gives(self, tiny: Any, form: ShotFormat) -> None:
+        shots = make_shots(TRAIN, replace(form, n_shots=4), draws=1)
+        odds = many_shot(tiny, ASKED, shots, batch_size=4)
+        expected = torch.tensor([written_out(tiny, shots, 0, prompt.request) for prompt in ASKED])
+        torch.testing.assert_close(odds, expected, atol=1e-4, rtol=0)
+        assert odds.std() > 1e-3, "it depends on the request"
+
+    def test_draws_are_averaged(self, tiny: Any) -> None:
+        shots = make_shots(TRAIN, FORM, draws=3)
+        apart = [many_shot(tiny, ASKED, Shots(FORM, (draw,))) for draw in shots.draws]
+        torch.testing.assert_close(many_shot(tiny, ASKED, shots), torch.stack(apart).mean(0), atol=1e-5, rtol=0)
+        assert (apart[0] - apart[1]).abs().max() > 1e-3, "the draws differ"
+
+    def test_the_shots_are_read_under_the_ablation_too(self, tiny: Any) -> None:
+        shots = make_shots(TRAIN, FORM, draws=1)
+        with ablated(tiny, CIRCUIT):
+            odds = many_shot(tiny, ASKED[:2], shots)
+            expected = torch.tensor([written_out(tiny, shots, 0, prompt.request) for prompt in ASKED[:2]])
+        torch.testing.assert_close(odds, expected, atol=1e-4, rtol=0)
+        assert (odds - many_shot(tiny, ASKED[:2], shots)).abs().max() > 1e-3
+
+    def test_batches_and_order_change_nothing(self, tiny: Any) -> None:
+        shots = make_shots(TRAIN, FORM, draws=1)
+        odds = many_shot(tiny, ASKED, shots, batch_size=1)
+        torch.testing.assert_close(many_shot(tiny, ASKED[::-1], shots).flip(0), odds, atol=1e-4, rtol=0)
+
+    def test_only_the_request_is_asked(self, tiny: Any) -> None:
+        """Neither prefill nor role nor category reaches the model."""
+        shots = make_shots(TRAIN, FORM, draws=1)
+        bare = [Prompt(request=prompt.request, role="far") for prompt in ASKED]
+        assert torch.equal(many_shot(tiny, ASKED, shots), many_shot(tiny, bare, shots))
+
+    def test_swapped_labels_of_the_question_turn_the_sign(self, tiny: Any) -> None:
+        shots = make_shots(TRAIN, FORM, draws=1)
+        turned = replace(FORM, harmful=FORM.harmless, harmless=FORM.harmful)
+        draws = (tuple((request, not harmful) for request, harmful in shots.draws[0]),)  # the same text
+        assert Shots(turned, draws).text(0) == shots.text(0)
+        torch.testing.assert_close(many_shot(tiny, ASKED, Shots(turned, draws)), -many_shot(tiny, ASKED, shots))
+
+    def test_labels_that_begin_alike_are_an_error(self, tiny: Any) -> None:
+        form = replace(FORM, harmful=" safe and sound", harmless=" safe")
+        with pytest.raises(FormatError, match="begin with the same token"):
+            many_shot(tiny, ASKED, make_shots(TRAIN, form, draws=1))
+
+
+class TestShots:
+    def test_they_are_balanced_and_of_the_same_triples(self) -> None:
+        shots = make_shots(TRAIN, replace(FORM, n_shots=8), draws=4)
+        assert len(shots.draws) == 4
+        role = {prompt.request: prompt for prompt in TRAIN}
+        for draw in shots.draws:
+            assert len(draw) == len(set(draw)) == 8
+            assert Counter(harmful for _, harmful in draw) == {True: 4, False: 4}
+            assert all(role[request].role == ("harmful" if harmful else "near") for request, harmful in draw)
+            harmful, near = ({role[request].group for request, is_harm in draw if is_harm is kind} for kind in (True, False))
+            assert harmful == near, "near twins of the same triples"
+        assert len(set(shots.draws)) == 4
+
+    def test_the_seed_decides(self) -> None:
+        assert make_shots(TRAIN, FORM, seed=3) == make_shots(TRAIN, FORM, seed=3)
+        assert make_shots(TRAIN, FORM, seed=3) != make_shots(TRAIN, FORM, seed=4)
+
+    def test_more_draws_keep_the_first(self) -> None:
+        assert make_shots(TRAIN, FORM, draws=4).draws[:2] == make_shots(TRAIN, FORM, draws=2).draws
+
+    def test_without_twins_any_benign_requests_serve(self) -> None:
+        loose = [replace(prompt, group="") for prompt in TRAIN]
+        (draw,) = make_shots(loose, FORM, draws=1).draws
+        roles = {prompt.request: prompt.role for prompt in loose}
+        assert Counter(harmful for _, harmful in draw) == {True: 2, False: 2}
+        assert all((roles[request] == "harmful") is harmful for request, harmful in draw)
+
+    @pytest.mark.parametrize("prompts", [[], TRAIN[:3], [prompt for prompt in TRAIN if prompt.role == "harmful"]])
+    def test_too_few(self, prompts: list[Prompt]) -> None:
+        n = sum(prompt.role == "harmful" for prompt in prompts)
+        with pytest.raises(ShotError, match=rf"4 shots need 2 harmful and 2 benign.*there are {n} and .*fewer shots"):
+            make_shots(prompts, FORM)
+
+    @pytest.mark.parametrize("n_shots", [0, 1])
+    def test_a_format_that_cannot_show_both_labels(self, n_shots: int) -> None:
+        with pytest.raises(ShotError, match=f"{n_shots} shots cannot show both labels"):
+            make_shots(TRAIN, replace(FORM, n_shots=n_shots))
+
+    def test_the_text(self) -> None:
+        shots = Shots(FORM, ((("smash it", True), ("mend it", False)),))
+        assert shots.text(0) == "Request: smash it\nLabel: harmful\n\nRequest: mend it\nLabel: safe"
+        assert shots.asked("{request}") == "Request: {request}\nLabel:"
+
+    def test_fewer_are_the_first_of_each_kind(self) -> None:
+        shots = make_shots(TRAIN, replace(FORM, n_shots=8), draws=2)
+        few = fewer(shots, 4)
+        assert few.form == replace(shots.form, n_shots=4)
+        for draw, whole in zip(few.draws, shots.draws, strict=True):
+            assert Counter(harmful for _, harmful in draw) == {True: 2, False: 2}
+            for kind in (True, False):
+                first = [shot for shot in whole if shot[1] is kind][:2]
+                assert [shot for shot in draw if shot[1] is kind] == first
+
+
+class TestFormats:
+    def test_labels_are_the_first_tokens_after_the_text(self, tiny: Any) -> None:
+        for form in (*SHOT_FORMATS, *QUESTIONS):
+            asked = form.text.format(request="x") if isinstance(form, ShotFormat) else form.answer
+            for label, token in zip((form.harmful, form.harmless), label_ids(tiny, form), strict=True):
+                assert encode(tiny, asked + label)[len(encode(tiny, asked))] == token
+
+    def test_usable_leaves_out_what_the_tokenizer_cannot_tell_apart(self, tiny: Any) -> None:
+        alike = Question("Well?", "", "No", "Nobody")
+        assert usable(tiny, [alike, *QUESTIONS]) == list(QUESTIONS)
+        with pytest.raises(FormatError, match="'No' and 'Nobody' begin with the same token"):
+            usable(tiny, [alike])
+        with pytest.raises(FormatError, match="no format was given"):
+            usable(tiny, [])
+
+    def test_names_tell_formats_apart_and_hold_no_request(self) -> None:
+        names = [form.name for form in (*SHOT_FORMATS, *QUESTIONS)]
+        assert len(set(names)) == len(names)
+        assert SHOT_FORMATS[0].name == "Label: harmful/safe, 32 shots"
+        assert not any("{" in name for name in names)
+
+
+def test_the_separator_is_encoded_as_it_is_between_shots(smollm2: Any) -> None:
+    """Many tokenizers make one token of two line ends at the end of a text, and two before a word."""
+    shots = make_shots(TRAIN, FORM, draws=1)
+    assert many_shot(smollm2, ASKED[:1], shots).item() == pytest.approx(
+        written_out(smollm2, shots, 0, ASKED[0].request), abs=1e-3
+    )

@@ -1,0 +1,22 @@
+"""The documentation keeps up with the code."""
+
+import re
+from pathlib import Path
+
+import harmcircuits
+from harmcircuits.prompts.formats import FORMATS
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    explained = set(re.findall(r"^::: harmcircuits\.(\w+)$", (DOCS / "api.md").read_text("utf-8"), re.MULTILINE))
+    assert set(harmcircuits.__all__) - {"__version__"} == explained
+
+
+def test_every_format_of_prompts_is_in_the_table() -> None:
+    text = (DOCS / "prompts.md").read_text("utf-8")
+    for name, kind in FORMATS.items():
+        row = re.search(rf"^\| {name} \| (.+) \|", text, re.MULTILINE)
+        assert row is not None, name
+        assert re.findall(r"`(\w+)`", row[1].split(" | ")[0]) == [*kind.required, *kind.optional], name
