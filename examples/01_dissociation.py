@@ -21,7 +21,7 @@ few = train.sample(16, seed=0)
 # %% The model writes its own responses, after a prefill that suits all three requests of a triple.
 harmful = hc.elicit(model, few.harmful, max_new_tokens=32, progress=True)
 benign = hc.elicit(model, few.benign, max_new_tokens=32, progress=True)
-print(f"L of harmful responses {hc.loss(model, harmful).mean():.2f}, of benign ones {hc.loss(model, benign).mean():.2f} nats/token")
+print(f"L in nats per token: harmful {hc.loss(model, harmful).mean():.2f}, benign {hc.loss(model, benign).mean():.2f}")
 
 # %% One forward and one backward pass score every head and neuron. Positive: it promotes the response.
 A = hc.attribute(model, harmful, progress=True)
@@ -39,9 +39,7 @@ with hc.ablated(model, circuit):
         print(f"L of {name} responses without the circuit: {ablated:.2f} nats/token")
 
 # %% The whole comparison on held-out triples: controls, recognition, intervals, and a verdict.
-result = hc.dissociate(
-    model, circuit, test, train=train, development=development, settings=hc.Settings.quick(), name="smollm2-135m-instruct", progress=True
-)
+result = hc.dissociate(model, circuit, test, train=train, development=development, settings=hc.Settings.quick(), progress=True)
 print(result.table().to_string(index=False))
 print(result.report["verdict_sentence"])
 result.save("out/example-01")

@@ -11,7 +11,10 @@ import typer
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .experiments.dissociation import Dissociation
+    from collections.abc import Mapping
+
+    import pandas as pd
+
     from .prompts.promptset import PromptSet
 
 app = typer.Typer(
@@ -79,7 +82,33 @@ def dissociate(
             progress=True,
         )
         result.save(out, show_responses=show_responses)
-    _print_result(result, out)
+    _print_result(result.report, result.table(), out)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of an earlier run.")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="The whole table as Markdown, for a README.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="Also draw the figure of writing and recognising: .html, .json, .png or .svg.")
+    ] = None,
+) -> None:
+    """Show the table and the verdict of an earlier run again, from its report.json."""
+    from . import figures
+    from .report import retained_frame, summary_frame
+    from .store import read_json
+
+    with _told_errors():
+        found = read_json(folder / "report.json")
+        frame = summary_frame(found)
+        if picture is not None:
+            figures.save(figures.retained(retained_frame(found)), picture, width=1000)
+    if not markdown:
+        _print_result(found, frame, folder)
+        return
+    rows: list[list[object]] = [list(frame.columns), ["---"] * len(frame.columns), *frame.to_numpy().tolist()]
+    typer.echo("\n".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in rows))
+    typer.echo(f"\n**{found['verdict']}**: {found['verdict_sentence']}")
 
 
 def main() -> None:
@@ -141,22 +170,22 @@ SHORT = ("condition", "selectivity", "retained harmful", "retained twin")
 """The columns that, with the primary reading of recognition, fit 80 characters."""
 
 
-def _print_result(result: "Dissociation", out: Path) -> None:
+def _print_result(found: "Mapping[str, Any]", frame: "pd.DataFrame", out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console, frame = Console(), result.table()
-    primary = "AUROC probe" if result.report["settings"]["primary reading of recognition"] == "probe" else "AUROC in place"
+    console = Console()
+    primary = "AUROC probe" if found["settings"]["primary reading of recognition"] == "probe" else "AUROC in place"
     shown = list(frame.columns) if console.width >= 170 else [*SHORT, primary]
-    title = f"{result.report['n_triples']} held-out triples; selectivity in nats per token; 95 % intervals"
+    title = f"{found['n_triples']} held-out triples; selectivity in nats per token; 95 % intervals"
     table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)
     for column in shown:
         table.add_column(column, overflow="fold", no_wrap=column != "condition", min_width=11)
     for row in frame[shown].itertuples(index=False):
         table.add_row(*(Text(str(cell).replace(" [", "\n[").replace(", ", " ", 1)) for cell in row))
     console.print(table)
-    console.print(Text(f"Verdict: {result.verdict}. {result.report['verdict_sentence']}"), style="bold")
-    for reason in result.report["verdict_reasons"]:
+    console.print(Text(f"Verdict: {found['verdict']}. {found['verdict_sentence']}"), style="bold")
+    for reason in found["verdict_reasons"]:
         console.print(Text(f"  · {reason}"))
     console.print(Text(f"Report: {out / 'report.html'}    Numbers: {out / 'report.json'}", overflow="fold"))

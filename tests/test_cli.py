@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -50,9 +51,14 @@ def dissociate(**options: object) -> Result:
     return call("dissociate", "--quick", *(part for name, value in options.items() for part in (f"--{name}", value)))
 
 
+def text(result: Result) -> str:
+    """What was printed, without colours and line ends."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", result.output).split())
+
+
 def told(result: Result, *words: str, code: int = 1) -> None:
     """The exit code and the message, told on one line or two without a traceback."""
-    output = " ".join(result.output.split())
+    output = text(result)
     assert result.exit_code == code, output
     assert isinstance(result.exception, SystemExit)
     assert "Traceback" not in output
@@ -173,7 +179,7 @@ class TestWithoutARun:
         result = call("dissociate", "--help")
         assert result.exit_code == 0
         for option in ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick", "--show-responses"):
-            assert option in result.output
+            assert option in text(result)
 
     def test_without_a_command_help_is_shown(self) -> None:
         assert "dissociate" in call().output

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,17 +55,16 @@ def naive(model: Any, row: Row, loss_of_output: Any) -> tuple[torch.Tensor, torc
     """−Σ a · ∂loss/∂a of one row: a whole forward pass, every activation kept, loss and gradient written out."""
     kept: dict[str, torch.Tensor] = {}
 
-    def keep(activation: torch.Tensor, hook: Any) -> torch.Tensor:
-        leaf = activation.detach().requires_grad_(True) if hook.name == "hook_embed" else activation
-        kept[hook.name] = leaf
-        return leaf
+    def keep(name: str, activation: torch.Tensor, hook: object) -> torch.Tensor:
+        kept[name] = activation.detach().requires_grad_(True) if name == "hook_embed" else activation
+        return kept[name]
 
     layers = range(geometry(model).n_layers)
     names = [
         "hook_embed",
         *(f"blocks.{layer}.{at}" for layer in layers for at in ("attn.hook_z", "mlp.hook_post", "hook_resid_post")),
     ]
-    with torch.enable_grad(), model.hooks(fwd_hooks=[(name, keep) for name in names]):
+    with torch.enable_grad(), model.hooks(fwd_hooks=[(name, partial(keep, name)) for name in names]):
         logits = model(torch.tensor([row.tokens]), return_type="logits")
         loss = loss_of_output(logits[0].float(), kept)
     z, post = ([kept[f"blocks.{layer}.{at}"] for layer in layers] for at in ("attn.hook_z", "mlp.hook_post"))

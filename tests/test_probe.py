@@ -1,6 +1,7 @@
 """The linear probe: known answers on made-up data, and the residual stream that it reads."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,8 @@ def test_an_axis_without_spread_is_no_trouble() -> None:
 def test_the_residual_is_that_of_a_single_unpadded_row(tiny: Any, circuit: Circuit | None) -> None:
     kept: dict[str, torch.Tensor] = {}
 
-    def keep(activation: torch.Tensor, hook: Any) -> torch.Tensor:
-        kept[hook.name] = activation.detach().clone()
+    def keep(name: str, activation: torch.Tensor, hook: object) -> torch.Tensor:
+        kept[name] = activation.detach().clone()
         return activation
 
     names = [f"blocks.{layer}.hook_resid_post" for layer in range(2)]
@@ -87,7 +88,7 @@ def test_the_residual_is_that_of_a_single_unpadded_row(tiny: Any, circuit: Circu
         assert found.shape == (len(PROMPTS), 2, 32)
         for at, prompt in enumerate(PROMPTS):
             ids = [*chat_frame(tiny).before, *encode(tiny, prompt.request)]  # what comes after cannot matter
-            with torch.no_grad(), tiny.hooks(fwd_hooks=[(name, keep) for name in names]):
+            with torch.no_grad(), tiny.hooks(fwd_hooks=[(name, partial(keep, name)) for name in names]):
                 tiny(torch.tensor([ids]), return_type="logits")
             expected = torch.stack([kept[name][0, -1] for name in names])
             torch.testing.assert_close(found[at], expected, atol=1e-4, rtol=1e-4)

@@ -215,14 +215,21 @@ def test_the_summary_has_a_row_a_condition_after_the_intact_model() -> None:
     table = summary_frame(fake_report())
     assert list(table.columns) == [
         "condition", "components", "harmful rise", "near rise", "far rise", "selectivity", "retained harmful",
-        "retained twin", "AUROC many-shot", "AUROC in place",
+        "retained twin", "AUROC many-shot", "AUROC in place", "AUROC probe",
     ]  # fmt: skip
     assert table["condition"].tolist() == ["intact", *(condition["name"] for condition in fake_report()["conditions"])]
-    assert table.loc[0].tolist() == ["intact", "none", *[""] * 6, "0.789 [0.710, 0.868]", "0.898 [0.808, 0.988]"]
+    assert table.loc[0].tolist() == [
+        "intact",
+        "none",
+        *[""] * 6,
+        "0.789 [0.710, 0.868]",
+        "0.898 [0.808, 0.988]",
+        "0.567 [0.517, 0.617]",
+    ]
     assert table.set_index("condition").loc["weights"].tolist() == [
         "3,333 weights", "+0.555 [+0.522, +0.588]", "+0.222 [+0.200, +0.244]", "+0.111 [+0.100, +0.122]",
         "+0.333 [+0.288, +0.377]", "0.445 [0.367, 0.523]", "0.778 [0.689, 0.867]", "0.770 [0.700, 0.840]",
-        "0.880 [0.800, 0.960]",
+        "0.880 [0.800, 0.960]", "0.550 [0.495, 0.605]",
     ]  # fmt: skip
 
 

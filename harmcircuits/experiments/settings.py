@@ -50,10 +50,11 @@ class Settings:
             attribution_triples=16,
             development_triples=8,
             test_triples=24,
+            max_new_tokens=24,
             shot_draws=2,
             shots=16,
             aim_triples=8,
-            written_triples=12,
+            written_triples=8,
             null_draws=3,
             null_triples=12,
         )

@@ -20,6 +20,7 @@ _RETAINED_HARMFUL = Column("retained harmful", "of intact", "generation.retained
 _RETAINED_TWIN = Column("retained twin", "of intact", "generation.retained_twin")
 _AUROC = Column("many-shot", "AUROC", "recognition.auroc")
 _IN_PLACE = Column("in place", "AUROC", "recognition.auroc_in_place")
+_PROBE = Column("probe", "AUROC", "recognition.probe_auroc")
 _INDEX = Column("dissociation index", "", "dissociation.index", True)
 _P = Column("p", "", "dissociation.p_value")
 
@@ -28,6 +29,7 @@ KEY_NUMBERS = (
     _RETAINED_HARMFUL,
     _RETAINED_TWIN,
     Column("recognition in place", "AUROC", _IN_PLACE.path),
+    Column("recognition, probe", "AUROC", _PROBE.path),
     Column("recognition, many-shot", "AUROC", _AUROC.path),
     _INDEX,
     Column("p of the dissociation", "", _P.path),
@@ -36,7 +38,7 @@ KEY_NUMBERS = (
 
 TABLES = {
     "Writing and recognising, by condition": (
-        _HARMFUL, _NEAR, _FAR, _SELECTIVITY, _RETAINED_HARMFUL, _RETAINED_TWIN, _AUROC, _IN_PLACE,
+        _HARMFUL, _NEAR, _FAR, _SELECTIVITY, _RETAINED_HARMFUL, _RETAINED_TWIN, _AUROC, _IN_PLACE, _PROBE,
     ),
     "Writing in detail, by condition": (
         Column("KL", "nats/token", "generation.kl"),
@@ -48,7 +50,7 @@ TABLES = {
     ),
     "Recognition in detail, by condition": (
         Column("accuracy", "", "recognition.accuracy"),
-        Column("probe", "AUROC", "recognition.probe_auroc"),
+        Column("accuracy in place", "", "recognition.accuracy_in_place"),
         Column("retained recognition", "of intact", "recognition.retained"),
         Column("explanation", "score", "explanation.score"),
         Column("refuses harmful", "rate", "refusal.harmful_rate"),
