@@ -31,10 +31,10 @@ def examples(tiny: Any) -> list[Example]:
 
 
 def probe(layer: int, d_model: int = 32) -> Probe:
+    """A random direction; the scale keeps its odds near 0, where the loss has a slope."""
     random = torch.Generator().manual_seed(layer)
-    return Probe(
-        layer, *(torch.randn(d_model, generator=random).abs() for _ in range(2)), torch.randn(d_model, generator=random)
-    )
+    mean, direction = torch.randn(2, d_model, generator=random)
+    return Probe(layer, mean, torch.full((d_model,), 20.0), direction)
 
 
 METRICS = {
@@ -107,7 +107,7 @@ def test_scores_are_those_of_a_naive_loop(tiny: Any, examples: list[Example], me
             form = metric.shots.form if isinstance(metric, RecognitionMetric) else QUESTION
             loss = of_labels(*label_ids(tiny, form), **right)
         heads, neurons = naive(tiny, row, loss)
-        assert heads.abs().max() > 1e-5
+        assert heads.abs().max() > 1e-3
         torch.testing.assert_close(found.per_example_heads[at], heads, atol=1e-5, rtol=1e-3)
         torch.testing.assert_close(found.per_example_neurons[at], neurons, atol=1e-5, rtol=1e-3)
 
@@ -158,8 +158,8 @@ def test_rows_of_a_probe_end_at_the_request(tiny: Any) -> None:
 
 def test_what_comes_after_the_probe_gets_0(tiny: Any) -> None:
     found = attribute(tiny, PROMPTS[:2], metric=ProbeMetric(probe(0)))
-    assert found.per_example_heads[:, 0].abs().max() > 1e-5
-    assert found.per_example_neurons[:, 0].abs().max() > 1e-5
+    assert found.per_example_heads[:, 0].abs().max() > 1e-4
+    assert found.per_example_neurons[:, 0].abs().max() > 1e-4
     assert not found.per_example_heads[:, 1:].any()
     assert not found.per_example_neurons[:, 1:].any()
 
