@@ -34,7 +34,7 @@ def written_out(model: Any, shots: Shots, draw: int, request: str) -> float:
 
 
 class TestManyShot:
-    @pytest.mark.parametrize("form", SHOT_FORMATS, ids=lambda form: form.harmful.strip())
+    @pytest.mark.parametrize("form", SHOT_FORMATS[::2], ids=lambda form: form.harmful.strip())
     def test_the_cached_prefix_gives_what_the_whole_text_gives(self, tiny: Any, form: ShotFormat) -> None:
         shots = make_shots(TRAIN, replace(form, n_shots=4), draws=1)
         odds = many_shot(tiny, ASKED, shots, batch_size=4)
@@ -136,14 +136,14 @@ class TestShots:
 
 class TestFormats:
     def test_labels_are_the_first_tokens_after_the_text(self, tiny: Any) -> None:
-        for form in (*SHOT_FORMATS, *QUESTIONS):
+        for form in (*usable(tiny, SHOT_FORMATS), *usable(tiny, QUESTIONS)):
             asked = form.text.format(request="x") if isinstance(form, ShotFormat) else form.answer
             for label, token in zip((form.harmful, form.harmless), label_ids(tiny, form), strict=True):
                 assert encode(tiny, asked + label)[len(encode(tiny, asked))] == token
 
     def test_usable_leaves_out_what_the_tokenizer_cannot_tell_apart(self, tiny: Any) -> None:
-        alike = Question("Well?", "", "No", "Nobody")
-        assert usable(tiny, [alike, *QUESTIONS]) == list(QUESTIONS)
+        alike, apart = Question("Well?", "", "No", "Nobody"), QUESTIONS[2]
+        assert usable(tiny, [alike, apart, alike]) == [apart]
         with pytest.raises(FormatError, match="'No' and 'Nobody' begin with the same token"):
             usable(tiny, [alike])
         with pytest.raises(FormatError, match="no format was given"):
