@@ -96,10 +96,9 @@ def report(
     """Show the table and the verdict of an earlier run again, from its report.json."""
     from . import figures
     from .report import retained_frame, summary_frame
-    from .store import read_json
 
     with _told_errors():
-        found = read_json(folder / "report.json")
+        found = _read_report(folder / "report.json")
         frame = summary_frame(found)
         if picture is not None:
             figures.save(figures.retained(retained_frame(found)), picture, width=1000)
@@ -147,6 +146,20 @@ def _writable(out: Path) -> None:
     (out / ".writable").unlink()
 
 
+PRINTED = ("conditions", "n_triples", "settings", "verdict", "verdict_sentence", "verdict_reasons")
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    from .report import ReportError
+    from .store import read_json
+
+    found = read_json(path)
+    missing = [key for key in PRINTED if not isinstance(found, dict) or key not in found]
+    if missing:
+        raise ReportError(f"{path} has no {', '.join(missing)}: is it the report.json of a harmcircuits run?")
+    return dict(found)
+
+
 def _command(argv: list[str]) -> str:
     return shlex.join(["harmcircuits", *argv[1:]])
 
@@ -176,7 +189,7 @@ def _print_result(found: "Mapping[str, Any]", frame: "pd.DataFrame", out: Path) 
     from rich.text import Text
 
     console = Console()
-    primary = "AUROC probe" if found["settings"]["primary reading of recognition"] == "probe" else "AUROC in place"
+    primary = "AUROC probe" if found["settings"].get("primary reading of recognition") == "probe" else "AUROC in place"
     shown = list(frame.columns) if console.width >= 170 else [*SHORT, primary]
     title = f"{found['n_triples']} held-out triples; selectivity in nats per token; 95 % intervals"
     table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)

@@ -5,11 +5,13 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from contract import check_report
+from fake_report import fake_report
 from tiny import tiny_model_folder
 from triples import PROMPTS, SETTINGS
 from typer.testing import CliRunner, Result
@@ -29,7 +31,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     def quick(cls: type[Settings], *, seed: int = 0) -> Settings:
-        return SETTINGS
+        return replace(SETTINGS, head_fraction=0.1, seed=seed)
 
     monkeypatch.setattr(Settings, "quick", classmethod(quick))
     monkeypatch.setenv("COLUMNS", "200")
@@ -170,6 +172,43 @@ class TestErrors:
         assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "p.csv"]
 
 
+class TestReport:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "report.json").write_text(json.dumps(fake_report()), "utf-8")
+        return tmp_path
+
+    def test_an_earlier_runs_table_and_verdict(self, folder: Path) -> None:
+        result = call("report", folder)
+        assert result.exit_code == 0
+        for words in ("condition", "neurons aimed at twins", "Verdict: undecided. Undecided: made-up numbers"):
+            assert words in text(result)
+
+    def test_as_markdown(self, folder: Path) -> None:
+        lines = call("report", folder, "--markdown").output.splitlines()
+        table = [line for line in lines if line.startswith("|")]
+        assert len(table) == 2 + 1 + len(fake_report()["conditions"]), "header, rule, intact, conditions"
+        assert len({line.count("|") for line in table}) == 1
+        assert lines[-1] == f"**undecided**: {fake_report()['verdict_sentence']}"
+
+    def test_with_a_picture(self, folder: Path) -> None:
+        assert call("report", folder, "--picture", folder / "p.json").exit_code == 0
+        assert json.loads((folder / "p.json").read_text("utf-8"))["data"]
+        told(call("report", folder, "--picture", folder / "p.bmp"), "unknown ending '.bmp'")
+
+    def test_no_report(self, tmp_path: Path) -> None:
+        told(call("report", tmp_path / "none"), "report.json: there is no such file")
+
+    @pytest.mark.parametrize("content", ["[]", "{}", '{"conditions": [], "settings": {}}'])
+    def test_something_else_by_that_name(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "report.json").write_text(content, "utf-8")
+        told(call("report", tmp_path), "report.json has no", "is it the report.json of a harmcircuits run?")
+
+    def test_a_report_cut_short(self, folder: Path) -> None:
+        (folder / "report.json").write_text(json.dumps(fake_report())[:500], "utf-8")
+        told(call("report", folder), "report.json, line 1", "not JSON")
+
+
 class TestWithoutARun:
     def test_version(self) -> None:
         result = call("--version")
@@ -184,7 +223,7 @@ class TestWithoutARun:
     def test_without_a_command_help_is_shown(self) -> None:
         assert "dissociate" in call().output
 
-    @pytest.mark.parametrize("arguments", [["--help"], ["dissociate", "--help"], ["--version"]])
+    @pytest.mark.parametrize("arguments", [["--help"], ["dissociate", "--help"], ["report", "--help"], ["--version"]])
     def test_it_imports_neither_torch_nor_transformer_lens(self, arguments: list[str]) -> None:
         program = (
             "import sys\nfrom harmcircuits.cli import app\n"

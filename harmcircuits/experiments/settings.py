@@ -51,11 +51,11 @@ class Settings:
             development_triples=8,
             test_triples=24,
             max_new_tokens=24,
-            shot_draws=2,
+            shot_draws=1,
             shots=16,
             aim_triples=8,
-            written_triples=8,
-            null_draws=3,
+            written_triples=6,
+            null_draws=2,
             null_triples=12,
         )
 
