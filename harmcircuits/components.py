@@ -119,8 +119,9 @@ def _normalised(kind: str, items: Iterable[Iterable[int]]) -> tuple[Component, .
         pairs = {(whole(layer), whole(index)) for layer, index in items}
     except (TypeError, ValueError) as error:
         raise CircuitError(f"{kind} must be pairs (layer, index) of whole numbers, not {shortened(items)}") from error
-    if any(layer < 0 or index < 0 for layer, index in pairs):
-        raise CircuitError(f"{kind} are counted from 0: {min(pairs)} is negative")
+    negative = sorted(pair for pair in pairs if min(pair) < 0)
+    if negative:
+        raise CircuitError(f"{kind} are counted from 0: {negative[0]} is negative")
     return tuple(sorted(pairs))
 
 

@@ -52,7 +52,8 @@ def test_scores_are_those_of_autograd_one_example_at_a_time(tiny, examples):
 
 
 def test_shrinking_an_activation_a_little_raises_the_loss_by_its_score(tiny, examples):
-    hf_model, step = tiny_model().double(), 1e-4
+    # the norms compute in float32 whatever the model does, so that a smaller step drowns in their rounding
+    hf_model, step = tiny_model().double(), 1e-2
     scores = attribute(tiny, examples[:1])
     prompt, response = plain.ids_of(tiny, examples[0])
     for part in ({"layer": 0, "head": 1}, {"layer": 1, "head": 3}, {"layer": 0, "neuron": 9}, {"layer": 1, "neuron": 40}):
@@ -62,7 +63,7 @@ def test_shrinking_an_activation_a_little_raises_the_loss_by_its_score(tiny, exa
                 losses.append(plain.loss(hf_model, prompt, response))
         each = scores.heads if "head" in part else scores.neurons
         score = each[part["layer"], part.get("head", part.get("neuron"))].item()
-        assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(score, rel=1e-3, abs=1e-5)
+        assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(score, rel=5e-3, abs=5e-5)
 
 
 def test_batches_and_padding_change_nothing(tiny, examples):

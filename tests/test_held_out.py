@@ -18,6 +18,7 @@ from harmcircuits.prompts.promptset import PromptSet
 from harmcircuits.statistics import auroc
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, usable
 from harmcircuits.tasks.metrics import ProbeMetric, QuestionMetric
+from harmcircuits.tasks.probe import fit_probe, last_request_residual
 from harmcircuits.tasks.recognition import Shots
 from harmcircuits.tasks.teacher_forced import teacher_forced
 
@@ -173,6 +174,15 @@ class TestInstruments:
         assert best == max(probes.values())
         assert found.primary == ("probe" if best > max(asked.values()) else "in_place")
         assert isinstance(found.aim, ProbeMetric if found.primary == "probe" else QuestionMetric)
+
+    def test_the_probe_learns_from_training_twins_alone(self, tiny: Any) -> None:
+        found = choose_instruments(tiny, TRAIN, DEVELOPMENT, scores.respond(tiny, DEVELOPMENT, SETTINGS), SETTINGS).probe
+        assert found is not None
+        twins = [prompt for prompt in TRAIN if prompt.role != "far"]
+        residual = last_request_residual(tiny, twins, [found.layer])[:, 0]
+        expected = fit_probe(residual, [prompt.role == "harmful" for prompt in twins], layer=found.layer)
+        torch.testing.assert_close(found.direction, expected.direction, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(found.mean, expected.mean, atol=1e-6, rtol=1e-4)
 
     def test_without_a_development_split_the_first_of_each_kind(self, tiny: Any) -> None:
         found = choose_instruments(tiny, TRAIN, None, [], SETTINGS)

@@ -23,7 +23,7 @@ needs_three = pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is 
 @pytest.fixture(scope="module")
 def reference() -> Any:
     """Plain transformers on the cached weights."""
-    folder = dequantised_folder(packaged_gguf(ALIASES[DEFAULT]))
+    folder = dequantised_folder(DEFAULT, ALIASES[DEFAULT].gguf_sha256, lambda: packaged_gguf(ALIASES[DEFAULT]))
     return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 
