@@ -30,7 +30,7 @@ def bare(model: torch.nn.Module, batches: list[Batch]) -> float:
         nll = cross_entropy(logits.flatten(0, 1)[batch.positions].float(), batch.targets, reduction="none")
         loss = batch.mean_over_rows(nll).sum()
         torch.autograd.grad(loss, embedded)
-        total += float(loss)
+        total += float(loss.detach())
     return total
 
 
