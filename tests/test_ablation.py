@@ -42,6 +42,14 @@ def of_transformers(hf_model) -> torch.Tensor:
         return hf_model(TOKENS).logits
 
 
+@pytest.fixture
+def seeded():
+    """The same random weights and biases each time."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
 def hooks_set(model) -> list[tuple[str, int]]:
     return [(name, len(point.fwd_hooks) + len(point.bwd_hooks)) for name, point in sorted(model.hook_dict.items())]
 
@@ -75,6 +83,7 @@ def test_however_keys_and_values_are_grouped(tmp_path, n_kv, tiny):
 
 
 @pytest.mark.model
+@pytest.mark.usefixtures("seeded")
 def test_gpt2_keeps_its_biases(tmp_path):
     config = GPT2Config(n_layer=2, n_head=4, n_embd=32, n_inner=64, n_positions=64, vocab_size=512, initializer_range=0.2)
     hf_model = GPT2LMHeadModel(config).eval()
@@ -97,6 +106,7 @@ def test_gpt2_keeps_its_biases(tmp_path):
 
 
 @pytest.mark.model
+@pytest.mark.usefixtures("seeded")
 def test_norms_after_attention_and_mlp_change_nothing():
     sizes = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
     config = Gemma2Config(**sizes, intermediate_size=64, vocab_size=512, initializer_range=0.2)
@@ -189,6 +199,7 @@ def test_a_circuit_of_another_model_changes_nothing(tiny):
 
 
 @pytest.mark.model
+@pytest.mark.usefixtures("seeded")
 def test_experts_have_no_neurons_but_their_layers_have_heads():
     sizes = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2}
     config = MixtralConfig(**sizes, intermediate_size=64, num_local_experts=2, vocab_size=512)

@@ -16,7 +16,8 @@ from harmcircuits.models.load import load_model
 from harmcircuits.models.past import logits_shared, read_past
 from harmcircuits.models.protocol import logits_at
 
-PROMPTS = [list(range(5, 17)), [40, 41, 42], list(range(100, 129)), [77]]
+# none meets a near tie: along each greedy path the best token leads by at least 0.002
+PROMPTS = [list(range(5, 17)), [40, 41, 42], list(range(101, 129)), [77]]
 PREFIX = list(range(200, 223))
 CIRCUIT = Circuit(heads=[(0, 1), (1, 2)], neurons=[(0, 3), (0, 60), (1, 17)])
 
@@ -41,7 +42,9 @@ def check_continued(found, hf_model, rows):
 def gpt2():
     """A tiny GPT-2, which has learned positions, unlike Llama, and the same in plain transformers."""
     config = GPT2Config(n_layer=2, n_head=4, n_embd=32, n_positions=128, vocab_size=512, initializer_range=0.2)
-    hf_model = GPT2LMHeadModel(config).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(2)
+        hf_model = GPT2LMHeadModel(config).eval()
     reference = copy.deepcopy(hf_model)
     return load_model("gpt2", hf_model=hf_model, tokenizer=tiny_tokenizer(), device="cpu"), reference
 
