@@ -204,3 +204,12 @@ def test_half_of_the_triples_are_swapped_and_seeds_differ():
 def test_triples_that_do_not_match():
     with pytest.raises(SelectionError, match="6 harmful and 5 near examples: labels are swapped within triples"):
         label_swapped(drawn(0), drawn(1, 5), drawn(2), seed=0, heads=1)
+
+
+def test_a_fraction_that_floating_point_rounds_down_still_protects_its_whole_number():
+    """0.29 × 100 is 28.999999999999996: 29 components are protected, not 28, and so 71 are left."""
+    heads, neurons = torch.ones(1, 1, 100), torch.ones(1, 1, 1)
+    benign = of(torch.arange(1.0, 101.0).view(1, 1, 100), neurons)
+    assert len(select(of(heads, neurons), protect=benign, heads=71, protect_fraction={"heads": 0.29})) == 71
+    with pytest.raises(SelectionError, match="29 are protected"):
+        select(of(heads, neurons), protect=benign, heads=72, protect_fraction={"heads": 0.29})
