@@ -23,7 +23,7 @@ class CircuitError(ValueError):
     """A circuit that does not fit: the message names the component and the model's limits."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Circuit:
     """A set of heads and neurons. Circuits behave as sets: `|`, `&`, `-`, `==`, `len` (components counted).
 
@@ -43,13 +43,13 @@ class Circuit:
         return len(self.heads) + len(self.neurons)
 
     def __or__(self, other: "Circuit") -> "Circuit":
-        return Circuit((*self.heads, *other.heads), (*self.neurons, *other.neurons))
+        return Circuit(heads=(*self.heads, *other.heads), neurons=(*self.neurons, *other.neurons))
 
     def __and__(self, other: "Circuit") -> "Circuit":
-        return Circuit(tuple({*self.heads} & {*other.heads}), tuple({*self.neurons} & {*other.neurons}))
+        return Circuit(heads=tuple({*self.heads} & {*other.heads}), neurons=tuple({*self.neurons} & {*other.neurons}))
 
     def __sub__(self, other: "Circuit") -> "Circuit":
-        return Circuit(tuple({*self.heads} - {*other.heads}), tuple({*self.neurons} - {*other.neurons}))
+        return Circuit(heads=tuple({*self.heads} - {*other.heads}), neurons=tuple({*self.neurons} - {*other.neurons}))
 
     def jaccard(self, other: "Circuit") -> float:
         """|both| / |either|; two empty circuits are equal: 1."""
@@ -64,7 +64,8 @@ class Circuit:
         """
         self.check(model)
         shape, random = geometry(model), Random(seed)
-        return Circuit(_redrawn(self.heads, shape.n_heads, random), _redrawn(self.neurons, shape.d_mlp, random))
+        heads = _redrawn(self.heads, shape.n_heads, random)
+        return Circuit(heads=heads, neurons=_redrawn(self.neurons, shape.d_mlp, random))
 
     def hooks(self, model: HookedModel) -> list[tuple[str, Callable[..., Tensor]]]:
         """`[(name, function)]` for `run_with_hooks` and `hooks`: sets every component's activation to zero at every position.
@@ -109,7 +110,7 @@ class Circuit:
         if not isinstance(value, dict) or value.get("format") != "harmcircuits circuit 1":
             raise CircuitError(f"{path} is not a circuit file (its 'format' should be 'harmcircuits circuit 1')")
         try:
-            return cls(value["heads"], value["neurons"])
+            return cls(heads=value["heads"], neurons=value["neurons"])
         except (KeyError, CircuitError) as error:
             raise CircuitError(f"{path} was changed since it was saved ({error}). Save the circuit again.") from error
 

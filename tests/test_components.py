@@ -14,7 +14,7 @@ from harmcircuits.store import StoreError
 
 TOKENS = torch.arange(5, 45).reshape(2, 20)
 pairs = st.sets(st.tuples(st.integers(0, 3), st.integers(0, 4)))
-circuits = st.builds(lambda heads, neurons: Circuit(list(heads), list(neurons)), pairs, pairs)
+circuits = st.builds(lambda heads, neurons: Circuit(heads=list(heads), neurons=list(neurons)), pairs, pairs)
 
 
 def parts(circuit: Circuit) -> set:
@@ -42,6 +42,13 @@ def test_order_and_repetition_mean_nothing(items):
     assert circuit == Circuit(heads=set(items), neurons=items)
     assert hash(circuit) == hash(Circuit(heads=items[::-1], neurons=items))
     assert circuit.heads == circuit.neurons == tuple(sorted(set(items)))
+
+
+def test_circuits_are_made_by_keyword():
+    """Heads and neurons are both lists of pairs: by position they would be swapped without an error."""
+    for arguments in ([[(0, 1)]], [[(0, 1)], [(3, 17)]]):
+        with pytest.raises(TypeError, match="positional"):
+            Circuit(*arguments)
 
 
 def test_numbers_of_any_library_become_plain_ints():

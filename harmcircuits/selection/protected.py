@@ -5,7 +5,7 @@ Only A > 0; drop the top of benign U = mean |A|; then take the top of harmful A.
 Source: arXiv 2604.09544 (set difference of the top of the two scores), here with exact counts after protection.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from math import floor
 
 import torch
@@ -36,35 +36,61 @@ def select(
     Protected: the top floor(protect_fraction × all of that kind in the model) by U_c = mean over `protect`'s examples of
     |A_c|. Exactly as many components as asked for; equal scores are taken in the order of layer and index.
 
+    >>> neurons, tokens = torch.zeros(1, 1, 1), (torch.zeros(1, 2),)
+    >>> A = Attribution(torch.tensor([[[0.4, 0.3, 0.2, -0.1]]]), neurons, tokens)
+    >>> B = Attribution(torch.tensor([[[-0.9, 0.1, 0.1, 0.1]]]), neurons, tokens)
+    >>> select(A, protect=B, heads=1, protect_fraction=0.25)  # head 0 is protected: it matters to benign text
+    Circuit(heads=((0, 1),), neurons=())
+
     Args:
         A: attribution on the text that should be lost.
         protect: attribution on the text that should be kept; None protects nothing.
-        protect_fraction: one number, or one for each kind: `{"heads": .5, "neurons": .1}`.
+        protect_fraction: one number, or one for each kind: `{"heads": .5, "neurons": .1}`. With `protect`, a mapping must
+            name every kind that is asked for.
 
     Raises:
-        SelectionError: fewer eligible components (A > 0 and unprotected) than asked for, a fraction outside [0, 1], or two
-            attributions of different models.
+        SelectionError: fewer eligible components (A > 0 and unprotected) than asked for, a fraction outside [0, 1], a
+            mapping without a kind that is asked for, or two attributions of different models.
     """
-    fractions = protected_fractions(protect_fraction)
-    if protect is not None and (protect.heads.shape, protect.neurons.shape) != (A.heads.shape, A.neurons.shape):
+    asked = [kind for kind, count in (("heads", heads), ("neurons", neurons)) if protect is not None and count > 0]
+    fractions = protected_fractions(protect_fraction, asked=asked)
+    if protect is not None:
+        check_same_model(A, protect)
+    heads_kept = None if protect is None else protected_mask(protect.heads_abs, fractions["heads"])
+    neurons_kept = None if protect is None else protected_mask(protect.neurons_abs, fractions["neurons"])
+    best = _top(A.heads, heads_kept, heads, kind="heads")
+    return Circuit(heads=best, neurons=_top(A.neurons, neurons_kept, neurons, kind="neurons"))
+
+
+def check_same_model(A: Attribution, protect: Attribution) -> None:
+    """Raises SelectionError where the two are of models of different shape."""
+    if (protect.heads.shape, protect.neurons.shape) != (A.heads.shape, A.neurons.shape):
         raise SelectionError("the two attributions are of models of different shape: compute both with the same model")
-    heads_kept = None if protect is None else _protected(protect.heads_abs, fractions["heads"])
-    neurons_kept = None if protect is None else _protected(protect.neurons_abs, fractions["neurons"])
-    return Circuit(_top(A.heads, heads_kept, heads, kind="heads"), _top(A.neurons, neurons_kept, neurons, kind="neurons"))
 
 
-def protected_fractions(protect_fraction: Fraction) -> dict[str, float]:
-    """The fraction of each kind. Raises SelectionError for an unknown kind or a fraction outside [0, 1]."""
+def protected_fractions(protect_fraction: Fraction, *, asked: Collection[str] = ()) -> dict[str, float]:
+    """The fraction of each kind; a kind that a mapping leaves out is not protected, and so may not be among those `asked` for.
+
+    Raises:
+        SelectionError: an unknown kind, a fraction outside [0, 1], or a mapping without a kind that is asked for.
+    """
     given = dict(protect_fraction) if isinstance(protect_fraction, Mapping) else None
     fractions = {kind: given.get(kind, 0.0) if given is not None else protect_fraction for kind in ("heads", "neurons")}
     if given is not None and set(given) - set(fractions):
         raise SelectionError(f"protect_fraction knows 'heads' and 'neurons', not {sorted(set(given) - set(fractions))}")
     if not all(0 <= float(fraction) <= 1 for fraction in fractions.values()):  # type: ignore[arg-type]
         raise SelectionError(f"protect_fraction must lie between 0 and 1, not {protect_fraction!r}")
+    left_out = [kind for kind in fractions if given is not None and kind in asked and kind not in given]
+    if left_out:
+        raise SelectionError(
+            f"protect_fraction={given!r} says nothing about the {left_out[0]} that were asked for: give {left_out[0]!r} a "
+            "fraction too (0 protects none of them), or one number for both kinds"
+        )
     return {kind: float(fraction) for kind, fraction in fractions.items()}  # type: ignore[arg-type]
 
 
-def _protected(benign: Float[Tensor, "layer index"], fraction: float) -> Bool[Tensor, "layer index"]:
+def protected_mask(benign: Float[Tensor, "layer index"], fraction: float) -> Bool[Tensor, "layer index"]:
+    """True for the floor(fraction × all of them) components with the largest U, over all layers; equal U in order."""
     count = floor(fraction * benign.numel() + 1e-9)  # 0.1 × 270 is 27, also in floating point
     mask = torch.zeros(benign.numel(), dtype=torch.bool)
     mask[benign.flatten().argsort(descending=True, stable=True)[:count]] = True

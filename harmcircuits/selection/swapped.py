@@ -18,10 +18,18 @@ def label_swapped(
     neurons: int = 0,
     protect_fraction: Fraction = 0.1,
 ) -> Circuit:
-    """`select` run again with harmful and near twin swapped within a random half of the triples, from the stored scores.
+    """`select` run again with harmful and near twin swapped wherever a fair coin says so, one coin a triple.
 
     `harmful`, `near` and `far` hold one example a triple, in the same order. A_swapped is the mean over the examples now
-    called harmful, and U_swapped the mean |A| over those now called near and over the far twins. It costs no model run.
+    called harmful, and U_swapped the mean |A| over those now called near and over the far twins: from the stored scores, so
+    it costs no model run. Where the label means nothing, every one of the 2ⁿ labellings, the true one among them, is as
+    likely: the draws and the true circuit are then exchangeable, which a p value over the draws rests on.
+
+    >>> import torch
+    >>> rest = torch.zeros(3, 1, 1), (torch.zeros(1, 2),) * 3
+    >>> harmful, near = (Attribution(torch.tensor([[A]] * 3), *rest) for A in ([1.0, 0.0], [0.0, 1.0]))
+    >>> [label_swapped(harmful, near, near, seed=seed, heads=1, protect_fraction=0).heads for seed in range(4)]
+    [((0, 0),), ((0, 0),), ((0, 0),), ((0, 1),)]
 
     Raises:
         SelectionError: too few components are left under the swapped labels, or not as many harmful as near examples.
@@ -38,9 +46,9 @@ def label_swapped(
 
 
 def _swaps(n: int, seed: int) -> list[bool]:
-    """Exactly half of the triples, so that no draw is the true labelling or its mirror image."""
-    chosen = set(Random(seed).sample(range(n), n // 2))
-    return [index in chosen for index in range(n)]
+    """One fair coin a triple. Exactly half would never give the true labelling: no draw from the null's distribution."""
+    coin = Random(seed)
+    return [coin.random() < 0.5 for _ in range(n)]
 
 
 def _mixed(where_true: Attribution, where_false: Attribution, mask: Sequence[bool]) -> Attribution:
