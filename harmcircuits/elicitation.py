@@ -4,7 +4,7 @@ Responses stay in the cache folder of the user's machine; they are never logged.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
@@ -15,11 +15,14 @@ from tqdm.auto import tqdm
 from . import store
 from .examples import Example, Prompt, chat_frame, prompt_ids
 from .models.decode import sample
-from .models.protocol import HookedModel, has_hooks, model_hash, vocabulary
+from .models.protocol import HookedModel, has_hooks, model_key, vocabulary
 
 log = logging.getLogger(__name__)
 
-FORMAT = "harmcircuits responses 1"
+FORMAT = "harmcircuits responses 2"  # part of the key: raise it when the file's layout or what is sampled changes
+
+Written = list[list[int] | None]
+"""Token ids of each response; None: still to come."""
 
 
 class ElicitError(ValueError):
@@ -40,8 +43,8 @@ def elicit(
     """One response a prompt, sampled by `model` after the prefill in its own chat frame, token ids kept.
 
     Sampling is seeded per prompt (seed, request and prefill), so that a response depends neither on the order of the prompts
-    nor on the batch. Responses are cached on disk under a digest of the model's weights, its chat frame, the prompts and the
-    settings.
+    nor on the batch. Responses are cached on disk under a digest of the model's weights and configuration, the prompts' tokens
+    and the settings, after each batch: a call that was interrupted is continued by the next one.
 
     Args:
         temperature: 1 samples from the model's own distribution; 0 is greedy.
@@ -50,6 +53,7 @@ def elicit(
 
     Raises:
         ElicitError: no prompts, or settings that make no sense.
+        ModelError: the model's logits are not numbers; the message names the prompt by its index, as a row.
         StoreError: the cache cannot be written (no space: the message names the folder and the cure).
     """
     if not prompts:
@@ -61,38 +65,40 @@ def elicit(
     if cache and has_hooks(model):
         log.warning("hooks are set on the model: its responses are neither read from the cache nor kept there")
         cache = False
-    path = _cache_path(model, prompts, max_new_tokens, temperature, seed) if cache else None
-    written = _cached(path, len(prompts)) if path else None
-    if written is None:
-        written = _write(model, prompts, max_new_tokens, temperature, seed, batch_size, progress)
-        if path:
-            store.write_json(path, {"format": FORMAT, "sha256": _checksum(written), "response_ids": written})
-    return [_example(model, prompt, ids) for prompt, ids in zip(prompts, written, strict=True)]
-
-
-def _write(
-    model: HookedModel,
-    prompts: Sequence[Prompt],
-    max_new_tokens: int,
-    temperature: float,
-    seed: int,
-    batch_size: int,
-    progress: bool,
-) -> list[list[int]]:
     frame = chat_frame(model)
     rows = [prompt_ids(model, frame, prompt.request, prompt.prefill) for prompt in prompts]
     seeds = [int(store.digest([seed, prompt.request, prompt.prefill])[:12], 16) for prompt in prompts]
-    with tqdm(total=len(rows), desc="elicit", unit="response", disable=not progress) as bar:
-        return sample(
-            model,
-            rows,
-            max_new_tokens=max_new_tokens,
-            stop_ids=frame.stops,
-            seeds=seeds,
-            temperature=temperature,
-            batch_size=batch_size,
-            progress=bar.update,
-        )
+    settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "stop_ids": frame.stops, "seeds": seeds}
+    path = _cache_path(model, rows, settings) if cache else None
+    written = _cached(path, len(rows)) if path else None
+    whole = _completed(model, rows, settings, written or [None] * len(rows), path, batch_size, progress)
+    return [_example(model, prompt, ids) for prompt, ids in zip(prompts, whole, strict=True)]
+
+
+def _completed(
+    model: HookedModel,
+    rows: list[list[int]],
+    settings: Mapping[str, Any],
+    written: Written,
+    path: Path | None,
+    batch_size: int,
+    progress: bool,
+) -> list[list[int]]:
+    """`written` with what was still to come, kept in the cache after each batch."""
+    missing = [row for row, ids in enumerate(written) if ids is None]
+    if missing:
+        bar = tqdm(total=len(rows), initial=len(rows) - len(missing), desc="elicit", unit="response", disable=not progress)
+
+        def keep(batch: Mapping[int, list[int]]) -> None:
+            for row, ids in batch.items():
+                written[row] = ids
+            if path:
+                store.write_json(path, {"format": FORMAT, "sha256": _checksum(written), "response_ids": written})
+            bar.update(len(batch))
+
+        with bar:
+            sample(model, rows, rows=missing, batch_size=batch_size, finished=keep, **settings)
+    return [ids for ids in written if ids is not None]  # which is all of them
 
 
 def _example(model: HookedModel, prompt: Prompt, ids: Sequence[int]) -> Example:
@@ -100,18 +106,19 @@ def _example(model: HookedModel, prompt: Prompt, ids: Sequence[int]) -> Example:
     return Example(**asdict(prompt), response=response, response_ids=tuple(ids))
 
 
-def _cache_path(model: HookedModel, prompts: Sequence[Prompt], *settings: Any) -> Path:
-    key = store.digest([FORMAT, model_hash(model), asdict(chat_frame(model)), [asdict(prompt) for prompt in prompts], settings])
+def _cache_path(model: HookedModel, rows: list[list[int]], settings: Mapping[str, Any]) -> Path:
+    """Named by all that `sample` is given, but for the batch size."""
+    key = store.digest([FORMAT, model_key(model), rows, settings])
     return store.cache_dir() / "responses" / f"{key[:32]}.json"
 
 
-def _cached(path: Path, n: int) -> list[list[int]] | None:
-    """What an earlier call wrote. A file that was damaged or edited is named in the log and written again."""
+def _cached(path: Path, n: int) -> Written | None:
+    """What an earlier call wrote, whole or in part. A file that was damaged or edited is named in the log and made anew."""
     if not path.exists():
         return None
     try:
         value = store.read_json(path)
-        written: list[list[int]] = value["response_ids"]
+        written: Written = value["response_ids"]
         if value["format"] == FORMAT and len(written) == n and value["sha256"] == _checksum(written):
             return written
         problem = "its checksum does not match"
@@ -121,5 +128,5 @@ def _cached(path: Path, n: int) -> list[list[int]] | None:
     return None
 
 
-def _checksum(written: list[list[int]]) -> str:
+def _checksum(written: Written) -> str:
     return sha256(repr(written).encode()).hexdigest()

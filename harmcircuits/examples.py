@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
+from .models.control import text_backend
 from .models.past import logits_shared
 from .models.protocol import HookedModel, ModelError, pad_id, vocabulary
 
@@ -81,9 +82,20 @@ class Frame:
 
 
 def encode(model: HookedModel, text: str, *, special: bool = False) -> list[int]:
-    """Token ids of `text`. Control tokens written in it stay plain text unless `special`."""
-    ids: list[int] = vocabulary(model)(text, add_special_tokens=False, split_special_tokens=not special).input_ids
+    """Token ids of `text`. Control tokens written in it (special tokens, and those of the chat template) stay plain text,
+    unless `special`."""
+    tokenizer = vocabulary(model)
+    backend = None if special else text_backend(tokenizer)
+    if backend is not None:
+        return list(backend.encode(text, add_special_tokens=False).ids)
+    ids: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=not special).input_ids
     return ids
+
+
+def start_ids(model: HookedModel) -> list[int]:
+    """The token that begins every text, where the tokenizer sets one by itself."""
+    tokenizer = vocabulary(model)
+    return [tokenizer.bos_token_id] if tokenizer.bos_token_id in tokenizer("").input_ids else []
 
 
 def chat_frame(model: HookedModel) -> Frame:
@@ -105,7 +117,7 @@ def chat_frame(model: HookedModel) -> Frame:
             [{"role": role, "content": content} for role, content in turns], tokenize=False, add_generation_prompt=True
         )
     else:
-        start = tokenizer.bos_token if tokenizer.bos_token_id in tokenizer("").input_ids else ""
+        start = tokenizer.bos_token if start_ids(model) else ""
         text = f"{start}Request:\n{request}\n\nResponse:\n{answer}\n\nRequest:\n{question}\n\nResponse:\n"
     if not all(text.count(word) == 1 for word in (request, answer, question)):
         raise ModelError(

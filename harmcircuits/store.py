@@ -1,8 +1,8 @@
 """Where results and models rest on disk: the cache folder, digests, atomic writes, locks.
 
 Nothing here leaves a half-written file: a file or folder is written beside its place under a temporary name, flushed
-to the disk and then renamed. A full or read-only disk becomes a `StoreError` that says how much is free and how to move
-the cache.
+to the disk and then renamed. A full or read-only disk becomes a `StoreError` that says how much is free and, of files in
+the cache, how to move it.
 """
 
 import errno
@@ -32,7 +32,11 @@ _REASONS = {
     errno.EPERM: "permission denied",
     errno.ENOTDIR: "a file is in the place of a folder",
     errno.EEXIST: "a file is in the place of a folder",
+    errno.ENOENT: "no folder can be made there, or it has been removed meanwhile",
+    errno.ENAMETOOLONG: "a name in the path is too long",
 }
+_LACK_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_BAD_PATH = (errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG)  # where free bytes are beside the point
 
 
 class StoreError(RuntimeError):
@@ -47,14 +51,19 @@ def cache_dir() -> Path:
     Raises:
         StoreError: it cannot be created.
     """
-    chosen, base = os.environ.get(CACHE_VARIABLE), os.environ.get("XDG_CACHE_HOME", "")
-    if chosen:
-        folder = Path(chosen).expanduser().absolute()
-    else:  # the XDG specification says to ignore a relative path
-        folder = (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "harmcircuits"
+    folder = _cache_place()
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _cache_place() -> Path:
+    """Where the cache folder is, or would be."""
+    chosen, base = os.environ.get(CACHE_VARIABLE), os.environ.get("XDG_CACHE_HOME", "")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    # the XDG specification says to ignore a relative path
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "harmcircuits"
 
 
 def digest(value: object) -> str:
@@ -206,7 +215,14 @@ def locked(path: str | os.PathLike[str], *, timeout: float | None = None) -> Ite
 
 @contextmanager
 def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turns a full, read-only or forbidden disk, met while writing `path`, into a `StoreError`; other errors pass."""
+    """Turns a full, read-only or forbidden disk, or a place that takes no folder, into a `StoreError`; other errors pass.
+
+    Args:
+        path: what is being written; errors about other places pass too.
+
+    Raises:
+        StoreError: naming `path`, the cause and the cure.
+    """
     target = Path(path)
     try:
         yield
@@ -215,8 +231,8 @@ def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         if number not in _REASONS or not _concerns(error, target):
             raise
         raise StoreError(
-            f"{target}: cannot be written: {_REASONS[number]} ({errno.errorcode[number]}). {_free_space(target)} Free "
-            f"some space or choose another place ({CACHE_VARIABLE} moves the cache). Nothing half-written was left."
+            f"{target}: cannot be written: {_REASONS[number]} ({errno.errorcode[number]}). {_cure(number, target)} "
+            "Nothing half-written was left."
         ) from error
 
 
@@ -270,11 +286,26 @@ def _concerns(error: Exception, target: Path) -> bool:
     return culprit.is_relative_to(place) or target.absolute().is_relative_to(culprit)
 
 
+def _cure(number: int, target: Path) -> str:
+    """What to do about it; only files in the cache go elsewhere by moving the cache."""
+    in_cache = target.absolute().is_relative_to(_cache_place())
+    elsewhere = f"another place ({CACHE_VARIABLE} moves the cache)" if in_cache else "another folder"
+    cure = f"{'Free some space or choose' if number in _LACK_OF_SPACE else 'Choose'} {elsewhere}."
+    return cure if number in _BAD_PATH else f"{_free_space(target)} {cure}"
+
+
 def _free_space(path: Path) -> str:
     folder = path.absolute()
-    while not folder.is_dir():
+    while not _is_folder(folder):
         folder = folder.parent
     return f"{shutil.disk_usage(folder).free:,} bytes are free in {folder}."
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # below a folder that we may not look into
+        return False
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 import torch
+from conftest import KINDS
 from tiny import SPECIAL, tiny_bridge
 from written import PROMPTS
 
@@ -14,6 +15,7 @@ from harmcircuits.components import Circuit
 from harmcircuits.elicitation import ElicitError, elicit
 from harmcircuits.examples import Prompt, chat_frame, loss, prompt_ids
 from harmcircuits.models.decode import sample
+from harmcircuits.models.protocol import model_hash, model_key
 
 SHORT = {"max_new_tokens": 6}
 CIRCUIT = Circuit(heads=[(0, 1), (0, 2), (1, 3)], neurons=[(0, 5)])
@@ -119,6 +121,91 @@ def test_other_weights_are_cached_apart(tmp_path):
     with torch.no_grad():
         weight[0, 0] = kept
     assert elicit(model, PROMPTS, **SHORT) == first and len(cached()) == 2
+
+
+ROPE = {"rope_type": "default", "rope_theta": 50.0}
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("kind", KINDS)
+def test_equal_weights_in_another_configuration_are_cached_apart(tmp_path, kind):
+    first, same = (tiny_bridge(tmp_path / name, hooked=kind == "hooked") for name in ("first", "same"))
+    other = tiny_bridge(tmp_path / "other", hooked=kind == "hooked", rope_parameters=ROPE)
+    assert model_hash(first) == model_hash(other), "the weights do not tell"
+    assert model_key(first) == model_key(same) != model_key(other)
+    written = elicit(first, PROMPTS, **SHORT)
+    assert elicit(same, PROMPTS, **SHORT) == written and len(cached()) == 1, "where it was loaded from does not matter"
+    assert elicit(other, PROMPTS, **SHORT) == elicit(other, PROMPTS, cache=False, **SHORT) != written
+    assert len(cached()) == 2
+
+
+@pytest.mark.model
+def test_what_changes_no_output_is_no_part_of_the_key(tmp_path):
+    model = tiny_bridge(tmp_path / "model")
+    key, config = model_key(model), model.original_model.config
+    config.use_cache, config._name_or_path, config.output_attentions = False, "elsewhere", False
+    assert model_key(model) == key
+    config.rms_norm_eps *= 2
+    assert model_key(model) != key
+
+
+def test_prompts_that_are_encoded_otherwise_are_cached_apart(tiny, monkeypatch):
+    first = elicit(tiny, PROMPTS, **SHORT)
+    ids = elicitation.prompt_ids
+    monkeypatch.setattr(elicitation, "prompt_ids", lambda *arguments: [*ids(*arguments), 77])
+    assert elicit(tiny, PROMPTS, **SHORT) != first and len(cached()) == 2
+
+
+@pytest.fixture
+def interrupted(tiny, monkeypatch):
+    """A call that was stopped with Ctrl-C in its second batch of two; returns the file that it left."""
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(elicitation, "sample", stopping_after(1))
+        elicit(tiny, PROMPTS, batch_size=2, **SHORT)
+    (path,) = cached()
+    return path
+
+
+def stopping_after(batches):
+    """`sample`, interrupted while the batch after so many is being written."""
+    passed = []
+
+    def stopped(*arguments, finished, **options):
+        def told(batch):
+            if len(passed) == batches:
+                raise KeyboardInterrupt
+            passed.append(batch)
+            finished(batch)
+
+        return sample(*arguments, finished=told, **options)
+
+    return stopped
+
+
+def test_what_was_written_before_an_interrupt_is_kept(tiny, interrupted):
+    kept = json.loads(interrupted.read_text())["response_ids"]
+    whole = elicit(tiny, PROMPTS, cache=False, batch_size=2, **SHORT)
+    assert [ids is None for ids in kept] == [True, False, True, False], "the two shortest"
+    assert [kept[row] for row in (1, 3)] == [list(whole[row].response_ids) for row in (1, 3)]
+
+
+def test_a_call_after_an_interrupt_writes_only_what_is_missing(tiny, interrupted, monkeypatch, capfd):
+    asked = []
+    monkeypatch.setattr(elicitation, "sample", lambda *a, rows, **k: asked.append(rows) or sample(*a, rows=rows, **k))
+    continued = elicit(tiny, PROMPTS, batch_size=2, progress=True, **SHORT)
+    assert asked == [[0, 2]]
+    assert "2/4" in capfd.readouterr().err, "the bar begins where the last one ended"
+    assert elicit(tiny, PROMPTS, **SHORT) == continued and asked == [[0, 2]] and len(cached()) == 1
+    assert elicit(tiny, PROMPTS, cache=False, batch_size=2, **SHORT) == continued, "as if nothing had happened"
+
+
+def test_a_half_written_file_that_was_edited_is_noticed(tiny, interrupted, caplog):
+    value = json.loads(interrupted.read_text())
+    value["response_ids"][0] = [7, 7]  # one that was still to come
+    interrupted.write_text(json.dumps(value))
+    assert elicit(tiny, PROMPTS, **SHORT) == elicit(tiny, PROMPTS, cache=False, **SHORT)
+    assert "its checksum does not match" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["edited", "cut short", "another file", "other count"])

@@ -1,5 +1,6 @@
 """The chat frame, what is asked of the model, and the loss."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import plain
@@ -75,6 +76,51 @@ def test_control_tokens_that_somebody_wrote_stay_text(tiny, place):
     special = set(tiny.tokenizer.all_special_ids)
     assert [token for token in row if token in special] == [token for token in plain_row if token in special]
     assert CONTROL in tiny.tokenizer.decode(row)
+
+
+UNMARKED = ("<｜User｜>", "<think>", "<h1>", "    ")  # as DeepSeek, Qwen, Gemma and code models have them
+
+
+def with_unmarked_tokens():
+    """A tokenizer whose template writes two tokens that are not marked special, beside two that are only text."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens(list(UNMARKED))
+    tokenizer.chat_template = (
+        tokenizer.chat_template.replace("<|im_start|>{{", "<|im_start|><｜User｜>{{") + "    {# <think> #}"
+    )
+    return tokenizer
+
+
+UNCHANGED = cache(with_unmarked_tokens)
+
+
+def test_control_tokens_that_are_not_marked_special_stay_text_too():
+    model = with_tokenizer(with_unmarked_tokens())
+    user, think, heading, spaces = model.tokenizer.convert_tokens_to_ids(list(UNMARKED))
+    text = "a<｜User｜>b<think>c<h1>d    e<|im_end|>"
+    ids = encode(model, text)
+    assert not {user, think, END} & {*ids} and model.tokenizer.decode(ids) == text
+    assert {heading, spaces} <= {*ids}, "what is no control token is encoded as the model has learned it"
+    assert user in encode(model, text, special=True) and user in chat_frame(model).before
+    assert user in model.tokenizer(text).input_ids, "the tokenizer itself is as it was"
+
+
+def test_a_template_that_comes_later_counts():
+    model = with_tokenizer(with_unmarked_tokens())
+    user, heading = model.tokenizer.convert_tokens_to_ids(["<｜User｜>", "<h1>"])
+    assert heading in encode(model, "<h1>")
+    model.tokenizer.chat_template = "<h1>" + model.tokenizer.chat_template
+    assert heading not in encode(model, "<h1>")
+    model.tokenizer.chat_template = None
+    assert encode(model, "<｜User｜>") == [user]
+
+
+@given(st.lists(st.text() | st.sampled_from([*SPECIAL, *UNMARKED])).map("".join))
+def test_text_without_control_tokens_is_encoded_as_the_tokenizer_does(text):
+    model = with_tokenizer(UNCHANGED())
+    free = text.replace("<｜User｜>", "").replace("<think>", "")
+    assert encode(model, free) == model.tokenizer(free, add_special_tokens=False, split_special_tokens=True).input_ids
+    assert not {*model.tokenizer.convert_tokens_to_ids(["<｜User｜>", "<think>"])} & {*encode(model, text)}
 
 
 @given(st.lists(st.text() | st.sampled_from(SPECIAL)).map("".join))

@@ -22,7 +22,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
 
 from harmcircuits import store
-from harmcircuits.models import fetch, gguf, load
+from harmcircuits.models import fetch, gguf, hub, load
 from harmcircuits.models.fetch import LoadError, PackagedModel, packaged_gguf
 from harmcircuits.models.load import ALIASES, DEFAULT, load_model
 
@@ -106,6 +106,28 @@ def test_device_defaults_to_cuda_where_there_is_one(folder, monkeypatch):
         with pytest.raises(ValueError, match="stop here"):
             load_model(folder, **options)
     assert asked == [torch.device("cuda"), torch.device("cpu"), torch.device("cpu")]
+
+
+@pytest.mark.parametrize("options", [{}, {"hf_model": "given"}])
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        ("banana", r"PyTorch knows no device 'banana'\. This machine has cpu"),
+        ("meta", r"the device 'meta' cannot be used here \(.+\)\. This machine has cpu.*or leave it out"),
+        (torch.device("cuda:99"), r"the device 'cuda:99' cannot be used here \(.+\)\. This machine has cpu"),
+    ],
+)
+def test_a_device_that_is_not_there_is_told_before_anything_is_fetched(monkeypatch, device, message, options):
+    monkeypatch.setattr(load, "_source", lambda *_: pytest.fail("the model was looked for"))
+    with pytest.raises(LoadError, match=message):
+        load_model(device=device, tokenizer=None, **options)
+
+
+def test_a_machine_s_devices_are_listed(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"Card {index}")
+    with pytest.raises(LoadError, match=r"This machine has cpu, cuda:0 \(Card 0\), cuda:1 \(Card 1\)"):
+        load_model(device="banana")
 
 
 def test_a_tokenizer_without_padding_token_pads_with_its_end(tmp_path):
@@ -281,15 +303,46 @@ def test_a_hub_id_that_cannot_be_loaded(monkeypatch, name, error, message):
         raise error
 
     monkeypatch.setattr(load.TransformerBridge, "boot_transformers", boot)
-    monkeypatch.setattr(load.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda url: None)
     with pytest.raises(LoadError, match=message) as caught:
         load_model(name, revision="v1")
     assert asked["place"] == name and asked["revision"] == "v1" and not asked.get("trust_remote_code")
     assert name in str(caught.value) and "secret" not in str(caught.value)
 
 
+def connect_error(module):
+    """The error of an HTTP library when there is no network."""
+    return getattr(pytest.importorskip(module), "ConnectError", None) or pytest.importorskip(module).ConnectionError
+
+
+@pytest.mark.parametrize("module", ["httpx2", "httpx", "requests"])
+def test_without_a_network_a_hub_id_is_asked_for_once_and_quietly(monkeypatch, caplog, capfd, module):
+    asked = []
+
+    def fail(url, **options):
+        asked.append(url)
+        raise connect_error(module)("Name or service not known: https://user:secret@mirror.example")
+
+    monkeypatch.setattr(hub, "get_hf_file_metadata", fail)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(load.TransformerBridge, "boot_transformers", lambda *_, **__: pytest.fail("asked again"))
+    with pytest.raises(LoadError, match=r"hub cannot be reached.*`hf download org/nothing-here.*load_model takes") as caught:
+        load_model("org/nothing-here", revision="v1")
+    assert len(asked) == 1 and asked[0].endswith("/org/nothing-here/resolve/v1/config.json")
+    assert "secret" not in str(caught.value)
+    assert not caplog.text and "".join(capfd.readouterr()) == ""
+
+
+def test_a_model_in_the_hub_s_local_cache_needs_no_hub(folder, monkeypatch):
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_, **__: str(folder / "config.json"))
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda url: pytest.fail("the hub was asked"))
+    hub.check_reachable("org/nothing-here", None)
+
+
 def test_offline_a_hub_id_says_so(monkeypatch):
-    monkeypatch.setattr(load.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(LoadError, match="HF_HUB_OFFLINE is set: unset it, or run `hf download org/nothing-here"):
         load_model("org/nothing-here")
 

@@ -14,7 +14,7 @@ from harmcircuits.models import past
 from harmcircuits.models.decode import sample
 from harmcircuits.models.load import load_model
 from harmcircuits.models.past import logits_shared, read_past
-from harmcircuits.models.protocol import logits_at
+from harmcircuits.models.protocol import ModelError, logits_at
 
 # none meets a near tie: along each greedy path the best token leads by at least 0.002
 PROMPTS = [list(range(5, 17)), [40, 41, 42], list(range(101, 129)), [77]]
@@ -201,11 +201,62 @@ def test_when_all_rows_have_ended_nothing_more_is_computed(tiny, monkeypatch):
     assert len(passes) == 1
 
 
-def test_progress_counts_finished_rows(tiny):
+def test_each_finished_batch_is_told_with_what_it_wrote(tiny):
     told = []
-    sample(tiny, PROMPTS, max_new_tokens=1, temperature=0, batch_size=3, progress=told.append)
-    assert told == [3, 1]
+    whole = sample(tiny, PROMPTS, max_new_tokens=2, temperature=0, batch_size=3, finished=told.append)
+    assert [list(batch) for batch in told] == [[3, 1, 0], [2]], "the shortest first"
+    assert {**told[0], **told[1]} == dict(enumerate(whole))
     assert sample(tiny, [], max_new_tokens=1, temperature=0) == []
+
+
+def test_some_rows_are_written_as_if_all_were(tiny):
+    seeds = [3, 1, 4, 1]
+    whole = sample(tiny, PROMPTS, max_new_tokens=6, seeds=seeds)
+    assert sample(tiny, PROMPTS, max_new_tokens=6, seeds=seeds, rows=[2, 0]) == [whole[0], [], whole[2], []]
+
+
+def on_logits(model, change):
+    """A hook that makes `change` of the logits [row, d_vocab], which the model has as [1, row, d_vocab]."""
+    name = "unembed.hook_out" if "unembed.hook_out" in model.hook_dict else "unembed.hook_unembed"
+    return name, lambda logits, hook: change(logits[0])[None]
+
+
+@pytest.mark.parametrize("number", ["nan", "inf"])
+@pytest.mark.parametrize("settings", [{"temperature": 0}, {"seeds": [1, 2, 3, 4]}])
+def test_logits_that_are_no_numbers_are_an_error_and_no_text(tiny, number, settings):
+    """They would be sampled as the last id of the vocabulary, and be taken for a response."""
+    passes = []
+
+    def overflow(logits):  # third, by length, is the row 0
+        passes.append(1)
+        return logits.index_fill(0, torch.tensor(2), float(number)) if len(passes) == 3 else logits
+
+    expected = r"row 0, step 2: the model's logits are not finite numbers.*dtype=torch\.float32"
+    with tiny.hooks(fwd_hooks=[on_logits(tiny, overflow)]), pytest.raises(ModelError, match=expected):
+        sample(tiny, PROMPTS, max_new_tokens=5, **settings)
+
+
+def test_a_token_that_is_ruled_out_by_minus_infinity_is_never_written(tiny):
+    free = sample(tiny, PROMPTS, max_new_tokens=5, seeds=[1, 2, 3, 4])
+    banned = free[0][0]
+    ban = lambda logits: logits.index_fill(-1, torch.tensor(banned), float("-inf"))
+    with tiny.hooks(fwd_hooks=[on_logits(tiny, ban)]):
+        written = sample(tiny, PROMPTS, max_new_tokens=5, seeds=[1, 2, 3, 4])
+    assert all(banned not in row for row in written)
+
+
+def test_what_comes_after_a_row_has_ended_does_not_matter(tiny):
+    stop = sample(tiny, PROMPTS, max_new_tokens=1, temperature=0)[1]
+    free = sample(tiny, PROMPTS, max_new_tokens=3, temperature=0, stop_ids=stop)
+    assert len(free[1]) == 1
+    passes = []
+
+    def broken_later(logits):  # second, by length, is the row 1
+        passes.append(1)
+        return logits.index_fill(0, torch.tensor(1), float("nan")) if len(passes) > 1 else logits
+
+    with tiny.hooks(fwd_hooks=[on_logits(tiny, broken_later)]):
+        assert sample(tiny, PROMPTS, max_new_tokens=3, temperature=0, stop_ids=stop) == free
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,14 @@ Each row has its own random numbers, one uniform a token, so that what a row wri
 neighbours in the batch (floating-point differences between batch shapes can still turn a near tie).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .past import empty_past
-from .protocol import HookedModel, device_of, logits_at, pad_id
+from .protocol import HookedModel, ModelError, device_of, logits_at, pad_id
 
 
 def sample(
@@ -23,7 +23,8 @@ def sample(
     seeds: Sequence[int] | None = None,
     temperature: float = 1.0,
     batch_size: int = 32,
-    progress: Callable[[int], object] | None = None,
+    rows: Sequence[int] | None = None,
+    finished: Callable[[Mapping[int, list[int]]], object] | None = None,
 ) -> list[list[int]]:
     """What the model writes after each prompt: token ids up to `max_new_tokens`, ending with a stop id where one was written.
 
@@ -32,10 +33,12 @@ def sample(
         stop_ids: a row ends with the first of these that it writes; that token is kept.
         seeds: one for each row, for p(token) ∝ exp(logit / temperature); not needed when `temperature` is 0.
         temperature: 0 is greedy.
-        progress: called with the number of rows that each finished batch held.
+        rows: write after these prompts only (their indices); what the others write is then empty.
+        finished: called after each batch with what its rows wrote, by their indices.
 
     Raises:
         ValueError: an empty prompt, not one seed for each, or fewer than one token or row asked for.
+        ModelError: logits that are not numbers; it names the row and the step.
     """
     if max_new_tokens < 1 or batch_size < 1:
         raise ValueError(f"max_new_tokens and batch_size must be at least 1, not {max_new_tokens} and {batch_size}")
@@ -46,42 +49,60 @@ def sample(
     elif seeds is None or len(seeds) != len(prompts):
         raise ValueError(f"sampling {len(prompts)} rows needs as many seeds (or temperature=0)")
     written: list[list[int]] = [[] for _ in prompts]
-    by_length = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))  # neighbours need little padding
+    asked = range(len(prompts)) if rows is None else rows
+    by_length = sorted(asked, key=lambda row: len(prompts[row]))  # neighbours need little padding
     for start in range(0, len(by_length), batch_size):
-        rows = by_length[start : start + batch_size]
-        uniform = _uniforms([seeds[row] for row in rows], max_new_tokens) if seeds is not None else None
-        tokens = _continue(model, [prompts[row] for row in rows], max_new_tokens, stop_ids, uniform, temperature)
-        for row, ids in zip(rows, tokens.tolist(), strict=True):
-            written[row] = _until_stop(ids, stop_ids)
-        if progress is not None:
-            progress(len(rows))
+        batch = {row: prompts[row] for row in by_length[start : start + batch_size]}
+        uniform = _uniforms([seeds[row] for row in batch], max_new_tokens) if seeds is not None else None
+        tokens = _continue(model, batch, max_new_tokens, stop_ids, uniform, temperature)
+        ended = {row: _until_stop(ids, stop_ids) for row, ids in zip(batch, tokens.tolist(), strict=True)}
+        for row, ids in ended.items():
+            written[row] = ids
+        if finished is not None:
+            finished(ended)
     return written
 
 
 @torch.no_grad()
 def _continue(
     model: HookedModel,
-    prompts: list[Sequence[int]],
+    batch: Mapping[int, Sequence[int]],
     max_new_tokens: int,
     stop_ids: Sequence[int],
     uniform: Float[Tensor, "b step"] | None,
     temperature: float,
 ) -> Int[Tensor, "b step"]:
-    tokens, mask = _left_padded(prompts, pad_id(model))
-    past, device = empty_past(model, len(prompts)), device_of(model)
+    tokens, mask = _left_padded(list(batch.values()), pad_id(model))
+    past, device = empty_past(model, len(batch)), device_of(model)
     stops = torch.tensor(list(stop_ids), dtype=torch.long, device=device)
-    done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+    done = torch.zeros(len(batch), dtype=torch.bool, device=device)
     steps: list[Tensor] = []
     for step in range(max_new_tokens):
-        last = torch.arange(1, len(prompts) + 1) * tokens.shape[1] - 1
+        last = torch.arange(1, len(batch) + 1) * tokens.shape[1] - 1
         logits = logits_at(model, tokens, mask, last, past=past).float()
+        _check_numbers(logits, done, list(batch), step)
         following = _draw(logits, None if uniform is None else uniform[:, step], temperature)
         steps.append(following)
         done |= torch.isin(following, stops)
         if bool(done.all()):
             break
-        tokens, mask = following[:, None], torch.ones(len(prompts), 1, dtype=torch.long)
+        tokens, mask = following[:, None], torch.ones(len(batch), 1, dtype=torch.long)
     return torch.stack(steps, dim=1)
+
+
+def _check_numbers(logits: Float[Tensor, "b d_vocab"], done: Bool[Tensor, " b"], rows: list[int], step: int) -> None:
+    """Raises where a row that still writes has no distribution: NaN somewhere, or +∞, or −∞ everywhere.
+
+    Drawing would give the last token of the vocabulary instead, and greedy decoding the first NaN: both look like text.
+    """
+    wrong = ~logits.amax(dim=-1).isfinite() & ~done
+    if bool(wrong.any()):
+        row = rows[int(wrong.nonzero()[0])]
+        raise ModelError(
+            f"row {row}, step {step}: the model's logits are not finite numbers, so that no token can be drawn. Its "
+            "activations overflow, as they do in half precision: load it with dtype=torch.float32 (--dtype float32). "
+            "If it is in float32 already, its weights are damaged, or a hook of yours divides by zero."
+        )
 
 
 def _draw(logits: Float[Tensor, "b d_vocab"], uniform: Float[Tensor, " b"] | None, temperature: float) -> Int[Tensor, " b"]:

@@ -13,18 +13,12 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
-from huggingface_hub import constants
-from huggingface_hub.errors import (
-    GatedRepoError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harmcircuits import store
 
+from . import hub
 from .fetch import LoadError, PackagedModel, packaged_gguf
 from .gguf import dequantised_folder, is_gguf
 from .hooked import hooked_transformer, hooked_transformer_class
@@ -101,12 +95,14 @@ def load_model(
         A `transformer_lens.model_bridge.TransformerBridge`, or with `hooked` a `HookedTransformer`.
 
     Raises:
-        LoadError: the model cannot be found, fetched or converted.
+        LoadError: the model cannot be found, fetched or converted, or this machine lacks the device asked for.
         StoreError: the cache cannot be written.
         ValueError: options that contradict each other.
     """
     if hooked:
         hooked_transformer_class()  # before anything is fetched
+    if device is not None:
+        device = _usable(device)  # likewise
     if hf_model is None:
         source = _source(os.fspath(name), revision)
         where = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -116,8 +112,34 @@ def load_model(
         source = _Source(place=None, label=os.fspath(name))
         where, dtype = device or hf_model.device, hf_model.dtype
     with _copied(tokenizer) as own, _explained(source):
+        if source.on_hub:
+            hub.check_reachable(source.label, revision)
         options = _Options(device=torch.device(where), dtype=dtype, revision=revision, hf_model=hf_model, tokenizer=own)
         return _ready(_hooked(source, options) if hooked else _bridge(source, options), source)
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    """The device, tried out with one number.
+
+    Raises:
+        LoadError: this machine, or this PyTorch, lacks it; the message says which there are.
+    """
+    cure = f"This machine has {', '.join(_devices())}: choose from these, or leave it out (CUDA where there is one, else cpu)."
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise LoadError(f"PyTorch knows no device {str(device)!r}. {cure}") from error
+    try:
+        torch.zeros(1, device=chosen).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:  # PyTorch raises each of them for one device or another
+        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
+        raise LoadError(f"the device {str(device)!r} cannot be used here ({reason}). {cure}") from error
+    return chosen
+
+
+def _devices() -> list[str]:
+    gpus = [f"cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())]
+    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
 def _bridge(source: _Source, options: _Options) -> Any:
@@ -207,7 +229,7 @@ def _explained(source: _Source) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None or source.place is None:  # the system's own: a full disk, say
             raise
-        cause = _hub_cause(error, source.place) if source.on_hub else f"not a complete transformers folder ({error})."
+        cause = hub.cause(error, source.place) if source.on_hub else f"not a complete transformers folder ({error})."
         raise LoadError(f"{source.label!r}: {cause} {_accepted(source.label)}") from error
     except ValueError as error:
         if "trust_remote_code" in str(error):
@@ -218,27 +240,6 @@ def _explained(source: _Source) -> Iterator[None]:
         else:
             raise
         raise LoadError(f"{source.label!r}: {cause} and pass hf_model= and tokenizer=.") from error
-
-
-def _hub_cause(error: BaseException, name: str) -> str:
-    """Why a hub id could not be loaded, in one sentence with its cure; no address, since a mirror's may be private."""
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = link.__cause__ or link.__context__
-    if any(isinstance(link, GatedRepoError) for link in chain):
-        return "the model is gated: accept its licence on its page, then log in with `hf auth login` or set HF_TOKEN."
-    if any(isinstance(link, RevisionNotFoundError) for link in chain):
-        return "the hub has this model but not the revision asked for."
-    if any(isinstance(link, RepositoryNotFoundError) for link in chain):
-        return "the hub has no such model, or it is private; check the spelling, or log in with `hf auth login`."
-    elsewhere = f"or run `hf download {name} --local-dir FOLDER` where there is a network, and pass the folder."
-    if constants.HF_HUB_OFFLINE:
-        return f"it is not in the hub's local cache, and HF_HUB_OFFLINE is set: unset it, {elsewhere}"
-    if any(isinstance(link, LocalEntryNotFoundError) for link in chain):
-        return f"the hub cannot be reached, and the model is not in its local cache: check the network, {elsewhere}"
-    return f"the hub has no complete transformers model under this name ({type(error).__name__})."
 
 
 def _accepted(name: str = "") -> str:

@@ -76,11 +76,19 @@ def read_past(model: HookedModel, tokens: Int[Tensor, " pos"]) -> BridgePast | H
 
 
 def logits_shared(
-    model: HookedModel, tokens: Int[Tensor, "b pos"], attention_mask: Int[Tensor, "b pos"], positions: Int[Tensor, " row"]
+    model: HookedModel,
+    tokens: Int[Tensor, "b pos"],
+    attention_mask: Int[Tensor, "b pos"],
+    positions: Int[Tensor, " row"],
+    *,
+    earliest: int | None = None,
 ) -> Float[Tensor, "row d_vocab"]:
-    """`logits_at`, without gradients, computing what all rows begin with (a template's system prompt, say) only once."""
+    """`logits_at`, without gradients, computing what all rows begin with (a template's system prompt, say) only once.
+
+    `earliest`: the first column that a hook of the caller wants to see in the second pass, which begins there at the latest.
+    """
     rows, length = tokens.shape
-    shared = _shared_length(tokens, attention_mask, positions)
+    shared = min(_shared_length(tokens, attention_mask, positions), length if earliest is None else earliest)
     if rows == 1 or shared < WORTH_SHARING:
         return logits_at(model, tokens, attention_mask, positions)
     past = read_past(model, tokens[0, :shared]).repeated(rows)

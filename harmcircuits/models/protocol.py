@@ -5,6 +5,7 @@ Heads are read and cut at `blocks.{layer}.attn.hook_z` [batch, pos, head, d_head
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -173,9 +174,41 @@ def _unembed_hook(model: HookedModel) -> str:
 
 
 def model_hash(model: HookedModel) -> str:
-    """SHA-256 (16 hexadecimal digits) over names, shapes, types and values of all parameters: the key of everything cached."""
+    """SHA-256 (16 hexadecimal digits) over names, shapes, types and values of all parameters: the name of the weights."""
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters(), key=lambda item: item[0]):
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
         digest.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+# in transformers' configurations: what wrote them, the weights' type (which `model_hash` knows), what is returned
+_FORM = {"transformers_version", "dtype", "torch_dtype", "use_cache", "return_dict"}
+# in HookedTransformer's: where it came from and lies, how it was initialised, which extra hook points it has
+_ORIGIN = {"model_name", "tokenizer_name", "device", "n_devices", "seed", "init_weights", "trust_remote_code"}
+_HOOK_POINTS = {"use_attn_result", "use_attn_in", "use_split_qkv_input", "use_hook_mlp_in", "use_hook_tokens"}
+_WITHOUT_EFFECT = frozenset({"output_attentions", "output_hidden_states"} | _FORM | _ORIGIN | _HOOK_POINTS)
+
+
+def configuration(model: HookedModel) -> dict[str, Any]:
+    """What the model's outputs depend on beside its weights: rotary base, activation function, epsilon of norms, windows.
+
+    A bridge computes after the configuration of the transformers model that it wraps, a `HookedTransformer` after its own.
+    What certainly changes no output is left out (paths, device, version, and all that begins with an underscore, such as
+    the attention's implementation); a field that nobody here knows is kept.
+    """
+    wrapped = getattr(model, "original_model", None)
+    return cast(dict[str, Any], _effective((model.cfg if wrapped is None else wrapped.config).to_dict()))
+
+
+def _effective(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        kept = {str(key): item for key, item in value.items()}
+        return {key: _effective(kept[key]) for key in kept if key not in _WITHOUT_EFFECT and not key.startswith("_")}
+    return [_effective(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def model_key(model: HookedModel) -> str:
+    """SHA-256 (16 hexadecimal digits) over weights and configuration: the key of what the model wrote."""
+    settings = json.dumps(configuration(model), sort_keys=True, default=str)
+    return hashlib.sha256(f"{model_hash(model)} {settings}".encode()).hexdigest()[:16]
