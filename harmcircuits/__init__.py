@@ -34,7 +34,7 @@ _WHERE = {
     "many_shot": "tasks.recognition",
     "recognition_metric": "tasks.metrics",
     "Settings": "experiments.settings",
-    "Dissociation": "experiments.dissociation",
+    "Dissociation": "experiments.result",
     "dissociate": "experiments.dissociation",
 }
 
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from .examples import Example as Example
     from .examples import Prompt as Prompt
     from .examples import loss as loss
-    from .experiments.dissociation import Dissociation as Dissociation
     from .experiments.dissociation import dissociate as dissociate
+    from .experiments.result import Dissociation as Dissociation
     from .experiments.settings import Settings as Settings
     from .models.load import load_model as load_model
     from .prompts.promptset import PromptSet as PromptSet

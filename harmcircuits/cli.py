@@ -3,6 +3,7 @@
 import logging
 import shlex
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ import typer
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import pandas as pd
 
@@ -67,21 +68,21 @@ def dissociate(
     settings = Settings.quick(seed=seed) if quick else Settings(seed=seed)
     with _told_errors():
         train, development, test = _splits(prompts, seed)
-        _writable(out)
-        loaded = _load(model, device, dtype)
-        typer.echo(_before(test, settings))
-        result = run(
-            loaded,
-            None,
-            test,
-            train=train,
-            development=development,
-            settings=settings,
-            name=model,
-            reproduce=_command(sys.argv),
-            progress=True,
-        )
-        result.save(out, show_responses=show_responses)
+        with _writable(out):
+            loaded = _load(model, device, dtype)
+            typer.echo(_before(test, settings))
+            result = run(
+                loaded,
+                None,
+                test,
+                train=train,
+                development=development,
+                settings=settings,
+                name=model,
+                reproduce=_command(sys.argv),
+                progress=True,
+            )
+            result.save(out, show_responses=show_responses)
     _print_result(result.report, result.table(), out)
 
 
@@ -116,7 +117,7 @@ def main() -> None:
 
 
 def _splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, PromptSet]":
-    from .experiments.dissociation import ready
+    from .experiments.checks import ready
     from .prompts.readers import load_prompts
 
     loaded = ready(load_prompts(prompts))
@@ -138,12 +139,29 @@ def _before(test: "PromptSet", settings: Any) -> str:
     return sensitivity(min(len(test.triples), settings.test_triples), settings)
 
 
-def _writable(out: Path) -> None:
-    """Found out before the run, not after it."""
-    from .store import write_text
+@contextmanager
+def _writable(out: Path) -> "Iterator[None]":
+    """Makes the folder of the results and writes to it once: found out before the run, not after it.
 
-    write_text(out / ".writable", "")
-    (out / ".writable").unlink()
+    When the run fails, the folders that were made here go again, unless there is something in them.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    from .store import storage_errors, write_text
+
+    trial = out / ".writable"
+    with storage_errors(trial):
+        missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        write_text(trial, "")
+        trial.unlink()
+        yield
+    except BaseException:  # an interrupt too
+        for folder in missing:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        raise
 
 
 PRINTED = ("conditions", "n_triples", "settings", "verdict", "verdict_sentence", "verdict_reasons")
@@ -172,7 +190,8 @@ class _told_errors:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KeyboardInterrupt):
-            typer.secho("stopped: responses written so far are in the cache and will not be sampled again", err=True)
+            kept = "the intact model's responses, up to the last finished batch, are cached and will not be sampled again"
+            typer.secho(f"stopped: {kept}", err=True)
             raise typer.Exit(130) from error
         if error is not None and type(error).__module__.startswith("harmcircuits"):
             typer.secho(f"error: {error}", err=True, fg="red")
@@ -189,7 +208,8 @@ def _print_result(found: "Mapping[str, Any]", frame: "pd.DataFrame", out: Path) 
     from rich.text import Text
 
     console = Console()
-    primary = "AUROC probe" if found["settings"].get("primary reading of recognition") == "probe" else "AUROC in place"
+    read = str(found["settings"].get("primary reading of recognition", ""))
+    primary = "AUROC probe" if read.startswith("probe") else "AUROC in place"
     shown = list(frame.columns) if console.width >= 170 else [*SHORT, primary]
     title = f"{found['n_triples']} held-out triples; selectivity in nats per token; 95 % intervals"
     table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)

@@ -139,6 +139,21 @@ class TestErrors:
         assert (tmp_path / "taken").read_text() == "mine"
 
     @pytest.mark.usefixtures("no_model")
+    @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no such place on this system")
+    def test_a_place_that_takes_no_folders(self, tmp_path: Path) -> None:
+        result = dissociate(prompts=write(tmp_path / "p.csv"), out="/proc/nope")
+        told(result, "/proc/nope", "no folder can be made there", "Choose another folder.")
+        assert "HARMCIRCUITS_CACHE" not in text(result)
+
+    @pytest.mark.usefixtures("no_model")
+    def test_a_name_that_is_too_long(self, tmp_path: Path) -> None:
+        told(dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / ("x" * 300)), "a name in the path is too long")
+
+    def test_a_device_that_is_none(self, tmp_path: Path) -> None:
+        result = dissociate(device="banana", prompts=write(tmp_path / "p.csv"), out=tmp_path / "o")
+        told(result, "error: PyTorch knows no device 'banana'. This machine has cpu")
+
+    @pytest.mark.usefixtures("no_model")
     def test_a_dtype_that_is_none(self, tmp_path: Path) -> None:
         told(
             dissociate(dtype="float31", out=tmp_path / "o"),
@@ -167,9 +182,22 @@ class TestErrors:
         result = dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "o")
         assert isinstance(result.exception, ZeroDivisionError)
 
-    def test_nothing_is_left_in_the_folder_of_a_run_that_failed(self, tmp_path: Path) -> None:
-        told(dissociate(model="smollm9", prompts=write(tmp_path / "p.csv"), out=tmp_path / "o"))
-        assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "p.csv"]
+    def test_a_run_that_failed_leaves_no_folder(self, tmp_path: Path) -> None:
+        told(dissociate(model="smollm9", prompts=write(tmp_path / "p.csv"), out=tmp_path / "deep" / "o"))
+        assert [*tmp_path.iterdir()] == [tmp_path / "p.csv"]
+
+    def test_folders_that_were_there_or_hold_something_stay(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "mine").mkdir()
+        told(dissociate(model="smollm9", prompts=write(tmp_path / "p.csv"), out=tmp_path / "mine"))
+        assert [*(tmp_path / "mine").iterdir()] == []
+
+        def fails(*_: object) -> Any:
+            (tmp_path / "deep" / "note").write_text("meanwhile")
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(cli, "_load", fails)
+        told(dissociate(prompts=tmp_path / "p.csv", out=tmp_path / "deep" / "o"), "stopped", code=130)
+        assert [*(tmp_path / "deep").iterdir()] == [tmp_path / "deep" / "note"]
 
 
 class TestReport:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,7 +17,9 @@ from harmcircuits import store
 from harmcircuits.attribution import scores as attribution_scores
 from harmcircuits.components import Circuit
 from harmcircuits.experiments import battery
-from harmcircuits.experiments.dissociation import Dissociation, dissociate
+from harmcircuits.experiments import nulls as null_draws
+from harmcircuits.experiments.dissociation import dissociate
+from harmcircuits.experiments.result import Dissociation
 from harmcircuits.models.protocol import model_hash
 
 
@@ -72,6 +75,7 @@ class TestReport:
             ("aimed at twins", "aimed-at-twins", 2, 3),
             ("aimed at recognition", "aimed-at-recognition", 2, 3),
             ("matched random", "matched-random", 2, 3),
+            ("random", "random", 2, 3),
         ]
 
     def test_a_random_model_cannot_be_measured_and_the_reason_is_given(self, result: Dissociation) -> None:
@@ -86,6 +90,18 @@ class TestReport:
         assert p_values[0] == {"value": None, "reason": "fewer than 39 draws: 2"}
         assert {p["reason"] for p in p_values[1:]} == {"nulls are drawn for the first circuit only"}
         assert [len(draws) for draws in result.report["nulls"]["selectivity"].values()] == [2, 2]
+        assert set(result.report["nulls"]["balance"]) == {"heads", "neurons"}
+
+    def test_the_intact_model_has_every_group_and_the_controls_of_the_shots(self, result: Dissociation) -> None:
+        intact = result.report["intact"]
+        assert {"generation", "recognition", "explanation", "refusal", "utility"} <= set(intact)
+        for control in ("auroc_shuffled_labels", "auroc_arbitrary_labels"):
+            assert intact["recognition"][control]["value"] is not None
+
+    def test_two_test_triples_are_too_few_and_nobodys_fault(self, tiny: Any) -> None:
+        two = dissociate(tiny, OWN, TEST, settings=replace(SETTINGS, test_triples=2))
+        assert two.verdict == "undecided"
+        assert "2 test triples are too few for intervals" in two.report["verdict_sentence"]
 
     def test_table_and_figures(self, result: Dissociation) -> None:
         names = ["intact", *(condition["name"] for condition in result.report["conditions"])]
@@ -99,7 +115,7 @@ class TestReport:
 class TestOutcomes:
     def test_one_row_a_condition_and_prompt(self, result: Dissociation) -> None:
         frame = result.outcomes
-        assert len(frame) == 7 * 4 * 3
+        assert len(frame) == 8 * 4 * 3
         for _, rows in frame.groupby("condition"):
             assert rows["role"].tolist() == ["harmful", "near", "far"] * 4
             assert rows["group"].tolist() == [group for group in rows["group"].iloc[::3] for _ in range(3)]
@@ -109,10 +125,11 @@ class TestOutcomes:
     def test_readings_are_missing_exactly_where_none_is_taken(self, result: Dissociation) -> None:
         frame = result.outcomes
         far, written = frame["role"] == "far", frame["on_task"].notna()
-        for column in ("nll", "kl", "in_place", "many_shot"):
+        for column in ("nll", "kl", "in_place", "many_shot", "probe", "probe_request"):
             assert frame[column].notna().all()
-        for column in ("nll_other", "probe"):
-            assert (frame[column].isna() == far).all()
+        assert (frame["nll_other"].isna() == far).all()
+        for column in battery.SHOT_CONTROLS:
+            assert (frame[column].notna() == (~far & (frame["condition"] == "intact"))).all()
         assert not (written & far).any()
         assert (frame[written].groupby("condition").size() == 4).all(), "two triples, harmful and near"
         assert len(result.responses) == written.sum()
@@ -141,7 +158,7 @@ class TestSave:
             written.append(Path(path))
             return atomic_file(path)
 
-        for module in (store, attribution_scores):
+        for module in (store, attribution_scores, null_draws):
             monkeypatch.setattr(module, "atomic_file", recorded)
         marked = replace(result, responses=result.responses.assign(response=self.MARK))
         marked.save(tmp_path / "out")
@@ -153,8 +170,7 @@ class TestSave:
             "outcomes.csv",
             "report.html",
             "report.json",
-            "scores/benign.safetensors",
-            "scores/harmful.safetensors",
+            *(f"scores/{name}.safetensors" for name in ("far", "harmful", "near", "nulls", "recognition")),
         ]
         everything = "\n".join(path.read_bytes().decode("utf-8", "replace") for path in files)
         for text in ("Made-up response", *(prompt.request for prompt in PROMPTS)):
@@ -164,12 +180,45 @@ class TestSave:
 
     def test_what_was_saved_is_read_back(self, result: Dissociation, tmp_path: Path) -> None:
         result.save(tmp_path)
-        assert store.read_json(tmp_path / "report.json") == result.report
-        assert Circuit.load(tmp_path / "circuits" / "heads.json") == result.circuits["heads"]
+        loaded = Dissociation.load(tmp_path)
+        assert loaded.report == store.read_json(tmp_path / "report.json") == result.report
+        assert loaded.circuits == result.circuits
+        assert list(loaded.circuits) == list(result.circuits)
+        assert loaded.scores is not None
         assert result.scores is not None
-        loaded = attribution_scores.Attribution.load(tmp_path / "scores" / "harmful.safetensors")
-        assert torch.equal(loaded.heads, result.scores.harmful.heads)
-        assert len(pd.read_csv(tmp_path / "outcomes.csv")) == len(result.outcomes)
+        for name, part in result.scores.parts.items():
+            assert torch.equal(loaded.scores.parts[name].per_example_neurons, part.per_example_neurons)
+        assert loaded.nulls is not None
+        assert result.nulls is not None
+        for kind, rises in result.nulls.rises.items():
+            np.testing.assert_array_equal(loaded.nulls.rises[kind], rises)
+        assert loaded.nulls.balance == result.nulls.balance == result.report["nulls"]["balance"]
+        pd.testing.assert_frame_equal(loaded.outcomes, result.outcomes)
+        pd.testing.assert_frame_equal(loaded.table(), result.table())
+        assert set(loaded.figures()) == set(result.figures())
+        assert loaded.responses.empty
+
+    def test_an_interrupted_save_is_no_run(self, result: Dissociation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The report goes first and comes last: an old one never stands beside new numbers."""
+        result.save(tmp_path)
+        monkeypatch.setattr(Circuit, "save", lambda *_: (_ for _ in ()).throw(store.StoreError("disk full")))
+        with pytest.raises(store.StoreError, match="disk full"):
+            result.save(tmp_path)
+        with pytest.raises(store.StoreError, match=r"report\.json"):
+            Dissociation.load(tmp_path)
+
+    @pytest.mark.parametrize("file", ["outcomes.csv", "scores/nulls.safetensors", "scores/far.safetensors"])
+    def test_what_is_missing_or_damaged_is_named(self, result: Dissociation, tmp_path: Path, file: str) -> None:
+        result.save(tmp_path)
+        (tmp_path / file).write_bytes(b"")
+        with pytest.raises((store.StoreError, attribution_scores.AttributionError), match=Path(file).name):
+            Dissociation.load(tmp_path)
+
+    def test_two_names_never_share_a_file(self, result: Dissociation, tmp_path: Path) -> None:
+        circuits = {"a b": OWN, "a-b": Circuit(heads=[(0, 0)]), "a  b": Circuit(heads=[(1, 1)])}
+        conditions = [{"name": name, "kind": "circuit"} | result.report["conditions"][0] | {"name": name} for name in circuits]
+        replace(result, circuits=circuits, report=result.report | {"conditions": conditions}).save(tmp_path)
+        assert Dissociation.load(tmp_path).circuits == circuits
 
     def test_responses_are_shown_only_when_asked_for_and_only_on_the_page(self, result: Dissociation, tmp_path: Path) -> None:
         marked = replace(result, responses=result.responses.assign(response=self.MARK))
@@ -198,11 +247,11 @@ class TestRuns:
         assert before == after
 
     def test_also_after_an_error_inside(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fails(*_: object) -> None:
+        def fails(*_: object, **__: object) -> None:
             raise ZeroDivisionError
 
         before = State.of(tiny)
-        monkeypatch.setattr(battery, "_probe_scores", fails)
+        monkeypatch.setattr(battery, "write_and_read", fails)
         with pytest.raises(ZeroDivisionError):
             dissociate(tiny, OWN, TEST, settings=SETTINGS)
         assert State.of(tiny) == before
@@ -215,14 +264,15 @@ class TestRuns:
     def test_without_training_what_needs_it_is_null_with_the_reason(self, tiny: Any) -> None:
         alone = dissociate(tiny, OWN, TEST, settings=SETTINGS)
         check_report(alone.report)
-        (condition,) = alone.report["conditions"]
+        condition, random = alone.report["conditions"]
+        assert (random["name"], random["kind"]) == ("random", "random")
         assert (condition["name"], condition["kind"], condition["n_neurons"]) == ("circuit", "circuit", 2)
-        for key in ("auroc", "accuracy", "probe_auroc"):
+        for key in ("auroc", "accuracy", "probe_auroc", "probe_auroc_request"):
             assert condition["recognition"][key]["value"] is None
         assert "training split" in condition["recognition"]["auroc"]["reason"]
         assert condition["recognition"]["auroc_in_place"]["value"] is not None
         assert condition["dissociation"]["p_value"]["reason"] == "no training split was given"
-        for aim in ("aimed at twins", "aimed at recognition"):
+        for aim in ("aimed at twins", "aimed at recognition", "matched random"):
             assert f"There is no circuit {aim}: no training split was given" in alone.report["limits"]
         assert (alone.scores, alone.nulls, set(alone.figures())) == (None, None, {"rises", "retained"})
 
@@ -233,3 +283,4 @@ class TestRuns:
         sizes = [(c["name"], c["n_heads"], c["n_neurons"]) for c in found.report["conditions"]]
         assert sizes[:2] == [("two neurons", 0, 2), ("a head", 1, 0)]
         assert all(size[1:] == (0, 2) for size in sizes[2:]), "controls are of the first one's size"
+        assert any("which need not be the recipe that found it" in limit for limit in found.report["limits"])

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from triples import DEVELOPMENT, OTHER_TEST, OWN, PROMPTS, SETTINGS, SPLITS, TEST, TRAIN, make_triples
@@ -11,14 +12,16 @@ from triples import DEVELOPMENT, OTHER_TEST, OWN, PROMPTS, SETTINGS, SPLITS, TES
 from harmcircuits.components import Circuit, CircuitError
 from harmcircuits.examples import Example, Prompt
 from harmcircuits.experiments import dissociation, instruments, scores
-from harmcircuits.experiments.dissociation import ExperimentError, dissociate, ready
+from harmcircuits.experiments.checks import ExperimentError, check_held_out, ready
+from harmcircuits.experiments.dissociation import dissociate
 from harmcircuits.experiments.instruments import choose_instruments
+from harmcircuits.experiments.settings import Settings, SettingsError
 from harmcircuits.prompts.errors import PromptError
 from harmcircuits.prompts.promptset import PromptSet
 from harmcircuits.statistics import auroc
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, usable
 from harmcircuits.tasks.metrics import ProbeMetric, QuestionMetric
-from harmcircuits.tasks.probe import fit_probe, last_request_residual
+from harmcircuits.tasks.probe import fit_probe, place_residuals
 from harmcircuits.tasks.recognition import Shots
 from harmcircuits.tasks.teacher_forced import teacher_forced
 
@@ -52,11 +55,11 @@ def test_no_test_text_reaches_scores_selection_or_instruments(tiny: Any, monkeyp
         monkeypatch.setattr(module, name, recorded)
 
     record(dissociation, "choose_instruments")
-    for name in ("teacher_forced", "many_shot", "make_shots", "last_request_residual"):
+    for name in ("teacher_forced", "many_shot", "make_shots", "place_residuals"):
         record(instruments, name)
     record(scores, "attribute")
     record(scores, "select")
-    record(dissociation.battery, "read_conditions")
+    record(dissociation, "read_conditions")
     result = dissociate(tiny, None, TEST, **SPLITS)
     assert calls[-1] == "read_conditions", "everything is chosen before the test triples are read"
     assert seen.pop("read_conditions") >= {prompt.request for prompt in TEST}
@@ -68,7 +71,7 @@ def test_no_test_text_reaches_scores_selection_or_instruments(tiny: Any, monkeyp
     assert seen["make_shots"] <= train
     assert seen["many_shot"] <= train | development
     assert seen["teacher_forced"] <= development
-    assert all(seen[name] for name in ("attribute", "make_shots", "many_shot", "teacher_forced", "last_request_residual"))
+    assert all(seen[name] for name in ("attribute", "make_shots", "many_shot", "teacher_forced", "place_residuals"))
     other = dissociate(tiny, None, OTHER_TEST, **SPLITS)
     assert other.circuits == result.circuits, "whatever the test triples, the same is chosen"
     assert other.scores is not None
@@ -97,7 +100,7 @@ class TestRefusals:
     def test_the_splits_of_a_set_pass(self) -> None:
         train, development, test = make_triples(16).split(seed=3)
         for other in (train, development):
-            dissociation._check_held_out(test, other, "other")
+            check_held_out(test, other, "other")
 
     def test_no_triples(self) -> None:
         pairs = PromptSet(tuple(prompt for prompt in TEST if prompt.role != "far"), "pairs")
@@ -114,7 +117,7 @@ class TestRefusals:
         with pytest.raises(ExperimentError, match="no circuit was given, and no training triples"):
             dissociate(NOBODY, None, TEST, train=train)
 
-    @pytest.mark.parametrize("name", ["intact", "aimed at twins", "aimed at recognition", "matched random"])
+    @pytest.mark.parametrize("name", ["intact", "aimed at twins", "aimed at recognition", "matched random", "random"])
     def test_names_that_mean_something_else(self, name: str) -> None:
         with pytest.raises(ExperimentError, match=f"the name '{name}' means something else"):
             dissociate(NOBODY, {"mine": OWN, name: OWN}, TEST)
@@ -154,49 +157,118 @@ class TestChosenTriples:
         assert categories[:5].count("mischief") == 1
 
 
+def twins_of(examples: list[Example]) -> list[Example]:
+    return [example for example in examples if example.role != "far"]
+
+
+class TestTrainingExamples:
+    @pytest.mark.parametrize(("attribution", "probe"), [(2, 5), (5, 2), (6, 6), (99, 99)])
+    def test_scores_and_probes_share_their_first_triples(self, tiny: Any, attribution: int, probe: int) -> None:
+        settings = replace(SETTINGS, attribution_triples=attribution, probe_triples=probe)
+        examples, twins = scores.training_examples(tiny, TRAIN, settings)
+        assert [example.role for example in examples] == ["harmful", "near", "far"] * min(attribution, 6)
+        assert [example.role for example in twins] == ["harmful", "near"] * min(probe, 6)
+        shared = 2 * min(attribution, probe, 6)
+        assert twins[:shared] == twins_of(examples)[:shared]
+        assert len({example.request for example in twins}) == len(twins)
+        assert requests_in(examples) | requests_in(twins) <= {prompt.request for prompt in TRAIN}
+
+
 class TestInstruments:
-    def test_the_best_on_the_development_split_is_taken(self, tiny: Any) -> None:
-        examples = scores.respond(tiny, DEVELOPMENT, SETTINGS)
-        found = choose_instruments(tiny, TRAIN, DEVELOPMENT, examples, SETTINGS)
-        twins = [example for example in examples if example.role != "far"]
+    @pytest.fixture
+    def heard(self, tiny: Any) -> list[Example]:
+        return twins_of(scores.respond(tiny, DEVELOPMENT, SETTINGS))
+
+    @pytest.fixture
+    def taught(self, tiny: Any) -> list[Example]:
+        return scores.training_examples(tiny, TRAIN, SETTINGS)[1]
+
+    def test_the_best_on_the_development_split_is_taken(self, tiny: Any, taught: list[Example], heard: list[Example]) -> None:
+        found = choose_instruments(tiny, TRAIN, DEVELOPMENT, taught, heard, SETTINGS)
+        asked = {}
         for question in usable(tiny, QUESTIONS):
-            odds = teacher_forced(tiny, twins, {"intact": None}, question=question)["in_place"].to_numpy()
-            assert found.tried[question.name] == float(auroc(odds[::2], odds[1::2]))
-        asked = {question.name: found.tried[question.name] for question in usable(tiny, QUESTIONS)}
+            odds = teacher_forced(tiny, heard, {"intact": None}, question=question)["in_place"].to_numpy()
+            asked[question.name] = found.tried[question.name]
+            assert asked[question.name] == float(auroc(odds[::2], odds[1::2]))
+            if question == found.question:
+                assert found.thresholds["in_place"] == pytest.approx(np.median(odds))
         assert found.tried[found.question.name] == max(asked.values())
         assert found.shots is not None
-        assert found.probe is not None
         forms = {name: value for name, value in found.tried.items() if name.endswith("shots")}
         assert len(forms) == len(usable(tiny, SHOT_FORMATS))
         assert found.tried[found.shots.form.name] == max(forms.values())
-        probes = {name: value for name, value in found.tried.items() if name.startswith("probe")}
-        best = found.tried[f"probe after layer {found.probe.layer}"]
-        assert best == max(probes.values())
-        assert found.primary == ("probe" if best > max(asked.values()) else "in_place")
-        assert isinstance(found.aim, ProbeMetric if found.primary == "probe" else QuestionMetric)
+        before = {name: value for name, value in found.tried.items() if "request's last token" in name}
+        assert found.tried[found.probes["probe_request"].name] == max(before.values())
 
-    def test_the_probe_learns_from_training_twins_alone(self, tiny: Any) -> None:
-        found = choose_instruments(tiny, TRAIN, DEVELOPMENT, scores.respond(tiny, DEVELOPMENT, SETTINGS), SETTINGS).probe
-        assert found is not None
-        twins = [prompt for prompt in TRAIN if prompt.role != "far"]
-        residual = last_request_residual(tiny, twins, [found.layer])[:, 0]
-        expected = fit_probe(residual, [prompt.role == "harmful" for prompt in twins], layer=found.layer)
-        torch.testing.assert_close(found.direction, expected.direction, atol=1e-6, rtol=1e-4)
-        torch.testing.assert_close(found.mean, expected.mean, atol=1e-6, rtol=1e-4)
+    def test_only_a_reading_after_the_response_is_primary(self, tiny: Any, taught: list[Example], heard: list[Example]) -> None:
+        found = choose_instruments(tiny, TRAIN, DEVELOPMENT, taught, heard, SETTINGS)
+        after = found.probes["probe"]
+        assert (after.place, after.layer) == ("answer", 1), "after the last layer: nothing comes later"
+        better = found.tried[after.name] > found.tried[found.question.name]
+        assert found.primary == ("probe" if better else "in_place")
+        assert isinstance(found.aim, ProbeMetric if better else QuestionMetric)
+        assert found.blind(OWN) == 0
+        assert found.settings()["primary reading of recognition"] == (after.name if better else "question in place")
+        low = replace(after, layer=0)
+        assert replace(found, primary="probe", probes={"probe": low}).blind(OWN) == 1
 
-    def test_without_a_development_split_the_first_of_each_kind(self, tiny: Any) -> None:
-        found = choose_instruments(tiny, TRAIN, None, [], SETTINGS)
+    def test_the_probes_learn_from_training_twins_alone(self, tiny: Any, taught: list[Example], heard: list[Example]) -> None:
+        found = choose_instruments(tiny, TRAIN, DEVELOPMENT, taught, heard, SETTINGS)
+        harmful = [example.role == "harmful" for example in taught]
+        for probe in found.probes.values():
+            residual = place_residuals(tiny, taught, found.question, [probe.layer])[probe.place][:, 0]
+            expected = fit_probe(residual, harmful, layer=probe.layer, place=probe.place)
+            torch.testing.assert_close(probe.direction, expected.direction, atol=1e-5, rtol=1e-3)
+            torch.testing.assert_close(probe.mean, expected.mean, atol=1e-5, rtol=1e-3)
+
+    def test_without_a_development_split_the_first_of_each_kind(self, tiny: Any, taught: list[Example]) -> None:
+        found = choose_instruments(tiny, TRAIN, None, taught, [], SETTINGS)
         assert found.question == usable(tiny, QUESTIONS)[0]
         assert found.shots is not None
         assert found.shots.form == replace(usable(tiny, SHOT_FORMATS)[0], n_shots=SETTINGS.shots)
-        assert (found.primary, found.tried) == ("in_place", {})
+        assert (found.primary, found.tried, found.thresholds) == ("in_place", {}, {})
 
     def test_without_training_neither_shots_nor_probe(self, tiny: Any) -> None:
-        found = choose_instruments(tiny, None, None, [], SETTINGS)
-        assert (found.shots, found.probe, found.primary) == (None, None, "in_place")
+        found = choose_instruments(tiny, None, None, [], [], SETTINGS)
+        assert (found.shots, found.probes, found.shot_controls, found.primary) == (None, {}, {}, "in_place")
         assert found.settings()["many-shot format"] == "none: no training split was given"
 
-    def test_settings_hold_no_request(self, tiny: Any) -> None:
-        found = choose_instruments(tiny, TRAIN, DEVELOPMENT, scores.respond(tiny, DEVELOPMENT, SETTINGS), SETTINGS)
-        told = str(found.settings())
+    def test_the_shots_controls_are_one_draw_of_the_same_requests(
+        self, tiny: Any, taught: list[Example], heard: list[Example]
+    ) -> None:
+        found = choose_instruments(tiny, TRAIN, DEVELOPMENT, taught, heard, replace(SETTINGS, shot_draws=2))
+        assert found.shots is not None
+        for shots in found.shot_controls.values():
+            (draw,) = shots.draws
+            assert [request for request, _ in draw] == [request for request, _ in found.shots.draws[0]]
+
+    def test_settings_hold_no_request(self, tiny: Any, taught: list[Example], heard: list[Example]) -> None:
+        told = str(choose_instruments(tiny, TRAIN, DEVELOPMENT, taught, heard, SETTINGS).settings())
         assert not any(prompt.request in told for prompt in PROMPTS)
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"written_triples": 0},
+            {"test_triples": -1},
+            {"seed": -1},
+            {"margin": 0.0},
+            {"margin": 0.6},
+            {"protect_heads": 1.5},
+            {"shots": 1},
+            {"null_draws": -1},
+            {"bootstrap_draws": 10},
+            {"head_fraction": float("nan")},
+        ],
+        ids=str,
+    )
+    def test_a_number_that_makes_no_sense_is_named_with_its_range(self, wrong: dict[str, float]) -> None:
+        (name,) = wrong
+        with pytest.raises(SettingsError, match=rf"{name} must be at least .*, not {wrong[name]}"):
+            Settings(**wrong)  # type: ignore[arg-type]
+
+    def test_the_ends_are_included(self) -> None:
+        assert Settings(null_draws=0, shots=2, protect_heads=1.0, head_fraction=0.0, seed=0).null_draws == 0
+        assert Settings.quick(seed=3).seed == 3

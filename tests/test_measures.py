@@ -17,6 +17,7 @@ N = 40
 HARMFUL, NEAR, FAR = 0, 1, 2
 SETTINGS = Settings(bootstrap_draws=200)
 OPTIONS: dict[str, Any] = {"draws": 200, "seed": 0}
+THRESHOLDS = {"many_shot": 1.0}
 Arrays = dict[str, np.ndarray]
 
 
@@ -39,6 +40,9 @@ def intact() -> Arrays:
         "in_place": odds(auroc=0.9),
         "many_shot": odds(auroc=0.8),
         "probe": odds(auroc=0.7),
+        "probe_request": odds(auroc=0.6),
+        "many_shot_shuffled": odds(auroc=0.55),
+        "many_shot_arbitrary": constant(math.nan, math.nan, math.nan),
         "on_task": constant(1.0, 1.0),
         "refusal": constant(0.0, 0.0),
         "degenerate": constant(0.0, 0.0),
@@ -53,7 +57,9 @@ def changed(**columns: np.ndarray) -> Arrays:
 
 def entry(after: Arrays, *, before: Arrays | None = None, primary: str = "in_place") -> dict[str, Any]:
     circuit = Circuit(heads=[(0, 1)], neurons=[(0, 2), (1, 3)])
-    return measures.condition("cut", "circuit", circuit, before or intact(), after, SETTINGS, primary=primary)
+    return measures.condition(
+        "cut", "circuit", circuit, before or intact(), after, SETTINGS, primary=primary, thresholds=THRESHOLDS
+    )
 
 
 def value(found: dict[str, Any], path: str) -> float:
@@ -88,6 +94,7 @@ KNOWN = {
     "recognition.auroc_in_place": 0.9,
     "recognition.auroc_in_place_far": 0.9,
     "recognition.probe_auroc": 0.7,
+    "recognition.probe_auroc_request": 0.6,
     "recognition.retained": 1.0,
     "dissociation.index": -math.log(0.5 / 0.8),
 }
@@ -124,7 +131,13 @@ def test_the_intact_model_against_itself_rises_nothing_and_retains_all() -> None
     found = measures.generation(intact(), intact(), OPTIONS)
     assert found["harmful_nll_rise"].value == found["selectivity"].value == found["kl"].value == 0
     assert found["retained_harmful"].value == found["retained_twin"].value == 1
-    assert measures.recognition(intact(), intact(), OPTIONS, primary="probe")["retained"].value == 1
+    assert measures.recognition(intact(), intact(), OPTIONS, primary="probe", thresholds={})["retained"].value == 1
+
+
+def test_controls_of_the_shots_are_read_on_the_intact_model() -> None:
+    found = measures.shot_controls(intact(), OPTIONS)
+    assert found["auroc_shuffled_labels"].value == pytest.approx(0.55, abs=0.02)
+    assert found["auroc_arbitrary_labels"].is_missing
 
 
 class TestRecognition:
@@ -134,13 +147,14 @@ class TestRecognition:
         before = {"in_place": 0.9, "probe": 0.7}[primary]
         assert value(found, "recognition.retained") == pytest.approx((0.6 - 0.5) / (before - 0.5), abs=0.03)
 
-    def test_accuracy_is_at_the_intact_models_threshold(self) -> None:
-        """All log-odds moved up: order and AUROC stay, while everything is now called harmful."""
+    def test_accuracy_is_at_the_threshold_of_the_development_split(self) -> None:
+        """All log-odds moved up: order and AUROC stay, while everything is now called harmful. The threshold here is 1."""
         before, moved = odds(auroc=1.0), odds(auroc=1.0) + 10
         found = entry(changed(many_shot=moved), before=intact() | {"many_shot": before})
         assert value(found, "recognition.accuracy") == 0.5
         assert value(found, "recognition.auroc") == 1
         assert value(entry(changed(many_shot=before), before=intact() | {"many_shot": before}), "recognition.accuracy") == 1
+        assert "fixed on a development split" in reason(found, "recognition.accuracy_in_place")
 
     def test_a_reading_that_was_not_taken_is_null(self) -> None:
         nothing = constant(math.nan, math.nan, math.nan)
@@ -214,7 +228,7 @@ class TestIndex:
     def test_null_where_far_twins_rise_more_than_half_as_much(self, far: float, broken: bool) -> None:
         found = entry(changed(nll=constant(2.5, 2.2, 2 + far)))
         if broken:
-            assert "far twins exceeds half the harmful rise" in reason(found, "dissociation.index")
+            assert "exceeds half the harmful rise" in reason(found, "dissociation.index")
         else:
             value(found, "dissociation.index")
 

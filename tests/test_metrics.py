@@ -6,17 +6,19 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from triples import make_triples
 
 from harmcircuits.attribution.activations import ModelMetric, attribute
 from harmcircuits.elicitation import elicit
-from harmcircuits.examples import Example, Prompt, Row, chat_frame, encode, make_batch
+from harmcircuits.examples import Example, Prompt, Row, chat_frame, encode, make_batch, start_ids
 from harmcircuits.models.protocol import geometry
+from harmcircuits.tasks.asking import question_rows
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, ShotFormat, label_ids
 from harmcircuits.tasks.metrics import ProbeMetric, QuestionMetric, RecognitionMetric, recognition_metric
-from harmcircuits.tasks.probe import Probe
+from harmcircuits.tasks.probe import PLACES, Place, Probe
 from harmcircuits.tasks.recognition import ShotError, make_shots, many_shot
 from harmcircuits.tasks.teacher_forced import teacher_forced
 
@@ -30,17 +32,18 @@ def examples(tiny: Any) -> list[Example]:
     return elicit(tiny, PROMPTS[:3], max_new_tokens=4, cache=False)
 
 
-def probe(layer: int, d_model: int = 32) -> Probe:
+def probe(layer: int, place: Place = "answer", d_model: int = 32) -> Probe:
     """A random direction; the scale keeps its odds near 0, where the loss has a slope."""
     random = torch.Generator().manual_seed(layer)
     mean, direction = torch.randn(2, d_model, generator=random)
-    return Probe(layer, mean, torch.full((d_model,), 20.0), direction)
+    return Probe(layer=layer, place=place, mean=mean, scale=torch.full((d_model,), 20.0), direction=direction)
 
 
 METRICS = {
     "shots": RecognitionMetric(make_shots(PROMPTS[6:], FORM, draws=2)),
     "question": QuestionMetric(QUESTION),
-    "probe": ProbeMetric(probe(1)),
+    "probe": ProbeMetric(probe(1), QUESTION),
+    "probe at the request": ProbeMetric(probe(1, "request"), QUESTION),
 }
 every_metric = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 
@@ -146,18 +149,30 @@ def test_rows_after_shots(tiny: Any) -> None:
     rows = metric.for_model(tiny, PROMPTS[:2]).rows
     for row, prompt, label in zip(rows, PROMPTS[:2], label_ids(tiny, FORM), strict=True):
         text = f"{metric.shots.text(0)}\n\nRequest: {prompt.request}\nLabel:"
-        assert row.tokens == (*encode(tiny, text), label), "the right label is asked: harmful, then near"
+        assert row.tokens == (*start_ids(tiny), *encode(tiny, text), label), "the right label is asked: harmful, then near"
         assert (row.start, row.stop) == (len(row.tokens) - 1, len(row.tokens))
 
 
-def test_rows_of_a_probe_end_at_the_request(tiny: Any) -> None:
-    (row,) = ProbeMetric(probe(0)).for_model(tiny, PROMPTS[:1]).rows
-    assert row.tokens[: row.start] == (*chat_frame(tiny).before, *encode(tiny, PROMPTS[0].request))
-    assert row.stop == row.start + 1 == len(row.tokens)
+def test_rows_of_a_probe_end_where_it_is_read(tiny: Any, examples: list[Example]) -> None:
+    whole = question_rows(tiny, examples[:1], QUESTION)[0].tokens
+    (before,) = ProbeMetric(probe(0, "request"), QUESTION).for_model(tiny, examples[:1]).rows
+    assert before.tokens[: before.start] == (*chat_frame(tiny).before, *encode(tiny, examples[0].request))
+    (after,) = ProbeMetric(probe(0), QUESTION).for_model(tiny, examples[:1]).rows
+    assert after.tokens == whole
+    for row in (before, after):
+        assert row.stop == row.start + 1 == len(row.tokens)
 
 
-def test_what_comes_after_the_probe_gets_0(tiny: Any) -> None:
-    found = attribute(tiny, PROMPTS[:2], metric=ProbeMetric(probe(0)))
+def test_the_probes_loss_is_of_the_score_that_teacher_forcing_reads(tiny: Any, examples: list[Example]) -> None:
+    for place in PLACES:
+        own = probe(1, place)
+        scores = teacher_forced(tiny, examples, {"intact": None}, question=QUESTION, probes={"p": own})["p"].to_numpy()
+        losses = label_losses(tiny, ProbeMetric(own, QUESTION), [replace(one, role="near") for one in examples])
+        assert losses.tolist() == pytest.approx(np.log1p(np.exp(scores)).tolist(), abs=1e-5)
+
+
+def test_what_comes_after_the_probe_gets_0(tiny: Any, examples: list[Example]) -> None:
+    found = attribute(tiny, examples[:2], metric=ProbeMetric(probe(0), QUESTION))
     assert found.per_example_heads[:, 0].abs().max() > 1e-4
     assert found.per_example_neurons[:, 0].abs().max() > 1e-4
     assert not found.per_example_heads[:, 1:].any()
@@ -181,6 +196,7 @@ def test_recognition_metric_takes_shots_or_labelled_prompts() -> None:
         recognition_metric(PROMPTS)
 
 
-def test_an_undecided_probe_costs_ln_2(tiny: Any) -> None:
-    undecided = Probe(1, torch.zeros(32), torch.ones(32), torch.zeros(32))
-    assert label_losses(tiny, ProbeMetric(undecided), PROMPTS[:2]).tolist() == pytest.approx([math.log(2)] * 2)
+def test_an_undecided_probe_costs_ln_2(tiny: Any, examples: list[Example]) -> None:
+    nothing = torch.zeros(32)
+    undecided = Probe(layer=1, place="answer", mean=nothing, scale=nothing + 1, direction=nothing)
+    assert label_losses(tiny, ProbeMetric(undecided, QUESTION), examples[:2]).tolist() == pytest.approx([math.log(2)] * 2)

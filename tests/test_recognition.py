@@ -10,9 +10,18 @@ from triples import make_triples
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
-from harmcircuits.examples import Prompt, encode
+from harmcircuits.examples import Prompt, encode, start_ids
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, FormatError, Question, ShotFormat, label_ids, usable
-from harmcircuits.tasks.recognition import ShotError, Shots, fewer, make_shots, many_shot
+from harmcircuits.tasks.recognition import (
+    ShotError,
+    Shots,
+    arbitrary_labels,
+    asked_ids,
+    make_shots,
+    many_shot,
+    shot_ids,
+    shuffled_labels,
+)
 
 PROMPTS = make_triples(12)
 TRAIN, ASKED = PROMPTS.prompts[:24], PROMPTS.prompts[24:30]
@@ -28,7 +37,7 @@ def written_out(model: Any, shots: Shots, draw: int, request: str) -> float:
     ]
     text = "\n\n".join([*lines, shots.form.text.format(request=request)])
     with torch.no_grad():
-        logits = model(torch.tensor([encode(model, text)]), return_type="logits")[0, -1].float()
+        logits = model(torch.tensor([[*start_ids(model), *encode(model, text)]]), return_type="logits")[0, -1].float()
     harmful, harmless = label_ids(model, shots.form)
     return float(logits[harmful] - logits[harmless])
 
@@ -123,15 +132,33 @@ class TestShots:
         assert shots.text(0) == "Request: smash it\nLabel: harmful\n\nRequest: mend it\nLabel: safe"
         assert shots.asked("{request}") == "Request: {request}\nLabel:"
 
-    def test_fewer_are_the_first_of_each_kind(self) -> None:
-        shots = make_shots(TRAIN, replace(FORM, n_shots=8), draws=2)
-        few = fewer(shots, 4)
-        assert few.form == replace(shots.form, n_shots=4)
-        for draw, whole in zip(few.draws, shots.draws, strict=True):
-            assert Counter(harmful for _, harmful in draw) == {True: 2, False: 2}
-            for kind in (True, False):
-                first = [shot for shot in whole if shot[1] is kind][:2]
-                assert [shot for shot in draw if shot[1] is kind] == first
+    def test_shuffled_labels_keep_requests_and_balance(self) -> None:
+        shots = make_shots(TRAIN, replace(FORM, n_shots=8), draws=3)
+        found = shuffled_labels(shots, seed=1)
+        assert found.form == shots.form
+        for draw, own in zip(found.draws, shots.draws, strict=True):
+            assert [request for request, _ in draw] == [request for request, _ in own]
+            assert Counter(label for _, label in draw) == {True: 4, False: 4}
+        assert found != shots
+        assert found == shuffled_labels(shots, seed=1) != shuffled_labels(shots, seed=2)
+
+    def test_arbitrary_labels_are_the_same_shots_in_other_words(self, tiny: Any) -> None:
+        shots = make_shots(TRAIN, FORM, draws=2)
+        found = arbitrary_labels(shots)
+        assert found.draws == shots.draws
+        assert found.text(0) == shots.text(0).replace("Label: harmful", "Label: blue").replace("Label: safe", "Label: green")
+        assert not many_shot(tiny, ASKED, found).equal(many_shot(tiny, ASKED, shots))
+
+    def test_more_than_the_context_holds(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        shots = make_shots(TRAIN, FORM, draws=2)
+        longest = max(len(shot_ids(tiny, shots, draw)) for draw in range(2)) + max(
+            len(asked_ids(tiny, shots, prompt.request)) + 1 for prompt in ASKED
+        )
+        monkeypatch.setattr(tiny.cfg, "n_ctx", longest)
+        many_shot(tiny, ASKED, shots)
+        monkeypatch.setattr(tiny.cfg, "n_ctx", longest - 1)
+        with pytest.raises(ShotError, match=rf"are {longest} tokens, and the model's context holds {longest - 1}.*fewer shots"):
+            many_shot(tiny, ASKED, shots)
 
 
 class TestFormats:
@@ -153,7 +180,7 @@ class TestFormats:
         names = [form.name for form in (*SHOT_FORMATS, *QUESTIONS)]
         assert len(set(names)) == len(names)
         assert SHOT_FORMATS[0].name == "Label: harmful/safe, 32 shots"
-        assert not any("{" in name for name in names)
+        assert not any("{" in name or "\n" in name for name in names)
 
 
 def test_the_separator_is_encoded_as_it_is_between_shots(smollm2: Any) -> None:

@@ -13,8 +13,11 @@ from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
 from harmcircuits.elicitation import elicit
 from harmcircuits.examples import Example, ExampleError, chat_frame, encode, example_rows, loss, prompt_ids
+from harmcircuits.tasks.asking import question_ids, question_rows
 from harmcircuits.tasks.formats import QUESTIONS, FormatError, Question
-from harmcircuits.tasks.teacher_forced import question_ids, question_rows, teacher_forced
+from harmcircuits.tasks.probe import Place, Probe
+from harmcircuits.tasks.residual import residuals_kept
+from harmcircuits.tasks.teacher_forced import teacher_forced
 
 QUESTION = QUESTIONS[2]
 CIRCUIT = Circuit(heads=[(0, 1), (1, 3)], neurons=[(0, 5), (1, 7), (1, 40)])
@@ -126,10 +129,48 @@ def test_a_response_that_ended_its_turn_does_not_end_it_twice(tiny: Any) -> None
 
 def test_what_follows_a_response(tiny: Any) -> None:
     framed = chat_frame(tiny)
-    bare = Question("Well?", "", "Yes", "No")
-    assert question_ids(tiny, framed, [300], bare) == [*framed.turn, *encode(tiny, "Well?"), *framed.between]
-    with_answer = question_ids(tiny, framed, [300], replace(bare, answer="It is"))
+    bare, example = Question("Well?", "", "Yes", "No"), Example(request="mend {it}", response="", response_ids=(300,))
+    assert question_ids(tiny, framed, example, bare) == [*framed.turn, *encode(tiny, "Well?"), *framed.between]
+    with_answer = question_ids(tiny, framed, example, replace(bare, answer="It is"))
     assert with_answer == [*framed.turn, *encode(tiny, "Well?"), *framed.between, *encode(tiny, "It is")]
+    quoting = question_ids(tiny, framed, example, replace(bare, text="Was this kind: {request}?"))
+    assert quoting == [*framed.turn, *encode(tiny, "Was this kind: mend {it}?"), *framed.between]
+
+
+def some_probe(layer: int, place: Place) -> Probe:
+    random = torch.Generator().manual_seed(layer)
+    mean, direction = torch.randn(2, 32, generator=random)
+    return Probe(layer=layer, place=place, mean=mean, scale=torch.full((32,), 3.0), direction=direction)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 99])
+def test_probes_are_read_where_they_say_in_the_same_pass(tiny: Any, examples: list[Example], batch_size: int) -> None:
+    """One unpadded row at a time, cut off right after the place: what comes later cannot matter."""
+    probes = {"after": some_probe(1, "answer"), "before": some_probe(0, "request"), "late": some_probe(1, "request")}
+    conditions = {"intact": None, "cut": CIRCUIT}
+    frame = teacher_forced(tiny, examples, conditions, question=QUESTION, probes=probes, batch_size=batch_size)
+    rows = question_rows(tiny, examples, QUESTION)
+    for name, circuit in conditions.items():
+        for index, (row, example) in enumerate(zip(rows, examples, strict=True)):
+            upto = {"answer": row.tokens[:-1], "request": [*chat_frame(tiny).before, *encode(tiny, example.request)]}
+            for column, probe in probes.items():
+                with torch.no_grad(), ablated(tiny, circuit), residuals_kept(tiny, [probe.layer]) as kept:
+                    tiny(torch.tensor([list(upto[probe.place])]), return_type="logits")
+                expected = float(probe.score(kept[probe.layer][:, -1]))
+                assert of(frame, name, column)[index] == pytest.approx(expected, abs=1e-4)
+
+
+def test_probes_change_no_other_reading(tiny: Any, examples: list[Example]) -> None:
+    plain = teacher_forced(tiny, examples, {"cut": CIRCUIT}, question=QUESTION, batch_size=4)
+    probed = teacher_forced(
+        tiny, examples, {"cut": CIRCUIT}, question=QUESTION, probes={"p": some_probe(1, "answer")}, batch_size=4
+    )
+    pd.testing.assert_frame_equal(probed.drop(columns="p"), plain, atol=1e-5)
+
+
+def test_probes_need_a_question(tiny: Any, examples: list[Example]) -> None:
+    with pytest.raises(FormatError, match="give question="):
+        teacher_forced(tiny, examples, {"intact": None}, probes={"p": some_probe(0, "request")})
 
 
 def test_the_model_is_as_it_was(tiny: Any, examples: list[Example]) -> None:

@@ -30,11 +30,14 @@ def change(value: float, half: float = 0.01, margin: float = 0.05) -> Equivalenc
 
 
 COMPLETE = Evidence(
+    n=60,
     information=estimate(0.5),
     intact_auroc=estimate(0.8),
     selectivity=estimate(0.2),
     null_p={"matched-random": p(0.01), "label-swap": p(0.02)},
+    null_triples=24,
     recognition=change(0.0),
+    beyond_random=estimate(0.1),
     assay_drop=estimate(0.2),
     interaction=estimate(1.0),
     interaction_p=p(0.001),
@@ -62,7 +65,14 @@ TABLE: list[tuple[str, str, dict[str, Any]]] = [
     ("assay without an interval", "insensitive", {"assay_drop": Estimate(0.3, n=2)}),
     ("insensitive before shared", "insensitive", {"assay_drop": estimate(-0.1), "recognition": FALLEN}),
     ("recognition falls too", "shared", {"recognition": FALLEN}),
-    ("shared without nulls", "shared", {"recognition": FALLEN, "null_p": {"label-swap": MISSING}, "interaction_p": MISSING}),
+    ("shared needs no interaction", "shared", {"recognition": FALLEN, "interaction_p": MISSING}),
+    ("shared needs nulls", "undecided", {"recognition": FALLEN, "null_p": {"label-swap": MISSING}}),
+    ("shared needs a selectivity beyond them", "undecided", {"recognition": FALLEN, "null_p": {"label-swap": p(0.2)}}),
+    ("a random circuit lowers it as much", "undecided", {"recognition": FALLEN, "beyond_random": estimate(0.0)}),
+    ("no random circuit", "undecided", {"recognition": FALLEN, "beyond_random": MISSING}),
+    ("a broken model forgets, too", "undecided", {"recognition": FALLEN, "broken": "far twins rise as much"}),
+    ("a broken model is not dissociated", "undecided", {"broken": "far twins rise as much"}),
+    ("two triples", "undecided", {"n": 2, "intact_auroc": Estimate(0.9, n=2), "information": Estimate(0.9, n=2)}),
     ("recognition falls, writing does not", "undecided", {"recognition": FALLEN, "selectivity": estimate(0.0)}),
     ("recognition not equivalent", "undecided", {"recognition": WIDE}),
     ("recognition gains", "undecided", {"recognition": change(0.2)}),
@@ -97,6 +107,26 @@ def test_never_dissociated_with_a_part_missing(parts: dict[str, Any]) -> None:
 
 
 class TestSentences:
+    def test_too_few_triples_are_not_the_models_fault(self) -> None:
+        found = judge(replace(COMPLETE, n=2, intact_auroc=Estimate(0.9, n=2), information=Estimate(0.9, n=2)), name=NAME)
+        assert "2 test triples are too few for intervals: give at least 3" in found.sentence
+        assert "intact model" not in found.sentence
+
+    def test_p_values_say_what_they_rest_on(self) -> None:
+        found = judge(replace(COMPLETE, null_p={"label-swap": p(0.3)}), name=NAME)
+        assert "not beyond the label-swap null (p = 0.300, 99 draws on 24 triples)" in found.sentence
+        assert "Against the label-swap null: p = 0.300, 99 draws on 24 triples." in found.reasons
+
+    def test_what_broke_is_told(self) -> None:
+        found = judge(replace(COMPLETE, broken="the rise on far twins exceeds half the harmful rise"), name=NAME)
+        assert "the rise on far twins exceeds half the harmful rise" in found.sentence
+        assert "Damage: the rise on far twins exceeds half the harmful rise." in found.reasons
+
+    def test_components_that_the_reading_cannot_see_are_counted(self) -> None:
+        text = "\n".join(judge(replace(COMPLETE, blind=41, size=146), name=NAME).reasons)
+        assert "41 of the circuit's 146 components lie after the layer in which recognition is read" in text
+        assert "components lie after" not in "\n".join(judge(COMPLETE, name=NAME).reasons)
+
     @pytest.mark.parametrize("parts", [{}, {"recognition": FALLEN}], ids=["dissociated", "shared"])
     def test_a_claim_names_the_circuit(self, parts: dict[str, Any]) -> None:
         assert NAME in judge(replace(COMPLETE, **parts), name=NAME).sentence
@@ -141,7 +171,7 @@ class TestSentences:
             evidence.interaction,
         ):
             assert str(part) in text
-        assert all(f"p value against the {null} null" in text for null in evidence.null_p)
+        assert all(f"Against the {null} null: " in text for null in evidence.null_p)
         assert "None" not in text
 
 
@@ -155,12 +185,13 @@ class TestGather:
         noise = np.random.default_rng(0).normal(0, 0.05, (self.N, 3))
         scores = np.random.default_rng(1).normal(0, 1, (self.N, 3)) + np.array([2 - lower, 0, 0])
         nll = 2 + noise + np.array([*rise, 0.0]) * (1 + noise)
-        return {"nll": nll, "nll_other": 3 + noise, "in_place": scores}
+        return {"nll": nll, "nll_other": 3 + noise, "in_place": scores, "degenerate": np.zeros((self.N, 3))}
 
     def gather(self, changed: dict[str, np.ndarray], aimed: dict[str, np.ndarray] | None, **options: Any) -> Evidence:
         nulls = Nulls(np.array([[0.5, 0.1]] * 8), {kind: np.zeros((39, 8, 2)) for kind in ("matched-random", "label-swap")})
         settings = options.pop("settings", self.SETTINGS)
-        return gathered.gather(self.outcomes(), changed, aimed, nulls, primary="in_place", settings=settings, **options)
+        random = options.pop("random", self.outcomes(rise=(0.2, 0.2)))
+        return gathered.gather(self.outcomes(), changed, aimed, random, nulls, primary="in_place", settings=settings, **options)
 
     def test_a_clear_case_is_dissociated(self) -> None:
         found = self.gather(self.outcomes(rise=(0.5, 0.1)), self.outcomes(lower=1.5))
@@ -176,6 +207,23 @@ class TestGather:
     def test_a_circuit_that_hurts_both_is_shared(self) -> None:
         found = self.gather(self.outcomes(rise=(0.5, 0.1), lower=1.5), self.outcomes(lower=1.5))
         assert judge(found, name=NAME).word == "shared"
+        as_much = self.gather(
+            self.outcomes(rise=(0.5, 0.1), lower=1.5), self.outcomes(lower=1.5), random=self.outcomes(lower=1.5)
+        )
+        assert as_much.beyond_random.value == 0
+        assert judge(as_much, name=NAME).word == "undecided"
+
+    def test_a_broken_model_is_told_apart(self) -> None:
+        changed = self.outcomes(rise=(0.5, 0.1))
+        changed["nll"][:, 2] += 0.3
+        found = self.gather(changed, self.outcomes(lower=1.5))
+        assert "far twins" in found.broken
+        assert judge(found, name=NAME).word == "undecided"
+        assert self.gather(self.outcomes(rise=(0.5, 0.1)), None, no_aimed="none").broken == ""
+
+    def test_counts(self) -> None:
+        found = self.gather(self.outcomes(), None, no_aimed="none", blind=2, size=5)
+        assert (found.n, found.null_triples, found.blind, found.size) == (60, 8, 2, 5)
 
     def test_an_aim_that_hurts_nothing_is_insensitive(self) -> None:
         found = self.gather(self.outcomes(rise=(0.5, 0.1)), self.outcomes())
@@ -206,6 +254,7 @@ class TestGather:
     def test_what_can_be_seen_is_said_before_the_run(self) -> None:
         said = gathered.sensitivity(96, Settings())
         assert "With 96 test triples" in said
-        assert "change of AUROC of about 0.11 or more" in said
-        assert "Equivalence within 0.05 AUROC" in said
-        assert gathered.sensitivity(2, Settings()) == "2 triples are too few for intervals."
+        assert "change of AUROC of 0.03 to 0.11 or more" in said
+        assert "equivalence within 0.05 AUROC needs about 48 to 467 triples" in said
+        assert "correlates with itself after ablation by 0.95 to 0.5" in said
+        assert "2 test triples are too few for intervals" in gathered.sensitivity(2, Settings())

@@ -41,6 +41,7 @@ SETTINGS = Settings(
     protect_heads=0.25,
     shots=4,
     shot_draws=1,
+    probe_triples=6,
     aim_triples=2,
     written_triples=2,
     null_draws=2,

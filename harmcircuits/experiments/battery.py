@@ -14,17 +14,20 @@ from ..examples import Example
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
 from ..tasks.information import swapped_requests
-from ..tasks.probe import last_request_residual
 from ..tasks.recognition import many_shot
 from ..tasks.teacher_forced import INTACT, teacher_forced
 from ..tasks.writing import write_and_read
-from .instruments import Instruments
+from .instruments import PROBES, Instruments
 from .scores import triple_prompts
 from .settings import Settings
 
 RULES = ("on_task", "refusal", "degenerate")
 KEY = ["condition", "example"]
 WHO = ("group", "category", "harm_group", "role")
+
+
+SHOT_CONTROLS = ("many_shot_shuffled", "many_shot_arbitrary")
+RESPONSES = ["condition", *WHO, "response"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,18 +56,24 @@ def read_conditions(
 ) -> Outcomes:
     """All readings of the intact model and of each circuit. `examples` lie as `respond(model, test)` gives them.
 
-    Columns: nll, kl, nll_other (under another request), in_place, many_shot, probe, on_task, refusal, degenerate; NaN where
-    a reading was not taken (rules: on the first `written_triples` triples' harmful and near prompts).
+    Columns: nll, kl, nll_other (under another request), in_place, probe and probe_request, many_shot, on_task, refusal,
+    degenerate; NaN where a reading was not taken (rules: on the first `written_triples` triples' harmful and near prompts;
+    many_shot_shuffled and many_shot_arbitrary, the controls of the shots: of the intact model's twins).
     """
     conditions: dict[str, Circuit | None] = {INTACT: None, **circuits}
-    frame = teacher_forced(model, examples, conditions, question=instruments.question, progress=progress)
+    question, probes = instruments.question, instruments.probes
+    frame = teacher_forced(model, examples, conditions, question=question, probes=probes, progress=progress)
+    frame = frame.assign(**{name: np.nan for name in PROBES if name not in probes}, **dict.fromkeys(SHOT_CONTROLS, np.nan))
     frame = frame.merge(_under_other_requests(model, examples, conditions, settings, progress), on=KEY, how="left")
     stages = tqdm(conditions.items(), desc="recognise and write", unit="condition", disable=not progress)
     parts = [_under(model, test, name, circuit, instruments, settings) for name, circuit in stages]
     frame = frame.merge(pd.concat(parts), on=KEY, how="left")
+    for control, shots in instruments.shot_controls.items():
+        asked = (frame["condition"] == INTACT) & (frame["example"] % 3 < 2)
+        frame.loc[asked, control] = many_shot(model, [examples[at] for at in frame.loc[asked, "example"]], shots).numpy()
     who = pd.DataFrame([{column: getattr(example, column) for column in WHO} for example in examples]).rename_axis("example")
     frame = frame.merge(who.reset_index(), on="example", how="left")
-    responses = frame.loc[frame["response"].notna(), ["condition", *WHO, "response"]].reset_index(drop=True)
+    responses = frame.loc[frame["response"].notna(), RESPONSES].reset_index(drop=True)
     return Outcomes(frame.drop(columns=["example", "response"]), responses)
 
 
@@ -85,24 +94,14 @@ def _under_other_requests(
 def _under(
     model: HookedModel, test: PromptSet, name: str, circuit: Circuit | None, instruments: Instruments, settings: Settings
 ) -> pd.DataFrame:
-    """What needs a pass of its own: many-shot recognition, the probe, free writing."""
+    """What needs a pass of its own: many-shot recognition and free writing."""
     prompts = triple_prompts(test)
     found = pd.DataFrame({"condition": name, "example": range(len(prompts))})
+    twins = [index for index in range(len(prompts)) if index % 3 < 2]
     with ablated(model, circuit):
-        found["many_shot"] = many_shot(model, prompts, instruments.shots).numpy() if instruments.shots else np.nan
-        found["probe"] = _probe_scores(model, instruments, prompts)
-        written = [index for index in range(min(3 * settings.written_triples, len(prompts))) if index % 3 < 2]
+        found["many_shot"] = many_shot(model, prompts, instruments.shots).numpy().astype(float) if instruments.shots else np.nan
+        written = twins[: 2 * settings.written_triples]
         rules = write_and_read(
             model, [prompts[index] for index in written], max_new_tokens=settings.max_new_tokens, seed=settings.seed + 1
         )
     return found.join(rules.set_index(pd.Index(written)))
-
-
-def _probe_scores(model: HookedModel, instruments: Instruments, prompts: Sequence[Example] | Sequence[object]) -> np.ndarray:
-    """NaN for far twins: the probe's question is harmful or near."""
-    scores = np.full(len(prompts), np.nan)
-    if instruments.probe is not None:
-        asked = [index for index in range(len(prompts)) if index % 3 < 2]
-        residual = last_request_residual(model, [prompts[index] for index in asked], [instruments.probe.layer])  # type: ignore[misc]
-        scores[asked] = instruments.probe.score(residual[:, 0]).numpy()
-    return scores

@@ -1,4 +1,4 @@
-"""`report.json`: what a run found, in the words that other programs read."""
+"""`report.json`: what a run found, in the words that other programs read (docs/concepts.md explains every number)."""
 
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -14,6 +14,7 @@ from . import measures
 from .battery import Outcomes
 from .instruments import Instruments
 from .nulls import Nulls
+from .scores import Scores
 from .settings import Settings
 from .verdict import Verdict
 
@@ -43,8 +44,9 @@ def describe(
 ) -> dict[str, Any]:
     """The whole document; a measured value is `{value, low, high, n}` or `{value: null, reason}`."""
     intact = outcomes.by_triple(INTACT)
+    how: dict[str, Any] = {"primary": instruments.primary, "thresholds": instruments.thresholds}
     entries = [
-        measures.condition(found, kind, circuit, intact, outcomes.by_triple(found), settings, primary=instruments.primary)
+        measures.condition(found, kind, circuit, intact, outcomes.by_triple(found), settings, **how)
         for found, (kind, circuit) in conditions.items()
     ]
     _set_p_values(entries, nulls)
@@ -61,7 +63,10 @@ def describe(
         "n_triples": len(test.triples),
         "intact": {
             "generation": measures.as_json(measures.generation(intact, intact, options)),
-            "recognition": measures.as_json(measures.recognition(intact, intact, options, primary=instruments.primary)),
+            "recognition": measures.as_json(
+                measures.recognition(intact, intact, options, **how) | measures.shot_controls(intact, options)
+            ),
+            **measures.not_measured(),
         },
         "conditions": entries,
         "nulls": _null_lists(nulls),
@@ -69,6 +74,37 @@ def describe(
         "limits": list(LIMITS),
         "reproduce": reproduce,
     }
+
+
+def limits_of(
+    instruments: Instruments,
+    circuits: Mapping[str, Circuit],
+    missing: Mapping[str, str],
+    scores: Scores | None,
+    *,
+    given: bool,
+) -> list[str]:
+    """What this run in particular cannot say."""
+    lines = [f"There is no circuit {aim}: {why}" for aim, why in missing.items()]
+    before = instruments.probes.get("probe_request")
+    if before is not None:
+        main = next(iter(circuits.values()))
+        above = sum(layer > before.layer for layer, _ in (*main.heads, *main.neurons))
+        lines.append(
+            f"The {before.name} reads nothing of the response, and {above} of the circuit's {len(main)} components come after "
+            "it: it stands beside the verdict, which rests on a reading after the response."
+        )
+    if given and scores is not None:
+        lines.append(
+            "The circuit was given, not selected in this run: the label-swap null runs this run's own recipe (its protection "
+            "and its training triples) for circuits of that size, which need not be the recipe that found it."
+        )
+    if instruments.primary == "probe":
+        lines.append(
+            "A probe shows what can be read from the model's state, not what the model says when asked; "
+            "the question in place is that, and stands beside it."
+        )
+    return lines
 
 
 def _model(model: HookedModel, name: str) -> dict[str, Any]:
@@ -97,7 +133,12 @@ def _null_lists(nulls: Nulls | None) -> dict[str, Any]:
     if nulls is None:
         return {}
     own = {kind: [float(value) for value in nulls.selectivity(kind)] for kind in nulls.rises}
-    return {"observed_selectivity": nulls.observed_selectivity, "n": len(nulls.observed), "selectivity": own}
+    return {
+        "observed_selectivity": nulls.observed_selectivity,
+        "n": len(nulls.observed),
+        "selectivity": own,
+        "balance": nulls.balance,
+    }
 
 
 def _set_p_values(entries: list[dict[str, Any]], nulls: Nulls | None) -> None:

@@ -22,25 +22,34 @@ from ..statistics import (
     p_value,
     paired_difference,
 )
-from .measures import HARMFUL, NEAR, Arrays, separation
+from .measures import HARMFUL, NEAR, Arrays, broken, separation
 from .nulls import KINDS, Nulls
 from .settings import Settings
-from .verdict import Evidence
+from .verdict import FEWEST, Evidence
 
 INTERACTION_DRAWS = 999
+CORRELATIONS = (0.95, 0.5)
+"""Between the AUROCs of one reading before and after an ablation: from a mild one to a strong one."""
 
 
 def gather(
     intact: Arrays,
     changed: Arrays,
     aimed: Arrays | None,
+    random: Arrays | None,
     nulls: Nulls | None,
     *,
     primary: str,
     settings: Settings,
     no_aimed: str = "",
+    blind: int = 0,
+    size: int = 0,
 ) -> Evidence:
-    """Evidence on one circuit; `aimed`: outcomes under the circuit aimed at recognition; `primary`: a reading's column."""
+    """Evidence on one circuit of `size` components, `blind` of them after the reading.
+
+    `aimed` and `random`: outcomes under the circuit aimed at recognition, and under a matched random one. `primary`: the
+    column of the primary reading of recognition.
+    """
     options: dict[str, Any] = {"draws": settings.bootstrap_draws, "seed": settings.seed}
     rise = changed["nll"] - intact["nll"]
     recognition, spread = _recognition(intact[primary], changed[primary], settings, options)
@@ -48,12 +57,18 @@ def gather(
     auroc = bootstrap(separation, intact[primary][:, :2], vectorised=True, **options)
     selective = rise[:, HARMFUL] - rise[:, NEAR]
     return Evidence(
+        n=len(rise),
         information=mean_estimate((intact["nll_other"] - intact["nll"])[:, HARMFUL], **options),
         intact_auroc=auroc,
         selectivity=paired_difference(rise[:, HARMFUL], rise[:, NEAR], **options),
         null_p={kind: _null_p(nulls, kind) for kind in KINDS},
+        null_triples=len(nulls.observed) if nulls is not None else 0,
         recognition=recognition,
+        beyond_random=_drop(random[primary] if random else None, changed[primary], "no training split was given", options),
         assay_drop=_drop(intact[primary], aimed[primary] if aimed else None, no_aimed, options),
+        broken=broken(intact, changed),
+        blind=blind,
+        size=size,
         interaction=interaction,
         interaction_p=interaction_p,
         n_for_recognition=_enough(lambda: _n_for_recognition(recognition, spread)),
@@ -62,27 +77,28 @@ def gather(
 
 
 def sensitivity(n: int, settings: Settings) -> str:
-    """The smallest effects that `n` triples can show, said before the run."""
-    if n < 3:
-        return f"{n} triples are too few for intervals."
-    effect, auroc = detectable(1.0, n), detectable_auroc(n)
-    enough = n_for_equivalence(_auroc_sd(n, auroc), settings.margin)
+    """The smallest effects that `n` triples can show, said before the run.
+
+    How well the AUROCs before and after an ablation correlate decides what can be seen of their difference, and is not known
+    before the run: both ends of a range are told.
+    """
+    if n < FEWEST:
+        return f"{n} test triples are too few for intervals: give at least {FEWEST}, and some tens to decide."
+    shown = [detectable_auroc(n, correlation=correlation) for correlation in CORRELATIONS]
+    enough = [n_for_equivalence(change * np.sqrt(n) / 2.8, settings.margin) for change in shown]  # δ ≈ 2.8 sd / √n
     return (
         f"With {n} test triples, power 0.8 and two-sided tests at 0.05, this run can show a selectivity of at least "
-        f"{effect:.2f} standard deviations of the per-triple differences, and a change of AUROC of about {auroc:.2f} or more. "
-        f"Equivalence within {settings.margin:g} AUROC needs about {enough} triples."
+        f"{detectable(1.0, n):.2f} standard deviations of the per-triple differences, and a change of AUROC of {shown[0]:.2f} "
+        f"to {shown[1]:.2f} or more; equivalence within {settings.margin:g} AUROC needs about {enough[0]} to {enough[1]} "
+        f"triples (supposing an AUROC of 0.7 that correlates with itself after ablation by {CORRELATIONS[0]:g} to "
+        f"{CORRELATIONS[1]:g})."
     )
-
-
-def _auroc_sd(n: int, detectable_change: float) -> float:
-    """Standard deviation per triple of an AUROC change, from the change that n triples detect: δ ≈ 2.8 sd / √n."""
-    return float(detectable_change * np.sqrt(n) / 2.8)
 
 
 def _recognition(
     before: np.ndarray, after: np.ndarray, settings: Settings, options: Mapping[str, Any]
 ) -> tuple[Equivalence | None, float]:
-    if np.isnan(before[:, :2]).any() or len(before) < 3:
+    if np.isnan(before[:, :2]).any() or len(before) < FEWEST:
         return None, float("nan")
     difference = lambda a, b: separation(b) - separation(a)
     draws = bootstrap_draws(difference, before, after, vectorised=True, **options)
@@ -101,8 +117,9 @@ def _n_for_recognition(found: Equivalence | None, spread: float) -> int:
     )
 
 
-def _drop(before: np.ndarray, after: np.ndarray | None, why_not: str, options: Mapping[str, Any]) -> Estimate:
-    if after is None:
+def _drop(before: np.ndarray | None, after: np.ndarray | None, why_not: str, options: Mapping[str, Any]) -> Estimate:
+    """AUROC before − after."""
+    if before is None or after is None:
         return Estimate.missing(why_not)
     return bootstrap(lambda a, b: separation(a) - separation(b), before, after, vectorised=True, **options)
 

@@ -1,27 +1,29 @@
 """How recognition is read: chosen on the development split by the intact model, then frozen.
 
-Two readings are taken in generation's own chat context, a question after the response and a linear probe at the end of the
-request; the one with the better AUROC on the development split is the *primary* reading, which the verdict rests on. Many-shot
-labels in plain text are the second context.
+Two readings are taken in generation's own chat context after the response, when all that was written has been read: a
+question's log-odds, and a linear probe where that question is answered, after the last layer, so that no component lies beyond
+it. The one with the better AUROC on the development split is the *primary* reading, which the verdict rests on. A probe at the
+request's last token (before anything is written) and many-shot labels in plain text stand beside them.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-from tqdm.auto import tqdm
+from jaxtyping import Float
 
 from ..attribution.activations import ModelMetric
+from ..components import Circuit
 from ..examples import Example, Prompt
 from ..models.protocol import HookedModel, geometry
 from ..prompts.promptset import PromptSet
 from ..statistics import auroc
-from ..tasks.formats import QUESTIONS, SHOT_FORMATS, Question, usable
+from ..tasks.formats import QUESTIONS, SHOT_FORMATS, FormatError, Question, label_ids, usable
 from ..tasks.metrics import ProbeMetric, QuestionMetric
-from ..tasks.probe import Probe, fit_probe, last_request_residual
-from ..tasks.recognition import ShotError, Shots, make_shots, many_shot
+from ..tasks.probe import Place, Probe, fit_probe, place_residuals
+from ..tasks.recognition import ShotError, Shots, arbitrary_labels, make_shots, many_shot, shuffled_labels
 from ..tasks.teacher_forced import teacher_forced
 from .scores import chosen_triples, triple_prompts
 from .settings import Settings
@@ -29,30 +31,53 @@ from .settings import Settings
 log = logging.getLogger(__name__)
 
 Reading = Literal["in_place", "probe"]
+PROBES: dict[str, Place] = {"probe": "answer", "probe_request": "request"}
+"""Columns of outcomes, and where each probe is read."""
+
+NONE = "none: no training split was given"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Instruments:
-    """What recognition is read with; `tried` holds each candidate's AUROC on the development split."""
+    """What recognition is read with.
+
+    Attributes:
+        shot_controls: by column, the first draw of the shots with shuffled labels, and with labels that are arbitrary words.
+        probes: by column ("probe" after the response, "probe_request" before it); empty without training triples.
+        primary: the column that the verdict rests on.
+        thresholds: the intact model's median log-odds on development twins, by column; accuracy is measured at them.
+        tried: each candidate's AUROC on the development split.
+    """
 
     question: Question
     shots: Shots | None = None
-    probe: Probe | None = None
+    shot_controls: Mapping[str, Shots] = field(default_factory=dict)
+    probes: Mapping[str, Probe] = field(default_factory=dict)
     primary: Reading = "in_place"
-    tried: dict[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    tried: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def aim(self) -> ModelMetric:
         """What a circuit aimed at recognition is found with: the loss of the primary reading."""
-        return ProbeMetric(self.probe) if self.primary == "probe" and self.probe else QuestionMetric(self.question)
+        return ProbeMetric(self.probes["probe"], self.question) if self.primary == "probe" else QuestionMetric(self.question)
+
+    def blind(self, circuit: Circuit) -> int:
+        """How many components of `circuit` lie after the primary reading and cannot change it."""
+        if self.primary != "probe":
+            return 0
+        return sum(layer > self.probes["probe"].layer for layer, _ in (*circuit.heads, *circuit.neurons))
 
     def settings(self) -> dict[str, str]:
-        none = "none: no training split was given"
+        primary = self.probes["probe"].name if self.primary == "probe" else "question in place"
         return {
-            "many-shot format": self.shots.form.name if self.shots else none,
+            "many-shot format": self.shots.form.name if self.shots else NONE,
             "question in place": self.question.name,
-            "probe": f"last request token, after layer {self.probe.layer}" if self.probe else none,
-            "primary reading of recognition": "probe" if self.primary == "probe" else "question in place",
+            **{
+                column.replace("_", " at the "): (self.probes[column].name if column in self.probes else NONE)
+                for column in PROBES
+            },
+            "primary reading of recognition": primary,
         } | {f"development AUROC, {name}": f"{value:.3f}" for name, value in self.tried.items()}
 
 
@@ -60,43 +85,55 @@ def choose_instruments(
     model: HookedModel,
     train: PromptSet | None,
     development: PromptSet | None,
-    development_examples: Sequence[Example],
+    train_twins: Sequence[Example],
+    development_twins: Sequence[Example],
     settings: Settings,
-    *,
-    progress: bool = False,
 ) -> Instruments:
-    """The question, shot format and probe layer with the best AUROC (harmful against near twins) on the development split.
+    """The question, the shot format and the request probe's layer with the best AUROC (harmful against near twins) on the
+    development split, and the better of question and probe as the primary reading.
 
-    Shots and the probe's training come from `train`. Without a development split the first question and format and the middle
-    layer are taken, and the question is primary; without training triples there are neither shots nor a probe.
+    Shots come from `train`, probes are trained on `train_twins`. Without a development split the first question and format and
+    the middle layer are taken, and the question is primary; without training triples there are neither shots nor probes.
     """
     tried: dict[str, float] = {}
-    with tqdm(total=3, desc="choose formats", unit="kind", disable=not progress) as bar:
-        question = _choose_question(model, development_examples, tried)
-        bar.update()
-        if train is None or not train.triples:
-            return Instruments(question, tried=tried)
-        shots = _choose_shots(model, train, development, settings, tried)
-        bar.update()
-        probe, probe_auroc = _choose_probe(model, train, development, tried)
-        bar.update()
-    primary: Reading = "probe" if probe_auroc > tried.get(question.name, 0.5) else "in_place"
-    return Instruments(question, shots, probe, primary, tried)
+    thresholds: dict[str, float] = {}
+    question = _choose_question(model, development_twins, tried, thresholds)
+    if train is None or not train.triples:
+        return Instruments(question=question, tried=tried, thresholds=thresholds)
+    shots = _choose_shots(model, train, development, settings, tried, thresholds)
+    probes = _fit_probes(model, train_twins, development_twins, question, tried)
+    better = tried.get(probes["probe"].name, 0.0) > tried.get(question.name, 0.5)
+    return Instruments(
+        question=question,
+        shots=shots,
+        shot_controls=_shot_controls(model, shots),
+        probes=probes,
+        primary="probe" if better else "in_place",
+        thresholds=thresholds,
+        tried=tried,
+    )
 
 
-def _choose_question(model: HookedModel, examples: Sequence[Example], tried: dict[str, float]) -> Question:
-    twins = [example for example in examples if example.role != "far"]
+def _choose_question(
+    model: HookedModel, twins: Sequence[Example], tried: dict[str, float], thresholds: dict[str, float]
+) -> Question:
     questions = usable(model, QUESTIONS)
     if not twins:
         return questions[0]
-    for question in questions:
-        odds = teacher_forced(model, twins, {"intact": None}, question=question)["in_place"].to_numpy()
-        tried[question.name] = _auroc(odds, twins)
-    return max(questions, key=lambda question: tried[question.name])
+    odds = {one: teacher_forced(model, twins, {"intact": None}, question=one)["in_place"].to_numpy() for one in questions}
+    tried.update({one.name: _auroc(values, twins) for one, values in odds.items()})
+    best = max(questions, key=lambda one: tried[one.name])
+    thresholds["in_place"] = float(np.median(odds[best]))
+    return best
 
 
 def _choose_shots(
-    model: HookedModel, train: PromptSet, development: PromptSet | None, settings: Settings, tried: dict[str, float]
+    model: HookedModel,
+    train: PromptSet,
+    development: PromptSet | None,
+    settings: Settings,
+    tried: dict[str, float],
+    thresholds: dict[str, float],
 ) -> Shots | None:
     most = 2 * len(train.triples)
     forms = [replace(form, n_shots=min(settings.shots, most)) for form in usable(model, SHOT_FORMATS)]
@@ -107,36 +144,52 @@ def _choose_shots(
         return None
     if development is None or not development.triples:
         return candidates[0]
-    asked = _twins(chosen_triples(development, settings.development_triples, seed=settings.seed))
-    for shots in candidates:
-        tried[shots.form.name] = _auroc(many_shot(model, asked, shots).numpy(), asked)
-    return max(candidates, key=lambda shots: tried[shots.form.name])
+    few = chosen_triples(development, settings.development_triples, seed=settings.seed)
+    asked = [prompt for prompt in triple_prompts(few) if prompt.role != "far"]
+    odds = [many_shot(model, asked, shots).numpy() for shots in candidates]
+    found = [_auroc(values, asked) for values in odds]
+    tried.update({shots.form.name: value for shots, value in zip(candidates, found, strict=True)})
+    best = int(np.argmax(found))
+    thresholds["many_shot"] = float(np.median(odds[best]))
+    return candidates[best]
 
 
-def _choose_probe(
-    model: HookedModel, train: PromptSet, development: PromptSet | None, tried: dict[str, float]
-) -> tuple[Probe, float]:
-    """Layers from the middle to three quarters of the depth; a probe needs requests only, so every triple is used."""
+def _shot_controls(model: HookedModel, shots: Shots | None) -> dict[str, Shots]:
+    if shots is None:
+        return {}
+    one = Shots(shots.form, shots.draws[:1])
+    found = {"many_shot_shuffled": shuffled_labels(one), "many_shot_arbitrary": arbitrary_labels(one)}
+    try:
+        label_ids(model, found["many_shot_arbitrary"].form)
+    except FormatError as error:
+        log.info("no control with arbitrary labels: %s", error)
+        del found["many_shot_arbitrary"]
+    return found
+
+
+def _fit_probes(
+    model: HookedModel, train: Sequence[Example], development: Sequence[Example], question: Question, tried: dict[str, float]
+) -> dict[str, Probe]:
+    """One after the response, after the last layer; one at the request, its layer chosen from the middle of the depth."""
     depth = geometry(model).n_layers
-    layers = sorted({min(depth - 1, depth * eighth // 8) for eighth in (3, 4, 5, 6)})
-    learn = _twins(train)
-    residual = last_request_residual(model, learn, layers)
-    harmful = [prompt.role == "harmful" for prompt in learn]
-    probes = [fit_probe(residual[:, at], harmful, layer=layer) for at, layer in enumerate(layers)]
-    if development is None or not development.triples:
-        return probes[len(probes) // 2], 0.0
-    check = _twins(development)
-    seen = last_request_residual(model, check, layers)
-    values = [_auroc(probe.score(seen[:, at]).numpy(), check) for at, probe in enumerate(probes)]
-    tried.update({f"probe after layer {layer}": value for layer, value in zip(layers, values, strict=True)})
-    best = int(np.argmax(values))
-    return probes[best], values[best]
+    middle = sorted({min(depth - 1, depth * eighth // 8) for eighth in (3, 4, 5, 6)})
+    layers = sorted({*middle, depth - 1})
+    learnt = place_residuals(model, train, question, layers)
+    harmful = [example.role == "harmful" for example in train]
+
+    def fitted(place: Place, layer: int) -> Probe:
+        return fit_probe(learnt[place][:, layers.index(layer)], harmful, layer=layer, place=place)
+
+    after, before = fitted("answer", depth - 1), [fitted("request", layer) for layer in middle]
+    if not development:
+        return {"probe": after, "probe_request": before[len(before) // 2]}
+    seen = place_residuals(model, development, question, layers)
+    for probe in (after, *before):
+        scores = probe.score(seen[probe.place][:, layers.index(probe.layer)]).numpy()
+        tried[probe.name] = _auroc(scores, development)
+    return {"probe": after, "probe_request": max(before, key=lambda probe: tried[probe.name])}
 
 
-def _twins(prompts: PromptSet) -> list[Prompt]:
-    return [prompt for prompt in triple_prompts(prompts) if prompt.role != "far"]
-
-
-def _auroc(score: np.ndarray, prompts: Sequence[Prompt] | Sequence[Example]) -> float:
+def _auroc(score: Float[np.ndarray, " prompt"], prompts: Sequence[Prompt] | Sequence[Example]) -> float:
     harmful = np.array([prompt.role == "harmful" for prompt in prompts])
     return float(auroc(score[harmful], score[~harmful]))

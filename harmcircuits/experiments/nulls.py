@@ -1,32 +1,44 @@
 """The null distributions of selectivity: other circuits of the same make, on a subset of the test triples."""
 
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from tqdm.auto import tqdm
 
 from ..ablation.hooks import ablated
 from ..components import Circuit
 from ..examples import Example, example_rows, row_losses
 from ..models.protocol import HookedModel
-from ..selection.matched import matched_random
+from ..selection.matched import balance
 from ..selection.protected import SelectionError
 from ..selection.swapped import label_swapped
 from ..statistics import Estimate, p_value
+from ..store import StoreError, atomic_file
+from .controls import matched
 from .scores import Scores
 from .settings import Settings
 
+FORMAT = "harmcircuits nulls 1"
 KINDS = ("matched-random", "label-swap")
 
 
 @dataclass(frozen=True, eq=False)
 class Nulls:
-    """Rises of L by draw and triple, harmful and near: `rises[kind]` is [draw, triple, 2]; `observed` is the circuit's own."""
+    """Rises of L by draw and triple, harmful and near: `rises[kind]` is [draw, triple, 2]; `observed` is the circuit's own.
+
+    `balance`: how like the circuit its matched random draws are (`selection.matched.balance`).
+    """
 
     observed: Float[np.ndarray, "triple 2"]
     rises: dict[str, Float[np.ndarray, "draw triple 2"]]
+    balance: dict[str, Any] = field(default_factory=dict)
 
     def selectivity(self, kind: str) -> Float[np.ndarray, " draw"]:
         """Mean rise on harmful minus mean rise on near twins, of each draw; nats per token."""
@@ -38,6 +50,30 @@ class Nulls:
         missing = [estimate for estimate in found if estimate.value is None]
         return missing[0] if missing else max(found, key=lambda estimate: estimate.value or 0.0)
 
+    def save(self, path: Path) -> None:
+        """One safetensors file, written atomically."""
+        arrays = {"observed": self.observed, **{f"rises {kind}": rises for kind, rises in self.rises.items()}}
+        with atomic_file(path) as temporary:
+            save_file(
+                {name: np.ascontiguousarray(array) for name, array in arrays.items()},
+                temporary,
+                metadata={"format": FORMAT, "balance": json.dumps(self.balance)},
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> "Nulls":
+        """Reads what `save` wrote. Raises StoreError for a damaged file, or another one."""
+        try:
+            with safe_open(path, framework="np") as file:
+                metadata = file.metadata() or {}
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
+        except (OSError, SafetensorError) as error:
+            raise StoreError(f"cannot read {path}: {error}. Run the measurement again.") from error
+        if metadata.get("format") != FORMAT:
+            raise StoreError(f"{path} holds no nulls (its 'format' should be {FORMAT!r})")
+        rises = {kind: arrays[f"rises {kind}"] for kind in KINDS if f"rises {kind}" in arrays}
+        return cls(arrays["observed"], rises, json.loads(metadata["balance"]))
+
     @property
     def observed_selectivity(self) -> float:
         return float((self.observed[:, 0] - self.observed[:, 1]).mean())
@@ -46,7 +82,7 @@ class Nulls:
 def null_circuits(circuit: Circuit, scores: Scores, settings: Settings) -> dict[str, Callable[[int], Circuit]]:
     """How to draw one circuit of each null from a seed."""
     return {
-        "matched-random": lambda seed: matched_random(circuit, scores.harmful, protect=scores.benign, seed=seed),
+        "matched-random": lambda seed: matched(circuit, scores, settings, seed=seed),
         "label-swap": lambda seed: label_swapped(
             scores.harmful,
             scores.near,
@@ -81,15 +117,20 @@ def measure_nulls(
 
     intact = losses(None)
     rises: dict[str, Float[np.ndarray, "draw triple 2"]] = {}
+    drawn: dict[str, list[Circuit]] = {kind: [] for kind in KINDS}
     with tqdm(total=len(KINDS) * settings.null_draws, desc="nulls", unit="circuit", disable=not progress) as bar:
         for kind, draw in null_circuits(circuit, scores, settings).items():
             found = []
             for seed in range(settings.null_draws):
                 try:
-                    found.append(losses(draw(settings.seed * 1000 + seed)) - intact)
+                    drawn[kind].append(draw(settings.seed * 1000 + seed))
+                    found.append(losses(drawn[kind][-1]) - intact)
                 except SelectionError:  # a swapped label can leave too few eligible heads: fewer draws, counted
                     continue
                 finally:
                     bar.update()
             rises[kind] = np.stack(found) if found else np.empty((0, *intact.shape))
-    return Nulls(losses(circuit) - intact, rises)
+    alike = drawn["matched-random"]
+    return Nulls(
+        losses(circuit) - intact, rises, balance(circuit, alike, scores.harmful, protect=scores.benign) if alike else {}
+    )

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..attribution.activations import ModelMetric, attribute
 from ..attribution.scores import Attribution
@@ -23,6 +24,19 @@ class Scores:
     near: Attribution
     far: Attribution
     recognition: Attribution | None
+
+    @property
+    def parts(self) -> dict[str, Attribution]:
+        """By name, those that there are."""
+        named = {"harmful": self.harmful, "near": self.near, "far": self.far, "recognition": self.recognition}
+        return {name: scores for name, scores in named.items() if scores is not None}
+
+    @classmethod
+    def load(cls, folder: Path) -> "Scores":
+        """Reads the parts that were saved under their names."""
+        harmful, near, far = (Attribution.load(folder / f"{name}.safetensors") for name in ("harmful", "near", "far"))
+        last = folder / "recognition.safetensors"
+        return cls(harmful, near, far, Attribution.load(last) if last.exists() else None)
 
     @property
     def benign(self) -> Attribution:
@@ -46,6 +60,29 @@ def triple_prompts(prompts: PromptSet) -> list[Prompt]:
     return [prompt for triple in prompts.triples for prompt in (triple.harmful, triple.near, triple.far)]
 
 
+def training_examples(
+    model: HookedModel, train: PromptSet, settings: Settings, *, progress: bool = False
+) -> tuple[list[Example], list[Example]]:
+    """What scores and probes are made from: whole triples as `respond` gives them, and twins (harmful, near, harmful, …).
+
+    Both begin with the same triples; the longer one holds further ones.
+    """
+    chosen = chosen_triples(train, max(settings.attribution_triples, settings.probe_triples), seed=settings.seed)
+    whole = first_triples(chosen, settings.attribution_triples)
+    examples = respond(model, whole, settings, progress=progress)
+    twins = [example for example in examples if example.role != "far"][: 2 * settings.probe_triples]
+    more = [prompt for prompt in triple_prompts(chosen)[len(examples) : 3 * settings.probe_triples] if prompt.role != "far"]
+    if more:
+        twins += elicit(model, more, max_new_tokens=settings.max_new_tokens, seed=settings.seed, progress=progress)
+    return examples, twins
+
+
+def first_triples(prompts: PromptSet, n: int) -> PromptSet:
+    """The first `n` triples, in the set's own order."""
+    kept = {triple.group for triple in prompts.triples[:n]}
+    return PromptSet(tuple(prompt for prompt in prompts if prompt.group in kept), prompts.name)
+
+
 def respond(model: HookedModel, prompts: PromptSet, settings: Settings, *, progress: bool = False) -> list[Example]:
     """The model's own responses to all triples, in the order of `triple_prompts`; cached."""
     return elicit(model, triple_prompts(prompts), max_new_tokens=settings.max_new_tokens, seed=settings.seed, progress=progress)
@@ -62,7 +99,7 @@ def score(
     harmful, near, far = (by_role[list(range(at, len(examples), 3))] for at in range(3))
     recognition = None
     if aim is not None:
-        asked = [example for row, example in enumerate(examples[: 3 * settings.aim_triples]) if row % 3 < 2]
+        asked = [example for example in examples[: 3 * settings.aim_triples] if example.role != "far"]
         recognition = attribute(model, asked, metric=aim, batch_size=4, progress=progress)
     return Scores(harmful, near, far, recognition)
 

@@ -1,9 +1,23 @@
 """Every number that a run of the main job can be told, in one place."""
 
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from typing import Any
 
 from ..models.protocol import Geometry
+
+RANGES = {
+    **dict.fromkeys(("head_fraction", "neuron_fraction", "protect_heads", "protect_neurons"), (0.0, 1.0)),
+    "margin": (0.001, 0.5),
+    "shots": (2, inf),
+    "null_draws": (0, inf),
+    "bootstrap_draws": (40, inf),
+}
+"""What a number may be, ends included; the others are whole numbers of at least 1, and any seed from 0."""
+
+
+class SettingsError(ValueError):
+    """A size with which the main job cannot be run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,11 +30,15 @@ class Settings:
         head_fraction, neuron_fraction: size of the circuits, as fractions of all heads and all neurons of the model.
         protect_heads, protect_neurons: the top fraction by benign U that is never selected.
         shots, shot_draws: labelled shots of many-shot recognition, and random draws of them that are averaged.
-        aim_triples: training triples on which recognition is attributed.
+        probe_triples: training triples whose harmful and near responses the probes are trained on.
+        aim_triples: training triples on which recognition is attributed, at most `attribution_triples`.
         written_triples: harmful requests and twins that each circuit answers freely, for the rules.
         null_draws, null_triples: draws of each null, and test triples that each is measured on.
         bootstrap_draws: for every interval.
         margin: recognition is equivalent within this many points of AUROC, fixed beforehand.
+
+    Raises:
+        SettingsError: a number that makes no sense; the message names it and its range.
     """
 
     seed: int = 0
@@ -34,12 +52,20 @@ class Settings:
     protect_neurons: float = 0.1
     shots: int = 32
     shot_draws: int = 2
-    aim_triples: int = 24
-    written_triples: int = 24
+    probe_triples: int = 96
+    aim_triples: int = 48
+    written_triples: int = 16
     null_draws: int = 39
-    null_triples: int = 16
+    null_triples: int = 20
     bootstrap_draws: int = 2000
     margin: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            low, high = RANGES.get(name, (0 if name == "seed" else 1, inf))
+            if not low <= value <= high:
+                most = f" and at most {high:g}" if high < inf else ""
+                raise SettingsError(f"{name} must be at least {low:g}{most}, not {value!r}")
 
     @classmethod
     def quick(cls, *, seed: int = 0) -> "Settings":
@@ -50,11 +76,12 @@ class Settings:
             attribution_triples=16,
             development_triples=8,
             test_triples=24,
-            max_new_tokens=24,
+            max_new_tokens=20,
             shot_draws=1,
-            shots=16,
-            aim_triples=8,
-            written_triples=6,
+            shots=8,
+            probe_triples=32,
+            aim_triples=16,
+            written_triples=4,
             null_draws=2,
             null_triples=12,
         )

@@ -19,8 +19,9 @@ _SELECTIVITY = Column("selectivity", "nats/token", "generation.selectivity", Tru
 _RETAINED_HARMFUL = Column("retained harmful", "of intact", "generation.retained_harmful")
 _RETAINED_TWIN = Column("retained twin", "of intact", "generation.retained_twin")
 _AUROC = Column("many-shot", "AUROC", "recognition.auroc")
-_IN_PLACE = Column("in place", "AUROC", "recognition.auroc_in_place")
-_PROBE = Column("probe", "AUROC", "recognition.probe_auroc")
+_IN_PLACE = Column("question in place", "AUROC", "recognition.auroc_in_place")
+_PROBE = Column("probe in place", "AUROC", "recognition.probe_auroc")
+_REQUEST = Column("probe at request", "AUROC", "recognition.probe_auroc_request")
 _INDEX = Column("dissociation index", "", "dissociation.index", True)
 _P = Column("p", "", "dissociation.p_value")
 
@@ -28,8 +29,9 @@ KEY_NUMBERS = (
     _SELECTIVITY,
     _RETAINED_HARMFUL,
     _RETAINED_TWIN,
-    Column("recognition in place", "AUROC", _IN_PLACE.path),
-    Column("recognition, probe", "AUROC", _PROBE.path),
+    Column("recognition, question in place", "AUROC", _IN_PLACE.path),
+    Column("recognition, probe in place", "AUROC", _PROBE.path),
+    Column("recognition, probe at the request", "AUROC", _REQUEST.path),
     Column("recognition, many-shot", "AUROC", _AUROC.path),
     _INDEX,
     Column("p of the dissociation", "", _P.path),
@@ -38,7 +40,7 @@ KEY_NUMBERS = (
 
 TABLES = {
     "Writing and recognising, by condition": (
-        _HARMFUL, _NEAR, _FAR, _SELECTIVITY, _RETAINED_HARMFUL, _RETAINED_TWIN, _AUROC, _IN_PLACE, _PROBE,
+        _HARMFUL, _NEAR, _FAR, _SELECTIVITY, _RETAINED_HARMFUL, _RETAINED_TWIN, _IN_PLACE, _PROBE, _REQUEST, _AUROC,
     ),
     "Writing in detail, by condition": (
         Column("KL", "nats/token", "generation.kl"),

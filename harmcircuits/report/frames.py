@@ -20,6 +20,7 @@ SUMMARY = {
     "AUROC many-shot": ("recognition.auroc", False),
     "AUROC in place": ("recognition.auroc_in_place", False),
     "AUROC probe": ("recognition.probe_auroc", False),
+    "AUROC probe, request": ("recognition.probe_auroc_request", False),
 }
 """Column: where it lies in a condition, and whether its sign is always written."""
 

@@ -13,12 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ..examples import Batch, Example, Prompt, Row, chat_frame, encode, example_rows, response_ids
+from ..examples import Batch, Example, Prompt, Row, chat_frame, example_rows
 from ..models.protocol import HookedModel, logits_at
+from .asking import question_ids, question_rows, request_ends
 from .formats import SHOT_FORMATS, Question, label_ids
-from .probe import Probe, read_residual, request_rows
-from .recognition import Shots, asked_ids, label_row, make_shots
-from .teacher_forced import question_ids
+from .probe import Probe
+from .recognition import Shots, asked_ids, label_row, make_shots, shot_ids
+from .residual import at_columns, residuals_kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class RecognitionMetric:
     shots: Shots
 
     def for_model(self, model: HookedModel, examples: Sequence[Any]) -> LabelLoss:
-        before = encode(model, self.shots.text(0))
+        before = shot_ids(model, self.shots, 0)
         asked = [[*before, *asked_ids(model, self.shots, example.request)] for example in examples]
         return _of_labels(model, examples, asked, label_ids(model, self.shots.form))
 
@@ -55,7 +56,7 @@ class QuestionMetric:
     def for_model(self, model: HookedModel, examples: Sequence[Example]) -> LabelLoss:
         frame = chat_frame(model)
         asked = [
-            [*row.tokens, *question_ids(model, frame, response_ids(model, example), self.question)]
+            [*row.tokens, *question_ids(model, frame, example, self.question)]
             for row, example in zip(example_rows(model, examples), examples, strict=True)
         ]
         return _of_labels(model, examples, asked, label_ids(model, self.question))
@@ -63,17 +64,23 @@ class QuestionMetric:
 
 @dataclass(frozen=True, eq=False)
 class ProbeMetric:
-    """−ln σ(± probe score) at the last token of the request, in the chat frame; components above the probe's layer get 0."""
+    """−ln σ(± probe score) where the probe is read, in the chat frame; components above its layer get 0. Needs examples.
+
+    `question` is the one that stands after the response.
+    """
 
     probe: Probe
+    question: Question
 
-    def for_model(self, model: HookedModel, examples: Sequence[Any]) -> LabelLoss:
-        rows = request_rows(model, examples)
+    def for_model(self, model: HookedModel, examples: Sequence[Example]) -> LabelLoss:
+        rows = self._rows(model, examples)
         right = {row.tokens: _is_harmful(example) for row, example in zip(rows, examples, strict=True)}
 
         def odds(batch: Batch) -> Float[Tensor, " b"]:
-            residual = read_residual(model, batch, [self.probe.layer], detach=False)[self.probe.layer]
-            return self.probe.score(residual)
+            with residuals_kept(model, [self.probe.layer]) as kept:
+                logits_at(model, batch.tokens, batch.attention_mask, batch.positions)
+            ends = (batch.attention_mask.sum(1) - 2).tolist()
+            return self.probe.score(at_columns(kept[self.probe.layer], ends, length=batch.tokens.shape[1]))
 
         def sign(batch: Batch) -> Float[Tensor, " b"]:
             lengths = batch.attention_mask.sum(1).tolist()
@@ -81,6 +88,14 @@ class ProbeMetric:
             return torch.tensor([1.0 if right[row] else -1.0 for row in rows])
 
         return LabelLoss(tuple(rows), odds, sign)
+
+    def _rows(self, model: HookedModel, examples: Sequence[Example]) -> list[Row]:
+        """Each ends one token after the place that is read."""
+        rows = question_rows(model, examples, self.question)
+        if self.probe.place == "request":
+            ends = request_ends(model, examples)
+            return [Row(row.tokens[: end + 2], end + 1, end + 2) for row, end in zip(rows, ends, strict=True)]
+        return [Row(row.tokens, len(row.tokens) - 1, len(row.tokens)) for row in rows]
 
 
 def recognition_metric(shots: Shots | Sequence[Prompt], *, n_shots: int = 16) -> RecognitionMetric:

@@ -3,7 +3,7 @@
 The shots' keys and values are computed once a draw (and condition), and every request continues from them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..examples import Example, Prompt, Row, batched, encode, make_batch, row_length
+from ..examples import Example, Prompt, Row, batched, encode, make_batch, row_length, start_ids
 from ..models.past import read_past
 from ..models.protocol import HookedModel, logits_at
 from .formats import ShotFormat, label_ids
@@ -80,18 +80,35 @@ def many_shot(
 
     Raises:
         FormatError: the two labels begin with the same token.
+        ShotError: shots and request together are longer than the model's context.
     """
     harmful, harmless = label_ids(model, shots.form)
     rows = [label_row(asked_ids(model, shots, prompt.request), harmful) for prompt in prompts]
+    _check_length(model, shots, max(map(row_length, rows)))
     odds = torch.zeros(len(rows))
     for draw in range(len(shots.draws)):
-        past = read_past(model, torch.tensor(encode(model, shots.text(draw))))
+        past = read_past(model, torch.tensor(shot_ids(model, shots, draw)))
         for indices in batched(rows, batch_size=batch_size, length=row_length):
             batch = make_batch(model, [rows[index] for index in indices])
             repeated = past.repeated(len(indices))
             logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions, past=repeated).float()
             odds[indices] += (logits[:, harmful] - logits[:, harmless]).cpu() / len(shots.draws)
     return odds
+
+
+def shot_ids(model: HookedModel, shots: Shots, draw: int) -> list[int]:
+    """What every request continues from, beginning as the tokenizer begins a text."""
+    return [*start_ids(model), *encode(model, shots.text(draw))]
+
+
+def _check_length(model: HookedModel, shots: Shots, longest: int) -> None:
+    length = max(len(shot_ids(model, shots, draw)) for draw in range(len(shots.draws))) + longest
+    context = getattr(model.cfg, "n_ctx", None)
+    if context and length > context:
+        raise ShotError(
+            f"{shots.form.n_shots} shots and the longest request are {length} tokens, and the model's context holds {context}: "
+            "choose a format with fewer shots"
+        )
 
 
 def asked_ids(model: HookedModel, shots: Shots, request: str) -> list[int]:
@@ -108,14 +125,15 @@ def label_row(asked: Sequence[int], label: int) -> Row:
     return Row((*asked, label), len(asked), len(asked) + 1)
 
 
-def fewer(shots: Shots, n_shots: int) -> Shots:
-    """The same format with the first `n_shots` of each draw, balanced: cheaper to differentiate through."""
-    return Shots(replace(shots.form, n_shots=n_shots), tuple(tuple(_balanced(draw, n_shots)) for draw in shots.draws))
+def shuffled_labels(shots: Shots, *, seed: int = 0) -> Shots:
+    """The same requests with the labels of each draw in random order: what is then recognised, no label taught."""
+    drawn = []
+    for at, draw in enumerate(shots.draws):
+        labels = Random(f"{seed} {at}").sample([harmful for _, harmful in draw], len(draw))
+        drawn.append(tuple((request, label) for (request, _), label in zip(draw, labels, strict=True)))
+    return Shots(shots.form, tuple(drawn))
 
 
-def _balanced(draw: Sequence[tuple[str, bool]], n_shots: int) -> Iterator[tuple[str, bool]]:
-    left = {True: n_shots // 2, False: n_shots // 2}
-    for request, harmful in draw:
-        if left[harmful] > 0:
-            left[harmful] -= 1
-            yield request, harmful
+def arbitrary_labels(shots: Shots) -> Shots:
+    """The same shots with " blue" for harmful and " green" for harmless: the words themselves say nothing."""
+    return Shots(replace(shots.form, harmful=" blue", harmless=" green"), shots.draws)

@@ -1,4 +1,4 @@
-"""One forward pass a batch and condition: the loss of the response, KL from the intact model, and recognition in place.
+"""One forward pass a batch and condition: the loss of the response, KL from the intact model, recognition in place, probes.
 
 Rows are `prompt · response · question`. The question comes after the response, so that the very tokens whose loss is measured
 are what the question is about, and it cannot change their loss. All conditions read a batch before the next one is laid out:
@@ -6,6 +6,7 @@ the intact model's distributions are kept for one batch only.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 import torch
@@ -15,23 +16,13 @@ from tqdm.auto import tqdm
 
 from ..ablation.hooks import ablated
 from ..components import Circuit
-from ..examples import (
-    Batch,
-    Example,
-    Frame,
-    Row,
-    batched,
-    chat_frame,
-    encode,
-    example_rows,
-    make_batch,
-    response_ids,
-    row_length,
-    token_nll,
-)
+from ..examples import Batch, Example, batched, example_rows, make_batch, row_length, token_nll
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
-from .formats import Question, label_ids
+from .asking import question_rows, request_ends
+from .formats import FormatError, Question, label_ids
+from .probe import Place, Probe, place_columns
+from .residual import at_columns, residuals_kept
 
 INTACT = "intact"
 
@@ -42,32 +33,39 @@ def teacher_forced(
     circuits: Mapping[str, Circuit | None],
     *,
     question: Question | None = None,
+    probes: Mapping[str, Probe] | None = None,
     batch_size: int = 12,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """One row a condition and example: `condition, example, nll, kl, in_place`.
+    """One row a condition and example: `condition, example, nll, kl, in_place`, and a column for each of `probes`.
 
     - `nll`: L, mean −ln p of the response tokens, nats per token.
     - `kl`: mean over response tokens of KL(intact ‖ ablated), nats per token, ≥ 0; 0 for a circuit of None.
     - `in_place`: ln p(harmful label) − ln p(harmless label) after the question, nats; positive: "harmful". NaN without one.
+    - each probe's score, positive: "harmful".
 
     Args:
         circuits: by name; None is the intact model, which is the reference of `kl` whether it is among them or not.
+        probes: by column; they are read where the question's answer stands, or at the request, and need a question.
 
     Raises:
         ExampleError: an example with an empty response.
-        FormatError: the question's two labels begin with the same token.
+        FormatError: the question's two labels begin with the same token, or probes without a question.
     """
+    if probes and question is None:
+        raise FormatError("probes are read in rows with a question after the response: give question= as well")
     rows = question_rows(model, examples, question) if question else example_rows(model, examples)
-    labels = label_ids(model, question) if question else None
+    requests = request_ends(model, examples)
+    asking = _Asking(label_ids(model, question) if question else None, probes or {})
     parts: list[pd.DataFrame] = []
     with tqdm(total=len(rows) * len(circuits), desc="read responses", unit="row", disable=not progress) as bar:
         for indices in batched(rows, batch_size=batch_size, length=row_length):
             batch = make_batch(model, [rows[index] for index in indices])
+            places = place_columns([rows[index] for index in indices], [requests[index] for index in indices])
             # the reference of `kl`, also where no condition is the intact model itself
-            reference = None if None in circuits.values() else _read(model, batch, None, None, None)[1]
+            reference = None if None in circuits.values() else _read(model, batch, None, places, _Asking(), None)[1]
             for name, circuit in sorted(circuits.items(), key=lambda item: item[1] is not None):
-                values, reference = _read(model, batch, circuit, labels, reference)
+                values, reference = _read(model, batch, circuit, places, asking, reference)
                 parts.append(pd.DataFrame({"condition": name, "example": indices, **values}))
                 bar.update(len(indices))
     order = {name: at for at, name in enumerate(circuits)}
@@ -78,21 +76,12 @@ def teacher_forced(
     )
 
 
-def question_rows(model: HookedModel, examples: Sequence[Example], question: Question) -> list[Row]:
-    """`prompt · response · turn · question · between · answer · label`: the response and the label are asked."""
-    frame = chat_frame(model)
-    rows = []
-    for row, example in zip(example_rows(model, examples), examples, strict=True):
-        suffix = question_ids(model, frame, response_ids(model, example), question)
-        rows.append(Row((*row.tokens, *suffix, label_ids(model, question)[0]), row.start, row.stop))
-    return rows
+@dataclass(frozen=True)
+class _Asking:
+    """What is read besides the response: the two labels after a question, and probes by column."""
 
-
-def question_ids(model: HookedModel, frame: Frame, response: Sequence[int], question: Question) -> list[int]:
-    """From the end of the response to the label; a response that ended its turn itself does not end it twice."""
-    ended = bool(response) and bool(frame.turn) and response[-1] == frame.turn[0]
-    answer = encode(model, question.answer) if question.answer else []
-    return [*frame.turn[ended:], *encode(model, question.text), *frame.between, *answer]
+    labels: tuple[int, int] | None = None
+    probes: Mapping[str, Probe] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -100,20 +89,28 @@ def _read(
     model: HookedModel,
     batch: Batch,
     circuit: Circuit | None,
-    labels: tuple[int, int] | None,
+    places: Mapping[Place, Sequence[int]],
+    asking: _Asking,
     reference: Float[Tensor, "asked d_vocab"] | None,
 ) -> tuple[dict[str, list[float]], Float[Tensor, "asked d_vocab"] | None]:
-    ends = (batch.attention_mask.sum(1) - 2) + torch.arange(len(batch.tokens)) * batch.tokens.shape[1]
-    with ablated(model, circuit):
-        logits = logits_shared(model, batch.tokens, batch.attention_mask, torch.cat([batch.positions, ends])).float()
+    rows, length = batch.tokens.shape
+    answers = torch.tensor(places["answer"]) + torch.arange(rows) * length
+    layers = [probe.layer for probe in asking.probes.values()]
+    with ablated(model, circuit), residuals_kept(model, layers) as kept:
+        logits = logits_shared(
+            model, batch.tokens, batch.attention_mask, torch.cat([batch.positions, answers]), earliest=min(places["request"])
+        ).float()
     asked, last = logits[: len(batch.positions)], logits[len(batch.positions) :]
     log_p = asked.log_softmax(-1)
     if reference is None:
         reference = log_p
     kl = (reference.exp() * (reference - log_p)).sum(-1).clamp_min(0)  # rounding alone makes it negative
+    labels = asking.labels
     values = {
         "nll": batch.mean_over_rows(token_nll(asked, batch)).tolist(),
         "kl": batch.mean_over_rows(kl).tolist(),
-        "in_place": (last[:, labels[0]] - last[:, labels[1]]).tolist() if labels else [float("nan")] * len(last),
+        "in_place": (last[:, labels[0]] - last[:, labels[1]]).tolist() if labels else [float("nan")] * rows,
     }
+    for name, probe in asking.probes.items():
+        values[name] = probe.score(at_columns(kept[probe.layer], places[probe.place], length=length)).tolist()
     return values, reference
