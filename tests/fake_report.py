@@ -55,6 +55,7 @@ def condition(
             "auroc_in_place": measured(0.88, 0.08),
             "accuracy": measured(0.66, 0.06),
             "probe_auroc": measured(0.55, 0.055),
+            "probe_auroc_request": measured(0.44, 0.044),
             "retained": measured(0.999 - twin, 0.0999),
         },
         "explanation": {"score": measured(0.444, 0.0444)},
@@ -73,6 +74,7 @@ def fake_report() -> dict[str, Any]:
     swap["dissociation"] = {"index": null("far-twin rise exceeds half the harmful rise"), "p_value": null(FEW)}
     broken = condition("random", "random", neurons=222, harmful=0.0111, twin=0.0111)
     broken["recognition"]["retained"] = null("the in-place context was not measured")
+    broken["recognition"]["auroc_in_place"] = null("the in-place context was not measured")
     return {
         "schema_version": 1,
         "harmcircuits_version": "0.0.0",

@@ -82,11 +82,18 @@ def test_retained_draws_both_intervals_the_hollow_twin_and_the_line_between() ->
 
 
 def test_retained_has_dashed_lines_at_the_intact_model_inside_its_ranges() -> None:
-    figure = figures.retained(retained_row(**FULL))
+    figure = figures.retained(retained_row(**FULL).assign(intact=0.75))
     dashed = [(floats(line.x), floats(line.y)) for line in figure.data if line.name == "intact"]
-    assert dashed[0][0] == [1, 1] and dashed[1][1] == [1, 1]
-    for axis, values in ((figure.layout.xaxis, [0.375, 1]), (figure.layout.yaxis, [0.8125, 1.0625])):
+    assert dashed[0][0] == [1, 1] and dashed[1][1] == [0.75, 0.75]
+    assert [floats(line.y) for line in figure.data if line.name == "chance"] == [[0.5, 0.5]]
+    for axis, values in ((figure.layout.xaxis, [0.375, 1]), (figure.layout.yaxis, [0.5, 1.0625])):
         assert axis.range[0] < min(values) and axis.range[1] > max(values)
+
+
+@pytest.mark.parametrize("intact", [None, float("nan")])
+def test_without_the_intact_models_auroc_there_is_no_line_for_it(intact: float | None) -> None:
+    figure = figures.retained(retained_row(**FULL).assign(intact=intact))
+    assert [floats(line.x) for line in figure.data if line.name == "intact"] == [[1, 1]]
 
 
 def test_circuits_have_an_entry_each_and_controls_one_a_kind() -> None:

@@ -215,7 +215,7 @@ def test_the_summary_has_a_row_a_condition_after_the_intact_model() -> None:
     table = summary_frame(fake_report())
     assert list(table.columns) == [
         "condition", "components", "harmful rise", "near rise", "far rise", "selectivity", "retained harmful",
-        "retained twin", "AUROC many-shot", "AUROC in place", "AUROC probe",
+        "retained twin", "AUROC many-shot", "AUROC in place", "AUROC probe", "AUROC probe, request",
     ]  # fmt: skip
     assert table["condition"].tolist() == ["intact", *(condition["name"] for condition in fake_report()["conditions"])]
     assert table.loc[0].tolist() == [
@@ -225,11 +225,12 @@ def test_the_summary_has_a_row_a_condition_after_the_intact_model() -> None:
         "0.789 [0.710, 0.868]",
         "0.898 [0.808, 0.988]",
         "0.567 [0.517, 0.617]",
+        "n/a",
     ]
     assert table.set_index("condition").loc["weights"].tolist() == [
         "3,333 weights", "+0.555 [+0.522, +0.588]", "+0.222 [+0.200, +0.244]", "+0.111 [+0.100, +0.122]",
         "+0.333 [+0.288, +0.377]", "0.445 [0.367, 0.523]", "0.778 [0.689, 0.867]", "0.770 [0.700, 0.840]",
-        "0.880 [0.800, 0.960]", "0.550 [0.495, 0.605]",
+        "0.880 [0.800, 0.960]", "0.550 [0.495, 0.605]", "0.440 [0.396, 0.484]",
     ]  # fmt: skip
 
 
@@ -242,6 +243,10 @@ def test_frames_for_figures_hold_the_reports_numbers_and_reasons() -> None:
     assert pd.isna(retained.loc["random", "recognition"])
     assert retained.loc["random", "reason"] == "the in-place context was not measured"
     assert pd.isna(retained.loc["weights", "reason"])
+    assert retained.loc["weights", "recognition"] == 0.88
+    assert set(retained["intact"]) == {0.898}
+    report["settings"]["primary reading of recognition"] = "probe at the answer, after layer 11"
+    assert retained_frame(report).set_index("condition").loc["weights", ["recognition", "intact"]].tolist() == [0.55, 0.567]
 
 
 @settings(max_examples=50, deadline=None)

@@ -16,9 +16,10 @@ _RISES = (
     "the ablation hurts. A circuit for harm moves harmful requests further than their near twins."
 )
 _RETAINED = (
-    "Left: writes less of what was asked. Up: recognises harm as well as before. Filled: harmful requests; hollow, "
-    "joined by a dotted line: their near twins. 1 is the intact model; bars are 95 % intervals. A dissociated circuit "
-    "lies at the upper left, its hollow mark well to the right of the filled one."
+    "Left: writes less of what was asked. Up: recognises harm better. Filled: harmful requests; hollow, joined by a "
+    "dotted line: their near twins. Dashed lines: the intact model; dotted line: chance; bars are 95 % intervals. A "
+    "dissociated circuit lies far to the left of the intact model and at its height, its hollow mark well to the right of "
+    "the filled one. Where the intact line lies at chance there is no recognition to be kept or lost."
 )
 _TWINS = "hollow: near twins"
 
@@ -71,16 +72,18 @@ def rises(
 
 
 def retained(frame: pd.DataFrame, *, title: str = "Can the model still recognise harm that it no longer writes?") -> go.Figure:
-    """Retained recognition against retained generation; a circuit that only writes harm lies at the upper left.
+    """Recognition against retained generation; a circuit that only writes harm lies left of the intact model, at its height.
 
     x: retained generation, I_ablated / I_intact, the request information of harmful responses (filled) and of near
-    twins (hollow, joined by a dotted line). y: retained recognition, (AUROC ablated − ½) / (AUROC intact − ½). Both
-    with 95 % intervals; 1 is the intact model. Circuits are numbered, and coloured by what they aim at; controls are
-    grey, told apart by shape.
+    twins (hollow, joined by a dotted line); 1 is the intact model. y: AUROC of the primary reading of recognition, harmful
+    requests against near twins: at the intact model's line all recognition is retained, at ½ none, and it is drawn also
+    where the intact model is at chance and that ratio has no value. Both with 95 % intervals. Circuits are numbered, and
+    coloured by what they aim at; controls are grey, told apart by shape.
 
     Args:
         frame: columns condition, kind, and retained_harmful, retained_twin, recognition, each also with _low and _high;
-            optionally reason. A row without retained_harmful or recognition is named under the title, with its reason.
+            optionally intact, the intact model's AUROC in every row, and reason. A row without retained_harmful
+            or recognition is named under the title, with its reason.
         title: the question above the figure.
 
     Raises:
@@ -193,15 +196,24 @@ def _add_points(drawn: go.Figure, group: _Group) -> None:
 
 
 def _add_intact(drawn: go.Figure, shown: pd.DataFrame) -> None:
-    """Axes that hold every point and interval, and dashed lines at 1, where the intact model is."""
+    """Axes that hold every point and interval, dashed lines where the intact model is, a dotted one at chance."""
     horizontal = ["retained_harmful", "retained_harmful_low", "retained_harmful_high", "retained_twin"]
     x = style.span(*(shown[column] for column in horizontal), hold=1)
-    y = style.span(*(shown[f"recognition{end}"] for end in ("", "_low", "_high")), hold=1)
+    known = shown["intact"].dropna() if "intact" in shown else []
+    intact = float(known.iloc[0]) if len(known) else None
+    read = [shown[f"recognition{end}"] for end in ("", "_low", "_high")]
+    y = style.span(*read, pd.Series([intact], dtype=float), hold=0.5)
     drawn.update_xaxes(title_text="retained generation<br>(fraction of intact request information)", range=x)
-    drawn.update_yaxes(title_text="retained recognition<br>(fraction of intact AUROC above ½)", range=y)
-    dashed = {"color": style.INK, "width": 1, "dash": "dash"}
-    for line in ({"x": [1, 1], "y": y}, {"x": x, "y": [1, 1]}):
-        drawn.add_scatter(**line, mode="lines", line=dashed, hoverinfo="skip", showlegend=False, name="intact")
+    drawn.update_yaxes(title_text="recognition after the response<br>(AUROC, harmful against near twins)", range=y)
+    lines = [("intact", "dash", [1, 1], y), ("chance", "dot", x, [0.5, 0.5])]
+    if intact is not None:
+        lines.append(("intact", "dash", x, [intact, intact]))
+    for name, dash, across, up in lines:
+        drawn.add_scatter(
+            x=across, y=up, mode="lines+text", line={"color": style.INK, "width": 1, "dash": dash}, hoverinfo="skip",
+            showlegend=False, name=name, text=[name if across == x else "", ""], textposition="top right",
+            textfont={"color": style.INK, "size": 11},
+        )  # fmt: skip
 
 
 def _kind_note(condition: str, kind: str) -> str:
@@ -228,12 +240,12 @@ def _rises_spoken(shown: pd.DataFrame, condition: object) -> str:
 
 
 def _retained_spoken(row: Mapping[Any, Any]) -> str:
-    return f"{row['condition']}: writes {row['retained_harmful']:.2f}, recognises {row['recognition']:.2f}"
+    return f"{row['condition']}: writes {row['retained_harmful']:.2f}, AUROC {row['recognition']:.2f}"
 
 
 def _retained_hover(row: Mapping[Any, Any]) -> str:
     lines = [style.text(row["condition"])]
-    names = {"retained_harmful": "harmful", "retained_twin": "near twins", "recognition": "recognition"}
+    names = {"retained_harmful": "harmful", "retained_twin": "near twins", "recognition": "recognition, AUROC"}
     for measure, name in names.items():
         value = f"{row[measure]:.3f}" if np.isfinite(row[measure]) else "not measured"
         lines.append(f"{name}: {value}, {style.interval(row[f'{measure}_low'], row[f'{measure}_high'])}")

@@ -24,11 +24,7 @@ SUMMARY = {
 }
 """Column: where it lies in a condition, and whether its sign is always written."""
 
-_RETAINED = {
-    "retained_harmful": "generation.retained_harmful",
-    "recognition": "recognition.retained",
-    "retained_twin": "generation.retained_twin",
-}
+_RETAINED = {"retained_harmful": "generation.retained_harmful", "retained_twin": "generation.retained_twin"}
 
 
 def summary_frame(report: Mapping[str, Any]) -> pd.DataFrame:
@@ -72,22 +68,32 @@ def rises_frame(report: Mapping[str, Any]) -> pd.DataFrame:
 def retained_frame(report: Mapping[str, Any]) -> pd.DataFrame:
     """What `figures.retained` draws, one line a condition.
 
-    Columns: condition, kind; retained_harmful, retained_twin and recognition, each also with _low and _high; reason.
+    Columns: condition, kind; retained_harmful, retained_twin and recognition (AUROC of the primary reading), each also with
+    _low and _high; intact, the intact model's AUROC in every row; reason.
 
     Raises:
         ReportError: as `summary_frame`.
     """
-    rows = []
-    for condition in conditions(report):
-        row = {"condition": condition.get("name", ""), "kind": condition.get("kind", "")}
+    rows, measured = [], conditions(report)
+    read, before = primary_auroc(report), report.get("intact")
+    intact = find(before, read) if isinstance(before, Mapping) else None
+    for condition in measured:
+        row = {"condition": condition.get("name", ""), "kind": condition.get("kind", ""), "intact": intact and intact.value}
         reasons = []
-        for column, path in _RETAINED.items():
+        for column, path in (_RETAINED | {"recognition": read}).items():
             found = _columns(find(condition, path), names=(column, f"{column}_low", f"{column}_high"))
             reasons.append(found.pop("reason"))
             row |= found
         rows.append(row | {"reason": next(filter(None, reasons), None)})
-    measures = [f"{column}{end}" for column in _RETAINED for end in ("", "_low", "_high")]
-    return pd.DataFrame(rows, columns=["condition", "kind", *measures, "reason"])
+    measures = [f"{column}{end}" for column in (*_RETAINED, "recognition") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["condition", "kind", *measures, "intact", "reason"])
+
+
+def primary_auroc(report: Mapping[str, Any]) -> str:
+    """Where the AUROC of the primary reading lies in a condition."""
+    settings = report.get("settings")
+    primary = settings.get("primary reading of recognition", "") if isinstance(settings, Mapping) else ""
+    return "recognition.probe_auroc" if str(primary).startswith("probe") else "recognition.auroc_in_place"
 
 
 def _row(condition: Mapping[str, Any]) -> dict[str, str]:
