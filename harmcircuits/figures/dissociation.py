@@ -199,8 +199,8 @@ def _add_intact(drawn: go.Figure, shown: pd.DataFrame) -> None:
     """Axes that hold every point and interval, dashed lines where the intact model is, a dotted one at chance."""
     horizontal = ["retained_harmful", "retained_harmful_low", "retained_harmful_high", "retained_twin"]
     x = style.span(*(shown[column] for column in horizontal), hold=1)
-    known = shown["intact"].dropna() if "intact" in shown else []
-    intact = float(known.iloc[0]) if len(known) else None
+    known = [float(value) for value in shown.get("intact", []) if pd.notna(value)]
+    intact = known[0] if known else None
     read = [shown[f"recognition{end}"] for end in ("", "_low", "_high")]
     y = style.span(*read, pd.Series([intact], dtype=float), hold=0.5)
     drawn.update_xaxes(title_text="retained generation<br>(fraction of intact request information)", range=x)
