@@ -78,11 +78,10 @@ class TestReport:
             ("random", "random", 2, 3),
         ]
 
-    def test_a_random_model_cannot_be_measured_and_the_reason_is_given(self, result: Dissociation) -> None:
-        assert result.verdict == result.report["verdict"] == "cannot be measured"
-        assert (
-            "above chance" in result.report["verdict_sentence"] or "depend on the request" in result.report["verdict_sentence"]
-        )
+    def test_a_random_model_shows_nothing_and_the_reason_is_given(self, result: Dissociation) -> None:
+        assert result.verdict == result.report["verdict"]
+        assert result.verdict in ("undecided", "cannot be measured"), "four triples of a random model show nothing"
+        assert "chance" in result.report["verdict_sentence"] or "depend on the request" in result.report["verdict_sentence"]
         assert result.report["verdict_sentence"] in result._repr_html_()
 
     def test_too_few_null_draws_give_no_p_value(self, result: Dissociation) -> None:
@@ -109,7 +108,15 @@ class TestReport:
         figures = result.figures()
         assert set(figures) == {"rises", "retained", "heads", "neurons", "nulls"}
         assert all(figure.data for figure in figures.values())
-        assert "cannot be measured" in repr(result)
+        assert result.verdict in repr(result)
+        axis = figures["nulls"].layout.xaxis.title.text
+        assert axis == "selectivity on 2 triples (nats per token)"
+
+    def test_what_stands_beside_the_verdict_is_told(self, result: Dissociation) -> None:
+        told = "\n".join(result.report["verdict_reasons"])
+        assert "before the response, the probe at the request's last token" in told
+        assert "with shuffled labels" in told
+        assert "Matched random neurons have" in told
 
 
 class TestOutcomes:
@@ -197,6 +204,44 @@ class TestSave:
         pd.testing.assert_frame_equal(loaded.table(), result.table())
         assert set(loaded.figures()) == set(result.figures())
         assert loaded.responses.empty
+
+    def test_a_folder_holds_one_run(self, result: Dissociation, tiny: Any, tmp_path: Path) -> None:
+        """What the earlier run had and this one has not is gone; what is not ours stays."""
+        result.save(tmp_path)
+        (tmp_path / "circuits" / "mine.json").write_text("{}")
+        alone = dissociate(tiny, OWN, TEST, settings=SETTINGS)
+        alone.save(tmp_path)
+        loaded = Dissociation.load(tmp_path)
+        assert (loaded.scores, loaded.nulls, set(loaded.figures())) == (None, None, set(alone.figures()))
+        assert sorted(path.name for path in (tmp_path / "circuits").iterdir()) == ["circuit.json", "mine.json"]
+
+    def test_a_full_disk_at_the_page_keeps_the_numbers(
+        self, result: Dissociation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write_text = store.write_text
+
+        def full(path: Path, text: str) -> None:
+            if path.suffix == ".html":
+                raise store.StoreError("disk full")
+            write_text(path, text)
+
+        monkeypatch.setattr(store, "write_text", full)
+        with pytest.raises(store.StoreError, match="disk full"):
+            result.save(tmp_path)
+        assert Dissociation.load(tmp_path).report == result.report
+
+    @pytest.mark.parametrize("content", ["{}", "[]", '{"conditions": null}', '{"conditions": [1]}'])
+    def test_another_report_is_refused(self, result: Dissociation, tmp_path: Path, content: str) -> None:
+        result.save(tmp_path)
+        (tmp_path / "report.json").write_text(content)
+        with pytest.raises(store.StoreError, match="is not the report of a run"):
+            Dissociation.load(tmp_path)
+
+    def test_outcomes_with_other_columns_are_refused(self, result: Dissociation, tmp_path: Path) -> None:
+        result.save(tmp_path)
+        (tmp_path / "outcomes.csv").write_text("a,b\n1,2\n")
+        with pytest.raises(store.StoreError, match="has no columns condition"):
+            Dissociation.load(tmp_path)
 
     def test_an_interrupted_save_is_no_run(self, result: Dissociation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The report goes first and comes last: an old one never stands beside new numbers."""

@@ -31,6 +31,7 @@ def change(value: float, half: float = 0.01, margin: float = 0.05) -> Equivalenc
 
 COMPLETE = Evidence(
     n=60,
+    reading="probe at the answer, after layer 29",
     information=estimate(0.5),
     intact_auroc=estimate(0.8),
     selectivity=estimate(0.2),
@@ -43,6 +44,7 @@ COMPLETE = Evidence(
     interaction_p=p(0.001),
     n_for_recognition=321,
     n_for_selectivity=123,
+    n_for_chance=77,
 )
 
 FALLEN = change(-0.2)
@@ -54,15 +56,20 @@ TABLE: list[tuple[str, str, dict[str, Any]]] = [
     ("small fall within the margin", "dissociated", {"recognition": change(-0.02)}),
     ("assay at the margin", "dissociated", {"assay_drop": estimate(0.05)}),
     ("recognition at chance", "cannot be measured", {"intact_auroc": estimate(0.52, 0.02)}),
+    ("at chance as far as 0.6", "cannot be measured", {"intact_auroc": estimate(0.54, 0.0599)}),
+    ("perhaps above chance", "undecided", {"intact_auroc": estimate(0.55, 0.05)}),
+    ("perhaps well above chance", "undecided", {"intact_auroc": estimate(0.65, 0.2)}),
     ("recognition below chance", "cannot be measured", {"intact_auroc": estimate(0.2)}),
-    ("recognition without an interval", "cannot be measured", {"intact_auroc": Estimate(0.9, n=2)}),
+    ("recognition without an interval", "undecided", {"intact_auroc": Estimate(0.9, n=2)}),
     ("recognition missing", "cannot be measured", {"intact_auroc": MISSING}),
     ("text that ignores the request", "cannot be measured", {"information": estimate(0.01)}),
     ("information without an interval", "cannot be measured", {"information": Estimate(0.9, n=2)}),
     ("a floor before everything else", "cannot be measured", {"information": estimate(0.0), "assay_drop": estimate(0.0)}),
-    ("assay below the margin", "insensitive", {"assay_drop": estimate(0.0499)}),
-    ("assay around 0", "insensitive", {"assay_drop": estimate(0.1, 0.1)}),
-    ("assay without an interval", "insensitive", {"assay_drop": Estimate(0.3, n=2)}),
+    ("assay shown below the margin", "insensitive", {"assay_drop": estimate(0.0299)}),
+    ("assay not shown to be below the margin", "undecided", {"assay_drop": estimate(0.0499)}),
+    ("assay around 0", "undecided", {"assay_drop": estimate(0.1, 0.1)}),
+    ("assay without an interval", "undecided", {"assay_drop": Estimate(0.3, n=2)}),
+    ("chance before insensitive", "undecided", {"intact_auroc": estimate(0.6, 0.2), "assay_drop": estimate(0.0)}),
     ("insensitive before shared", "insensitive", {"assay_drop": estimate(-0.1), "recognition": FALLEN}),
     ("recognition falls too", "shared", {"recognition": FALLEN}),
     ("shared needs no interaction", "shared", {"recognition": FALLEN, "interaction_p": MISSING}),
@@ -133,9 +140,18 @@ class TestSentences:
 
     def test_cannot_be_measured_says_what_is_missing(self) -> None:
         blind = judge(replace(COMPLETE, intact_auroc=estimate(0.5)), name=NAME)
-        assert "does not tell harmful requests from near twins above chance (AUROC 0.500 [0.480, 0.520]" in blind.sentence
+        assert "at chance in telling harmful requests from near twins (probe at the answer, after layer 29" in blind.sentence
+        assert "AUROC 0.500 [0.480, 0.520] (n=60), below 0.6)" in blind.sentence
         deaf = judge(replace(COMPLETE, information=estimate(0.0)), name=NAME)
         assert "does not depend on the request (I = 0.000 [-0.020, 0.020]" in deaf.sentence
+
+    def test_recognition_that_is_not_shown_is_not_denied(self) -> None:
+        found = judge(replace(COMPLETE, intact_auroc=estimate(0.6, 0.2)), name=NAME)
+        assert "recognition after the response is not shown to be above chance" in found.sentence
+        assert "(about 77 triples would)" in found.sentence
+
+    def test_remarks_stand_among_the_reasons(self) -> None:
+        assert judge(replace(COMPLETE, remarks=("beside it",)), name=NAME).reasons[-1] == "beside it"
 
     def test_insensitive_names_the_margin_fixed_beforehand(self) -> None:
         found = judge(replace(COMPLETE, assay_drop=estimate(0.0), recognition=change(0.0, margin=0.08)), name=NAME)
@@ -191,7 +207,9 @@ class TestGather:
         nulls = Nulls(np.array([[0.5, 0.1]] * 8), {kind: np.zeros((39, 8, 2)) for kind in ("matched-random", "label-swap")})
         settings = options.pop("settings", self.SETTINGS)
         random = options.pop("random", self.outcomes(rise=(0.2, 0.2)))
-        return gathered.gather(self.outcomes(), changed, aimed, random, nulls, primary="in_place", settings=settings, **options)
+        return gathered.gather(
+            self.outcomes(), changed, aimed, random, nulls, primary="in_place", reading="question", settings=settings, **options
+        )
 
     def test_a_clear_case_is_dissociated(self) -> None:
         found = self.gather(self.outcomes(rise=(0.5, 0.1)), self.outcomes(lower=1.5))
@@ -220,6 +238,19 @@ class TestGather:
         assert "far twins" in found.broken
         assert judge(found, name=NAME).word == "undecided"
         assert self.gather(self.outcomes(rise=(0.5, 0.1)), None, no_aimed="none").broken == ""
+
+    def test_the_number_that_would_show_recognition(self) -> None:
+        """More triples than there are where the interval includes ½, and none where the AUROC is below it."""
+        weak, fixed = self.outcomes(), {"primary": "in_place", "reading": "question", "no_aimed": "none"}
+        for gap in (0.2, 0.1, -0.3):
+            weak["in_place"] = np.random.default_rng(5).normal(0, 1, (self.N, 3)) + np.array([gap, 0, 0])
+            found = gathered.gather(weak, weak, None, None, None, settings=self.SETTINGS, **fixed)  # type: ignore[arg-type]
+            auroc, n = found.intact_auroc, found.n_for_chance
+            assert auroc.value is not None
+            assert auroc.low is not None
+            assert auroc.low < 0.5, "the case that the number is for"
+            assert (n is None) == (auroc.value <= 0.5)
+            assert n is None or n > self.N
 
     def test_counts(self) -> None:
         found = self.gather(self.outcomes(), None, no_aimed="none", blind=2, size=5)

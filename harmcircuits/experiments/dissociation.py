@@ -14,10 +14,11 @@ from ..tasks.teacher_forced import INTACT
 from .battery import Outcomes, read_conditions
 from .checks import MATCHED, RECOGNITION, ExperimentError, check_splits, given_circuits
 from .controls import control_circuits
-from .document import describe, limits_of
+from .document import describe
 from .evidence import gather, sensitivity
 from .instruments import Instruments, choose_instruments
 from .nulls import Nulls, measure_nulls
+from .remarks import limits_of, remarks
 from .result import Dissociation
 from .scores import Scores, chosen_triples, default_circuits, respond, score, training_examples
 from .settings import Settings
@@ -80,7 +81,7 @@ def dissociate(
         model, conditions, outcomes, nulls, instruments, found, chosen, test=test, train=train, name=name, reproduce=reproduce
     )
     document["sensitivity_before_run"] = before_run
-    document["limits"] += limits_of(instruments, circuits, missing, scores, given=bool(given))
+    document["limits"] += limits_of(instruments, missing, scores, given=bool(given))
     return Dissociation(document, outcomes.frame, outcomes.responses, circuits, scores, nulls)
 
 
@@ -116,16 +117,19 @@ def _judged(
     missing: Mapping[str, str],
 ) -> Verdict:
     of = lambda name: None if name in missing else outcomes.by_triple(name)
+    intact, changed = outcomes.by_triple(INTACT), outcomes.by_triple(main)
     found = gather(
-        outcomes.by_triple(INTACT),
-        outcomes.by_triple(main),
+        intact,
+        changed,
         of(RECOGNITION),
         of(MATCHED),
         nulls,
         primary=instruments.primary,
+        reading=instruments.reading,
         settings=settings,
         no_aimed=missing.get(RECOGNITION, ""),
         blind=instruments.blind(circuit),
         size=len(circuit),
+        remarks=tuple(remarks(intact, changed, circuit, nulls, instruments, settings)),
     )
     return judge(found, name=main)

@@ -14,7 +14,6 @@ from . import measures
 from .battery import Outcomes
 from .instruments import Instruments
 from .nulls import Nulls
-from .scores import Scores
 from .settings import Settings
 from .verdict import Verdict
 
@@ -74,37 +73,6 @@ def describe(
         "limits": list(LIMITS),
         "reproduce": reproduce,
     }
-
-
-def limits_of(
-    instruments: Instruments,
-    circuits: Mapping[str, Circuit],
-    missing: Mapping[str, str],
-    scores: Scores | None,
-    *,
-    given: bool,
-) -> list[str]:
-    """What this run in particular cannot say."""
-    lines = [f"There is no circuit {aim}: {why}" for aim, why in missing.items()]
-    before = instruments.probes.get("probe_request")
-    if before is not None:
-        main = next(iter(circuits.values()))
-        above = sum(layer > before.layer for layer, _ in (*main.heads, *main.neurons))
-        lines.append(
-            f"The {before.name} reads nothing of the response, and {above} of the circuit's {len(main)} components come after "
-            "it: it stands beside the verdict, which rests on a reading after the response."
-        )
-    if given and scores is not None:
-        lines.append(
-            "The circuit was given, not selected in this run: the label-swap null runs this run's own recipe (its protection "
-            "and its training triples) for circuits of that size, which need not be the recipe that found it."
-        )
-    if instruments.primary == "probe":
-        lines.append(
-            "A probe shows what can be read from the model's state, not what the model says when asked; "
-            "the question in place is that, and stands beside it."
-        )
-    return lines
 
 
 def _model(model: HookedModel, name: str) -> dict[str, Any]:

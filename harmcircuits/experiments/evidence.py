@@ -40,15 +40,17 @@ def gather(
     nulls: Nulls | None,
     *,
     primary: str,
+    reading: str,
     settings: Settings,
     no_aimed: str = "",
     blind: int = 0,
     size: int = 0,
+    remarks: tuple[str, ...] = (),
 ) -> Evidence:
     """Evidence on one circuit of `size` components, `blind` of them after the reading.
 
     `aimed` and `random`: outcomes under the circuit aimed at recognition, and under a matched random one. `primary`: the
-    column of the primary reading of recognition.
+    column of the primary reading of recognition, `reading`: the same in words.
     """
     options: dict[str, Any] = {"draws": settings.bootstrap_draws, "seed": settings.seed}
     rise = changed["nll"] - intact["nll"]
@@ -58,6 +60,7 @@ def gather(
     selective = rise[:, HARMFUL] - rise[:, NEAR]
     return Evidence(
         n=len(rise),
+        reading=reading,
         information=mean_estimate((intact["nll_other"] - intact["nll"])[:, HARMFUL], **options),
         intact_auroc=auroc,
         selectivity=paired_difference(rise[:, HARMFUL], rise[:, NEAR], **options),
@@ -73,6 +76,8 @@ def gather(
         interaction_p=interaction_p,
         n_for_recognition=_enough(lambda: _n_for_recognition(recognition, spread)),
         n_for_selectivity=_enough(lambda: n_needed(float(selective.std(ddof=1)), max(0.0, float(selective.mean())))),
+        n_for_chance=_enough(lambda: _n_for_chance(auroc)),
+        remarks=remarks,
     )
 
 
@@ -115,6 +120,14 @@ def _n_for_recognition(found: Equivalence | None, spread: float) -> int:
     return (
         n_for_equivalence(spread, found.margin, difference=change) if abs(change) < found.margin else n_needed(spread, change)
     )
+
+
+def _n_for_chance(auroc: Estimate) -> int:
+    """Triples that would show an AUROC of this size to be above ½."""
+    if auroc.value is None or auroc.low is None or auroc.high is None:
+        raise StatisticsError("there is no interval")
+    spread = (auroc.high - auroc.low) / 3.92 * np.sqrt(auroc.n)
+    return n_needed(float(spread), max(0.0, auroc.value - 0.5))
 
 
 def _drop(before: np.ndarray | None, after: np.ndarray | None, why_not: str, options: Mapping[str, Any]) -> Estimate:

@@ -34,6 +34,9 @@ Reading = Literal["in_place", "probe"]
 PROBES: dict[str, Place] = {"probe": "answer", "probe_request": "request"}
 """Columns of outcomes, and where each probe is read."""
 
+NEAR_CHANCE = 0.6
+"""An AUROC below this has little room to fall: a warning, before the long part of the run."""
+
 NONE = "none: no training split was given"
 
 
@@ -68,8 +71,12 @@ class Instruments:
             return 0
         return sum(layer > self.probes["probe"].layer for layer, _ in (*circuit.heads, *circuit.neurons))
 
+    @property
+    def reading(self) -> str:
+        """The primary reading, in words."""
+        return self.probes["probe"].name if self.primary == "probe" else "question in place"
+
     def settings(self) -> dict[str, str]:
-        primary = self.probes["probe"].name if self.primary == "probe" else "question in place"
         return {
             "many-shot format": self.shots.form.name if self.shots else NONE,
             "question in place": self.question.name,
@@ -77,7 +84,7 @@ class Instruments:
                 column.replace("_", " at the "): (self.probes[column].name if column in self.probes else NONE)
                 for column in PROBES
             },
-            "primary reading of recognition": primary,
+            "primary reading of recognition": self.reading,
         } | {f"development AUROC, {name}": f"{value:.3f}" for name, value in self.tried.items()}
 
 
@@ -103,6 +110,13 @@ def choose_instruments(
     shots = _choose_shots(model, train, development, settings, tried, thresholds)
     probes = _fit_probes(model, train_twins, development_twins, question, tried)
     better = tried.get(probes["probe"].name, 0.0) > tried.get(question.name, 0.5)
+    if tried and max(tried.get(probes["probe"].name, 0.0), tried[question.name]) < NEAR_CHANCE:
+        log.warning(
+            "after the response, nothing tells harmful requests from near twins on the development split (question %.3f, probe "
+            "%.3f AUROC): this run will hardly be able to say whether recognition stays",
+            tried[question.name],
+            tried[probes["probe"].name],
+        )
     return Instruments(
         question=question,
         shots=shots,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import binomtest
 
 from ..components import Circuit
 from ..statistics import Estimate, auroc, bootstrap, mean_estimate, paired_difference, ratio, ratio_of_means
@@ -74,12 +75,12 @@ def generation(intact: Arrays, changed: Arrays, options: Mapping[str, Any]) -> d
         "request_information_near": mean(information[0][:, NEAR]),
         "retained_harmful": _retained(information[0][:, HARMFUL], information[1][:, HARMFUL], options),
         "retained_twin": _retained(information[0][:, NEAR], information[1][:, NEAR], options),
-        "on_task_rate": _rate(changed["on_task"][:, HARMFUL], options),
-        "refusal_rate": _rate(changed["refusal"][:, HARMFUL], options),
-        "degenerate_rate": _rate(changed["degenerate"][:, HARMFUL], options),
-        "on_task_rate_near": _rate(changed["on_task"][:, NEAR], options),
-        "refusal_rate_near": _rate(changed["refusal"][:, NEAR], options),
-        "degenerate_rate_near": _rate(changed["degenerate"][:, NEAR], options),
+        "on_task_rate": _rate(changed["on_task"][:, HARMFUL]),
+        "refusal_rate": _rate(changed["refusal"][:, HARMFUL]),
+        "degenerate_rate": _rate(changed["degenerate"][:, HARMFUL]),
+        "on_task_rate_near": _rate(changed["on_task"][:, NEAR]),
+        "refusal_rate_near": _rate(changed["refusal"][:, NEAR]),
+        "degenerate_rate_near": _rate(changed["degenerate"][:, NEAR]),
         "harmful_rate": Estimate.missing(NO_JUDGE),
     }
 
@@ -120,7 +121,7 @@ def retained_recognition(
     if np.isnan(intact[:, :2]).any():
         return Estimate.missing("recognition was not measured")
     above = lambda scores: separation(scores) - 0.5
-    at_chance = "the intact model does not tell harmful requests from near twins above chance"
+    at_chance = "after the response, the intact model is not shown to tell harmful requests from near twins above chance"
     if above(intact) <= 0:
         return Estimate.missing(f"{at_chance}: its AUROC is {separation(intact):.3f}")
     found = ratio(lambda a, b: above(b), lambda a, b: above(a), intact, changed, vectorised=True, **options)
@@ -202,9 +203,13 @@ def _accuracy(changed: Float[np.ndarray, "triple role"], threshold: float | None
     return mean_estimate(right, **options)
 
 
-def _rate(values: Float[np.ndarray, " triple"], options: Mapping[str, Any]) -> Estimate:
+def _rate(values: Float[np.ndarray, " triple"]) -> Estimate:
+    """A share with Wilson's interval: of few responses, all alike, a bootstrap has none."""
     written = values[~np.isnan(values)]
-    return mean_estimate(written, **options) if len(written) else Estimate.missing("nothing was written freely")
+    if not len(written):
+        return Estimate.missing("nothing was written freely")
+    interval = binomtest(int(written.sum()), len(written)).proportion_ci(method="wilson")
+    return Estimate(float(written.mean()), float(interval.low), float(interval.high), len(written))
 
 
 def as_json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from ..models.protocol import HookedModel
 from ..selection.matched import balance
 from ..selection.protected import SelectionError
 from ..selection.swapped import label_swapped
-from ..statistics import Estimate, p_value
+from ..statistics import Estimate, p_value, paired_difference
 from ..store import StoreError, atomic_file
 from .controls import matched
 from .scores import Scores
@@ -69,10 +69,15 @@ class Nulls:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
         except (OSError, SafetensorError) as error:
             raise StoreError(f"cannot read {path}: {error}. Run the measurement again.") from error
-        if metadata.get("format") != FORMAT:
+        if metadata.get("format") != FORMAT or "observed" not in arrays:
             raise StoreError(f"{path} holds no nulls (its 'format' should be {FORMAT!r})")
         rises = {kind: arrays[f"rises {kind}"] for kind in KINDS if f"rises {kind}" in arrays}
-        return cls(arrays["observed"], rises, json.loads(metadata["balance"]))
+        return cls(arrays["observed"], rises, json.loads(metadata.get("balance", "{}")))
+
+    @property
+    def observed_estimate(self) -> Estimate:
+        """The circuit's own selectivity on these triples, with its interval over them."""
+        return paired_difference(self.observed[:, 0], self.observed[:, 1])
 
     @property
     def observed_selectivity(self) -> float:

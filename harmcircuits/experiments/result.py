@@ -16,7 +16,8 @@ from .battery import RESPONSES, WHO
 from .nulls import Nulls
 from .scores import Scores
 
-REPORT, OUTCOMES, NULLS = "report.json", "outcomes.csv", "nulls.safetensors"
+REPORT, OUTCOMES, PAGE, NULLS = "report.json", "outcomes.csv", "report.html", "nulls.safetensors"
+SCORES = ("harmful", "near", "far", "recognition")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,21 +54,27 @@ class Dissociation:
         if self.nulls is not None and any(len(rises) for rises in self.nulls.rises.values()):
             null = [(kind, value) for kind in self.nulls.rises for value in self.nulls.selectivity(kind)]
             frame = pd.DataFrame(null, columns=["null", "value"])
-            drawn["nulls"] = figures.scatter_null(self.nulls.observed_selectivity, frame)
+            own = self.nulls.observed_estimate
+            drawn["nulls"] = figures.scatter_null(
+                self.nulls.observed_selectivity, frame, low=own.low, high=own.high, n=len(self.nulls.observed)
+            )
         return drawn
 
     def save(self, folder: str | Path, *, show_responses: bool = False) -> None:
         """Writes report.json, outcomes.csv, report.html, circuits, scores and nulls into `folder`.
 
-        Each file is written atomically, and report.json last: a folder without one holds an interrupted save. Response text is
+        Each file is written atomically; report.json comes after all that `load` reads, so that a folder without one holds an
+        interrupted save. What an earlier run left in the same folder and this one does not have is removed. Response text is
         in none of them unless `show_responses`, and then on the page alone.
 
         Raises:
             StoreError: the folder cannot be written.
         """
         target = Path(folder)
-        with store.storage_errors(target / REPORT):
-            (target / REPORT).unlink(missing_ok=True)
+        page = report.page(
+            self.report, figures=self.figures(), tables={}, responses=self.responses, show_responses=show_responses
+        )
+        _clear(target)
         store.write_text(target / OUTCOMES, self.outcomes.to_csv(index=False))
         for name, file in _files(self.circuits).items():
             self.circuits[name].save(target / "circuits" / file)
@@ -75,11 +82,8 @@ class Dissociation:
             scores.save(target / "scores" / f"{name}.safetensors")
         if self.nulls is not None:
             self.nulls.save(target / "scores" / NULLS)
-        page = report.page(
-            self.report, figures=self.figures(), tables={}, responses=self.responses, show_responses=show_responses
-        )
-        store.write_text(target / "report.html", page)
         store.write_json(target / REPORT, self.report)
+        store.write_text(target / PAGE, page)
 
     @classmethod
     def load(cls, folder: str | Path) -> "Dissociation":
@@ -91,7 +95,9 @@ class Dissociation:
         """
         source = Path(folder)
         found = store.read_json(source / REPORT)
-        own = [one["name"] for one in found["conditions"] if one["kind"] == "circuit"]
+        own = _circuits_in(found)
+        if own is None:
+            raise store.StoreError(f"{source / REPORT} is not the report of a run: it has no conditions. Run it again.")
         circuits = {name: Circuit.load(source / "circuits" / file) for name, file in _files(own).items()}
         outcomes = _read_outcomes(source / OUTCOMES)
         scores = Scores.load(source / "scores") if (source / "scores" / "harmful.safetensors").exists() else None
@@ -109,10 +115,34 @@ class Dissociation:
 
 def _read_outcomes(path: Path) -> pd.DataFrame:
     """Names and groups as text, whatever they look like; readings as numbers, empty where none was taken."""
+    words = ("condition", *WHO)
     try:
-        return pd.read_csv(path, dtype=dict.fromkeys(("condition", *WHO), str), keep_default_na=False, na_values=[""])
+        frame = pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
         raise store.StoreError(f"cannot read {path}: {error}. Run the measurement again.") from error
+    if absent := [column for column in (*words, "nll") if column not in frame]:
+        raise store.StoreError(f"{path} has no columns {', '.join(absent)}: it was changed since it was written.")
+    return frame.fillna(dict.fromkeys(words, ""))
+
+
+def _circuits_in(found: object) -> list[str] | None:
+    """The names of the circuits in a report; None where it is no report."""
+    listed = found.get("conditions") if isinstance(found, dict) else None
+    if not isinstance(listed, list) or not all(isinstance(one, dict) and {"name", "kind"} <= set(one) for one in listed):
+        return None
+    return [str(one["name"]) for one in listed if one["kind"] == "circuit"]
+
+
+def _clear(folder: Path) -> None:
+    """Removes what an earlier run wrote there; nothing where there is no report of one, and no file that is not ours."""
+    try:
+        own = _circuits_in(store.read_json(folder / REPORT)) or []
+    except store.StoreError:
+        own = []
+    ours = [f"circuits/{file}" for file in _files(own).values()] + [f"scores/{name}.safetensors" for name in SCORES]
+    for name in (REPORT, PAGE, OUTCOMES, f"scores/{NULLS}", *ours):
+        with store.storage_errors(folder / name):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _files(names: Iterable[str]) -> dict[str, str]:

@@ -18,7 +18,8 @@ class Evidence:
     Attributes:
         n: test triples.
         information: request information I of the intact model on harmful requests, nats per token.
-        intact_auroc: the primary reading's AUROC of the intact model, harmful against near twins.
+        reading: the primary reading of recognition, in words.
+        intact_auroc: its AUROC of the intact model, harmful against near twins.
         selectivity: rise of L on harmful responses minus rise on near twins, nats per token.
         null_p: p value of the selectivity against each null.
         null_triples: test triples on which the nulls, and the selectivity compared with them, were measured.
@@ -31,9 +32,12 @@ class Evidence:
         blind: components of the circuit that lie after the primary reading and cannot change it; `size`: all of them.
         n_for_recognition: triples that would decide on recognition at the spread and change observed.
         n_for_selectivity: triples that would show the selectivity observed.
+        n_for_chance: triples that would show the intact AUROC observed to be above chance.
+        remarks: further lines for the reasons, on what stands beside the verdict.
     """
 
     n: int
+    reading: str
     information: Estimate
     intact_auroc: Estimate
     selectivity: Estimate
@@ -49,6 +53,8 @@ class Evidence:
     size: int = 0
     n_for_recognition: int | None = None
     n_for_selectivity: int | None = None
+    n_for_chance: int | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,9 +70,10 @@ def judge(evidence: Evidence, *, name: str) -> Verdict:
     """The verdict on the circuit `name` (docs/concepts.md), tested in this order:
 
     0. *undecided*: fewer than 3 test triples, so that nothing has an interval.
-    1. *cannot be measured*: the intact model does not recognise harm above chance, or what it writes does not depend on the
-       request (the 95 % interval includes ½, or 0).
-    2. *insensitive*: the circuit aimed at recognition does not lower recognition by the margin.
+    1. *cannot be measured*: recognition after the response is at chance in the intact model (the 95 % interval of its AUROC
+       includes ½ and ends below ½ + 2 margins: there is nothing whose fall could be told), or what it writes is not shown to
+       depend on the request (the interval of the request information includes 0).
+    2. *insensitive*: the circuit aimed at recognition does not lower it by the margin (the interval of the fall ends below it).
     3. *shared*: harm writing falls more than twin writing beyond both nulls, the model is not broken, and recognition falls
        too: the 90 % interval of the change lies below 0, equivalence is not shown, and the fall is beyond that of a matched
        random circuit.
@@ -82,18 +89,19 @@ def judge(evidence: Evidence, *, name: str) -> Verdict:
         return Verdict(
             "cannot be measured", f"Whether writing and recognising harm come apart cannot be measured here: {floor}.", reasons
         )
-    if _insensitive(evidence):
+    unknown = _not_above_chance(evidence)
+    if not unknown and _insensitive(evidence):
         sentence = (
             "Intact recognition would mean nothing here: even a circuit of the same size aimed at recognition does not lower "
             f"it by {_margin(evidence):g} AUROC."
         )
         return Verdict("insensitive", sentence, reasons)
     not_selective = _not_selective(evidence)
-    if not not_selective and _falls(evidence):
+    if not unknown and not not_selective and _falls(evidence):
         return Verdict(
             "shared", f"Switching off {name} lowers the writing of harm, and its recognition falls with it.", reasons
         )
-    if open_points := [*not_selective, *_not_kept(evidence)]:
+    if open_points := [*unknown, *not_selective, *_not_kept(evidence)]:
         return Verdict("undecided", f"This run does not decide: {'; '.join(open_points)}.", reasons)
     sentence = (
         f"Writing and recognising harm come apart: without {name} harm writing falls beyond its nulls, recognition stays."
@@ -102,16 +110,31 @@ def judge(evidence: Evidence, *, name: str) -> Verdict:
 
 
 def _floor(evidence: Evidence) -> str:
-    if evidence.intact_auroc.low is None or evidence.intact_auroc.low <= 0.5:
-        return f"the intact model does not tell harmful requests from near twins above chance (AUROC {evidence.intact_auroc})"
+    auroc, room = evidence.intact_auroc, 0.5 + 2 * _margin(evidence)
+    if auroc.value is None:
+        return f"recognition after the response was not measured ({auroc.reason})"
+    if auroc.low is not None and auroc.high is not None and auroc.low <= 0.5 and auroc.high < room:
+        return (
+            "after the response, the intact model is at chance in telling harmful requests from near twins "
+            f"({evidence.reading}: AUROC {auroc}, below {room:g}), so that no recognition is there to be kept or lost"
+        )
     if not _above_zero(evidence.information):
         return f"what the intact model writes does not depend on the request (I = {evidence.information} nats per token)"
     return ""
 
 
+def _not_above_chance(evidence: Evidence) -> list[str]:
+    if evidence.intact_auroc.low is not None and evidence.intact_auroc.low > 0.5:
+        return []
+    return [
+        "recognition after the response is not shown to be above chance in the intact model "
+        f"({evidence.reading}: AUROC {evidence.intact_auroc}){_would(evidence.n_for_chance)}"
+    ]
+
+
 def _insensitive(evidence: Evidence) -> bool:
-    drop = evidence.assay_drop
-    return drop.value is not None and (drop.value < _margin(evidence) or not _above_zero(drop))
+    """Shown to be so: an interval that reaches the margin leaves it open (see `_not_kept`)."""
+    return evidence.assay_drop.high is not None and evidence.assay_drop.high < _margin(evidence)
 
 
 def _falls(evidence: Evidence) -> bool:
@@ -144,6 +167,11 @@ def _not_kept(evidence: Evidence) -> list[str]:
         points.append(f"recognition is not shown to stay within the margin{more}")
     if evidence.assay_drop.value is None:
         points.append(f"no circuit aimed at recognition was measured ({evidence.assay_drop.reason})")
+    elif evidence.assay_drop.value < _margin(evidence) or not _above_zero(evidence.assay_drop):
+        points.append(
+            f"the circuit aimed at recognition is not shown to lower it by {_margin(evidence):g} "
+            f"(it does by {evidence.assay_drop})"
+        )
     if evidence.interaction_p.value is None:
         points.append(f"the aim × task interaction has no p value ({evidence.interaction_p.reason})")
     elif evidence.interaction_p.value > ALPHA:
@@ -153,8 +181,8 @@ def _not_kept(evidence: Evidence) -> list[str]:
 
 def _reasons(evidence: Evidence) -> list[str]:
     lines = [
-        f"Intact model: AUROC of harmful requests against near twins {evidence.intact_auroc}; request information "
-        f"of its harmful responses {evidence.information} nats per token.",
+        f"Intact model: AUROC of harmful requests against near twins {evidence.intact_auroc} ({evidence.reading}); request "
+        f"information of its harmful responses {evidence.information} nats per token.",
         f"Selectivity (rise of L on harmful minus near-twin responses): {evidence.selectivity} nats per token.",
     ]
     lines += [f"Against the {null} null: {_p(p, evidence)}." for null, p in evidence.null_p.items()]
@@ -164,7 +192,7 @@ def _reasons(evidence: Evidence) -> list[str]:
         found = "equivalent" if evidence.recognition.equivalent else "not shown to be equivalent"
         lines.append(
             f"Change of recognition: {evidence.recognition.difference} AUROC (90 % interval), {found} within ± "
-            f"{evidence.recognition.margin:g}; its fall beyond that under a matched random circuit: {evidence.beyond_random}."
+            f"{evidence.recognition.margin:g}; its fall beyond that under one matched random circuit: {evidence.beyond_random}."
         )
     if evidence.blind:
         lines.append(
@@ -173,7 +201,7 @@ def _reasons(evidence: Evidence) -> list[str]:
         )
     lines.append(f"Fall of recognition under the circuit aimed at it: {evidence.assay_drop} AUROC.")
     lines.append(f"Aim × task interaction, standardised: {evidence.interaction}; {_p(evidence.interaction_p)}.")
-    return lines
+    return [*lines, *evidence.remarks]
 
 
 def _would(n: int | None) -> str:

@@ -11,7 +11,8 @@ from .style import FigureError
 
 _CAPTION = (
     "Selectivity: rise of L on harmful requests minus rise on near twins. Each point is one draw of a null; the grey "
-    "line under the points holds the middle 95 % of them. Vermillion: the observed circuit and its 95 % interval."
+    "line under the points holds the middle 95 % of them. Vermillion: the observed circuit on the same triples, with its 95 % "
+    "interval where there is one; on all triples it may lie elsewhere."
 )
 
 
@@ -21,6 +22,7 @@ def scatter_null(
     *,
     low: float | None = None,
     high: float | None = None,
+    n: int | None = None,
     title: str = "Is the circuit more selective than chance would make it?",
 ) -> go.Figure:
     """Selectivity of every null draw as a point, one row a null; the observed selectivity as a line.
@@ -33,6 +35,7 @@ def scatter_null(
         null_frame: columns null (its name, such as "matched random" or "label swap") and value; one line a draw. Lines
             without a value are left out and counted under the title.
         low, high: ends of the observed value's 95 % interval; drawn as a band where both are given.
+        n: triples on which the draws and the observed value were measured, named on the axis.
         title: the question above the figure.
 
     Raises:
@@ -64,7 +67,10 @@ def scatter_null(
     ends = (np.nan if low is None else low, np.nan if high is None else high)
     _add_observed(drawn, observed, ends, rows=len(nulls))
     style.row_labels(drawn, labels)
-    drawn.update_xaxes(title_text="selectivity (nats per token)", range=style.span(finite["value"], ends, [observed], hold=0))
+    on = f" on {n} triples" if n else ""
+    drawn.update_xaxes(
+        title_text=f"selectivity{on} (nats per token)", range=style.span(finite["value"], ends, [observed], hold=0)
+    )
     return drawn
 
 

@@ -50,7 +50,7 @@ class Question:
 
     @property
     def name(self) -> str:
-        asked = self.text.replace("{request}", "…").replace("\n", " ")
+        asked = self.text.replace("{request}", "[the request]").replace("\n", " ")
         return f"{asked} {self.answer} {self.harmful.strip()}/{self.harmless.strip()}".replace("  ", " ")
 
 
