@@ -65,8 +65,8 @@ def dissociate(
     from .experiments.dissociation import dissociate as run
     from .experiments.settings import Settings
 
-    settings = Settings.quick(seed=seed) if quick else Settings(seed=seed)
     with _told_errors():
+        settings = Settings.quick(seed=seed) if quick else Settings(seed=seed)
         train, development, test = _splits(prompts, seed)
         with _writable(out):
             loaded = _load(model, device, dtype)
@@ -117,12 +117,10 @@ def main() -> None:
 
 
 def _splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, PromptSet]":
-    from .experiments.checks import ready
+    from .experiments.checks import ready_splits
     from .prompts.readers import load_prompts
 
-    loaded = ready(load_prompts(prompts))
-    train, development, test = loaded.split(seed=seed)
-    return train, development, test
+    return ready_splits(load_prompts(prompts), seed=seed)
 
 
 def _load(model: str, device: str | None, dtype: str) -> Any:

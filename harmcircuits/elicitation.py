@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,14 @@ def elicit(
     Raises:
         ElicitError: no prompts, or settings that make no sense.
         ModelError: the model's logits are not numbers; the message names the prompt by its index, as a row.
-        StoreError: the cache cannot be written (no space: the message names the folder and the cure).
+        StoreError: the cache cannot be written (no space, or a folder in the place of a file: the message names the place
+            and the cure).
     """
     if not prompts:
         raise ElicitError("no prompts: there is nothing to elicit. Was the prompt set empty, or without that role?")
-    if max_new_tokens < 1 or temperature < 0:
+    if not (max_new_tokens >= 1 and 0 <= temperature < inf):
         raise ElicitError(
-            f"max_new_tokens must be at least 1 and temperature at least 0, not {max_new_tokens} and {temperature}"
+            f"max_new_tokens must be at least 1 and temperature a number of at least 0, not {max_new_tokens} and {temperature}"
         )
     if cache and has_hooks(model):
         log.warning("hooks are set on the model: its responses are neither read from the cache nor kept there")
@@ -113,7 +115,12 @@ def _cache_path(model: HookedModel, rows: list[list[int]], settings: Mapping[str
 
 
 def _cached(path: Path, n: int) -> Written | None:
-    """What an earlier call wrote, whole or in part. A file that was damaged or edited is named in the log and made anew."""
+    """What an earlier call wrote, whole or in part. A file that was damaged or edited is named in the log and made anew.
+
+    Raises:
+        StoreError: a folder is in the place of the file, which could not be written after sampling either.
+    """
+    store.check_no_folder(path)
     if not path.exists():
         return None
     try:

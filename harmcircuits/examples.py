@@ -147,7 +147,16 @@ def prompt_ids(model: HookedModel, frame: Frame, request: str, prefill: str) -> 
     return [*frame.before, *encode(model, request), *frame.between, *answer]
 
 
-def response_ids(model: HookedModel, example: Example) -> list[int]:
+def response_ids(model: HookedModel, example: Example | Prompt) -> list[int]:
+    """Token ids of the response.
+
+    Raises:
+        ExampleError: an empty response, or a prompt, which has none.
+    """
+    if isinstance(example, Prompt):
+        raise ExampleError(
+            f"a prompt of category {example.category!r} (group {example.group!r}) has no response: elicit it first (hc.elicit)."
+        )
     ids = list(example.response_ids) if example.response_ids is not None else encode(model, example.response)
     if not ids:
         raise ExampleError(
@@ -232,7 +241,7 @@ def loss(model: HookedModel, examples: Sequence[Example], *, batch_size: int = 1
     """L of each example: mean negative log-likelihood of its response tokens, nats per token, float32, in order.
 
     Raises:
-        ExampleError: an example with an empty response.
+        ExampleError: an example with an empty response, or a prompt, which has none yet.
     """
     return row_losses(model, example_rows(model, examples), batch_size=batch_size)
 

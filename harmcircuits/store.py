@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -32,11 +33,13 @@ _REASONS = {
     errno.EPERM: "permission denied",
     errno.ENOTDIR: "a file is in the place of a folder",
     errno.EEXIST: "a file is in the place of a folder",
+    errno.EISDIR: "a folder is in the place of a file",
     errno.ENOENT: "no folder can be made there, or it has been removed meanwhile",
     errno.ENAMETOOLONG: "a name in the path is too long",
 }
 _LACK_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
-_BAD_PATH = (errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG)  # where free bytes are beside the point
+# where free bytes are beside the point
+_BAD_PATH = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG)
 
 
 class StoreError(RuntimeError):
@@ -100,16 +103,21 @@ def file_digest(path: str | os.PathLike[str]) -> str:
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path`: on success what was written there replaces `path`, on failure it goes.
 
-    The temporary name keeps the suffix, since some writers add one otherwise. Missing parent folders are created.
+    The temporary name keeps the suffix, since some writers add one otherwise. Missing parent folders are created. The file
+    may be read by whoever may read other new files there, also where its writer makes it for the owner alone (safetensors).
 
     Raises:
-        StoreError: the disk is full, read-only or not ours, or nothing was written to the temporary path.
+        StoreError: the disk is full, read-only or not ours, a folder is in the place of the file, or nothing was written to
+            the temporary path.
     """
     target = Path(path)
     with _beside(target) as temporary:
+        mode = _mode_of_new_files(temporary)
         yield temporary
         if not temporary.is_file():
             raise StoreError(f"{target} is unchanged: nothing was written to the temporary file {temporary.name}.")
+        if stat.S_IMODE(temporary.stat().st_mode) != mode:
+            temporary.chmod(mode)
         _flush(temporary)
         temporary.replace(target)
 
@@ -236,6 +244,17 @@ def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
         ) from error
 
 
+def check_no_folder(path: str | os.PathLike[str]) -> None:
+    """Finds out before the work what writing a file to `path` after it would.
+
+    Raises:
+        StoreError: a folder is there.
+    """
+    with storage_errors(path):
+        if Path(path).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+
+
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
     """A temporary path in the target's folder, removed at the end whatever happens."""
@@ -247,6 +266,14 @@ def _beside(target: Path) -> Iterator[Path]:
             _flush(target.parent)
         finally:
             _remove(temporary)
+
+
+def _mode_of_new_files(free: Path) -> int:
+    """Who may read and write a new file, as umask and folder have it; asked with an empty one at a free path."""
+    free.touch()
+    mode = stat.S_IMODE(free.stat().st_mode)
+    free.unlink()
+    return mode
 
 
 def _flush(path: Path) -> None:
@@ -290,7 +317,8 @@ def _cure(number: int, target: Path) -> str:
     """What to do about it; only files in the cache go elsewhere by moving the cache."""
     in_cache = target.absolute().is_relative_to(_cache_place())
     elsewhere = f"another place ({CACHE_VARIABLE} moves the cache)" if in_cache else "another folder"
-    cure = f"{'Free some space or choose' if number in _LACK_OF_SPACE else 'Choose'} {elsewhere}."
+    first = {errno.EISDIR: "Remove that folder or choose", **dict.fromkeys(_LACK_OF_SPACE, "Free some space or choose")}
+    cure = f"{first.get(number, 'Choose')} {elsewhere}."
     return cure if number in _BAD_PATH else f"{_free_space(target)} {cure}"
 
 

@@ -179,6 +179,8 @@ def test_nothing_to_attribute(tiny):
         attribute(tiny, [])
     with pytest.raises(ExampleError, match="category 'kitchen'"):
         attribute(tiny, [Example(request="Bread?", response="", category="kitchen")])
+    with pytest.raises(ExampleError, match=r"has no response: elicit it first \(hc\.elicit\)"):
+        attribute(tiny, PROMPTS)
 
 
 @pytest.mark.model

@@ -132,6 +132,23 @@ class TestErrors:
         told(dissociate(prompts=write(tmp_path / "p.csv", PROMPTS[:6]), out=tmp_path / "o"), "2 independent units", "3 parts")
 
     @pytest.mark.usefixtures("no_model")
+    @pytest.mark.parametrize(("n", "held"), [(3, "1, 1 and 1"), (4, "2, 1 and 1")])
+    def test_too_few_triples_for_a_test_split_of_two_categories(self, tmp_path: Path, n: int, held: str) -> None:
+        told(
+            dissociate(prompts=write(tmp_path / "p.csv", PROMPTS[: 3 * n]), out=tmp_path / "o"),
+            f"has too few triples: {n}, of which the training, development and test splits hold {held}, "
+            "those for testing in 1 named category",
+            "at least about 5 triples in each of two categories",
+        )
+        assert not (tmp_path / "o").exists()
+
+    @pytest.mark.usefixtures("no_model")
+    @pytest.mark.parametrize("quick", [["--quick"], []])
+    def test_a_seed_that_is_none(self, tmp_path: Path, quick: list[str]) -> None:
+        result = call("dissociate", *quick, "--seed", -1, "--prompts", write(tmp_path / "p.csv"), "--out", tmp_path / "o")
+        told(result, "error: seed must be at least 0, not -1")
+
+    @pytest.mark.usefixtures("no_model")
     def test_a_folder_that_cannot_be_written_is_found_before_the_run(self, tmp_path: Path) -> None:
         (tmp_path / "taken").write_text("mine")
         result = dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "taken" / "out")

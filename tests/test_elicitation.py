@@ -257,8 +257,10 @@ def test_neither_requests_nor_responses_are_logged(tiny, caplog, capfd):
     ("prompts", "settings", "message"),
     [
         ([], {}, "no prompts: there is nothing to elicit"),
-        (PROMPTS, {"max_new_tokens": 0}, "max_new_tokens must be at least 1 and temperature at least 0, not 0 and 1.0"),
+        (PROMPTS, {"max_new_tokens": 0}, "max_new_tokens must be at least 1 and temperature a number of at least 0, not 0 and"),
         (PROMPTS, {"temperature": -1}, "not 48 and -1"),
+        (PROMPTS, {"temperature": float("nan")}, "not 48 and nan"),
+        (PROMPTS, {"temperature": float("inf")}, "not 48 and inf"),
     ],
 )
 def test_what_cannot_be_elicited(tiny, prompts, settings, message):
@@ -269,4 +271,14 @@ def test_what_cannot_be_elicited(tiny, prompts, settings, message):
 def test_a_cache_that_cannot_be_written_says_so(tiny):
     (store.cache_dir() / "responses").write_text("a file in the place of a folder")
     with pytest.raises(store.StoreError, match="a file is in the place of a folder"):
+        elicit(tiny, PROMPTS, **SHORT)
+
+
+def test_a_folder_in_the_place_of_the_file_is_named_before_anything_is_sampled(tiny, no_sampling):
+    elicit(tiny, PROMPTS, **SHORT)
+    (path,) = cached()
+    path.unlink()
+    path.mkdir()
+    no_sampling()
+    with pytest.raises(store.StoreError, match=rf"{path.name}: cannot be written: a folder is in the place of a file.*Remove"):
         elicit(tiny, PROMPTS, **SHORT)

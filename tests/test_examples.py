@@ -15,6 +15,7 @@ from written import written
 from harmcircuits.examples import (
     Example,
     ExampleError,
+    Prompt,
     Row,
     batched,
     chat_frame,
@@ -255,6 +256,13 @@ def test_an_empty_response_is_an_error_that_names_its_category(tiny, response):
     empty = Example(request="something secret", category="scams", group="t7", **response)
     with pytest.raises(ExampleError, match=r"category 'scams' \(group 't7'\) has an empty response") as error:
         loss(tiny, [*written(tiny.tokenizer), empty])
+    assert "secret" not in str(error.value)
+
+
+def test_prompts_have_no_loss_before_they_are_elicited(tiny):
+    prompt = Prompt(request="something secret", category="scams", group="t7")
+    with pytest.raises(ExampleError, match=r"'scams' \(group 't7'\) has no response: elicit it first \(hc\.elicit\)") as error:
+        loss(tiny, [prompt])
     assert "secret" not in str(error.value)
 
 

@@ -12,7 +12,7 @@ from triples import DEVELOPMENT, OTHER_TEST, OWN, PROMPTS, SETTINGS, SPLITS, TES
 from harmcircuits.components import Circuit, CircuitError
 from harmcircuits.examples import Example, Prompt
 from harmcircuits.experiments import dissociation, instruments, scores
-from harmcircuits.experiments.checks import ExperimentError, check_held_out, ready
+from harmcircuits.experiments.checks import ExperimentError, check_held_out, ready, ready_splits
 from harmcircuits.experiments.dissociation import dissociate
 from harmcircuits.experiments.instruments import choose_instruments
 from harmcircuits.experiments.settings import Settings, SettingsError
@@ -58,7 +58,6 @@ def test_no_test_text_reaches_scores_selection_or_instruments(tiny: Any, monkeyp
     for name in ("teacher_forced", "many_shot", "make_shots", "place_residuals"):
         record(instruments, name)
     record(scores, "attribute")
-    record(scores, "select")
     record(dissociation, "read_conditions")
     result = dissociate(tiny, None, TEST, **SPLITS)
     assert calls[-1] == "read_conditions", "everything is chosen before the test triples are read"
@@ -97,6 +96,34 @@ class TestRefusals:
         with pytest.raises(ExperimentError, match=rf"{int(whole)} test triples are also in the {what} split, and 1 groups of"):
             dissociate(NOBODY, None, TEST, **{**SPLITS, part: spoiled})
 
+    @pytest.mark.parametrize("whole", [True, False], ids=["a training triple", "a near-duplicate"])
+    def test_development_is_apart_from_training(self, whole: bool) -> None:
+        leaked = TRAIN.prompts[:3] if whole else (near_duplicate(TRAIN.prompts[0]),)
+        spoiled = PromptSet(DEVELOPMENT.prompts + leaked)
+        message = (
+            rf"{int(whole)} development triples are also in the training split, and 1 groups of near-duplicates lie in both: "
+            "the instruments would be chosen on what they were trained on"
+        )
+        with pytest.raises(ExperimentError, match=message):
+            dissociate(NOBODY, None, TEST, **{**SPLITS, "development": spoiled})
+
+    def test_five_triples_in_each_of_two_categories_can_be_split(self) -> None:
+        for seed in range(20):
+            parts = ready_splits(make_triples(10), seed=seed)
+            assert sum(len(part.triples) for part in parts) == 10
+            assert len(parts[2].categories) == 2
+
+    def test_one_triple_of_a_second_category_is_too_few(self) -> None:
+        prompts = make_triples(12).prompts
+        few = PromptSet(tuple(prompt for prompt in prompts if prompt.category == "vandalism" or prompt.group == "g1"), "few")
+        refused = 0
+        for seed in range(5):
+            if len(few.split(seed=seed)[2].categories) < 2:
+                refused += 1
+                with pytest.raises(ExperimentError, match=r"'few' has too few triples: 7, .* in 1 named category"):
+                    ready_splits(few, seed=seed)
+        assert refused
+
     def test_the_splits_of_a_set_pass(self) -> None:
         train, development, test = make_triples(16).split(seed=3)
         for other in (train, development):
@@ -125,6 +152,10 @@ class TestRefusals:
     def test_no_circuits_by_name(self) -> None:
         with pytest.raises(ExperimentError, match="no circuit was given"):
             dissociate(NOBODY, {}, TEST, **SPLITS)
+
+    def test_a_circuit_without_components(self, tiny: Any) -> None:
+        with pytest.raises(ExperimentError, match="the circuit 'none' has no components"):
+            dissociate(tiny, {"mine": OWN, "none": Circuit()}, TEST, **SPLITS)
 
     def test_a_circuit_of_another_model_is_found_out_first(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(dissociation, "respond", lambda *_, **__: pytest.fail("nothing is computed"))

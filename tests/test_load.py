@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+from safetensors import SafetensorError
 from tiny import SPECIAL, TEXT, tiny_bridge, tiny_model, tiny_model_folder, tiny_tokenizer
 from tiny_gguf import rounded, write_gguf
 from transformer_lens.model_bridge import TransformerBridge
@@ -274,6 +276,30 @@ def test_a_folder_that_is_no_model(tmp_path, folder):
     (folder / "model.safetensors").unlink()
     with pytest.raises(LoadError, match="'model': not a complete transformers folder"):
         load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "length", "message"),
+    [
+        ("model.safetensors", 1000, r"a file of its weights in {} is damaged or cut short .*Copy or download the folder again"),
+        ("model.safetensors", 0, r"a file of its weights in {} is damaged or cut short"),
+        ("tokenizer.json", 100, r"a file of its configuration or tokenizer in {} is damaged or cut short .*Copy or download"),
+        ("config.json", 100, r"'model': not a complete transformers folder \(.*{}.*JSON"),
+    ],
+)
+def test_a_folder_with_a_file_that_is_cut_short(folder, name, length, message):
+    (folder / name).write_bytes((folder / name).read_bytes()[:length])
+    with pytest.raises(LoadError, match=message.format(re.escape(str(folder)))):
+        load_model(folder, device="cpu")
+
+
+def test_a_damaged_file_in_the_hub_s_local_cache_is_downloaded_again(monkeypatch):
+    def boot(place, **options):
+        raise SafetensorError("header too small")
+
+    monkeypatch.setattr(load.TransformerBridge, "boot_transformers", boot)
+    with pytest.raises(LoadError, match=r"local cache is damaged .*`hf download someone/model --force-download`"):
+        load_model("someone/model", device="cpu")
 
 
 def hub_error(kind):

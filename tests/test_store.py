@@ -385,3 +385,31 @@ def test_a_lock_is_released_when_its_body_fails(tmp_path):
         raise ValueError("body")
     with store.locked(tmp_path / "a", timeout=0):
         pass
+
+
+# who may read
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+def test_files_have_the_mode_of_other_new_files_whatever_writes_them(tmp_path, umask, mode):
+    earlier = os.umask(umask)
+    try:
+        with store.atomic_file(tmp_path / "scores.safetensors") as temporary:
+            save_file({"weight": torch.zeros(2)}, temporary)
+        store.write_text(tmp_path / "text", "words")
+    finally:
+        os.umask(earlier)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {"scores.safetensors": mode, "text": mode}
+
+
+# folders in the place of files
+
+
+def test_a_folder_in_the_place_of_a_file(tmp_path):
+    (tmp_path / "taken" / "mine").mkdir(parents=True)
+    for write in (lambda path: store.write_text(path, "words"), store.check_no_folder):
+        with pytest.raises(store.StoreError, match=r"taken: cannot be written: a folder is in the place of a file.*Remove"):
+            write(tmp_path / "taken")
+    assert names(tmp_path) == {"taken"} and names(tmp_path / "taken") == {"mine"}
+    store.check_no_folder(tmp_path / "free")

@@ -64,7 +64,7 @@ def attribute(
 
     Raises:
         AttributionError: no examples, or a score that is not a number (names example and layer).
-        ExampleError: an example with an empty response.
+        ExampleError: an example with an empty response, or a prompt, which has none yet, where the metric reads responses.
         ModelError: a layer without `hook_z` or `hook_post`.
     """
     if not examples:

@@ -34,8 +34,33 @@ def ready(prompts: PromptSet) -> PromptSet:
     return prompts
 
 
+def ready_splits(prompts: PromptSet, *, seed: int) -> tuple[PromptSet, PromptSet, PromptSet]:
+    """Training, development and test split of `prompts`, once it is sure that the main job can be run on them.
+
+    Raises:
+        ExperimentError: no complete triples, or too few of them for training triples and a test split of two categories.
+        PromptError: a single category, or too few prompts to split at all.
+    """
+    train, development, test = ready(prompts).split(seed=seed)
+    held = [len(part.triples) for part in (train, development, test)]
+    categories = {triple.category for triple in test.triples if triple.category}
+    if not train.triples or len(categories) < 2:
+        raise ExperimentError(
+            f"{prompts.name!r} has too few triples: {len(prompts.triples)}, of which the training, development and test splits "
+            f"hold {held[0]}, {held[1]} and {held[2]}, those for testing in {len(categories)} named "
+            f"categor{'y' if len(categories) == 1 else 'ies'}. Training needs at least 1, and testing 2 categories. Give at "
+            "least about 5 triples in each of two categories; an interval worth reading needs far more."
+        )
+    return train, development, test
+
+
 def given_circuits(model: HookedModel, circuit: Circuit | Mapping[str, Circuit] | None) -> dict[str, Circuit]:
-    """The circuits by name, made sure to fit the model; none where they are still to be selected."""
+    """The circuits by name, made sure to fit the model; none where they are still to be selected.
+
+    Raises:
+        ExperimentError: no circuits, one without components, or a name that means something else in a report.
+        CircuitError, ModelError: a component or hook point that the model does not have.
+    """
     if circuit is None:
         return {}
     circuits = dict(circuit) if isinstance(circuit, Mapping) else {"circuit": circuit}
@@ -43,13 +68,15 @@ def given_circuits(model: HookedModel, circuit: Circuit | Mapping[str, Circuit] 
     if taken or not circuits:
         problem = f"the name {taken[0]!r} means something else in a report: choose another" if taken else "no circuit was given"
         raise ExperimentError(f"{problem}. Give a Circuit, circuits by name, or None to select them from the training triples.")
-    for own in circuits.values():
+    for name, own in circuits.items():
+        if not len(own):
+            raise ExperimentError(f"the circuit {name!r} has no components: without it nothing would change. Leave it out.")
         own.check(model)
     return circuits
 
 
 def check_splits(given: Mapping[str, Circuit], test: PromptSet, train: PromptSet | None, development: PromptSet | None) -> None:
-    """Makes sure that the test triples can be read, and that nothing of them is in the other splits.
+    """Makes sure that the test triples can be read, and that no split holds anything of another.
 
     Raises:
         ExperimentError, PromptError: see `dissociate`.
@@ -60,15 +87,20 @@ def check_splits(given: Mapping[str, Circuit], test: PromptSet, train: PromptSet
     for what, other in (("training", train), ("development", development)):
         if other is not None:
             check_held_out(test, other, what)
+    if train is not None and development is not None:
+        why = "the instruments would be chosen on what they were trained on"
+        check_held_out(development, train, "training", held="development", why=why)
 
 
-def check_held_out(test: PromptSet, other: PromptSet, what: str) -> None:
-    """Raises ExperimentError where a test triple, or a near-duplicate of one, is in the split `what`."""
+def check_held_out(
+    test: PromptSet, other: PromptSet, what: str, *, held: str = "test", why: str = "held out means held out"
+) -> None:
+    """Raises ExperimentError where a triple of `test` (the split `held`), or a near-duplicate of one, is in split `what`."""
     shared = {prompt.group for prompt in test if prompt.group} & {prompt.group for prompt in other if prompt.group}
     both, n = (*test, *other), len(test)
     mixed = [unit for unit in near_duplicate_groups(both) if min(unit) < n <= max(unit)]
     if shared or mixed:
         raise ExperimentError(
-            f"{len(shared)} test triples are also in the {what} split, and {len(mixed)} groups of near-duplicates lie in both: "
-            "held out means held out. Split with prompts.split(), which keeps them together."
+            f"{len(shared)} {held} triples are also in the {what} split, and {len(mixed)} groups of near-duplicates lie in "
+            f"both: {why}. Split with prompts.split(), which keeps them together."
         )

@@ -54,8 +54,9 @@ def dissociate(
         reproduce: the command to print in the report.
 
     Raises:
-        ExperimentError: no triples, a test triple or a near-duplicate of one in training or development, no circuit and
-            nothing to select one from, or a circuit with a name that means something else here ("intact").
+        ExperimentError: no triples, a test triple or a near-duplicate of one in training or development, development triples
+            in training, no circuit and nothing to select one from, a circuit without components, or one with a name that
+            means something else here ("intact").
         PromptError: a single category.
         CircuitError: a component that the model does not have. All of these come before anything is computed.
         ElicitError, SelectionError, ModelError: as their rooms say.

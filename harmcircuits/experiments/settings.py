@@ -1,6 +1,6 @@
 """Every number that a run of the main job can be told, in one place."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from math import inf
 from typing import Any
 
@@ -38,7 +38,7 @@ class Settings:
         margin: recognition is equivalent within this many points of AUROC, fixed beforehand.
 
     Raises:
-        SettingsError: a number that makes no sense; the message names it and its range.
+        SettingsError: a number that makes no sense, or no number; the message names it and its range.
     """
 
     seed: int = 0
@@ -61,11 +61,16 @@ class Settings:
     margin: float = 0.05
 
     def __post_init__(self) -> None:
-        for name, value in asdict(self).items():
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
             low, high = RANGES.get(name, (0 if name == "seed" else 1, inf))
+            expected = f"at least {low:g}{f' and at most {high:g}' if high < inf else ''}"
+            whole = field.type is int
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+                kind = "a whole number" if whole else "a number"
+                raise SettingsError(f"{name} must be {kind} of {expected}, not {value!r}")
             if not low <= value <= high:
-                most = f" and at most {high:g}" if high < inf else ""
-                raise SettingsError(f"{name} must be at least {low:g}{most}, not {value!r}")
+                raise SettingsError(f"{name} must be {expected}, not {value!r}")
 
     @classmethod
     def quick(cls, *, seed: int = 0) -> "Settings":

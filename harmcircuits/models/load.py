@@ -1,5 +1,6 @@
 """`load_model`: from a short name, a hub id, a folder or a GGUF file to a model with hook points."""
 
+import json
 import os
 import re
 import tempfile
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -223,7 +225,7 @@ def _gguf_folder(path: Path) -> Path:
 
 @contextmanager
 def _explained(source: _Source) -> Iterator[None]:
-    """Turns what transformers and TransformerLens raise for a missing or unknown model into a LoadError."""
+    """Turns what transformers and TransformerLens raise for a missing, damaged or unknown model into a LoadError."""
     try:
         yield
     except OSError as error:
@@ -231,6 +233,10 @@ def _explained(source: _Source) -> Iterator[None]:
             raise
         cause = hub.cause(error, source.place) if source.on_hub else f"not a complete transformers folder ({error})."
         raise LoadError(f"{source.label!r}: {cause} {_accepted(source.label)}") from error
+    except (SafetensorError, json.JSONDecodeError) as error:
+        if source.place is None:
+            raise
+        raise LoadError(f"{source.label!r}: {_damage(error, source)}") from error
     except ValueError as error:
         if "trust_remote_code" in str(error):
             cause = "its code lies on the hub, and code from a hub is never run. If you trust it, load it yourself"
@@ -240,6 +246,16 @@ def _explained(source: _Source) -> Iterator[None]:
         else:
             raise
         raise LoadError(f"{source.label!r}: {cause} and pass hf_model= and tokenizer=.") from error
+
+
+def _damage(error: Exception, source: _Source) -> str:
+    """What is wrong with the files that a model was read from, where they are, and the cure."""
+    what = "a file of its weights" if isinstance(error, SafetensorError) else "a file of its configuration or tokenizer"
+    if source.on_hub:
+        where, cure = "in the hub's local cache", f"Download it again with `hf download {source.place} --force-download`."
+    else:
+        where, cure = f"in {source.place}", "Copy or download the folder again."
+    return f"{what} {where} is damaged or cut short ({error}). {cure}"
 
 
 def _accepted(name: str = "") -> str:

@@ -49,9 +49,12 @@ def select(
             name every kind that is asked for.
 
     Raises:
-        SelectionError: fewer eligible components (A > 0 and unprotected) than asked for, a fraction outside [0, 1], a
-            mapping without a kind that is asked for, or two attributions of different models.
+        SelectionError: neither heads nor neurons asked for, fewer eligible components (A > 0 and unprotected) than asked
+            for, a fraction outside [0, 1], a mapping without a kind that is asked for, or two attributions of different
+            models.
     """
+    if heads == 0 and neurons == 0:
+        raise SelectionError("a circuit of nothing was asked for: ask for heads= or neurons=, or both")
     asked = [kind for kind, count in (("heads", heads), ("neurons", neurons)) if protect is not None and count > 0]
     fractions = protected_fractions(protect_fraction, asked=asked)
     if protect is not None:

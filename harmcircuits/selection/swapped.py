@@ -32,7 +32,8 @@ def label_swapped(
     [((0, 0),), ((0, 0),), ((0, 0),), ((0, 1),)]
 
     Raises:
-        SelectionError: too few components are left under the swapped labels, or not as many harmful as near examples.
+        SelectionError: too few components are left under the swapped labels, not as many harmful as near examples, or
+            neither heads nor neurons asked for.
     """
     if harmful.n_examples != near.n_examples:
         raise SelectionError(
