@@ -90,3 +90,18 @@ def test_the_figure_shows_the_means_and_the_name_the_sizes():
     scores = drawn()
     assert np.asarray(scores.figure().data[0].z, dtype=float) == pytest.approx(scores.heads.numpy())
     assert repr(scores) == "Attribution(5 examples, 2 layers × 3 heads, 2 × 7 neurons)"
+
+
+def test_what_was_not_measured_is_left_out_of_tables(tmp_path):
+    scores = drawn()
+    scores.per_example_heads[:, 0, 1] = torch.nan
+    scores = Attribution(scores.per_example_heads, scores.per_example_neurons)  # without tokens, as exact scores are
+    scores.save(tmp_path / "some.safetensors")
+    again = Attribution.load(tmp_path / "some.safetensors")
+    assert torch.equal(again.per_example_heads.nan_to_num(7), scores.per_example_heads.nan_to_num(7))
+    assert (again.measured["heads"] == torch.tensor([[True, False, True], [True] * 3])).all()
+    assert again.measured["neurons"].all() and again.tokens == () == (again + again).tokens == again[[0]].tokens
+    table = again.table(100)
+    assert len(table) == 5 + 14 and not table["attribution"].isna().any() and "L0H1" not in set(table["component"])
+    with pytest.raises(AttributionError, match="have no tokens"):
+        again.per_token(0)

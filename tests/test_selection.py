@@ -42,6 +42,22 @@ def by_hand(score: torch.Tensor, benign: torch.Tensor | None, count: int, fracti
 # the rule
 
 
+def test_what_was_not_measured_is_not_selected():
+    A, B = drawn(0), drawn(1)
+    for scores, at in ((A, (0, 1)), (B, (1, 2))):
+        scores.per_example_heads[:, at[0], at[1]] = torch.nan
+        scores.per_example_neurons[:, at[0], at[1]] = torch.nan
+    most = int(((A.heads > 0) & ~B.heads.isnan()).sum())
+    circuit = select(A, protect=B, heads=most, neurons=1, protect_fraction=0)
+    assert not {(0, 1), (1, 2)} & {*circuit.heads}
+    with pytest.raises(
+        SelectionError, match=rf"{most + 1} heads were asked for, but {most} are left of 12.*2 were not measured"
+    ):
+        select(A, protect=B, heads=most + 1, protect_fraction=0)
+    mask = protected_mask(B.heads_abs, 1 / 12)
+    assert mask.sum() == 1 and not mask[1, 2], "what was not measured is not protected in the place of what was"
+
+
 @given(st.integers(0, 1000), st.integers(0, 3), st.integers(0, 5), st.sampled_from([0.0, 0.1, 0.25, 0.5]))
 def test_select_is_the_rule_in_words(seed, heads, neurons, fraction):
     assume(heads + neurons > 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -30,15 +30,18 @@ class AttributionError(ValueError):
 class Attribution:
     """A_c of every head and neuron on every example, float32, in nats per asked token. **Positive: promotes the response.**
 
+    A component that was not measured (`exact_attribution` of some of them) has NaN on every example: see `measured`.
+
     Attributes:
         per_example_heads: A of each head on each example.
         per_example_neurons: A of each neuron.
-        tokens: for each example, A summed over all heads (column 0) and all neurons (column 1) at each token position.
+        tokens: for each example, A summed over all heads (column 0) and all neurons (column 1) at each token position; empty
+            where the algorithm does not say at which token a component counts.
     """
 
     per_example_heads: Float[Tensor, "example layer head"]
     per_example_neurons: Float[Tensor, "example layer d_mlp"]
-    tokens: tuple[Float[Tensor, "pos 2"], ...]
+    tokens: tuple[Float[Tensor, "pos 2"], ...] = ()
 
     @property
     def n_examples(self) -> int:
@@ -64,8 +67,20 @@ class Attribution:
         """U: the mean of |A| taken per example."""
         return self.per_example_neurons.abs().mean(0)
 
+    @property
+    def measured(self) -> dict[str, Bool[Tensor, "layer index"]]:
+        """True where a component has scores: "heads" [layer, head] and "neurons" [layer, d_mlp]. `select` and `compare` leave
+        the others out."""
+        return {"heads": ~self.heads.isnan(), "neurons": ~self.neurons.isnan()}
+
     def per_token(self, example: int) -> pd.DataFrame:
-        """A at each token of one example, summed over the heads and over the neurons there (nats per asked token)."""
+        """A at each token of one example, summed over the heads and over the neurons there (nats per asked token).
+
+        Raises:
+            AttributionError: the algorithm that made the scores does not say at which token a component counts.
+        """
+        if not self.tokens:
+            raise AttributionError("these scores have no tokens (an ablation acts at all of them at once): use hc.attribute")
         frame = pd.DataFrame(self.tokens[example].numpy(), columns=["heads", "neurons"])
         return frame.rename_axis("position").reset_index()
 
@@ -73,19 +88,20 @@ class Attribution:
         """The scores of some of the examples, in the order asked for; or of those where a mask is true."""
         given = torch.as_tensor(examples)
         chosen = given.nonzero().flatten() if given.dtype == torch.bool else given.long()
-        kept = tuple(self.tokens[int(example)] for example in chosen)
+        kept = tuple(self.tokens[int(example)] for example in chosen) if self.tokens else ()
         return Attribution(self.per_example_heads[chosen], self.per_example_neurons[chosen], kept)
 
     def __add__(self, other: "Attribution") -> "Attribution":
-        """The scores of both sets of examples, one after the other."""
+        """The scores of both sets of examples, one after the other; without tokens where either has none."""
         return Attribution(
             torch.cat([self.per_example_heads, other.per_example_heads]),
             torch.cat([self.per_example_neurons, other.per_example_neurons]),
-            (*self.tokens, *other.tokens),
+            (*self.tokens, *other.tokens) if self.tokens and other.tokens else (),
         )
 
     def table(self, k: int = 20) -> pd.DataFrame:
-        """The `k` components with the largest A of each kind: component, kind, layer, index, attribution, standard_error."""
+        """The `k` measured components with the largest A of each kind: component, kind, layer, index, attribution,
+        standard_error."""
         parts = [
             _top(self.per_example_heads, k, kind="head", label="L{}H{}"),
             _top(self.per_example_neurons, k, kind="neuron", label="{}.{}"),
@@ -102,7 +118,7 @@ class Attribution:
         tensors = {
             "per_example_heads": self.per_example_heads.contiguous(),
             "per_example_neurons": self.per_example_neurons.contiguous(),
-            "tokens": torch.cat(self.tokens).contiguous(),
+            "tokens": torch.cat([torch.empty(0, 2), *self.tokens]),
         }
         with atomic_file(Path(path)) as temporary:
             save_file(tensors, temporary, metadata={"format": FORMAT, "lengths": json.dumps(lengths)})
@@ -122,7 +138,7 @@ class Attribution:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
         except (OSError, SafetensorError) as error:
             raise AttributionError(f"cannot read {path}: {error}. Save the attribution again.") from error
-        tokens = tensors["tokens"].split(json.loads(metadata["lengths"]))
+        tokens = tensors["tokens"].split(json.loads(metadata["lengths"])) if len(tensors["tokens"]) else ()
         return cls(tensors["per_example_heads"], tensors["per_example_neurons"], tuple(tokens))
 
     def __repr__(self) -> str:
@@ -133,7 +149,8 @@ class Attribution:
 
 def _top(scores: Float[Tensor, "example layer index"], k: int, *, kind: str, label: str) -> pd.DataFrame:
     mean = scores.mean(0)
-    flat = mean.flatten().argsort(descending=True, stable=True)[:k]
+    order = mean.nan_to_num(nan=-torch.inf).flatten().argsort(descending=True, stable=True)
+    flat = order[: min(k, int((~mean.isnan()).sum()))]
     layers, indices = np.unravel_index(flat.numpy(), tuple(mean.shape))
     error = scores.std(0).flatten()[flat] / len(scores) ** 0.5 if len(scores) > 1 else torch.full((len(flat),), torch.nan)
     columns: dict[str, Any] = {

@@ -34,7 +34,8 @@ def select(
     """The `heads` heads and `neurons` neurons with the largest A, protected components left out.
 
     Protected: the top floor(protect_fraction × all of that kind in the model) by U_c = mean over `protect`'s examples of
-    |A_c|. Exactly as many components as asked for; equal scores are taken in the order of layer and index.
+    |A_c|. Exactly as many components as asked for; equal scores are taken in the order of layer and index. A component that
+    was not measured, in `A` or in `protect`, is never selected.
 
     >>> neurons, tokens = torch.zeros(1, 1, 1), (torch.zeros(1, 2),)
     >>> A = Attribution(torch.tensor([[[0.4, 0.3, 0.2, -0.1]]]), neurons, tokens)
@@ -59,10 +60,12 @@ def select(
     fractions = protected_fractions(protect_fraction, asked=asked)
     if protect is not None:
         check_same_model(A, protect)
-    heads_kept = None if protect is None else protected_mask(protect.heads_abs, fractions["heads"])
-    neurons_kept = None if protect is None else protected_mask(protect.neurons_abs, fractions["neurons"])
-    best = _top(A.heads, heads_kept, heads, kind="heads")
-    return Circuit(heads=best, neurons=_top(A.neurons, neurons_kept, neurons, kind="neurons"))
+    benign = {kind: None if protect is None else getattr(protect, f"{kind}_abs") for kind in fractions}
+    best = {
+        kind: _top(score, benign[kind], fractions[kind], count, kind=kind)
+        for kind, score, count in (("heads", A.heads, heads), ("neurons", A.neurons, neurons))
+    }
+    return Circuit(**best)
 
 
 def check_same_model(A: Attribution, protect: Attribution) -> None:
@@ -93,23 +96,27 @@ def protected_fractions(protect_fraction: Fraction, *, asked: Collection[str] = 
 
 
 def protected_mask(benign: Float[Tensor, "layer index"], fraction: float) -> Bool[Tensor, "layer index"]:
-    """True for the floor(fraction × all of them) components with the largest U, over all layers; equal U in order."""
+    """True for the floor(fraction × all of them) components with the largest U, over all layers; equal U in order, those that
+    were not measured last."""
     count = floor(fraction * benign.numel() + 1e-9)  # 0.1 × 270 is 27, also in floating point
     mask = torch.zeros(benign.numel(), dtype=torch.bool)
-    mask[benign.flatten().argsort(descending=True, stable=True)[:count]] = True
+    mask[benign.nan_to_num(nan=-torch.inf).flatten().argsort(descending=True, stable=True)[:count]] = True
     return mask.view_as(benign)
 
 
 def _top(
-    score: Float[Tensor, "layer index"], protected: Bool[Tensor, "layer index"] | None, count: int, *, kind: str
+    score: Float[Tensor, "layer index"], benign: Float[Tensor, "layer index"] | None, fraction: float, count: int, *, kind: str
 ) -> list[Component]:
-    eligible = score > 0 if protected is None else (score > 0) & ~protected
+    nothing = torch.zeros_like(score, dtype=torch.bool)
+    protected = nothing if benign is None else protected_mask(benign, fraction)
+    unmeasured = score.isnan() if benign is None else score.isnan() | benign.isnan()
+    eligible = (score > 0) & ~protected & ~unmeasured
     left = int(eligible.sum())
     if count < 0 or count > left:
-        n_protected = 0 if protected is None else int(protected.sum())
+        not_measured = f", {int(unmeasured.sum())} were not measured" if bool(unmeasured.any()) else ""
         raise SelectionError(
-            f"{count} {kind} were asked for, but {left} are left of {score.numel()}: {n_protected} are protected and the "
-            "others do not promote the response (A ≤ 0). Ask for fewer, or lower protect_fraction."
+            f"{count} {kind} were asked for, but {left} are left of {score.numel()}: {int(protected.sum())} are protected"
+            f"{not_measured} and the others do not promote the response (A ≤ 0). Ask for fewer, or lower protect_fraction."
         )
     order = torch.where(eligible, score, -torch.inf).flatten().argsort(descending=True, stable=True)[:count]
     return [divmod(int(flat), score.shape[1]) for flat in order]
