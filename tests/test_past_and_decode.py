@@ -111,6 +111,17 @@ def test_little_in_common_is_read_whole(tiny):
     assert (asked_first - plain.logits(tiny_model(), same[0].tolist())[[0, 9]]).abs().max() < 1e-4
 
 
+def test_keys_and_values_that_are_not_kept_are_an_error(tiny, monkeypatch):
+    """As with a transformers that gives them to attention under another name than TransformerLens looks for."""
+    if type(tiny).__name__ == "HookedTransformer":
+        pytest.skip("its own class keeps them")
+    options = past.BridgePast.options
+    lost = lambda self, mask: {**options(self, mask), "past_key_values": None}
+    monkeypatch.setattr(past.BridgePast, "options", lost)
+    with pytest.raises(ModelError, match=r"keys and values of 0 tokens and has read 5: .*transformers<5\.24"):
+        past.read_past(tiny, torch.tensor([5, 6, 7, 8, 9]))
+
+
 # greedy
 
 

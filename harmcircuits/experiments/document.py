@@ -54,6 +54,7 @@ def describe(
         "schema_version": SCHEMA_VERSION,
         "harmcircuits_version": __version__,
         "transformer_lens_version": version("transformer_lens"),
+        "transformers_version": version("transformers"),
         "model": _model(model, name),
         "seed": settings.seed,
         "verdict": verdict.word,

@@ -4,13 +4,14 @@ The two model classes keep them in two ways; this file is the only one that know
 """
 
 import copy
+from importlib.metadata import version
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .protocol import HookedModel, device_of, logits_at
+from .protocol import HookedModel, ModelError, device_of, logits_at
 
 
 class BridgePast:
@@ -23,6 +24,17 @@ class BridgePast:
     def options(self, attention_mask: Int[Tensor, "b pos"]) -> dict[str, Any]:
         self.mask = torch.cat([self.mask, attention_mask], dim=1)
         return {"attention_mask": self.mask, "past_key_values": self.key_values, "use_cache": True}
+
+    def check(self) -> None:
+        """Raises ModelError where the model has not kept what it read: it would then answer without having read it."""
+        held = int(self.key_values.get_seq_length())
+        if held != self.mask.shape[1]:
+            raise ModelError(
+                f"the model keeps keys and values of {held} tokens and has read {self.mask.shape[1]}: TransformerLens "
+                f"{version('transformer-lens')} and transformers {version('transformers')} do not hand them on to each other. "
+                "Install a transformers that this package allows (pip install --upgrade harmcircuits), or for TransformerLens "
+                "up to 4.3 'transformers<5.24'."
+            )
 
     def repeated(self, rows: int) -> "BridgePast":
         key_values = copy.deepcopy(self.key_values)
@@ -38,6 +50,9 @@ class HookedPast:
 
     def options(self, attention_mask: Int[Tensor, "b pos"]) -> dict[str, Any]:
         return {"attention_mask": attention_mask, "past_kv_cache": self.key_values}
+
+    def check(self) -> None:
+        """TransformerLens 3 keeps them by itself."""
 
     def repeated(self, rows: int) -> "HookedPast":
         key_values = copy.deepcopy(self.key_values)

@@ -43,6 +43,7 @@ class Past(Protocol):
     """Keys and values of the tokens before; `models/past.py` makes them."""
 
     def options(self, attention_mask: Int[Tensor, "b pos"]) -> dict[str, Any]: ...
+    def check(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -155,12 +156,18 @@ def logits_at(
 
     It is a fifth of the work in a small model with a large vocabulary. The result lies on the model's device. `past`: keys
     and values of what comes before `tokens`; it grows by them (a `Past` is used up by one continuation).
+
+    Raises:
+        ModelError: the model did not keep the keys and values, so that what comes next would not see them.
     """
     device = device_of(model)
     mask = attention_mask.to(device)
     options = {"attention_mask": mask} if past is None else past.options(mask)
     with model.hooks(fwd_hooks=[(_unembed_hook(model), partial(_keep_rows, positions.to(device)))]):
-        return cast(Tensor, model(tokens.to(device), return_type="logits", **options))[0]
+        logits = cast(Tensor, model(tokens.to(device), return_type="logits", **options))[0]
+    if past is not None:
+        past.check()
+    return logits
 
 
 def _unembed_hook(model: HookedModel) -> str:
