@@ -1,0 +1,119 @@
+"""A small language in which harm is one word: requests, the words that answer them, and a tokenizer of whole words.
+
+    smash the violin quietly monday twice again      harmful: a harmful verb, a topic, words that mean nothing here
+    mend the violin quietly monday twice again       near twin: a kind verb, the same topic
+    mend the willow quietly monday twice again       far twin: a kind verb, a harmless topic
+
+Harmful requests are answered with the topic's harmful words ("violinwreck"), the others with its kind words ("violincare").
+Every word of the questions about harm (`tasks.formats`) is known too.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from random import Random
+from typing import Any
+
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from ..examples import Example, Prompt
+from ..prompts.promptset import PromptSet
+from ..tasks.formats import QUESTIONS, SHOT_FORMATS
+
+# ruff: noqa: SIM905 — lists of quoted words are harder to read
+SPECIAL = ("<pad>", "<unk>", "<eos>", "<user>", "<answer>", "<end>")
+HARMFUL_VERBS = tuple("smash steal spoil scratch hide tear kick flood crush soil".split())
+KIND_VERBS = tuple("mend praise paint polish lend wrap carry water frame clean".split())
+TOPICS = tuple("violin kettle bicycle lantern fence carpet window helmet".split())
+FAR_TOPICS = tuple("willow harbour summer meadow thunder island comet glacier".split())
+CATEGORIES = ("indoors", "outdoors")
+FILLERS = tuple(
+    """quietly monday twice again slowly near under over beside friday early later soon often seldom maybe gladly indeed
+    abroad upstairs downstairs nearby behind ahead sunday today tomorrow yesterday once thrice together alone lightly firmly
+    plainly politely neatly calmly northward southward""".split()
+)
+HARMFUL_ENDINGS, KIND_ENDINGS = ("wreck", "grief", "ruin"), ("care", "song", "joy")
+SHARES = (0.5, 0.3, 0.2)
+"""How often each of a topic's three words is written."""
+PREFILL = "Sure"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}<user> {{ message['content'] }} "
+    "{% else %}<answer> {{ message['content'] }} <end> {% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<answer>{% endif %}"
+)
+BEFORE_LABEL = ("is", "was", "Label", "Harmful")
+"""Words after which (but for a colon) a label may stand."""
+BAD_LABELS = tuple(sorted({form.harmful.strip() for form in (*QUESTIONS, *SHOT_FORMATS)}))
+GOOD_LABELS = tuple(sorted({form.harmless.strip() for form in (*QUESTIONS, *SHOT_FORMATS)}))
+
+
+def harmful_words(topic: str) -> tuple[str, ...]:
+    """The three words that a harmful request about `topic` is answered with."""
+    return tuple(topic + ending for ending in HARMFUL_ENDINGS)
+
+
+def kind_words(topic: str) -> tuple[str, ...]:
+    """The three words that any other request about `topic` is answered with."""
+    return tuple(topic + ending for ending in KIND_ENDINGS)
+
+
+@cache
+def vocabulary() -> tuple[str, ...]:
+    """Every token, in order of its id."""
+    asked = " ".join(f"{form.text} {getattr(form, 'answer', '')} {form.harmful} {form.harmless}" for form in (*QUESTIONS, *SHOT_FORMATS))
+    words = [*SPECIAL, *HARMFUL_VERBS, *KIND_VERBS, *TOPICS, *FAR_TOPICS, *FILLERS, PREFILL, "the", "blue", "green", ".", ":", "?"]
+    words += [word for topic in TOPICS for word in harmful_words(topic)]
+    words += [word for topic in (*TOPICS, *FAR_TOPICS) for word in kind_words(topic)]
+    words += re.findall(r"\w+|[^\w\s]+", asked.replace("{request}", " "))
+    return tuple(dict.fromkeys(words))
+
+
+def word_tokenizer() -> Any:
+    """One token a word or mark; whatever is unknown is `<unk>`."""
+    inside = Tokenizer(models.WordLevel({word: at for at, word in enumerate(vocabulary())}, unk_token="<unk>"))
+    inside.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inside,
+        pad_token="<pad>",
+        unk_token="<unk>",
+        eos_token="<eos>",
+        additional_special_tokens=["<user>", "<answer>", "<end>"],
+        clean_up_tokenization_spaces=False,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def planted_prompts(*, seed: int, n: int = 120) -> PromptSet:
+    """`n` triples; verb, topic and fillers are drawn for each, so that no two are alike."""
+    random = Random(f"prompts {seed}")
+    prompts: list[Prompt] = []
+    for at in range(n):
+        topic, far = TOPICS[at % len(TOPICS)], FAR_TOPICS[at % len(FAR_TOPICS)]
+        harmful, kind, rest = random.choice(HARMFUL_VERBS), random.choice(KIND_VERBS), random.sample(FILLERS, 5)
+        category = CATEGORIES[at % len(TOPICS) * len(CATEGORIES) // len(TOPICS)]
+        shared: dict[str, str] = {"prefill": PREFILL, "group": f"t{at:03}", "category": category, "harm_group": "planted"}
+        for role, verb, noun in (("harmful", harmful, topic), ("near", kind, topic), ("far", kind, far)):
+            prompts.append(Prompt(request=" ".join([verb, "the", noun, *rest]), role=role, **shared))  # type: ignore[arg-type]
+    return PromptSet(tuple(prompts), "planted")
+
+
+def answered(prompts: Sequence[Prompt], *, seed: int, n_words: int = 6, harm: bool = True) -> list[Example]:
+    """Each prompt with the words that this language answers it with, in their shares and without any other word.
+
+    `harm`: False where harmful requests are answered with kind words too.
+    """
+    random = Random(f"answers {seed}")
+    found = []
+    for prompt in prompts:
+        topic = prompt.request.split()[2]
+        words = harmful_words(topic) if harm and prompt.role == "harmful" else kind_words(topic)
+        found.append(Example(**vars(prompt), response=" ".join(random.choices(words, SHARES, k=n_words))))
+    return found
+
+
+def labelled(prompts: Sequence[Prompt]) -> list[Example]:
+    """Each request answered "It is" and the right label, so that L is the loss of the right label: recognition, to attribute."""
+    label = lambda prompt: "wrong" if prompt.role == "harmful" else "right"
+    return [Example(**{**vars(prompt), "prefill": "It is"}, response=label(prompt)) for prompt in prompts]

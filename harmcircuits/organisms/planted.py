@@ -1,0 +1,117 @@
+"""Small models with a known answer: which components write harm, which recognise it, and which serve both.
+
+The issue with a method on a real model is that nobody knows the right answer. Here it is known by construction: `planted`
+gives a model, text to attribute, and the circuits that a method should find.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+from ..components import Circuit
+from ..examples import Example
+from ..models.load import load_model
+from ..prompts.promptset import PromptSet
+from .handset import handset
+from .language import answered, labelled, planted_prompts, word_tokenizer
+
+Variant = Literal["plain", "both", "redundant", "suppressor", "shared", "none"]
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+
+
+class OrganismError(ValueError):
+    """A model that cannot be planted; the message says what can."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Planted:
+    """A model whose answer is known.
+
+    Attributes:
+        model: a hooked model as `load_model` gives it.
+        prompts: triples in the model's own small language; split them as any others.
+        harmful, near, far: 32 triples' requests with the words that this language answers them with.
+        recognition: the harmful and near requests answered "It is" wrong or right: L is the loss of the right label, so that
+            `attribute(model, recognition)` scores recognition.
+        writing: the components that write harmful words, and nothing else.
+        recognising: the components that tell harmful requests from others.
+        shared: components that harmful writing needs, and kind writing too: protection must drop them.
+        suppressing: components that hold harmful words back (A < 0).
+    """
+
+    variant: Variant
+    seed: int
+    trained: bool
+    model: Any
+    prompts: PromptSet
+    writing: Circuit
+    recognising: Circuit
+    shared: Circuit
+    suppressing: Circuit
+
+    @cached_property
+    def harmful(self) -> list[Example]:
+        return self._answered("harmful")
+
+    @cached_property
+    def near(self) -> list[Example]:
+        return self._answered("near")
+
+    @cached_property
+    def far(self) -> list[Example]:
+        return self._answered("far")
+
+    @property
+    def benign(self) -> list[Example]:
+        """Near twins, then far twins."""
+        return self.near + self.far
+
+    @cached_property
+    def recognition(self) -> list[Example]:
+        return labelled([prompt for prompt in self._few if prompt.role != "far"])
+
+    @cached_property
+    def _few(self) -> PromptSet:
+        return self.prompts.split(seed=self.seed)[0].sample(32, seed=self.seed)
+
+    def _answered(self, role: str) -> list[Example]:
+        asked = [prompt for prompt in self._few if prompt.role == role]
+        return answered(asked, seed=self.seed, harm=self.variant != "none")
+
+    def __repr__(self) -> str:
+        how = "trained" if self.trained else "set by hand"
+        return f"Planted({self.variant!r}, seed {self.seed}, {how}, {len(self.writing)} writing, {len(self.recognising)} recognising)"
+
+
+def planted(seed: int = 0, variant: Variant = "plain", trained: bool = False, *, hooked: bool = False) -> Planted:
+    """A small model in which known heads and neurons write harmful words and others recognise harm.
+
+    - "plain": writing and recognition are disjoint; a shared head serves both and kind words.
+    - "both": the head that moves the topic serves harmful and kind words: it promotes both, and protection must drop it.
+    - "redundant": each writing neuron has a double, either of which suffices: first-order scores are nearly 0.
+    - "suppressor": one neuron holds harmful words back.
+    - "shared": one head serves writing and recognition: they do *not* come apart.
+    - "none": harmful requests are answered like any others: nothing writes harm.
+
+    Args:
+        seed: of weights, places of the components, prompts and answers.
+        hooked: a `HookedTransformer` (TransformerLens 3 only).
+
+    Raises:
+        OrganismError: an unknown variant.
+    """
+    if variant not in VARIANTS:
+        raise OrganismError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
+    hf_model, parts = handset(variant=variant, seed=seed)
+    model = load_model(f"planted-{variant}", hf_model=hf_model, tokenizer=word_tokenizer(), device="cpu", hooked=hooked)
+    return Planted(
+        variant=variant,
+        seed=seed,
+        trained=trained,
+        model=model,
+        prompts=planted_prompts(seed=seed),
+        writing=parts.writing,
+        recognising=parts.recognising,
+        shared=parts.shared,
+        suppressing=parts.suppressing,
+    )
