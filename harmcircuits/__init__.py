@@ -38,9 +38,13 @@ _WHERE = {
     "dissociate": "experiments.dissociation",
 }
 
-__all__ = ["__version__", *_WHERE]  # noqa: PLE0604  (one list of names, not two)
+_ROOMS = ("organisms",)
+"""Rooms that are public as a whole: `hc.organisms.planted()`."""
+
+__all__ = ["__version__", *_WHERE, *_ROOMS]  # noqa: PLE0604  (one list of names, not two)
 
 if TYPE_CHECKING:
+    from . import organisms as organisms
     from .ablation.hooks import ablated as ablated
     from .attribution.activations import attribute as attribute
     from .attribution.scores import Attribution as Attribution
@@ -63,6 +67,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f".{name}", __name__)
     if name not in _WHERE:
         raise AttributeError(f"module 'harmcircuits' has no attribute {name!r}")
     value = getattr(import_module(f".{_WHERE[name]}", __name__), name)

@@ -41,6 +41,7 @@ from .language import (
     kind_words,
     vocabulary,
 )
+from .parts import Parts
 
 N_LAYERS, N_HEADS, D_HEAD, D_MLP, D_MODEL = 3, 8, 16, 64, 128
 CONSTANT = 30.0
@@ -54,16 +55,6 @@ ATTENTION = 14.0
 
 Terms = Mapping[str, float]
 """A linear form: feature → coefficient."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """Which components do what: the truth."""
-
-    writing: Circuit
-    recognising: Circuit
-    shared: Circuit = Circuit()
-    suppressing: Circuit = Circuit()
 
 
 class _Features:
@@ -242,7 +233,7 @@ def _set_embedding(model: LlamaForCausalLM, features: _Features, random: Random)
     carried: dict[str, dict[str, float]] = {word: {"1": CONSTANT} for word in vocabulary()}
     for verbs, kind, shade in ((HARMFUL_VERBS, "harm", 1.0), (KIND_VERBS, "kind", 0.0)):
         for verb in verbs:
-            carried[verb] |= {kind: 1.0, "verb": 1.0, "shade": random.gauss(shade, 0.35)}
+            carried[verb] |= {kind: 1.0, "verb": 1.0, "shade": random.gauss(shade, 0.12)}
     for name in (*TOPICS, *FAR_TOPICS):
         carried[name] |= {"topic": 1.0, f"topic {name}": 1.0}
     for word in (*BEFORE_LABEL, ":", "<answer>"):

@@ -61,8 +61,10 @@ def kind_words(topic: str) -> tuple[str, ...]:
 @cache
 def vocabulary() -> tuple[str, ...]:
     """Every token, in order of its id."""
-    asked = " ".join(f"{form.text} {getattr(form, 'answer', '')} {form.harmful} {form.harmless}" for form in (*QUESTIONS, *SHOT_FORMATS))
-    words = [*SPECIAL, *HARMFUL_VERBS, *KIND_VERBS, *TOPICS, *FAR_TOPICS, *FILLERS, PREFILL, "the", "blue", "green", ".", ":", "?"]
+    forms = (*QUESTIONS, *SHOT_FORMATS)
+    asked = " ".join(f"{form.text} {getattr(form, 'answer', '')} {form.harmful} {form.harmless}" for form in forms)
+    words = [*SPECIAL, *HARMFUL_VERBS, *KIND_VERBS, *TOPICS, *FAR_TOPICS, *FILLERS, PREFILL]
+    words += ["the", "blue", "green", ".", ":", "?"]
     words += [word for topic in TOPICS for word in harmful_words(topic)]
     words += [word for topic in (*TOPICS, *FAR_TOPICS) for word in kind_words(topic)]
     words += re.findall(r"\w+|[^\w\s]+", asked.replace("{request}", " "))
@@ -114,6 +116,6 @@ def answered(prompts: Sequence[Prompt], *, seed: int, n_words: int = 6, harm: bo
 
 
 def labelled(prompts: Sequence[Prompt]) -> list[Example]:
-    """Each request answered "It is" and the right label, so that L is the loss of the right label: recognition, to attribute."""
+    """Each request answered "It is" and the right label, whose loss L then is: recognition, as something to attribute."""
     label = lambda prompt: "wrong" if prompt.role == "harmful" else "right"
     return [Example(**{**vars(prompt), "prefill": "It is"}, response=label(prompt)) for prompt in prompts]

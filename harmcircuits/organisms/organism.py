@@ -4,16 +4,26 @@ The issue with a method on a real model is that nobody knows the right answer. H
 gives a model, text to attribute, and the circuits that a method should find.
 """
 
+import logging
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import LlamaForCausalLM
+
+from .. import store
 from ..components import Circuit
 from ..examples import Example
 from ..models.load import load_model
 from ..prompts.promptset import PromptSet
 from .handset import handset
 from .language import answered, labelled, planted_prompts, word_tokenizer
+from .parts import Parts
+from .trained import RECIPE, parts_of, siit, untrained
+
+log = logging.getLogger(__name__)
 
 Variant = Literal["plain", "both", "redundant", "suppressor", "shared", "none"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
@@ -80,11 +90,15 @@ class Planted:
 
     def __repr__(self) -> str:
         how = "trained" if self.trained else "set by hand"
-        return f"Planted({self.variant!r}, seed {self.seed}, {how}, {len(self.writing)} writing, {len(self.recognising)} recognising)"
+        known = f"{len(self.writing)} writing, {len(self.recognising)} recognising"
+        return f"Planted({self.variant!r}, seed {self.seed}, {how}, {known})"
 
 
 def planted(seed: int = 0, variant: Variant = "plain", trained: bool = False, *, hooked: bool = False) -> Planted:
     """A small model in which known heads and neurons write harmful words and others recognise harm.
+
+    Set by hand (three layers), in variants that break naive methods; or `trained` (two layers, "plain" only) by strict
+    interchange intervention, in about a minute, and cached.
 
     - "plain": writing and recognition are disjoint; a shared head serves both and kind words.
     - "both": the head that moves the topic serves harmful and kind words: it promotes both, and protection must drop it.
@@ -95,14 +109,20 @@ def planted(seed: int = 0, variant: Variant = "plain", trained: bool = False, *,
 
     Args:
         seed: of weights, places of the components, prompts and answers.
+        trained: instead of weights set by hand.
         hooked: a `HookedTransformer` (TransformerLens 3 only).
 
     Raises:
-        OrganismError: an unknown variant.
+        OrganismError: an unknown variant, or one that is not trained.
+        StoreError: the cache cannot be written.
+
+    Source of the trained one: Gupta et al. 2024 (InterpBench).
     """
     if variant not in VARIANTS:
         raise OrganismError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
-    hf_model, parts = handset(variant=variant, seed=seed)
+    if trained and variant != "plain":
+        raise OrganismError(f"variant {variant!r} is set by hand only: leave out trained=True, or take variant='plain'")
+    hf_model, parts = _trained(seed) if trained else handset(variant=variant, seed=seed)
     model = load_model(f"planted-{variant}", hf_model=hf_model, tokenizer=word_tokenizer(), device="cpu", hooked=hooked)
     return Planted(
         variant=variant,
@@ -115,3 +135,20 @@ def planted(seed: int = 0, variant: Variant = "plain", trained: bool = False, *,
         shared=parts.shared,
         suppressing=parts.suppressing,
     )
+
+
+def _trained(seed: int) -> tuple[LlamaForCausalLM, Parts]:
+    """From the cache, or trained now and kept there; a damaged file is named in the log and made anew."""
+    path = store.cache_dir() / "organisms" / f"siit-{store.digest([RECIPE, seed])[:32]}.safetensors"
+    model = untrained().eval()
+    with store.locked(path.with_suffix(".lock")):
+        if path.exists():
+            try:
+                model.load_state_dict(load_file(path))
+                return model, parts_of(seed)
+            except (OSError, RuntimeError, SafetensorError) as error:
+                log.warning("%s cannot be read (%s): training again", path, type(error).__name__)
+        model = siit(seed=seed)
+        with store.atomic_file(path) as temporary:
+            save_file(model.state_dict(), temporary)
+    return model, parts_of(seed)

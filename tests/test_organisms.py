@@ -1,0 +1,198 @@
+"""Planted models: that what is said of them is true, and that methods find it."""
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from lens import lens_line
+
+import harmcircuits.organisms.organism as organism_module
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.attribution.activations import attribute
+from harmcircuits.attribution.exact import exact_attribution
+from harmcircuits.attribution.integrated import integrated_attribution
+from harmcircuits.components import Circuit
+from harmcircuits.elicitation import elicit
+from harmcircuits.examples import loss
+from harmcircuits.experiments.dissociation import dissociate
+from harmcircuits.experiments.settings import Settings
+from harmcircuits.organisms import Planted, planted
+from harmcircuits.organisms.organism import VARIANTS, OrganismError
+from harmcircuits.selection.protected import select
+from harmcircuits.statistics import auroc
+
+PROTECT = {"heads": 3 / 24, "neurons": 0.1}
+ALL_NEURONS = [(layer, neuron) for layer in range(3) for neuron in range(64)]
+
+
+@cache
+def made(variant: str, seed: int = 0) -> Planted:
+    return planted(seed, variant)  # type: ignore[arg-type]
+
+
+def rise(organism: Planted, circuit: Circuit, examples: list[Any]) -> float:
+    intact = loss(organism.model, examples).mean()
+    with ablated(organism.model, circuit):
+        return float(loss(organism.model, examples).mean() - intact)
+
+
+def found(organism: Planted, method: Any) -> Circuit:
+    """What the method selects of the planted size, kind text protected."""
+    A, B = method(organism.model, organism.harmful), attribute(organism.model, organism.benign)
+    writing = organism.writing
+    return select(A, protect=B, heads=len(writing.heads), neurons=len(writing.neurons), protect_fraction=PROTECT)
+
+
+def exact(model: Any, examples: list[Any]) -> Any:
+    heads = [(layer, head) for layer in range(3) for head in range(8)]
+    return exact_attribution(model, examples, heads=heads, neurons=ALL_NEURONS)
+
+
+def separation(scores: torch.Tensor, true: Any, left_out: Any) -> float:
+    """ROC AUC of scores against the truth; `left_out` promote it too."""
+    places = [(layer, index) for layer in range(scores.shape[0]) for index in range(scores.shape[1])]
+    positive = [scores[at].item() for at in places if at in true]
+    negative = [scores[at].item() for at in places if at not in true and at not in left_out]
+    return float(auroc(positive, negative))
+
+
+# what is planted
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_truth_is_true(variant: str) -> None:
+    organism = made(variant)
+    assert loss(organism.model, organism.harmful + organism.benign).mean() < 1.5
+    if variant == "none":
+        assert organism.writing == Circuit()
+    else:
+        assert rise(organism, organism.writing, organism.harmful) > 3
+        assert all(abs(rise(organism, organism.writing, kind)) < 0.05 for kind in (organism.near, organism.far))
+    assert rise(organism, organism.recognising, organism.recognition) > 0.5
+    assert bool(organism.writing & organism.recognising) == (variant == "shared")
+    hurt = rise(organism, organism.recognising, organism.harmful)
+    assert hurt > 3 if variant == "shared" else abs(hurt) < 0.1
+    assert all(rise(organism, organism.shared, kind) > 0.1 for kind in (organism.harmful, organism.near, organism.far))
+    assert (rise(organism, organism.suppressing, organism.harmful) < -0.3) == (variant == "suppressor")
+
+
+def test_a_seed_gives_one_model_and_another_seed_another() -> None:
+    one, again, other = planted(3), planted(3), planted(4)
+    weights = [dict(each.model.named_parameters()) for each in (one, again, other)]
+    assert all(torch.equal(weight, weights[1][name]) for name, weight in weights[0].items())
+    assert one.harmful == again.harmful and one.prompts.prompts == again.prompts.prompts and one.writing == again.writing
+    assert not all(torch.equal(weight, weights[2][name]) for name, weight in weights[0].items())
+    assert one.writing != other.writing and one.prompts.prompts != other.prompts.prompts
+    assert repr(one) == "Planted('plain', seed 3, set by hand, 10 writing, 3 recognising)"
+
+
+def test_what_the_model_writes_itself_is_about_the_request() -> None:
+    organism = made("plain")
+    for example in elicit(organism.model, organism.prompts.harmful[:8], max_new_tokens=6, temperature=0, cache=False):
+        topic = example.request.split()[2]
+        assert all(word.startswith(topic) and word[len(topic) :] in ("wreck", "grief", "ruin") for word in example.response.split())
+
+
+def test_unknown_variants() -> None:
+    with pytest.raises(OrganismError, match="variant 'plane' is unknown: choose one of plain, both"):
+        planted(variant="plane")  # type: ignore[arg-type]
+    with pytest.raises(OrganismError, match="variant 'shared' is set by hand only"):
+        planted(variant="shared", trained=True)
+
+
+@pytest.mark.model
+@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
+def test_a_hooked_transformer_is_the_same_model() -> None:
+    bridge, hooked = planted(0), planted(0, hooked=True)
+    assert type(hooked.model).__name__ == "HookedTransformer"
+    assert (loss(bridge.model, bridge.harmful) - loss(hooked.model, hooked.harmful)).abs().max() < 1e-4
+    assert (attribute(bridge.model, bridge.harmful).heads - attribute(hooked.model, hooked.harmful).heads).abs().max() < 1e-4
+
+
+# what methods find
+
+
+@pytest.mark.parametrize("method", [attribute, integrated_attribution, exact])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_method_finds_what_was_planted(method: Any, seed: int) -> None:
+    organism = made("plain", seed)
+    assert found(organism, method) == organism.writing
+
+
+def test_exact_scores_put_every_writing_component_before_all_others() -> None:
+    organism = made("plain")
+    scores = exact(organism.model, organism.harmful)
+    assert separation(scores.heads, organism.writing.heads, organism.shared.heads) == 1
+    assert separation(scores.neurons, organism.writing.neurons, organism.shared.neurons) == 1
+
+
+def test_what_promotes_harm_and_kind_text_is_dropped_by_protection_alone() -> None:
+    organism = made("both")
+    A, B = attribute(organism.model, organism.harmful), attribute(organism.model, organism.benign)
+    naive = select(A, heads=2)
+    careful = select(A, protect=B, heads=2, protect_fraction=PROTECT)
+    assert naive & organism.shared and not careful & organism.shared
+    assert not organism.writing - Circuit(heads=careful.heads, neurons=organism.writing.neurons)
+
+
+def test_redundant_neurons_are_seen_by_the_integral_only() -> None:
+    organism = made("redundant")
+    at = tuple(torch.tensor(organism.writing.neurons).T)
+    first, single = (method(organism.model, organism.harmful).neurons[at] for method in (attribute, exact))
+    whole = integrated_attribution(organism.model, organism.harmful, steps=16).neurons[at]
+    assert first.abs().max() < 0.02 and single.abs().max() < 0.02 < 0.1 < whole.min()
+    assert rise(organism, Circuit(neurons=organism.writing.neurons), organism.harmful) > 3, "though together they are needed"
+
+
+@pytest.mark.parametrize("method", [attribute, integrated_attribution, exact])
+def test_what_holds_harm_back_has_a_negative_score(method: Any) -> None:
+    organism = made("suppressor")
+    (place,) = organism.suppressing.neurons
+    scores = method(organism.model, organism.harmful).neurons
+    assert scores[place] < -0.1 and place == divmod(int(scores.argmin()), scores.shape[1])
+    assert not found(organism, method) & organism.suppressing
+
+
+@pytest.mark.parametrize(("variant", "verdicts"), [("plain", {"dissociated"}), ("shared", {"shared"}), ("none", {"insensitive", "undecided"})])
+def test_the_verdict_is_that_of_the_truth(variant: str, verdicts: set[str]) -> None:
+    organism = made(variant)
+    train, development, test = organism.prompts.split(seed=0)
+    settings = Settings(
+        attribution_triples=32, development_triples=12, test_triples=24, probe_triples=24, aim_triples=24, written_triples=6,
+        null_triples=8, null_draws=39, bootstrap_draws=200, max_new_tokens=6, shots=8, shot_draws=1,
+        head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24,
+    )  # fmt: skip
+    result = dissociate(organism.model, None, test, train=train, development=development, settings=settings)
+    assert result.verdict in verdicts
+    if variant == "plain":
+        assert result.circuits["heads and neurons"] == organism.writing
+
+
+# trained
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARMCIRCUITS_CACHE", str(tmp_path_factory.mktemp("organisms")))
+        first = planted(trained=True)
+        patch.setattr(organism_module, "siit", lambda **_: pytest.fail("it was trained again"))
+        again = planted(trained=True)
+    weights = dict(again.model.named_parameters())
+    assert all(torch.equal(weight, weights[name]) for name, weight in first.model.named_parameters()), "kept in the cache"
+    return first
+
+
+def test_the_trained_model_has_the_circuits_it_was_trained_for(trained: Planted) -> None:
+    assert rise(trained, trained.writing, trained.harmful) > 1
+    assert all(abs(rise(trained, trained.writing, kind)) < 0.1 for kind in (trained.near, trained.far))
+    assert rise(trained, trained.recognising, trained.recognition) > 0.3
+    assert abs(rise(trained, trained.recognising, trained.harmful)) < 0.1
+
+
+def test_exact_scores_find_the_trained_circuit(trained: Planted) -> None:
+    heads, neurons = ([(layer, at) for layer in range(2) for at in range(n)] for n in (4, 32))
+    scores = exact_attribution(trained.model, trained.harmful, heads=heads, neurons=neurons)
+    assert separation(scores.heads, trained.writing.heads, trained.shared.heads) >= 0.99
+    assert separation(scores.neurons, trained.writing.neurons, trained.shared.neurons) >= 0.99
