@@ -10,6 +10,7 @@ import torch
 from triples import DEVELOPMENT, OTHER_TEST, OWN, PROMPTS, SETTINGS, SPLITS, TEST, TRAIN, make_triples
 
 from harmcircuits.components import Circuit, CircuitError
+from harmcircuits.elicitation import elicit
 from harmcircuits.examples import Example, Prompt
 from harmcircuits.experiments import dissociation, instruments, scores
 from harmcircuits.experiments.checks import ExperimentError, check_held_out, ready, ready_splits
@@ -200,7 +201,11 @@ class TestTrainingExamples:
         assert [example.role for example in examples] == ["harmful", "near", "far"] * min(attribution, 6)
         assert [example.role for example in twins] == ["harmful", "near"] * min(probe, 6)
         shared = 2 * min(attribution, probe, 6)
-        assert twins[:shared] == twins_of(examples)[:shared]
+        asked = lambda found: [(example.request, example.prefill) for example in found]
+        assert asked(twins)[:shared] == asked(twins_of(examples))[:shared]
+        greedy = elicit(tiny, TRAIN.prompts, max_new_tokens=settings.max_new_tokens, temperature=0, cache=False)
+        sampled = elicit(tiny, TRAIN.prompts, max_new_tokens=settings.max_new_tokens, cache=False)
+        assert set(examples) <= set(greedy) and set(twins) <= set(sampled), "circuits on greedy text, recognition on sampled"
         assert len({example.request for example in twins}) == len(twins)
         assert requests_in(examples) | requests_in(twins) <= {prompt.request for prompt in TRAIN}
 

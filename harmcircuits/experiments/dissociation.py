@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ..components import Circuit
 from ..examples import Example
-from ..models.protocol import HookedModel
+from ..models.protocol import HookedModel, check_hooks, geometry
 from ..prompts.promptset import PromptSet
 from ..tasks.teacher_forced import INTACT
 from .battery import Outcomes, read_conditions
@@ -58,12 +58,16 @@ def dissociate(
             in training, no circuit and nothing to select one from, a circuit without components, or one with a name that
             means something else here ("intact").
         PromptError: a single category.
-        CircuitError: a component that the model does not have. All of these come before anything is computed.
-        ElicitError, SelectionError, ModelError: as their rooms say.
+        CircuitError: a component that the model does not have.
+        ModelError: with `train`, a layer without hook points. All of these come before anything is computed.
+        ElicitError, SelectionError: as their rooms say.
     """
     chosen = settings or Settings()
     given = given_circuits(model, circuit)
     check_splits(given, test, train, development)
+    if train is not None:
+        layers = range(geometry(model).n_layers)
+        check_hooks(model, heads=layers, neurons=layers)
     test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)
     before_run = sensitivity(len(test.triples), chosen)
     log.info(before_run)
@@ -99,7 +103,7 @@ def _prepared(
     examples, twins = training_examples(model, train, settings, progress=progress)
     log.info("choosing formats on %d development twins", len(heard))
     instruments = choose_instruments(model, train, development, twins, heard, settings)
-    return instruments, score(model, examples, settings, aim=instruments.aim, progress=progress)
+    return instruments, score(model, examples, twins, settings, aim=instruments.aim, progress=progress)
 
 
 def _selected(model: HookedModel, scores: Scores | None, settings: Settings) -> dict[str, Circuit]:

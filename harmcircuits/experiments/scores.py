@@ -63,18 +63,16 @@ def triple_prompts(prompts: PromptSet) -> list[Prompt]:
 def training_examples(
     model: HookedModel, train: PromptSet, settings: Settings, *, progress: bool = False
 ) -> tuple[list[Example], list[Example]]:
-    """What scores and probes are made from: whole triples as `respond` gives them, and twins (harmful, near, harmful, …).
+    """What writing is attributed on, and what probes and recognition are: whole triples as `respond` gives them, written at
+    `attribution_temperature`, and twins (harmful, near, harmful, …), sampled as those that are tested.
 
     Both begin with the same triples; the longer one holds further ones.
     """
     chosen = chosen_triples(train, max(settings.attribution_triples, settings.probe_triples), seed=settings.seed)
     whole = first_triples(chosen, settings.attribution_triples)
-    examples = respond(model, whole, settings, progress=progress)
-    twins = [example for example in examples if example.role != "far"][: 2 * settings.probe_triples]
-    more = [prompt for prompt in triple_prompts(chosen)[len(examples) : 3 * settings.probe_triples] if prompt.role != "far"]
-    if more:
-        twins += elicit(model, more, max_new_tokens=settings.max_new_tokens, seed=settings.seed, progress=progress)
-    return examples, twins
+    examples = respond(model, whole, settings, temperature=settings.attribution_temperature, progress=progress)
+    asked = [prompt for prompt in triple_prompts(first_triples(chosen, settings.probe_triples)) if prompt.role != "far"]
+    return examples, elicit(model, asked, max_new_tokens=settings.max_new_tokens, seed=settings.seed, progress=progress)
 
 
 def first_triples(prompts: PromptSet, n: int) -> PromptSet:
@@ -83,24 +81,32 @@ def first_triples(prompts: PromptSet, n: int) -> PromptSet:
     return PromptSet(tuple(prompt for prompt in prompts if prompt.group in kept), prompts.name)
 
 
-def respond(model: HookedModel, prompts: PromptSet, settings: Settings, *, progress: bool = False) -> list[Example]:
+def respond(
+    model: HookedModel, prompts: PromptSet, settings: Settings, *, temperature: float = 1.0, progress: bool = False
+) -> list[Example]:
     """The model's own responses to all triples, in the order of `triple_prompts`; cached."""
-    return elicit(model, triple_prompts(prompts), max_new_tokens=settings.max_new_tokens, seed=settings.seed, progress=progress)
+    asked, length = triple_prompts(prompts), settings.max_new_tokens
+    return elicit(model, asked, max_new_tokens=length, temperature=temperature, seed=settings.seed, progress=progress)
 
 
 def score(
-    model: HookedModel, examples: Sequence[Example], settings: Settings, *, aim: ModelMetric | None, progress: bool = False
+    model: HookedModel,
+    examples: Sequence[Example],
+    twins: Sequence[Example],
+    settings: Settings,
+    *,
+    aim: ModelMetric | None,
+    progress: bool = False,
 ) -> Scores:
-    """Attributes the responses of training triples, and with `aim` (a loss of the right label) their recognition.
+    """Attributes the responses of training triples, and with `aim` (a loss of the right label) recognition.
 
-    `examples` lie as `respond` gives them; recognition is scored on the first `aim_triples` of them, harmful and near.
+    `examples` and `twins` lie as `training_examples` gives them; recognition is scored on the first `aim_triples` twins.
     """
     by_role = attribute(model, examples, progress=progress)
     harmful, near, far = (by_role[list(range(at, len(examples), 3))] for at in range(3))
     recognition = None
     if aim is not None:
-        asked = [example for example in examples[: 3 * settings.aim_triples] if example.role != "far"]
-        recognition = attribute(model, asked, metric=aim, batch_size=4, progress=progress)
+        recognition = attribute(model, twins[: 2 * settings.aim_triples], metric=aim, batch_size=4, progress=progress)
     return Scores(harmful, near, far, recognition)
 
 

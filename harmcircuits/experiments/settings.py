@@ -8,6 +8,7 @@ from ..models.protocol import Geometry
 
 RANGES = {
     **dict.fromkeys(("head_fraction", "neuron_fraction", "protect_heads", "protect_neurons"), (0.0, 1.0)),
+    "attribution_temperature": (0.0, 10.0),
     "margin": (0.001, 0.5),
     "shots": (2, inf),
     "null_draws": (0, inf),
@@ -27,11 +28,13 @@ class Settings:
     Attributes:
         attribution_triples, development_triples, test_triples: at most this many of each split.
         max_new_tokens: tokens of each response, sampled at temperature 1.
+        attribution_temperature: of the responses that circuits are found with; 0 is greedy. On a model's own samples at
+            temperature 1 every first-order score has expectation 0 (docs/trust.md), and what is selected is noise.
         head_fraction, neuron_fraction: size of the circuits, as fractions of all heads and all neurons of the model.
         protect_heads, protect_neurons: the top fraction by benign U that is never selected.
         shots, shot_draws: labelled shots of many-shot recognition, and random draws of them that are averaged.
         probe_triples: training triples whose harmful and near responses the probes are trained on.
-        aim_triples: training triples on which recognition is attributed, at most `attribution_triples`.
+        aim_triples: training triples on which recognition is attributed, at most `probe_triples`.
         written_triples: harmful requests and twins that each circuit answers freely, for the rules.
         null_draws, null_triples: draws of each null, and test triples that each is measured on.
         bootstrap_draws: for every interval.
@@ -46,6 +49,7 @@ class Settings:
     development_triples: int = 32
     test_triples: int = 96
     max_new_tokens: int = 32
+    attribution_temperature: float = 0.0
     head_fraction: float = 0.03
     neuron_fraction: float = 0.003
     protect_heads: float = 0.5
