@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 
 DTYPES = ("float32", "bfloat16", "float16")
+TRIAL_BYTES = 2_000_000  # about what a run writes: a full disk is noticed before the run
 
 
 def _print_version(asked: bool) -> None:
@@ -152,7 +153,7 @@ def _writable(out: Path) -> "Iterator[None]":
     with storage_errors(trial):
         missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        write_text(trial, "")
+        write_text(trial, " " * TRIAL_BYTES)
         trial.unlink()
         yield
     except BaseException:  # an interrupt too
@@ -188,7 +189,7 @@ class _told_errors:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KeyboardInterrupt):
-            kept = "the intact model's responses, up to the last finished batch, are cached and will not be sampled again"
+            kept = "what was finished is kept: downloads, and the intact model's responses up to the last whole batch"
             typer.secho(f"stopped: {kept}", err=True)
             raise typer.Exit(130) from error
         if error is not None and type(error).__module__.startswith("harmcircuits"):

@@ -20,7 +20,7 @@ from .models.protocol import HookedModel, has_hooks, model_key, vocabulary
 
 log = logging.getLogger(__name__)
 
-FORMAT = "harmcircuits responses 2"  # part of the key: raise it when the file's layout or what is sampled changes
+FORMAT = "harmcircuits responses 3"  # part of the key: raise it when the file's layout or what is sampled changes
 
 Written = list[list[int] | None]
 """Token ids of each response; None: still to come."""
