@@ -16,7 +16,7 @@ _SIGNS = (
     ("signs differ", {"color": style.ORANGE, "symbol": "x", "size": 7, "opacity": 0.9}),
 )
 _EQUAL = "equal scores"
-_PANEL, _GAP = 340, 104  # px
+_PANEL, _GAP = 340, 88  # px
 
 
 def agreement_scatter(
@@ -52,11 +52,11 @@ def agreement_scatter(
     if top < 1:
         raise style.FigureError(f"top is {top}; draw at least 1 component of a kind.")
     frame = frame.loc[np.isfinite(frame["first"]) & np.isfinite(frame["second"])]
-    panels = {kind: part for kind in _LETTERS if len(part := frame[frame["kind"] == kind])}
+    panels = {kind: part for kind in _LETTERS if len(part := frame[frame["kind"] == kind])} or {"heads": frame}
     shown = {kind: _thinned(part, top) for kind, part in panels.items()}
     hidden = [f"{len(panels[kind]) - len(part):,} {kind}" for kind, part in shown.items() if len(part) < len(panels[kind])]
-    counted = " and ".join(f"{len(part):,} {kind}" for kind, part in panels.items()) or "no component"
-    height = max(1, len(shown)) * _PANEL + max(0, len(shown) - 1) * _GAP
+    counted = " and ".join(f"{len(part):,} {kind}" for kind, part in panels.items())
+    height = len(shown) * _PANEL + (len(shown) - 1) * _GAP
     drawn = style.figure(
         title=title,
         height=height,
