@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Measure = Literal["pearson", "spearman"]
+MEASURES: tuple[Measure, Measure] = ("pearson", "spearman")
 MIN_EXAMPLES = 4
 FALSE_DISCOVERIES = 0.05
 """The expected share of false ones among the components that `KindReliability.discovered` counts."""
@@ -171,7 +172,7 @@ def reliability_between(attributions: Sequence[Attribution]) -> pd.DataFrame:
         flat = np.stack([mean.ravel() for mean in means])
         flat = flat[:, ~np.isnan(flat).any(0)]
         if flat.size:
-            rows += [_between(kind, measure, flat) for measure in ("pearson", "spearman")]
+            rows += [_between(kind, measure, flat) for measure in MEASURES]
     if not rows:
         raise AttributionError("no component was measured in all of them, so that there is nothing to compare.")
     return pd.DataFrame(rows)
@@ -201,7 +202,7 @@ def _reliability(
     sizes = [*(size for size in (2**power for power in range(half.bit_length())) if size < half), half]
     curve = pd.DataFrame([row for size in sizes for row in _between_subsets(scores, order, size, k)])
     at_half = curve[curve["examples"] == half].set_index("measure")["value"]
-    whole = {name: spearman_brown(float(at_half[name]), n_examples / half) for name in ("pearson", "spearman")}
+    whole = {name: spearman_brown(float(at_half[name]), n_examples / half) for name in MEASURES}
     p_values, t = _against_zero(scores)
     return KindReliability(
         kind=kind,
@@ -257,11 +258,10 @@ def _rows(kind: KindReliability) -> Iterator[dict[str, Any]]:
         name = f"overlap of the top {kind.k} between halves" if top else f"{row['measure']} between halves"
         chance = {"chance": kind.k / kind.n} if top else {}
         yield {**common, "measure": name, "value": row["value"], "low": row["low"], "high": row["high"], **chance}
-    for measure in ("pearson", "spearman"):
+    for measure in MEASURES:
         yield {**common, "measure": f"{measure}, all examples", "value": kind.whole[measure]}
-    for measure in ("pearson", "spearman"):
-        needed = kind.examples_needed(measure=measure)  # type: ignore[arg-type]
-        yield {**common, "measure": f"examples for {measure} 0.9", "value": needed}
+    for measure in MEASURES:
+        yield {**common, "measure": f"examples for {measure} 0.9", "value": kind.examples_needed(measure=measure)}
     beyond = {"value": kind.beyond_two, "chance": kind.beyond_two_chance}
     yield {**common, "measure": "share beyond 2 standard errors", **beyond}
     yield {**common, "measure": "share at 5 % false discoveries", "value": kind.discovered}

@@ -138,7 +138,8 @@ class Attribution:
                 have them, do not say that they are others), a draw taking the same ones from both; else the components.
                 Components are not independent of one another: those intervals are too narrow.
             names: what each side is called in the figure.
-            draws, seed: of the bootstrap; intervals are the value ± 1.96 standard errors, of correlations on Fisher's scale.
+            draws: of the bootstrap; intervals are the value ± 1.96 standard errors, of correlations on Fisher's scale.
+            seed: of the draws.
 
         Raises:
             AttributionError: scores of another model, nothing measured on both sides, a `k` that is no size of a top, or
