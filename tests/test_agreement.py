@@ -88,6 +88,7 @@ def test_scores_agree_with_themselves():
     for kind, n in ((agreement.heads, 15), (agreement.neurons, 60)):
         assert kind.n == n and kind.same_sign == kind.same_sign_top == 1 and kind.same_sign_chance < 0.7
         assert (kind.spearman.value, kind.pearson.value, kind.slope.value) == pytest.approx((1, 1, 1))
+        assert kind.slope.low == kind.slope.high == pytest.approx(1), "a draw takes the same examples from both"
         assert kind.spearman.low == pytest.approx(1) and kind.overlaps and all(top.share == 1 for top in kind.overlaps)
     assert agreement.over == "examples" and agreement.n_examples == (12, 12)
 
@@ -116,6 +117,14 @@ def test_every_number_by_hand():
     for top, k in zip(found.overlaps, (3, 4), strict=True):
         both = {*np.argsort(-a)[:k]} & {*np.argsort(-b)[:k]}
         assert (top.k, top.share, top.chance) == (k, len(both) / k, k / 15)
+
+
+def test_signs_at_the_top_are_those_of_the_largest_on_the_other_side():
+    own, other = drawn(seed=1), drawn(seed=2)
+    a, b = (side.neurons.numpy().ravel() for side in (own, other))
+    shares = [((a > 0) == (b > 0))[np.argsort(-abs(side))[:10]].mean() for side in (b, a)]
+    found = own.compare(other).neurons.same_sign_top
+    assert found == pytest.approx(shares[0]) and found != pytest.approx(shares[1])
 
 
 def test_tops_hold_no_component_that_does_not_promote():

@@ -57,6 +57,9 @@ def test_examples_needed_reach_the_target():
     assert needed == pytest.approx(9 * 16, rel=0.25), "r = 1 / (1 + 16 / n) is 0.9 at n = 144"
     assert spearman_brown(kind.between_halves(), needed / 16) >= 0.9 > spearman_brown(kind.between_halves(), (needed - 1) / 16)
     assert kind.examples_needed(0.5) < needed < kind.examples_needed(0.99)
+    ranks = Attribution(*(part**5 for part in (noisy(32).per_example_heads, noisy(32).per_example_neurons))).split_half().heads
+    assert ranks.between_halves("spearman") > ranks.between_halves() + 0.1, "large scores are noisy, ranks are not"
+    assert ranks.examples_needed(measure="spearman") < ranks.examples_needed() / 1.5
     with pytest.raises(StatisticsError, match="target reliability"):
         kind.examples_needed(1.0)
 
