@@ -28,6 +28,9 @@ _WHERE = {
     "ablated": "ablation.hooks",
     "Attribution": "attribution.scores",
     "attribute": "attribution.activations",
+    "Agreement": "attribution.agreement",
+    "Reliability": "attribution.reliability",
+    "reliability_between": "attribution.reliability",
     "select": "selection.protected",
     "matched_random": "selection.matched",
     "make_shots": "tasks.recognition",
@@ -43,6 +46,9 @@ __all__ = ["__version__", *_WHERE]  # noqa: PLE0604  (one list of names, not two
 if TYPE_CHECKING:
     from .ablation.hooks import ablated as ablated
     from .attribution.activations import attribute as attribute
+    from .attribution.agreement import Agreement as Agreement
+    from .attribution.reliability import Reliability as Reliability
+    from .attribution.reliability import reliability_between as reliability_between
     from .attribution.scores import Attribution as Attribution
     from .components import Circuit as Circuit
     from .elicitation import elicit as elicit

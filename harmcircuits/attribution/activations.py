@@ -22,6 +22,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..examples import Batch, Example, Prompt, Row, batched, example_rows, make_batch, response_loss, row_length
+from ..models.gradients import check_gradients
 from ..models.protocol import HookedModel, check_hooks, geometry, head_hook, logits_at, neuron_hook, start_graph
 from .scores import Attribution, AttributionError
 
@@ -65,12 +66,14 @@ def attribute(
     Raises:
         AttributionError: no examples, or a score that is not a number (names example and layer).
         ExampleError: an example with an empty response, or a prompt, which has none yet, where the metric reads responses.
-        ModelError: a layer without `hook_z` or `hook_post`.
+        ModelError: a layer without `hook_z` or `hook_post`; a state in which gradients mean something else (dropout, autocast,
+            quantised weights; see `models.gradients`). A model in half precision is taken: products and sums are float32.
     """
     if not examples:
         raise AttributionError("no examples: there is nothing to attribute. Elicit some first (hc.elicit).")
     layers = range(geometry(model).n_layers)
     check_hooks(model, heads=layers, neurons=layers)
+    check_gradients(model)
     score, rows = _laid_out(model, examples, metric)
     parts: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
     with tqdm(total=len(rows), desc="attribute", unit="example", disable=not progress) as bar:
@@ -102,8 +105,10 @@ def _attribute_batch(
     with _recording(model) as (z, post):
         total = score(batch).sum()  # rows don't interact: the gradient of the sum holds each one's own
         gradients = torch.autograd.grad(total, z + post, allow_unused=True, materialize_grads=True)
-    at_heads = [-(a.detach() * g).float().sum(-1) for a, g in zip(z, gradients[: len(z)], strict=True)]  # [b, pos, head]
-    at_neurons = [-(a.detach() * g).float() for a, g in zip(post, gradients[len(z) :], strict=True)]  # [b, pos, d_mlp]
+    at_heads = [
+        -(a.detach().float() * g.float()).sum(-1) for a, g in zip(z, gradients[: len(z)], strict=True)
+    ]  # [b, pos, head]
+    at_neurons = [-(a.detach().float() * g.float()) for a, g in zip(post, gradients[len(z) :], strict=True)]  # [b, pos, d_mlp]
     heads = torch.stack([part.sum(1) for part in at_heads], 1)
     neurons = torch.stack([part.sum(1) for part in at_neurons], 1)
     tokens = torch.stack([torch.stack([part.sum(-1) for part in parts]).sum(0) for parts in (at_heads, at_neurons)], -1)

@@ -1,6 +1,7 @@
 """`Attribution`: the scores of every head and neuron on every example, whatever algorithm made them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ from ..store import atomic_file
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+    from .agreement import Agreement, Over
+    from .reliability import Reliability
 
 FORMAT = "harmcircuits attribution 1"
 
@@ -111,6 +115,56 @@ class Attribution:
     def figure(self) -> "go.Figure":
         """The heatmap of the heads."""
         return figures.heads_heatmap(self.heads.numpy())
+
+    def compare(
+        self,
+        other: "Attribution",
+        *,
+        k: int | float | Sequence[int | float] = (10, 0.01, 0.1),
+        over: "Over | None" = None,
+        names: tuple[str, str] = ("first", "second"),
+        draws: int = 200,
+        seed: int = 0,
+    ) -> "Agreement":
+        """How far these scores agree with `other` ones of the same model, over the components that both measured.
+
+            agreement = hc.attribute(model, harmful).compare(exact, names=("first order", "exact"))
+            agreement.heads.spearman, agreement.table(), agreement.figure()
+
+        Args:
+            k: sizes of the tops whose overlap is counted, by A, positive ones only: whole numbers count components, fractions
+                are of those measured.
+            over: what the intervals resample. None: the examples where both sides hold as many (and their tokens, where both
+                have them, do not say that they are others), a draw taking the same ones from both; else the components.
+                Components are not independent of one another: those intervals are too narrow.
+            names: what each side is called in the figure.
+            draws: of the bootstrap; intervals are the value ± 1.96 standard errors, of correlations on Fisher's scale.
+            seed: of the draws.
+
+        Raises:
+            AttributionError: scores of another model, nothing measured on both sides, a `k` that is no size of a top, or
+                intervals over examples asked for where the two sides hold different numbers of them.
+        """
+        from .agreement import compare  # here, because it imports this file
+
+        return compare(self, other, k=k, over=over, names=names, draws=draws, seed=seed)
+
+    def split_half(self, *, draws: int = 100, seed: int = 0) -> "Reliability":
+        """How far the scores of one half of the examples agree with those of the other, and how many examples are needed.
+
+            reliability = hc.attribute(model, harmful).split_half()
+            reliability.neurons.whole, reliability.neurons.examples_needed(0.9), reliability.figure()
+
+        Args:
+            draws: random divisions into halves.
+            seed: of the divisions.
+
+        Raises:
+            AttributionError: fewer than 4 examples, fewer than 1 draw, or no component measured.
+        """
+        from .reliability import split_half  # here, because it imports this file
+
+        return split_half(self, draws=draws, seed=seed)
 
     def save(self, path: str | Path) -> None:
         """One safetensors file, written atomically."""
