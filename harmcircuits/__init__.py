@@ -28,6 +28,8 @@ _WHERE = {
     "ablated": "ablation.hooks",
     "Attribution": "attribution.scores",
     "attribute": "attribution.activations",
+    "exact_attribution": "attribution.exact",
+    "integrated_attribution": "attribution.integrated",
     "select": "selection.protected",
     "matched_random": "selection.matched",
     "make_shots": "tasks.recognition",
@@ -43,6 +45,8 @@ __all__ = ["__version__", *_WHERE]  # noqa: PLE0604  (one list of names, not two
 if TYPE_CHECKING:
     from .ablation.hooks import ablated as ablated
     from .attribution.activations import attribute as attribute
+    from .attribution.exact import exact_attribution as exact_attribution
+    from .attribution.integrated import integrated_attribution as integrated_attribution
     from .attribution.scores import Attribution as Attribution
     from .components import Circuit as Circuit
     from .elicitation import elicit as elicit
