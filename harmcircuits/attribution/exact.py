@@ -163,7 +163,8 @@ def _each_in_full(
 
 def _alike(model: HookedModel, rows: Sequence[Row], batch_size: int | None) -> Iterator[tuple[int, list[int]]]:
     """Examples by how many ablated rows fit into a pass, in powers of two: a long one does not hold up short ones."""
-    fit = [batch_size or 1 << (rows_that_fit(model, row).bit_length() - 1) for row in rows]
+    spare = lambda row: max(1, rows_that_fit(model, row) - 1)  # the intact row takes a place too
+    fit = [batch_size or 1 << (spare(row).bit_length() - 1) for row in rows]
     for size in sorted(set(fit)):
         yield size, [at for at, own in enumerate(fit) if own == size]
 
