@@ -114,17 +114,27 @@ def test_logits_a_few_rows_at_a_time(tiny, batch, monkeypatch):
         whole = logits_of(tiny, batch)[:2, 10:13]
         given = tiny, batch.tokens[:2], batch.attention_mask[:2], positions
         assert torch.allclose(torch.stack(list(logits_by_row(*given, separately=False))), whole, atol=1e-5)
-        if unembeds_alone(tiny, batch.tokens[0].tolist()):
-            assert torch.allclose(torch.stack(list(logits_by_row(*given, separately=True))), whole, atol=1e-5)
-    assert unembeds_alone(tiny, batch.tokens[0].tolist()) == (type(tiny).__name__ != "HookedTransformer"), (
-        "a HookedTransformer's last hook comes before the weights of its final norm"
-    )
+        assert torch.allclose(torch.stack(list(logits_by_row(*given, separately=True))), whole, atol=1e-5)
+
+
+def test_an_unembedding_that_is_not_the_end_is_noticed(tiny, batch):
+    class Capped:
+        """A soft cap after the unembedding."""
+
+        def __getattr__(self, name):
+            return getattr(tiny, name)
+
+        def __call__(self, *given, **options):
+            return 3 * torch.tanh(tiny(*given, **options) / 3)
+
+    tokens = batch.tokens[0].tolist()
+    assert unembeds_alone(tiny, tokens) and not unembeds_alone(Capped(), tokens)
 
 
 def test_rows_and_circuits_that_do_not_belong_together(tiny, batch):
-    with pytest.raises(RowsError, match="the batch has 4 rows and there are 2 circuits"):
-        with tiny.hooks(fwd_hooks=row_hooks(tiny, [None, Circuit(heads=[(0, 1)])])):
-            logits_of(tiny, batch)
+    hooks = row_hooks(tiny, [None, Circuit(heads=[(0, 1)])])
+    with pytest.raises(RowsError, match="the batch has 4 rows and there are 2 circuits"), tiny.hooks(fwd_hooks=hooks):
+        logits_of(tiny, batch)
     with pytest.raises(CircuitError, match=r"head \(0, 9\) is not in this model"):
         row_hooks(tiny, [None, Circuit(heads=[(0, 9)])])
     with pytest.raises(RowsError, match="in the order of the lowest layer"):
