@@ -31,6 +31,8 @@ _WHERE = {
     "Agreement": "attribution.agreement",
     "Reliability": "attribution.reliability",
     "reliability_between": "attribution.reliability",
+    "exact_attribution": "attribution.exact",
+    "integrated_attribution": "attribution.integrated",
     "select": "selection.protected",
     "matched_random": "selection.matched",
     "make_shots": "tasks.recognition",
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from .attribution.agreement import Agreement as Agreement
     from .attribution.reliability import Reliability as Reliability
     from .attribution.reliability import reliability_between as reliability_between
+    from .attribution.exact import exact_attribution as exact_attribution
+    from .attribution.integrated import integrated_attribution as integrated_attribution
     from .attribution.scores import Attribution as Attribution
     from .components import Circuit as Circuit
     from .elicitation import elicit as elicit

@@ -41,11 +41,14 @@ class Attribution:
         per_example_neurons: A of each neuron.
         tokens: for each example, A summed over all heads (column 0) and all neurons (column 1) at each token position; empty
             where the algorithm does not say at which token a component counts.
+        completeness_error: of `integrated_attribution`, by how much the sum of an example's scores exceeds the rise that it
+            should be, metric(no head and neuron) − metric; None for other algorithms.
     """
 
     per_example_heads: Float[Tensor, "example layer head"]
     per_example_neurons: Float[Tensor, "example layer d_mlp"]
     tokens: tuple[Float[Tensor, "pos 2"], ...] = ()
+    completeness_error: Float[Tensor, " example"] | None = None
 
     @property
     def n_examples(self) -> int:
@@ -93,14 +96,18 @@ class Attribution:
         given = torch.as_tensor(examples)
         chosen = given.nonzero().flatten() if given.dtype == torch.bool else given.long()
         kept = tuple(self.tokens[int(example)] for example in chosen) if self.tokens else ()
-        return Attribution(self.per_example_heads[chosen], self.per_example_neurons[chosen], kept)
+        error = None if self.completeness_error is None else self.completeness_error[chosen]
+        return Attribution(self.per_example_heads[chosen], self.per_example_neurons[chosen], kept, error)
 
     def __add__(self, other: "Attribution") -> "Attribution":
-        """The scores of both sets of examples, one after the other; without tokens where either has none."""
+        """The scores of both sets of examples, one after the other; without tokens or completeness error where either has
+        none."""
+        errors = self.completeness_error, other.completeness_error
         return Attribution(
             torch.cat([self.per_example_heads, other.per_example_heads]),
             torch.cat([self.per_example_neurons, other.per_example_neurons]),
             (*self.tokens, *other.tokens) if self.tokens and other.tokens else (),
+            None if errors[0] is None or errors[1] is None else torch.cat([errors[0], errors[1]]),
         )
 
     def table(self, k: int = 20) -> pd.DataFrame:
@@ -174,6 +181,8 @@ class Attribution:
             "per_example_neurons": self.per_example_neurons.contiguous(),
             "tokens": torch.cat([torch.empty(0, 2), *self.tokens]),
         }
+        if self.completeness_error is not None:
+            tensors["completeness_error"] = self.completeness_error
         with atomic_file(Path(path)) as temporary:
             save_file(tensors, temporary, metadata={"format": FORMAT, "lengths": json.dumps(lengths)})
 
@@ -193,7 +202,8 @@ class Attribution:
         except (OSError, SafetensorError) as error:
             raise AttributionError(f"cannot read {path}: {error}. Save the attribution again.") from error
         tokens = tensors["tokens"].split(json.loads(metadata["lengths"])) if len(tensors["tokens"]) else ()
-        return cls(tensors["per_example_heads"], tensors["per_example_neurons"], tuple(tokens))
+        incomplete = tensors.get("completeness_error")
+        return cls(tensors["per_example_heads"], tensors["per_example_neurons"], tuple(tokens), incomplete)
 
     def __repr__(self) -> str:
         _, layers, heads = self.per_example_heads.shape
