@@ -138,11 +138,11 @@ def _summed(
     tensor of its size would be the largest cost in memory. Layer by layer, for the same reason."""
     components, positions = [], []
     for activation, gradient in zip(kept, gradients, strict=True):
-        product = (activation.detach() * gradient).float() / -gate
+        product = (activation.detach() * gradient).float()
         each = product.sum(-1) if product.ndim == 4 else product  # a head is all of its d_head
         components.append(each.sum(1))
         positions.append(each.sum(-1))
-    return torch.stack(components, 1), torch.stack(positions).sum(0)
+    return torch.stack(components, 1) / -gate, torch.stack(positions).sum(0) / -gate
 
 
 @contextmanager
