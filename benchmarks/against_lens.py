@@ -4,7 +4,8 @@
 the one that `attribute` gives: this is asserted before anything is timed. It scores heads and whole MLPs; `attribute` scores
 heads and every single neuron, whose sum over an MLP is asserted to be its score too. Beside it, the one part of it that
 computes (`cache_activation_and_gradient`, one forward and one backward pass a row), without its clean run and its sums over
-nodes. Runs alternate; the medians are compared.
+nodes. Runs alternate; the medians are compared, of seconds on the clock and of processor seconds of all threads: where other
+work shares the machine, the second is the steadier one (with OMP_NUM_THREADS=1, or waiting threads count as work).
 
     python benchmarks/against_lens.py --examples 8 --repeats 3
 """
@@ -66,21 +67,22 @@ def main() -> None:
         "attribution_patch": patched,
         "its forward and backward passes alone": gradients_alone,
     }
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for repeat in range(options.repeats + 1):
         for name, run in runs.items():
-            start = time.perf_counter()
+            clock, processor = time.perf_counter(), time.process_time()
             run()
             if repeat:  # the first round warms up
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append((time.perf_counter() - clock, time.process_time() - processor))
     tokens = sum(map(row_length, rows))
     print(f"{len(examples)} examples, {tokens} tokens, {options.repeats} alternating runs, {torch.get_num_threads()} threads")
-    print(f"attribute: {statistics.median(seconds['attribute']):.2f} s")
-    for name in list(runs)[1:]:
-        ratios = [a / b for a, b in zip(seconds[name], seconds["attribute"], strict=True)]
-        medians = statistics.median(seconds[name]) / statistics.median(seconds["attribute"])
-        spread = ", ".join(f"{ratio:.2f}" for ratio in sorted(ratios))
-        print(f"{name} ÷ attribute: {medians:.2f} (ratio of medians; run by run {spread})")
+    for at, what in enumerate(("on the clock", "of the processor")):
+        taken = {name: [each[at] for each in own] for name, own in seconds.items()}
+        print(f"attribute: {statistics.median(taken['attribute']):.2f} s {what}")
+        for name in list(runs)[1:]:
+            medians = statistics.median(taken[name]) / statistics.median(taken["attribute"])
+            spread = ", ".join(f"{a / b:.2f}" for a, b in sorted(zip(taken[name], taken["attribute"], strict=True)))
+            print(f"{name} ÷ attribute: {medians:.2f} {what} (ratio of medians; run by run {spread})")
 
 
 if __name__ == "__main__":
