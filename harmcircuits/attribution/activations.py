@@ -71,7 +71,7 @@ def attribute(
         raise AttributionError("no examples: there is nothing to attribute. Elicit some first (hc.elicit).")
     layers = range(geometry(model).n_layers)
     check_hooks(model, heads=layers, neurons=layers)
-    score, rows = _laid_out(model, examples, metric)
+    score, rows = laid_out(model, examples, metric)
     parts: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
     with tqdm(total=len(rows), desc="attribute", unit="example", disable=not progress) as bar:
         for indices in batched(rows, batch_size=batch_size, length=row_length):
@@ -85,7 +85,7 @@ def attribute(
     return _finite(Attribution(heads, neurons, tuple(part[2] for part in ordered)))
 
 
-def _laid_out(
+def laid_out(
     model: HookedModel, examples: Sequence[Any], metric: Metric | ModelMetric | None
 ) -> tuple[Callable[[Batch], Tensor], Sequence[Row]]:
     if isinstance(metric, ModelMetric):
