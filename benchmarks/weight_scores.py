@@ -6,7 +6,7 @@
 2. Per-example absolute scores of all layers ÷ the same.
    The opponent is a pristine transformers model, full logits, the same loss and batches, with eager attention (which
    TransformerLens also uses) and with sdpa beside it; only the matrices that are scored get gradients.
-3. The published procedure ÷ `attribute_weights`, harmful and benign examples together: one data pass a layer, each example alone,
+3. The published procedure ÷ `attribute_weights`, harmful and benign together: one data pass a layer, each example alone,
    forward, and backward to the matrices of that layer.
 """
 
@@ -67,7 +67,9 @@ def bare(model: torch.nn.Module, batches: list[Batch]) -> None:
         bare_loss(model, batch).backward()
 
 
-def published(model: torch.nn.Module, harmful: list[Batch], benign: list[Batch]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+def published(
+    model: torch.nn.Module, harmful: list[Batch], benign: list[Batch]
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     """Layer by layer, example by example: −W · Σ ∂L/∂W over harmful, |W| · Σ |∂L/∂W| over benign."""
     signed: list[torch.Tensor] = []
     absolute: list[torch.Tensor] = []
@@ -131,7 +133,9 @@ def main() -> None:
     kinds = {"signed": False, "absolute per example": True}
     seconds = timed(
         {
-            **{name: lambda kind=kind: ours(bridge, harmful, options.batch_size, absolute=kind) for name, kind in kinds.items()},
+            **{
+                name: lambda kind=kind: ours(bridge, harmful, options.batch_size, absolute=kind) for name, kind in kinds.items()
+            },
             **{f"bare, {name}": lambda model=model: bare(model, batches) for name, model in opponents.items()},
         },
         options.repeats,

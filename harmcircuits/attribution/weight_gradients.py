@@ -66,7 +66,9 @@ def add_gradients(
             y.register_hook(partial(add, matrix, inputs.pop(matrix.name)))
 
     def add(matrix: Matrix, x: Tensor, g: Tensor) -> None:
-        x, g = (tensor.detach().reshape(len(lengths), -1, size) for tensor, size in ((x, matrix.shape[1]), (g, matrix.shape[0])))
+        x, g = (
+            tensor.detach().reshape(len(lengths), -1, size) for tensor, size in ((x, matrix.shape[1]), (g, matrix.shape[0]))
+        )
         finite[matrix.name] = g.sum((1, 2)).isfinite()
         _add(sums, matrix.name, x, g, lengths)
 
@@ -112,9 +114,7 @@ def _check_called(block: Sequence[Matrix], called: Sequence[str]) -> None:
             )
 
 
-def _add(
-    sums: Sums, name: str, x: Float[Tensor, "b pos in"], g: Float[Tensor, "b pos out"], lengths: Sequence[int]
-) -> None:
+def _add(sums: Sums, name: str, x: Float[Tensor, "b pos in"], g: Float[Tensor, "b pos out"], lengths: Sequence[int]) -> None:
     if name not in sums.absolute:
         _add_product(sums.signed[name], x.flatten(0, 1), g.flatten(0, 1))
         return

@@ -6,7 +6,7 @@ For a weight W_ij of a linear layer y = W x, and the loss L of a response (mean 
                                       order. Positive: the weight promotes the response.
     U_W = mean_n |W ⊙ ∂L_n/∂W|        over the benign examples, the absolute value taken per example.
 
-The layer's input x_n and output gradient g_n [pos, …] give ∂L_n/∂W = g_nᵀ x_n, so that hooks suffice: parameters get no gradient.
+The layer's input x_n and output gradient g_n [pos, …] give ∂L_n/∂W = g_nᵀ x_n, so that hooks suffice: no parameter gets one.
 A needs the sum alone, one product gᵀx over batch · positions; U needs one product an example, of its own tokens.
 
 Source: arXiv 2604.09544, whose S is −A summed over examples (there: one pass a layer, one example a batch).
@@ -94,8 +94,8 @@ def attribute_weights(
             for each in sets:
                 bar.set_description(f"weights, {each.name}")
                 sums = _pass(model, block, each, batch_size=batch_size, device=where, advance=bar.update)
-                signed |= _scores(block, sums.signed, lambda weights, n=len(each.rows): -weights / n)
-                absolute |= _scores(block, sums.absolute, lambda weights, n=len(each.rows): weights.abs() / n)
+                signed |= _scores(block, sums.signed, scale=-1 / len(each.rows))
+                absolute |= _scores(block, sums.absolute, scale=1 / len(each.rows), absolute=True)
     return WeightAttribution(signed, absolute, n_examples=len(harmful), n_benign=len(benign or ()))
 
 
@@ -124,14 +124,15 @@ def _pass(
 
 
 def _scores(
-    block: Sequence[Matrix], sums: dict[str, Tensor], factor: Callable[[Tensor], Tensor]
+    block: Sequence[Matrix], sums: dict[str, Tensor], *, scale: float, absolute: bool = False
 ) -> dict[str, Float[Tensor, "out in"]]:
-    """factor(W) ⊙ sum of each matrix; `sums` is used up."""
+    """scale · W ⊙ sum of each matrix, or scale · |W| ⊙ sum, on the CPU; `sums` is used up."""
     scores: dict[str, Tensor] = {}
     for matrix in block:
         if matrix.name in sums:
-            total = sums.pop(matrix.name)
-            total *= factor(matrix.values().float()).to(total.device)
+            total, weights = sums.pop(matrix.name), matrix.values().float()
+            total *= (weights.abs() if absolute else weights).to(total.device)
+            total *= scale
             if not bool(total.isfinite().all()):
                 raise AttributionError(f"a score of {matrix.name} is not a number: does the matrix hold NaN or infinities?")
             scores[matrix.name] = total.cpu()

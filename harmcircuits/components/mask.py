@@ -93,7 +93,7 @@ class WeightMask:
         """As many weights drawn at random *in the same matrices*; may overlap with this mask."""
         random = Random(seed)
         drawn = {name: random.sample(range(prod(self.shapes[name])), len(flat)) for name, flat in self.indices.items()}
-        return WeightMask(indices=drawn, shapes=self.shapes)
+        return WeightMask(indices={name: torch.tensor(flat) for name, flat in drawn.items()}, shapes=self.shapes)
 
     def check(self, model: HookedModel) -> None:
         """Makes sure that the mask's matrices are those of `model`.
@@ -163,7 +163,7 @@ def _normalised(name: str, flat: object, shapes: Mapping[str, tuple[int, int]]) 
         return torch.empty(0, dtype=torch.long)
     if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
         raise MaskError(f"{name}: weights are named by whole numbers (row · columns + column), not {given.dtype}")
-    unique = given.detach().cpu().long().flatten().unique()
+    unique: Tensor = given.detach().cpu().long().flatten().unique()
     if len(unique) and not 0 <= int(unique[0]) <= int(unique[-1]) < prod(shapes[name]):
         wrong = int(unique[0]) if unique[0] < 0 else int(unique[-1])
         raise MaskError(f"{name} has {prod(shapes[name])} weights, counted from 0: there is none of index {wrong}")

@@ -5,9 +5,9 @@ Eligible is every linear layer of the decoder blocks: `attn.q`, `attn.k`, `attn.
 
 A matrix is called `blocks.{layer}.{kind}` and oriented **[out, in]**, whatever the model's class: y = W x. So a mask found on a
 `TransformerBridge` applies to a `HookedTransformer` of the same weights. In Llama-like models the names map one to one to
-transformers' keys (`blocks.0.attn.q` ↔ `model.layers.0.self_attn.q_proj.weight`, same orientation). Where transformers fuses
-queries, keys and values (GPT-2, GPT-NeoX) or gate and input (Phi-3), TransformerLens computes with the separate matrices and the
-fused one is a stale copy; GPT-2's `Conv1D` is stored as [in, out].
+transformers' keys (`blocks.0.attn.q` ↔ `model.layers.0.self_attn.q_proj.weight`, same orientation). Where transformers
+fuses queries, keys and values (GPT-2, GPT-NeoX) or gate and input (Phi-3), TransformerLens computes with separate matrices and
+the fused one is a stale copy; GPT-2's `Conv1D` is stored as [in, out].
 """
 
 from collections.abc import Callable, Iterator
@@ -190,7 +190,9 @@ def _check(layer: int, block: Any, own: list[Matrix]) -> None:
                 f"{matrix.name} is stored as {matrix.parameter.dtype}: quantised weights have no gradient. Load the model "
                 "unquantised (dtype=torch.float32)."
             )
-    fused = {size["attn.q"] + size["attn.k"] + size["attn.v"]} | ({size[_OPTIONAL] + size["mlp.in"]} if _OPTIONAL in size else set())
+    fused = {size["attn.q"] + size["attn.k"] + size["attn.v"]}
+    if _OPTIONAL in size:
+        fused.add(size[_OPTIONAL] + size["mlp.in"])
     known = {id(matrix.parameter) for matrix in own}
     for name, parameter in block.named_parameters():
         bias = name.rpartition(".")[2].lstrip("_").startswith("b_")  # a HookedTransformer's are [head, d_head]

@@ -85,7 +85,7 @@ def _why_empty(W: WeightAttribution, benign: WeightAttribution, *, q: float, p: 
         best = left.max()
         if best > 0:
             first = int((left == best).nonzero()[0])
-            before = int((A > best).sum()) + int((A.flatten()[:first] == best).sum())
+            before = int(A.gt(best).sum()) + int(A.flatten()[:first].eq(best).sum())
             needed.append((before + 1) / A.numel())
     if not needed:
         return f"q={q} and p={p} select no weight, nor would any q: every weight with A > 0 is protected. Lower p."
