@@ -84,15 +84,17 @@ def published(
     return signed, absolute
 
 
-def timed(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each run, `repeats` times in turn, after one round that warms up."""
+def timed(
+    runs: dict[str, Callable[[], object]], repeats: int, *, warm_up: int = 1, clock: Callable[[], float]
+) -> dict[str, list[float]]:
+    """Seconds of each run, `repeats` times in turn, after `warm_up` rounds that do not count."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
+    for repeat in range(repeats + warm_up):
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = clock()
             run()
-            if repeat:
-                seconds[name].append(time.perf_counter() - start)
+            if repeat >= warm_up:
+                seconds[name].append(clock() - start)
     return seconds
 
 
@@ -113,7 +115,9 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--published-examples", type=int, default=8, help="harmful, and as many benign; 0 leaves it out")
     parser.add_argument("--published-repeats", type=int, default=1)
+    parser.add_argument("--cpu-time", action="store_true", help="count processor seconds: steadier on a busy machine")
     options = parser.parse_args()
+    clock = time.process_time if options.cpu_time else time.perf_counter
 
     bridge = hc.load_model()
     prompts = hc.load_prompts().sample(options.examples, seed=0)
@@ -139,30 +143,34 @@ def main() -> None:
             **{f"bare, {name}": lambda model=model: bare(model, batches) for name, model in opponents.items()},
         },
         options.repeats,
+        clock=clock,
     )
     for above in kinds:
         for below in opponents:
             ratio(seconds, above, f"bare, {below}")
 
-    if options.published_examples:
-        n = options.published_examples
-        benign = hc.elicit(bridge, prompts.near_twins, max_new_tokens=48)[:n]
-        alone = [batches_of(bridge, examples, 1) for examples in (harmful[:n], benign)]
-        seconds = {"the published procedure": [], "attribute_weights": []}
-        for _ in range(options.published_repeats):
-            start = time.perf_counter()
-            signed, absolute = published(opponents["eager"], *alone)
-            seconds["the published procedure"].append(time.perf_counter() - start)
-            start = time.perf_counter()
-            W = hc.attribute_weights(bridge, harmful[:n], benign=benign, batch_size=options.batch_size)
-            seconds["attribute_weights"].append(time.perf_counter() - start)
-        theirs = zip(signed, absolute, strict=True)
-        assert all(
-            close(W.signed[name] * n, one) and close(W.absolute[name] * n, other)
-            for name, (one, other) in zip(W.signed, theirs, strict=True)
-        ), "the two disagree on the scores"
-        print(f"{n} harmful and {n} benign examples, {len(seconds['attribute_weights'])} alternating runs, equal scores")
-        ratio(seconds, "the published procedure", "attribute_weights")
+    if not options.published_examples:
+        return
+    n, results = options.published_examples, {}
+    benign = hc.elicit(bridge, prompts.near_twins, max_new_tokens=48)[:n]
+    alone = [batches_of(bridge, examples, 1) for examples in (harmful[:n], benign)]
+    own = lambda: hc.attribute_weights(bridge, harmful[:n], benign=benign, batch_size=options.batch_size)
+    seconds = timed(
+        {
+            "the published procedure": lambda: results.update(theirs=published(opponents["eager"], *alone)),
+            "attribute_weights": lambda: results.update(ours=own()),
+        },
+        options.published_repeats,
+        warm_up=0,
+        clock=clock,
+    )
+    W, theirs = results["ours"], zip(*results["theirs"], strict=True)
+    assert all(
+        close(W.signed[name] * n, signed) and close(W.absolute[name] * n, absolute)
+        for name, (signed, absolute) in zip(W.signed, theirs, strict=True)
+    ), "the two disagree on the scores"
+    print(f"{n} harmful and {n} benign examples, {options.published_repeats} alternating runs, equal scores")
+    ratio(seconds, "the published procedure", "attribute_weights")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Weight scores: against autograd in plain transformers, one matrix and one example at a time; what must not change them; errors."""
+"""Weight scores against autograd in plain transformers, one matrix and example at a time; what must not change them; errors."""
 
 import logging
 
@@ -94,7 +94,7 @@ def test_setting_single_weights_to_zero_raises_the_loss_as_predicted(tiny, examp
 
 
 class Readout:
-    """A linear metric: a fixed direction of the residual stream after the last block, summed over the positions that are asked."""
+    """A linear metric: a fixed direction of the residual stream after the last block, summed over what is asked."""
 
     direction = torch.linspace(-1, 1, 32)
 
