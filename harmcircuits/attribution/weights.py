@@ -96,7 +96,8 @@ def attribute_weights(
                 sums = _pass(model, block, each, batch_size=batch_size, device=where, advance=bar.update)
                 signed |= _scores(block, sums.signed, scale=-1 / len(each.rows))
                 absolute |= _scores(block, sums.absolute, scale=1 / len(each.rows), absolute=True)
-    return WeightAttribution(signed, absolute, n_examples=len(harmful), n_benign=len(benign or ()))
+    n_benign = len(sets[1].rows) if benign is not None else 0
+    return WeightAttribution(signed, absolute, n_examples=len(sets[0].rows), n_benign=n_benign)
 
 
 def _pass(
