@@ -33,7 +33,9 @@ class Sums:
 
 
 def empty_sums(block: Sequence[Matrix], *, signed: bool, absolute: bool, device: torch.device) -> Sums:
-    zeros = lambda wanted: {matrix.name: torch.zeros(matrix.shape, device=device) for matrix in block if wanted}
+    zeros = lambda wanted: {
+        matrix.name: torch.zeros(matrix.shape, dtype=torch.float32, device=device) for matrix in block if wanted
+    }
     return Sums(zeros(signed), zeros(absolute))
 
 
