@@ -20,6 +20,8 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "elicit": (("model", "prompts"), set()),
     "attribute": (("model", "examples"), {"metric"}),
     "recognition_metric": (("shots",), set()),
+    "attribute_weights": (("model", "harmful"), {"benign", "metric", "batch_size", "device"}),
+    "select_weights": (("W",), {"q", "p", "protect"}),
     "select": (("A",), {"protect", "heads", "neurons", "protect_fraction"}),
     "ablated": (("model", "circuit"), {"method"}),
     "dissociate": (("model", "circuit", "test"), {"train", "development"}),
@@ -34,7 +36,8 @@ def test_signatures(name: str) -> None:
     parameters = inspect.signature(getattr(hc, name)).parameters
     assert tuple(at for at, parameter in parameters.items() if parameter.kind is not KEYWORD_ONLY) == positional
     assert keywords <= {at for at, parameter in parameters.items() if parameter.kind is KEYWORD_ONLY}
-    assert all(parameter.default is not EMPTY for parameter in parameters.values() if parameter.kind is KEYWORD_ONLY)
+    required = {at for at, parameter in parameters.items() if parameter.kind is KEYWORD_ONLY and parameter.default is EMPTY}
+    assert required == ({"q", "p"} if name == "select_weights" else set())
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def integrated_attribution(
     Raises:
         AttributionError: no examples, or a score that is not a number (names example and layer).
         ExampleError: an example with an empty response, or a prompt, which has none yet, where the metric reads responses.
-        ModelError: a layer without `hook_z` or `hook_post`, or a state in which gradients mean something else (see `attribute`).
+        ModelError: as `attribute`.
         ValueError: fewer than one step.
     """
     if steps < 1:
