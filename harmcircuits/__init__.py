@@ -25,10 +25,19 @@ _WHERE = {
     "load_prompts": "prompts.readers",
     "elicit": "elicitation",
     "Circuit": "components",
+    "WeightMask": "components",
     "ablated": "ablation.hooks",
     "Attribution": "attribution.scores",
     "attribute": "attribution.activations",
+    "Agreement": "attribution.agreement",
+    "Reliability": "attribution.reliability",
+    "reliability_between": "attribution.reliability",
+    "exact_attribution": "attribution.exact",
+    "integrated_attribution": "attribution.integrated",
+    "WeightAttribution": "attribution.weight_scores",
+    "attribute_weights": "attribution.weights",
     "select": "selection.protected",
+    "select_weights": "selection.weights",
     "matched_random": "selection.matched",
     "make_shots": "tasks.recognition",
     "many_shot": "tasks.recognition",
@@ -47,8 +56,16 @@ if TYPE_CHECKING:
     from . import organisms as organisms
     from .ablation.hooks import ablated as ablated
     from .attribution.activations import attribute as attribute
+    from .attribution.agreement import Agreement as Agreement
+    from .attribution.exact import exact_attribution as exact_attribution
+    from .attribution.integrated import integrated_attribution as integrated_attribution
+    from .attribution.reliability import Reliability as Reliability
+    from .attribution.reliability import reliability_between as reliability_between
     from .attribution.scores import Attribution as Attribution
+    from .attribution.weight_scores import WeightAttribution as WeightAttribution
+    from .attribution.weights import attribute_weights as attribute_weights
     from .components import Circuit as Circuit
+    from .components import WeightMask as WeightMask
     from .elicitation import elicit as elicit
     from .examples import Example as Example
     from .examples import Prompt as Prompt
@@ -61,6 +78,7 @@ if TYPE_CHECKING:
     from .prompts.readers import load_prompts as load_prompts
     from .selection.matched import matched_random as matched_random
     from .selection.protected import select as select
+    from .selection.weights import select_weights as select_weights
     from .tasks.metrics import recognition_metric as recognition_metric
     from .tasks.recognition import make_shots as make_shots
     from .tasks.recognition import many_shot as many_shot

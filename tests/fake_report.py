@@ -148,3 +148,23 @@ def fake_responses() -> pd.DataFrame:
             "response": ["Made-up response number one.", "Made-up response number two."],
         }
     )
+
+
+def fake_points() -> pd.DataFrame:
+    """Two scores of each component, for a scatter."""
+    generator, parts = np.random.default_rng(3), []
+    for kind, scores in (("heads", fake_heads()), ("neurons", fake_neurons())):
+        layer, index = np.indices(scores.shape).reshape(2, -1)
+        second = 0.9 * scores.ravel() + generator.normal(0, scores.std() / 4, scores.size)
+        parts.append(pd.DataFrame({"kind": kind, "layer": layer, "index": index, "first": scores.ravel(), "second": second}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def fake_curve() -> pd.DataFrame:
+    """Reliability by number of examples, for a curve."""
+    sizes = 2.0 ** np.arange(12)
+    parts = []
+    for kind, noise in (("heads", 11.1), ("neurons", 111.1)):
+        value = 1 / (1 + noise / sizes)
+        parts.append(pd.DataFrame({"kind": kind, "examples": sizes, "value": value, "low": 0.9 * value, "high": 1.02 * value}))
+    return pd.concat(parts, ignore_index=True)

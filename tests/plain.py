@@ -90,3 +90,29 @@ def without(hf_model: Any, *, heads: Sequence[tuple[int, int]] = (), neurons: Se
         for layer, neuron in neurons:
             hf_model.model.layers[layer].mlp.down_proj.weight[:, neuron] = 0
     return hf_model
+
+
+LLAMA = {
+    "attn.q": "self_attn.q_proj",
+    "attn.k": "self_attn.k_proj",
+    "attn.v": "self_attn.v_proj",
+    "attn.o": "self_attn.o_proj",
+    "mlp.gate": "mlp.gate_proj",
+    "mlp.in": "mlp.up_proj",
+    "mlp.out": "mlp.down_proj",
+}
+"""Canonical kinds of matrices and their modules in a transformers Llama layer; all stored as [out, in]."""
+
+
+def matrix(hf_model: Any, name: str) -> torch.nn.Parameter:
+    """The weights of `blocks.{layer}.{kind}`."""
+    _, layer, kind = name.split(".", 2)
+    return hf_model.get_submodule(f"model.layers.{layer}.{LLAMA[kind]}").weight
+
+
+def weight_scores(hf_model: Any, name: str, rows: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:
+    """−W · mean ∂L/∂W and mean |W · ∂L/∂W| of one matrix, one (prompt, response) at a time."""
+    weight = matrix(hf_model, name).requires_grad_(True)
+    products = [weight.detach() * torch.autograd.grad(nll(hf_model, *row).mean(), weight)[0] for row in rows]
+    weight.requires_grad_(False)
+    return -torch.stack(products).mean(0), torch.stack(products).abs().mean(0)

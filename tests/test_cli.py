@@ -78,11 +78,12 @@ def test_a_run_prints_a_table_and_writes_its_folder(model_folder: Path, tmp_path
     out = tmp_path / "results"
     result = dissociate(model=model_folder, prompts=write(tmp_path / "p.csv"), out=out, device="cpu")
     assert result.exit_code == 0, result.output
-    for words in ("With 4 test triples", "heads and neurons", "aimed at recognition", "Verdict: cannot be measured"):
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    for words in ("With 4 test triples", "heads and neurons", "aimed at", f"Verdict: {report['verdict']}"):
         assert words in result.output
+    assert {"aimed at recognition", "matched random"} < {condition["name"] for condition in report["conditions"]}
     assert str(out / "report.json") in "".join(result.output.split("\n"))
     assert not any(prompt.request in result.output for prompt in PROMPTS)
-    report = json.loads((out / "report.json").read_text("utf-8"))
     check_report(report)
     assert report["reproduce"].startswith("harmcircuits")
     assert {path.name for path in out.iterdir()} == {"circuits", "scores", "report.json", "report.html", "outcomes.csv"}

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import plotly.io
 import pytest
 from drawn import FULL, MEASURES, RISES, retained_row, rise_rows, traces
-from fake_report import fake_draws, fake_heads, fake_neurons, fake_report
+from fake_report import fake_curve, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,6 +34,10 @@ def every_figure() -> dict[str, go.Figure]:
         "rises": figures.rises(rises_frame(report)),
         "retained": figures.retained(retained_frame(report)),
         "nulls": figures.scatter_null(0.1, fake_draws(), low=0.05, high=0.15),
+        "agreement": figures.agreement_scatter(fake_points(), notes={"heads": "Spearman 0.99"}),
+        "reliability": figures.reliability_curve(fake_curve()),
+        "empty agreement": figures.agreement_scatter(fake_points()[:0]),
+        "empty reliability": figures.reliability_curve(fake_curve()[:0]),
         "empty rises": figures.rises(pd.DataFrame(columns=RISES)),
         "empty retained": figures.retained(pd.DataFrame(columns=["condition", "kind", *MEASURES])),
         "empty nulls": figures.scatter_null(0.1, pd.DataFrame(columns=["null", "value"])),

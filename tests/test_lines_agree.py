@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 from written import ANSWERS
 
 from harmcircuits.attribution.activations import attribute
+from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.examples import Example, loss
 from harmcircuits.models.fetch import packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
@@ -57,6 +58,23 @@ def test_losses_and_scores_are_those_of_transformers(smollm2, reference, short):
         assert (scores.per_example_heads[index] - heads).abs().max() < 1e-4
         assert (scores.per_example_neurons[index] - neurons).abs().max() < 1e-4
     assert losses.min() > 0.1 and scores.heads.abs().max() > 0.01, "there is something to compare"
+
+
+def test_weight_scores_are_those_of_transformers_one_matrix_and_example_at_a_time(smollm2, reference, short):
+    examples = answered(smollm2, short[:3])
+    W = attribute_weights(smollm2, examples[:2], benign=examples[1:])
+    rows = [plain.ids_of(smollm2, example) for example in examples]
+    for layer in (3, 29):
+        for kind in plain.LLAMA:
+            name = f"blocks.{layer}.{kind}"
+            signed, absolute = (
+                plain.weight_scores(reference, name, rows[:2])[0],
+                plain.weight_scores(reference, name, rows[1:])[1],
+            )
+            assert (W.signed[name] - signed).abs().max() < 1e-5 * signed.abs().max()
+            assert (W.absolute[name] - absolute).abs().max() < 1e-5 * absolute.abs().max()
+            assert signed.abs().max() > 1e-5, "there is something to compare"
+    assert len(W.signed) == 30 * 7 and W.n_weights == 106_168_320
 
 
 @needs_three

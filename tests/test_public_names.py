@@ -20,6 +20,8 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "elicit": (("model", "prompts"), set()),
     "attribute": (("model", "examples"), {"metric"}),
     "recognition_metric": (("shots",), set()),
+    "attribute_weights": (("model", "harmful"), {"benign", "metric", "batch_size", "device"}),
+    "select_weights": (("W",), {"q", "p", "protect"}),
     "select": (("A",), {"protect", "heads", "neurons", "protect_fraction"}),
     "ablated": (("model", "circuit"), {"method"}),
     "dissociate": (("model", "circuit", "test"), {"train", "development"}),
@@ -34,7 +36,8 @@ def test_signatures(name: str) -> None:
     parameters = inspect.signature(getattr(hc, name)).parameters
     assert tuple(at for at, parameter in parameters.items() if parameter.kind is not KEYWORD_ONLY) == positional
     assert keywords <= {at for at, parameter in parameters.items() if parameter.kind is KEYWORD_ONLY}
-    assert all(parameter.default is not EMPTY for parameter in parameters.values() if parameter.kind is KEYWORD_ONLY)
+    required = {at for at, parameter in parameters.items() if parameter.kind is KEYWORD_ONLY and parameter.default is EMPTY}
+    assert required == ({"q", "p"} if name == "select_weights" else set())
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_circuits_and_results_have_the_contracts_members() -> None:
     for member in ("hooks", "jaccard", "random_like", "save", "load", "__or__", "__and__", "__sub__"):
         assert hasattr(circuit, member)
     attribution = {"heads", "neurons", "per_example_heads", "per_example_neurons", "heads_abs", "neurons_abs", "n_examples"}
-    attribution |= {"per_token", "save", "load", "table", "figure"}
+    attribution |= {"per_token", "save", "load", "table", "figure", "compare", "split_half"}
     assert attribution <= {*dir(hc.Attribution), *hc.Attribution.__dataclass_fields__}
     assert {"table", "figure", "save", "verdict"} <= set(dir(hc.Dissociation))
     assert {"harmful", "benign", "near_twins", "far_twins", "split"} <= set(dir(hc.PromptSet))

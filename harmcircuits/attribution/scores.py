@@ -1,6 +1,7 @@
 """`Attribution`: the scores of every head and neuron on every example, whatever algorithm made them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ from ..store import atomic_file
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+
+    from .agreement import Agreement, Over
+    from .reliability import Reliability
 
 FORMAT = "harmcircuits attribution 1"
 
@@ -37,11 +41,14 @@ class Attribution:
         per_example_neurons: A of each neuron.
         tokens: for each example, A summed over all heads (column 0) and all neurons (column 1) at each token position; empty
             where the algorithm does not say at which token a component counts.
+        completeness_error: of `integrated_attribution`, by how much the sum of an example's scores exceeds the rise that it
+            should be, metric(no head and neuron) − metric; None for other algorithms.
     """
 
     per_example_heads: Float[Tensor, "example layer head"]
     per_example_neurons: Float[Tensor, "example layer d_mlp"]
     tokens: tuple[Float[Tensor, "pos 2"], ...] = ()
+    completeness_error: Float[Tensor, " example"] | None = None
 
     @property
     def n_examples(self) -> int:
@@ -89,14 +96,18 @@ class Attribution:
         given = torch.as_tensor(examples)
         chosen = given.nonzero().flatten() if given.dtype == torch.bool else given.long()
         kept = tuple(self.tokens[int(example)] for example in chosen) if self.tokens else ()
-        return Attribution(self.per_example_heads[chosen], self.per_example_neurons[chosen], kept)
+        error = None if self.completeness_error is None else self.completeness_error[chosen]
+        return Attribution(self.per_example_heads[chosen], self.per_example_neurons[chosen], kept, error)
 
     def __add__(self, other: "Attribution") -> "Attribution":
-        """The scores of both sets of examples, one after the other; without tokens where either has none."""
+        """The scores of both sets of examples, one after the other; without tokens or completeness error where either has
+        none."""
+        errors = self.completeness_error, other.completeness_error
         return Attribution(
             torch.cat([self.per_example_heads, other.per_example_heads]),
             torch.cat([self.per_example_neurons, other.per_example_neurons]),
             (*self.tokens, *other.tokens) if self.tokens and other.tokens else (),
+            None if errors[0] is None or errors[1] is None else torch.cat([errors[0], errors[1]]),
         )
 
     def table(self, k: int = 20) -> pd.DataFrame:
@@ -112,6 +123,56 @@ class Attribution:
         """The heatmap of the heads."""
         return figures.heads_heatmap(self.heads.numpy())
 
+    def compare(
+        self,
+        other: "Attribution",
+        *,
+        k: int | float | Sequence[int | float] = (10, 0.01, 0.1),
+        over: "Over | None" = None,
+        names: tuple[str, str] = ("first", "second"),
+        draws: int = 200,
+        seed: int = 0,
+    ) -> "Agreement":
+        """How far these scores agree with `other` ones of the same model, over the components that both measured.
+
+            agreement = hc.attribute(model, harmful).compare(exact, names=("first order", "exact"))
+            agreement.heads.spearman, agreement.table(), agreement.figure()
+
+        Args:
+            k: sizes of the tops whose overlap is counted, by A, positive ones only: whole numbers count components, fractions
+                are of those measured.
+            over: what the intervals resample. None: the examples where both sides hold as many (and their tokens, where both
+                have them, do not say that they are others), a draw taking the same ones from both; else the components.
+                Components are not independent of one another: those intervals are too narrow.
+            names: what each side is called in the figure.
+            draws: of the bootstrap; intervals are the value ± 1.96 standard errors, of correlations on Fisher's scale.
+            seed: of the draws.
+
+        Raises:
+            AttributionError: scores of another model, nothing measured on both sides, a `k` that is no size of a top, or
+                intervals over examples asked for where the two sides hold different numbers of them.
+        """
+        from .agreement import compare  # here, because it imports this file
+
+        return compare(self, other, k=k, over=over, names=names, draws=draws, seed=seed)
+
+    def split_half(self, *, draws: int = 100, seed: int = 0) -> "Reliability":
+        """How far the scores of one half of the examples agree with those of the other, and how many examples are needed.
+
+            reliability = hc.attribute(model, harmful).split_half()
+            reliability.neurons.whole, reliability.neurons.examples_needed(0.9), reliability.figure()
+
+        Args:
+            draws: random divisions into halves.
+            seed: of the divisions.
+
+        Raises:
+            AttributionError: fewer than 4 examples, fewer than 1 draw, or no component measured.
+        """
+        from .reliability import split_half  # here, because it imports this file
+
+        return split_half(self, draws=draws, seed=seed)
+
     def save(self, path: str | Path) -> None:
         """One safetensors file, written atomically."""
         lengths = [len(part) for part in self.tokens]
@@ -120,6 +181,8 @@ class Attribution:
             "per_example_neurons": self.per_example_neurons.contiguous(),
             "tokens": torch.cat([torch.empty(0, 2), *self.tokens]),
         }
+        if self.completeness_error is not None:
+            tensors["completeness_error"] = self.completeness_error
         with atomic_file(Path(path)) as temporary:
             save_file(tensors, temporary, metadata={"format": FORMAT, "lengths": json.dumps(lengths)})
 
@@ -139,7 +202,8 @@ class Attribution:
         except (OSError, SafetensorError) as error:
             raise AttributionError(f"cannot read {path}: {error}. Save the attribution again.") from error
         tokens = tensors["tokens"].split(json.loads(metadata["lengths"])) if len(tensors["tokens"]) else ()
-        return cls(tensors["per_example_heads"], tensors["per_example_neurons"], tuple(tokens))
+        incomplete = tensors.get("completeness_error")
+        return cls(tensors["per_example_heads"], tensors["per_example_neurons"], tuple(tokens), incomplete)
 
     def __repr__(self) -> str:
         _, layers, heads = self.per_example_heads.shape

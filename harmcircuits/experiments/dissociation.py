@@ -58,8 +58,9 @@ def dissociate(
             in training, no circuit and nothing to select one from, a circuit without components, or one with a name that
             means something else here ("intact").
         PromptError: a single category.
-        CircuitError: a component that the model does not have. ModelError: with `train`, a layer without hook points. All of these come before anything is computed.
-        ElicitError, SelectionError, ModelError: as their rooms say.
+        CircuitError: a component that the model does not have.
+        ModelError: with `train`, a layer without hook points. All of these come before anything is computed.
+        ElicitError, SelectionError: as their rooms say.
     """
     chosen = settings or Settings()
     given = given_circuits(model, circuit)

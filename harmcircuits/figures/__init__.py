@@ -5,10 +5,22 @@ vermillion harmful, blue near twin, bluish green far twin, grey a control. Every
 with its `caption` and `alt`, a text alternative, which the report prints.
 """
 
+from .agreement import agreement_scatter
 from .attribution import heads_heatmap, neurons_by_layer
 from .dissociation import retained, rises
 from .nulls import scatter_null
+from .reliability import reliability_curve
 from .saving import save
 from .style import FigureError
 
-__all__ = ["FigureError", "heads_heatmap", "neurons_by_layer", "retained", "rises", "save", "scatter_null"]
+__all__ = [
+    "FigureError",
+    "agreement_scatter",
+    "heads_heatmap",
+    "neurons_by_layer",
+    "reliability_curve",
+    "retained",
+    "rises",
+    "save",
+    "scatter_null",
+]

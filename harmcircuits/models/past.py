@@ -76,6 +76,12 @@ def empty_past(model: HookedModel, rows: int) -> BridgePast | HookedPast:
     return BridgePast(DynamicCache(config=config), torch.empty(rows, 0, dtype=torch.long, device=device))
 
 
+def takes_more_rows(model: HookedModel) -> bool:
+    """Whether layers may have different numbers of rows in it: transformers keeps each layer's by themselves, and
+    `HookedTransformer` asks for as many in its first layer as there are tokens' rows."""
+    return type(model).__name__ != "HookedTransformer"
+
+
 def read_past(model: HookedModel, tokens: Int[Tensor, " pos"]) -> BridgePast | HookedPast:
     """Keys and values of one row of tokens; `.repeated(b)` gives `b` rows a fresh copy to continue from."""
     past = empty_past(model, 1)
@@ -103,7 +109,7 @@ def logits_shared(
     `earliest`: the first column that a hook of the caller wants to see in the second pass, which begins there at the latest.
     """
     rows, length = tokens.shape
-    shared = min(_shared_length(tokens, attention_mask, positions), length if earliest is None else earliest)
+    shared = min(shared_length(tokens, attention_mask, positions), length if earliest is None else earliest)
     if rows == 1 or shared < WORTH_SHARING:
         return logits_at(model, tokens, attention_mask, positions)
     past = read_past(model, tokens[0, :shared]).repeated(rows)
@@ -115,7 +121,7 @@ WORTH_SHARING = 8
 """Tokens; below this the second pass costs more than it saves."""
 
 
-def _shared_length(tokens: Int[Tensor, "b pos"], attention_mask: Int[Tensor, "b pos"], positions: Int[Tensor, " row"]) -> int:
+def shared_length(tokens: Int[Tensor, "b pos"], attention_mask: Int[Tensor, "b pos"], positions: Int[Tensor, " row"]) -> int:
     """Leading columns that are the same in every row, attended everywhere, and before the first position that is asked."""
     same = (tokens == tokens[:1]).all(0) & attention_mask.bool().all(0)
     first_asked = int((positions % tokens.shape[1]).min())

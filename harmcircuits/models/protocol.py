@@ -156,6 +156,15 @@ def logits_at(
 
     It is a fifth of the work in a small model with a large vocabulary. The result lies on the model's device. `past`: keys
     and values of what comes before `tokens`; it grows by them (a `Past` is used up by one continuation).
+    """
+    with model.hooks(fwd_hooks=[(unembed_hook(model), partial(_keep_rows, positions.to(device_of(model))))]):
+        return forward(model, tokens, attention_mask, past=past)[0]
+
+
+def forward(
+    model: HookedModel, tokens: Int[Tensor, "b pos"], attention_mask: Int[Tensor, "b pos"], *, past: "Past | None" = None
+) -> Float[Tensor, "b pos d_vocab"]:
+    """Logits at every position that the hooks in force leave, on the model's device.
 
     Raises:
         ModelError: the model did not keep the keys and values, so that what comes next would not see them.
@@ -163,14 +172,13 @@ def logits_at(
     device = device_of(model)
     mask = attention_mask.to(device)
     options = {"attention_mask": mask} if past is None else past.options(mask)
-    with model.hooks(fwd_hooks=[(_unembed_hook(model), partial(_keep_rows, positions.to(device)))]):
-        logits = cast(Tensor, model(tokens.to(device), return_type="logits", **options))[0]
+    logits = cast(Tensor, model(tokens.to(device), return_type="logits", **options))
     if past is not None:
         past.check()
     return logits
 
 
-def _unembed_hook(model: HookedModel) -> str:
+def unembed_hook(model: HookedModel) -> str:
     """The last point before the unembedding: both are per-position, so that rows may be dropped there."""
     for name in ("unembed.hook_in", "ln_final.hook_normalized"):
         if name in model.hook_dict:

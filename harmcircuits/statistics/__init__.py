@@ -5,6 +5,7 @@ axis 0, so that a bootstrap draw takes whole triples, and the same seed and numb
 every statistic: whatever is compared is paired. Nothing here knows a model; arrays come in, numbers go out.
 """
 
+from .agreement import pearson, slope, spearman, spearman_brown, standard_interval, times_needed, top_overlap
 from .decisions import MIN_NULL_DRAWS, Equivalence, bootstrap_equivalence, equivalence, fdr, p_value
 from .effects import aim_by_task, aim_by_task_null, standardised_effect
 from .estimate import Estimate, StatisticsError
@@ -49,8 +50,15 @@ __all__ = [
     "n_needed",
     "p_value",
     "paired_difference",
+    "pearson",
     "ratio",
     "ratio_of_means",
     "resamples",
+    "slope",
+    "spearman",
+    "spearman_brown",
+    "standard_interval",
     "standardised_effect",
+    "times_needed",
+    "top_overlap",
 ]

@@ -24,15 +24,19 @@ from .residual import at_columns, residuals_kept
 
 @dataclass(frozen=True, eq=False)
 class LabelLoss:
-    """A metric laid out for one model: rows to read, and log-odds of "harmful" from a batch of them."""
+    """A metric laid out for one model: rows to read, and log-odds of "harmful" from a batch of them.
+
+    Attributes:
+        of_logits: the same from the logits of the asked tokens; None where these do not tell (a probe).
+    """
 
     rows: tuple[Row, ...]
     odds: Callable[[Batch], Float[Tensor, " b"]]
     sign: Callable[[Batch], Float[Tensor, " b"]]
+    of_logits: Callable[[Float[Tensor, "asked d_vocab"], Batch], Float[Tensor, " b"]] | None = None
 
     def __call__(self, batch: Batch) -> Float[Tensor, " b"]:
-        odds = self.odds(batch)
-        return softplus(-self.sign(batch).to(odds.device) * odds)
+        return _loss(self.odds(batch), self.sign(batch))
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,25 @@ def _of_labels(
     harmful, harmless = labels
     rows = [label_row(ids, harmful if _is_harmful(example) else harmless) for ids, example in zip(asked, examples, strict=True)]
 
-    def odds(batch: Batch) -> Float[Tensor, " b"]:
-        logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions).float()
-        return logits[:, harmful] - logits[:, harmless]
+    def of_logits(logits: Float[Tensor, "asked d_vocab"], batch: Batch) -> Float[Tensor, " b"]:
+        return _loss(_odds(logits, labels), sign(batch))
 
-    return LabelLoss(tuple(rows), odds, lambda batch: torch.where(batch.targets == harmful, 1.0, -1.0))
+    def odds(batch: Batch) -> Float[Tensor, " b"]:
+        return _odds(logits_at(model, batch.tokens, batch.attention_mask, batch.positions), labels)
+
+    def sign(batch: Batch) -> Float[Tensor, " b"]:
+        return torch.where(batch.targets == harmful, 1.0, -1.0)
+
+    return LabelLoss(tuple(rows), odds, sign, of_logits)
+
+
+def _odds(logits: Float[Tensor, "b d_vocab"], labels: tuple[int, int]) -> Float[Tensor, " b"]:
+    harmful, harmless = labels
+    return logits[:, harmful].float() - logits[:, harmless].float()
+
+
+def _loss(odds: Float[Tensor, " b"], sign: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    return softplus(-sign.to(odds.device) * odds)
 
 
 def _is_harmful(example: Any) -> bool:

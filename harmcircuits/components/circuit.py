@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .models.protocol import HookedModel, check_hooks, geometry, head_hook, neuron_hook
-from .store import read_json, write_json
+from ..models.protocol import HookedModel, check_hooks, geometry, head_hook, neuron_hook
+from ..store import read_json, write_json
 
 Component = tuple[int, int]
 """(layer, head) or (layer, neuron), counted from 0."""

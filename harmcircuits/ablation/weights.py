@@ -1,0 +1,34 @@
+"""Ablation of single weights: zero in place, undone from a record of (index, old value), which is as small as the mask."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ..components import WeightMask
+from ..models.matrices import Matrix, matrices
+from ..models.protocol import HookedModel
+
+
+@contextmanager
+def zeroed(model: HookedModel, mask: WeightMask) -> Iterator[HookedModel]:
+    """Inside, the weights of `mask` are 0; outside they have every bit that they had, also after an exception.
+
+    Contexts nest: the inner one finds zeros where the outer one has been, and puts zeros back.
+
+    Raises:
+        MaskError: a matrix that the model does not have, or of another shape; nothing is changed then.
+    """
+    mask.check(model)
+    undo: list[tuple[Matrix, Tensor, Tensor]] = []
+    try:
+        for matrix in matrices(model):
+            if matrix.name in mask.indices:
+                flat = mask.indices[matrix.name].to(matrix.parameter.device)
+                undo.append((matrix, flat, matrix.read(flat)))
+                matrix.write(flat, torch.zeros(()))
+        yield model
+    finally:
+        for matrix, flat, old in reversed(undo):
+            matrix.write(flat, old)

@@ -1,0 +1,103 @@
+"""`WeightAttribution`: the scores of every eligible weight, whatever made them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import pandas as pd
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..store import atomic_file
+from .scores import AttributionError
+
+FORMAT = "harmcircuits weight attribution 1"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightAttribution:
+    """A_W and U_W of every eligible weight, float32 on the CPU, in nats per asked token. **Positive A: promotes the response.**
+
+    Matrices have the canonical names and the orientation [out, in] of `models/matrices.py`.
+
+    Attributes:
+        signed: A_W = −W ⊙ mean over the harmful examples of ∂L/∂W.
+        absolute: U_W = mean of |W ⊙ ∂L/∂W|, the absolute value taken per example, over the benign examples; over the harmful
+            ones where no others were given.
+        n_examples: how many examples A is the mean of.
+        n_benign: how many benign examples U is the mean of; 0 where it is over the harmful ones.
+
+    Raises:
+        AttributionError: the two do not have the same matrices.
+    """
+
+    signed: Mapping[str, Float[Tensor, "out in"]]
+    absolute: Mapping[str, Float[Tensor, "out in"]]
+    n_examples: int
+    n_benign: int = 0
+
+    def __post_init__(self) -> None:
+        shapes = [{name: tuple(scores.shape) for name, scores in part.items()} for part in (self.signed, self.absolute)]
+        if shapes[0] != shapes[1]:
+            raise AttributionError("signed and absolute scores are of different matrices: compute both with the same model")
+        for name in ("signed", "absolute"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """(out, in) of every matrix."""
+        return {name: (scores.shape[0], scores.shape[1]) for name, scores in self.signed.items()}
+
+    @property
+    def n_weights(self) -> int:
+        return sum(scores.numel() for scores in self.signed.values())
+
+    def table(self) -> pd.DataFrame:
+        """One row a matrix: matrix, layer, kind, rows, columns; signed_sum = Σ A (the first-order rise of L when the whole
+        matrix is zero), signed_max, absolute_sum = Σ U, and positive, the share of weights with A > 0."""
+        rows = []
+        for name, A in self.signed.items():
+            _, layer, kind = name.split(".", 2)
+            sums = float(A.sum()), float(A.max()), float(self.absolute[name].sum()), float((A > 0).float().mean())
+            rows.append((name, int(layer), kind, *A.shape, *sums))
+        columns = ["matrix", "layer", "kind", "rows", "columns", "signed_sum", "signed_max", "absolute_sum", "positive"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def save(self, path: str | Path) -> None:
+        """One safetensors file (8 bytes a weight), written atomically."""
+        parts = {"signed": self.signed, "absolute": self.absolute}
+        tensors = {f"{kind}/{name}": scores.contiguous() for kind, part in parts.items() for name, scores in part.items()}
+        about = {"matrices": list(self.signed), "n_examples": self.n_examples, "n_benign": self.n_benign}
+        with atomic_file(Path(path)) as temporary:
+            save_file(tensors, temporary, metadata={"format": FORMAT, "about": json.dumps(about)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "WeightAttribution":
+        """Reads what `save` wrote.
+
+        Raises:
+            AttributionError: the file is missing, damaged, or holds something else.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != FORMAT:
+                    raise AttributionError(f"{path} holds no weight attribution (its 'format' should be {FORMAT!r})")
+                about = json.loads(metadata["about"])
+                signed, absolute = (
+                    {name: file.get_tensor(f"{kind}/{name}") for name in about["matrices"]} for kind in ("signed", "absolute")
+                )
+        except (OSError, SafetensorError) as error:
+            raise AttributionError(f"cannot read {path}: {error}. Save the scores again.") from error
+        return cls(signed, absolute, about["n_examples"], about["n_benign"])
+
+    def __repr__(self) -> str:
+        over = f"{self.n_benign} benign" if self.n_benign else "the same"
+        return (
+            f"WeightAttribution({self.n_weights} weights in {len(self.signed)} matrices; A over {self.n_examples} examples, "
+            f"U over {over})"
+        )

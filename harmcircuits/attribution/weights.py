@@ -1,0 +1,171 @@
+"""Per-weight attribution of all layers from one data pass: one forward and one backward pass a batch.
+
+For a weight W_ij of a linear layer y = W x, and the loss L of a response (mean negative log-likelihood, nats per token),
+
+    A_W = − W ⊙ mean_n ∂L_n/∂W        over the harmful examples n: how much L rises when the weight is set to zero, to first
+                                      order. Positive: the weight promotes the response.
+    U_W = mean_n |W ⊙ ∂L_n/∂W|        over the benign examples, the absolute value taken per example.
+
+The layer's input x_n and output gradient g_n [pos, …] give ∂L_n/∂W = g_nᵀ x_n, so that hooks suffice: no parameter gets one.
+A needs the sum alone, one product gᵀx over batch · positions; U needs one product an example, of its own tokens.
+
+Source: arXiv 2604.09544, whose S is −A summed over examples (there: one pass a layer, one example a batch).
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..examples import Example, Prompt, batched, make_batch, row_length
+from ..models.gradients import check_gradients
+from ..models.matrices import Matrix, matrices
+from ..models.protocol import HookedModel, device_of
+from .passes import Metric, ModelMetric, Reading, laid_out
+from .scores import AttributionError
+from .weight_gradients import Sums, add_gradients, empty_sums
+from .weight_scores import WeightAttribution
+
+log = logging.getLogger(__name__)
+_SHARE = 0.6
+"""Of a GPU's free memory, for accumulators; the rest is for activations."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Set:
+    """Examples laid out, and which sums are wanted of them."""
+
+    name: str
+    reading: Reading
+    signed: bool
+    absolute: bool
+
+
+def attribute_weights(
+    model: HookedModel,
+    harmful: Sequence[Example] | Sequence[Prompt],
+    *,
+    benign: Sequence[Example] | Sequence[Prompt] | None = None,
+    metric: Metric | ModelMetric | None = None,
+    batch_size: int = 8,
+    device: torch.device | str | None = None,
+    max_memory: int | None = None,
+    progress: bool = False,
+) -> WeightAttribution:
+    """A_W = −W ⊙ mean ∂L/∂W over `harmful` and U_W = mean |W ⊙ ∂L/∂W|, taken per example, over `benign`, for every weight.
+
+    In the metric's unit: with the default, the loss of the response, nats per response token. Positive A: the weight promotes
+    the response. The paper's S is −A (it prunes the most negative S). Use unprocessed weights: W ⊙ ∂L/∂W changes when norms are
+    folded into them.
+
+    Args:
+        benign: whose U protects (`select_weights`); None: U is taken over `harmful` itself.
+        metric: as in `attribute`; of both sets.
+        batch_size: rows a pass; scores do not depend on it (beyond rounding).
+        device: of the accumulators, float32, 4 bytes a weight (8 without `benign`); None: the model's. Scores are returned on
+            the CPU.
+        max_memory: bytes that the accumulators of one pass may take; where all layers need more, blocks of layers are taken one
+            after the other, each in a data pass of its own. None: 60 % of a GPU's free memory; no limit on a CPU, where the
+            scores have to lie afterwards.
+
+    Raises:
+        AttributionError: no examples, a layer that does not fit `max_memory`, or a score that is not a number (names matrix and
+            example).
+        ExampleError: an example without a response, where the metric reads responses.
+        ModelError: the model's matrices cannot be found, or it computes with others; or a state in which W ⊙ gradient means
+            something else (dropout, autocast, quantised or folded weights; see `models.gradients`).
+    """
+    if not harmful or (benign is not None and not benign):
+        which = "benign" if harmful else "harmful"
+        raise AttributionError(f"no {which} examples: there is nothing to attribute. Elicit some first (hc.elicit).")
+    check_gradients(model, weights=True)
+    sets = [_Set("harmful", laid_out(model, harmful, metric), signed=True, absolute=benign is None)]
+    if benign is not None:
+        sets.append(_Set("benign", laid_out(model, benign, metric), signed=False, absolute=True))
+    where = torch.device(device) if device is not None else device_of(model)
+    blocks = _blocks(matrices(model), bytes_a_weight=4 if benign is not None else 8, limit=_limit(max_memory, where))
+    signed: dict[str, Tensor] = {}
+    absolute: dict[str, Tensor] = {}
+    with tqdm(total=len(blocks) * sum(len(each.reading.rows) for each in sets), unit="example", disable=not progress) as bar:
+        for block in blocks:
+            for each in sets:
+                bar.set_description(f"weights, {each.name}")
+                sums = _pass(model, block, each, batch_size=batch_size, device=where, advance=bar.update)
+                signed |= _scores(block, sums.signed, scale=-1 / len(each.reading.rows))
+                absolute |= _scores(block, sums.absolute, scale=1 / len(each.reading.rows), absolute=True)
+    n_benign = len(sets[1].reading.rows) if benign is not None else 0
+    return WeightAttribution(signed, absolute, n_examples=len(sets[0].reading.rows), n_benign=n_benign)
+
+
+def _pass(
+    model: HookedModel,
+    block: Sequence[Matrix],
+    each: _Set,
+    *,
+    batch_size: int,
+    device: torch.device,
+    advance: Callable[[int], object],
+) -> Sums:
+    """One data pass: the sums of all matrices of `block`."""
+    sums = empty_sums(block, signed=each.signed, absolute=each.absolute, device=device)
+    for indices in batched(each.reading.rows, batch_size=batch_size, length=row_length):
+        batch = make_batch(model, [each.reading.rows[index] for index in indices])
+        finite = add_gradients(model, block, batch, each.reading.score, sums)
+        if not bool(finite.all()):
+            matrix, row = (int(at) for at in (~finite).nonzero()[0])
+            raise AttributionError(
+                f"the gradient of {block[matrix].name} on {each.name} example {indices[row]} is not a number: the model's "
+                "activations or gradients overflow there. Load the model with dtype=torch.float32, or leave that example out."
+            )
+        advance(len(indices))
+    return sums
+
+
+def _scores(
+    block: Sequence[Matrix], sums: dict[str, Tensor], *, scale: float, absolute: bool = False
+) -> dict[str, Float[Tensor, "out in"]]:
+    """scale · W ⊙ sum of each matrix, or scale · |W| ⊙ sum, on the CPU; `sums` is used up."""
+    scores: dict[str, Tensor] = {}
+    for matrix in block:
+        if matrix.name in sums:
+            total, weights = sums.pop(matrix.name), matrix.values().float()
+            total *= (weights.abs() if absolute else weights).to(total.device)
+            total *= scale
+            if not bool(total.isfinite().all()):
+                raise AttributionError(f"a score of {matrix.name} is not a number: does the matrix hold NaN or infinities?")
+            scores[matrix.name] = total.cpu()
+    return scores
+
+
+def _limit(max_memory: int | None, device: torch.device) -> int | None:
+    if max_memory is not None or device.type != "cuda":
+        return max_memory
+    free, _ = torch.cuda.mem_get_info(device)
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's own to give
+    return int(_SHARE * (free + unused))
+
+
+def _blocks(found: Sequence[Matrix], *, bytes_a_weight: int, limit: int | None) -> list[list[Matrix]]:
+    """Layers in order, as many in a block as `limit` bytes of accumulators hold; says how many passes that takes."""
+    blocks: list[list[Matrix]] = []
+    room = 0
+    for layer in range(found[-1].layer + 1):
+        own = [matrix for matrix in found if matrix.layer == layer]
+        need = bytes_a_weight * sum(matrix.parameter.numel() for matrix in own)
+        if limit is not None and need > limit:
+            raise AttributionError(
+                f"the accumulators of layer {layer} alone take {need} bytes, and max_memory allows {limit}: allow more, or put "
+                "them elsewhere (device='cpu')."
+            )
+        if not blocks or (limit is not None and need > room):
+            blocks.append([])
+            room = limit or 0
+        blocks[-1] += own
+        room -= need
+    if len(blocks) > 1:
+        log.warning("weight scores take %d data passes, as the accumulators of all layers exceed %d bytes", len(blocks), limit)
+    return blocks

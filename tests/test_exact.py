@@ -1,0 +1,302 @@
+"""Exact attribution: against weights set to zero in plain transformers, and against the slowest way of doing the same."""
+
+from dataclasses import replace
+
+import plain
+import pytest
+import torch
+from tiny import tiny_bridge, tiny_model, tiny_tokenizer
+from triples import make_triples
+from written import PROMPTS, written
+
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.attribution import exact, memory
+from harmcircuits.attribution.activations import attribute
+from harmcircuits.attribution.exact import exact_attribution
+from harmcircuits.attribution.scores import AttributionError
+from harmcircuits.components import Circuit, CircuitError
+from harmcircuits.examples import Example, ExampleError, Row, example_rows, loss, make_batch, response_loss
+from harmcircuits.models.load import load_model
+from harmcircuits.models.protocol import neuron_hook
+from harmcircuits.selection.protected import SelectionError, select
+from harmcircuits.tasks.metrics import recognition_metric
+
+HEADS = [(layer, head) for layer in range(2) for head in range(4)]
+NEURONS = [(0, 3), (1, 60), (0, 9), (1, 0)]
+CIRCUITS = [*(Circuit(heads=[at]) for at in HEADS), *(Circuit(neurons=[at]) for at in NEURONS)]
+
+
+@pytest.fixture
+def examples(tiny):
+    return written(tiny.tokenizer)
+
+
+@pytest.fixture
+def in_full(monkeypatch):
+    """No row joins halfway up: the other of the two ways."""
+    monkeypatch.setattr(exact, "FEW", 10**6)
+
+
+def by_hand(model, examples, circuits=CIRCUITS):
+    """[example, component]: the loss of a plain model with weights set to zero, minus that of the model."""
+    rises = torch.empty(len(examples), len(circuits))
+    for column, circuit in enumerate(circuits):
+        cut = plain.without(tiny_model(), heads=circuit.heads, neurons=circuit.neurons)
+        for row, example in enumerate(examples):
+            ids = plain.ids_of(model, example)
+            rises[row, column] = plain.loss(cut, *ids) - plain.loss(tiny_model(), *ids)
+    return rises
+
+
+def picked(scores):
+    heads = [scores.per_example_heads[:, layer, head] for layer, head in HEADS]
+    return torch.stack([*heads, *(scores.per_example_neurons[:, layer, neuron] for layer, neuron in NEURONS)], 1)
+
+
+# what the numbers are
+
+
+def test_scores_are_those_of_weights_set_to_zero_one_at_a_time(tiny, examples):
+    scores = exact_attribution(tiny, examples, heads=HEADS, neurons=NEURONS)
+    assert torch.allclose(picked(scores), by_hand(tiny, examples), atol=1e-5)
+    assert picked(scores).abs().max() > 0.1 and scores.per_example_heads.dtype == torch.float32
+
+
+def test_passes_of_whole_rows_give_the_same(tiny, examples, in_full):
+    scores = exact_attribution(tiny, examples, heads=HEADS, neurons=NEURONS)
+    assert torch.allclose(picked(scores), by_hand(tiny, examples), atol=1e-5)
+
+
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_batch_sizes_and_company_change_nothing(tiny, examples, monkeypatch, few):
+    monkeypatch.setattr(exact, "FEW", few)
+    scores = exact_attribution(tiny, examples)
+    for batch_size in (1, 3, 7, 100):
+        again = exact_attribution(tiny, examples, batch_size=batch_size)
+        assert torch.allclose(again.per_example_heads, scores.per_example_heads, atol=1e-5)
+    alone = sum((exact_attribution(tiny, [example]) for example in examples[1:]), exact_attribution(tiny, examples[:1]))
+    assert torch.allclose(alone.per_example_heads, scores.per_example_heads, atol=1e-5)
+    one = exact_attribution(tiny, examples[::-1], heads=[(1, 2)])
+    assert torch.allclose(one.per_example_heads[:, 1, 2].flip(0), scores.per_example_heads[:, 1, 2], atol=1e-5)
+
+
+def test_a_shared_beginning_is_read_once(tiny, examples):
+    """The tiny chat template begins with few tokens: a longer common beginning must not change anything either."""
+    same = [replace(example, request="Tell me, in two or three plain sentences: " + example.request) for example in examples]
+    lengths = []
+
+    def watch(activation, hook):
+        lengths.append(activation.shape[1])
+        return activation
+
+    with tiny.hooks(fwd_hooks=[("hook_embed", watch)]):
+        scores = exact_attribution(tiny, same, heads=HEADS, neurons=NEURONS, batch_size=100)
+    assert torch.allclose(picked(scores), by_hand(tiny, same), atol=1e-5)
+    tokens = [row.tokens for row in example_rows(tiny, same)]
+    (shared,) = {len(own) - length for own, length in zip(tokens, lengths[-4:], strict=True)}
+    if type(tiny).__name__ == "HookedTransformer":
+        assert shared == 0, "its cache cannot take rows halfway up"
+    else:
+        assert shared > 20 and {own[:shared] for own in tokens} == {tokens[0][:shared]} and lengths[-5] == shared
+
+
+def test_inside_an_ablation_it_is_the_rise_that_is_left(tiny, examples):
+    other = Circuit(heads=[(0, 2)], neurons=[(1, 5)])
+    with ablated(tiny, other):
+        scores = exact_attribution(tiny, examples)
+        intact = loss(tiny, examples)
+    assert not scores.per_example_heads[:, 0, 2].any()
+    with ablated(tiny, other | Circuit(heads=[(1, 1)])):
+        assert torch.allclose(scores.per_example_heads[:, 1, 1], loss(tiny, examples) - intact, atol=1e-5)
+
+
+@pytest.mark.model
+def test_without_a_chat_template(tmp_path, tiny):
+    model = tiny_bridge(tmp_path / "plain", hooked=type(tiny).__name__ == "HookedTransformer", chat_template=False)
+    examples = written(model.tokenizer)
+    scores = exact_attribution(model, examples)
+    assert torch.allclose(scores.per_example_heads.flatten(1), by_hand(model, examples)[:, :8], atol=1e-5)
+
+
+# what is measured
+
+
+def test_all_heads_unless_told_otherwise(tiny, examples):
+    for scores, heads, neurons in (
+        (exact_attribution(tiny, examples), HEADS, []),
+        (exact_attribution(tiny, examples, heads=[(1, 2), (1, 2)]), [(1, 2)], []),
+        (exact_attribution(tiny, examples, neurons=NEURONS), [], NEURONS),
+        (exact_attribution(tiny, examples, heads=[(0, 1)], neurons=[(1, 7)]), [(0, 1)], [(1, 7)]),
+    ):
+        for kind, asked in (("heads", heads), ("neurons", neurons)):
+            assert sorted(map(tuple, scores.measured[kind].nonzero().tolist())) == sorted(asked)
+        assert scores.tokens == () and scores.n_examples == 4
+
+
+def test_selection_takes_only_what_was_measured(tiny, examples):
+    scores = exact_attribution(tiny, examples, heads=HEADS[:5])
+    positive = int((scores.heads > 0).sum())
+    assert 0 < positive < 5
+    chosen = select(scores, heads=positive)
+    assert all(scores.heads[at] > 0 for at in chosen.heads) and set(chosen.heads) <= set(HEADS[:5])
+    with pytest.raises(SelectionError):
+        select(scores, heads=positive + 1)
+
+
+# metrics
+
+
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_a_metric_of_the_logits(tiny, examples, monkeypatch, few):
+    monkeypatch.setattr(exact, "FEW", few)
+
+    def product(logits, batch):
+        return batch.mean_over_rows(logits[:, 7] * logits[:, 9])
+
+    scores = exact_attribution(tiny, examples, metric=product)
+    cut, row = Circuit(heads=[(0, 3)]), example_rows(tiny, examples)[2]
+    logits = [
+        plain.logits(model, row.tokens)[row.start - 1 : row.stop - 1]
+        for model in (plain.without(tiny_model(), heads=cut.heads), tiny_model())
+    ]
+    values = [(part[:, 7] * part[:, 9]).mean() for part in logits]
+    assert float(scores.per_example_heads[2, 0, 3]) == pytest.approx(float(values[0] - values[1]), abs=1e-4)
+    default, given = exact_attribution(tiny, examples), exact_attribution(tiny, examples, metric=response_loss)
+    assert torch.equal(default.per_example_heads, given.per_example_heads)
+
+
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_recognition_is_attributed_too(tiny, monkeypatch, few):
+    monkeypatch.setattr(exact, "FEW", few)
+    prompts = make_triples(6).prompts
+    metric = recognition_metric(prompts[6:], n_shots=4)
+    scores = exact_attribution(tiny, prompts[:3], metric=metric)
+    read = metric.for_model(tiny, prompts[:3])
+    for circuit in CIRCUITS[:8]:
+        losses = []
+        for condition in (circuit, None):
+            with ablated(tiny, condition), torch.no_grad():
+                losses.append(torch.cat([read(make_batch(tiny, [row])) for row in read.rows]))
+        layer, head = circuit.heads[0]
+        assert torch.allclose(scores.per_example_heads[:, layer, head], losses[0] - losses[1], atol=1e-5)
+
+
+def test_a_metric_that_needs_more_than_logits(tiny):
+    class Norm:
+        """The size of the last layer's neurons at the last token."""
+
+        def for_model(self, model, prompts):
+            def measure(batch):
+                kept = []
+                with model.hooks(fwd_hooks=[(neuron_hook(1), lambda a, hook: kept.append(a) or a)]):
+                    model(batch.tokens, attention_mask=batch.attention_mask, return_type="logits")
+                ends = batch.attention_mask.sum(1) - 1
+                return kept[0][torch.arange(len(ends)), ends].norm(dim=-1)
+
+            measure.rows = [Row((*model.tokenizer(prompt.request).input_ids, 7), 1, 2) for prompt in prompts]
+            return measure
+
+    scores = exact_attribution(tiny, PROMPTS, metric=Norm())
+    read = Norm().for_model(tiny, PROMPTS)
+    for at, row in enumerate(read.rows):
+        values = []
+        for condition in (Circuit(heads=[(0, 1)]), None):
+            with ablated(tiny, condition), torch.no_grad():
+                values.append(read(make_batch(tiny, [row])))
+        assert torch.allclose(scores.per_example_heads[at, 0, 1], values[0] - values[1], atol=1e-4)
+    assert not scores.per_example_heads[:, 1].isnan().any() and scores.per_example_heads[:, 0].any()
+
+
+# memory, and what is left behind
+
+
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_as_many_rows_as_fit(tiny, examples, monkeypatch, few):
+    monkeypatch.setattr(exact, "FEW", few)
+    rows, most = example_rows(tiny, examples), []
+
+    def watch(activation, hook):
+        most.append(len(activation))
+        return activation
+
+    longest = max(rows, key=lambda row: len(row.tokens))
+    for places in (1, 2, 4, 6):
+        monkeypatch.setattr(memory, "ON_CPU", places * memory.row_bytes(tiny, longest))
+        most.clear()
+        with tiny.hooks(fwd_hooks=[(neuron_hook(1), watch)]):
+            scores = exact_attribution(tiny, [examples[rows.index(longest)]])
+        intact = 1 if few == 0 else 0
+        assert max(most) <= max(places, 1 + intact), "an ablated row needs an intact one beside it where it joins"
+        assert places == 1 or max(most) > places // 2
+        assert torch.allclose(scores.heads.flatten(), by_hand(tiny, [examples[rows.index(longest)]])[0, :8], atol=1e-5)
+
+
+def test_the_estimate_grows_with_what_a_row_holds(tiny):
+    short, long, asked = (Row((5,) * n, start, n) for n, start in ((10, 8), (20, 18), (20, 10)))
+    sizes = [memory.row_bytes(tiny, row) for row in (short, long, asked)]
+    assert sizes == sorted(sizes) and len(set(sizes)) == 3
+    least = 4 * (20 * (2 * 64 + 2 * 32) + 10 * tiny.cfg.d_vocab)  # inputs and outputs of one MLP, and one set of logits
+    assert least < sizes[2] < 10 * least
+    assert memory.rows_that_fit(tiny, Row((5,) * 100_000, 1, 100_000)) == 1
+
+
+@pytest.mark.model
+def test_the_model_is_left_as_it_was(tmp_path, tiny, examples):
+    model = tiny_bridge(tmp_path / "own", hooked=type(tiny).__name__ == "HookedTransformer")
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    exact_attribution(model, examples)
+    with pytest.raises(ZeroDivisionError):
+        exact_attribution(model, examples, metric=lambda logits, batch: 1 / 0)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(point.fwd_hooks or point.bwd_hooks for point in model.hook_dict.values())
+
+
+# errors
+
+
+def test_what_cannot_be_measured(tiny, examples):
+    with pytest.raises(AttributionError, match="no examples: there is nothing to attribute"):
+        exact_attribution(tiny, [])
+    with pytest.raises(ExampleError, match=r"has no response: elicit it first"):
+        exact_attribution(tiny, PROMPTS)
+    with pytest.raises(CircuitError, match=r"no component asked for: name some heads= or neurons="):
+        exact_attribution(tiny, examples, heads=[])
+    with pytest.raises(CircuitError, match=r"head \(2, 0\) is not in this model"):
+        exact_attribution(tiny, examples, heads=[(2, 0)])
+    with pytest.raises(CircuitError, match=r"neuron \(0, 64\) is not in this model"):
+        exact_attribution(tiny, examples, neurons=[(0, 64)])
+    with pytest.raises(CircuitError, match=r"heads must be pairs \(layer, index\)"):
+        exact_attribution(tiny, examples, heads=[3])
+    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
+        exact_attribution(tiny, examples, batch_size=0)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("few", [0, 10**6])
+def test_a_score_that_is_not_a_number_is_named(tiny, examples, monkeypatch, few):
+    monkeypatch.setattr(exact, "FEW", few)
+    hf_model = tiny_model(tie_word_embeddings=False)
+    with torch.no_grad():
+        hf_model.model.embed_tokens.weight[tiny.tokenizer("@").input_ids] = torch.nan
+    hooked = type(tiny).__name__ == "HookedTransformer"
+    model = load_model("nan", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=hooked, device="cpu")
+    assert exact_attribution(model, examples, heads=HEADS[:5]).measured["heads"].sum() == 5
+    broken = Example(request="@", response="words")
+    with pytest.raises(AttributionError, match=r"the score of head \(0, 1\) on example 2 is not a number"):
+        exact_attribution(model, [*examples[:2], broken, *examples[2:]], heads=HEADS[1:])
+
+
+@pytest.mark.real
+def test_on_the_default_model_it_is_the_loss_of_an_ablated_pass(smollm2):
+    examples = written(smollm2.tokenizer, end="<|im_end|>")[::3]
+    heads = [(layer, layer % 9) for layer in range(0, 30, 3)]
+    scores, intact = exact_attribution(smollm2, examples, heads=heads, neurons=[(12, 7)]), loss(smollm2, examples)
+    for layer, head in heads[::4]:
+        with ablated(smollm2, Circuit(heads=[(layer, head)])):
+            rise = loss(smollm2, examples) - intact
+        assert torch.allclose(scores.per_example_heads[:, layer, head], rise, atol=1e-4)
+    first = attribute(smollm2, examples).per_example_heads
+    measured = torch.stack([first[:, layer, head] for layer, head in heads])
+    rises = torch.stack([scores.per_example_heads[:, layer, head] for layer, head in heads])
+    assert torch.corrcoef(torch.stack([measured.flatten(), rises.flatten()]))[0, 1] > 0.5

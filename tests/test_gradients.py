@@ -1,0 +1,233 @@
+"""States in which gradients do not mean what attribution takes them for; and half precision, which is none."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lens import lens_line
+from tiny import tiny_bridge, tiny_model, tiny_tokenizer
+from transformers import GPT2Config, GPT2LMHeadModel
+from written import written
+
+from harmcircuits.attribution.activations import attribute
+from harmcircuits.attribution.scores import AttributionError
+from harmcircuits.models.gradients import check_gradients
+from harmcircuits.models.load import load_model
+from harmcircuits.models.protocol import ModelError
+
+HALF = {torch.bfloat16: 0.1, torch.float16: 0.02}
+"""Largest difference from float32 scores, relative to the largest score of that kind, on two random layers."""
+
+
+@pytest.fixture
+def examples(tiny):
+    return written(tiny.tokenizer)
+
+
+def own(tiny: Any, hf_model: Any) -> Any:
+    """A model of the same class as the fixture's, from a transformers model."""
+    hooked = type(tiny).__name__ == "HookedTransformer"
+    return load_model("own", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=hooked, device="cpu")
+
+
+def gpt2(**settings: float) -> Any:
+    config = GPT2Config(vocab_size=512, n_layer=2, n_embd=32, n_head=4, n_positions=256, **settings)
+    return load_model("own", hf_model=GPT2LMHeadModel(config).eval(), tokenizer=tiny_tokenizer(), device="cpu")
+
+
+def test_a_model_as_it_is_loaded_is_safe(tiny):
+    check_gradients(tiny)
+    check_gradients(tiny, weights=True)
+
+
+@pytest.mark.model
+def test_training_without_dropout_is_safe_and_changes_no_score(tiny, examples):
+    model = own(tiny, tiny_model()).train()
+    scores = attribute(model, examples)
+    assert torch.allclose(scores.per_example_heads, attribute(tiny, examples).per_example_heads, atol=1e-6)
+
+
+# dropout
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"attn_pdrop": 0.25, "resid_pdrop": 0.0, "embd_pdrop": 0.0}, r"0\.25"),
+        ({"attn_pdrop": 0.0, "resid_pdrop": 0.125, "embd_pdrop": 0.0}, r"p=0\.125"),
+        ({"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.5}, r"p=0\.5"),
+    ],
+)
+def test_active_dropout_is_refused_wherever_it_is(settings, named):
+    model = gpt2(**settings)
+    check_gradients(model)
+    with pytest.raises(ModelError, match=rf"dropout is active \(.*{named}\).*Call model\.eval\(\) first"):
+        check_gradients(model.train())
+    check_gradients(model.eval())
+
+
+@pytest.mark.model
+def test_a_share_that_a_layer_passes_to_the_function_counts(tmp_path):
+    model = tiny_bridge(tmp_path / "drops", attention_dropout=0.25)
+    check_gradients(model)
+    examples = written(model.tokenizer)
+    first = attribute(model, examples)
+    model.train()
+    with pytest.raises(ModelError, match=r"dropout is active \(.*attention_dropout=0\.25\)"):
+        attribute(model, examples)
+    assert torch.equal(attribute(model.eval(), examples).per_example_heads, first.per_example_heads)
+
+
+@pytest.mark.model
+def test_one_module_in_training_is_found_and_named():
+    model = gpt2(attn_pdrop=0.0, resid_pdrop=0.25, embd_pdrop=0.0)
+    name, dropout = next(item for item in model.named_modules() if isinstance(item[1], torch.nn.Dropout) and item[1].p == 0.25)
+    dropout.train()
+    with pytest.raises(ModelError, match=rf"dropout is active \({re.escape(name)}: p=0\.25\)"):
+        check_gradients(model)
+
+
+# autocast
+
+
+def test_autocast_is_refused(tiny, examples):
+    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(ModelError, match=r"autocast is on for 'cpu'.*bfloat16"):
+        attribute(tiny, examples)
+    with torch.autocast("cpu", enabled=False):
+        attribute(tiny, examples[:1])
+
+
+# quantised weights
+
+
+def fake(**parts: Any) -> Any:
+    wrapped = SimpleNamespace(config=SimpleNamespace(quantization_config=None)) if "wrapped" not in parts else parts["wrapped"]
+    parameters = parts.get("parameters", [("a.weight", torch.nn.Parameter(torch.zeros(2)))])
+    return SimpleNamespace(original_model=wrapped, named_parameters=lambda: iter(parameters), cfg=SimpleNamespace())
+
+
+def integer(dtype: torch.dtype) -> Any:
+    return [("a.weight", torch.nn.Parameter(torch.zeros(2, dtype=dtype), requires_grad=False))]
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.float8_e4m3fn])
+def test_integers_and_bytes_are_quantised_weights(dtype):
+    check_gradients(fake())
+    with pytest.raises(ModelError, match=rf"quantised \(a\.weight is {dtype}\).*Load it without quantization_config="):
+        check_gradients(fake(parameters=integer(dtype)))
+
+
+def test_what_transformers_says_of_quantisation_is_believed():
+    said = SimpleNamespace(is_quantized=True, config=SimpleNamespace())
+    with pytest.raises(ModelError, match=r"quantised \(its is_quantized is true\)"):
+        check_gradients(fake(wrapped=said))
+    said = SimpleNamespace(config=SimpleNamespace(quantization_config={"bits": 4}))
+    with pytest.raises(ModelError, match="has a quantization_config"):
+        check_gradients(fake(wrapped=said))
+
+
+def test_modules_of_bitsandbytes_are_found():
+    linear = type("Linear4bit", (torch.nn.Linear,), {"__module__": "bitsandbytes.nn.modules"})
+    with pytest.raises(ModelError, match=r"0 is a Linear4bit of bitsandbytes"):
+        check_gradients(fake(wrapped=torch.nn.Sequential(linear(2, 2))))
+
+
+@pytest.mark.model
+def test_one_quantised_matrix_in_a_real_model_is_found(tiny, examples):
+    model = own(tiny, tiny_model())
+    parameter = next(part for part in model.parameters() if part.ndim > 1)
+    parameter.data = parameter.data.to(torch.int8)
+    with pytest.raises(ModelError, match=r"quantised \(.*int8\)"):
+        attribute(model, examples)
+
+
+# weights that were folded or centred
+
+
+@pytest.mark.model
+def test_compatibility_mode_is_refused_for_weights_alone():
+    model = gpt2()
+    check_gradients(model, weights=True)
+    model.enable_compatibility_mode(disable_warnings=True)
+    check_gradients(model)
+    with pytest.raises(
+        ModelError, match=r"in compatibility mode: W ⊙ gradient is not the same after folding.*Load the model anew"
+    ):
+        check_gradients(model, weights=True)
+
+
+@pytest.mark.model
+def test_processed_weights_without_the_mode_are_refused_too():
+    model = gpt2()
+    model.process_weights()
+    with pytest.raises(ModelError, match="the bridge's weights were processed"):
+        check_gradients(model, weights=True)
+
+
+@pytest.mark.model
+@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer was removed in TransformerLens 4")
+@pytest.mark.parametrize(
+    ("folded", "centred", "message"),
+    [(True, False, "normalization_type 'LNPre'"), (False, True, "were centred"), (True, True, "'LNPre'"), (False, False, None)],
+)
+def test_a_processed_hooked_transformer_is_refused_for_weights(folded, centred, message):
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    shape = {"n_layers": 2, "d_model": 32, "n_ctx": 64, "d_head": 8, "d_vocab": 64, "act_fn": "gelu"}
+    model = HookedTransformer(HookedTransformerConfig(**shape, seed=0, device="cpu", normalization_type="LN"))
+    options = {"fold_ln": folded, "center_writing_weights": centred, "center_unembed": False, "fold_value_biases": False}
+    model.load_and_process_state_dict(model.state_dict(), **options)
+    check_gradients(model)
+    if message is None:
+        check_gradients(model, weights=True)
+        return
+    with pytest.raises(ModelError, match=message):
+        check_gradients(model, weights=True)
+
+
+# half precision
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("dtype", list(HALF))
+def test_half_precision_scores_are_near_those_of_float32(tiny, examples, dtype):
+    scores, exact = attribute(own(tiny, tiny_model().to(dtype)), examples), attribute(tiny, examples)
+    for kind in ("per_example_heads", "per_example_neurons"):
+        half, full = getattr(scores, kind), getattr(exact, kind)
+        assert half.dtype == torch.float32
+        assert float((half - full).abs().max() / full.abs().max()) < HALF[dtype]
+
+
+@pytest.mark.model
+def test_products_and_sums_of_half_precision_scores_are_float32(tiny, examples, monkeypatch):
+    model, grad, seen = own(tiny, tiny_model().bfloat16()), torch.autograd.grad, []
+
+    def spy(outputs: Any, inputs: Any, *args: Any, **options: Any) -> Any:
+        found = grad(outputs, inputs, *args, **options)
+        seen.append(([part.detach() for part in inputs], found))
+        return found
+
+    monkeypatch.setattr(torch.autograd, "grad", spy)
+    scores = attribute(model, examples[:1])
+    ((activations, gradients),) = seen
+    assert {part.dtype for part in (*activations, *gradients)} == {torch.bfloat16}
+    exact = [-(a.double() * g.double()) for a, g in zip(activations, gradients, strict=True)]
+    heads, neurons = (
+        torch.stack([part.sum((0, 1, 3)) for part in exact[:2]]),
+        torch.stack([part.sum((0, 1)) for part in exact[2:]]),
+    )
+    for found, wanted in ((scores.heads, heads), (scores.neurons, neurons)):
+        assert float((found - wanted).abs().max() / wanted.abs().max()) < 1e-6
+
+
+@pytest.mark.model
+def test_half_precision_that_overflows_is_named(tiny, examples):
+    hf_model = tiny_model()
+    with torch.no_grad():
+        hf_model.model.layers[1].mlp.down_proj.weight *= 1e5
+    attribute(own(tiny, hf_model), examples)
+    with pytest.raises(AttributionError, match=r"is not a number: .*overflow there.*dtype=torch\.float32"):
+        attribute(own(tiny, hf_model.half()), examples)

@@ -1,0 +1,220 @@
+"""Integrated attribution: against autograd through gates in plain transformers, and the sum that it must have."""
+
+from functools import partial
+
+import numpy as np
+import plain
+import pytest
+import torch
+from test_exact import by_hand
+from tiny import tiny_bridge, tiny_model, tiny_tokenizer
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from triples import make_triples
+from written import PROMPTS, written
+
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.attribution.activations import attribute
+from harmcircuits.attribution.exact import exact_attribution
+from harmcircuits.attribution.integrated import integrated_attribution
+from harmcircuits.attribution.scores import Attribution, AttributionError
+from harmcircuits.components import Circuit
+from harmcircuits.examples import Example, ExampleError, example_rows, loss, make_batch, response_loss
+from harmcircuits.models.load import load_model
+from harmcircuits.tasks.metrics import recognition_metric
+
+EVERYTHING = Circuit(
+    heads=[(layer, head) for layer in range(2) for head in range(4)],
+    neurons=[(layer, neuron) for layer in range(2) for neuron in range(64)],
+)
+
+
+@pytest.fixture
+def examples(tiny):
+    return written(tiny.tokenizer)
+
+
+def sums(scores: Attribution) -> torch.Tensor:
+    return scores.per_example_heads.sum((1, 2)) + scores.per_example_neurons.sum((1, 2))
+
+
+def slopes(hf_model, prompt, response, m: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """−∂L/∂m_c at m_c = m for all c: a gate of its own for each head and neuron of a plain model, and autograd."""
+    config = hf_model.config
+    heads = torch.full((config.num_hidden_layers, config.num_attention_heads), m, requires_grad=True)
+    neurons = torch.full((config.num_hidden_layers, config.intermediate_size), m, requires_grad=True)
+    multiply = lambda gate, module, args: (args[0] * gate, *args[1:])
+    handles = []
+    for layer, block in enumerate(hf_model.model.layers):
+        wide = heads[layer].repeat_interleave(config.head_dim)
+        handles.append(block.self_attn.o_proj.register_forward_pre_hook(partial(multiply, wide)))
+        handles.append(block.mlp.down_proj.register_forward_pre_hook(partial(multiply, neurons[layer])))
+    total = plain.nll(hf_model, prompt, response).mean()
+    for handle in handles:
+        handle.remove()
+    return tuple(-part for part in torch.autograd.grad(total, (heads, neurons)))
+
+
+# what the numbers are
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_scores_are_slopes_of_gates_in_a_plain_model(tiny, examples, steps):
+    scores = integrated_attribution(tiny, examples, steps=steps)
+    nodes, weights = np.polynomial.legendre.leggauss(steps)
+    assert steps > 1 or nodes == pytest.approx([0]), "one step is the midpoint, m = ½"
+    for index, example in enumerate(examples):
+        ids = plain.ids_of(tiny, example)
+        each = [slopes(tiny_model(), *ids, float(node + 1) / 2) for node in nodes]
+        for at, own in enumerate((scores.per_example_heads[index], scores.per_example_neurons[index])):
+            expected = sum(weight / 2 * part[at] for weight, part in zip(weights, each, strict=True))
+            assert torch.allclose(own, expected, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_scores_add_up_to_the_loss_without_any_component(tiny, examples):
+    with ablated(tiny, EVERYTHING):
+        rise = loss(tiny, examples)
+    rise = rise - loss(tiny, examples)
+    assert rise.abs().min() > 0.05, "a sum of zero would say little"
+    errors = []
+    for steps in (1, 8, 16, 32):
+        scores = integrated_attribution(tiny, examples, steps=steps)
+        assert torch.allclose(scores.completeness_error, sums(scores) - rise, atol=1e-5)
+        errors.append((scores.completeness_error / rise).abs().max())
+    assert errors == sorted(errors, reverse=True) and errors[-1] < 0.01, errors
+
+
+def test_scores_at_tokens_add_up(tiny, examples):
+    scores = integrated_attribution(tiny, examples, steps=3)
+    for index, example in enumerate(examples):
+        frame = scores.per_token(index)
+        assert len(frame) == sum(map(len, plain.ids_of(tiny, example)))
+        assert frame["heads"].sum() == pytest.approx(scores.per_example_heads[index].sum().item(), abs=1e-5)
+        assert frame["neurons"].sum() == pytest.approx(scores.per_example_neurons[index].sum().item(), abs=1e-5)
+
+
+def test_batches_and_padding_change_nothing(tiny, examples):
+    alone = sum(
+        (integrated_attribution(tiny, [example]) for example in examples[1:]), integrated_attribution(tiny, examples[:1])
+    )
+    for batch_size in (2, 4):
+        together = integrated_attribution(tiny, examples, batch_size=batch_size)
+        for part in ("per_example_heads", "per_example_neurons", "completeness_error"):
+            assert torch.allclose(getattr(together, part), getattr(alone, part), atol=1e-5)
+        assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(together.tokens, alone.tokens, strict=True))
+
+
+def test_an_ablated_component_has_a_score_of_exactly_zero(tiny, examples):
+    with ablated(tiny, Circuit(heads=[(0, 1)], neurons=[(1, 60)])):
+        scores = integrated_attribution(tiny, examples, steps=2)
+    assert not scores.per_example_heads[:, 0, 1].any() and not scores.per_example_neurons[:, 1, 60].any()
+    assert scores.per_example_heads[:, 0, 0].all()
+
+
+@pytest.mark.model
+def test_where_the_metric_is_linear_in_gates_all_three_agree(examples):
+    """One layer whose attention and neurons read the embedding side by side, and a metric linear in what they write."""
+    config = GPTNeoXConfig(
+        num_hidden_layers=1,
+        hidden_size=32,
+        num_attention_heads=4,
+        intermediate_size=64,
+        vocab_size=512,
+        use_parallel_residual=True,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        hf_model = GPTNeoXForCausalLM(config).eval()
+    model = load_model("linear", hf_model=hf_model, tokenizer=tiny_tokenizer(), device="cpu")
+    direction = torch.randn(32, generator=torch.Generator().manual_seed(1))
+
+    class Written:
+        def for_model(self, model, examples):
+            def measure(batch):
+                kept = []
+                with model.hooks(fwd_hooks=[("blocks.0.hook_resid_post", lambda a, hook: kept.append(a) or a)]):
+                    model(batch.tokens, attention_mask=batch.attention_mask, return_type="logits")
+                return batch.mean_over_rows(kept[0].flatten(0, 1)[batch.positions] @ direction)
+
+            measure.rows = example_rows(model, examples)
+            return measure
+
+    first = attribute(model, examples, metric=Written())
+    neurons = [(0, neuron) for neuron in range(64)]
+    exact = exact_attribution(model, examples, heads=[(0, head) for head in range(4)], neurons=neurons, metric=Written())
+    for steps in (1, 3):
+        integrated = integrated_attribution(model, examples, steps=steps, metric=Written())
+        assert integrated.completeness_error.abs().max() < 1e-5
+        for part in ("per_example_heads", "per_example_neurons"):
+            assert getattr(first, part).abs().max() > 1e-3
+            assert torch.allclose(getattr(first, part), getattr(integrated, part), atol=1e-5)
+            assert torch.allclose(getattr(first, part), getattr(exact, part), atol=1e-5)
+
+
+def test_in_the_model_itself_the_three_differ(tiny, examples):
+    first, integrated = attribute(tiny, examples), integrated_attribution(tiny, examples)
+    exact = by_hand(tiny, examples)[:, :8].view(4, 2, 4)
+    assert (first.per_example_heads - integrated.per_example_heads).abs().max() > 0.01
+    assert (exact - integrated.per_example_heads).abs().max() > 0.01
+
+
+# metrics, and what is left behind
+
+
+def test_metrics(tiny, examples):
+    default = integrated_attribution(tiny, examples, steps=2)
+    given = integrated_attribution(tiny, examples, steps=2, metric=response_loss)
+    assert torch.equal(default.per_example_neurons, given.per_example_neurons)
+    prompts = make_triples(6).prompts
+    metric = recognition_metric(prompts[6:], n_shots=4)
+    scores = integrated_attribution(tiny, prompts[:3], metric=metric, steps=16)
+    read, losses = metric.for_model(tiny, prompts[:3]), []
+    for condition in (EVERYTHING, None):
+        with ablated(tiny, condition), torch.no_grad():
+            losses.append(torch.cat([read(make_batch(tiny, [row])) for row in read.rows]))
+    assert torch.allclose(sums(scores) - scores.completeness_error, losses[0] - losses[1], atol=1e-5)
+    assert scores.completeness_error.abs().max() < 0.02 * (losses[0] - losses[1]).abs().max()
+
+
+@pytest.mark.model
+def test_the_model_is_left_as_it_was(tmp_path, tiny, examples):
+    model = tiny_bridge(tmp_path / "own", hooked=type(tiny).__name__ == "HookedTransformer")
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    with torch.no_grad():
+        integrated_attribution(model, examples, steps=2)
+    with pytest.raises(ZeroDivisionError):
+        integrated_attribution(model, examples, metric=lambda logits, batch: 1 / 0)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not any(point.fwd_hooks or point.bwd_hooks for point in model.hook_dict.values())
+
+
+def test_the_completeness_error_stays_with_its_example(tiny, examples, tmp_path):
+    scores = integrated_attribution(tiny, examples, steps=1)
+    scores.save(tmp_path / "scores.safetensors")
+    assert torch.equal(Attribution.load(tmp_path / "scores.safetensors").completeness_error, scores.completeness_error)
+    assert torch.equal(scores[[2, 0]].completeness_error, scores.completeness_error[[2, 0]])
+    assert torch.equal((scores + scores[[1]]).completeness_error, scores.completeness_error[[0, 1, 2, 3, 1]])
+    first = attribute(tiny, examples)
+    assert first.completeness_error is None is (first + scores).completeness_error is (scores + first).completeness_error
+    first.save(tmp_path / "first.safetensors")
+    assert Attribution.load(tmp_path / "first.safetensors").completeness_error is None is first[[0]].completeness_error
+
+
+# errors
+
+
+@pytest.mark.model
+def test_what_cannot_be_integrated(tiny, examples):
+    with pytest.raises(AttributionError, match="no examples: there is nothing to attribute"):
+        integrated_attribution(tiny, [])
+    with pytest.raises(ExampleError, match=r"has no response: elicit it first"):
+        integrated_attribution(tiny, PROMPTS)
+    with pytest.raises(ValueError, match="steps must be at least 1, not 0"):
+        integrated_attribution(tiny, examples, steps=0)
+    hf_model = tiny_model(tie_word_embeddings=False)
+    with torch.no_grad():
+        hf_model.model.embed_tokens.weight[tiny.tokenizer("@").input_ids] = torch.nan
+    hooked = type(tiny).__name__ == "HookedTransformer"
+    model = load_model("nan", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=hooked, device="cpu")
+    with pytest.raises(AttributionError, match=r"the score of head \(0, 0\) on example 1 is not a number"):
+        integrated_attribution(model, [examples[0], Example(request="@", response="words")], steps=1)

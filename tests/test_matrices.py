@@ -1,0 +1,271 @@
+"""Which matrices a model has, in every layout: fused, transposed, grouped, gated; and which models are refused."""
+
+import copy
+import tempfile
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import plain
+import pytest
+import torch
+from lens import lens_line
+from tiny import tiny_tokenizer
+from transformers import (
+    AutoTokenizer,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    MixtralConfig,
+    MixtralForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+from written import written
+
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.attribution.weights import attribute_weights
+from harmcircuits.components import WeightMask
+from harmcircuits.examples import loss
+from harmcircuits.models.load import load_model
+from harmcircuits.models.matrices import KINDS, matrices
+from harmcircuits.models.protocol import ModelError
+
+SIZES = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 512}
+GROUPED = {**SIZES, "num_key_value_heads": 2}
+IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+
+
+def gpt2():
+    return GPT2LMHeadModel(GPT2Config(n_layer=2, n_head=4, n_embd=32, n_inner=64, n_positions=256, vocab_size=512, **IDS))
+
+
+MODELS = {
+    "gpt2": gpt2,
+    "EleutherAI/pythia-70m": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES, **IDS)),
+    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**GROUPED, **IDS)),
+    "gemma3": lambda: Gemma3ForCausalLM(
+        Gemma3TextConfig(**GROUPED, head_dim=8, architectures=["Gemma3ForCausalLM"], sliding_window=16, **IDS)
+    ),
+    "phi3": lambda: Phi3ForCausalLM(Phi3Config(**GROUPED, **IDS)),
+}
+
+
+def canonical(name: str, layer: int, of: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The canonical matrices of one layer, from `of(key)`, tensors under transformers' own names of modules in that layer."""
+    if name == "gpt2":
+        q, k, v = of("attn.c_attn").T.split(32)
+        parts = {"attn.o": of("attn.c_proj").T, "mlp.in": of("mlp.c_fc").T, "mlp.out": of("mlp.c_proj").T}
+    elif name.startswith("Eleuther"):
+        q, k, v = (part.reshape(32, 32) for part in of("attention.query_key_value").view(4, 3, 8, 32).unbind(1))
+        parts = {"attn.o": of("attention.dense"), "mlp.in": of("mlp.dense_h_to_4h"), "mlp.out": of("mlp.dense_4h_to_h")}
+    elif name == "phi3":
+        q, k, v = of("self_attn.qkv_proj").split([32, 16, 16])
+        gate, up = of("mlp.gate_up_proj").split(64)
+        parts = {"attn.o": of("self_attn.o_proj"), "mlp.gate": gate, "mlp.in": up, "mlp.out": of("mlp.down_proj")}
+    else:
+        return {f"blocks.{layer}.{kind}": of(key) for kind, key in plain.LLAMA.items()}
+    return {f"blocks.{layer}.{kind}": part for kind, part in {"attn.q": q, "attn.k": k, "attn.v": v, **parts}.items()}
+
+
+def layers_of(hf_model):
+    return next(module for module in hf_model.modules() if isinstance(module, torch.nn.ModuleList))
+
+
+def weights_of(block) -> dict[str, torch.nn.Parameter]:
+    return {name: module.weight for name, module in block.named_modules() if hasattr(module, "weight")}
+
+
+def blocks_of(hf_model):
+    return next(module for module in hf_model.modules() if isinstance(module, torch.nn.ModuleList))
+
+
+def random_model(name: str):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        hf_model = MODELS[name]().eval()
+        for key, parameter in hf_model.named_parameters():
+            if parameter.dim() > 1 or key.endswith("bias"):
+                torch.nn.init.normal_(parameter, 0, 0.2)
+    return hf_model
+
+
+def bridge_around(name: str, hf_model):
+    return load_model(name, hf_model=copy.deepcopy(hf_model), tokenizer=tiny_tokenizer(), device="cpu")
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", MODELS)
+def test_scores_are_those_of_autograd_in_every_layout(name):
+    hf_model = random_model(name)
+    model = bridge_around(name, hf_model)
+    examples = written(model.tokenizer)[:2]
+    W = attribute_weights(model, examples)
+    products = []
+    for example in examples:
+        hf_model.zero_grad()
+        plain.nll(hf_model, *plain.ids_of(model, example)).mean().backward()
+        own = [{key: w.detach() * w.grad for key, w in weights_of(block).items()} for block in blocks_of(hf_model)]
+        products.append({at: part for layer, of in enumerate(own) for at, part in canonical(name, layer, of.get).items()})
+    assert set(W.signed) == set(products[0]) and len(W.signed) == 2 * (6 if name in ("gpt2", "EleutherAI/pythia-70m") else 7)
+    for at, A in W.signed.items():
+        each = torch.stack([product[at] for product in products])
+        assert (A + each.mean(0)).abs().max() < 2e-5 * each.abs().max()
+        assert (W.absolute[at] - each.abs().mean(0)).abs().max() < 2e-5 * each.abs().max()
+        assert each.abs().max() > 1e-4
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", MODELS)
+def test_masked_weights_are_off_in_every_layout(name):
+    hf_model = random_model(name)
+    model = bridge_around(name, hf_model)
+    examples, found = written(model.tokenizer)[:2], matrices(model)
+    generator = torch.Generator().manual_seed(0)
+    flat = {matrix.name: torch.randperm(matrix.parameter.numel(), generator=generator)[:100] for matrix in found}
+    mask = WeightMask(indices=flat, shapes={matrix.name: matrix.shape for matrix in found})
+    intact = loss(model, examples)
+    with ablated(model, mask):
+        masked = loss(model, examples)
+    for layer, block in enumerate(blocks_of(hf_model)):
+        own = {key: weight.data for key, weight in weights_of(block).items()}
+        for at, part in canonical(name, layer, own.get).items():
+            rows, columns = torch.unravel_index(mask.indices[at], part.shape)
+            if name.startswith("Eleuther") and at.endswith(("q", "k", "v")):  # heads are interleaved there: no view of them
+                fused = block.attention.query_key_value.weight.data.view(4, 3, 8, 32)
+                fused[rows // 8, "qkv".index(at[-1]), rows % 8, columns] = 0
+            else:
+                part[rows, columns] = 0
+    zeroed = [plain.loss(hf_model, *plain.ids_of(model, example)) for example in examples]
+    assert torch.allclose(masked, torch.tensor(zeroed), atol=1e-4) and (masked - intact).abs().max() > 1e-3
+    assert torch.equal(loss(model, examples), intact)
+
+
+def test_names_and_shapes(tiny):
+    found = matrices(tiny)
+    assert [matrix.name for matrix in found] == [f"blocks.{layer}.{kind}" for layer in (0, 1) for kind in KINDS]
+    shapes = {matrix.kind: matrix.shape for matrix in found if matrix.layer == 1}
+    assert shapes == {
+        "attn.q": (32, 32), "attn.k": (16, 32), "attn.v": (16, 32), "attn.o": (32, 32),
+        "mlp.gate": (64, 32), "mlp.in": (64, 32), "mlp.out": (32, 64),
+    }  # fmt: skip
+    live = {id(parameter) for parameter in tiny.parameters()}
+    assert all(id(matrix.parameter) in live and matrix.values().shape == matrix.shape for matrix in found)
+
+
+def test_reading_and_writing_name_the_same_weights(tiny):
+    for matrix in matrices(tiny):
+        before, flat = matrix.values().clone(), torch.tensor([0, 7, 33, matrix.parameter.numel() - 1])
+        assert torch.equal(matrix.read(flat), before.flatten()[flat])
+        matrix.write(flat, torch.tensor([1.0, 2.0, 3.0, 4.0]))
+        changed = before.clone()
+        changed.view(-1)[flat] = torch.tensor([1.0, 2.0, 3.0, 4.0])
+        assert torch.equal(matrix.values(), changed)
+        matrix.write(flat, before.flatten()[flat])
+        assert torch.equal(matrix.values(), before)
+
+
+# what is refused
+
+
+@pytest.mark.model
+def test_experts_are_refused():
+    config = MixtralConfig(**GROUPED, num_local_experts=2, **IDS)
+    model = load_model("experts", hf_model=MixtralForCausalLM(config).eval(), tokenizer=tiny_tokenizer(), device="cpu")
+    with pytest.raises(ModelError, match=r"layer 0 has no linear layer 'mlp\..*Mixtures of experts.*do not work.*Llama, GPT-2"):
+        attribute_weights(model, written(model.tokenizer))
+
+
+@pytest.mark.model
+def test_quantised_and_adapted_and_shared_matrices_are_refused():
+    model = bridge_around("qwen2", random_model("qwen2"))
+    linear, down = model.blocks[1].attn.o.original_component, model.blocks[1].mlp.out.original_component
+    linear.lora_A = torch.nn.Linear(32, 4)
+    with pytest.raises(ModelError, match=r"layer 1 has a matrix '.*lora_A\.weight' of shape \(4, 32\).*Merge adapters"):
+        matrices(model)
+    del linear.lora_A
+    kept, down.weight = down.weight, torch.nn.Parameter(torch.zeros(32, 64, dtype=torch.uint8), requires_grad=False)
+    with pytest.raises(ModelError, match=r"blocks\.1\.mlp\.out is stored as torch\.uint8: quantised weights have no gradient"):
+        matrices(model)
+    down.weight = model.blocks[0].mlp.out.original_component.weight
+    with pytest.raises(ModelError, match="layers of this model share their weights"):
+        matrices(model)
+    down.weight = kept
+    assert len(matrices(model)) == 14
+
+
+def test_a_model_without_blocks_is_refused():
+    with pytest.raises(ModelError, match=r"no decoder blocks.*Llama, GPT-2"):
+        matrices(SimpleNamespace())
+
+
+# HookedTransformer
+
+
+def hooked_transformer(**settings):
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    sizes = {"n_layers": 2, "d_model": 32, "n_ctx": 256, "d_head": 8, "n_heads": 4, "d_mlp": 64, "d_vocab": 512}
+    config = HookedTransformerConfig(**sizes, act_fn="gelu", seed=0, device="cpu", **settings)
+    model = HookedTransformer(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.2)
+    model.set_tokenizer(tokenizer_on_disk())
+    return model.eval()
+
+
+def tokenizer_on_disk():
+    with tempfile.TemporaryDirectory() as folder:
+        tiny_tokenizer().save_pretrained(folder)
+        return AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.mark.model
+@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
+@pytest.mark.parametrize("settings", [{}, {"gated_mlp": True, "n_key_value_heads": 2}, {"parallel_attn_mlp": True}])
+def test_a_hooked_transformer_of_any_layout(settings):
+    model = hooked_transformer(**settings)
+    examples = written(model.tokenizer)[:2]
+    W = attribute_weights(model, examples)
+    of = dict(model.named_parameters())
+    grouped = "_" if "n_key_value_heads" in settings else ""
+    layout = {"attn.q": "attn.W_Q", "attn.k": f"attn.{grouped}W_K", "attn.v": f"attn.{grouped}W_V"}
+    layout |= {"attn.o": "attn.W_O", "mlp.in": "mlp.W_in", "mlp.out": "mlp.W_out"}
+    layout |= {"mlp.gate": "mlp.W_gate"} if "gated_mlp" in settings else {}
+    assert set(W.signed) == {f"blocks.{layer}.{kind}" for layer in (0, 1) for kind in layout}
+    each = {at: [] for at in W.signed}
+    for example in examples:
+        prompt, response = plain.ids_of(model, example)
+        log_p = model(torch.tensor([[*prompt, *response]]), return_type="logits")[0].log_softmax(-1)
+        nll = -log_p[torch.arange(len(response)) + len(prompt) - 1, torch.tensor(response)].mean()
+        for at in W.signed:
+            _, layer, kind = at.split(".", 2)
+            parameter = of[f"blocks.{layer}.{layout[kind]}"]
+            product = parameter.detach() * torch.autograd.grad(nll, parameter, retain_graph=True)[0]
+            if kind in ("attn.q", "attn.k", "attn.v"):
+                product = torch.cat([head.T for head in product])
+            elif kind == "attn.o":
+                product = torch.cat(list(product)).T
+            else:
+                product = product.T
+            each[at].append(product)
+    for at, A in W.signed.items():
+        products = torch.stack(each[at])
+        assert (A + products.mean(0)).abs().max() < 2e-5 * products.abs().max()
+        assert (W.absolute[at] - products.abs().mean(0)).abs().max() < 2e-5 * products.abs().max()
+
+
+@pytest.mark.model
+@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
+def test_settings_that_split_a_matrix_are_refused():
+    model = hooked_transformer()
+    for setting in ("use_attn_in", "use_split_qkv_input", "use_attn_result"):
+        setattr(model.cfg, setting, True)
+        with pytest.raises(ModelError, match=rf"cfg\.{setting} is on.*model\.cfg\.{setting} = False"):
+            matrices(model)
+        setattr(model.cfg, setting, False)
+    assert len(matrices(model)) == 12

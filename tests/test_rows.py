@@ -1,0 +1,142 @@
+"""Many circuits in one batch: each row is what its own circuit alone makes of it."""
+
+import pytest
+import torch
+from written import written
+
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.rows import RowsError, grown_hooks, row_hooks, rows_broadcast
+from harmcircuits.components import Circuit, CircuitError
+from harmcircuits.examples import example_rows, make_batch
+from harmcircuits.models.past import read_past
+from harmcircuits.models.protocol import head_hook, logits_at, neuron_hook
+from harmcircuits.models.unembedding import logits_by_row, unembeds_alone
+
+CIRCUITS = [
+    None,
+    Circuit(heads=[(0, 1)]),
+    Circuit(neurons=[(0, 5), (1, 60)]),
+    Circuit(heads=[(1, 0), (1, 3)], neurons=[(1, 2)]),
+]
+
+
+@pytest.fixture
+def batch(tiny):
+    return make_batch(tiny, example_rows(tiny, written(tiny.tokenizer)))
+
+
+@torch.no_grad()
+def logits_of(model, batch):
+    return model(batch.tokens, attention_mask=batch.attention_mask, return_type="logits")
+
+
+def alone(model, batch, circuit, row):
+    with ablated(model, circuit):
+        return logits_of(model, batch)[row]
+
+
+def test_each_row_is_as_if_its_circuit_alone_were_ablated(tiny, batch):
+    with tiny.hooks(fwd_hooks=row_hooks(tiny, CIRCUITS)):
+        together = logits_of(tiny, batch)
+    for row, circuit in enumerate(CIRCUITS):
+        assert torch.allclose(together[row], alone(tiny, batch, circuit, row), atol=1e-5)
+        assert circuit is None or not torch.allclose(together[row], alone(tiny, batch, None, row), atol=1e-2)
+
+
+def test_only_layers_that_a_row_ablates_get_a_hook(tiny):
+    assert row_hooks(tiny, [None, None]) == []
+    names = [name for name, _ in row_hooks(tiny, [Circuit(heads=[(1, 0)]), None, Circuit(heads=[(1, 2)], neurons=[(0, 3)])])]
+    assert sorted(names) == [head_hook(1), neuron_hook(0)][::-1] and len(names) == 2
+
+
+def test_what_no_row_cuts_keeps_every_bit(tiny, batch):
+    kept = {}
+
+    def keep(activation, hook, name):
+        kept[name] = activation.clone()
+        return activation
+
+    def pass_with(hooks, name):
+        with tiny.hooks(fwd_hooks=[*hooks, (head_hook(0), lambda a, hook: keep(a, hook, name))]):
+            logits_of(tiny, batch)
+        return kept[name]
+
+    intact = pass_with([], "intact")
+    cut = pass_with(row_hooks(tiny, [None, Circuit(heads=[(0, 2)]), None, None]), "cut")
+    assert not cut[1, :, 2].any() and intact[1, :, 2].all()
+    intact[1, :, 2] = 0
+    assert torch.equal(cut, intact)
+
+
+def test_a_step_of_decoding_has_one_position(tiny, batch):
+    tokens = batch.tokens[0, :12]
+    circuits = [None, Circuit(heads=[(0, 1), (1, 1)]), Circuit(neurons=[(0, 7)])]
+    with tiny.hooks(fwd_hooks=row_hooks(tiny, circuits)):
+        whole = logits_at(tiny, tokens.repeat(3, 1), torch.ones(3, 12).long(), torch.tensor([11, 23, 35]))
+    for row, circuit in enumerate(circuits):
+        with ablated(tiny, circuit):
+            past = read_past(tiny, tokens[:11]).repeated(1)
+        with torch.no_grad(), tiny.hooks(fwd_hooks=row_hooks(tiny, [circuit])):
+            step = logits_at(tiny, tokens[None, 11:], torch.ones(1, 1).long(), torch.tensor([0]), past=past)
+        assert torch.allclose(step[0], whole[row], atol=1e-4)
+
+
+def test_rows_that_join_at_their_layers_are_the_same_rows(tiny, batch):
+    tokens, circuits = batch.tokens[:1, :20], [*CIRCUITS[1:3], Circuit(heads=[(0, 0), (1, 2)]), CIRCUITS[3]]
+    with torch.no_grad(), tiny.hooks(fwd_hooks=grown_hooks(tiny, circuits)):
+        grown = tiny(tokens, attention_mask=torch.ones_like(tokens), return_type="logits")
+    many = tokens.repeat(5, 1)
+    with torch.no_grad(), tiny.hooks(fwd_hooks=row_hooks(tiny, [None, *circuits])):
+        whole = tiny(many, attention_mask=torch.ones_like(many), return_type="logits")
+    assert grown.shape == whole.shape and torch.allclose(grown, whole, atol=1e-5)
+
+
+def test_a_model_may_take_rows_halfway_or_not(tiny):
+    assert rows_broadcast(tiny, range(5, 20))
+
+    def own_rows(activation, hook):  # an attention that keeps something of its own for every row of tokens
+        return activation + torch.zeros(3, 1, 1)
+
+    def other(activation, hook):
+        return torch.cat([activation[:1], activation[1:] * 2])
+
+    name = f"blocks.{tiny.cfg.n_layers - 1}.hook_attn_out"
+    for hook in (own_rows, other):
+        with tiny.hooks(fwd_hooks=[(name, hook)]):
+            assert not rows_broadcast(tiny, range(5, 20))
+    assert not any(point.fwd_hooks for point in tiny.hook_dict.values())
+
+
+def test_logits_a_few_rows_at_a_time(tiny, batch, monkeypatch):
+    monkeypatch.setattr("harmcircuits.models.unembedding.AT_ONCE", 7)
+    positions = torch.arange(3) + torch.tensor([[10], [10 + batch.tokens.shape[1]]])
+    with torch.no_grad():
+        whole = logits_of(tiny, batch)[:2, 10:13]
+        given = tiny, batch.tokens[:2], batch.attention_mask[:2], positions
+        assert torch.allclose(torch.stack(list(logits_by_row(*given, separately=False))), whole, atol=1e-5)
+        assert torch.allclose(torch.stack(list(logits_by_row(*given, separately=True))), whole, atol=1e-5)
+
+
+def test_an_unembedding_that_is_not_the_end_is_noticed(tiny, batch):
+    class Capped:
+        """A soft cap after the unembedding."""
+
+        def __getattr__(self, name):
+            return getattr(tiny, name)
+
+        def __call__(self, *given, **options):
+            return 3 * torch.tanh(tiny(*given, **options) / 3)
+
+    tokens = batch.tokens[0].tolist()
+    assert unembeds_alone(tiny, tokens) and not unembeds_alone(Capped(), tokens)
+
+
+def test_rows_and_circuits_that_do_not_belong_together(tiny, batch):
+    hooks = row_hooks(tiny, [None, Circuit(heads=[(0, 1)])])
+    with pytest.raises(RowsError, match="the batch has 4 rows and there are 2 circuits"), tiny.hooks(fwd_hooks=hooks):
+        logits_of(tiny, batch)
+    with pytest.raises(CircuitError, match=r"head \(0, 9\) is not in this model"):
+        row_hooks(tiny, [None, Circuit(heads=[(0, 9)])])
+    with pytest.raises(RowsError, match="in the order of the lowest layer"):
+        grown_hooks(tiny, [Circuit(heads=[(1, 1)]), Circuit(heads=[(0, 1)])])
+    assert not any(point.fwd_hooks for point in tiny.hook_dict.values())

@@ -1,0 +1,315 @@
+"""Weight scores against autograd in plain transformers, one matrix and example at a time; what must not change them; errors."""
+
+import logging
+
+import plain
+import pytest
+import torch
+from lens import lens_line
+from scipy.stats import spearmanr
+from tiny import tiny_bridge, tiny_model, tiny_tokenizer
+from written import PROMPTS, written
+
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.attribution.scores import AttributionError
+from harmcircuits.attribution.weight_scores import WeightAttribution
+from harmcircuits.attribution.weights import attribute_weights
+from harmcircuits.components import Circuit, WeightMask
+from harmcircuits.examples import Example, ExampleError, example_rows, loss, make_batch
+from harmcircuits.models.load import load_model
+from harmcircuits.models.matrices import matrices
+from harmcircuits.models.protocol import ModelError, logits_at
+
+NAMES = [f"blocks.{layer}.{kind}" for layer in (0, 1) for kind in plain.LLAMA]
+needs_three = pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
+
+
+@pytest.fixture
+def examples(tiny):
+    return written(tiny.tokenizer)
+
+
+def differ(a: torch.Tensor, b: torch.Tensor) -> float:
+    """The largest difference, relative to the largest score."""
+    return float((a - b).abs().max() / b.abs().max())
+
+
+def equal(one: WeightAttribution, other: WeightAttribution, tolerance: float) -> bool:
+    parts = ((one.signed, other.signed), (one.absolute, other.absolute))
+    return all(list(a) == list(b) and all(differ(a[name], b[name]) < tolerance for name in b) for a, b in parts)
+
+
+def identical(one: WeightAttribution, other: WeightAttribution) -> bool:
+    parts = ((one.signed, other.signed), (one.absolute, other.absolute))
+    return all(torch.equal(a[name], b[name]) for a, b in parts for name in b)
+
+
+# what the numbers are
+
+
+def test_scores_are_those_of_autograd_one_example_and_one_matrix_at_a_time(tiny, examples):
+    rows, hf_model = [plain.ids_of(tiny, example) for example in examples], tiny_model()
+    own, protected = attribute_weights(tiny, examples), attribute_weights(tiny, examples[:1], benign=examples[1:])
+    assert list(own.signed) == list(own.absolute) == list(protected.signed) == NAMES
+    assert (own.n_examples, own.n_benign, protected.n_examples, protected.n_benign) == (4, 0, 1, 3)
+    for name in NAMES:
+        signed, absolute = plain.weight_scores(hf_model, name, rows)
+        assert own.signed[name].dtype == own.absolute[name].dtype == torch.float32
+        assert own.signed[name].shape == signed.shape
+        assert differ(own.signed[name], signed) < 1e-5 and differ(own.absolute[name], absolute) < 1e-5
+        assert differ(protected.signed[name], plain.weight_scores(hf_model, name, rows[:1])[0]) < 1e-5
+        assert differ(protected.absolute[name], plain.weight_scores(hf_model, name, rows[1:])[1]) < 1e-5
+
+
+def test_shrinking_a_weight_a_little_raises_the_loss_by_its_score(tiny, examples):
+    hf_model, step = tiny_model().double(), 1e-2
+    scores = attribute_weights(tiny, examples[:1]).signed
+    row = plain.ids_of(tiny, examples[0])
+    for name in NAMES:
+        for flat in scores[name].flatten().abs().topk(2).indices.tolist():
+            at = divmod(flat, scores[name].shape[1])
+            weight, losses = plain.matrix(hf_model, name).data, []
+            whole = weight[at].item()
+            for factor in (1 - step, 1 + step):
+                weight[at] = whole * factor
+                losses.append(plain.loss(hf_model, *row))
+            weight[at] = whole
+            # the norms compute in float32 whatever the model does, so that a smaller step drowns in their rounding
+            assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(scores[name][at].item(), rel=5e-3, abs=5e-5)
+
+
+def test_setting_single_weights_to_zero_raises_the_loss_as_predicted(tiny, examples):
+    W, intact = attribute_weights(tiny, examples[:2]), loss(tiny, examples[:2]).mean()
+    predicted, risen = [], []
+    for name in NAMES:
+        ranked = W.signed[name].flatten().argsort()
+        for flat in (ranked[0], ranked[50], ranked[-50], ranked[-1]):
+            with ablated(tiny, WeightMask(indices={name: flat}, shapes=W.shapes)):
+                risen.append(float(loss(tiny, examples[:2]).mean() - intact))
+            predicted.append(float(W.signed[name].flatten()[flat]))
+    assert spearmanr(predicted, risen).statistic > 0.97
+    assert sum(a * b > 0 for a, b in zip(predicted, risen, strict=True)) >= 0.95 * len(risen)
+    error = sum(abs(a - b) for a, b in zip(predicted, risen, strict=True)) / sum(map(abs, predicted))
+    assert error < 0.2, "what is left is of second order"
+
+
+class Readout:
+    """A linear metric: a fixed direction of the residual stream after the last block, summed over what is asked."""
+
+    direction = torch.linspace(-1, 1, 32)
+
+    def for_model(self, model, examples):
+        def measure(batch):
+            residual = []
+            keep = lambda activation, hook: residual.append(activation) or activation
+            with model.hooks(fwd_hooks=[("blocks.1.hook_resid_post", keep)]):
+                logits_at(model, batch.tokens, batch.attention_mask, batch.positions)
+            values = (residual[0] @ self.direction).flatten()[batch.positions]
+            return torch.zeros(len(batch.tokens)).index_add(0, batch.row_of, values)
+
+        measure.rows = example_rows(model, examples)
+        return measure
+
+    def of(self, model, examples):
+        measure = self.for_model(model, examples)
+        with torch.no_grad():
+            return measure(make_batch(model, measure.rows)).mean().item()
+
+
+@pytest.mark.model
+def test_scores_are_exact_and_additive_where_the_metric_is_linear_in_the_weights(tiny, examples, tmp_path):
+    """Of the last block: W_out; and, where its MLP is off, W_O and W_V, since the patterns depend on neither."""
+    hooked, metric = type(tiny).__name__ == "HookedTransformer", Readout()
+    model = tiny_bridge(tmp_path, hooked=hooked)
+    own = {matrix.name: matrix for matrix in matrices(model)}
+    generator = torch.Generator().manual_seed(0)
+    for name in ("blocks.1.mlp.out", "blocks.1.attn.o", "blocks.1.attn.v"):
+        if name.startswith("blocks.1.attn"):
+            own["blocks.1.mlp.out"].parameter.data.zero_()
+        W, intact = attribute_weights(model, examples, metric=metric, batch_size=3), metric.of(model, examples)
+        A = W.signed[name].flatten()
+        subsets = [torch.tensor([flat]) for flat in A.abs().topk(5).indices] + [torch.arange(A.numel())]
+        subsets += [torch.randperm(A.numel(), generator=generator)[:size] for size in (2, 30, 500)]
+        for flat in subsets:
+            with ablated(model, WeightMask(indices={name: flat}, shapes=W.shapes)):
+                rise = metric.of(model, examples) - intact
+            assert rise == pytest.approx(A[flat].sum().item(), rel=1e-4, abs=1e-3)
+        assert A.abs().max() > 0.5, "single weights are far above the tolerance"
+
+
+def test_scores_are_of_the_ablated_model_inside_an_ablation(tiny, examples):
+    circuit, name = Circuit(heads=[(0, 1)], neurons=[(1, 60)]), "blocks.1.mlp.out"
+    with ablated(tiny, circuit):
+        W = attribute_weights(tiny, examples)
+    zeroed = plain.without(tiny_model(), heads=circuit.heads, neurons=circuit.neurons)
+    signed, absolute = plain.weight_scores(zeroed, "blocks.0.attn.q", [plain.ids_of(tiny, example) for example in examples])
+    assert differ(W.signed["blocks.0.attn.q"], signed) < 1e-5 and differ(W.absolute["blocks.0.attn.q"], absolute) < 1e-5
+    assert not W.signed[name][:, 60].any() and W.signed[name][:, 59].all(), "a cut neuron's outgoing weights do nothing"
+
+
+@needs_three
+@pytest.mark.model
+def test_a_mask_means_the_same_weights_in_both_model_classes(tmp_path):
+    bridge, hooked = (tiny_bridge(tmp_path / str(kind), hooked=kind) for kind in (False, True))
+    examples = written(bridge.tokenizer)
+    one, other = attribute_weights(bridge, examples), attribute_weights(hooked, examples)
+    assert equal(one, other, 1e-5)
+    mask = WeightMask(indices={name: A.flatten().topk(9).indices for name, A in one.signed.items()}, shapes=one.shapes)
+    intact = loss(bridge, examples)
+    with ablated(bridge, mask), ablated(hooked, mask):
+        assert (loss(bridge, examples) - loss(hooked, examples)).abs().max() < 1e-5
+        assert (loss(bridge, examples) - intact).abs().max() > 0.1
+    assert torch.equal(loss(bridge, examples), intact)
+
+
+# what must not change them
+
+
+def test_batches_and_padding_change_nothing(tiny, examples):
+    alone = [attribute_weights(tiny, [example]) for example in examples]
+    mean = WeightAttribution(
+        *({name: sum(getattr(each, kind)[name] for each in alone) / 4 for name in NAMES} for kind in ("signed", "absolute")), 4
+    )
+    for batch_size in (1, 2, 3, 4):
+        assert equal(attribute_weights(tiny, examples, batch_size=batch_size), mean, 3e-6)
+        apart = attribute_weights(tiny, examples, benign=examples[::-1], batch_size=batch_size)
+        assert equal(apart, mean, 3e-6), "signed sums over a batch are the sums of its examples"
+
+
+def test_blocks_of_layers_are_all_layers_at_once(tiny, examples, caplog):
+    at_once = attribute_weights(tiny, examples, benign=examples[1:])
+    assert not caplog.records
+    a_layer = 4 * sum(matrix.parameter.numel() for matrix in matrices(tiny) if matrix.layer == 0)
+    with caplog.at_level(logging.WARNING):
+        blocks = attribute_weights(tiny, examples, benign=examples[1:], max_memory=2 * a_layer - 1)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"weight scores take 2 data passes, as the accumulators of all layers exceed {2 * a_layer - 1} bytes"
+    ]
+    assert equal(blocks, at_once, 1e-6)
+    assert identical(attribute_weights(tiny, examples, benign=examples[1:], max_memory=2 * a_layer), at_once)
+    with pytest.raises(AttributionError, match=f"layer 0 alone take {2 * a_layer} bytes, and max_memory allows {a_layer}"):
+        attribute_weights(tiny, examples, max_memory=a_layer)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("trainable", [False, True])
+def test_no_parameter_gets_a_gradient_and_no_hook_stays(tmp_path, tiny, trainable, examples):
+    model = tiny_bridge(tmp_path / "own", hooked=type(tiny).__name__ == "HookedTransformer")
+    model.requires_grad_(trainable)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    with torch.no_grad():
+        W = attribute_weights(model, examples)
+    assert equal(W, attribute_weights(tiny, examples), 1e-6)
+    assert not any(scores.requires_grad for scores in (*W.signed.values(), *W.absolute.values()))
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is None and parameter.requires_grad == trainable and torch.equal(parameter, before[name])
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules_with_taps(model))
+
+
+def modules_with_taps(model):
+    return {tap.module for matrix in matrices(model) for tap in (matrix.source, matrix.sink)}
+
+
+def test_a_metric_of_the_logits(tiny, examples):
+    doubled = attribute_weights(tiny, examples, metric=lambda logits, batch: 2 * plain_loss(logits, batch))
+    W = attribute_weights(tiny, examples)
+    for name in NAMES:
+        assert differ(doubled.signed[name], 2 * W.signed[name]) < 1e-5
+        assert differ(doubled.absolute[name], 2 * W.absolute[name]) < 1e-5
+
+
+def plain_loss(logits, batch):
+    log_p = logits.log_softmax(-1)[torch.arange(len(batch.targets)), batch.targets]
+    return batch.mean_over_rows(-log_p)
+
+
+def test_layers_that_a_metric_does_not_read_have_a_score_of_zero(tiny, examples):
+    class Middle(Readout):
+        def for_model(self, model, prompts):
+            measure = super().for_model(model, prompts)
+
+            def earlier(batch):
+                with model.hooks(fwd_hooks=[("blocks.1.hook_resid_post", lambda activation, hook: kept[0])]):
+                    keep = lambda activation, hook: kept.append(activation) or activation
+                    kept = []
+                    with model.hooks(fwd_hooks=[("blocks.1.hook_resid_pre", keep)]):
+                        return measure(batch)
+
+            earlier.rows = measure.rows
+            return earlier
+
+    W = attribute_weights(tiny, examples, metric=Middle())
+    assert not any(W.signed[name].any() for name in NAMES if name.startswith("blocks.1."))
+    assert all(W.signed[name].any() for name in NAMES if name.startswith("blocks.0."))
+
+
+# the result
+
+
+def test_the_table_and_what_is_printed(tiny, examples):
+    W = attribute_weights(tiny, examples[:2], benign=examples[2:])
+    frame = W.table()
+    assert frame["matrix"].tolist() == NAMES and frame["layer"].tolist() == [0] * 7 + [1] * 7
+    assert frame["kind"].tolist() == 2 * list(plain.LLAMA)
+    row = frame.iloc[11]
+    assert (row["rows"], row["columns"]) == (64, 32) == tuple(W.signed["blocks.1.mlp.gate"].shape)
+    assert row["signed_sum"] == pytest.approx(W.signed["blocks.1.mlp.gate"].sum().item())
+    assert row["absolute_sum"] == pytest.approx(W.absolute["blocks.1.mlp.gate"].sum().item())
+    assert repr(W) == "WeightAttribution(18432 weights in 14 matrices; A over 2 examples, U over 2 benign)"
+    assert "U over the same" in repr(attribute_weights(tiny, examples))
+
+
+def test_files(tiny, examples, tmp_path):
+    W = attribute_weights(tiny, examples[:3], benign=examples[3:])
+    W.save(tmp_path / "scores.safetensors")
+    read = WeightAttribution.load(tmp_path / "scores.safetensors")
+    assert identical(read, W) and list(read.signed) == NAMES and (read.n_examples, read.n_benign) == (3, 1)
+    with pytest.raises(AttributionError, match=r"cannot read .*absent"):
+        WeightAttribution.load(tmp_path / "absent")
+    WeightMask(shapes=W.shapes).save(tmp_path / "mask.safetensors")
+    with pytest.raises(AttributionError, match="holds no weight attribution"):
+        WeightAttribution.load(tmp_path / "mask.safetensors")
+
+
+def test_scores_of_different_matrices_are_refused():
+    with pytest.raises(AttributionError, match="of different matrices"):
+        WeightAttribution({"blocks.0.mlp.in": torch.zeros(2, 3)}, {"blocks.0.mlp.in": torch.zeros(3, 2)}, 1)
+
+
+# errors
+
+
+def test_nothing_to_attribute(tiny, examples):
+    with pytest.raises(AttributionError, match="no harmful examples: there is nothing to attribute"):
+        attribute_weights(tiny, [])
+    with pytest.raises(AttributionError, match="no benign examples"):
+        attribute_weights(tiny, examples, benign=[])
+    with pytest.raises(ExampleError, match=r"has no response: elicit it first \(hc\.elicit\)"):
+        attribute_weights(tiny, PROMPTS)
+
+
+@pytest.mark.model
+def test_a_gradient_that_is_not_a_number_is_named(tiny, examples):
+    hf_model = tiny_model(tie_word_embeddings=False)
+    with torch.no_grad():
+        hf_model.model.embed_tokens.weight[tiny.tokenizer("@").input_ids] = torch.nan
+    hooked = type(tiny).__name__ == "HookedTransformer"
+    model = load_model("nan", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=hooked, device="cpu")
+    broken = Example(request="@", response="words")
+    message = r"the gradient of blocks\.0\.attn\.q on {} example 2 is not a number.*dtype=torch\.float32"
+    with pytest.raises(AttributionError, match=message.format("harmful")):
+        attribute_weights(model, [*examples[:2], broken, *examples[2:]])
+    with pytest.raises(AttributionError, match=message.format("benign")):
+        attribute_weights(model, examples, benign=[*examples[:2], broken])
+
+
+def test_a_metric_that_runs_the_model_twice_is_refused(tiny, examples):
+    class Twice(Readout):
+        def for_model(self, model, prompts):
+            measure = super().for_model(model, prompts)
+            twice = lambda batch: measure(batch) + measure(batch)
+            twice.rows = measure.rows
+            return twice
+
+    with pytest.raises(ModelError, match=r"blocks\.0\.attn\.q was used 2 times in one forward pass"):
+        attribute_weights(tiny, examples, metric=Twice())
