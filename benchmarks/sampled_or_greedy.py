@@ -8,7 +8,6 @@ standard error then has standard deviation 1, and scores of two halves of the ex
 
 import argparse
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
