@@ -18,9 +18,10 @@ train, development, test = prompts.split(seed=0)
 print(prompts)
 few = train.sample(16, seed=0)
 
-# %% The model writes its own responses, after a prefill that suits all three requests of a triple.
-harmful = hc.elicit(model, few.harmful, max_new_tokens=32, progress=True)
-benign = hc.elicit(model, few.benign, max_new_tokens=32, progress=True)
+# %% The model writes its own responses, after a prefill that suits all three requests of a triple. Greedy: on samples at
+# temperature 1 every first-order score is 0 on average (docs/trust.md).
+harmful = hc.elicit(model, few.harmful, max_new_tokens=32, temperature=0, progress=True)
+benign = hc.elicit(model, few.benign, max_new_tokens=32, temperature=0, progress=True)
 print(f"L in nats per token: harmful {hc.loss(model, harmful).mean():.2f}, benign {hc.loss(model, benign).mean():.2f}")
 
 # %% One forward and one backward pass score every head and neuron. Positive: it promotes the response.

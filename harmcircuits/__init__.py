@@ -4,7 +4,7 @@
 
     model = hc.load_model()
     train, development, test = hc.load_prompts().split(seed=0)
-    harmful, benign = hc.elicit(model, train.harmful), hc.elicit(model, train.benign)
+    harmful, benign = (hc.elicit(model, prompts, temperature=0) for prompts in (train.harmful, train.benign))
     circuit = hc.select(hc.attribute(model, harmful), protect=hc.attribute(model, benign), neurons=128)
     result = hc.dissociate(model, circuit, test, train=train, development=development)
 

@@ -35,6 +35,9 @@ def attribute(
     With the default metric, the loss of the response, that is nats per response token; positive promotes the response. With
     `recognition_metric` it is the loss of the right label; positive promotes recognition.
 
+    Give text that the model did *not* sample at temperature 1 itself (greedy responses, say): on its own samples the gradient
+    of ln p has mean 0, and so has A of every component (docs/trust.md).
+
     Args:
         metric: `(logits, batch) → [b]`, lower is better; None is the loss of the response. One with a method
             `for_model(model)` lays its examples out itself (`recognition_metric`).
