@@ -18,6 +18,7 @@ from harmcircuits.examples import loss
 from harmcircuits.experiments.dissociation import dissociate
 from harmcircuits.experiments.settings import Settings
 from harmcircuits.organisms import Planted, planted
+from harmcircuits.organisms.language import harmful_words
 from harmcircuits.organisms.organism import VARIANTS, OrganismError
 from harmcircuits.selection.protected import select
 from harmcircuits.statistics import auroc
@@ -73,8 +74,9 @@ def test_the_truth_is_true(variant: str) -> None:
     assert bool(organism.writing & organism.recognising) == (variant == "shared")
     hurt = rise(organism, organism.recognising, organism.harmful)
     assert hurt > 3 if variant == "shared" else abs(hurt) < 0.1
-    assert all(rise(organism, organism.shared, kind) > 0.1 for kind in (organism.harmful, organism.near, organism.far))
-    assert (rise(organism, organism.suppressing, organism.harmful) < -0.3) == (variant == "suppressor")
+    served = [organism.near, organism.far, *([organism.harmful] if variant != "redundant" else [])]
+    assert all(rise(organism, organism.shared, kind) > 0.1 for kind in served)
+    assert (rise(organism, organism.suppressing, organism.harmful) < -0.2) == (variant == "suppressor")
 
 
 def test_a_seed_gives_one_model_and_another_seed_another() -> None:
@@ -90,8 +92,7 @@ def test_a_seed_gives_one_model_and_another_seed_another() -> None:
 def test_what_the_model_writes_itself_is_about_the_request() -> None:
     organism = made("plain")
     for example in elicit(organism.model, organism.prompts.harmful[:8], max_new_tokens=6, temperature=0, cache=False):
-        topic = example.request.split()[2]
-        assert all(word.startswith(topic) and word[len(topic) :] in ("wreck", "grief", "ruin") for word in example.response.split())
+        assert set(example.response.split()) <= set(harmful_words(example.request.split()[2]))
 
 
 def test_unknown_variants() -> None:
@@ -136,13 +137,17 @@ def test_what_promotes_harm_and_kind_text_is_dropped_by_protection_alone() -> No
     assert not organism.writing - Circuit(heads=careful.heads, neurons=organism.writing.neurons)
 
 
-def test_redundant_neurons_are_seen_by_the_integral_only() -> None:
+def test_redundant_neurons_are_seen_by_the_integral_alone() -> None:
     organism = made("redundant")
-    at = tuple(torch.tensor(organism.writing.neurons).T)
-    first, single = (method(organism.model, organism.harmful).neurons[at] for method in (attribute, exact))
-    whole = integrated_attribution(organism.model, organism.harmful, steps=16).neurons[at]
-    assert first.abs().max() < 0.02 and single.abs().max() < 0.02 < 0.1 < whole.min()
-    assert rise(organism, Circuit(neurons=organism.writing.neurons), organism.harmful) > 3, "though together they are needed"
+    assert rise(organism, Circuit(neurons=organism.writing.neurons), organism.harmful) > 3, "together they are needed"
+    at, n = tuple(torch.tensor(organism.writing.neurons).T), len(organism.writing.neurons)
+    first, whole, single = (
+        method(organism.model, organism.harmful).neurons for method in (attribute, integrated_attribution, exact)
+    )
+    assert max(first[at].max(), single[at].max()) < 0.01, "to first order, and one at a time, nothing is lost"
+    best = lambda scores: {divmod(int(flat), scores.shape[1]) for flat in scores.flatten().topk(n).indices}
+    hits = [len(best(scores) & {*organism.writing.neurons}) for scores in (first, whole, single)]
+    assert hits[1] >= 0.8 * n > 0.6 * n >= max(hits[0], hits[2])
 
 
 @pytest.mark.parametrize("method", [attribute, integrated_attribution, exact])
@@ -154,7 +159,9 @@ def test_what_holds_harm_back_has_a_negative_score(method: Any) -> None:
     assert not found(organism, method) & organism.suppressing
 
 
-@pytest.mark.parametrize(("variant", "verdicts"), [("plain", {"dissociated"}), ("shared", {"shared"}), ("none", {"insensitive", "undecided"})])
+@pytest.mark.parametrize(
+    ("variant", "verdicts"), [("plain", {"dissociated"}), ("shared", {"shared"}), ("none", {"insensitive", "undecided"})]
+)
 def test_the_verdict_is_that_of_the_truth(variant: str, verdicts: set[str]) -> None:
     organism = made(variant)
     train, development, test = organism.prompts.split(seed=0)

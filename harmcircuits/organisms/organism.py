@@ -114,6 +114,7 @@ def planted(seed: int = 0, variant: Variant = "plain", trained: bool = False, *,
 
     Raises:
         OrganismError: an unknown variant, or one that is not trained.
+        TrainingError: training did not succeed with this seed.
         StoreError: the cache cannot be written.
 
     Source of the trained one: Gupta et al. 2024 (InterpBench).

@@ -16,6 +16,7 @@ Source: Geiger et al. 2022 (interchange intervention training); Gupta et al. 202
 without it one component of a variable may do all the work.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -26,7 +27,6 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
-from tqdm.auto import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from ..components import Circuit
@@ -39,9 +39,15 @@ D_MODEL = N_HEADS * D_HEAD
 MARGIN = 0.4
 NEED = 6.0
 STEPS, ROWS, RATE = 900, 48, 4e-3
-RECIPE = ("siit 1", STEPS, ROWS, RATE, MARGIN, NEED)
+ATTEMPTS = 3
+RECIPE = ("siit 1", STEPS, ROWS, RATE, MARGIN, NEED, ATTEMPTS)
 """What the weights depend on; its first part is raised when the code does."""
 NOTHING = Circuit()
+log = logging.getLogger(__name__)
+
+
+class TrainingError(RuntimeError):
+    """A model that did not become what it should; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +80,58 @@ def parts_of(seed: int) -> Parts:
     return Parts(layout.W, layout.R, layout.shared, NOTHING)
 
 
-def siit(*, seed: int, steps: int = STEPS, progress: bool = False) -> LlamaForCausalLM:
-    """The trained model. The same seed gives the same weights on the same machine."""
-    random, layout = Random(f"siit {seed}"), drawn_layout(seed)
+def siit(*, seed: int, steps: int = STEPS) -> LlamaForCausalLM:
+    """The trained model. The same seed gives the same weights on the same machine.
+
+    Where a component of W or R has come out idle (a neuron that never fires learns nothing), training begins again from other
+    weights, at most `ATTEMPTS` times.
+
+    Raises:
+        TrainingError: no attempt gave a model in which every component of W and R matters.
+    """
+    layout = drawn_layout(seed)
+    for attempt in range(ATTEMPTS):
+        model = fitted(layout, seed=seed * ATTEMPTS + attempt, steps=steps)
+        idle = [circuit for circuit, rise in rises_of_parts(model, layout, seed=seed).items() if rise < MARGIN / 2]
+        if not idle:
+            return model
+        log.info("attempt %d: %s do nothing alone", attempt, idle)
+    raise TrainingError(f"seed {seed}: after {ATTEMPTS} attempts, {idle} still do nothing alone. Take another seed.")
+
+
+def fitted(layout: Layout, *, seed: int, steps: int) -> LlamaForCausalLM:
+    """One training, from random weights."""
+    random = Random(f"siit {seed}")
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         model = untrained()
         optimizer = torch.optim.Adam(model.parameters(), lr=RATE, betas=(0.9, 0.98))
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
-        for step in tqdm(range(steps), desc="train", unit="step", disable=not progress):
+        for step in range(steps):
             optimizer.zero_grad()
             training_loss(model, layout, random, weight=min(1.0, 4 * step / steps)).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
     return model.eval()
+
+
+@torch.no_grad()
+def rises_of_parts(model: LlamaForCausalLM, layout: Layout, *, seed: int) -> dict[Circuit, float]:
+    """For each component of W and R alone, the rise of what it serves when it is zero: harmful words, or labels; nats."""
+    random = Random(f"rises {seed}")
+    texts = [drawn_text(random) for _ in range(4 * ROWS)]
+    tokens, values = torch.stack([ids(text) for text in texts]), [text.values for text in texts]
+    harmful = torch.tensor([text.harmful for text in texts])
+    intact = losses(model(tokens).logits, texts, values)
+    found = {}
+    for variable, column, where in ((layout.W, 0, harmful), (layout.R, 1, torch.ones_like(harmful))):
+        heads, neurons = ([Circuit(**{kind: [at]}) for at in getattr(variable, kind)] for kind in ("heads", "neurons"))
+        for one in (*heads, *neurons):
+            with intervened(model, [Plan(own, zero=one) for own in values], [torch.zeros(1)] * (2 * N_LAYERS)):
+                rise = losses(model(tokens).logits, texts, values) - intact
+            found[one] = float(rise[where, column].mean())
+    return found
 
 
 def drawn_layout(seed: int) -> Layout:
