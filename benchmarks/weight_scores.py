@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
-from harmcircuits.attribution.activations import laid_out
+from harmcircuits.attribution.passes import laid_out
 from harmcircuits.attribution.weight_gradients import add_gradients, empty_sums
 from harmcircuits.examples import Batch, batched, example_rows, make_batch, row_length
 from harmcircuits.models.fetch import packaged_gguf
@@ -41,7 +41,7 @@ def batches_of(model: Any, examples: Sequence[hc.Example], batch_size: int) -> l
 def ours(model: Any, examples: Sequence[hc.Example], batch_size: int, *, absolute: bool) -> Scores:
     """One of the two kinds of scores alone, over `examples`, as `attribute_weights` makes it."""
     block = matrices(model)
-    score, _ = laid_out(model, examples, None)
+    score = laid_out(model, examples, None).score
     sums = empty_sums(block, signed=not absolute, absolute=absolute, device=torch.device("cpu"))
     for batch in batches_of(model, examples, batch_size):
         add_gradients(model, block, batch, score, sums)
