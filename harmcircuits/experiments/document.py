@@ -20,7 +20,7 @@ from .verdict import Verdict
 SCHEMA_VERSION = 1
 
 LIMITS = (
-    "Weights circuits, on-policy text read by the intact model, and iso-damage are not in this version.",
+    "Circuits of weights, on-policy text read by the intact model, and iso-damage are not part of this command yet.",
     "Likelihood readings carry the claims on writing: no judge of harm is offline, and the rules see only the surface.",
     "Zero-ablation takes a component away altogether, which is farther from any ordinary state than the component's mean.",
     "A result holds for this model, these prompts and this prefill; one small model says little about larger ones.",
