@@ -31,21 +31,21 @@ def examples(tiny):
     return written(tiny.tokenizer)
 
 
-@pytest.fixture
-def in_full(monkeypatch):
-    """No row joins halfway up: the other of the two ways."""
-    monkeypatch.setattr(exact, "FEW", 10**6)
+@pytest.fixture(params=["rows that join at their layers", "whole rows"])
+def way(request, monkeypatch):
+    """Both of the two ways, whatever the number of components."""
+    monkeypatch.setattr(exact, "FEW", 0 if request.param.startswith("rows") else 10**6)
+    return request.param
 
 
 def by_hand(model, examples, circuits=CIRCUITS):
     """[example, component]: the loss of a plain model with weights set to zero, minus that of the model."""
-    rises = torch.empty(len(examples), len(circuits))
-    for column, circuit in enumerate(circuits):
+    ids = [plain.ids_of(model, example) for example in examples]
+    losses = []
+    for circuit in (Circuit(), *circuits):
         cut = plain.without(tiny_model(), heads=circuit.heads, neurons=circuit.neurons)
-        for row, example in enumerate(examples):
-            ids = plain.ids_of(model, example)
-            rises[row, column] = plain.loss(cut, *ids) - plain.loss(tiny_model(), *ids)
-    return rises
+        losses.append([plain.loss(cut, *own) for own in ids])
+    return (torch.tensor(losses[1:]) - torch.tensor(losses[0])).T
 
 
 def picked(scores):
@@ -56,20 +56,13 @@ def picked(scores):
 # what the numbers are
 
 
-def test_scores_are_those_of_weights_set_to_zero_one_at_a_time(tiny, examples):
+def test_scores_are_those_of_weights_set_to_zero_one_at_a_time(tiny, examples, way):
     scores = exact_attribution(tiny, examples, heads=HEADS, neurons=NEURONS)
     assert torch.allclose(picked(scores), by_hand(tiny, examples), atol=1e-5)
     assert picked(scores).abs().max() > 0.1 and scores.per_example_heads.dtype == torch.float32
 
 
-def test_passes_of_whole_rows_give_the_same(tiny, examples, in_full):
-    scores = exact_attribution(tiny, examples, heads=HEADS, neurons=NEURONS)
-    assert torch.allclose(picked(scores), by_hand(tiny, examples), atol=1e-5)
-
-
-@pytest.mark.parametrize("few", [0, 10**6])
-def test_batch_sizes_and_company_change_nothing(tiny, examples, monkeypatch, few):
-    monkeypatch.setattr(exact, "FEW", few)
+def test_batch_sizes_and_company_change_nothing(tiny, examples, way):
     scores = exact_attribution(tiny, examples)
     for batch_size in (1, 3, 7, 100):
         again = exact_attribution(tiny, examples, batch_size=batch_size)
@@ -146,9 +139,7 @@ def test_selection_takes_only_what_was_measured(tiny, examples):
 # metrics
 
 
-@pytest.mark.parametrize("few", [0, 10**6])
-def test_a_metric_of_the_logits(tiny, examples, monkeypatch, few):
-    monkeypatch.setattr(exact, "FEW", few)
+def test_a_metric_of_the_logits(tiny, examples, way):
 
     def product(logits, batch):
         return batch.mean_over_rows(logits[:, 7] * logits[:, 9])
@@ -165,9 +156,7 @@ def test_a_metric_of_the_logits(tiny, examples, monkeypatch, few):
     assert torch.equal(default.per_example_heads, given.per_example_heads)
 
 
-@pytest.mark.parametrize("few", [0, 10**6])
-def test_recognition_is_attributed_too(tiny, monkeypatch, few):
-    monkeypatch.setattr(exact, "FEW", few)
+def test_recognition_is_attributed_too(tiny, way):
     prompts = make_triples(6).prompts
     metric = recognition_metric(prompts[6:], n_shots=4)
     scores = exact_attribution(tiny, prompts[:3], metric=metric)
@@ -210,9 +199,7 @@ def test_a_metric_that_needs_more_than_logits(tiny):
 # memory, and what is left behind
 
 
-@pytest.mark.parametrize("few", [0, 10**6])
-def test_as_many_rows_as_fit(tiny, examples, monkeypatch, few):
-    monkeypatch.setattr(exact, "FEW", few)
+def test_as_many_rows_as_fit(tiny, examples, monkeypatch, way):
     rows, most = example_rows(tiny, examples), []
 
     def watch(activation, hook):
@@ -220,15 +207,17 @@ def test_as_many_rows_as_fit(tiny, examples, monkeypatch, few):
         return activation
 
     longest = max(rows, key=lambda row: len(row.tokens))
+    example = examples[rows.index(longest)]
+    rises = by_hand(tiny, [example], CIRCUITS[:8])[0]
     for places in (1, 2, 4, 6):
         monkeypatch.setattr(memory, "ON_CPU", places * memory.row_bytes(tiny, longest))
         most.clear()
         with tiny.hooks(fwd_hooks=[(neuron_hook(1), watch)]):
-            scores = exact_attribution(tiny, [examples[rows.index(longest)]])
-        intact = 1 if few == 0 else 0
-        assert max(most) <= max(places, 1 + intact), "an ablated row needs an intact one beside it where it joins"
+            scores = exact_attribution(tiny, [example])
+        least = 1 if way == "whole rows" else 2
+        assert max(most) <= max(places, least), "an ablated row needs an intact one beside it where it joins"
         assert places == 1 or max(most) > places // 2
-        assert torch.allclose(scores.heads.flatten(), by_hand(tiny, [examples[rows.index(longest)]])[0, :8], atol=1e-5)
+        assert torch.allclose(scores.heads.flatten(), rises, atol=1e-5)
 
 
 def test_the_estimate_grows_with_what_a_row_holds(tiny):
@@ -273,9 +262,7 @@ def test_what_cannot_be_measured(tiny, examples):
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("few", [0, 10**6])
-def test_a_score_that_is_not_a_number_is_named(tiny, examples, monkeypatch, few):
-    monkeypatch.setattr(exact, "FEW", few)
+def test_a_score_that_is_not_a_number_is_named(tiny, examples, way):
     hf_model = tiny_model(tie_word_embeddings=False)
     with torch.no_grad():
         hf_model.model.embed_tokens.weight[tiny.tokenizer("@").input_ids] = torch.nan

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..components import Circuit
-from ..models.protocol import Hook, HookedModel, device_of, head_hook, neuron_hook
+from ..models.protocol import Hook, HookedModel, alike, device_of, head_hook, neuron_hook
 
 Cut = tuple[int, int]
 """(row, head or neuron) within one layer."""
@@ -76,7 +76,7 @@ def rows_broadcast(model: HookedModel, tokens: Sequence[int]) -> bool:
             logits = model(few, attention_mask=torch.ones_like(few), return_type="logits")
         except RuntimeError:  # shapes that do not fit together: this is what was asked
             return False
-    return len(logits) == 2 and torch.allclose(logits[0], logits[1], rtol=1e-3, atol=1e-3)
+    return len(logits) == 2 and alike(logits[0], logits[1])
 
 
 def _cut_hooks(model: HookedModel, circuits: Sequence[Circuit | None], *, rows_at: Callable[[int], int]) -> list[Hook]:

@@ -188,6 +188,11 @@ def unembed_hook(model: HookedModel) -> str:
     )
 
 
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Equal but for rounding, also of half precision: what is computed in another way differs by far more."""
+    return bool((one - other).abs().max() <= 0.02 * one.abs().max())
+
+
 def model_hash(model: HookedModel) -> str:
     """SHA-256 (16 hexadecimal digits) over names, shapes, types and values of all parameters: the name of the weights."""
     digest = hashlib.sha256()

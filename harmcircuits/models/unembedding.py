@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .protocol import HookedModel, Past, device_of, forward, logits_at, unembed_hook
+from .protocol import HookedModel, Past, alike, device_of, forward, logits_at, unembed_hook
 
 AT_ONCE = 512
 """Positions: enough for a matrix product to be efficient, few enough for their logits to be a tensor of moderate size."""
@@ -65,7 +65,7 @@ def unembeds_alone(model: HookedModel, tokens: Sequence[int]) -> bool:
         return False
     few = torch.tensor([list(tokens[:4])])
     given = few, torch.ones_like(few), torch.arange(few.shape[1])
-    return torch.allclose(_unembedded(model, residuals_at(model, *given)), logits_at(model, *given), rtol=1e-4, atol=1e-4)
+    return alike(_unembedded(model, residuals_at(model, *given)), logits_at(model, *given))
 
 
 def _unembedded(model: Any, residual: Float[Tensor, "row d_model"]) -> Float[Tensor, "row d_vocab"]:
