@@ -38,7 +38,7 @@ METHODS: dict[str, Method] = {"first order": hc.attribute, "integrated": hc.inte
 def settings(seed: int) -> Any:
     """The main job on three layers of 8 heads and 64 neurons: circuits as large as what is planted in "plain"."""
     return hc.Settings(
-        seed=seed, attribution_triples=32, development_triples=16, test_triples=32, probe_triples=32, aim_triples=32,
+        seed=seed, attribution_triples=48, development_triples=16, test_triples=32, probe_triples=32, aim_triples=32,
         written_triples=8, null_triples=16, null_draws=39, bootstrap_draws=400, max_new_tokens=6, shots=8, shot_draws=1,
         head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24, protect_neurons=0.1,
     )  # fmt: skip

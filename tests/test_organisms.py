@@ -166,7 +166,7 @@ def test_the_verdict_is_that_of_the_truth(variant: str, verdicts: set[str]) -> N
     organism = made(variant)
     train, development, test = organism.prompts.split(seed=0)
     settings = Settings(
-        attribution_triples=32, development_triples=12, test_triples=24, probe_triples=24, aim_triples=24, written_triples=6,
+        attribution_triples=48, development_triples=12, test_triples=24, probe_triples=24, aim_triples=24, written_triples=6,
         null_triples=8, null_draws=39, bootstrap_draws=200, max_new_tokens=6, shots=8, shot_draws=1,
         head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24,
     )  # fmt: skip

@@ -10,6 +10,7 @@ everywhere to the one token that carries its key, and copies a value from there:
     k topic   topic        → "k topic …"    (kind words, likewise)
     r harm    verb         → "r harm"       (recognition: the verb's own shade of harm)
     shared    `<answer>`   → "on"           (serves writing, kind words and recognition)
+    murk      fillers      → "label"        (moves the label at random: without recognition, nothing else decides it)
 
 In layer 2 neurons compute silu(12 · (a + b − 1½)), that is "a and b", and write the words or the label.
 All other heads and neurons are small noise.
@@ -31,6 +32,7 @@ from .language import (
     BAD_LABELS,
     BEFORE_LABEL,
     FAR_TOPICS,
+    FILLERS,
     GOOD_LABELS,
     HARMFUL_VERBS,
     KIND_VERBS,
@@ -50,6 +52,7 @@ STEEP = 12.0
 WORDS = 7.5
 """Logit of the words that a writing neuron writes, nats."""
 NOISE = 0.003
+MURK = 0.5
 ATTENTION = 14.0
 """Score of the one token that a planted head attends to; all others have 0."""
 
@@ -85,6 +88,7 @@ class _Head:
     key: str
     values: tuple[tuple[str, str], ...]
     also_at_labels: bool = False
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class _Neuron:
 def handset(*, variant: str, seed: int) -> tuple[LlamaForCausalLM, Parts]:
     """The model of one variant (see `planted`) and the truth about it. The same seed gives the same weights."""
     features, random = _Features(seed), Random(f"handset {seed}")
-    for name in ("1", "harm", "kind", "verb", "shade", "topic", "asks", "sink", "answer"):
+    for name in ("1", "harm", "kind", "verb", "shade", "topic", "asks", "sink", "answer", "filler", "murk"):
         features[name]
     heads, neurons = _heads(variant), _neurons(variant)
     places = random.sample([(layer, head) for layer in (0, 1) for head in range(N_HEADS)], len(heads))
@@ -133,6 +137,7 @@ def _heads(variant: str) -> dict[str, _Head]:
         "k topic": _Head("topic", tuple((f"topic {name}", f"k topic {name}") for name in every)),
         "r harm": _Head("verb", (("shade", "r harm"),), also_at_labels=True),
         "shared": _Head("answer", (("answer", "on"),), also_at_labels=True),
+        "murk": _Head("filler", (("murk", "label"),), also_at_labels=True, scale=MURK),
     }
     if variant == "both":  # one head moves the topic for harmful and kind words alike
         found["both topic"] = found.pop("k topic")
@@ -218,7 +223,7 @@ def _set_head(model: LlamaForCausalLM, place: Component, head: _Head, features: 
         attention.k_proj.weight[first + to_sink] = features.form({"sink": size})
     for at, (read, written) in enumerate(head.values):
         attention.v_proj.weight[first + at] = features.form({read: 1.0})
-        attention.o_proj.weight[:, first + at] = features[written]
+        attention.o_proj.weight[:, first + at] = head.scale * features[written]
 
 
 def _set_neuron(model: LlamaForCausalLM, index: int, neuron: _Neuron, features: _Features) -> None:
@@ -238,6 +243,8 @@ def _set_embedding(model: LlamaForCausalLM, features: _Features, random: Random)
         carried[name] |= {"topic": 1.0, f"topic {name}": 1.0}
     for word in (*BEFORE_LABEL, ":", "<answer>"):
         carried[word] |= {"asks": 1.0}
+    for word in FILLERS:
+        carried[word] |= {"filler": 1.0, "murk": random.gauss(0.0, 1.0)}
     carried["<user>"] |= {"sink": 1.0}
     carried["<answer>"] |= {"answer": 1.0}
     for at, word in enumerate(vocabulary()):
