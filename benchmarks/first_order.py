@@ -1,6 +1,6 @@
 """First-order scores against the exact rise, on the default model: all heads, and neurons drawn at random and from the top.
 
-Both on the same harmful examples, greedy (circuits are found on those); the exact rise on samples at temperature 1 stands beside
+Both on the same harmful examples, greedy (circuits are found on those); the exact rise on samples at temperature 1 beside
 it (they are tested on those).
 
     python benchmarks/first_order.py --examples 12 --neurons 512 --save out/first-order.html
