@@ -180,11 +180,14 @@ def test_the_verdict_is_that_of_the_truth(variant: str, verdicts: set[str]) -> N
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Planted:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the model is so small that a second thread only waits, for long on a busy machine
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARMCIRCUITS_CACHE", str(tmp_path_factory.mktemp("organisms")))
         first = planted(trained=True)
         patch.setattr(organism_module, "siit", lambda **_: pytest.fail("it was trained again"))
         again = planted(trained=True)
+    torch.set_num_threads(threads)
     weights = dict(again.model.named_parameters())
     assert all(torch.equal(weight, weights[name]) for name, weight in first.model.named_parameters()), "kept in the cache"
     return first
