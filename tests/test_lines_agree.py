@@ -61,7 +61,7 @@ def test_losses_and_scores_are_those_of_transformers(smollm2, reference, short):
 
 
 def test_weight_scores_are_those_of_transformers_one_matrix_and_example_at_a_time(smollm2, reference, short):
-    examples = answered(smollm2, short[:3])
+    examples = answered(smollm2, short)[:3]
     W = attribute_weights(smollm2, examples[:2], benign=examples[1:])
     rows = [plain.ids_of(smollm2, example) for example in examples]
     for layer in (3, 29):

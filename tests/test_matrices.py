@@ -1,7 +1,6 @@
 """Which matrices a model has, in every layout: fused, transposed, grouped, gated; and which models are refused."""
 
 import copy
-import tempfile
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -159,14 +158,14 @@ def test_names_and_shapes(tiny):
 
 def test_reading_and_writing_name_the_same_weights(tiny):
     for matrix in matrices(tiny):
-        before, flat = matrix.values().clone(), torch.tensor([0, 7, 33, matrix.parameter.numel() - 1])
-        assert torch.equal(matrix.read(flat), before.flatten()[flat])
+        before, flat = matrix.values().flatten().clone(), torch.tensor([0, 7, 33, matrix.parameter.numel() - 1])
+        assert torch.equal(matrix.read(flat), before[flat])
         matrix.write(flat, torch.tensor([1.0, 2.0, 3.0, 4.0]))
         changed = before.clone()
-        changed.view(-1)[flat] = torch.tensor([1.0, 2.0, 3.0, 4.0])
-        assert torch.equal(matrix.values(), changed)
-        matrix.write(flat, before.flatten()[flat])
-        assert torch.equal(matrix.values(), before)
+        changed[flat] = torch.tensor([1.0, 2.0, 3.0, 4.0])
+        assert torch.equal(matrix.values().flatten(), changed)
+        matrix.write(flat, before[flat])
+        assert torch.equal(matrix.values().flatten(), before)
 
 
 # what is refused
@@ -206,7 +205,7 @@ def test_a_model_without_blocks_is_refused():
 # HookedTransformer
 
 
-def hooked_transformer(**settings):
+def hooked_transformer(folder, **settings):
     from transformer_lens import HookedTransformer, HookedTransformerConfig
 
     sizes = {"n_layers": 2, "d_model": 32, "n_ctx": 256, "d_head": 8, "n_heads": 4, "d_mlp": 64, "d_vocab": 512}
@@ -214,21 +213,16 @@ def hooked_transformer(**settings):
     model = HookedTransformer(config)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, 0, 0.2)
-    model.set_tokenizer(tokenizer_on_disk())
+    tiny_tokenizer().save_pretrained(folder)  # it is read again from where it lies
+    model.set_tokenizer(AutoTokenizer.from_pretrained(folder))
     return model.eval()
-
-
-def tokenizer_on_disk():
-    with tempfile.TemporaryDirectory() as folder:
-        tiny_tokenizer().save_pretrained(folder)
-        return AutoTokenizer.from_pretrained(folder)
 
 
 @pytest.mark.model
 @pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
 @pytest.mark.parametrize("settings", [{}, {"gated_mlp": True, "n_key_value_heads": 2}, {"parallel_attn_mlp": True}])
-def test_a_hooked_transformer_of_any_layout(settings):
-    model = hooked_transformer(**settings)
+def test_a_hooked_transformer_of_any_layout(settings, tmp_path):
+    model = hooked_transformer(tmp_path, **settings)
     examples = written(model.tokenizer)[:2]
     W = attribute_weights(model, examples)
     of = dict(model.named_parameters())
@@ -261,8 +255,8 @@ def test_a_hooked_transformer_of_any_layout(settings):
 
 @pytest.mark.model
 @pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
-def test_settings_that_split_a_matrix_are_refused():
-    model = hooked_transformer()
+def test_settings_that_split_a_matrix_are_refused(tmp_path):
+    model = hooked_transformer(tmp_path)
     for setting in ("use_attn_in", "use_split_qkv_input", "use_attn_result"):
         setattr(model.cfg, setting, True)
         with pytest.raises(ModelError, match=rf"cfg\.{setting} is on.*model\.cfg\.{setting} = False"):
