@@ -14,13 +14,14 @@ from contract import check_report
 from triples import OWN, PROMPTS, SETTINGS, SPLITS, TEST
 
 from harmcircuits import store
-from harmcircuits.attribution import scores as attribution_scores
+from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.components import Circuit
 from harmcircuits.experiments import battery
-from harmcircuits.experiments import nulls as null_draws
 from harmcircuits.experiments.dissociation import dissociate
 from harmcircuits.experiments.result import Dissociation
 from harmcircuits.models.protocol import model_hash
+from harmcircuits.store import files as store_files
+from harmcircuits.store import tensors as store_tensors
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class TestSave:
             written.append(Path(path))
             return atomic_file(path)
 
-        for module in (store, attribution_scores, null_draws):
+        for module in (store_files, store_tensors):
             monkeypatch.setattr(module, "atomic_file", recorded)
         marked = replace(result, responses=result.responses.assign(response=self.MARK))
         marked.save(tmp_path / "out")
@@ -256,7 +257,7 @@ class TestSave:
     def test_what_is_missing_or_damaged_is_named(self, result: Dissociation, tmp_path: Path, file: str) -> None:
         result.save(tmp_path)
         (tmp_path / file).write_bytes(b"")
-        with pytest.raises((store.StoreError, attribution_scores.AttributionError), match=Path(file).name):
+        with pytest.raises((store.StoreError, AttributionError), match=Path(file).name):
             Dissociation.load(tmp_path)
 
     def test_two_names_never_share_a_file(self, result: Dissociation, tmp_path: Path) -> None:

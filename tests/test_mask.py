@@ -133,11 +133,11 @@ def test_files(tmp_path_factory, mask):
 
 
 def test_what_is_no_mask_file(tmp_path):
-    with pytest.raises(MaskError, match=r"cannot read .*absent.*Save the mask again"):
+    with pytest.raises(MaskError, match=r"cannot read .*absent.*Save the weight mask again"):
         WeightMask.load(tmp_path / "absent")
     (tmp_path / "text").write_text("indices")
     with pytest.raises(MaskError, match="cannot read"):
         WeightMask.load(tmp_path / "text")
     save_file({"blocks.0.attn.q": torch.zeros(1)}, tmp_path / "other")
-    with pytest.raises(MaskError, match="'format' should be 'harmcircuits weight mask 1'"):
+    with pytest.raises(MaskError, match="'format' should be 'harmcircuits weight mask 2'"):
         WeightMask.load(tmp_path / "other")

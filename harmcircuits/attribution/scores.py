@@ -1,6 +1,5 @@
 """`Attribution`: the scores of every head and neuron on every example, whatever algorithm made them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .. import figures
-from ..store import atomic_file
+from ..store.tensors import read_tensors, save_tensors
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
     from .agreement import Agreement, Over
     from .reliability import Reliability
 
-FORMAT = "harmcircuits attribution 1"
+FORMAT = "harmcircuits attribution 2"
 
 
 class AttributionError(ValueError):
@@ -175,16 +172,14 @@ class Attribution:
 
     def save(self, path: str | Path) -> None:
         """One safetensors file, written atomically."""
-        lengths = [len(part) for part in self.tokens]
         tensors = {
-            "per_example_heads": self.per_example_heads.contiguous(),
-            "per_example_neurons": self.per_example_neurons.contiguous(),
+            "per_example_heads": self.per_example_heads,
+            "per_example_neurons": self.per_example_neurons,
             "tokens": torch.cat([torch.empty(0, 2), *self.tokens]),
         }
         if self.completeness_error is not None:
             tensors["completeness_error"] = self.completeness_error
-        with atomic_file(Path(path)) as temporary:
-            save_file(tensors, temporary, metadata={"format": FORMAT, "lengths": json.dumps(lengths)})
+        save_tensors(path, tensors, format=FORMAT, about=[len(part) for part in self.tokens])
 
     @classmethod
     def load(cls, path: str | Path) -> "Attribution":
@@ -193,15 +188,8 @@ class Attribution:
         Raises:
             AttributionError: the file is missing, damaged, or holds something else.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise AttributionError(f"{path} holds no attribution (its 'format' should be {FORMAT!r})")
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
-        except (OSError, SafetensorError) as error:
-            raise AttributionError(f"cannot read {path}: {error}. Save the attribution again.") from error
-        tokens = tensors["tokens"].split(json.loads(metadata["lengths"])) if len(tensors["tokens"]) else ()
+        tensors, lengths = read_tensors(path, format=FORMAT, what="attribution", error=AttributionError)
+        tokens = tensors["tokens"].split(lengths) if len(tensors["tokens"]) else ()
         incomplete = tensors.get("completeness_error")
         return cls(tensors["per_example_heads"], tensors["per_example_neurons"], tuple(tokens), incomplete)
 

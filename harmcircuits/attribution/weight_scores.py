@@ -1,6 +1,5 @@
 """`WeightAttribution`: the scores of every eligible weight, whatever made them."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,14 +7,12 @@ from types import MappingProxyType
 
 import pandas as pd
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ..store import atomic_file
+from ..store.tensors import read_tensors, save_tensors
 from .scores import AttributionError
 
-FORMAT = "harmcircuits weight attribution 1"
+FORMAT = "harmcircuits weight attribution 2"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,10 +67,9 @@ class WeightAttribution:
     def save(self, path: str | Path) -> None:
         """One safetensors file (8 bytes a weight), written atomically."""
         parts = {"signed": self.signed, "absolute": self.absolute}
-        tensors = {f"{kind}/{name}": scores.contiguous() for kind, part in parts.items() for name, scores in part.items()}
+        tensors = {f"{kind}/{name}": scores for kind, part in parts.items() for name, scores in part.items()}
         about = {"matrices": list(self.signed), "n_examples": self.n_examples, "n_benign": self.n_benign}
-        with atomic_file(Path(path)) as temporary:
-            save_file(tensors, temporary, metadata={"format": FORMAT, "about": json.dumps(about)})
+        save_tensors(path, tensors, format=FORMAT, about=about)
 
     @classmethod
     def load(cls, path: str | Path) -> "WeightAttribution":
@@ -82,17 +78,8 @@ class WeightAttribution:
         Raises:
             AttributionError: the file is missing, damaged, or holds something else.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise AttributionError(f"{path} holds no weight attribution (its 'format' should be {FORMAT!r})")
-                about = json.loads(metadata["about"])
-                signed, absolute = (
-                    {name: file.get_tensor(f"{kind}/{name}") for name in about["matrices"]} for kind in ("signed", "absolute")
-                )
-        except (OSError, SafetensorError) as error:
-            raise AttributionError(f"cannot read {path}: {error}. Save the scores again.") from error
+        tensors, about = read_tensors(path, format=FORMAT, what="weight attribution", error=AttributionError)
+        signed, absolute = ({name: tensors[f"{kind}/{name}"] for name in about["matrices"]} for kind in ("signed", "absolute"))
         return cls(signed, absolute, about["n_examples"], about["n_benign"])
 
     def __repr__(self) -> str:

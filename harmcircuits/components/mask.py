@@ -4,7 +4,6 @@ A weight is (matrix, row · columns + column) in the canonical names and orienta
 mask means the same weights in a `TransformerBridge` and in a `HookedTransformer`.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -15,15 +14,13 @@ from types import MappingProxyType
 import pandas as pd
 import torch
 from jaxtyping import Int
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel
-from ..store import atomic_file
+from ..store.tensors import read_tensors, save_tensors
 
-FORMAT = "harmcircuits weight mask 1"
+FORMAT = "harmcircuits weight mask 2"
 Flat = Int[Tensor, " n"]
 
 
@@ -119,8 +116,7 @@ class WeightMask:
 
     def save(self, path: str | Path) -> None:
         """One safetensors file, written atomically."""
-        with atomic_file(Path(path)) as temporary:
-            save_file(dict(self.indices), temporary, metadata={"format": FORMAT, "shapes": json.dumps(dict(self.shapes))})
+        save_tensors(path, self.indices, format=FORMAT, about=dict(self.shapes))
 
     @classmethod
     def load(cls, path: str | Path) -> "WeightMask":
@@ -129,15 +125,8 @@ class WeightMask:
         Raises:
             MaskError: the file is missing, damaged, or holds something else.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != FORMAT:
-                    raise MaskError(f"{path} is not a weight mask (its 'format' should be {FORMAT!r})")
-                indices = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
-        except (OSError, SafetensorError) as error:
-            raise MaskError(f"cannot read {path}: {error}. Save the mask again.") from error
-        return cls(indices=indices, shapes=json.loads(metadata["shapes"]))
+        indices, shapes = read_tensors(path, format=FORMAT, what="weight mask", error=MaskError)
+        return cls(indices=indices, shapes=shapes)
 
     def __repr__(self) -> str:
         return f"WeightMask({len(self)} of {sum(map(prod, self.shapes.values()))} weights, in {len(self.indices)} matrices)"

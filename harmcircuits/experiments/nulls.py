@@ -1,15 +1,13 @@
 """The null distributions of selectivity: other circuits of the same make, on a subset of the test triples."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from tqdm.auto import tqdm
 
 from ..ablation.hooks import ablated
@@ -20,12 +18,13 @@ from ..selection.matched import balance
 from ..selection.protected import SelectionError
 from ..selection.swapped import label_swapped
 from ..statistics import Estimate, p_value, paired_difference
-from ..store import StoreError, atomic_file
+from ..store import StoreError
+from ..store.tensors import read_tensors, save_tensors
 from .controls import matched
 from .scores import Scores
 from .settings import Settings
 
-FORMAT = "harmcircuits nulls 1"
+FORMAT = "harmcircuits nulls 2"
 KINDS = ("matched-random", "label-swap")
 
 
@@ -53,26 +52,18 @@ class Nulls:
     def save(self, path: Path) -> None:
         """One safetensors file, written atomically."""
         arrays = {"observed": self.observed, **{f"rises {kind}": rises for kind, rises in self.rises.items()}}
-        with atomic_file(path) as temporary:
-            save_file(
-                {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-                temporary,
-                metadata={"format": FORMAT, "balance": json.dumps(self.balance)},
-            )
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        save_tensors(path, tensors, format=FORMAT, about=self.balance)
 
     @classmethod
     def load(cls, path: Path) -> "Nulls":
         """Reads what `save` wrote. Raises StoreError for a damaged file, or another one."""
-        try:
-            with safe_open(path, framework="np") as file:
-                metadata = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
-        except (OSError, SafetensorError) as error:
-            raise StoreError(f"cannot read {path}: {error}. Run the measurement again.") from error
-        if metadata.get("format") != FORMAT or "observed" not in arrays:
-            raise StoreError(f"{path} holds no nulls (its 'format' should be {FORMAT!r})")
+        tensors, balance = read_tensors(path, format=FORMAT, what="nulls")
+        arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        if "observed" not in arrays:
+            raise StoreError(f"{path} holds no rises of the circuit itself. Run the measurement again.")
         rises = {kind: arrays[f"rises {kind}"] for kind in KINDS if f"rises {kind}" in arrays}
-        return cls(arrays["observed"], rises, json.loads(metadata.get("balance", "{}")))
+        return cls(arrays["observed"], rises, balance)
 
     @property
     def observed_estimate(self) -> Estimate:

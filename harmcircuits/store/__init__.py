@@ -1,0 +1,19 @@
+"""Where results and models rest on disk: the cache folder, digests, atomic writes, locks.
+
+`store.tensors` is not imported here: it needs PyTorch, and the rest does not.
+"""
+
+from .errors import StoreError as StoreError
+from .errors import check_no_folder as check_no_folder
+from .errors import storage_errors as storage_errors
+from .files import atomic_file as atomic_file
+from .files import atomic_folder as atomic_folder
+from .files import cache_dir as cache_dir
+from .files import file_digest as file_digest
+from .files import remove_leftovers as remove_leftovers
+from .files import write_text as write_text
+from .locks import locked as locked
+from .place import CACHE_VARIABLE as CACHE_VARIABLE
+from .plain import digest as digest
+from .plain import read_json as read_json
+from .plain import write_json as write_json

@@ -1,0 +1,47 @@
+"""Tensors in one safetensors file, which says what it holds."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .errors import StoreError
+from .files import atomic_file
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, format: str, about: object) -> None:
+    """One safetensors file, written atomically; its header holds `format` and, as JSON, `about`.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    with atomic_file(path) as temporary:
+        save_file(whole, temporary, metadata={"format": format, "about": json.dumps(about)})
+
+
+def read_tensors(
+    path: str | Path, *, format: str, what: str, error: type[Exception] = StoreError
+) -> tuple[dict[str, Tensor], Any]:
+    """The tensors of a file that `save_tensors` wrote, and its `about`.
+
+    Args:
+        what: the file should hold, for the message.
+        error: what to raise.
+
+    Raises:
+        error: the file is missing, damaged, or of another format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != format:
+                raise error(f"{path} holds no {what} (its 'format' should be {format!r}, and is {metadata.get('format')!r})")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
+            return tensors, json.loads(metadata["about"])
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as cause:
+        raise error(f"cannot read {path}: {cause}. Save the {what} again.") from cause
