@@ -42,12 +42,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--examples", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=48, help="of a response, at most")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", message="Full backward hook is firing")
 
     bridge = hc.load_model()
     prompts = hc.load_prompts().sample(options.examples, seed=0).harmful
-    examples = hc.elicit(bridge, prompts, max_new_tokens=48)
+    examples = hc.elicit(bridge, prompts, max_new_tokens=options.tokens)
     rows = example_rows(bridge, examples)
     pairs = [(torch.tensor([row.tokens]), loss_of_row(row)) for row in rows]
     shape = bridge.cfg.n_layers, bridge.cfg.n_heads

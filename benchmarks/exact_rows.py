@@ -41,12 +41,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--examples", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=48, help="of a response, at most")
     parser.add_argument("--per-layer", type=int, default=1, help="heads of each layer that the opponent is timed on")
     parser.add_argument("--batch-size", type=int, default=None)
     options = parser.parse_args()
 
     model = hc.load_model()
-    examples = hc.elicit(model, hc.load_prompts().sample(options.examples, seed=0).harmful, max_new_tokens=48)
+    examples = hc.elicit(model, hc.load_prompts().sample(options.examples, seed=0).harmful, max_new_tokens=options.tokens)
     rows = example_rows(model, examples)
     shape = geometry(model)
     some = [(layer, (layer + step) % shape.n_heads) for layer in range(shape.n_layers) for step in range(options.per_layer)]

@@ -1,9 +1,10 @@
 """Planted models: what each method finds of what is known to be there, and whether the verdict is that of the truth.
 
 Methods: for each variant the mean A of the planted components that write harm, the largest A of all others but the shared
-ones, ROC AUC of A against the truth, and recall of `select` with kind text protected. Verdicts: `dissociate` over seeds.
+ones, and ROC AUC of A against the truth; recall@k, the share of the truth among as many components of largest A (shared ones
+left out); recall of `select` with kind text protected. Verdicts: `dissociate` over seeds.
 
-    python benchmarks/planted.py methods
+    python benchmarks/planted.py methods --seeds 3
     python benchmarks/planted.py verdicts --seeds 20 --variants plain shared none
     python benchmarks/planted.py trained --seeds 3
 """
@@ -12,6 +13,7 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -44,14 +46,24 @@ def settings(seed: int) -> Any:
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Separation:
+    """Mean of the true ones, largest of the others, ROC AUC, and how many of the true ones are among as many of largest A."""
+
+    mean: float
+    other: float
+    area: float
+    hits: int
+
+
 def separation(
     scores: Float[Tensor, "layer index"], true: Sequence[tuple[int, int]], left_out: Sequence[tuple[int, int]]
-) -> tuple[float, float, float]:
-    """Mean of the true ones, largest of the others, ROC AUC."""
+) -> Separation:
     places = [(layer, index) for layer in range(scores.shape[0]) for index in range(scores.shape[1])]
     yes = [scores[at].item() for at in places if at in true]
     no = [scores[at].item() for at in places if at not in true and at not in left_out]
-    return sum(yes) / len(yes), max(no), float(auroc(yes, no))
+    bar = sorted(no + yes, reverse=True)[len(yes) - 1]
+    return Separation(sum(yes) / len(yes), max(no), float(auroc(yes, no)), sum(score >= bar > 0 for score in yes))
 
 
 def protection(organism: Planted) -> dict[str, float]:
@@ -61,24 +73,24 @@ def protection(organism: Planted) -> dict[str, float]:
 
 def found_by(method: Method, organism: Planted) -> list[str]:
     A, B = method(organism.model, organism.harmful), hc.attribute(organism.model, organism.benign)
-    heads, neurons = (
+    by_kind = [
         separation(getattr(A, kind), getattr(organism.writing, kind), getattr(organism.shared, kind))
         for kind in ("heads", "neurons")
-    )
+    ]
     sizes = {"heads": len(organism.writing.heads), "neurons": len(organism.writing.neurons)}
     try:
         circuit = hc.select(A, protect=B, protect_fraction=protection(organism), **sizes)
-        recall = f"{len(circuit & organism.writing) / len(organism.writing):.2f}"
+        selected = f"{len(circuit & organism.writing) / len(organism.writing):.2f}"
     except ValueError as error:
-        recall = f"none ({str(error).partition(',')[0]})"
-    cells = [f"{mean:+.3f} / {other:+.3f} / {area:.3f}" for mean, other, area in (heads, neurons)]
-    held_back = [f"{A.neurons[at].item():+.3f}" for at in organism.suppressing.neurons]
-    return [*cells, recall, ", ".join(held_back)]
+        selected = f"none ({str(error).partition(',')[0]})"
+    cells = [f"{each.mean:+.3f} / {each.other:+.3f} / {each.area:.3f}" for each in by_kind]
+    recall = f"{sum(each.hits for each in by_kind) / len(organism.writing):.2f}"
+    return [*cells, recall, selected, ", ".join(f"{A.neurons[at].item():+.3f}" for at in organism.suppressing.neurons)]
 
 
 def methods(organisms: Sequence[Planted]) -> None:
-    print("| planted | method | heads: mean of planted / largest other / AUC | neurons: likewise | recall | suppressor |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    cells = "planted", "method", "heads: mean of planted / largest other / AUC", "neurons: likewise", "recall@k", "selected"
+    print(f"| {' | '.join([*cells, 'suppressor'])} |\n{'| --- ' * 7}|")
     for organism in organisms:
         name = f"{organism.variant}{' (trained)' if organism.trained else ''}, seed {organism.seed}"
         for label, method in METHODS.items():
@@ -99,12 +111,12 @@ def verdicts(variants: Sequence[str], seeds: Sequence[int]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="?", choices=("methods", "verdicts", "trained"), default="methods")
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--variants", nargs="+", default=["plain", "shared", "none"], choices=VARIANTS)
     options = parser.parse_args()
     torch.set_num_threads(min(2, torch.get_num_threads()))
     if options.what == "methods":
-        methods([planted(0, variant) for variant in VARIANTS if variant != "none"])
+        methods([planted(seed, variant) for variant in VARIANTS if variant != "none" for seed in range(options.seeds)])
     elif options.what == "verdicts":
         verdicts(options.variants, range(options.seeds))
     else:

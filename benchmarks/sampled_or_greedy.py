@@ -3,7 +3,9 @@
 On samples at temperature 1 the expectation of A is 0 for every component (docs/trust.md). z = mean of A over examples ÷ its
 standard error then has standard deviation 1, and scores of two halves of the examples do not correlate.
 
-    python benchmarks/sampled_or_greedy.py --triples 32
+    python benchmarks/sampled_or_greedy.py --triples 32 --save out/reliability.html
+
+The figure: greedy responses to the harmful requests of all attribution triples, agreement of two subsets against their size.
 """
 
 import argparse
@@ -12,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 import harmcircuits as hc
+from harmcircuits import figures
 
 
 def z_scores(scores: Float[Tensor, "example layer index"]) -> Float[Tensor, " component"]:
@@ -23,6 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--triples", type=int, default=32)
     parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.0])
+    parser.add_argument("--save", help="the figure, .html or .png")
     options = parser.parse_args()
 
     model = hc.load_model()
@@ -41,6 +45,12 @@ def main() -> None:
             between = [found.between_halves("pearson"), found.between_halves("spearman")]
             cells = [float(z_scores(own).std()), found.beyond_two, found.beyond_two_chance, *between]
             print(f"| {temperature:g} | {kind} | {' | '.join(f'{cell:.3f}' for cell in cells)} |", flush=True)
+    if options.save:
+        scores = hc.attribute(model, hc.elicit(model, train.harmful, max_new_tokens=32, temperature=0))
+        reliability = scores.split_half()
+        needed = {kind: getattr(reliability, kind).examples_needed(0.9) for kind in ("heads", "neurons")}
+        print(f"{scores.n_examples} greedy harmful examples; needed for a reliability of 0.9: {needed}")
+        figures.save(reliability.figure(), options.save)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import torch
 from lens import lens_line
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here imports huggingface_hub earlier; nobody waits for a hub
-torch.set_num_threads(min(2, os.cpu_count() or 1))  # more only get in each other's way on tiny models
+torch.set_num_threads(min(2, torch.get_num_threads()))  # more only get in each other's way on tiny models
 hypothesis.settings.register_profile("repeatable", database=None, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 

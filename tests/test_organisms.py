@@ -114,9 +114,10 @@ def test_a_hooked_transformer_is_the_same_model() -> None:
 # what methods find
 
 
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("method", [attribute, integrated_attribution, exact])
-def test_every_method_finds_what_was_planted(method: Any) -> None:
-    organism = made("plain")
+def test_every_method_finds_what_was_planted(method: Any, seed: int) -> None:
+    organism = made("plain", seed)
     assert found(organism, method) == organism.writing
 
 
@@ -136,17 +137,16 @@ def test_what_promotes_harm_and_kind_text_is_dropped_by_protection_alone() -> No
     assert not organism.writing - Circuit(heads=careful.heads, neurons=organism.writing.neurons)
 
 
-def test_redundant_neurons_are_seen_by_the_integral_alone() -> None:
-    organism = made("redundant")
-    assert rise(organism, Circuit(neurons=organism.writing.neurons), organism.harmful) > 3, "together they are needed"
-    at, n = tuple(torch.tensor(organism.writing.neurons).T), len(organism.writing.neurons)
-    first, whole, single = (
-        method(organism.model, organism.harmful).neurons for method in (attribute, integrated_attribution, exact)
-    )
-    assert max(first[at].max(), single[at].max()) < 0.01, "to first order, and one at a time, nothing is lost"
-    best = lambda scores: {divmod(int(flat), scores.shape[1]) for flat in scores.flatten().topk(n).indices}
-    hits = [len(best(scores) & {*organism.writing.neurons}) for scores in (first, whole, single)]
-    assert hits[1] >= 0.8 * n > 0.6 * n >= max(hits[0], hits[2])
+def test_of_redundant_neurons_one_at_a_time_is_hardly_missed_and_first_order_scores_miss_them() -> None:
+    organism, plain = made("redundant"), made("plain")
+    single = {name: exact(each.model, each.harmful).neurons for name, each in (("plain", plain), ("redundant", organism))}
+    at = {name: tuple(torch.tensor(each.writing.neurons).T) for name, each in (("plain", plain), ("redundant", organism))}
+    together = rise(organism, Circuit(neurons=organism.writing.neurons), organism.harmful)
+    assert single["redundant"][at["redundant"]].sum() < 0.05 * together, "the double stands in"
+    assert single["plain"][at["plain"]].sum() > 0.5 * rise(plain, Circuit(neurons=plain.writing.neurons), plain.harmful)
+    assert attribute(organism.model, organism.harmful).neurons[at["redundant"]].abs().max() < 0.01
+    missed = [organism.writing - found(organism, method) for method in (attribute, integrated_attribution)]
+    assert len(missed[0]) > len(organism.writing) / 2 and not missed[1]
 
 
 @pytest.mark.parametrize("method", [attribute, integrated_attribution, exact])

@@ -256,7 +256,7 @@ def _set_embedding(model: LlamaForCausalLM, features: _Features, random: Random)
 def _set_unembedding(model: LlamaForCausalLM, features: _Features) -> None:
     place = {word: at for at, word in enumerate(vocabulary())}
     weight = model.lm_head.weight
-    weight.copy_(features.noise(*weight.shape, scale=0.05) @ (torch.eye(D_MODEL) - torch.outer(features["1"], features["1"])))
+    weight.zero_()
     written: Sequence[tuple[str, str, tuple[str, ...]]] = [
         *(("harmful", topic, harmful_words(topic)) for topic in TOPICS),
         *(("kind", topic, kind_words(topic)) for topic in (*TOPICS, *FAR_TOPICS)),
@@ -269,3 +269,5 @@ def _set_unembedding(model: LlamaForCausalLM, features: _Features) -> None:
             weight[place[label]] += features.form({"label": sign, "asks": 9.0, "1": -6.0})
     for token in SPECIAL:
         weight[place[token]] += features.form({"1": -4.0})
+    unused = features.rotation[:, len(features.index) :]  # noise that read a feature would tilt the words that it writes
+    weight += features.noise(len(weight), unused.shape[1], scale=0.05) @ unused.T
