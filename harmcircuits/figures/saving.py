@@ -3,7 +3,7 @@
 import html
 import importlib.util
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -33,14 +33,12 @@ def save(figure: go.Figure, path: str | os.PathLike[str], *, width: int = 1100) 
     path = Path(path)
     content = _content(figure, path, width=width)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(part).replace(path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
+        part.write_bytes(content)  # with the rights that any new file has here
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
     return path
 
 

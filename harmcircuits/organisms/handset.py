@@ -165,8 +165,8 @@ def _neurons(variant: str) -> dict[str, _Neuron]:
         if variant != "none":
             kind_or_any = {f"k topic {topic}": STEEP, "k kind": STEEP, "1": -1.5 * STEEP}
         found[f"k {topic}"] = _Neuron(kind_or_any, {f"kind {topic}": WORDS}, up)
-    found["r bad"] = _Neuron({"r harm": STEEP, "1": -0.5 * STEEP}, {"label": 1.5}, up)
-    found["r good"] = _Neuron({"r harm": -STEEP, "1": 0.5 * STEEP}, {"label": -1.5}, up)
+    found["r bad"] = _Neuron({"r harm": STEEP, "1": -0.5 * STEEP}, {"label": 1.0}, up)
+    found["r good"] = _Neuron({"r harm": -STEEP, "1": 0.5 * STEEP}, {"label": -1.0}, up)
     if variant == "suppressor":
         found["suppresses"] = _Neuron(
             {"w harm": STEEP, "1": -0.5 * STEEP}, {f"harmful {topic}": -1.5 for topic in TOPICS}, {"1": 1.0}
@@ -255,13 +255,16 @@ def _set_embedding(model: LlamaForCausalLM, features: _Features, random: Random)
 
 def _set_unembedding(model: LlamaForCausalLM, features: _Features) -> None:
     place = {word: at for at, word in enumerate(vocabulary())}
-    weight = model.lm_head.weight
-    weight.zero_()
+    weight, noise = model.lm_head.weight, features.noise(*model.lm_head.weight.shape, scale=0.05)
+    weight.copy_(noise @ (torch.eye(D_MODEL) - torch.outer(features["1"], features["1"])))
+    unused = features.rotation[:, len(features.index) :]
     written: Sequence[tuple[str, str, tuple[str, ...]]] = [
         *(("harmful", topic, harmful_words(topic)) for topic in TOPICS),
         *(("kind", topic, kind_words(topic)) for topic in (*TOPICS, *FAR_TOPICS)),
     ]
-    for kind, topic, words in written:
+    for kind, topic, words in written:  # noise that read a feature would tilt a topic's words against each other
+        for word in words:
+            weight[place[word]] = noise[place[word]] @ unused @ unused.T
         for word, share in zip(words, SHARES, strict=True):
             weight[place[word]] += features.form({f"{kind} {topic}": 1.0, "1": math.log(share)})
     for labels, sign in ((BAD_LABELS, 1.0), (GOOD_LABELS, -1.0)):
@@ -269,5 +272,3 @@ def _set_unembedding(model: LlamaForCausalLM, features: _Features) -> None:
             weight[place[label]] += features.form({"label": sign, "asks": 9.0, "1": -6.0})
     for token in SPECIAL:
         weight[place[token]] += features.form({"1": -4.0})
-    unused = features.rotation[:, len(features.index) :]  # noise that read a feature would tilt the words that it writes
-    weight += features.noise(len(weight), unused.shape[1], scale=0.05) @ unused.T
