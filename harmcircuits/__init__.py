@@ -26,7 +26,17 @@ _WHERE = {
     "elicit": "elicitation",
     "Circuit": "components",
     "WeightMask": "components",
+    "Provenance": "components",
+    "provenance": "components",
+    "read_provenance": "components",
+    "outgoing": "components",
+    "overlap": "components",
     "ablated": "ablation.hooks",
+    "sweep": "ablation.sweep",
+    "generate": "ablation.generate",
+    "generate_each": "ablation.generate",
+    "export": "ablation.export",
+    "prune": "ablation.prune",
     "Attribution": "attribution.scores",
     "attribute": "attribution.activations",
     "Agreement": "attribution.agreement",
@@ -54,7 +64,12 @@ __all__ = ["__version__", *_WHERE, *_ROOMS]  # noqa: PLE0604  (one list of names
 
 if TYPE_CHECKING:
     from . import organisms as organisms
+    from .ablation.export import export as export
+    from .ablation.generate import generate as generate
+    from .ablation.generate import generate_each as generate_each
     from .ablation.hooks import ablated as ablated
+    from .ablation.prune import prune as prune
+    from .ablation.sweep import sweep as sweep
     from .attribution.activations import attribute as attribute
     from .attribution.agreement import Agreement as Agreement
     from .attribution.exact import exact_attribution as exact_attribution
@@ -65,7 +80,12 @@ if TYPE_CHECKING:
     from .attribution.weight_scores import WeightAttribution as WeightAttribution
     from .attribution.weights import attribute_weights as attribute_weights
     from .components import Circuit as Circuit
+    from .components import Provenance as Provenance
     from .components import WeightMask as WeightMask
+    from .components import outgoing as outgoing
+    from .components import overlap as overlap
+    from .components import provenance as provenance
+    from .components import read_provenance as read_provenance
     from .elicitation import elicit as elicit
     from .examples import Example as Example
     from .examples import Prompt as Prompt

@@ -5,7 +5,7 @@ Responses stay in the cache folder of the user's machine; they are never logged.
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from hashlib import sha256
 from math import inf
 from pathlib import Path
@@ -58,23 +58,47 @@ def elicit(
         StoreError: the cache cannot be written (no space, or a folder in the place of a file: the message names the place
             and the cure).
     """
+    requests = lay_out(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    if cache and has_hooks(model):
+        log.warning("hooks are set on the model: its responses are neither read from the cache nor kept there")
+        cache = False
+    rows, settings = requests.rows, requests.settings
+    path = _cache_path(model, rows, settings) if cache else None
+    written = _cached(path, len(rows)) if path else None
+    whole = _completed(model, rows, settings, written or [None] * len(rows), path, batch_size, progress)
+    return as_examples(model, prompts, whole)
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Prompts as token ids, and how they are continued: what `sample` takes."""
+
+    rows: list[list[int]]
+    settings: Mapping[str, Any]
+
+
+def lay_out(model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int) -> Requests:
+    """Raises ElicitError for no prompts, or settings that make no sense."""
     if not prompts:
         raise ElicitError("no prompts: there is nothing to elicit. Was the prompt set empty, or without that role?")
     if not (max_new_tokens >= 1 and 0 <= temperature < inf):
         raise ElicitError(
             f"max_new_tokens must be at least 1 and temperature a number of at least 0, not {max_new_tokens} and {temperature}"
         )
-    if cache and has_hooks(model):
-        log.warning("hooks are set on the model: its responses are neither read from the cache nor kept there")
-        cache = False
     frame = chat_frame(model)
     rows = [prompt_ids(model, frame, prompt.request, prompt.prefill) for prompt in prompts]
     seeds = [int(store.digest([seed, prompt.request, prompt.prefill])[:12], 16) for prompt in prompts]
     settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "stop_ids": frame.stops, "seeds": seeds}
-    path = _cache_path(model, rows, settings) if cache else None
-    written = _cached(path, len(rows)) if path else None
-    whole = _completed(model, rows, settings, written or [None] * len(rows), path, batch_size, progress)
-    return [_example(model, prompt, ids) for prompt, ids in zip(prompts, whole, strict=True)]
+    return Requests(rows, settings)
+
+
+def as_examples(model: HookedModel, prompts: Sequence[Prompt], written: Sequence[Sequence[int]]) -> list[Example]:
+    """What was written after each prompt."""
+    decode = vocabulary(model).decode
+    return [
+        Example(**asdict(prompt), response=decode(ids, skip_special_tokens=True), response_ids=tuple(ids))
+        for prompt, ids in zip(prompts, written, strict=True)
+    ]
 
 
 def _completed(
@@ -101,11 +125,6 @@ def _completed(
         with bar:
             sample(model, rows, rows=missing, batch_size=batch_size, finished=keep, **settings)
     return [ids for ids in written if ids is not None]  # which is all of them
-
-
-def _example(model: HookedModel, prompt: Prompt, ids: Sequence[int]) -> Example:
-    response = vocabulary(model).decode(ids, skip_special_tokens=True)
-    return Example(**asdict(prompt), response=response, response_ids=tuple(ids))
 
 
 def _cache_path(model: HookedModel, rows: list[list[int]], settings: Mapping[str, Any]) -> Path:

@@ -185,8 +185,8 @@ def test_your_own_hooks_stay(tiny, permanent):
 
 
 def test_an_unknown_method(tiny):
-    unavailable = pytest.raises(ValueError, match="method 'mean' is not available; method='zero' is")
-    with unavailable, ablated(tiny, CIRCUITS["heads"], method="mean"):
+    unavailable = pytest.raises(ValueError, match="method 'median' is unknown: choose one of zero, scale, mean, resample")
+    with unavailable, ablated(tiny, CIRCUITS["heads"], method="median"):
         pass
 
 

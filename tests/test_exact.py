@@ -9,8 +9,8 @@ from tiny import tiny_bridge, tiny_model, tiny_tokenizer
 from triples import make_triples
 from written import PROMPTS, written
 
+from harmcircuits.ablation import memory, together
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.attribution import exact, memory
 from harmcircuits.attribution.activations import attribute
 from harmcircuits.attribution.exact import exact_attribution
 from harmcircuits.attribution.scores import AttributionError
@@ -34,7 +34,7 @@ def examples(tiny):
 @pytest.fixture(params=["rows that join at their layers", "whole rows"])
 def way(request, monkeypatch):
     """Both of the two ways, whatever the number of components."""
-    monkeypatch.setattr(exact, "FEW", 0 if request.param.startswith("rows") else 10**6)
+    monkeypatch.setattr(together, "FEW", 0 if request.param.startswith("rows") else 10**6)
     return request.param
 
 

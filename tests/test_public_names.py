@@ -23,7 +23,12 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "attribute_weights": (("model", "harmful"), {"benign", "metric", "batch_size", "device"}),
     "select_weights": (("W",), {"q", "p", "protect"}),
     "select": (("A",), {"protect", "heads", "neurons", "protect_fraction"}),
-    "ablated": (("model", "circuit"), {"method"}),
+    "ablated": (("model", "circuit"), {"method", "alpha", "reference", "seed", "rows"}),
+    "sweep": (("model", "circuits", "examples"), {"method", "alpha", "reference", "seed", "batch_size"}),
+    "generate": (("model", "prompts", "circuit"), {"method", "alpha", "max_new_tokens", "temperature", "seed"}),
+    "export": (("model", "circuit", "folder"), {"origin"}),
+    "prune": (("model", "circuit"), set()),
+    "overlap": (("one", "other"), {"model"}),
     "dissociate": (("model", "circuit", "test"), {"train", "development"}),
     "loss": (("model", "examples"), set()),
 }

@@ -1,4 +1,4 @@
-"""Ablation of single weights: zero in place, undone from a record of (index, old value), which is as small as the mask."""
+"""Ablation of single weights: changed in place, undone from a record of (index, old value), which is as small as the mask."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,11 @@ from ..models.protocol import HookedModel
 
 
 @contextmanager
-def zeroed(model: HookedModel, mask: WeightMask) -> Iterator[HookedModel]:
-    """Inside, the weights of `mask` are 0; outside they have every bit that they had, also after an exception.
+def weights_scaled(model: HookedModel, mask: WeightMask, *, factor: float = 0.0) -> Iterator[HookedModel]:
+    """Inside, the weights of `mask` are `factor` times what they were; outside they have every bit that they had, also after
+    an exception.
 
-    Contexts nest: the inner one finds zeros where the outer one has been, and puts zeros back.
+    Contexts nest: the inner one finds what the outer one has made, and puts that back.
 
     Raises:
         MaskError: a matrix that the model does not have, or of another shape; nothing is changed then.
@@ -27,7 +28,7 @@ def zeroed(model: HookedModel, mask: WeightMask) -> Iterator[HookedModel]:
             if matrix.name in mask.indices:
                 flat = mask.indices[matrix.name].to(matrix.parameter.device)
                 undo.append((matrix, flat, matrix.read(flat)))
-                matrix.write(flat, torch.zeros(()))
+                matrix.write(flat, factor * undo[-1][2] if factor else torch.zeros(()))
         yield model
     finally:
         for matrix, flat, old in reversed(undo):

@@ -8,12 +8,14 @@ from pathlib import Path
 from random import Random
 from reprlib import repr as shortened
 
+import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..models.protocol import HookedModel, check_hooks, geometry, head_hook, neuron_hook
 from ..store import read_json, write_json
+from .provenance import Provenance
 
 Component = tuple[int, int]
 """(layer, head) or (layer, neuron), counted from 0."""
@@ -78,8 +80,8 @@ class Circuit:
             ModelError: a layer without the hook point.
         """
         self.check(model)
-        heads = [(head_hook(layer), partial(_zero, -2, indices)) for layer, indices in _by_layer(self.heads).items()]
-        neurons = [(neuron_hook(layer), partial(_zero, -1, indices)) for layer, indices in _by_layer(self.neurons).items()]
+        heads = [(head_hook(layer), partial(_zero, -2, indices)) for layer, indices in by_layer(self.heads).items()]
+        neurons = [(neuron_hook(layer), partial(_zero, -1, indices)) for layer, indices in by_layer(self.neurons).items()]
         return [*heads, *neurons]
 
     def check(self, model: HookedModel) -> None:
@@ -94,9 +96,19 @@ class Circuit:
                     )
         check_hooks(model, heads=sorted({at for at, _ in self.heads}), neurons=sorted({at for at, _ in self.neurons}))
 
-    def save(self, path: str | Path) -> None:
-        """Writes JSON, atomically."""
-        write_json(Path(path), {"format": "harmcircuits circuit 1", "heads": self.heads, "neurons": self.neurons})
+    def table(self) -> pd.DataFrame:
+        """Where the components lie: one row a layer and kind; columns layer, kind ("heads", "neurons"), components, indices."""
+        rows = [
+            (layer, kind, len(indices), tuple(indices))
+            for kind in ("heads", "neurons")
+            for layer, indices in by_layer(getattr(self, kind)).items()
+        ]
+        return pd.DataFrame(sorted(rows), columns=["layer", "kind", "components", "indices"])
+
+    def save(self, path: str | Path, *, provenance: Provenance | None = None) -> None:
+        """Writes JSON, atomically; with the circuit's origin (`hc.provenance(model, …)`), where it is given."""
+        origin = {} if provenance is None else {"provenance": provenance}
+        write_json(Path(path), {"format": "harmcircuits circuit 1", "heads": self.heads, "neurons": self.neurons, **origin})
 
     @classmethod
     def load(cls, path: str | Path) -> "Circuit":
@@ -126,13 +138,14 @@ def _normalised(kind: str, items: Iterable[Iterable[int]]) -> tuple[Component, .
     return tuple(sorted(pairs))
 
 
-def _by_layer(items: Sequence[Component]) -> dict[int, list[int]]:
+def by_layer(items: Sequence[Component]) -> dict[int, list[int]]:
+    """The indices of each layer, both in order."""
     layers = sorted({layer for layer, _ in items})
     return {layer: [index for at, index in items if at == layer] for layer in layers}
 
 
 def _redrawn(items: Sequence[Component], size: int, random: Random) -> tuple[Component, ...]:
-    return tuple((layer, index) for layer, own in _by_layer(items).items() for index in random.sample(range(size), len(own)))
+    return tuple((layer, index) for layer, own in by_layer(items).items() for index in random.sample(range(size), len(own)))
 
 
 def _zero(dim: int, indices: list[int], activation: Float[Tensor, "..."], hook: object) -> Float[Tensor, "..."]:

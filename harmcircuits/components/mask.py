@@ -19,6 +19,7 @@ from torch import Tensor
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel
 from ..store.tensors import read_tensors, save_tensors
+from .provenance import Provenance
 
 FORMAT = "harmcircuits weight mask 2"
 Flat = Int[Tensor, " n"]
@@ -114,9 +115,12 @@ class WeightMask:
             rows.append((name, int(layer), kind, weights, prod(shape), weights / prod(shape)))
         return pd.DataFrame(rows, columns=["matrix", "layer", "kind", "weights", "size", "fraction"])
 
-    def save(self, path: str | Path) -> None:
-        """One safetensors file, written atomically."""
-        save_tensors(path, self.indices, format=FORMAT, about=dict(self.shapes))
+    def save(self, path: str | Path, *, provenance: Provenance | None = None) -> None:
+        """One safetensors file, written atomically: 4 bytes a weight; with the mask's origin (`hc.provenance(model, …)`), where
+        it is given."""
+        small = {name: flat.int() if prod(self.shapes[name]) < 2**31 else flat for name, flat in self.indices.items()}
+        origin = {} if provenance is None else {"provenance": provenance}
+        save_tensors(path, small, format=FORMAT, about={"shapes": dict(self.shapes), **origin})
 
     @classmethod
     def load(cls, path: str | Path) -> "WeightMask":
@@ -125,8 +129,8 @@ class WeightMask:
         Raises:
             MaskError: the file is missing, damaged, or holds something else.
         """
-        indices, shapes = read_tensors(path, format=FORMAT, what="weight mask", error=MaskError)
-        return cls(indices=indices, shapes=shapes)
+        indices, about = read_tensors(path, format=FORMAT, what="weight mask", error=MaskError)
+        return cls(indices=indices, shapes=about["shapes"])
 
     def __repr__(self) -> str:
         return f"WeightMask({len(self)} of {sum(map(prod, self.shapes.values()))} weights, in {len(self.indices)} matrices)"

@@ -5,6 +5,8 @@ neighbours in the batch (floating-point differences between batch shapes can sti
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,6 +14,27 @@ from torch import Tensor
 
 from .past import empty_past
 from .protocol import HookedModel, ModelError, device_of, logits_at, pad_id
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """How tokens follow from logits: the first of the distribution (greedy), or the one at the row's own random number."""
+
+    max_new_tokens: int
+    stop_ids: Sequence[int]
+    temperature: float
+    uniform: Float[Tensor, "b step"] | None
+
+    def draw(self, logits: Float[Tensor, "b d_vocab"], step: int) -> Int[Tensor, " b"]:
+        if self.temperature == 0 or self.uniform is None:
+            return logits.argmax(dim=-1)
+        cumulative = (logits / self.temperature).double().softmax(dim=-1).cumsum(dim=-1)
+        threshold = self.uniform[:, step].to(logits.device)[:, None] * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+
+
+Write = Callable[[Mapping[int, Sequence[int]], Drawing], Int[Tensor, "b step"]]
+"""Continues a batch of prompts, given by their rows: whatever runs the model."""
 
 
 def sample(
@@ -25,6 +48,7 @@ def sample(
     batch_size: int = 32,
     rows: Sequence[int] | None = None,
     finished: Callable[[Mapping[int, list[int]]], object] | None = None,
+    write: Write | None = None,
 ) -> list[list[int]]:
     """What the model writes after each prompt: token ids up to `max_new_tokens`, ending with a stop id where one was written.
 
@@ -35,6 +59,7 @@ def sample(
         temperature: 0 is greedy.
         rows: write after these prompts only (their indices); what the others write is then empty.
         finished: called after each batch with what its rows wrote, by their indices.
+        write: what continues a batch; None: `write_hooked` of the model as it is.
 
     Raises:
         ValueError: an empty prompt, not one seed for each, or fewer than one token or row asked for.
@@ -54,7 +79,8 @@ def sample(
     for start in range(0, len(by_length), batch_size):
         batch = {row: prompts[row] for row in by_length[start : start + batch_size]}
         uniform = _uniforms([seeds[row] for row in batch], max_new_tokens) if seeds is not None else None
-        tokens = _continue(model, batch, max_new_tokens, stop_ids, uniform, temperature)
+        drawing = Drawing(max_new_tokens, stop_ids, temperature, uniform)
+        tokens = (write or partial(write_hooked, model))(batch, drawing)
         ended = {row: _until_stop(ids, stop_ids) for row, ids in zip(batch, tokens.tolist(), strict=True)}
         for row, ids in ended.items():
             written[row] = ids
@@ -64,33 +90,26 @@ def sample(
 
 
 @torch.no_grad()
-def _continue(
-    model: HookedModel,
-    batch: Mapping[int, Sequence[int]],
-    max_new_tokens: int,
-    stop_ids: Sequence[int],
-    uniform: Float[Tensor, "b step"] | None,
-    temperature: float,
-) -> Int[Tensor, "b step"]:
-    tokens, mask = _left_padded(list(batch.values()), pad_id(model))
+def write_hooked(model: HookedModel, batch: Mapping[int, Sequence[int]], drawing: Drawing) -> Int[Tensor, "b step"]:
+    """By the model as it stands, under whatever hooks are set."""
+    tokens, mask = left_padded(list(batch.values()), pad_id(model))
     past, device = empty_past(model, len(batch)), device_of(model)
-    stops = torch.tensor(list(stop_ids), dtype=torch.long, device=device)
+    stops = torch.tensor(list(drawing.stop_ids), dtype=torch.long, device=device)
     done = torch.zeros(len(batch), dtype=torch.bool, device=device)
     steps: list[Tensor] = []
-    for step in range(max_new_tokens):
+    for step in range(drawing.max_new_tokens):
         last = torch.arange(1, len(batch) + 1) * tokens.shape[1] - 1
         logits = logits_at(model, tokens, mask, last, past=past).float()
-        _check_numbers(logits, done, list(batch), step)
-        following = _draw(logits, None if uniform is None else uniform[:, step], temperature)
-        steps.append(following)
-        done |= torch.isin(following, stops)
+        check_numbers(logits, done, list(batch), step)
+        steps.append(drawing.draw(logits, step))
+        done |= torch.isin(steps[-1], stops)
         if bool(done.all()):
             break
-        tokens, mask = following[:, None], torch.ones(len(batch), 1, dtype=torch.long)
+        tokens, mask = steps[-1][:, None], torch.ones(len(batch), 1, dtype=torch.long)
     return torch.stack(steps, dim=1)
 
 
-def _check_numbers(logits: Float[Tensor, "b d_vocab"], done: Bool[Tensor, " b"], rows: list[int], step: int) -> None:
+def check_numbers(logits: Float[Tensor, "b d_vocab"], done: Bool[Tensor, " b"], rows: list[int], step: int) -> None:
     """Raises where a row that still writes has no distribution: NaN somewhere, or +∞, or −∞ everywhere.
 
     Drawing would give the last token of the vocabulary instead, and greedy decoding the first NaN: both look like text.
@@ -105,20 +124,12 @@ def _check_numbers(logits: Float[Tensor, "b d_vocab"], done: Bool[Tensor, " b"],
         )
 
 
-def _draw(logits: Float[Tensor, "b d_vocab"], uniform: Float[Tensor, " b"] | None, temperature: float) -> Int[Tensor, " b"]:
-    if temperature == 0 or uniform is None:
-        return logits.argmax(dim=-1)
-    cumulative = (logits / temperature).double().softmax(dim=-1).cumsum(dim=-1)
-    threshold = uniform.to(logits.device)[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
-
-
 def _uniforms(seeds: list[int], steps: int) -> Float[Tensor, "b step"]:
     draw = lambda seed: torch.rand(steps, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     return torch.stack([draw(seed) for seed in seeds])
 
 
-def _left_padded(prompts: list[Sequence[int]], pad: int) -> tuple[Int[Tensor, "b pos"], Int[Tensor, "b pos"]]:
+def left_padded(prompts: list[Sequence[int]], pad: int) -> tuple[Int[Tensor, "b pos"], Int[Tensor, "b pos"]]:
     longest = max(map(len, prompts))
     tokens = torch.tensor([[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])

@@ -26,7 +26,7 @@ def digest(value: object) -> str:
     >>> digest({"a": 1}) == digest({"a": 1.0})
     False
     """
-    text = json.dumps(_plain(value, "value"), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    text = json.dumps(plain(value, "value"), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
@@ -36,8 +36,8 @@ def write_json(path: str | os.PathLike[str], value: object) -> None:
     Raises:
         ValueError: NaN or infinity, which JSON cannot hold. TypeError: a value that is not plain. Both name its place.
     """
-    plain = _plain(value, Path(path).name)
-    write_text(path, json.dumps(plain, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    value = plain(value, Path(path).name)
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
@@ -67,7 +67,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"JSON has no {name}")
 
 
-def _plain(value: object, place: str) -> object:
+def plain(value: object, place: str) -> object:
     """`value` with dataclasses as dicts and tuples as lists; whatever else JSON cannot hold is refused by its place."""
     if value is None or isinstance(value, str | bool | int):
         return value
@@ -76,12 +76,12 @@ def _plain(value: object, place: str) -> object:
             raise ValueError(f"{place} is {value}, which JSON cannot hold: write null and the reason instead.")
         return value
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name), f"{place}.{field.name}") for field in fields(value)}
+        return {field.name: plain(getattr(value, field.name), f"{place}.{field.name}") for field in fields(value)}
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"{place} has the key {key!r}: keys must be strings.")
-        return {key: _plain(item, f"{place}.{key}") for key, item in value.items()}
+        return {key: plain(item, f"{place}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{place}[{index}]") for index, item in enumerate(value)]
+        return [plain(item, f"{place}[{index}]") for index, item in enumerate(value)]
     raise TypeError(f"{place} is a {type(value).__name__}: convert it to numbers, strings, lists and dicts first.")

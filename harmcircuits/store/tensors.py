@@ -11,17 +11,18 @@ from torch import Tensor
 
 from .errors import StoreError
 from .files import atomic_file
+from .plain import plain
 
 
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, format: str, about: object) -> None:
-    """One safetensors file, written atomically; its header holds `format` and, as JSON, `about`.
+    """One safetensors file, written atomically; its header holds `format` and, as JSON, `about` (plain values, dataclasses).
 
     Raises:
         StoreError: the file cannot be written.
     """
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as temporary:
-        save_file(whole, temporary, metadata={"format": format, "about": json.dumps(about)})
+        save_file(whole, temporary, metadata={"format": format, "about": json.dumps(plain(about, "about"))})
 
 
 def read_tensors(

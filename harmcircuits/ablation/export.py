@@ -1,0 +1,68 @@
+"""A model without its circuit as an ordinary transformers folder, which loads anywhere."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..components import Circuit, Provenance, WeightMask, provenance
+from ..models.plain import generation_settings, plain_model
+from ..models.protocol import HookedModel, has_hooks, vocabulary
+from ..store import StoreError, atomic_folder, write_text
+from .card import model_card
+from .changes import AblationError
+from .generate import in_weights
+from .hooks import Ablation, ablated, parts_of
+
+
+def export(
+    model: HookedModel,
+    circuit: Ablation | Sequence[Ablation],
+    folder: str | Path,
+    *,
+    origin: Provenance | None = None,
+) -> Path:
+    """Writes the model with the weights of `circuit` at zero as a transformers folder; the model itself stays as it is.
+
+        hc.export(model, circuit, "pruned", origin=hc.provenance(model, data="built-in triples, train"))
+        AutoModelForCausalLM.from_pretrained("pruned")
+
+    The folder holds safetensors, configuration, tokenizer with its chat template, `circuit-0.json` or `mask-0.safetensors`
+    (what was pruned, which `hc.prune` can apply to the base model), and a model card that says what was pruned, from which data
+    and scores, and with which results. Logits are those of the ablated model: exactly with eager attention, but for the order
+    of sums in fused matrices. Components are only ever switched off: nothing here amplifies.
+
+    Args:
+        circuit: heads and neurons, single weights, or several of them.
+        folder: a new one; it appears when it is complete.
+        origin: what the card says of data, scores and results (`hc.provenance`); None: the model's name and hash alone.
+
+    Raises:
+        AblationError: nothing to prune, or hooks are set on the model, which no folder can hold.
+        CircuitError, MaskError: a component or matrix that the model does not have.
+        ModelError: the model is no bridge around a transformers model.
+        StoreError: the folder exists already, or cannot be written.
+    """
+    target, parts = Path(folder), [part for part in parts_of(circuit) if part is not None]
+    if target.exists():
+        raise StoreError(f"{target} exists already: choose another folder, or remove it.")
+    if not any(len(part) for part in parts):
+        raise AblationError("nothing to prune: the circuit is empty, and the folder would hold the base model")
+    if has_hooks(model):
+        raise AblationError("hooks are set on the model (yours, or inside hc.ablated): a folder of weights cannot hold them")
+    about = origin or provenance(model)
+    masks = in_weights(model, parts)
+    with ablated(model, masks):
+        plain = plain_model(model)
+        plain.generation_config = generation_settings(model)
+        plain.generation_config = generation_settings(model)
+        with atomic_folder(target) as new:
+            plain.save_pretrained(new)
+            vocabulary(model).save_pretrained(new)
+            for at, part in enumerate(parts):
+                _save(part, new, at, about)
+            write_text(new / "README.md", model_card(parts, masks, about))
+    return target
+
+
+def _save(part: Circuit | WeightMask, folder: Path, at: int, about: Provenance) -> None:
+    name = f"circuit-{at}.json" if isinstance(part, Circuit) else f"mask-{at}.safetensors"
+    part.save(folder / name, provenance=about)

@@ -1,0 +1,78 @@
+"""The loss of the same examples under many ablations, circuits as rows of one batch."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..components import Circuit, WeightMask
+from ..examples import Example, example_rows, response_loss, row_losses
+from ..models.protocol import HookedModel, logits_at
+from .changes import AblationError, Method, change_of
+from .hooks import Ablation, ablated
+from .together import rises_together
+
+
+@torch.no_grad()
+def sweep(
+    model: HookedModel,
+    circuits: Sequence[Ablation],
+    examples: Sequence[Example],
+    *,
+    method: Method = "zero",
+    alpha: float | None = None,
+    reference: Sequence[Example] | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> Float[Tensor, "circuit example"]:
+    """L of each example under each ablation: nats per response token, float32, on the CPU.
+
+        L = hc.sweep(model, [None, circuit, control], examples)
+        L[1:] - L[0]  # rises; positive: the ablation hurts
+
+    The same as `hc.loss` inside `ablated` for each of them (beyond rounding), in one go: circuits are rows of one batch, the
+    layers below a circuit and what all examples begin with are computed once. Masks of weights come one after the other, since
+    the rows of a batch share the weights.
+
+    Args:
+        circuits: what is off; None: nothing.
+        method, alpha, reference, seed: as in `ablated`.
+        batch_size: ablated rows a pass; None: as many as fit into half of a GPU's free memory, or into 1 GiB on a CPU.
+
+    Raises:
+        AblationError, CircuitError, MaskError, ModelError: see `ablated`.
+        ExampleError: an example with an empty response, or a prompt, which has none yet.
+    """
+    if not examples or not circuits:
+        raise AblationError("nothing to measure: give at least one ablation (None: the intact model) and one example")
+    rows = example_rows(model, examples)
+    at = [index for index, part in enumerate(circuits) if isinstance(part, Circuit) and len(part)]
+    found = torch.empty(len(circuits), len(rows))
+    with tqdm(total=len(rows) * len(circuits), desc="sweep", unit="row", disable=not progress) as bar:
+        own = [circuits[index] for index in at]
+        changes = [
+            change_of(model, part, method=method, alpha=alpha, reference=reference, seed=seed)
+            for part in own
+            if isinstance(part, Circuit)
+        ]
+        intact, rises = rises_together(
+            model,
+            rows,
+            [part for part in own if isinstance(part, Circuit)],
+            changes=changes,
+            score=lambda batch: response_loss(logits_at(model, batch.tokens, batch.attention_mask, batch.positions), batch),
+            of_logits=response_loss,
+            batch_size=batch_size,
+            advance=bar.update,
+        )
+        found[:] = intact
+        found[at] += rises.T
+        for index, part in enumerate(circuits):
+            if isinstance(part, WeightMask):
+                with ablated(model, part, method=method, alpha=alpha):
+                    found[index] = row_losses(model, rows)
+                bar.update(len(rows))
+    return found

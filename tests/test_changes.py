@@ -1,0 +1,273 @@
+"""Other ablations than zero: scale, mean and resample, of circuits, masks and rows of a batch."""
+
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from written import written
+
+from harmcircuits.ablation.changes import AblationError
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.rows import RowsError
+from harmcircuits.components import Circuit, CircuitError, WeightMask, outgoing
+from harmcircuits.examples import example_rows, make_batch
+from harmcircuits.models.protocol import head_hook, neuron_hook
+
+CIRCUIT = Circuit(heads=[(0, 1), (0, 3), (1, 2)], neurons=[(0, 0), (1, 7), (1, 63)])
+LAYERS, HEADS, NEURONS = st.integers(0, 1), st.integers(0, 3), st.integers(0, 63)
+circuits = st.builds(
+    lambda heads, neurons: Circuit(heads=heads, neurons=neurons),
+    st.lists(st.tuples(LAYERS, HEADS), max_size=4),
+    st.lists(st.tuples(LAYERS, NEURONS), max_size=6),
+)
+
+
+@pytest.fixture
+def examples(tiny):
+    return written(tiny.tokenizer)
+
+
+@torch.no_grad()
+def logits(model, examples):
+    batch = make_batch(model, example_rows(model, examples))
+    return model(batch.tokens, attention_mask=batch.attention_mask, return_type="logits")
+
+
+@torch.no_grad()
+def activations(model, examples, name):
+    """At every position of every example, without padding, each example in a pass of its own."""
+    kept = []
+
+    def keep(activation, hook):
+        kept.append(activation[0].clone())
+        return activation
+
+    for example in examples:
+        with model.hooks(fwd_hooks=[(name, keep)]):
+            logits(model, [example])
+    return torch.cat(kept)
+
+
+def bits(model):
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+# scale
+
+
+@pytest.mark.parametrize("what", ["circuit", "mask"])
+def test_a_scale_of_1_is_the_model_to_the_bit(tiny, examples, what):
+    ablation = CIRCUIT if what == "circuit" else outgoing(tiny, CIRCUIT)
+    intact = logits(tiny, examples)
+    with ablated(tiny, ablation, method="scale", alpha=1.0):
+        assert torch.equal(logits(tiny, examples), intact)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 2.0, -1.0])
+def test_a_scale_of_activations_is_one_of_the_weights_that_read_them(tiny, examples, alpha):
+    with ablated(tiny, CIRCUIT, method="scale", alpha=alpha):
+        by_hooks = logits(tiny, examples)
+    before = bits(tiny)
+    with ablated(tiny, outgoing(tiny, CIRCUIT), method="scale", alpha=alpha):
+        in_weights = logits(tiny, examples)
+    assert torch.allclose(by_hooks, in_weights, atol=1e-5)
+    assert not torch.allclose(by_hooks, logits(tiny, examples), atol=1e-2)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in tiny.named_parameters())
+
+
+def test_a_scale_of_0_is_zero(tiny, examples):
+    with ablated(tiny, CIRCUIT):
+        zero = logits(tiny, examples)
+    with ablated(tiny, CIRCUIT, method="scale", alpha=0):
+        assert torch.allclose(logits(tiny, examples), zero, atol=1e-6)
+
+
+# mean
+
+
+def test_the_mean_is_over_every_position_of_every_example(tiny, examples):
+    circuit, seen = Circuit(heads=[(1, 2)], neurons=[(0, 5)]), {}
+
+    def keep(activation, hook, name):
+        seen[name] = activation.clone()
+        return activation
+
+    names = {"head": head_hook(1), "neuron": neuron_hook(0)}
+    means = {name: activations(tiny, examples, names[name]).double().mean(0).float() for name in names}
+    own = [(hook, partial(keep, name=name)) for name, hook in names.items()]
+    with ablated(tiny, circuit, method="mean", reference=examples), tiny.hooks(fwd_hooks=own):
+        logits(tiny, examples[:2])
+    assert torch.allclose(seen["head"][:, :, 2], means["head"][2].expand_as(seen["head"][:, :, 2]), atol=1e-6)
+    assert torch.allclose(seen["neuron"][..., 5], means["neuron"][5].expand_as(seen["neuron"][..., 5]), atol=1e-6)
+    assert seen["neuron"][..., 4].std() > 0.01, "others vary as before"
+
+
+def test_the_mean_of_a_constant_is_the_model_to_the_bit(tiny, examples):
+    def constant(activation, hook):
+        changed = activation.clone()
+        changed[..., 5] = 0.1
+        return changed
+
+    with tiny.hooks(fwd_hooks=[(neuron_hook(0), constant)]):
+        intact = logits(tiny, examples)
+        with ablated(tiny, Circuit(neurons=[(0, 5)]), method="mean", reference=examples):
+            assert torch.equal(logits(tiny, examples), intact)
+
+
+def test_what_is_read_is_the_intact_model_for_all_parts(tiny, examples):
+    """A circuit's later components do not see its earlier ones replaced."""
+    whole = {"method": "mean", "reference": examples}
+    with ablated(tiny, CIRCUIT, **whole):
+        together = logits(tiny, examples)
+    with ablated(tiny, [Circuit(heads=CIRCUIT.heads), Circuit(neurons=CIRCUIT.neurons)], **whole):
+        assert torch.equal(logits(tiny, examples), together)
+
+
+# resample
+
+
+def test_a_resampled_activation_is_one_of_the_reference_s(tiny, examples):
+    heads, neurons = (activations(tiny, examples, name) for name in (head_hook(1), neuron_hook(1)))
+    circuit, drawn = Circuit(heads=[(1, 2)], neurons=[(1, 7)]), set()
+    for seed in range(8):
+        seen = {}
+
+        def keep(activation, hook, name, seen=seen):
+            seen[name] = activation.clone()
+            return activation
+
+        own = [(head_hook(1), partial(keep, name="heads")), (neuron_hook(1), partial(keep, name="neurons"))]
+        with ablated(tiny, circuit, method="resample", reference=examples, seed=seed), tiny.hooks(fwd_hooks=own):
+            logits(tiny, examples[:2])
+        head, neuron = seen["heads"][:, :, 2], seen["neurons"][..., 7]
+        assert (head == head[0, 0]).all() and (neuron == neuron[0, 0]).all(), "one for all positions"
+        near = (heads[:, 2] - head[0, 0]).abs().amax(1) + (neurons[:, 7] - neuron[0, 0]).abs()
+        assert near.min() < 1e-5, "both from the same position"
+        drawn.add(int(near.argmin()))
+    assert len(drawn) > 4, "other seeds draw other positions"
+
+
+def test_a_seed_draws_the_same(tiny, examples):
+    found = []
+    for seed in (3, 3, 4):
+        with ablated(tiny, CIRCUIT, method="resample", reference=examples, seed=seed):
+            found.append(logits(tiny, examples))
+    assert torch.equal(found[0], found[1]) and not torch.allclose(found[0], found[2], atol=1e-3)
+
+
+# rows
+
+
+METHODS = {
+    "zero": {},
+    "scale": {"method": "scale", "alpha": 0.3},
+    "mean": {"method": "mean"},
+    "resample": {"method": "resample", "seed": 1},
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@settings(max_examples=15)
+@given(
+    parts=st.lists(st.one_of(st.none(), circuits), min_size=1, max_size=4),
+    rows=st.lists(st.integers(-1, 3), min_size=1, max_size=4),
+)
+def test_rows_together_are_rows_alone(tiny, method, parts, rows):
+    every = written(tiny.tokenizer)
+    options = METHODS[method] | ({"reference": every} if method in ("mean", "resample") else {})
+    own = [None if row < 0 else row % len(parts) for row in rows]
+    examples, before = every[: len(own)], bits(tiny)
+    with ablated(tiny, parts, rows=own, **options):
+        together = logits(tiny, examples)
+    for at, row in enumerate(own):
+        with ablated(tiny, None if row is None else parts[row], **(options if row is not None else {})):
+            assert torch.allclose(together[at], logits(tiny, examples)[at], atol=1e-4)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in tiny.named_parameters())
+
+
+# several at once
+
+
+@settings(max_examples=15)
+@given(one=circuits, other=circuits, fails=st.booleans())
+def test_a_list_is_the_union_and_contexts_restore(tiny, one, other, fails):
+    examples = written(tiny.tokenizer)[:2]
+    intact, before = logits(tiny, examples), bits(tiny)
+    mask = outgoing(tiny, other)
+    with ablated(tiny, one | other):
+        union = logits(tiny, examples)
+    with ablated(tiny, [one, mask, None]):
+        assert torch.allclose(logits(tiny, examples), union, atol=1e-5)
+    try:
+        with ablated(tiny, mask), ablated(tiny, [mask, one]), ablated(tiny, other, method="scale", alpha=0.0):
+            assert torch.allclose(logits(tiny, examples), union, atol=1e-5)
+            if fails:
+                raise KeyError
+    except KeyError:
+        assert fails
+    assert torch.equal(logits(tiny, examples), intact)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in tiny.named_parameters())
+
+
+def test_the_weights_that_read_a_component_are_as_many_as_it_has_outputs(tiny):
+    mask = outgoing(tiny, CIRCUIT)
+    assert len(mask) == 3 * 8 * 32 + 3 * 32 and set(mask.indices) == {
+        f"blocks.{layer}.{kind}" for layer in (0, 1) for kind in ("attn.o", "mlp.out")
+    }
+    assert outgoing(tiny, Circuit()) == WeightMask(shapes=mask.shapes)
+
+
+# errors
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "median"}, r"method 'median' is unknown: choose one of zero, scale, mean, resample"),
+        ({"method": "scale"}, r"method='scale' needs alpha="),
+        ({"alpha": 0.5}, r"alpha=0\.5 means nothing with method='zero'"),
+        ({"method": "scale", "alpha": float("nan")}, r"alpha must be a finite number"),
+        ({"method": "mean"}, r"method='mean' needs reference="),
+        ({"method": "resample", "reference": []}, r"method='resample' needs reference="),
+    ],
+)
+def test_a_method_without_what_it_needs(tiny, options, message):
+    with pytest.raises(AblationError, match=message), ablated(tiny, CIRCUIT, **options):
+        pass
+
+
+def test_a_reference_that_would_be_ignored(tiny, examples):
+    with (
+        pytest.raises(AblationError, match="a reference means nothing with method='zero'"),
+        ablated(tiny, CIRCUIT, reference=examples),
+    ):
+        pass
+
+
+def test_what_a_mask_cannot_do(tiny, examples):
+    mask = outgoing(tiny, CIRCUIT)
+    refused = pytest.raises(AblationError, match="a weight can be set to zero or scaled")
+    with refused, ablated(tiny, mask, method="mean", reference=examples):
+        pass
+    with pytest.raises(AblationError, match="all rows of a batch share the weights"), ablated(tiny, [mask], rows=[0]):
+        pass
+
+
+def test_rows_that_name_no_circuit(tiny, examples):
+    with (
+        pytest.raises(AblationError, match="rows= names circuit 2, and there are 2"),
+        ablated(tiny, [CIRCUIT, None], rows=[0, 2]),
+    ):
+        pass
+    with ablated(tiny, [CIRCUIT], rows=[0, None, 0]), pytest.raises(RowsError, match="the batch has 2 rows and there are 3"):
+        logits(tiny, examples[:2])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_component_that_is_not_there(tiny, examples, method):
+    options = METHODS[method] | ({"reference": examples} if method in ("mean", "resample") else {})
+    refused = pytest.raises(CircuitError, match=r"head \(7, 0\) is not in this model")
+    with refused, ablated(tiny, Circuit(heads=[(7, 0)]), **options):
+        pass

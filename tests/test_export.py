@@ -1,0 +1,246 @@
+"""Pruned models as folders and as files of kilobytes: the same numbers in a fresh process, and nothing half-written."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import test_matrices as layouts
+import torch
+from lens import lens_line
+from tiny import tiny_bridge
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from written import PROMPTS
+
+from harmcircuits.ablation.changes import AblationError
+from harmcircuits.ablation.export import export
+from harmcircuits.ablation.generate import generate
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.prune import prune
+from harmcircuits.components import (
+    Circuit,
+    CircuitError,
+    MaskError,
+    Provenance,
+    WeightMask,
+    outgoing,
+    overlap,
+    provenance,
+    read_provenance,
+)
+from harmcircuits.elicitation import elicit
+from harmcircuits.models.load import load_model
+from harmcircuits.models.matrices import base_hash
+from harmcircuits.models.protocol import ModelError
+from harmcircuits.store import StoreError
+
+CIRCUIT = Circuit(heads=[(0, 1), (1, 3)], neurons=[(0, 3), (1, 9), (1, 60)])
+TOKENS = torch.arange(5, 65).reshape(2, 30)
+ELSEWHERE = """
+import sys, torch
+from transformers import AutoModelForCausalLM
+assert "transformer_lens" not in sys.modules
+for attention in ("eager", "sdpa"):
+    model = AutoModelForCausalLM.from_pretrained(sys.argv[1], attn_implementation=attention, dtype=torch.float32)
+    with torch.no_grad():
+        torch.save(model(torch.arange(5, 65).reshape(2, 30)).logits, f"{sys.argv[2]}/{attention}.pt")
+"""
+
+
+@pytest.fixture
+def bridge(tmp_path):
+    return tiny_bridge(tmp_path / "tiny")
+
+
+@torch.no_grad()
+def logits(model):
+    return model(TOKENS, return_type="logits")
+
+
+def elsewhere(folder: Path, tmp_path: Path) -> dict[str, torch.Tensor]:
+    """The logits of the folder's model in a process of its own, without this package."""
+    subprocess.run([sys.executable, "-c", ELSEWHERE, str(folder), str(tmp_path)], check=True, capture_output=True)
+    return {attention: torch.load(tmp_path / f"{attention}.pt") for attention in ("eager", "sdpa")}
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# a folder
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", ["llama", *layouts.MODELS])
+def test_hooks_weights_and_the_exported_model_are_the_same(name, tmp_path):
+    model = tiny_bridge(tmp_path / "tiny") if name == "llama" else layouts.bridge_around(name, layouts.random_model(name))
+    intact = logits(model)
+    with ablated(model, CIRCUIT):
+        by_hooks = logits(model)
+    with ablated(model, outgoing(model, CIRCUIT)):
+        in_weights = logits(model)
+    export(model, CIRCUIT, tmp_path / "pruned")
+    reloaded = elsewhere(tmp_path / "pruned", tmp_path)
+    assert (by_hooks - in_weights).abs().max() <= 1e-5
+    assert (reloaded["eager"] - by_hooks).abs().max() <= 1e-5
+    assert (reloaded["sdpa"] - by_hooks).abs().max() <= 2e-4
+    assert torch.equal(logits(model), intact) and (intact - by_hooks).abs().max() > 1e-2
+
+
+@pytest.mark.model
+def test_a_mask_of_single_weights(bridge, tmp_path):
+    mask = outgoing(bridge, CIRCUIT).random_like(seed=1)
+    with ablated(bridge, [mask, Circuit(heads=[(1, 0)])]):
+        expected = logits(bridge)
+    export(bridge, [mask, Circuit(heads=[(1, 0)])], tmp_path / "pruned")
+    assert (elsewhere(tmp_path / "pruned", tmp_path)["eager"] - expected).abs().max() <= 1e-5
+    assert WeightMask.load(tmp_path / "pruned/mask-0.safetensors") == mask
+    assert Circuit.load(tmp_path / "pruned/circuit-1.json") == Circuit(heads=[(1, 0)])
+
+
+@pytest.mark.model
+def test_the_folder_is_a_chat_model_that_says_what_it_is(bridge, tmp_path):
+    origin = provenance(
+        bridge, name="tiny", data="harmless prompts", scores="first order", seed=3, results={"selectivity": 0.1}
+    )
+    folder = export(bridge, CIRCUIT, tmp_path / "pruned", origin=origin)
+    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "circuit-0.json"} <= set(files_in(folder))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    messages = [{"role": "user", "content": "Say hello."}]
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert text == bridge.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert tokenizer("A dog.").input_ids == bridge.tokenizer("A dog.").input_ids
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    assert model.generation_config.eos_token_id == bridge.original_model.generation_config.eos_token_id
+    card = (folder / "README.md").read_text()
+    for told in ("2 attention heads and 3 MLP neurons", 'base_model: "tiny"', "harmless prompts", "first order", origin.base,
+                 '"selectivity": 0.1', "| 0 | attn.o | 256 |", "no safety measure"):  # fmt: skip
+        assert told in card
+    assert read_provenance(folder / "circuit-0.json") == origin
+
+
+@pytest.mark.model
+def test_the_exported_model_writes_what_the_ablated_one_does(bridge, tmp_path):
+    export(bridge, CIRCUIT, tmp_path / "pruned")
+    again = load_model(str(tmp_path / "pruned"), device="cpu")
+    options = {"max_new_tokens": 10, "cache": False}
+    assert [e.response_ids for e in elicit(again, PROMPTS, **options)] == [
+        e.response_ids for e in generate(bridge, PROMPTS, CIRCUIT, max_new_tokens=10)
+    ]
+
+
+# a file
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("kind", ["circuit.json", "mask.safetensors"])
+def test_a_file_prunes_a_fresh_copy_and_no_other_model(bridge, tmp_path, kind):
+    what = CIRCUIT if kind == "circuit.json" else outgoing(bridge, CIRCUIT).random_like(seed=0)
+    what.save(tmp_path / kind, provenance=provenance(bridge, name="tiny"))
+    with ablated(bridge, what):
+        expected = logits(bridge)
+    fresh, other = tiny_bridge(tmp_path / "fresh"), tiny_bridge(tmp_path / "other", seed=1)
+    count = prune(fresh, tmp_path / kind)
+    assert count == len(outgoing(bridge, CIRCUIT)) and (logits(fresh) - expected).abs().max() <= 1e-5
+    before = logits(other)
+    for wrong in (other, fresh):  # another one, and one that is pruned already
+        with pytest.raises(MaskError, match=rf"{kind} is for the model tiny with the weights [0-9a-f]{{16}}, and these are"):
+            prune(wrong, tmp_path / kind)
+    assert torch.equal(logits(other), before)
+    assert (tmp_path / kind).stat().st_size < 8000 + 5 * count
+
+
+@pytest.mark.model
+def test_a_file_that_does_not_say_for_which_model(bridge, tmp_path):
+    CIRCUIT.save(tmp_path / "circuit.json")
+    assert read_provenance(tmp_path / "circuit.json") is None
+    with pytest.raises(MaskError, match=r"circuit\.json does not say which model it is for"):
+        prune(bridge, tmp_path / "circuit.json")
+    assert prune(bridge, Circuit.load(tmp_path / "circuit.json")) == len(outgoing(bridge, CIRCUIT))
+
+
+@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
+def test_both_model_classes_have_one_name_of_their_weights(tmp_path):
+    names = [base_hash(tiny_bridge(tmp_path / kind, hooked=kind == "hooked")) for kind in ("bridge", "hooked")]
+    assert names[0] == names[1]
+
+
+def test_what_is_no_origin(tmp_path):
+    with pytest.raises(StoreError, match="there is no such file"):
+        read_provenance(tmp_path / "absent.json")
+    (tmp_path / "text").write_text("a circuit")
+    with pytest.raises(StoreError, match="not JSON"):
+        read_provenance(tmp_path / "text")
+    (tmp_path / "other.json").write_text(json.dumps({"provenance": {"base": "0", "author": "x"}}))
+    with pytest.raises(StoreError, match=r"what this version does not know: \['author', 'base'\]"):
+        read_provenance(tmp_path / "other.json")
+    assert Provenance(base="0") == Provenance(base="0", model="")
+
+
+# overlap
+
+
+def test_overlap_against_chance(bridge):
+    one = Circuit(heads=[(0, 0), (0, 1)], neurons=[(1, 5)])
+    other = Circuit(heads=[(0, 1), (1, 2)], neurons=[(1, 5), (1, 6)])
+    table = overlap(one, other, model=bridge).set_index("kind")
+    assert table.loc["heads", ["one", "other", "both"]].tolist() == [2, 2, 1]
+    assert table.loc["heads", "expected"] == 0.5 and table.loc["heads", "jaccard"] == pytest.approx(1 / 3)
+    assert table.loc["heads", "p_value"] == pytest.approx(1 - 15 / 28)  # 6 of 8 heads, 2 drawn: none in common
+    assert table.loc["neurons", "p_value"] == pytest.approx(2 / 128)
+    assert table.loc["all", "both"] == 2
+    masks = [outgoing(bridge, circuit) for circuit in (one, other)]
+    by_matrix = overlap(*masks).set_index("kind")
+    assert by_matrix.loc["mlp.out", "both"] == 32 and by_matrix.loc["attn.q", "p_value"] == 1
+    with pytest.raises(CircuitError, match="give two circuits and model=, or two masks"):
+        overlap(one, masks[0])
+
+
+def test_where_a_circuit_lies():
+    rows = CIRCUIT.table().to_dict("records")
+    assert rows[0] == {"layer": 0, "kind": "heads", "components": 1, "indices": (1,)}
+    assert rows[-1] == {"layer": 1, "kind": "neurons", "components": 2, "indices": (9, 60)}
+
+
+# errors
+
+
+@pytest.mark.model
+def test_what_cannot_be_exported(bridge, tmp_path):
+    (tmp_path / "there").mkdir()
+    with pytest.raises(StoreError, match=r"there exists already: choose another folder, or remove it"):
+        export(bridge, CIRCUIT, tmp_path / "there")
+    for nothing in (None, Circuit(), []):
+        with pytest.raises(AblationError, match="nothing to prune"):
+            export(bridge, nothing, tmp_path / "new")
+    with pytest.raises(CircuitError, match=r"neuron \(0, 64\) is not in this model"):
+        export(bridge, Circuit(neurons=[(0, 64)]), tmp_path / "new")
+    mask = WeightMask(indices={"blocks.0.mlp.in": [1]}, shapes={"blocks.0.mlp.in": (3, 3)})
+    with pytest.raises(MaskError, match=r"blocks\.0\.mlp\.in, of shape \(3, 3\) in the mask"):
+        export(bridge, mask, tmp_path / "new")
+    with ablated(bridge, CIRCUIT), pytest.raises(AblationError, match="hooks are set on the model"):
+        export(bridge, CIRCUIT, tmp_path / "new")
+    assert not (tmp_path / "new").exists() and not list(tmp_path.glob(".*partial*"))
+
+
+@pytest.mark.model
+def test_a_full_disk_half_way_leaves_nothing(bridge, tmp_path, monkeypatch):
+    before = logits(bridge)
+
+    def full(path, text):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("harmcircuits.ablation.export.write_text", full)
+    with pytest.raises(StoreError, match="no space is left on the disk"):
+        export(bridge, CIRCUIT, tmp_path / "pruned")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]
+    assert torch.equal(logits(bridge), before)
+
+
+@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
+@pytest.mark.model
+def test_a_hooked_transformer_is_no_transformers_model(tmp_path):
+    with pytest.raises(ModelError, match="only a TransformerBridge holds a transformers model"):
+        export(tiny_bridge(tmp_path / "tiny", hooked=True), CIRCUIT, tmp_path / "pruned")
+    assert not (tmp_path / "pruned").exists()

@@ -1,0 +1,155 @@
+"""Writing under an ablation: in the weights by transformers' own generation, by hooks, and many circuits in one batch."""
+
+import copy
+
+import pytest
+import test_matrices as layouts
+import torch
+from lens import lens_line
+from written import PROMPTS
+
+from harmcircuits.ablation.changes import AblationError
+from harmcircuits.ablation.generate import generate, generate_each
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.components import Circuit, outgoing
+from harmcircuits.elicitation import ElicitError, elicit
+from harmcircuits.models.plain import plain_model
+from harmcircuits.models.protocol import ModelError, neuron_hook
+
+CIRCUIT = Circuit(heads=[(0, 1), (1, 3)], neurons=[(0, 3), (1, 9), (1, 60)])
+OTHER = Circuit(heads=[(0, 0)], neurons=[(0, 4)])
+TOKENS = torch.arange(5, 65).reshape(2, 30)
+OPTIONS = {"max_new_tokens": 12, "seed": 3}
+
+
+def ids(examples):
+    return [example.response_ids for example in examples]
+
+
+def by_hooks(model, prompts, circuit, **options):
+    with ablated(model, circuit):
+        return ids(elicit(model, prompts, cache=False, **OPTIONS | options))
+
+
+# one circuit
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("what", ["nothing", "circuit", "mask", "both"])
+def test_in_the_weights_and_by_hooks_the_same_is_written(tiny, what, temperature):
+    circuit = {
+        "nothing": None, "circuit": CIRCUIT, "mask": outgoing(tiny, CIRCUIT), "both": [outgoing(tiny, CIRCUIT), OTHER],
+    }[what]  # fmt: skip
+    found = generate(tiny, PROMPTS, circuit, temperature=temperature, **OPTIONS)
+    assert ids(found) == by_hooks(tiny, PROMPTS, circuit, temperature=temperature)
+    assert [example.request for example in found] == [prompt.request for prompt in PROMPTS]
+
+
+def test_the_ablation_matters_and_leaves_no_trace(tiny):
+    before = {name: parameter.clone() for name, parameter in tiny.named_parameters()}
+    assert ids(generate(tiny, PROMPTS, CIRCUIT, **OPTIONS)) != ids(generate(tiny, PROMPTS, **OPTIONS))
+    assert all(torch.equal(parameter, before[name]) for name, parameter in tiny.named_parameters())
+    assert not any(point.fwd_hooks for point in tiny.hook_dict.values())
+
+
+def test_a_batch_is_its_rows_alone(tiny):
+    together = ids(generate(tiny, PROMPTS, CIRCUIT, **OPTIONS))
+    assert together == [ids(generate(tiny, [prompt], CIRCUIT, **OPTIONS))[0] for prompt in PROMPTS]
+    assert together == ids(generate(tiny, PROMPTS, CIRCUIT, batch_size=3, **OPTIONS))
+
+
+def test_scaled(tiny):
+    with ablated(tiny, CIRCUIT, method="scale", alpha=0.5):
+        expected = ids(elicit(tiny, PROMPTS, cache=False, **OPTIONS))
+    assert ids(generate(tiny, PROMPTS, CIRCUIT, method="scale", alpha=0.5, **OPTIONS)) == expected
+
+
+def test_hooks_of_yours_are_not_forgotten(tiny):
+    with tiny.hooks(fwd_hooks=[(neuron_hook(1), lambda activation, hook: activation * 3)]):
+        assert ids(generate(tiny, PROMPTS, CIRCUIT, **OPTIONS)) == by_hooks(tiny, PROMPTS, CIRCUIT)
+        assert ids(generate(tiny, PROMPTS, CIRCUIT, **OPTIONS)) != by_hooks(tiny, PROMPTS, OTHER)
+
+
+def test_numbers_that_are_none(tiny):
+    matrix = outgoing(tiny, Circuit(neurons=[(1, 5)]))
+    huge = {"method": "scale", "alpha": 1e38}
+    refused = pytest.raises(ModelError, match="logits are not finite numbers")
+    with ablated(tiny, matrix, **huge), ablated(tiny, matrix, **huge), refused:
+        generate(tiny, PROMPTS, **OPTIONS)
+
+
+# many circuits in one batch
+
+
+@pytest.mark.parametrize("batch_size", [2, 5, 64])
+def test_circuits_and_prompts_together_are_each_alone(tiny, batch_size):
+    circuits = [CIRCUIT, None, OTHER]
+    found = generate_each(tiny, PROMPTS, circuits, batch_size=batch_size, **OPTIONS)
+    assert [ids(own) for own in found] == [by_hooks(tiny, PROMPTS, circuit) for circuit in circuits]
+
+
+def test_other_methods_in_one_batch(tiny):
+    found = generate_each(tiny, PROMPTS, [CIRCUIT, OTHER], method="scale", alpha=0.5, **OPTIONS)
+    for circuit, own in zip([CIRCUIT, OTHER], found, strict=True):
+        with ablated(tiny, circuit, method="scale", alpha=0.5):
+            assert ids(own) == ids(elicit(tiny, PROMPTS, cache=False, **OPTIONS))
+
+
+# the transformers model inside
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", layouts.MODELS)
+@pytest.mark.parametrize("what", ["intact", "ablated"])
+def test_a_plain_model_is_the_bridge_in_every_layout(name, what):
+    hf_model = layouts.random_model(name)
+    bridge = layouts.bridge_around(name, hf_model)
+    with torch.no_grad(), ablated(bridge, CIRCUIT if what == "ablated" else None):
+        expected = bridge(TOKENS, return_type="logits")
+    with torch.no_grad(), ablated(bridge, outgoing(bridge, CIRCUIT if what == "ablated" else Circuit())):
+        assert (bridge(TOKENS, return_type="logits") - expected).abs().max() <= 1e-5
+        assert (plain_model(bridge)(TOKENS).logits - expected).abs().max() <= 1e-5
+        assert (plain_model(bridge, attention="sdpa")(TOKENS).logits - expected).abs().max() <= 2e-4
+    with torch.no_grad():
+        assert ((hf_model(TOKENS).logits - expected).abs().max() <= 1e-5) == (what == "intact")
+    assert ids(generate(bridge, PROMPTS, CIRCUIT, **OPTIONS)) == by_hooks(bridge, PROMPTS, CIRCUIT)
+
+
+@pytest.mark.model
+def test_fused_matrices_that_were_trained_are_not_guessed():
+    name = "EleutherAI/pythia-70m"  # whose query, key and value matrices are copies in a bridge, where others' are views
+    bridge = layouts.bridge_around(name, layouts.random_model(name))
+    with torch.no_grad():
+        for key, parameter in bridge.named_parameters():
+            if ".attention.q." in key or ".attention.k." in key:
+                parameter.add_(1)
+    with pytest.raises(ModelError, match=r"query_key_value\.weight cannot be put together from q, k, v: more than half"):
+        plain_model(bridge)
+
+
+@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
+def test_a_hooked_transformer_holds_no_transformers_model(tiny):
+    if type(tiny).__name__ == "HookedTransformer":
+        with pytest.raises(ModelError, match="only a TransformerBridge holds a transformers model"):
+            plain_model(tiny)
+
+
+# errors
+
+
+def test_what_cannot_be_generated(tiny):
+    with pytest.raises(AblationError, match="method='mean' cannot be put into weights"):
+        generate(tiny, PROMPTS, CIRCUIT, method="mean")
+    with pytest.raises(ElicitError, match="no prompts"):
+        generate(tiny, [], CIRCUIT)
+    with pytest.raises(ElicitError, match="max_new_tokens must be at least 1"):
+        generate_each(tiny, PROMPTS, [CIRCUIT], max_new_tokens=0)
+
+
+def test_a_copy_of_the_configuration(tiny):
+    """The plain model's settings do not reach the bridge's."""
+    if not hasattr(tiny, "original_model"):
+        pytest.skip("no transformers model inside")
+    before = copy.deepcopy(tiny.original_model.config.to_dict())
+    plain_model(tiny, attention="sdpa")
+    assert tiny.original_model.config.to_dict() == before
