@@ -99,6 +99,18 @@ def test_a_mask_of_single_weights(bridge, tmp_path):
     assert Circuit.load(tmp_path / "pruned/circuit-1.json") == Circuit(heads=[(1, 0)])
 
 
+def test_the_default_model_without_its_circuit(smollm2, tmp_path):
+    if not hasattr(smollm2, "original_model"):
+        pytest.skip("no transformers model inside")
+    circuit = Circuit(heads=[(layer, layer % 9) for layer in range(0, 30, 5)], neurons=[(layer, 7) for layer in range(30)])
+    with ablated(smollm2, circuit):
+        by_hooks = logits(smollm2)
+    reloaded = elsewhere(export(smollm2, circuit, tmp_path / "pruned"), tmp_path)
+    assert (reloaded["eager"] - by_hooks).abs().max() <= 1e-5 and (logits(smollm2) - by_hooks).abs().max() > 0.1
+    assert (reloaded["sdpa"] - by_hooks).abs().max() <= 5e-4, "of logits up to 33"
+    assert (tmp_path / "pruned" / "circuit-0.json").stat().st_size < 4000
+
+
 @pytest.mark.model
 def test_the_folder_is_a_chat_model_that_says_what_it_is(bridge, tmp_path):
     origin = provenance(

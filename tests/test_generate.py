@@ -13,6 +13,7 @@ from harmcircuits.ablation.generate import generate, generate_each
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit, outgoing
 from harmcircuits.elicitation import ElicitError, elicit
+from harmcircuits.examples import chat_frame, prompt_ids
 from harmcircuits.models.plain import plain_model
 from harmcircuits.models.protocol import ModelError, neuron_hook
 
@@ -58,6 +59,18 @@ def test_a_batch_is_its_rows_alone(tiny):
     assert together == ids(generate(tiny, PROMPTS, CIRCUIT, batch_size=3, **OPTIONS))
 
 
+def test_with_a_cache_and_without_the_same_is_written(tiny):
+    """Against whole passes under hooks, one row at a time, nothing kept between tokens."""
+    frame = chat_frame(tiny)
+    for prompt, example in zip(PROMPTS, generate(tiny, PROMPTS, CIRCUIT, max_new_tokens=8, temperature=0), strict=True):
+        tokens = prompt_ids(tiny, frame, prompt.request, prompt.prefill)
+        start = len(tokens)
+        with torch.no_grad(), ablated(tiny, CIRCUIT):
+            while len(tokens) < start + 8 and (len(tokens) == start or tokens[-1] not in frame.stops):
+                tokens.append(int(tiny(torch.tensor([tokens]), return_type="logits")[0, -1].argmax()))
+        assert list(example.response_ids) == tokens[start:]
+
+
 def test_scaled(tiny):
     with ablated(tiny, CIRCUIT, method="scale", alpha=0.5):
         expected = ids(elicit(tiny, PROMPTS, cache=False, **OPTIONS))
@@ -76,6 +89,14 @@ def test_numbers_that_are_none(tiny):
     refused = pytest.raises(ModelError, match="logits are not finite numbers")
     with ablated(tiny, matrix, **huge), ablated(tiny, matrix, **huge), refused:
         generate(tiny, PROMPTS, **OPTIONS)
+
+
+def test_on_the_default_model(smollm2):
+    circuit = Circuit(heads=[(layer, layer % 9) for layer in range(0, 30, 5)], neurons=[(layer, 7) for layer in range(30)])
+    options = {"max_new_tokens": 8, "temperature": 0}
+    found = ids(generate(smollm2, PROMPTS, circuit, **options))
+    assert found == by_hooks(smollm2, PROMPTS, circuit, **options)
+    assert found == [ids(own)[0] for own in zip(*generate_each(smollm2, PROMPTS, [circuit], **options), strict=True)]
 
 
 # many circuits in one batch

@@ -1,0 +1,193 @@
+"""Ablation, many at once and in writing: ratios on one model, same prompts, same lengths, alternating runs.
+
+1. Free generation under an ablation: `generate` ÷ transformers' own `generate` of a pristine model (sdpa), tokens per second,
+   the same batch; and by hooks (`elicit` inside `ablated`) beside it.
+2. The losses of examples under 16 circuits: one prompt at a time, and batches one condition at a time, ÷ `sweep`; and `sweep`
+   without the layers that its rows share.
+3. Greedy responses to few prompts under 16 circuits: likewise ÷ `generate_each`; and `generate` condition by condition.
+
+    python benchmarks/interventions.py --prompts 8 --repeats 3
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+import harmcircuits as hc
+from harmcircuits.ablation import together
+from harmcircuits.ablation.rows import lowest_layer
+from harmcircuits.examples import chat_frame, prompt_ids
+from harmcircuits.models.decode import left_padded
+from harmcircuits.models.fetch import packaged_gguf
+from harmcircuits.models.gguf import dequantised_folder
+from harmcircuits.models.load import ALIASES, DEFAULT
+from harmcircuits.models.protocol import pad_id
+
+Runs = dict[str, Callable[[], Any]]
+
+
+def timed(runs: Runs, repeats: int) -> dict[str, float]:
+    """Median seconds of each run, in turn, after one round that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for repeat in range(repeats + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if repeat:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(own) for name, own in seconds.items()}
+
+
+def circuits_of(model: Any, n: int) -> list[Any]:
+    """About as large as the main job's, of random components; half of them have none in the lower half of the layers."""
+    low = hc.Circuit(
+        heads=[(layer, 0) for layer in range(0, 30, 4)], neurons=[(layer, at) for layer in range(30) for at in range(5)]
+    )
+    high = hc.Circuit(
+        heads=[(layer, 0) for layer in range(16, 24)], neurons=[(layer, at) for layer in range(16, 30) for at in range(10)]
+    )
+    return [(low if at % 2 else high).random_like(model, seed=at) for at in range(n)]
+
+
+def one_at_a_time(model: Any, circuits: list[Any], examples: list[Any]) -> torch.Tensor:
+    losses = []
+    for circuit in circuits:
+        with hc.ablated(model, circuit):
+            losses.append(torch.cat([hc.loss(model, [example]) for example in examples]))
+    return torch.stack(losses)
+
+
+def condition_at_a_time(model: Any, circuits: list[Any], examples: list[Any]) -> torch.Tensor:
+    losses = []
+    for circuit in circuits:
+        with hc.ablated(model, circuit):
+            losses.append(hc.loss(model, examples))
+    return torch.stack(losses)
+
+
+def unshared_sweep(model: Any, circuits: list[Any], examples: list[Any]) -> torch.Tensor:
+    """Rows of examples and circuits, each through all layers."""
+    few, together.FEW = together.FEW, len(circuits) + 1
+    try:
+        return hc.sweep(model, circuits, examples)
+    finally:
+        together.FEW = few
+
+
+def teacher_forced(model: Any, circuits: list[Any], prompts: list[Any], repeats: int) -> None:
+    examples = hc.elicit(model, prompts, max_new_tokens=24, temperature=0)
+    by_sweep = hc.sweep(model, circuits, examples)
+    difference = (by_sweep - condition_at_a_time(model, circuits, examples)).abs().max()
+    assert difference < 1e-3, f"the ways disagree by {difference}"
+    seconds = timed(
+        {
+            "sweep": lambda: hc.sweep(model, circuits, examples),
+            "sweep without shared layers": lambda: unshared_sweep(model, circuits, examples),
+            "one prompt at a time": lambda: one_at_a_time(model, circuits, examples),
+            "one condition at a time": lambda: condition_at_a_time(model, circuits, examples),
+        },
+        repeats,
+    )
+    depth = sum(map(lowest_layer, circuits)) / len(circuits) / model.cfg.n_layers
+    print(
+        f"teacher-forced: {len(circuits)} circuits, {len(examples)} examples; layers below the first ablated one: {depth:.0%}"
+    )
+    report(seconds, "sweep")
+
+
+def written(model: Any, circuits: list[Any], prompts: list[Any], repeats: int, tokens: int) -> None:
+    options = {"max_new_tokens": tokens, "temperature": 0.0}
+
+    def each(prompts: list[Any]) -> list[Any]:
+        found = []
+        for circuit in circuits:
+            with hc.ablated(model, circuit):
+                found.append(hc.elicit(model, prompts, cache=False, **options))
+        return found
+
+    few = prompts[:4]
+    same = [[e.response_ids for e in own] for own in each(few)] == [
+        [e.response_ids for e in own] for own in hc.generate_each(model, few, circuits, **options)
+    ]
+    seconds = timed(
+        {
+            "generate_each": lambda: hc.generate_each(model, few, circuits, **options),
+            "one prompt at a time": lambda: [each([prompt]) for prompt in few],
+            "one condition at a time": lambda: each(few),
+            "one condition at a time, generate": lambda: [hc.generate(model, few, circuit, **options) for circuit in circuits],
+        },
+        repeats,
+    )
+    print(f"written: {len(circuits)} circuits, {len(few)} prompts, {tokens} tokens; the same tokens: {same}")
+    report(seconds, "generate_each")
+
+
+def free(model: Any, circuit: Any, prompts: list[Any], repeats: int, tokens: int) -> None:
+    folder = dequantised_folder(DEFAULT, ALIASES[DEFAULT].gguf_sha256, lambda: packaged_gguf(ALIASES[DEFAULT]))
+    pristine = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    frame = chat_frame(model)
+    ids = [prompt_ids(model, frame, prompt.request, prompt.prefill) for prompt in prompts]
+    batch, mask = left_padded(ids, pad_id(model))
+    options = {"max_new_tokens": tokens, "temperature": 0.0}
+    counts = {}
+
+    def own() -> None:
+        counts["generate"] = longest(hc.generate(model, prompts, circuit, attention="sdpa", **options))
+
+    def eager() -> None:
+        counts["generate, eager"] = longest(hc.generate(model, prompts, circuit, **options))
+
+    def hooks() -> None:
+        with hc.ablated(model, circuit):
+            counts["by hooks"] = longest(hc.elicit(model, prompts, cache=False, **options))
+
+    def theirs() -> None:
+        whole = pristine.generate(
+            batch,
+            attention_mask=mask,
+            do_sample=False,
+            max_new_tokens=tokens,
+            pad_token_id=pad_id(model),
+            eos_token_id=list(frame.stops),
+        )
+        counts["transformers"] = whole.shape[1] - batch.shape[1]
+
+    seconds = timed({"generate": own, "generate, eager": eager, "by hooks": hooks, "transformers": theirs}, repeats)
+    rate = {name: counts[name] * len(prompts) / seconds[name] for name in seconds}
+    print(f"free: {len(prompts)} prompts; steps {counts}; tokens per second ÷ transformers' generate:")
+    for name in ("generate", "generate, eager", "by hooks"):
+        print(f"  {name}: {rate[name] / rate['transformers']:.2f}")
+
+
+def longest(examples: list[Any]) -> int:
+    return max(len(example.response_ids) for example in examples)
+
+
+def report(seconds: dict[str, float], ours: str) -> None:
+    for name, own in seconds.items():
+        if name != ours:
+            print(f"  {name} ÷ {ours}: {own / seconds[ours]:.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--circuits", type=int, default=16)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--tokens", type=int, default=24)
+    options = parser.parse_args()
+    model = hc.load_model()
+    prompts = hc.load_prompts().sample(options.prompts, seed=0).harmful
+    circuits = circuits_of(model, options.circuits)
+    free(model, circuits[0], prompts, options.repeats, options.tokens)
+    teacher_forced(model, circuits, prompts, options.repeats)
+    written(model, circuits, prompts, options.repeats, options.tokens)
+
+
+if __name__ == "__main__":
+    main()
