@@ -43,8 +43,13 @@ def generate(
     `elicit` inside `ablated`.
 
     Args:
-        circuit, method, alpha: as in `ablated`; "zero" or "scale".
-        max_new_tokens, temperature, seed, batch_size: as in `elicit`.
+        circuit: as in `ablated`.
+        method: "zero" or "scale".
+        alpha: the factor of "scale".
+        max_new_tokens: at most; as in `elicit`.
+        temperature: as in `elicit`: 0 is greedy.
+        seed: of the draws.
+        batch_size: rows a batch.
         attention: of the transformers model: "eager", which is what the bridge computes, or "sdpa" (rounding differs, and with
             it a near tie now and then).
 

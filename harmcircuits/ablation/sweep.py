@@ -39,7 +39,10 @@ def sweep(
 
     Args:
         circuits: what is off; None: nothing.
-        method, alpha, reference, seed: as in `ablated`.
+        method: as in `ablated`.
+        alpha: of "scale".
+        reference: of "mean" and "resample".
+        seed: of "resample".
         batch_size: ablated rows a pass; None: as many as fit into half of a GPU's free memory, or into 1 GiB on a CPU.
 
     Raises:

@@ -55,7 +55,8 @@ def integrated_attribution(
     Args:
         steps: nodes of the integral; each costs as much as `attribute`, and two forward passes more. See the completeness
             error whether they suffice.
-        metric, batch_size: see `attribute`.
+        metric: see `attribute`.
+        batch_size: see `attribute`.
 
     Raises:
         AttributionError: no examples, or a score that is not a number (names example and layer).
