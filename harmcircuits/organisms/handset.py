@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from ..components import Circuit, Component
 from .language import (
@@ -43,7 +43,7 @@ from .language import (
     kind_words,
     vocabulary,
 )
-from .parts import Parts
+from .parts import Parts, llama
 
 N_LAYERS, N_HEADS, D_HEAD, D_MLP, D_MODEL = 3, 8, 16, 64, 128
 CONSTANT = 30.0
@@ -176,24 +176,10 @@ def _neurons(variant: str) -> dict[str, _Neuron]:
 
 def _background(features: _Features, seed: int) -> LlamaForCausalLM:
     """The model before anything is planted: noise in every head and neuron, norms that change nothing."""
-    config = LlamaConfig(
-        vocab_size=len(vocabulary()),
-        hidden_size=D_MODEL,
-        intermediate_size=D_MLP,
-        num_hidden_layers=N_LAYERS,
-        num_attention_heads=N_HEADS,
-        num_key_value_heads=N_HEADS,
-        head_dim=D_HEAD,
-        max_position_embeddings=1024,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-        tie_word_embeddings=False,
-        pad_token_id=SPECIAL.index("<pad>"),
-        bos_token_id=None,
-        eos_token_id=SPECIAL.index("<eos>"),
-    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config).eval()
+        more = {"head_dim": D_HEAD, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}
+        model = llama(n_layers=N_LAYERS, n_heads=N_HEADS, d_model=D_MODEL, d_mlp=D_MLP, **more).eval()
     blind = torch.eye(D_MODEL) - torch.outer(features["1"], features["1"])  # noise does not see the constant
     for name, weight in model.named_parameters():
         if name.endswith("norm.weight"):

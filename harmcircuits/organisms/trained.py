@@ -27,12 +27,11 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaForCausalLM
 
 from ..components import Circuit
 from .causal import N_WORDS, Text, Values, drawn_text, ids, label_odds, word_odds
-from .language import SPECIAL, vocabulary
-from .parts import Parts
+from .parts import Parts, llama
 
 N_LAYERS, N_HEADS, D_HEAD, D_MLP = 2, 4, 16, 32
 D_MODEL = N_HEADS * D_HEAD
@@ -152,21 +151,7 @@ def drawn_layout(seed: int) -> Layout:
 
 
 def untrained() -> LlamaForCausalLM:
-    config = LlamaConfig(
-        vocab_size=len(vocabulary()),
-        hidden_size=D_MODEL,
-        intermediate_size=D_MLP,
-        num_hidden_layers=N_LAYERS,
-        num_attention_heads=N_HEADS,
-        num_key_value_heads=N_HEADS,
-        max_position_embeddings=1024,
-        initializer_range=0.1,
-        tie_word_embeddings=False,
-        pad_token_id=SPECIAL.index("<pad>"),
-        bos_token_id=None,
-        eos_token_id=SPECIAL.index("<eos>"),
-    )
-    return LlamaForCausalLM(config)
+    return llama(n_layers=N_LAYERS, n_heads=N_HEADS, d_model=D_MODEL, d_mlp=D_MLP, initializer_range=0.1)
 
 
 def training_loss(model: LlamaForCausalLM, layout: Layout, random: Random, *, weight: float) -> Float[Tensor, ""]:
