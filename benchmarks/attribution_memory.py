@@ -8,7 +8,7 @@ short rows has touched the weights and filled the libraries' buffers, then one b
 
     memory = high-water mark (VmHWM) − resident set before (VmRSS).
 
-Linux only. `--steps` measures integrated attribution too.
+Linux only. Integrated attribution is measured beside it.
 
     python benchmarks/attribution_memory.py --examples 8 --repeats 3
 """

@@ -2,7 +2,7 @@
 
 Methods: for each variant the mean A of the planted components that write harm, the largest A of all others but the shared
 ones, and ROC AUC of A against the truth; recall@k, the share of the truth among as many components of largest A (shared ones
-left out); recall of `select` with kind text protected. Verdicts: `dissociate` over seeds.
+left out); recall of `select` without protection, and with kind text protected. Verdicts: `dissociate` over seeds.
 
     python benchmarks/planted.py methods --seeds 3
     python benchmarks/planted.py verdicts --seeds 20 --variants plain shared none
@@ -77,20 +77,27 @@ def found_by(method: Method, organism: Planted) -> list[str]:
         separation(getattr(A, kind), getattr(organism.writing, kind), getattr(organism.shared, kind))
         for kind in ("heads", "neurons")
     ]
-    sizes = {"heads": len(organism.writing.heads), "neurons": len(organism.writing.neurons)}
-    try:
-        circuit = hc.select(A, protect=B, protect_fraction=protection(organism), **sizes)
-        selected = f"{len(circuit & organism.writing) / len(organism.writing):.2f}"
-    except ValueError as error:
-        selected = f"none ({str(error).partition(',')[0]})"
+    protected = {"protect": B, "protect_fraction": protection(organism)}
+    unprotected, selected = (selected_of(A, organism, **options) for options in ({}, protected))
     cells = [f"{each.mean:+.3f} / {each.other:+.3f} / {each.area:.3f}" for each in by_kind]
     recall = f"{sum(each.hits for each in by_kind) / len(organism.writing):.2f}"
-    return [*cells, recall, selected, ", ".join(f"{A.neurons[at].item():+.3f}" for at in organism.suppressing.neurons)]
+    held_back = ", ".join(f"{A.neurons[at].item():+.3f}" for at in organism.suppressing.neurons)
+    return [*cells, recall, unprotected, selected, held_back]
+
+
+def selected_of(A: Any, organism: Planted, **options: Any) -> str:
+    """The share of the writing circuit in as many components as it has, as `select` chooses them."""
+    sizes = {"heads": len(organism.writing.heads), "neurons": len(organism.writing.neurons)}
+    try:
+        return f"{len(hc.select(A, **sizes, **options) & organism.writing) / len(organism.writing):.2f}"
+    except ValueError:
+        return "too few left"
 
 
 def methods(organisms: Sequence[Planted]) -> None:
-    cells = "planted", "method", "heads: mean of planted / largest other / AUC", "neurons: likewise", "recall@k", "selected"
-    print(f"| {' | '.join([*cells, 'suppressor'])} |\n{'| --- ' * 7}|")
+    cells = ["planted", "method", "heads: mean of planted / largest other / AUC", "neurons: likewise"]
+    cells += ["recall@k", "unprotected", "selected", "suppressor"]
+    print(f"| {' | '.join(cells)} |\n{'| --- ' * 8}|")
     for organism in organisms:
         name = f"{organism.variant}{' (trained)' if organism.trained else ''}, seed {organism.seed}"
         for label, method in METHODS.items():

@@ -3,9 +3,10 @@
 On samples at temperature 1 the expectation of A is 0 for every component (docs/trust.md). z = mean of A over examples ÷ its
 standard error then has standard deviation 1, and scores of two halves of the examples do not correlate.
 
-    python benchmarks/sampled_or_greedy.py --triples 32 --save out/reliability.html
+    python benchmarks/sampled_or_greedy.py --triples 32 --seeds 4 --save out/reliability.html
 
-The figure: greedy responses to the harmful requests of all attribution triples, agreement of two subsets against their size.
+Seeds: other responses to the same harmful requests, at temperature 0.5, scored apart. The figure: greedy responses to the
+harmful requests of all attribution triples, agreement of two subsets against their size.
 """
 
 import argparse
@@ -25,7 +26,8 @@ def z_scores(scores: Float[Tensor, "example layer index"]) -> Float[Tensor, " co
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--triples", type=int, default=32)
-    parser.add_argument("--temperatures", type=float, nargs="+", default=[1.0, 0.0])
+    parser.add_argument("--temperatures", type=float, nargs="*", default=[1.0, 0.0])
+    parser.add_argument("--seeds", type=int, default=0)
     parser.add_argument("--save", help="the figure, .html or .png")
     options = parser.parse_args()
 
@@ -45,6 +47,12 @@ def main() -> None:
             between = [found.between_halves("pearson"), found.between_halves("spearman")]
             cells = [float(z_scores(own).std()), found.beyond_two, found.beyond_two_chance, *between]
             print(f"| {temperature:g} | {kind} | {' | '.join(f'{cell:.3f}' for cell in cells)} |", flush=True)
+    if options.seeds:
+        harmful = few.harmful
+        responses = [hc.elicit(model, harmful, max_new_tokens=32, temperature=0.5, seed=seed) for seed in range(options.seeds)]
+        between = hc.reliability_between([hc.attribute(model, own) for own in responses])
+        print(f"{options.seeds} seeds at temperature 0.5, {len(harmful)} harmful requests")
+        print(between.drop(columns="matrix").to_string(index=False))
     if options.save:
         scores = hc.attribute(model, hc.elicit(model, train.harmful, max_new_tokens=32, temperature=0))
         reliability = scores.split_half()

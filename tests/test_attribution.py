@@ -11,7 +11,10 @@ from written import PROMPTS, written
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.attribution.activations import attribute
+from harmcircuits.attribution.exact import exact_attribution
+from harmcircuits.attribution.integrated import integrated_attribution
 from harmcircuits.attribution.scores import AttributionError
+from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.components import Circuit
 from harmcircuits.examples import Example, ExampleError, Row, response_loss
 from harmcircuits.models.load import load_model
@@ -220,3 +223,31 @@ def test_experts_are_refused_although_a_bridge_names_a_hook_point_there():
     model = load_model("experts", hf_model=MixtralForCausalLM(config).eval(), tokenizer=tiny_tokenizer(), device="cpu")
     with pytest.raises(ModelError, match=r"layer 0 has no hook point 'blocks\.0\.mlp\.hook_post'.*mixtures of experts do not"):
         attribute(model, BREAD)
+
+
+# metrics and examples that cannot be
+
+
+@pytest.mark.parametrize("algorithm", [attribute, exact_attribution, integrated_attribution, attribute_weights])
+@pytest.mark.parametrize(
+    ("metric", "found"),
+    [(lambda logits, batch: logits[:, 3].mean(), r"\(\)"), (lambda logits, batch: logits[:, 3], r"\([0-9]+,\)")],
+)
+def test_a_metric_gives_one_value_a_row(tiny, algorithm, metric, found):
+    examples = written(tiny.tokenizer)[:3]
+    with pytest.raises(
+        AttributionError, match=rf"one value for each of the batch's [0-9]+ rows, shape \([0-9]+,\), and gave {found}"
+    ):
+        algorithm(tiny, examples, metric=metric)
+
+
+def test_a_metric_that_does_not_depend_on_the_model(tiny):
+    with pytest.raises(AttributionError, match="the metric does not depend on the model"):
+        attribute(tiny, written(tiny.tokenizer), metric=lambda logits, batch: torch.ones(len(batch.tokens)))
+
+
+@pytest.mark.parametrize("algorithm", [attribute, exact_attribution, integrated_attribution, attribute_weights])
+def test_what_are_no_examples(tiny, algorithm):
+    for wrong in ("text", written(tiny.tokenizer)[0], ["text"]):
+        with pytest.raises(AttributionError, match=r"examples are a list of hc\.Example"):
+            algorithm(tiny, wrong)

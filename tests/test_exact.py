@@ -17,7 +17,7 @@ from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.components import Circuit, CircuitError
 from harmcircuits.examples import Example, ExampleError, Row, example_rows, loss, make_batch, response_loss
 from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import neuron_hook
+from harmcircuits.models.protocol import ModelError, neuron_hook
 from harmcircuits.selection.protected import SelectionError, select
 from harmcircuits.tasks.metrics import recognition_metric
 
@@ -287,3 +287,14 @@ def test_on_the_default_model_it_is_the_loss_of_an_ablated_pass(smollm2):
     measured = torch.stack([first[:, layer, head] for layer, head in heads])
     rises = torch.stack([scores.per_example_heads[:, layer, head] for layer, head in heads])
     assert torch.corrcoef(torch.stack([measured.flatten(), rises.flatten()]))[0, 1] > 0.5
+
+
+def test_a_model_whose_passes_differ_is_refused(tmp_path):
+    model = tiny_bridge(tmp_path / "drops", attention_dropout=0.2)
+    examples = written(model.tokenizer)
+    model.original_model.train()
+    with pytest.raises(ModelError, match="dropout is active"):
+        exact_attribution(model, examples)
+    model.original_model.eval()
+    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(ModelError, match="autocast is on"):
+        exact_attribution(model, examples)

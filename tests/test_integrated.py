@@ -209,8 +209,9 @@ def test_what_cannot_be_integrated(tiny, examples):
         integrated_attribution(tiny, [])
     with pytest.raises(ExampleError, match=r"has no response: elicit it first"):
         integrated_attribution(tiny, PROMPTS)
-    with pytest.raises(ValueError, match="steps must be at least 1, not 0"):
-        integrated_attribution(tiny, examples, steps=0)
+    for steps in (0, 2.5):
+        with pytest.raises(ValueError, match=f"steps must be a whole number of at least 1, not {steps}"):
+            integrated_attribution(tiny, examples, steps=steps)
     hf_model = tiny_model(tie_word_embeddings=False)
     with torch.no_grad():
         hf_model.model.embed_tokens.weight[tiny.tokenizer("@").input_ids] = torch.nan
@@ -218,3 +219,18 @@ def test_what_cannot_be_integrated(tiny, examples):
     model = load_model("nan", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=hooked, device="cpu")
     with pytest.raises(AttributionError, match=r"the score of head \(0, 0\) on example 1 is not a number"):
         integrated_attribution(model, [examples[0], Example(request="@", response="words")], steps=1)
+
+
+def test_a_sum_that_misses_much_of_the_rise_is_told(tiny, examples, caplog):
+    few = integrated_attribution(tiny, examples, steps=1)
+    assert "integrated: with 1 steps" in caplog.text and "take more steps" in caplog.text
+    assert f"completeness error {few.completeness_error.abs().mean():.3g}" in repr(few)
+    caplog.clear()
+    many = integrated_attribution(tiny, examples, steps=64)
+    assert not caplog.text and many.completeness_error.abs().mean() < few.completeness_error.abs().mean()
+
+
+def test_the_default_model_needs_many_steps(smollm2, caplog):
+    example = written(smollm2.tokenizer, end=smollm2.tokenizer.eos_token)[3]
+    scores = integrated_attribution(smollm2, [example], steps=4)
+    assert "take more steps" in caplog.text and scores.completeness_error.abs().mean() > 5

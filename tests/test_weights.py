@@ -7,7 +7,7 @@ import pytest
 import torch
 from lens import lens_line
 from scipy.stats import spearmanr
-from tiny import tiny_bridge, tiny_model, tiny_tokenizer
+from tiny import tiny_bridge, tiny_model, tiny_model_folder, tiny_tokenizer
 from written import PROMPTS, written
 
 from harmcircuits.ablation.hooks import ablated
@@ -18,7 +18,7 @@ from harmcircuits.components import Circuit, WeightMask
 from harmcircuits.examples import Example, ExampleError, example_rows, loss, make_batch
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import matrices
-from harmcircuits.models.protocol import ModelError, logits_at
+from harmcircuits.models.protocol import ModelError, forward, head_hook, logits_at
 
 NAMES = [f"blocks.{layer}.{kind}" for layer in (0, 1) for kind in plain.LLAMA]
 needs_three = pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
@@ -189,6 +189,55 @@ def test_blocks_of_layers_are_all_layers_at_once(tiny, examples, caplog):
     assert identical(attribute_weights(tiny, examples, benign=examples[1:], max_memory=2 * a_layer), at_once)
     with pytest.raises(AttributionError, match=f"layer 0 alone take {2 * a_layer} bytes, and max_memory allows {a_layer}"):
         attribute_weights(tiny, examples, max_memory=a_layer)
+
+
+class ReadsTheFirstLayer:
+    """A metric of what the first layer writes: later ones do nothing for it."""
+
+    def for_model(self, model, examples):
+        rows = example_rows(model, examples)
+
+        def score(batch):
+            kept = []
+            with model.hooks(fwd_hooks=[(head_hook(0), lambda z, hook: kept.append(z.pow(2).sum((1, 2, 3))) or z)]):
+                forward(model, batch.tokens, batch.attention_mask)
+            return kept[0]
+
+        return LaidOutRows(rows, score)
+
+
+class LaidOutRows:
+    def __init__(self, rows, score):
+        self.rows, self.score = rows, score
+
+    def __call__(self, batch):
+        return self.score(batch)
+
+
+def test_blocks_that_a_metric_does_not_depend_on_have_scores_of_0(tiny, examples):
+    a_layer = 8 * sum(matrix.parameter.numel() for matrix in matrices(tiny) if matrix.layer == 0)
+    W = attribute_weights(tiny, examples, metric=ReadsTheFirstLayer(), max_memory=a_layer)
+    assert W.signed["blocks.0.attn.v"].any() and not any(W.signed[name].any() for name in NAMES if name.startswith("blocks.1"))
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_products_of_half_precision_are_float32(tmp_path, dtype):
+    """Against products in float64 of what passes the layer, rounded as it is: nothing more is lost, small scores neither."""
+    model, kept = load_model(tiny_model_folder(tmp_path / "half"), device="cpu", dtype=dtype), {}
+    example, matrix = written(model.tokenizer)[0], next(one for one in matrices(model) if one.name == "blocks.1.mlp.out")
+
+    def read(y):
+        if y.requires_grad:
+            y.register_hook(lambda g: kept.update(g=g))
+
+    handles = [matrix.source.listen(lambda x: kept.update(x=x.detach())), matrix.sink.listen(read)]
+    W = attribute_weights(model, [example])
+    for handle in handles:
+        handle.remove()
+    product = -matrix.values().double() * (kept["g"][0].double().T @ kept["x"][0].double())
+    assert differ(W.signed[matrix.name], product.float()) < 1e-5
+    assert (W.absolute[matrix.name] == 0).sum() <= (product.float() == 0).sum()
 
 
 @pytest.mark.model

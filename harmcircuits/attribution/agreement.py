@@ -142,6 +142,8 @@ def compare(
 
 
 def _check_shapes(own: Attribution, other: Attribution) -> None:
+    if not isinstance(other, Attribution):
+        raise AttributionError(f"an Attribution can be compared with another one, not with a {type(other).__name__}")
     for kind in KINDS:
         shapes = [tuple(getattr(side, f"per_example_{kind}").shape[1:]) for side in (own, other)]
         if shapes[0] != shapes[1]:

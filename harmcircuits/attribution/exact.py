@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from ..ablation.together import rises_together
 from ..components import Circuit, CircuitError, Component
 from ..examples import Example, Prompt
+from ..models.gradients import check_repeatable
 from ..models.protocol import HookedModel, geometry
 from .passes import Metric, ModelMetric, finite, laid_out
 from .scores import Attribution
@@ -52,11 +53,12 @@ def exact_attribution(
         AttributionError: no examples, or a score that is not a number (names example and component).
         CircuitError: no component asked for, or one that the model does not have.
         ExampleError: an example with an empty response, or a prompt, which has none yet, where the metric reads responses.
-        ModelError: a layer without `hook_z` or `hook_post`.
+        ModelError: a layer without `hook_z` or `hook_post`; active dropout, or autocast.
         ValueError: a batch size below 1.
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+    check_repeatable(model)
     asked = _asked(model, heads, neurons)
     reading = laid_out(model, examples, metric)
     singles = list(_singles(asked))

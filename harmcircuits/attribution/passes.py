@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..examples import Batch, Row, batched, example_rows, make_batch, response_loss, row_length
+from ..examples import Batch, Example, Prompt, Row, batched, example_rows, make_batch, response_loss, row_length
 from ..models.gradients import check_gradients
 from ..models.protocol import Hook, HookedModel, check_hooks, geometry, head_hook, logits_at, neuron_hook, start_graph
 from .scores import Attribution, AttributionError
@@ -66,17 +66,42 @@ def laid_out(model: HookedModel, examples: Sequence[Any], metric: Metric | Model
     """The rows that `metric` (None: the loss of the response) reads of `examples`.
 
     Raises:
-        AttributionError: no examples.
+        AttributionError: no examples, or something else than examples; in a pass: a metric that gives not one value a row.
         ExampleError: an example with an empty response, or a prompt, which has none, where the metric reads responses.
     """
-    if not examples:
-        raise AttributionError("no examples: there is nothing to attribute. Elicit some first (hc.elicit).")
+    _check_examples(examples)
     if isinstance(metric, ModelMetric):
         own = metric.for_model(model, examples)
-        return Reading(own.rows, own, getattr(own, "of_logits", None))
-    of_logits = metric or response_loss
-    look = lambda batch: of_logits(logits_at(model, batch.tokens, batch.attention_mask, batch.positions), batch)
-    return Reading(example_rows(model, examples), look, of_logits)
+        of_logits = getattr(own, "of_logits", None)
+        return Reading(own.rows, lambda batch: _by_row(own(batch), batch), of_logits and _checked(of_logits))
+    looking = _checked(metric or response_loss)
+    look = lambda batch: looking(logits_at(model, batch.tokens, batch.attention_mask, batch.positions), batch)
+    return Reading(example_rows(model, examples), look, looking)
+
+
+def _check_examples(examples: Any) -> None:
+    single = isinstance(examples, Example | Prompt | str)
+    if single or not all(isinstance(one, Example | Prompt) for one in examples):
+        found = type(examples).__name__ + ("" if single else " of something else")
+        raise AttributionError(f"examples are a list of hc.Example (see hc.elicit), not {found}")
+    if not examples:
+        raise AttributionError("no examples: there is nothing to attribute. Elicit some first (hc.elicit).")
+
+
+def _checked(metric: Metric) -> Metric:
+    return lambda logits, batch: _by_row(metric(logits, batch), batch)
+
+
+def _by_row(values: Float[Tensor, " b"], batch: Batch) -> Float[Tensor, " b"]:
+    """One value a row, or an error: a mean over the batch, say, would make scores depend on the batch."""
+    rows = len(batch.tokens)
+    if not isinstance(values, Tensor) or values.shape != (rows,):
+        found = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
+        raise AttributionError(
+            f"the metric must give one value for each of the batch's {rows} rows, shape ({rows},), and gave {found}: sum or "
+            "average over the tokens of a row alone (batch.mean_over_rows)."
+        )
+    return values
 
 
 def check_every_layer(model: HookedModel) -> None:
@@ -127,6 +152,8 @@ def score_batch(
     """A_c(m) of every head and neuron at m = `gate` > 0, from one forward and one backward pass."""
     with torch.enable_grad(), gated(model, gate) as (z, post):
         total = score(batch).sum()  # rows don't interact: the gradient of the sum holds each one's own
+        if not total.requires_grad:
+            raise AttributionError("the metric does not depend on the model: it has no gradient (a constant, or detached?)")
         gradients = torch.autograd.grad(total, z + post, allow_unused=True, materialize_grads=True)
     heads, at_heads = _summed(z, gradients[: len(z)], gate)
     neurons, at_neurons = _summed(post, gradients[len(z) :], gate)

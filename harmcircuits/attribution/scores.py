@@ -196,7 +196,8 @@ class Attribution:
     def __repr__(self) -> str:
         _, layers, heads = self.per_example_heads.shape
         d_mlp = self.per_example_neurons.shape[-1]
-        return f"Attribution({self.n_examples} examples, {layers} layers × {heads} heads, {layers} × {d_mlp} neurons)"
+        missing = "" if self.completeness_error is None else f"; completeness error {self.completeness_error.abs().mean():.3g}"
+        return f"Attribution({self.n_examples} examples, {layers} layers × {heads} heads, {layers} × {d_mlp} neurons{missing})"
 
 
 def _top(scores: Float[Tensor, "example layer index"], k: int, *, kind: str, label: str) -> pd.DataFrame:

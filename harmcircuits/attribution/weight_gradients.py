@@ -77,7 +77,8 @@ def add_gradients(
     with _graph_from(model, block[0].layer) as start, _listening(block, read, wrote):
         total = score(batch).sum()  # rows don't interact: the gradient of the sum holds each one's own
         _check_called(block, called)
-        torch.autograd.grad(total, start, allow_unused=True)
+        if total.requires_grad:  # otherwise it does not depend on this block: gradients of 0
+            torch.autograd.grad(total, start, allow_unused=True)
     return torch.stack([finite[matrix.name].cpu() for matrix in block])
 
 
@@ -121,14 +122,14 @@ def _add(sums: Sums, name: str, x: Float[Tensor, "b pos in"], g: Float[Tensor, "
         _add_product(sums.signed[name], x.flatten(0, 1), g.flatten(0, 1))
         return
     for row, length in enumerate(lengths):  # the tokens of one example at a time
-        _add_absolute(sums.absolute[name], sums.signed.get(name), x[row, :length], g[row, :length])
+        _add_absolute(sums.absolute[name], sums.signed.get(name), x[row, :length].float(), g[row, :length].float())
 
 
 def _add_product(total: Float[Tensor, "out in"], x: Float[Tensor, "row in"], g: Float[Tensor, "row out"]) -> None:
     if (x.dtype, x.device) == (total.dtype, total.device):
         total.addmm_(g.T, x)
     else:
-        total += (g.T @ x).to(total.device)
+        total += (g.float().T @ x.float()).to(total.device)
 
 
 def _add_absolute(
@@ -139,7 +140,7 @@ def _add_absolute(
 ) -> None:
     rows = len(total) if x.device.type != "cpu" else max(16, _BLOCK // (4 * x.shape[1]))
     for start in range(0, len(total), rows):
-        part = (g[:, start : start + rows].T @ x).to(total.device)
+        part = (g[:, start : start + rows].T @ x).to(total.device)  # both float32
         if signed is not None:
             signed[start : start + rows] += part
         total[start : start + rows] += part.abs_()

@@ -87,6 +87,8 @@ def attribute_weights(
     if benign is not None:
         sets.append(_Set("benign", laid_out(model, benign, metric), signed=False, absolute=True))
     where = torch.device(device) if device is not None else device_of(model)
+    if where.type == "cuda" and not torch.cuda.is_available():
+        raise AttributionError(f"device={str(device)!r}: there is no CUDA device here. Leave it out, or give device='cpu'.")
     blocks = _blocks(matrices(model), bytes_a_weight=4 if benign is not None else 8, limit=_limit(max_memory, where))
     signed: dict[str, Tensor] = {}
     absolute: dict[str, Tensor] = {}

@@ -41,6 +41,16 @@ def check_gradients(model: HookedModel, *, weights: bool = False) -> None:
         _check_processed(model)
 
 
+def check_repeatable(model: HookedModel) -> None:
+    """Makes sure that two passes of this model, here and now, are the same: what differences of losses need.
+
+    Raises:
+        ModelError: active dropout, or autocast.
+    """
+    _check_dropout(model)
+    _check_autocast()
+
+
 def _check_dropout(model: HookedModel) -> None:
     """A Dropout in training mode, or a layer in training mode that calls the function with a share of its own."""
     training = [(name, module) for name, module in _modules(model) if module.training]

@@ -98,7 +98,7 @@ def planted(seed: int = 0, variant: Variant = "plain", trained: bool = False, *,
     """A small model in which known heads and neurons write harmful words and others recognise harm.
 
     Set by hand (three layers), in variants that break naive methods; or `trained` (two layers, "plain" only) by strict
-    interchange intervention, in about a minute, and cached.
+    interchange intervention, in half a minute, and cached.
 
     - "plain": writing and recognition are disjoint; a shared head serves both and kind words.
     - "both": the head that moves the topic serves harmful and kind words: it promotes both, and protection must drop it.

@@ -42,9 +42,11 @@ def select_weights(W: WeightAttribution, *, q: float, p: float, protect: WeightA
             which q on something is).
     """
     for name, fraction in (("q", q), ("p", p)):
-        if not 0 <= fraction <= 1:
+        if not isinstance(fraction, int | float) or not 0 <= fraction <= 1:
             raise SelectionError(f"{name} is a fraction of each matrix, between 0 and 1, not {fraction!r}")
     benign = W if protect is None else protect
+    if not isinstance(W, WeightAttribution) or not isinstance(benign, WeightAttribution):
+        raise SelectionError("weights are selected from hc.attribute_weights(...); hc.select takes scores of heads and neurons")
     if benign.shapes != W.shapes:
         raise SelectionError("the two attributions are of models of different shape: compute both with the same model")
     indices = {name: _difference(name, A.flatten(), benign.absolute[name].flatten(), q, p) for name, A in W.signed.items()}
