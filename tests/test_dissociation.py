@@ -14,11 +14,13 @@ from contract import check_report
 from triples import OWN, PROMPTS, SETTINGS, SPLITS, TEST
 
 from harmcircuits import store
+from harmcircuits.ablation.prune import check_base
 from harmcircuits.attribution.scores import AttributionError
-from harmcircuits.components import Circuit
+from harmcircuits.components import Circuit, read_provenance
 from harmcircuits.experiments import battery
 from harmcircuits.experiments.dissociation import dissociate
 from harmcircuits.experiments.result import Dissociation
+from harmcircuits.models.matrices import base_hash
 from harmcircuits.models.protocol import model_hash
 from harmcircuits.store import files as store_files
 from harmcircuits.store import tensors as store_tensors
@@ -244,10 +246,17 @@ class TestSave:
         with pytest.raises(store.StoreError, match="has no columns condition"):
             Dissociation.load(tmp_path)
 
+    def test_circuits_name_the_model_they_are_for(self, result: Dissociation, tiny: Any, tmp_path: Path) -> None:
+        result.save(tmp_path)
+        origin = read_provenance(tmp_path / "circuits" / "heads-and-neurons.json")
+        assert origin is not None and origin.base == base_hash(tiny) and origin.seed == result.report["seed"]
+        assert origin.results["verdict"] == result.verdict and "selectivity" in origin.results
+        check_base(tiny, tmp_path / "circuits" / "heads.json")
+
     def test_an_interrupted_save_is_no_run(self, result: Dissociation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """The report goes first and comes last: an old one never stands beside new numbers."""
         result.save(tmp_path)
-        monkeypatch.setattr(Circuit, "save", lambda *_: (_ for _ in ()).throw(store.StoreError("disk full")))
+        monkeypatch.setattr(Circuit, "save", lambda *_, **__: (_ for _ in ()).throw(store.StoreError("disk full")))
         with pytest.raises(store.StoreError, match="disk full"):
             result.save(tmp_path)
         with pytest.raises(store.StoreError, match=r"report\.json"):

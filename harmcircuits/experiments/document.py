@@ -1,12 +1,14 @@
 """`report.json`: what a run found, in the words that other programs read (docs/concepts.md explains every number)."""
 
+import logging
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 from .._version import __version__
 from ..components import Circuit
-from ..models.protocol import HookedModel, device_of, geometry, model_hash
+from ..models.matrices import base_hash
+from ..models.protocol import HookedModel, ModelError, device_of, geometry, model_hash
 from ..prompts.promptset import PromptSet
 from ..statistics import Estimate
 from ..tasks.teacher_forced import INTACT
@@ -17,6 +19,7 @@ from .nulls import Nulls
 from .settings import Settings
 from .verdict import Verdict
 
+log = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 
 LIMITS = (
@@ -81,6 +84,7 @@ def _model(model: HookedModel, name: str) -> dict[str, Any]:
     return {
         "name": name or str(getattr(model.cfg, "model_name", "") or "model"),
         "sha256": model_hash(model),
+        "base": _base(model),
         "class": type(model).__name__,
         "dtype": str(next(iter(model.parameters())).dtype).removeprefix("torch."),
         "device": device_of(model).type,
@@ -88,6 +92,15 @@ def _model(model: HookedModel, name: str) -> dict[str, Any]:
         "n_heads": shape.n_heads,
         "d_mlp": shape.d_mlp,
     }
+
+
+def _base(model: HookedModel) -> str | None:
+    """The name of the weights in files of circuits; None where there are no matrices that a circuit could be written into."""
+    try:
+        return base_hash(model)
+    except ModelError as error:
+        log.info("circuits of this model cannot be pruned from a file: %s", error)
+        return None
 
 
 def _prompt_settings(test: PromptSet, train: PromptSet | None) -> dict[str, Any]:

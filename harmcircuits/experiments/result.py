@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from .. import figures, report, store
-from ..components import Circuit
+from ..components import Circuit, Provenance
 from .battery import RESPONSES, WHO
 from .nulls import Nulls
 from .scores import Scores
 
 REPORT, OUTCOMES, PAGE, NULLS = "report.json", "outcomes.csv", "report.html", "nulls.safetensors"
+RESULTS = ("harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity")
 SCORES = ("harmful", "near", "far", "recognition")
 
 
@@ -63,8 +64,9 @@ class Dissociation:
     def save(self, folder: str | Path, *, show_responses: bool = False) -> None:
         """Writes report.json, outcomes.csv, report.html, circuits, scores and nulls into `folder`.
 
-        Each file is written atomically; report.json comes after all that `load` reads, so that a folder without one holds an
-        interrupted save. What an earlier run left in the same folder and this one does not have is removed. Response text is
+        Circuits say where they come from, so that `hc.prune(model, folder / "circuits" / …)` applies them to this run's model
+        alone. Each file is written atomically; report.json comes after all that `load` reads, so that a folder without one is
+        an interrupted save. What an earlier run left in the same folder and this one does not have is removed. Response text is
         in none of them unless `show_responses`, and then on the page alone.
 
         Raises:
@@ -77,7 +79,7 @@ class Dissociation:
         _clear(target)
         store.write_text(target / OUTCOMES, self.outcomes.to_csv(index=False))
         for name, file in _files(self.circuits).items():
-            self.circuits[name].save(target / "circuits" / file)
+            self.circuits[name].save(target / "circuits" / file, provenance=_origin(self.report, name))
         for name, scores in (self.scores.parts if self.scores is not None else {}).items():
             scores.save(target / "scores" / f"{name}.safetensors")
         if self.nulls is not None:
@@ -143,6 +145,26 @@ def _clear(folder: Path) -> None:
     for name in (REPORT, PAGE, OUTCOMES, f"scores/{NULLS}", *ours):
         with store.storage_errors(folder / name):
             (folder / name).unlink(missing_ok=True)
+
+
+def _origin(document: Mapping[str, Any], name: str) -> Provenance | None:
+    """Where the circuit `name` comes from; None where the report does not name the weights."""
+    model, settings = document.get("model", {}), document.get("settings", {})
+    if not model.get("base"):
+        return None
+    packages = ("harmcircuits", "transformer_lens", "transformers")
+    generation: Mapping[str, Any] = next(
+        (own["generation"] for own in document.get("conditions", []) if own.get("name") == name), {}
+    )
+    return Provenance(
+        base=model["base"],
+        model=model["name"],
+        data=f"{settings.get('prompts')}, training prompts sha256 {settings.get('training prompts sha256')}",
+        scores="first-order attribution of harmful responses, benign text protected (hc.dissociate)",
+        seed=document.get("seed"),
+        results={"verdict": document.get("verdict"), **{key: generation[key] for key in RESULTS if key in generation}},
+        versions={package: document[f"{package}_version"] for package in packages if f"{package}_version" in document},
+    )
 
 
 def _files(names: Iterable[str]) -> dict[str, str]:
