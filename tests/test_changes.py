@@ -11,7 +11,7 @@ from written import written
 from harmcircuits.ablation.changes import AblationError
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.ablation.rows import RowsError
-from harmcircuits.components import Circuit, CircuitError, WeightMask, outgoing
+from harmcircuits.components import Circuit, CircuitError, MaskError, WeightMask, outgoing
 from harmcircuits.examples import example_rows, make_batch
 from harmcircuits.models.protocol import head_hook, neuron_hook
 
@@ -252,6 +252,24 @@ def test_what_a_mask_cannot_do(tiny, examples):
     with refused, ablated(tiny, mask, method="mean", reference=examples):
         pass
     with pytest.raises(AblationError, match="all rows of a batch share the weights"), ablated(tiny, [mask], rows=[0]):
+        pass
+
+
+def test_what_is_no_ablation(tiny):
+    for wrong in ("circuit.json", ["circuit.json"], [[CIRCUIT]]):
+        with pytest.raises(AblationError, match="an ablation is a Circuit, a WeightMask, None"), ablated(tiny, wrong):
+            pass
+    with pytest.raises(CircuitError, match="combined with another one, not with a WeightMask"):
+        CIRCUIT | outgoing(tiny, CIRCUIT)
+
+
+def test_a_mask_of_a_shallower_model(tiny):
+    first = {name: shape for name, shape in outgoing(tiny, CIRCUIT).shapes.items() if name.startswith("blocks.0")}
+    mask = WeightMask(indices={"blocks.0.mlp.in": [3]}, shapes=first)
+    with (
+        pytest.raises(MaskError, match=r"the model has blocks\.1\.attn\.q, and the mask gives no shape of it"),
+        ablated(tiny, mask),
+    ):
         pass
 
 

@@ -1,6 +1,7 @@
 """Pruned models as folders and as files of kilobytes: the same numbers in a fresh process, and nothing half-written."""
 
 import json
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -231,8 +232,13 @@ def test_what_cannot_be_exported(bridge, tmp_path):
     mask = WeightMask(indices={"blocks.0.mlp.in": [1]}, shapes={"blocks.0.mlp.in": (3, 3)})
     with pytest.raises(MaskError, match=r"blocks\.0\.mlp\.in, of shape \(3, 3\) in the mask"):
         export(bridge, mask, tmp_path / "new")
-    with ablated(bridge, CIRCUIT), pytest.raises(AblationError, match="hooks are set on the model"):
-        export(bridge, CIRCUIT, tmp_path / "new")
+    for inside in (CIRCUIT, outgoing(bridge, CIRCUIT)):
+        with ablated(bridge, inside), pytest.raises(AblationError, match="the model is ablated or has hooks of yours now"):
+            export(bridge, CIRCUIT, tmp_path / "new")
+    with pytest.raises(AblationError, match="not a str: load a file"):
+        export(bridge, "circuit.json", tmp_path / "new")
+    with pytest.raises(AblationError, match="is of other weights"):
+        export(bridge, CIRCUIT, tmp_path / "new", origin=provenance(tiny_bridge(tmp_path / "other", seed=1)))
     assert not (tmp_path / "new").exists() and not list(tmp_path.glob(".*partial*"))
 
 
@@ -248,6 +254,35 @@ def test_a_full_disk_half_way_leaves_nothing(bridge, tmp_path, monkeypatch):
         export(bridge, CIRCUIT, tmp_path / "pruned")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]
     assert torch.equal(logits(bridge), before)
+
+
+@pytest.mark.model
+def test_a_full_disk_at_the_weights_too(bridge, tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(StoreError, match="the file would be larger than the system allows"):
+            export(bridge, CIRCUIT, tmp_path / "pruned")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]
+
+
+@pytest.mark.model
+def test_generation_settings_that_contradict_each_other_are_left_out(bridge, tmp_path, caplog):
+    bridge.original_model.generation_config.temperature = 0.7
+    bridge.original_model.generation_config.do_sample = False
+    folder = export(bridge, CIRCUIT, tmp_path / "pruned")
+    settings = json.loads((folder / "generation_config.json").read_text())
+    assert settings["eos_token_id"] == bridge.original_model.generation_config.eos_token_id and "temperature" not in settings
+    assert "contradict each other" in caplog.text
+
+
+def test_a_mask_file_that_was_cut_short(tmp_path):
+    WeightMask(indices={"blocks.0.mlp.in": [1]}, shapes={"blocks.0.mlp.in": (3, 3)}).save(tmp_path / "mask.safetensors")
+    (tmp_path / "mask.safetensors").write_bytes((tmp_path / "mask.safetensors").read_bytes()[:40])
+    with pytest.raises(StoreError, match=r"cannot read .*mask\.safetensors.*damaged or cut short"):
+        read_provenance(tmp_path / "mask.safetensors")
 
 
 @pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")

@@ -77,6 +77,13 @@ def test_scaled(tiny):
     assert ids(generate(tiny, PROMPTS, CIRCUIT, method="scale", alpha=0.5, **OPTIONS)) == expected
 
 
+def test_a_circuit_and_a_mask_scaled_are_what_hooks_make_of_them(tiny):
+    both = {"method": "scale", "alpha": 0.5}
+    with ablated(tiny, [CIRCUIT, outgoing(tiny, CIRCUIT)], **both):
+        expected = ids(elicit(tiny, PROMPTS, cache=False, **OPTIONS))
+    assert ids(generate(tiny, PROMPTS, [CIRCUIT, outgoing(tiny, CIRCUIT)], **both, **OPTIONS)) == expected
+
+
 def test_hooks_of_yours_are_not_forgotten(tiny):
     with tiny.hooks(fwd_hooks=[(neuron_hook(1), lambda activation, hook: activation * 3)]):
         assert ids(generate(tiny, PROMPTS, CIRCUIT, **OPTIONS)) == by_hooks(tiny, PROMPTS, CIRCUIT)
@@ -161,6 +168,9 @@ def test_a_hooked_transformer_holds_no_transformers_model(tiny):
 def test_what_cannot_be_generated(tiny):
     with pytest.raises(AblationError, match="method='mean' cannot be put into weights"):
         generate(tiny, PROMPTS, CIRCUIT, method="mean")
+    for wrong in ([], [outgoing(tiny, CIRCUIT)]):
+        with pytest.raises(AblationError, match="generate_each takes a list of circuits"):
+            generate_each(tiny, PROMPTS, wrong)
     with pytest.raises(ElicitError, match="no prompts"):
         generate(tiny, [], CIRCUIT)
     with pytest.raises(ElicitError, match="max_new_tokens must be at least 1"):

@@ -52,5 +52,12 @@ def test_what_cannot_be_swept(tiny):
     for circuits, of in (([], examples), ([None], [])):
         with pytest.raises(AblationError, match="nothing to measure"):
             sweep(tiny, circuits, of)
+    for circuits, options, message in (
+        ([None], {"method": "median"}, "method 'median' is unknown"),
+        ([None], {"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        ([[CIRCUITS[0]]], {}, "an ablation is a Circuit"),
+    ):
+        with pytest.raises(AblationError, match=message):
+            sweep(tiny, circuits, examples, **options)
     with pytest.raises(CircuitError, match=r"head \(5, 0\) is not in this model"):
         sweep(tiny, [None, Circuit(heads=[(5, 0)])], examples)

@@ -81,8 +81,8 @@ def check_method(method: str, *, alpha: float | None, reference: Sequence[Exampl
             if method == "scale"
             else f"alpha={alpha} means nothing with method={method!r}: give method='scale', or leave it out"
         )
-    if alpha is not None and not isfinite(alpha):
-        raise AblationError(f"alpha must be a finite number, not {alpha}")
+    if alpha is not None and not (isinstance(alpha, int | float) and isfinite(alpha)):
+        raise AblationError(f"alpha must be a finite number, not {alpha!r}")
     if (method in ("mean", "resample")) != bool(reference):
         raise AblationError(
             f"method={method!r} needs reference=, examples whose activations stand in for the model's own (hc.elicit)"

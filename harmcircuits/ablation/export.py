@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..components import Circuit, Provenance, WeightMask, provenance
+from ..models.matrices import base_hash
 from ..models.plain import generation_settings, plain_model
 from ..models.protocol import HookedModel, has_hooks, vocabulary
 from ..store import StoreError, atomic_folder, write_text
@@ -11,6 +12,7 @@ from .card import model_card
 from .changes import AblationError
 from .generate import in_weights
 from .hooks import Ablation, ablated, parts_of
+from .weights import masks_in_force
 
 
 def export(
@@ -36,7 +38,7 @@ def export(
         origin: what the card says of data, scores and results (`hc.provenance`); None: the model's name and hash alone.
 
     Raises:
-        AblationError: nothing to prune, or hooks are set on the model, which no folder can hold.
+        AblationError: nothing to prune, no ablation, an origin of another model; or the model is ablated or has hooks now.
         CircuitError, MaskError: a component or matrix that the model does not have.
         ModelError: the model is no bridge around a transformers model.
         StoreError: the folder exists already, or cannot be written.
@@ -46,13 +48,19 @@ def export(
         raise StoreError(f"{target} exists already: choose another folder, or remove it.")
     if not any(len(part) for part in parts):
         raise AblationError("nothing to prune: the circuit is empty, and the folder would hold the base model")
-    if has_hooks(model):
-        raise AblationError("hooks are set on the model (yours, or inside hc.ablated): a folder of weights cannot hold them")
+    if has_hooks(model) or masks_in_force(model):
+        raise AblationError(
+            "the model is ablated or has hooks of yours now, which the folder could not say of itself: leave hc.ablated, and "
+            "give all that is to be off to export"
+        )
     about = origin or provenance(model)
+    if about.base != base_hash(model):
+        raise AblationError(
+            f"origin= is of other weights ({about.base}) than this model's: hc.provenance(model, …) makes its own"
+        )
     masks = in_weights(model, parts)
     with ablated(model, masks):
         plain = plain_model(model)
-        plain.generation_config = generation_settings(model)
         plain.generation_config = generation_settings(model)
         with atomic_folder(target) as new:
             plain.save_pretrained(new)

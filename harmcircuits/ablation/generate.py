@@ -59,8 +59,9 @@ def generate(
     """
     if method not in ("zero", "scale"):
         raise AblationError(f"method={method!r} cannot be put into weights: use hc.elicit inside hc.ablated")
-    if not is_plain(model) or has_hooks(model):
-        log.info("hooks are set on the model, or it is no bridge: writing with hooks")
+    kinds = {type(part) for part in parts_of(circuit) if part is not None}
+    if not is_plain(model) or has_hooks(model) or (method == "scale" and len(kinds) > 1):
+        log.info("hooks are set on the model, it is no bridge, or circuits and masks are scaled: writing with hooks")
         with ablated(model, circuit, method=method, alpha=alpha):
             return elicit(
                 model,
@@ -105,13 +106,17 @@ def generate_each(
 ) -> list[list[Example]]:
     """For each circuit one response a prompt, circuits and prompts together as rows of the same batches.
 
+    `seed` is of the random numbers that tokens are drawn with, the same under each circuit, and of "resample".
+
     The same as `elicit` inside `ablated` for each circuit; it pays where there are few prompts and many circuits, since a batch
     of few rows costs nearly as much as one of many.
 
     Raises:
-        AblationError, CircuitError, ModelError: see `ablated`.
+        AblationError, CircuitError, ModelError: see `ablated`; no circuits, or masks, which rows of a batch cannot differ in.
         ElicitError: no prompts, or settings that make no sense.
     """
+    if not circuits or not all(circuit is None or isinstance(circuit, Circuit) for circuit in parts_of(circuits)):
+        raise AblationError("generate_each takes a list of circuits (None: the intact model); call hc.generate for each mask")
     requests = lay_out(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     of = partial(change_of, model, method=method, alpha=alpha, reference=reference, seed=seed)
     changes = [of(circuit if circuit is not None else Circuit()) for circuit in circuits]

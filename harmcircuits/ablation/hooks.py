@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial, reduce
 from operator import or_
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -40,14 +41,16 @@ def ablated(
 
     Contexts nest (the union is off), your own hooks stay and see the ablated activations if they were added later. With a
     `Circuit` no parameter is touched. With a `WeightMask` the weights themselves change inside, and afterwards have every bit
-    that they had. `None` ablates nothing, so that conditions can be looped over.
+    that they had; a graph with gradients of these weights has to be made and used inside. `None` ablates nothing, so that
+    conditions can be looped over.
 
     Args:
         circuit: heads and neurons (`Circuit`), single weights (`WeightMask`), or several of them, whose union is off.
         method: what becomes of an activation a, at every position; of weights, "zero" and "scale" alone.
 
             - "zero": 0.
-            - "scale": `alpha` · a. 0 is "zero", 1 leaves every bit as it is.
+            - "scale": `alpha` · a. 0 is "zero", 1 leaves every bit as it is. A component and weights that read it are scaled
+              each, where a circuit and a mask name both.
             - "mean": the mean of a over all positions of `reference`, read when the context is entered.
             - "resample": a at one position of `reference`, drawn at random with `seed`, the same for the whole circuit. Over
               seeds its mean is the one of "mean".
@@ -86,8 +89,19 @@ def ablated(
 
 
 def parts_of(circuit: Ablation | Sequence[Ablation]) -> list[Ablation]:
-    """One ablation, or a list of them, as a list."""
-    return [circuit] if circuit is None or isinstance(circuit, Circuit | WeightMask) else list(circuit)
+    """One ablation, or a list of them, as a list.
+
+    Raises:
+        AblationError: something else, which would otherwise ablate nothing.
+    """
+    parts: list[Any] = list(circuit) if isinstance(circuit, list | tuple) else [circuit]
+    for part in parts:
+        if part is not None and not isinstance(part, Circuit | WeightMask):
+            raise AblationError(
+                f"an ablation is a Circuit, a WeightMask, None, or a list of them, not a {type(part).__name__}: load a file "
+                "with Circuit.load or WeightMask.load"
+            )
+    return parts
 
 
 def _by_rows(parts: Sequence[Ablation], rows: Sequence[int | None]) -> list[Circuit | None]:

@@ -10,8 +10,8 @@ from tqdm.auto import tqdm
 from ..components import Circuit, WeightMask
 from ..examples import Example, example_rows, response_loss, row_losses
 from ..models.protocol import HookedModel, logits_at
-from .changes import AblationError, Method, change_of
-from .hooks import Ablation, ablated
+from .changes import AblationError, Method, change_of, check_method
+from .hooks import Ablation, ablated, parts_of
 from .together import rises_together
 
 
@@ -49,8 +49,12 @@ def sweep(
         AblationError, CircuitError, MaskError, ModelError: see `ablated`.
         ExampleError: an example with an empty response, or a prompt, which has none yet.
     """
+    circuits = parts_of(circuits)
     if not examples or not circuits:
         raise AblationError("nothing to measure: give at least one ablation (None: the intact model) and one example")
+    check_method(method, alpha=alpha, reference=reference)
+    if batch_size is not None and batch_size < 1:
+        raise AblationError(f"batch_size must be at least 1, not {batch_size}")
     rows = example_rows(model, examples)
     at = [index for index, part in enumerate(circuits) if isinstance(part, Circuit) and len(part)]
     found = torch.empty(len(circuits), len(rows))

@@ -10,6 +10,8 @@ from ..components import WeightMask
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import HookedModel
 
+_IN_FORCE = "_harmcircuits_masks_in_force"
+
 
 @contextmanager
 def weights_scaled(model: HookedModel, mask: WeightMask, *, factor: float = 0.0) -> Iterator[HookedModel]:
@@ -22,8 +24,10 @@ def weights_scaled(model: HookedModel, mask: WeightMask, *, factor: float = 0.0)
         MaskError: a matrix that the model does not have, or of another shape; nothing is changed then.
     """
     mask.check(model)
+    outer = masks_in_force(model)
     undo: list[tuple[Matrix, Tensor, Tensor]] = []
     try:
+        setattr(model, _IN_FORCE, outer + 1)
         for matrix in matrices(model):
             if matrix.name in mask.indices:
                 flat = mask.indices[matrix.name].to(matrix.parameter.device)
@@ -33,3 +37,9 @@ def weights_scaled(model: HookedModel, mask: WeightMask, *, factor: float = 0.0)
     finally:
         for matrix, flat, old in reversed(undo):
             matrix.write(flat, old)
+        setattr(model, _IN_FORCE, outer)
+
+
+def masks_in_force(model: HookedModel) -> int:
+    """How many masks the weights of `model` are under, now."""
+    return int(getattr(model, _IN_FORCE, 0))

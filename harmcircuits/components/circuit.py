@@ -45,12 +45,15 @@ class Circuit:
         return len(self.heads) + len(self.neurons)
 
     def __or__(self, other: "Circuit") -> "Circuit":
+        _check_circuit(other)
         return Circuit(heads=(*self.heads, *other.heads), neurons=(*self.neurons, *other.neurons))
 
     def __and__(self, other: "Circuit") -> "Circuit":
+        _check_circuit(other)
         return Circuit(heads=tuple({*self.heads} & {*other.heads}), neurons=tuple({*self.neurons} & {*other.neurons}))
 
     def __sub__(self, other: "Circuit") -> "Circuit":
+        _check_circuit(other)
         return Circuit(heads=tuple({*self.heads} - {*other.heads}), neurons=tuple({*self.neurons} - {*other.neurons}))
 
     def jaccard(self, other: "Circuit") -> float:
@@ -125,6 +128,13 @@ class Circuit:
             return cls(heads=value["heads"], neurons=value["neurons"])
         except (KeyError, CircuitError) as error:
             raise CircuitError(f"{path} was changed since it was saved ({error}). Save the circuit again.") from error
+
+
+def _check_circuit(other: object) -> None:
+    if not isinstance(other, Circuit):
+        raise CircuitError(
+            f"a Circuit can be combined with another one, not with a {type(other).__name__} (hc.outgoing makes masks)"
+        )
 
 
 def _normalised(kind: str, items: Iterable[Iterable[int]]) -> tuple[Component, ...]:

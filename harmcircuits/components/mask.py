@@ -101,10 +101,13 @@ class WeightMask:
             ModelError: the model's matrices cannot be found.
         """
         own = {matrix.name: matrix.shape for matrix in matrices(model)}
+        more = [name for name in own if name not in self.shapes]
         for name, shape in self.shapes.items():
             if own.get(name) != shape:
                 there = f"has the shape {own[name]} there" if name in own else "is not in this model"
                 raise MaskError(f"{name}, of shape {shape} in the mask, {there}. Was the mask found in another model?")
+        if more:
+            raise MaskError(f"the model has {more[0]}, and the mask gives no shape of it. Was the mask found in another model?")
 
     def table(self) -> pd.DataFrame:
         """One row a matrix: matrix, layer, kind, weights (in the mask), size, fraction."""

@@ -77,7 +77,8 @@ def read_provenance(path: str | Path) -> Provenance | None:
         return None
     names = {each.name for each in fields(Provenance)}
     if not isinstance(found, dict) or "base" not in found or not set(found) <= names:
-        raise StoreError(f"{path} says of its origin what this version does not know: {sorted(found)}. Save it again.")
+        told = sorted(found) if isinstance(found, dict) else found
+        raise StoreError(f"{path} says of its origin what this version does not know: {told!r}. Save it again.")
     return Provenance(**found)
 
 
@@ -87,6 +88,8 @@ def _header(path: Path) -> dict[str, Any]:
             about = json.loads((file.metadata() or {}).get("about", "{}"))
     except FileNotFoundError as error:
         raise StoreError(f"{path}: there is no such file. Check the path.") from error
-    except (OSError, SafetensorError):  # no safetensors file: then JSON, or an error that says so
+    except (OSError, SafetensorError) as error:
+        if path.suffix == ".safetensors":
+            raise StoreError(f"cannot read {path}: {error}. The file is damaged or cut short: save it again.") from error
         about = read_json(path)
     return about if isinstance(about, dict) else {}

@@ -6,6 +6,7 @@ the bridge computes with now.
 """
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from .protocol import HookedModel, ModelError, geometry
 
+log = logging.getLogger(__name__)
 _WRAPPED = "._original_component"
 # fused modules of transformers by the last part of their names, and what stands beside them in a bridge
 _PARTS = {
@@ -97,5 +99,13 @@ def is_plain(model: Any) -> bool:
 
 
 def generation_settings(model: HookedModel) -> GenerationConfig:
-    """How the transformers model inside a bridge is meant to generate."""
-    return copy.deepcopy(model.original_model.generation_config)  # type: ignore[attr-defined]
+    """How the transformers model inside a bridge is meant to generate; of settings that transformers would refuse to save, the
+    tokens that end and pad a text alone."""
+    settings: GenerationConfig = copy.deepcopy(model.original_model.generation_config)  # type: ignore[attr-defined]
+    try:
+        settings.validate(strict=True)
+    except ValueError as error:
+        log.warning("the model's generation settings contradict each other and are left out: %s", error)
+        names = ("bos_token_id", "eos_token_id", "pad_token_id")
+        return GenerationConfig(**{name: getattr(settings, name) for name in names})
+    return settings
