@@ -159,7 +159,7 @@ def _origin(document: Mapping[str, Any], name: str) -> Provenance | None:
     return Provenance(
         base=model["base"],
         model=model["name"],
-        data=f"{settings.get('prompts')}, training prompts sha256 {settings.get('training prompts sha256')}",
+        data=f"training prompts sha256 {settings.get('training prompts sha256')}; results on {settings.get('prompts')}",
         scores="first-order attribution of harmful responses, benign text protected (hc.dissociate)",
         seed=document.get("seed"),
         results={"verdict": document.get("verdict"), **{key: generation[key] for key in RESULTS if key in generation}},
