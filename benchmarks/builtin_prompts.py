@@ -7,8 +7,8 @@ bag-of-words classifier trained on the other categories tells harmful requests f
 chance). No request is printed.
 """
 
+import argparse
 import re
-import sys
 from collections import Counter
 
 import numpy as np
@@ -69,7 +69,9 @@ def unit_sizes(prompts: PromptSet) -> pd.Series:
 
 
 def main() -> None:
-    prompts = load_prompts(sys.argv[1] if len(sys.argv) > 1 else None)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", nargs="?", help="a file or folder of triples; the built-in ones otherwise")
+    prompts = load_prompts(parser.parse_args().source)
     print(prompts, f"digest {prompts.digest[:12]}", sep="\n")
     print("\nCounts", prompts.table().to_string(index=False), sep="\n")
     print("\nMean length of a request", lengths(prompts).round(2).to_string(), sep="\n")
