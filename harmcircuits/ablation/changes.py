@@ -11,8 +11,9 @@ None of them depends on the pass that is changed: rows, positions and steps of d
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from math import isfinite
+from operator import or_
 from random import Random
 from typing import Literal, get_args
 
@@ -71,6 +72,27 @@ def change_of(
     return _mean(model, circuit, rows) if method == "mean" else _drawn(model, circuit, rows, seed)
 
 
+def changes_of(
+    model: HookedModel,
+    circuits: Sequence[Circuit],
+    *,
+    method: Method,
+    alpha: float | None = None,
+    reference: Sequence[Example] | None = None,
+    seed: int = 0,
+) -> list[Change]:
+    """`change_of` each of `circuits`, the reference being read once for all of them."""
+    whole = reduce(or_, circuits, Circuit())
+    change = change_of(model, whole, method=method, alpha=alpha, reference=reference, seed=seed)
+    if change.heads is None or change.neurons is None:
+        return [change] * len(circuits)
+    head, neuron = ({component: at for at, component in enumerate(items)} for items in (whole.heads, whole.neurons))
+    pick = lambda values, places, items: values[torch.tensor([places[item] for item in items], dtype=torch.long)]
+    return [
+        Change(heads=pick(change.heads, head, own.heads), neurons=pick(change.neurons, neuron, own.neurons)) for own in circuits
+    ]
+
+
 def check_method(method: str, *, alpha: float | None, reference: Sequence[Example] | None) -> None:
     """Raises AblationError unless `method` has what it needs, and nothing that it would ignore."""
     if method not in get_args(Method):
@@ -83,10 +105,11 @@ def check_method(method: str, *, alpha: float | None, reference: Sequence[Exampl
         )
     if alpha is not None and not (isinstance(alpha, int | float) and isfinite(alpha)):
         raise AblationError(f"alpha must be a finite number, not {alpha!r}")
-    if (method in ("mean", "resample")) != bool(reference):
+    reads = method in ("mean", "resample")
+    if reads != bool(reference):
         raise AblationError(
             f"method={method!r} needs reference=, examples whose activations stand in for the model's own (hc.elicit)"
-            if method in ("mean", "resample")
+            if reads
             else f"a reference means nothing with method={method!r}: give method='mean' or 'resample', or leave it out"
         )
 

@@ -54,7 +54,7 @@ def export(
             "give all that is to be off to export"
         )
     about = origin or provenance(model)
-    if about.base != base_hash(model):
+    if origin is not None and about.base != base_hash(model):
         raise AblationError(
             f"origin= is of other weights ({about.base}) than this model's: hc.provenance(model, …) makes its own"
         )

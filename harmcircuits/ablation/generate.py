@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from jaxtyping import Int
 from torch import Tensor
@@ -15,7 +16,7 @@ from ..models.decode import Drawing, sample, write_hooked
 from ..models.generation import write_plain
 from ..models.plain import is_plain, plain_model
 from ..models.protocol import HookedModel, has_hooks, pad_id
-from .changes import AblationError, Change, Method, change_of
+from .changes import AblationError, Method, changes_of
 from .hooks import Ablation, ablated, parts_of
 from .rows import row_hooks
 
@@ -59,21 +60,13 @@ def generate(
     """
     if method not in ("zero", "scale"):
         raise AblationError(f"method={method!r} cannot be put into weights: use hc.elicit inside hc.ablated")
+    written_how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
     kinds = {type(part) for part in parts_of(circuit) if part is not None}
     if not is_plain(model) or has_hooks(model) or (method == "scale" and len(kinds) > 1):
         log.info("hooks are set on the model, it is no bridge, or circuits and masks are scaled: writing with hooks")
         with ablated(model, circuit, method=method, alpha=alpha):
-            return elicit(
-                model,
-                prompts,
-                max_new_tokens=max_new_tokens,
-                temperature=temperature,
-                seed=seed,
-                batch_size=batch_size,
-                cache=False,
-                progress=progress,
-            )
-    requests = lay_out(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+            return elicit(model, prompts, batch_size=batch_size, cache=False, progress=progress, **written_how)
+    requests = lay_out(model, prompts, **written_how)
     with (
         ablated(model, in_weights(model, circuit), method=method, alpha=alpha),
         tqdm(total=len(prompts), desc="generate", unit="response", disable=not progress) as bar,
@@ -118,13 +111,13 @@ def generate_each(
     if not circuits or not all(circuit is None or isinstance(circuit, Circuit) for circuit in parts_of(circuits)):
         raise AblationError("generate_each takes a list of circuits (None: the intact model); call hc.generate for each mask")
     requests = lay_out(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
-    of = partial(change_of, model, method=method, alpha=alpha, reference=reference, seed=seed)
-    changes = [of(circuit if circuit is not None else Circuit()) for circuit in circuits]
+    how: dict[str, Any] = {"method": method, "alpha": alpha, "reference": reference, "seed": seed}
+    changes = changes_of(model, [circuit or Circuit() for circuit in circuits], **how)
     n = len(requests.rows)  # row r is prompt r % n under circuit r // n
 
     def write(batch: Mapping[int, Sequence[int]], drawing: Drawing) -> Int[Tensor, "b step"]:
-        own: list[Change] = [changes[row // n] for row in batch]
-        with model.hooks(fwd_hooks=row_hooks(model, [circuits[row // n] for row in batch], own)):
+        own = [row // n for row in batch]
+        with model.hooks(fwd_hooks=row_hooks(model, [circuits[at] for at in own], [changes[at] for at in own])):
             return write_hooked(model, batch, drawing)
 
     settings = {**requests.settings, "seeds": [*requests.settings["seeds"]] * len(circuits)}

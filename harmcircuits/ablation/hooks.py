@@ -13,7 +13,7 @@ from torch import Tensor
 from ..components import Circuit, WeightMask, by_layer
 from ..examples import Example
 from ..models.protocol import Hook, HookedModel, head_hook, neuron_hook
-from .changes import ZERO, AblationError, Change, Method, change_of, check_method
+from .changes import ZERO, AblationError, Change, Method, change_of, changes_of, check_method
 from .rows import row_hooks
 from .weights import weights_scaled
 
@@ -70,14 +70,13 @@ def ablated(
     check_method(method, alpha=alpha, reference=reference)
     parts = parts_of(circuit)
     masks = [part for part in parts if isinstance(part, WeightMask)]
-    of = partial(change_of, model, method=method, alpha=alpha, reference=reference, seed=seed)
+    how: dict[str, Any] = {"method": method, "alpha": alpha, "reference": reference, "seed": seed}
     if rows is not None:
         own = _by_rows(parts, rows)
-        changes = {id(part): of(part) for part in own if part is not None}
-        hooks = row_hooks(model, own, [changes.get(id(part), ZERO) for part in own])
+        hooks = row_hooks(model, own, changes_of(model, [part or Circuit() for part in own], **how))
     else:
         union = reduce(or_, (part for part in parts if isinstance(part, Circuit)), Circuit())
-        hooks = change_hooks(model, union, of(union))
+        hooks = change_hooks(model, union, change_of(model, union, **how))
     if masks and method not in ("zero", "scale"):
         raise AblationError(f"method={method!r} is for activations: a weight can be set to zero or scaled")
     with ExitStack() as stack:

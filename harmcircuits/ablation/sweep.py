@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from ..components import Circuit, WeightMask
 from ..examples import Example, example_rows, response_loss, row_losses
 from ..models.protocol import HookedModel, logits_at
-from .changes import AblationError, Method, change_of, check_method
+from .changes import AblationError, Method, changes_of, check_method
 from .hooks import Ablation, ablated, parts_of
 from .together import rises_together
 
@@ -56,19 +56,14 @@ def sweep(
     if batch_size is not None and batch_size < 1:
         raise AblationError(f"batch_size must be at least 1, not {batch_size}")
     rows = example_rows(model, examples)
-    at = [index for index, part in enumerate(circuits) if isinstance(part, Circuit) and len(part)]
+    own = {at: part for at, part in enumerate(circuits) if isinstance(part, Circuit) and len(part)}
+    changes = changes_of(model, [*own.values()], method=method, alpha=alpha, reference=reference, seed=seed)
     found = torch.empty(len(circuits), len(rows))
     with tqdm(total=len(rows) * len(circuits), desc="sweep", unit="row", disable=not progress) as bar:
-        own = [circuits[index] for index in at]
-        changes = [
-            change_of(model, part, method=method, alpha=alpha, reference=reference, seed=seed)
-            for part in own
-            if isinstance(part, Circuit)
-        ]
         intact, rises = rises_together(
             model,
             rows,
-            [part for part in own if isinstance(part, Circuit)],
+            [*own.values()],
             changes=changes,
             score=lambda batch: response_loss(logits_at(model, batch.tokens, batch.attention_mask, batch.positions), batch),
             of_logits=response_loss,
@@ -76,7 +71,7 @@ def sweep(
             advance=bar.update,
         )
         found[:] = intact
-        found[at] += rises.T
+        found[[*own]] += rises.T
         for index, part in enumerate(circuits):
             if isinstance(part, WeightMask):
                 with ablated(model, part, method=method, alpha=alpha):

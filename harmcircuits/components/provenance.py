@@ -1,18 +1,16 @@
 """Where a circuit or a mask comes from: which model, data and scores. It is written into the file beside it."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from .._version import __version__
 from ..models.matrices import base_hash
 from ..models.protocol import HookedModel
 from ..store import StoreError, read_json
+from ..store.tensors import read_about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +82,9 @@ def read_provenance(path: str | Path) -> Provenance | None:
 
 def _header(path: Path) -> dict[str, Any]:
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {}).get("about", "{}"))
-    except FileNotFoundError as error:
-        raise StoreError(f"{path}: there is no such file. Check the path.") from error
-    except (OSError, SafetensorError) as error:
+        about = read_about(path)
+    except StoreError:
         if path.suffix == ".safetensors":
-            raise StoreError(f"cannot read {path}: {error}. The file is damaged or cut short: save it again.") from error
+            raise
         about = read_json(path)
     return about if isinstance(about, dict) else {}

@@ -23,7 +23,7 @@ from torch.nn import Linear, Module, Parameter
 from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
 
-from .protocol import HookedModel, ModelError
+from .protocol import HookedModel, ModelError, bytes_of
 
 KINDS = ("attn.q", "attn.k", "attn.v", "attn.o", "mlp.gate", "mlp.in", "mlp.out")
 _OPTIONAL = "mlp.gate"
@@ -129,7 +129,7 @@ def base_hash(model: HookedModel) -> str:
     digest = hashlib.sha256()
     for matrix in matrices(model):
         digest.update(f"{matrix.name} {matrix.shape} {matrix.parameter.dtype}".encode())
-        digest.update(matrix.values().contiguous().cpu().flatten().view(torch.uint8).numpy().data)
+        digest.update(bytes_of(matrix.values()))
     return digest.hexdigest()[:16]
 
 

@@ -40,12 +40,12 @@ def plain_model(model: HookedModel, *, attention: str = "eager") -> PreTrainedMo
     Raises:
         ModelError: the model is no bridge around a transformers model, or has fused matrices that are not known here.
     """
-    wrapped = getattr(model, "original_model", None)
-    if wrapped is None:
+    if not is_plain(model):
         raise ModelError(
             "only a TransformerBridge holds a transformers model that could be saved or generate: load the weights with "
             "hc.load_model. Circuits and masks mean the same components there."
         )
+    wrapped: Any = model.original_model  # type: ignore[attr-defined]
     config = copy.deepcopy(wrapped.config)
     config.output_attentions = False  # a bridge sets it; sdpa has none to give
     with torch.device("meta"):

@@ -198,8 +198,13 @@ def model_hash(model: HookedModel) -> str:
     digest = hashlib.sha256()
     for name, parameter in sorted(model.named_parameters(), key=lambda item: item[0]):
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
-        digest.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy().data)
+        digest.update(bytes_of(parameter))
     return digest.hexdigest()[:16]
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """The values of a tensor of any type, as they lie in memory, row by row."""
+    return tensor.detach().cpu().flatten().view(torch.uint8).numpy().data
 
 
 # in transformers' configurations: what wrote them, the weights' type (which `model_hash` knows), what is returned

@@ -25,6 +25,21 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, format: str
         save_file(whole, temporary, metadata={"format": format, "about": json.dumps(plain(about, "about"))})
 
 
+def read_about(path: str | Path) -> Any:
+    """The `about` of a file that `save_tensors` wrote, without its tensors; None where there is none.
+
+    Raises:
+        StoreError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {}).get("about", "null"))
+    except FileNotFoundError as cause:
+        raise StoreError(f"{path}: there is no such file. Check the path.") from cause
+    except (OSError, SafetensorError, json.JSONDecodeError) as cause:
+        raise StoreError(f"cannot read {path}: {cause}. The file is damaged or cut short: save it again.") from cause
+
+
 def read_tensors(
     path: str | Path, *, format: str, what: str, error: type[Exception] = StoreError
 ) -> tuple[dict[str, Tensor], Any]:
