@@ -10,6 +10,7 @@ import torch
 from triples import make_triples
 
 from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.partial import Partial
 from harmcircuits.components import Circuit
 from harmcircuits.elicitation import elicit
 from harmcircuits.examples import Example, ExampleError, chat_frame, encode, example_rows, loss, prompt_ids
@@ -44,7 +45,7 @@ def of(frame: pd.DataFrame, condition: str, column: str) -> np.ndarray:
 
 def test_rows_come_by_condition_as_given_then_example(tiny: Any, examples: list[Example]) -> None:
     frame = teacher_forced(tiny, examples, {"z": CIRCUIT, "intact": None, "a": OTHER}, batch_size=4)
-    assert list(frame.columns) == ["condition", "example", "nll", "kl", "in_place"]
+    assert list(frame.columns) == ["condition", "example", "nll", "kl", "entropy", "in_place"]
     assert frame["condition"].tolist() == ["z"] * 6 + ["intact"] * 6 + ["a"] * 6
     assert frame["example"].tolist() == [*range(6)] * 3
 
@@ -187,3 +188,18 @@ def test_labels_that_begin_alike_are_an_error(tiny: Any, examples: list[Example]
 def test_an_empty_response_is_an_error(tiny: Any) -> None:
     with pytest.raises(ExampleError, match=r"category 'tea'.*empty response"):
         teacher_forced(tiny, [Example(request="pour", response="", category="tea")], {"intact": None}, question=QUESTION)
+
+
+def test_entropy_is_that_of_the_intact_models_expectation_and_of_nothing_else(tiny: Any, examples: list[Example]) -> None:
+    frame = teacher_forced(tiny, examples, {"intact": None, "cut": CIRCUIT}, question=QUESTION, batch_size=4)
+    for row, found in zip(example_rows(tiny, examples), of(frame, "intact", "entropy"), strict=True):
+        log_p = logits_of(tiny, row.tokens, None)[row.start - 1 : row.stop - 1]
+        assert found == pytest.approx(float(-(log_p.exp() * log_p).sum(-1).mean()), abs=1e-4)
+    assert np.isnan(of(frame, "cut", "entropy")).all()
+
+
+def test_a_part_of_an_ablation_is_a_condition(tiny: Any, examples: list[Example]) -> None:
+    conditions = {"intact": None, "cut": CIRCUIT, "off": Partial(CIRCUIT, alpha=0.0), "on": Partial(CIRCUIT, alpha=1.0)}
+    frame = teacher_forced(tiny, examples, conditions, batch_size=4)
+    np.testing.assert_allclose(of(frame, "off", "nll"), of(frame, "cut", "nll"), atol=1e-6)
+    np.testing.assert_array_equal(of(frame, "on", "nll"), of(frame, "intact", "nll"))

@@ -14,8 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..ablation.hooks import ablated
-from ..components import Circuit
+from ..ablation.partial import Condition, under
 from ..examples import Batch, Example, batched, example_rows, make_batch, row_length, token_nll
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
@@ -30,22 +29,24 @@ INTACT = "intact"
 def teacher_forced(
     model: HookedModel,
     examples: Sequence[Example],
-    circuits: Mapping[str, Circuit | None],
+    conditions: Mapping[str, Condition],
     *,
     question: Question | None = None,
     probes: Mapping[str, Probe] | None = None,
     batch_size: int = 12,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """One row a condition and example: `condition, example, nll, kl, in_place`, and a column for each of `probes`.
+    """One row a condition and example: `condition, example, nll, kl, entropy, in_place`, and a column for each of `probes`.
 
     - `nll`: L, mean −ln p of the response tokens, nats per token.
-    - `kl`: mean over response tokens of KL(intact ‖ ablated), nats per token, ≥ 0; 0 for a circuit of None.
+    - `kl`: mean over response tokens of KL(intact ‖ ablated), nats per token, ≥ 0; 0 for a condition of None.
+    - `entropy`: mean over response tokens of the entropy of what the intact model expects there, nats per token; NaN under an
+      ablation.
     - `in_place`: ln p(harmful label) − ln p(harmless label) after the question, nats; positive: "harmful". NaN without one.
     - each probe's score, positive: "harmful".
 
     Args:
-        circuits: by name; None is the intact model, which is the reference of `kl` whether it is among them or not.
+        conditions: by name; None is the intact model, which is the reference of `kl` whether it is among them or not.
         probes: by column; they are read where the question's answer stands, or at the request, and need a question.
 
     Raises:
@@ -58,17 +59,17 @@ def teacher_forced(
     requests = request_ends(model, examples)
     asking = _Asking(label_ids(model, question) if question else None, probes or {})
     parts: list[pd.DataFrame] = []
-    with tqdm(total=len(rows) * len(circuits), desc="read responses", unit="row", disable=not progress) as bar:
+    with tqdm(total=len(rows) * len(conditions), desc="read responses", unit="row", disable=not progress) as bar:
         for indices in batched(rows, batch_size=batch_size, length=row_length):
             batch = make_batch(model, [rows[index] for index in indices])
             places = place_columns([rows[index] for index in indices], [requests[index] for index in indices])
             # the reference of `kl`, also where no condition is the intact model itself
-            reference = None if None in circuits.values() else _read(model, batch, None, places, _Asking(), None)[1]
-            for name, circuit in sorted(circuits.items(), key=lambda item: item[1] is not None):
-                values, reference = _read(model, batch, circuit, places, asking, reference)
+            reference = None if None in conditions.values() else _read(model, batch, None, places, _Asking(), None)[1]
+            for name, condition in sorted(conditions.items(), key=lambda item: item[1] is not None):
+                values, reference = _read(model, batch, condition, places, asking, reference)
                 parts.append(pd.DataFrame({"condition": name, "example": indices, **values}))
                 bar.update(len(indices))
-    order = {name: at for at, name in enumerate(circuits)}
+    order = {name: at for at, name in enumerate(conditions)}
     return pd.concat(parts).sort_values(
         ["condition", "example"],
         key=lambda column: column.map(order) if column.name == "condition" else column,
@@ -88,7 +89,7 @@ class _Asking:
 def _read(
     model: HookedModel,
     batch: Batch,
-    circuit: Circuit | None,
+    condition: Condition,
     places: Mapping[Place, Sequence[int]],
     asking: _Asking,
     reference: Float[Tensor, "asked d_vocab"] | None,
@@ -96,7 +97,7 @@ def _read(
     rows, length = batch.tokens.shape
     answers = torch.tensor(places["answer"]) + torch.arange(rows) * length
     layers = [probe.layer for probe in asking.probes.values()]
-    with ablated(model, circuit), residuals_kept(model, layers) as kept:
+    with under(model, condition), residuals_kept(model, layers) as kept:
         logits = logits_shared(
             model, batch.tokens, batch.attention_mask, torch.cat([batch.positions, answers]), earliest=min(places["request"])
         ).float()
@@ -109,8 +110,14 @@ def _read(
     values = {
         "nll": batch.mean_over_rows(token_nll(asked, batch)).tolist(),
         "kl": batch.mean_over_rows(kl).tolist(),
+        "entropy": batch.mean_over_rows(_entropy(log_p)).tolist() if condition is None else [float("nan")] * rows,
         "in_place": (last[:, labels[0]] - last[:, labels[1]]).tolist() if labels else [float("nan")] * rows,
     }
     for name, probe in asking.probes.items():
         values[name] = probe.score(at_columns(kept[probe.layer], places[probe.place], length=length)).tolist()
     return values, reference
+
+
+def _entropy(log_p: Float[Tensor, "asked d_vocab"]) -> Float[Tensor, " asked"]:
+    """−Σ p ln p, nats; a token that cannot come adds nothing."""
+    return -(log_p.exp() * log_p).nan_to_num(nan=0.0).sum(-1)
