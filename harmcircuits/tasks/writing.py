@@ -5,25 +5,66 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ..elicitation import elicit
-from ..examples import Prompt
+from ..examples import Example, Prompt
 from ..judges.rules import read
 from ..models.protocol import HookedModel
 
 
-def write_and_read(
-    model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: int = 48, seed: int = 1, batch_size: int = 48
-) -> pd.DataFrame:
-    """One row a prompt: `refusal`, `degenerate`, `on_task` (0 or 1) and `response` (text; never shown unless asked).
+def write(
+    model: HookedModel,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int = 48,
+    temperature: float = 1.0,
+    seed: int = 1,
+    batch_size: int = 48,
+) -> list[Example]:
+    """One text a prompt, in order, sampled with the same random numbers for every condition.
 
-    Sampled at temperature 1 with the same random numbers for every condition. Nothing is cached: the model may be ablated.
+    Nothing is cached: the model may be ablated. The texts are examples with token ids, for any later reader; they are never
+    shown unless asked.
+
+    Args:
+        temperature: 1 samples from the model's own distribution; 0 is greedy.
+
+    Raises:
+        ElicitError: no prompts, or settings that make no sense.
     """
-    written = elicit(model, prompts, max_new_tokens=max_new_tokens, seed=seed, batch_size=batch_size, cache=False)
-    readings = [read(example.request, example.response) for example in written]
+    return elicit(
+        model,
+        prompts,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        seed=seed,
+        batch_size=batch_size,
+        cache=False,
+    )
+
+
+def read_texts(examples: Sequence[Example]) -> pd.DataFrame:
+    """One row a text, in order, by the rules: `refusal`, `degenerate`, `on_task` (0 or 1) and `response` (the text).
+
+    >>> texts = [Example(request="Name a bird.", response="A blackbird."), Example(request="Name a fish.", response="")]
+    >>> read_texts(texts)[["refusal", "degenerate", "on_task"]].to_numpy().tolist()
+    [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+    readings = [read(example.request, example.response) for example in examples]
     return pd.DataFrame(
         {
             "refusal": [float(reading.refusal) for reading in readings],
             "degenerate": [float(reading.degenerate) for reading in readings],
             "on_task": [float(reading.on_task) for reading in readings],
-            "response": [example.response for example in written],
+            "response": [example.response for example in examples],
         }
     )
+
+
+def write_and_read(
+    model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: int = 48, seed: int = 1, batch_size: int = 48
+) -> pd.DataFrame:
+    """`read_texts` of what the model writes at temperature 1: one row a prompt.
+
+    Raises:
+        ElicitError: no prompts, or settings that make no sense.
+    """
+    return read_texts(write(model, prompts, max_new_tokens=max_new_tokens, seed=seed, batch_size=batch_size))
