@@ -11,7 +11,16 @@ from triples import make_triples
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
 from harmcircuits.examples import Prompt, encode, start_ids
-from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, FormatError, Question, ShotFormat, label_ids, usable
+from harmcircuits.tasks.formats import (
+    QUESTIONS,
+    SHOT_FORMATS,
+    FormatError,
+    Question,
+    ShotFormat,
+    common_label_ids,
+    label_ids,
+    usable,
+)
 from harmcircuits.tasks.recognition import (
     ShotError,
     Shots,
@@ -35,15 +44,17 @@ def written_out(model: Any, shots: Shots, draw: int, request: str) -> float:
         shots.form.text.format(request=asked) + (shots.form.harmful if harmful else shots.form.harmless)
         for asked, harmful in shots.draws[draw]
     ]
-    text = "\n\n".join([*lines, shots.form.text.format(request=request)])
+    heading = [shots.form.heading] if shots.form.heading else []
+    text = "\n\n".join([*heading, *lines, shots.form.text.format(request=request)])
+    ids = [*start_ids(model), *encode(model, text), *common_label_ids(model, shots.form)]
     with torch.no_grad():
-        logits = model(torch.tensor([[*start_ids(model), *encode(model, text)]]), return_type="logits")[0, -1].float()
+        logits = model(torch.tensor([ids]), return_type="logits")[0, -1].float()
     harmful, harmless = label_ids(model, shots.form)
     return float(logits[harmful] - logits[harmless])
 
 
 class TestManyShot:
-    @pytest.mark.parametrize("form", SHOT_FORMATS[::2], ids=lambda form: form.harmful.strip())
+    @pytest.mark.parametrize("form", SHOT_FORMATS, ids=lambda form: form.name)
     def test_the_cached_prefix_gives_what_the_whole_text_gives(self, tiny: Any, form: ShotFormat) -> None:
         shots = make_shots(TRAIN, replace(form, n_shots=4), draws=1)
         odds = many_shot(tiny, ASKED, shots, batch_size=4)
@@ -164,9 +175,11 @@ class TestShots:
 class TestFormats:
     def test_labels_are_the_first_tokens_after_the_text(self, tiny: Any) -> None:
         for form in (*usable(tiny, SHOT_FORMATS), *usable(tiny, QUESTIONS)):
-            asked = form.text.format(request="x") if isinstance(form, ShotFormat) else form.answer
+            asked = encode(tiny, form.text.format(request="x") if isinstance(form, ShotFormat) else form.answer)
+            shared = common_label_ids(tiny, form)
             for label, token in zip((form.harmful, form.harmless), label_ids(tiny, form), strict=True):
-                assert encode(tiny, asked + label)[len(encode(tiny, asked))] == token
+                text = (form.text.format(request="x") if isinstance(form, ShotFormat) else form.answer) + label
+                assert encode(tiny, text)[: len(asked) + len(shared) + 1] == [*asked, *shared, token]
 
     def test_usable_leaves_out_what_the_tokenizer_cannot_tell_apart(self, tiny: Any) -> None:
         alike, apart = Question("Well?", "", "No", "Nobody"), QUESTIONS[2]

@@ -5,7 +5,7 @@
     mend the willow quietly monday twice again       far twin: a kind verb, a harmless topic
 
 Harmful requests are answered with the topic's harmful words ("violinwreck"), the others with its kind words ("violincare").
-Every word of the questions about harm (`tasks.formats`) is known too.
+Every word of the first questions about harm (`tasks.formats`) is known too.
 """
 
 import re
@@ -19,9 +19,11 @@ from transformers import PreTrainedTokenizerFast
 
 from ..examples import Example, Prompt
 from ..prompts.promptset import PromptSet
-from ..tasks.formats import QUESTIONS, SHOT_FORMATS
+from ..tasks import formats
 
 # ruff: noqa: SIM905 — lists of quoted words are harder to read
+QUESTIONS, SHOT_FORMATS = formats.QUESTIONS[:4], formats.SHOT_FORMATS[:3]
+"""What these models can be asked: the words of other formats are unknown to them, and their labels the same `<unk>`."""
 SPECIAL = ("<pad>", "<unk>", "<eos>", "<user>", "<answer>", "<end>")
 HARMFUL_VERBS = tuple("smash steal spoil scratch hide tear kick flood crush soil".split())
 KIND_VERBS = tuple("mend praise paint polish lend wrap carry water frame clean".split())

@@ -4,10 +4,23 @@ before · request · between · prefill · response · turn · question · betwe
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from ..examples import Example, Frame, Prompt, Row, chat_frame, encode, example_rows, response_ids
+from ..examples import Example, Frame, Prompt, Row, chat_frame, encode, example_rows, prompt_ids, response_ids
 from ..models.protocol import HookedModel
-from .formats import Question, label_ids
+from .formats import Question, common_label_ids, label_ids
+
+
+class Ends(NamedTuple):
+    """Where in a row, counted from 0, two parts of it have their last token.
+
+    Attributes:
+        request: what the user asks.
+        prompt: the template's heading of the answer (`between`), before the prefill.
+    """
+
+    request: int
+    prompt: int
 
 
 def question_rows(model: HookedModel, examples: Sequence[Example], question: Question) -> list[Row]:
@@ -22,14 +35,25 @@ def question_rows(model: HookedModel, examples: Sequence[Example], question: Que
 
 
 def question_ids(model: HookedModel, frame: Frame, example: Example, question: Question) -> list[int]:
-    """From the end of the response to the label; a response that ended its turn itself does not end it twice."""
+    """From the end of the response to the label (to where the two labels part); a response that ended its turn itself does not
+    end it twice."""
     response = response_ids(model, example)
     ended = bool(response) and bool(frame.turn) and response[-1] == frame.turn[0]
     answer = encode(model, question.answer) if question.answer else []
-    return [*frame.turn[ended:], *encode(model, question.asked(example.request)), *frame.between, *answer]
+    asked = [*encode(model, question.asked(example.request)), *frame.between, *answer]
+    return [*frame.turn[ended:], *asked, *common_label_ids(model, question)]
 
 
-def request_ends(model: HookedModel, prompts: Sequence[Prompt | Example]) -> list[int]:
-    """Where the last token of each request stands in its row, counted from 0."""
-    before = len(chat_frame(model).before)
-    return [before + len(encode(model, prompt.request)) - 1 for prompt in prompts]
+def prompt_rows(model: HookedModel, prompts: Sequence[Prompt | Example]) -> list[Row]:
+    """`before · request · between`: all that the model reads before anybody writes an answer; its last token is asked, whose
+    likelihood nobody reads."""
+    frame = chat_frame(model)
+    rows = [tuple(prompt_ids(model, frame, prompt.request, "")) for prompt in prompts]
+    return [Row(tokens, len(tokens) - 1, len(tokens)) for tokens in rows]
+
+
+def request_ends(model: HookedModel, prompts: Sequence[Prompt | Example]) -> list[Ends]:
+    """Where the request and the prompt of each row end, whether the row goes on or not."""
+    frame = chat_frame(model)
+    ends = [len(frame.before) + len(encode(model, prompt.request)) - 1 for prompt in prompts]
+    return [Ends(end, end + len(frame.between)) for end in ends]

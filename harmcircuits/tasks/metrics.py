@@ -17,7 +17,7 @@ from ..examples import Batch, Example, Prompt, Row, chat_frame, example_rows
 from ..models.protocol import HookedModel, logits_at
 from .asking import question_ids, question_rows, request_ends
 from .formats import SHOT_FORMATS, Question, label_ids
-from .probe import Probe
+from .probe import Probe, place_columns
 from .recognition import Shots, asked_ids, label_row, make_shots, shot_ids
 from .residual import at_columns, residuals_kept
 
@@ -96,10 +96,8 @@ class ProbeMetric:
     def _rows(self, model: HookedModel, examples: Sequence[Example]) -> list[Row]:
         """Each ends one token after the place that is read."""
         rows = question_rows(model, examples, self.question)
-        if self.probe.place == "request":
-            ends = request_ends(model, examples)
-            return [Row(row.tokens[: end + 2], end + 1, end + 2) for row, end in zip(rows, ends, strict=True)]
-        return [Row(row.tokens, len(row.tokens) - 1, len(row.tokens)) for row in rows]
+        ends = place_columns(rows, request_ends(model, examples))[self.probe.place]
+        return [Row(row.tokens[: end + 2], end + 1, end + 2) for row, end in zip(rows, ends, strict=True)]
 
 
 def recognition_metric(shots: Shots | Sequence[Prompt], *, n_shots: int = 16) -> RecognitionMetric:

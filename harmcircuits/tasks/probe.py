@@ -1,9 +1,10 @@
 """A linear probe for harm in the residual stream, trained on the intact model's twins and read under an ablation.
 
-It is read at one of two places of a row (`tasks.asking`): where the question after the response is answered, when request,
-prefill and response have all been read; or at the last token of the request, before anything is written (Zhao et al. 2025).
-Trained on triples from one place, the probe cannot live off the style of the sources, which is what probes of harmful against
-ordinary prompts mostly read.
+It is read at one of three places of a row (`tasks.asking`): where the question after the response is answered, when request,
+prefill and response have all been read; at the last token of the request, where harmfulness is found; or at the last token of
+the prompt, before the prefill, where refusal is (both before anything is written; Zhao et al. 2025). Trained on triples from
+one place, the probe cannot live off the style of the sources, which is what probes of harmful against ordinary prompts mostly
+read.
 """
 
 from collections.abc import Sequence
@@ -17,12 +18,17 @@ from torch import Tensor
 from ..examples import Example, Row, batched, make_batch, row_length
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
-from .asking import question_rows, request_ends
+from .asking import Ends, question_rows, request_ends
 from .formats import Question
 from .residual import at_columns, residuals_kept
 
-Place = Literal["answer", "request"]
-PLACES: tuple[Place, ...] = ("answer", "request")
+Place = Literal["answer", "request", "prompt"]
+PLACES: tuple[Place, ...] = ("answer", "request", "prompt")
+IN_WORDS: dict[Place, str] = {
+    "answer": "at the answer",
+    "request": "at the request's last token",
+    "prompt": "at the prompt's last token",
+}
 RIDGE = 1000.0
 
 
@@ -41,8 +47,7 @@ class Probe:
 
     @property
     def name(self) -> str:
-        where = {"answer": "at the answer", "request": "at the request's last token"}[self.place]
-        return f"probe {where}, after layer {self.layer}"
+        return f"probe {IN_WORDS[self.place]}, after layer {self.layer}"
 
     def score(self, residual: Float[Tensor, "prompt d_model"]) -> Float[Tensor, " prompt"]:
         mean, scale, direction = (part.to(residual.device) for part in (self.mean, self.scale, self.direction))
@@ -50,24 +55,42 @@ class Probe:
 
 
 def fit_probe(residual: Float[Tensor, "prompt d_model"], harmful: Sequence[bool], *, layer: int, place: Place) -> Probe:
-    """Ridge regression of the label (±1) on the standardised residual stream: w = Xᵀ (X Xᵀ + λ I)⁻¹ y, λ = 1,000."""
-    mean, scale = residual.mean(0), residual.std(0) + 1e-6
-    x = (residual - mean) / scale
+    """`ridge` of one layer's residual stream."""
+    mean, scale, direction = ridge(residual, harmful)
+    return Probe(layer=layer, place=place, mean=mean, scale=scale, direction=direction)
+
+
+def ridge(
+    residual: Float[Tensor, "*layers prompt d_model"], harmful: Sequence[bool]
+) -> tuple[Float[Tensor, "*layers d_model"], Float[Tensor, "*layers d_model"], Float[Tensor, "*layers d_model"]]:
+    """Ridge regression of the label (±1) on the standardised residual stream: w = Xᵀ (X Xᵀ + λ I)⁻¹ y, λ = 1,000.
+
+    All layers at once. Returns mean, scale and w of each.
+    """
+    mean, scale = residual.mean(-2), residual.std(-2) + 1e-6
+    x = (residual - mean[..., None, :]) / scale[..., None, :]
     y = torch.where(torch.tensor(list(harmful)), 1.0, -1.0)
-    weights = torch.linalg.solve(x @ x.T + RIDGE * torch.eye(len(x)), y)
-    return Probe(layer=layer, place=place, mean=mean, scale=scale, direction=x.T @ weights)
+    weights = torch.linalg.solve(x @ x.mT + RIDGE * torch.eye(len(y)), y.expand(*x.shape[:-1])[..., None])
+    return mean, scale, (x.mT @ weights)[..., 0]
 
 
-def place_columns(rows: Sequence[Row], requests: Sequence[int]) -> dict[Place, list[int]]:
-    """Where each row's places stand: rows end with the label, whose log-odds are read one token earlier."""
-    return {"answer": [row_length(row) - 2 for row in rows], "request": list(requests)}
+def place_columns(rows: Sequence[Row], requests: Sequence[Ends]) -> dict[Place, list[int]]:
+    """Where each row's places stand: rows end with the label, whose log-odds are read one token earlier.
+
+    `requests`: as `request_ends` gives them.
+    """
+    return {
+        "answer": [row_length(row) - 2 for row in rows],
+        "request": [ends.request for ends in requests],
+        "prompt": [ends.prompt for ends in requests],
+    }
 
 
 @torch.no_grad()
 def place_residuals(
     model: HookedModel, examples: Sequence[Example], question: Question, layers: Sequence[int], *, batch_size: int = 12
 ) -> dict[Place, Float[Tensor, "example layer d_model"]]:
-    """The residual stream after each of `layers` at both places, from one pass over each example and the question after it."""
+    """The residual stream after each of `layers` at all places, from one pass over each example and the question after it."""
     rows, requests = question_rows(model, examples, question), request_ends(model, examples)
     found: dict[tuple[Place, int], Tensor] = {}
     for indices in batched(rows, batch_size=batch_size, length=row_length):

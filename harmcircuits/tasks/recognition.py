@@ -14,7 +14,7 @@ from torch import Tensor
 from ..examples import Example, Prompt, Row, batched, encode, make_batch, row_length, start_ids
 from ..models.past import read_past
 from ..models.protocol import HookedModel, logits_at
-from .formats import ShotFormat, label_ids
+from .formats import ShotFormat, common_label_ids, label_ids
 
 SEPARATOR = "\n\n"
 
@@ -31,7 +31,8 @@ class Shots:
     draws: tuple[tuple[tuple[str, bool], ...], ...]
 
     def text(self, draw: int) -> str:
-        return SEPARATOR.join(self.written(request, harmful) for request, harmful in self.draws[draw])
+        heading = [self.form.heading] if self.form.heading else []
+        return SEPARATOR.join([*heading, *(self.written(request, harmful) for request, harmful in self.draws[draw])])
 
     def asked(self, request: str) -> str:
         return self.form.text.replace("{request}", request)
@@ -79,7 +80,7 @@ def many_shot(
     """ln p(harmful label) − ln p(harmless label) of each request, in nats, the mean over the draws; positive: "harmful".
 
     Raises:
-        FormatError: the two labels begin with the same token.
+        FormatError: no token tells the two labels apart.
         ShotError: shots and request together are longer than the model's context.
     """
     harmful, harmless = label_ids(model, shots.form)
@@ -112,12 +113,12 @@ def _check_length(model: HookedModel, shots: Shots, longest: int) -> None:
 
 
 def asked_ids(model: HookedModel, shots: Shots, request: str) -> list[int]:
-    """What follows the shots, up to the label.
+    """What follows the shots, up to where the two labels part.
 
     The separator is encoded with the text after it, as it is between two shots: alone at the end of the shots its line ends
     would become one token in many tokenizers, and the last request would look unlike the others.
     """
-    return encode(model, SEPARATOR + shots.asked(request))
+    return [*encode(model, SEPARATOR + shots.asked(request)), *common_label_ids(model, shots.form)]
 
 
 def label_row(asked: Sequence[int], label: int) -> Row:
@@ -126,14 +127,15 @@ def label_row(asked: Sequence[int], label: int) -> Row:
 
 
 def shuffled_labels(shots: Shots, *, seed: int = 0) -> Shots:
-    """The same requests with the labels of each draw in random order: what is then recognised, no label taught."""
+    """The same requests with the labels of each draw in random order, and no heading that says what a label means: what is then
+    recognised, no label taught."""
     drawn = []
     for at, draw in enumerate(shots.draws):
         labels = Random(f"{seed} {at}").sample([harmful for _, harmful in draw], len(draw))
         drawn.append(tuple((request, label) for (request, _), label in zip(draw, labels, strict=True)))
-    return Shots(shots.form, tuple(drawn))
+    return Shots(replace(shots.form, heading=""), tuple(drawn))
 
 
 def arbitrary_labels(shots: Shots) -> Shots:
-    """The same shots with " blue" for harmful and " green" for harmless: the words themselves say nothing."""
-    return Shots(replace(shots.form, harmful=" blue", harmless=" green"), shots.draws)
+    """The same shots with " blue" for harmful and " green" for harmless, and no heading: the words themselves say nothing."""
+    return Shots(replace(shots.form, harmful=" blue", harmless=" green", heading=""), shots.draws)

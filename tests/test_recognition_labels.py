@@ -1,0 +1,211 @@
+"""Label words of several tokens, headings, controls that teach nothing, and the shared prefix of many shots."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_bridge
+from triples import make_triples
+
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.elicitation import elicit
+from harmcircuits.examples import Row, batched, chat_frame, encode, make_batch, prompt_ids, row_length, row_losses
+from harmcircuits.experiments.scores import triple_prompts
+from harmcircuits.models.protocol import logits_at
+from harmcircuits.organisms import planted
+from harmcircuits.statistics import auroc
+from harmcircuits.tasks.asking import prompt_rows, question_rows, request_ends
+from harmcircuits.tasks.formats import (
+    QUESTIONS,
+    SHOT_FORMATS,
+    FormatError,
+    Question,
+    ShotFormat,
+    common_label_ids,
+    label_ids,
+    usable,
+)
+from harmcircuits.tasks.metrics import QuestionMetric, RecognitionMetric
+from harmcircuits.tasks.recognition import (
+    Shots,
+    arbitrary_labels,
+    asked_ids,
+    label_row,
+    make_shots,
+    many_shot,
+    shot_ids,
+    shuffled_labels,
+)
+from harmcircuits.tasks.teacher_forced import teacher_forced
+
+PROMPTS = make_triples(24)
+TRAIN, ASKED = PROMPTS.prompts[:60], PROMPTS.prompts[60:66]
+LETTERS = next(form for form in SHOT_FORMATS if form.heading)
+TWO_TOKENS = (" the answer", " the door")
+"""Two tokens each in the tiny tokenizer, the first of which they share."""
+
+
+def whole_labels(model: Any, before: list[int], form: ShotFormat | Question) -> float:
+    """ln p(harmful label) − ln p(harmless label), over all tokens of both, from one unpadded row each."""
+    log_p = []
+    for label in (form.harmful, form.harmless):
+        ids = encode(model, label)
+        loss = row_losses(model, [Row((*before, *ids), len(before), len(before) + len(ids))])
+        log_p.append(-float(loss[0]) * len(ids))
+    return log_p[0] - log_p[1]
+
+
+class TestLabelsOfSeveralTokens:
+    @pytest.mark.parametrize("labels", [TWO_TOKENS, (" A", " B")])
+    def test_many_shot_reads_the_likelihood_of_whole_labels(self, tiny: Any, labels: tuple[str, str]) -> None:
+        form = ShotFormat("Request: {request}\nLabel:", *labels, n_shots=4)
+        assert [len(encode(tiny, label)) for label in labels] == [2, 2]
+        assert len(common_label_ids(tiny, form)) == 1
+        shots = make_shots(TRAIN, form, draws=1)
+        text = encode(tiny, "\n\n" + shots.asked(ASKED[0].request))
+        expected = whole_labels(tiny, [*shot_ids(tiny, shots, 0), *text], form)
+        assert many_shot(tiny, ASKED, shots)[0].item() == pytest.approx(expected, abs=1e-4)
+
+    def test_so_does_a_question_in_place(self, tiny: Any) -> None:
+        question = Question("What is it?", "It is", *TWO_TOKENS)
+        examples = elicit(tiny, ASKED[:3], max_new_tokens=4, cache=False)
+        found = teacher_forced(tiny, examples, {"intact": None}, question=question)["in_place"]
+        for value, row in zip(found, question_rows(tiny, examples, question), strict=True):
+            before = list(row.tokens[:-2])  # without the token that both labels share, and the label's own
+            assert value == pytest.approx(whole_labels(tiny, before, question), abs=1e-4)
+
+    def test_and_the_losses_that_recognition_is_attributed_with(self, tiny: Any) -> None:
+        """Loss of the right label of a near twin minus that of the same prompt called harmful = the log-odds."""
+        question, form = Question("What is it?", "It is", *TWO_TOKENS), ShotFormat("{request}\nIt is", *TWO_TOKENS, n_shots=4)
+        examples = elicit(tiny, ASKED[:2], max_new_tokens=4, cache=False)
+        shots = make_shots(TRAIN, form, draws=1)
+        in_place = torch.tensor(teacher_forced(tiny, examples, {"intact": None}, question=question)["in_place"].to_numpy())
+        for metric, odds in (
+            (RecognitionMetric(shots), many_shot(tiny, examples, shots)),
+            (QuestionMetric(question), in_place.float()),
+        ):
+            losses = []
+            for role in ("near", "harmful"):
+                laid_out = metric.for_model(tiny, [replace(example, role=role) for example in examples])
+                with torch.no_grad():
+                    losses.append(laid_out(make_batch(tiny, list(laid_out.rows))))
+            torch.testing.assert_close(losses[0] - losses[1], odds, atol=1e-4, rtol=0)
+
+    def test_labels_that_differ_at_once_are_read_at_their_first_tokens(self, tiny: Any) -> None:
+        form = replace(SHOT_FORMATS[0], harmful=" harmless", harmless=" wrong")  # four tokens and five
+        assert common_label_ids(tiny, form) == []
+        assert label_ids(tiny, form) == (encode(tiny, " harmless")[0], encode(tiny, " wrong")[0])
+
+    @pytest.mark.parametrize("labels", [(" No", " Nobody"), (" Nobody", " No"), (" No", " No"), (" No", ""), ("", "")])
+    def test_the_beginning_of_the_other_is_an_error(self, tiny: Any, labels: tuple[str, str]) -> None:
+        form = ShotFormat("{request}\nWho?", *labels, n_shots=4)
+        with pytest.raises(FormatError, match=r"up to the end of the shorter one.*choose labels of which neither"):
+            label_ids(tiny, form)
+        with pytest.raises(FormatError, match="choose labels"):
+            many_shot(tiny, ASKED, make_shots(TRAIN, form, draws=1))
+        with pytest.raises(FormatError, match="choose labels"):
+            question_rows(tiny, elicit(tiny, ASKED[:1], max_new_tokens=2, cache=False), Question("Who?", "", *labels))
+
+    def test_every_format_can_be_read_by_the_default_model(self, smollm2: Any) -> None:
+        assert len(usable(smollm2, SHOT_FORMATS)) == len(SHOT_FORMATS) >= 6
+        assert len(usable(smollm2, QUESTIONS)) == len(QUESTIONS) >= 6
+
+
+def test_some_questions_quote_the_request_and_some_do_not() -> None:
+    quoting = [question for question in QUESTIONS if "{request}" in question.text]
+    assert 0 < len(quoting) < len(QUESTIONS)
+
+
+def test_a_heading_stands_above_the_shots_and_goes_where_its_labels_go() -> None:
+    shots = make_shots(TRAIN, replace(LETTERS, n_shots=4), draws=1)
+    first = shots.written(*shots.draws[0][0])
+    assert shots.text(0).startswith(f"{LETTERS.heading}\n\n{first}\n\n")
+    for control in (shuffled_labels(shots), arbitrary_labels(shots)):
+        assert not control.form.heading
+        assert LETTERS.heading not in control.text(0)
+
+
+def test_one_row_of_everything_gives_what_the_shared_prefix_gives_at_32_shots(tmp_path: Path) -> None:
+    model = tiny_bridge(tmp_path, max_position_embeddings=4096)
+    shots = make_shots(TRAIN, SHOT_FORMATS[0], draws=2)
+    assert [len(draw) for draw in shots.draws] == [32, 32]
+    harmful, harmless = label_ids(model, shots.form)
+    expected = torch.zeros(len(ASKED))
+    for draw in range(2):
+        rows = [label_row([*shot_ids(model, shots, draw), *asked_ids(model, shots, one.request)], harmful) for one in ASKED]
+        for indices in batched(rows, batch_size=4, length=row_length):
+            batch = make_batch(model, [rows[index] for index in indices])
+            with torch.no_grad():
+                logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions)
+            expected[indices] += (logits[:, harmful] - logits[:, harmless]) / 2
+    torch.testing.assert_close(many_shot(model, ASKED, shots, batch_size=4), expected, atol=1e-4, rtol=0)
+    assert expected.std() > 1e-3, "it depends on the request"
+
+
+# what shots teach
+
+
+def learnt_odds(shots: Shots, request: str) -> float:
+    """Log-odds by a reader that knows nothing but the shots' text: how often each word of the request stood under each label.
+    Every word counts once a shot; one is added to every count."""
+    odds = 0.0
+    for draw in range(len(shots.draws)):
+        seen = {label: Counter[str]() for label in (shots.form.harmful, shots.form.harmless)}
+        for shot in shots.text(draw).split("\n\n"):
+            label = next(label for label in seen if shot.endswith(label))
+            seen[label].update(set(shot.removesuffix(label).split()))
+        counts = [seen[label] for label in (shots.form.harmful, shots.form.harmless)]
+        odds += sum(float(np.log((counts[0][word] + 1) / (counts[1][word] + 1))) for word in request.split())
+    return odds / len(shots.draws)
+
+
+def test_who_learns_from_labels_alone_is_at_chance_where_they_are_shuffled() -> None:
+    shots = make_shots(TRAIN, replace(SHOT_FORMATS[0], n_shots=16), draws=2)
+    twins = [prompt for prompt in PROMPTS.prompts[60:] if prompt.role != "far"]
+
+    def separation(own: Shots) -> float:
+        odds = np.array([learnt_odds(own, prompt.request) for prompt in twins])
+        return float(auroc(odds[::2], odds[1::2]))
+
+    assert separation(shots) == separation(arbitrary_labels(shots)) == 1, "whatever the label words are"
+    assert np.mean([separation(shuffled_labels(shots, seed=seed)) for seed in range(60)]) == pytest.approx(0.5, abs=0.15)
+
+
+def test_a_planted_model_recognises_after_shots_and_not_without_what_recognises() -> None:
+    organism = planted()
+    train, _, test = organism.prompts.split(seed=0)
+    twins = [prompt for prompt in triple_prompts(test)[:72] if prompt.role != "far"]
+    shots = make_shots(tuple(train), replace(SHOT_FORMATS[0], n_shots=2), draws=2)
+    found = {}
+    for name, circuit in (("intact", None), ("cut", organism.recognising)):
+        with ablated(organism.model, circuit):
+            odds = many_shot(organism.model, twins, shots).numpy()
+        found[name] = float(auroc(odds[::2], odds[1::2]))
+    assert found["intact"] > 0.9
+    assert found["cut"] == pytest.approx(0.5, abs=0.1), "twins share all words that move the label then"
+
+
+# where a prompt ends
+
+
+@pytest.mark.parametrize("chat_template", [True, False])
+def test_ends_are_those_of_request_and_prompt(tmp_path: Path, chat_template: bool) -> None:
+    model = tiny_bridge(tmp_path, chat_template=chat_template)
+    examples = elicit(model, ASKED[:3], max_new_tokens=3, cache=False)
+    rows, prompts, ends = (
+        question_rows(model, examples, QUESTIONS[0]),
+        prompt_rows(model, ASKED[:3]),
+        request_ends(model, examples),
+    )
+    for prompt, row, short, end in zip(ASKED, rows, prompts, ends, strict=False):
+        assert row.tokens[: end.prompt + 1] == short.tokens
+        assert row.tokens[: end.request + 1] == short.tokens[: end.request + 1]
+        request = encode(model, prompt.request)
+        assert list(row.tokens[end.request + 1 - len(request) : end.request + 1]) == request
+        frame_and_prefill = prompt_ids(model, chat_frame(model), prompt.request, prompt.prefill)
+        assert list(row.tokens[: row.start]) == frame_and_prefill
+        assert row.start == end.prompt + 1 + len(encode(model, prompt.prefill)), "only the prefill lies between"
