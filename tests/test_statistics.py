@@ -13,7 +13,23 @@ from hypothesis import strategies as st
 from harmcircuits import statistics as hs
 from harmcircuits.statistics import Estimate, StatisticsError
 
-MODULES = ["estimate", "resampling", "ranks", "effects", "decisions", "power"]
+MODULES = [
+    "adjusted",
+    "agreement",
+    "comparisons",
+    "decisions",
+    "effects",
+    "estimate",
+    "intervals",
+    "margins",
+    "overlap",
+    "paired_auroc",
+    "permutations",
+    "power",
+    "ranks",
+    "resampling",
+    "strata",
+]
 quick = settings(max_examples=40, deadline=None)
 # eighths: exact in binary, so that a strictly increasing map keeps their order and ties
 scores = st.lists(st.integers(-80, 80).map(lambda i: i / 8), min_size=1, max_size=12)
@@ -162,19 +178,9 @@ class TestBootstrap:
         theirs = scipy.stats.bootstrap(
             (x,), np.mean, n_resamples=1000, method="percentile", random_state=np.random.default_rng(5)
         ).confidence_interval
-        ours = hs.mean_estimate(x, draws=1000, seed=5)
+        ours = hs.mean_estimate(x, draws=1000, seed=5, method="percentile")
         assert (ours.low, ours.high) == pytest.approx(tuple(theirs), rel=1e-6)
         assert (ours.value, ours.n) == (pytest.approx(x.mean()), 40)
-
-    @pytest.mark.parametrize("vectorised", [False, True])
-    def test_bca_agrees_with_scipy_on_the_same_draws(self, vectorised):
-        x = rng(2).exponential(size=30)
-        theirs = scipy.stats.bootstrap(
-            (x,), np.mean, n_resamples=500, method="BCa", random_state=np.random.default_rng(5)
-        ).confidence_interval
-        ours = hs.bootstrap(lambda v: v.mean(-1), x, draws=500, seed=5, method="BCa", vectorised=vectorised)
-        assert (ours.low, ours.high) == pytest.approx(tuple(theirs), rel=1e-9)
-        assert ours.low > hs.mean_estimate(x, draws=500, seed=5).low  # a right-skewed sample: BCa shifts up
 
     def test_vectorised_equals_loop(self):
         a, b = rng(3).normal(1, 1, 25), rng(4).normal(0, 1, 25)
@@ -224,7 +230,7 @@ class TestBootstrap:
     def test_few_undefined_draws_are_dropped_and_many_refused(self):
         x = np.arange(1.0, 41.0)
         lacks = lambda k: lambda v: v.mean() if (v <= k).any() else np.nan  # undefined with probability (1 − k/40)^40
-        rare = hs.bootstrap(lacks(5), x)
+        rare = hs.bootstrap(lacks(5), x, method="percentile")
         undefined = np.isnan(hs.bootstrap_draws(lacks(5), x))
         assert 0 < undefined.mean() < 0.05
         expected = np.quantile(hs.bootstrap_draws(np.mean, x)[~undefined], [0.025, 0.975])
@@ -275,29 +281,3 @@ class TestBootstrap:
             h, b = h0 - 0.5, b0
             inside.append(not hs.bootstrap(change, h, b, h0, b0, draws=400, seed=i, vectorised=True).excludes(truth))
         assert 0.88 <= np.mean(inside) <= 0.99
-
-
-class TestRatio:
-    def test_of_means(self):
-        b = rng(1).uniform(1, 2, 50)
-        exact = hs.ratio_of_means(0.3 * b, b)
-        assert (exact.value, exact.low, exact.high) == pytest.approx((0.3, 0.3, 0.3))
-        noisy = hs.ratio_of_means(0.3 * b + rng(2).normal(0, 0.1, 50), b)
-        assert noisy.low < 0.3 < noisy.high
-
-    def test_general_ratio_matches_its_draws(self):
-        h, b, h0, b0 = rng(3).normal(0, 1, (4, 80)) + np.array([[0.8], [0.0], [1.5], [0.0]])
-        above = lambda h, b, h0, b0: hs.auroc(h, b) - 0.5
-        below = lambda h, b, h0, b0: hs.auroc(h0, b0) - 0.5
-        retained = hs.ratio(above, below, h, b, h0, b0, vectorised=True)
-        draws = [hs.bootstrap_draws(s, h, b, h0, b0, vectorised=True) for s in (above, below)]
-        assert retained == hs.from_draws(retained.value, draws[0] / draws[1], n=80)
-
-    def test_denominator_about_zero(self):
-        reason = hs.ratio_of_means(np.ones(20), np.linspace(-1, 1.1, 20)).reason
-        assert reason.startswith("the denominator's 95% interval [-")
-        assert reason.endswith("includes 0")
-
-    def test_denominator_without_interval(self):
-        assert "no interval" in hs.ratio_of_means([1.0, 2.0], [1.0, 2.0]).reason
-        assert "not finite" in hs.ratio_of_means([1.0, 2.0], [1.0, np.nan]).reason

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 from hypothesis import given, settings
@@ -40,6 +41,25 @@ class TestDecisions:
         with pytest.raises(StatisticsError, match="'larger'"):
             hs.p_value(1.0, np.zeros(39), alternative="larger")
 
+    def test_the_interval_of_a_p_value_is_that_of_the_tail_counted(self):
+        null = np.arange(99.0)
+        for observed, count in ((98.0, 1), (50.0, 49), (-5.0, 99), (200.0, 0)):
+            exact = scipy.stats.binomtest(count, 99).proportion_ci(method="exact")
+            found = hs.p_value(observed, null)
+            assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=1e-12)
+            assert found.low <= found.value <= found.high
+        one, both = hs.p_value(95.0, null), hs.p_value(95.0, null, alternative="two-sided")
+        assert (both.value, both.low, both.high) == pytest.approx((2 * one.value, 2 * one.low, 2 * one.high))
+        assert hs.p_value(49.0, null, alternative="two-sided").high == 1.0
+
+    def test_the_interval_of_a_p_value_holds_that_of_endless_draws(self):
+        """The observed value lies where 4 % of the null does: more draws, a shorter interval, around the same 0.04."""
+        observed = scipy.stats.norm.isf(0.04)
+        for draws, width in ((99, 0.12), (999, 0.04)):
+            found = [hs.p_value(observed, rng(i).normal(size=draws)) for i in range(200)]
+            assert np.mean([one.low <= 0.04 <= one.high for one in found]) >= 0.93
+            assert np.mean([one.high - one.low for one in found]) < width
+
     @pytest.mark.parametrize("alternative", ["greater", "less", "two-sided"])
     def test_p_values_are_uniform_under_the_null(self, alternative):
         values = rng(1).normal(size=(600, 400))
@@ -59,6 +79,53 @@ class TestDecisions:
         np.testing.assert_array_equal(hs.fdr([0.001, None, 0.04, 0.03, np.nan, 0.9])[[0, 2, 3, 5]], expected)
         assert np.isnan(hs.fdr([None])).all()
 
+    def test_fdr_of_named_p_values_keeps_names_and_what_was_not_tested(self):
+        named = {
+            "a": 0.001,
+            "b": None,
+            "c": hs.Estimate(0.04, n=99),
+            "d": float("nan"),
+            "e": Estimate.missing("no draws"),
+            "f": 0.03,
+        }
+        adjusted = hs.fdr_named(named)
+        expected = scipy.stats.false_discovery_control([0.001, 0.04, 0.03])
+        assert adjusted == {"a": expected[0], "b": None, "c": expected[1], "d": None, "e": None, "f": expected[2]}
+        assert list(adjusted) == list(named)
+        assert hs.fdr_named({}) == {}
+        frame = pd.DataFrame({"p": [0.001, None, 0.04, 0.03]}, index=["w", "x", "y", "z"])
+        column = hs.fdr_named(frame["p"])
+        assert list(column.index) == ["w", "x", "y", "z"] and column.name == "p"
+        np.testing.assert_array_equal(column[["w", "y", "z"]], expected)
+        assert np.isnan(column["x"])
+
+    def test_equivalence_that_so_few_triples_could_not_show_is_not_testable(self):
+        wide = hs.equivalence(0.0, np.linspace(-0.2, 0.2, 401), n=24)
+        assert (wide.equivalent, wide.testable) == (False, False)
+        assert wide.n_needed > 24
+        assert wide.words.startswith("equivalence within ± 0.05 not testable, n = 24 (about ")
+        narrow = hs.equivalence(0.049, np.linspace(0.03, 0.07, 401), n=24)
+        assert (narrow.equivalent, narrow.testable) == (False, True)
+        assert narrow.words == "not shown to be equivalent within ± 0.05"
+        assert hs.equivalence(0.0, np.zeros(99), n=24).words == "equivalent within ± 0.05"
+        assert hs.equivalence(0.0, np.zeros(99), n=24).n_needed is None
+        unknown = hs.bootstrap_equivalence(np.mean, [np.nan, 0.0, 0.0])
+        assert not unknown.testable and unknown.n_needed is None
+        assert "not testable (undefined on the data" in unknown.words
+        assert wide.to_json()["testable"] is False and wide.to_json()["n_needed"] == wide.n_needed
+
+    def test_testable_is_whether_no_difference_would_have_been_shown(self):
+        """The same draws around 0 are shown to be equivalent exactly where it is testable, for spreads about the margin."""
+        for spread in np.linspace(0.01, 0.06, 21):
+            draws = scipy.stats.norm.ppf((np.arange(999) + 0.5) / 999) * spread
+            shifted = hs.equivalence(-0.3, draws - 0.3, n=60)
+            assert shifted.testable == hs.equivalence(0.0, draws, n=60).equivalent
+
+    def test_the_number_needed_shows_no_difference_in_four_of_five_samples(self):
+        x = rng(8).normal(0, 0.5, 40)
+        needed = hs.bootstrap_equivalence(lambda v: v.mean(-1), x, margin=0.15, vectorised=True).n_needed
+        assert needed == pytest.approx(hs.n_for_equivalence(x.std(ddof=1), 0.15), rel=0.1)
+
     def test_equivalence_of_identical_and_shifted(self):
         a = rng(4).normal(0.7, 0.1, 80)
         change = lambda x, y: (x - y).mean(-1)
@@ -75,9 +142,10 @@ class TestDecisions:
     def test_equivalence_from_draws_is_the_same_and_at_90_percent(self):
         a, b = rng(6).normal(size=(2, 50))
         change = lambda x, y: (x - y).mean(-1)
-        whole = hs.bootstrap_equivalence(change, a, b, margin=0.4, draws=500, vectorised=True)
         draws = hs.bootstrap_draws(change, a, b, draws=500, vectorised=True)
-        assert whole == hs.equivalence((a - b).mean(), draws, n=50, margin=0.4)
+        default = hs.bootstrap_equivalence(change, a, b, margin=0.4, draws=500, vectorised=True)
+        assert default == hs.equivalence((a - b).mean(), draws, n=50, margin=0.4)
+        whole = hs.bootstrap_equivalence(change, a, b, margin=0.4, draws=500, vectorised=True, method="percentile")
         ends = (whole.difference.low, whole.difference.high)
         assert ends == pytest.approx(tuple(np.quantile(draws, [0.05, 0.95])))
 

@@ -5,37 +5,37 @@ axis 0, so that a bootstrap draw takes whole triples, and the same seed and numb
 every statistic: whatever is compared is paired. Nothing here knows a model; arrays come in, numbers go out.
 """
 
+from .adjusted import Adjusted, adjusted_difference
 from .agreement import pearson, slope, spearman, spearman_brown, standard_interval, times_needed, top_overlap
-from .decisions import MIN_NULL_DRAWS, Equivalence, bootstrap_equivalence, equivalence, fdr, p_value
+from .comparisons import mean_estimate, paired_difference, ratio, ratio_of_means
+from .decisions import MIN_NULL_DRAWS, fdr, fdr_named, p_value
 from .effects import aim_by_task, aim_by_task_null, standardised_effect
 from .estimate import Estimate, StatisticsError
+from .intervals import MAX_UNDEFINED, MIN_TRIPLES, from_draws
+from .margins import Equivalence, bootstrap_equivalence, equivalence, equivalent_within
+from .paired_auroc import auroc_change, auroc_draws, auroc_estimate
+from .permutations import permutation_p, sign_flip_p
 from .power import detectable, detectable_auroc, n_for_equivalence, n_needed
 from .ranks import auroc, auroc_se
-from .resampling import (
-    MAX_UNDEFINED,
-    MIN_TRIPLES,
-    Method,
-    bootstrap,
-    bootstrap_draws,
-    from_draws,
-    mean_estimate,
-    paired_difference,
-    ratio,
-    ratio_of_means,
-    resamples,
-)
+from .resampling import Method, bootstrap, bootstrap_draws, resamples
+from .strata import strata_codes
 
 __all__ = [
     "MAX_UNDEFINED",
     "MIN_NULL_DRAWS",
     "MIN_TRIPLES",
+    "Adjusted",
     "Equivalence",
     "Estimate",
     "Method",
     "StatisticsError",
+    "adjusted_difference",
     "aim_by_task",
     "aim_by_task_null",
     "auroc",
+    "auroc_change",
+    "auroc_draws",
+    "auroc_estimate",
     "auroc_se",
     "bootstrap",
     "bootstrap_draws",
@@ -43,7 +43,9 @@ __all__ = [
     "detectable",
     "detectable_auroc",
     "equivalence",
+    "equivalent_within",
     "fdr",
+    "fdr_named",
     "from_draws",
     "mean_estimate",
     "n_for_equivalence",
@@ -51,14 +53,17 @@ __all__ = [
     "p_value",
     "paired_difference",
     "pearson",
+    "permutation_p",
     "ratio",
     "ratio_of_means",
     "resamples",
+    "sign_flip_p",
     "slope",
     "spearman",
     "spearman_brown",
     "standard_interval",
     "standardised_effect",
+    "strata_codes",
     "times_needed",
     "top_overlap",
 ]

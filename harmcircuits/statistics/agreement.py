@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm, rankdata
 
 from .estimate import Estimate, StatisticsError
-from .resampling import MAX_UNDEFINED, MIN_TRIPLES
+from .intervals import MAX_UNDEFINED, MIN_TRIPLES
 
 MIN_DRAWS = 39
 """The fewest draws from which a standard error is taken, as many as a 95 % percentile interval needs."""

@@ -1,49 +1,71 @@
-"""From draws to decisions: p-values against a null, false discovery rate, equivalence within a margin."""
+"""From draws to decisions: p-values against a null, and the false discovery rate."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal, TypeAlias, overload
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from numpy.typing import ArrayLike
-from scipy.stats import false_discovery_control
+from scipy.stats import beta, false_discovery_control
 
 from .estimate import Estimate, StatisticsError
-from .resampling import Statistic, bootstrap, from_draws
+
+Alternative: TypeAlias = Literal["greater", "less", "two-sided"]
 
 MIN_NULL_DRAWS = 39
 """The fewest null draws with which a two-sided p-value can reach 0.05."""
 
 
-def p_value(observed: float, null: ArrayLike, *, alternative: Literal["greater", "less", "two-sided"] = "greater") -> Estimate:
+def p_value(observed: float, null: ArrayLike, *, alternative: Alternative = "greater", level: float = 0.95) -> Estimate:
     """The p-value of an observed statistic against draws from its null distribution.
 
     p = (1 + #{null ≥ observed}) / (1 + draws) for "greater" (≤ for "less"); "two-sided" is twice the smaller of both,
     at most 1. It is never 0, and valid for any number of draws. A null draw equal to the observed value up to rounding
     counts as reaching it, and so does an undefined one (nan): that errs on the safe side.
 
+    The interval is Clopper and Pearson's of the tail probability that the draws estimate (twice it for "two-sided"): where
+    the p-value of endlessly many draws may lie. It says how much a test owes to its number of draws, and a p-value ≤ 0.05 is
+    one whatever its interval.
+
     Returns:
-        The p-value with n = the number of null draws and no interval; missing, with the reason, for fewer than 39 draws
-        or an undefined observed value.
+        The p-value with its interval at `level` and n = the number of null draws; missing, with the reason, for fewer than 39
+        draws or an undefined observed value.
 
-    Source: Davison and Hinkley 1997, section 4.2; Phipson and Smyth 2010.
+    Raises:
+        StatisticsError: another alternative.
 
-    >>> p_value(3.0, np.arange(99) / 99).value
-    0.01
+    Source: Davison and Hinkley 1997, section 4.2; Phipson and Smyth 2010; Clopper and Pearson 1934.
+
+    >>> print(p_value(3.0, np.arange(99) / 99))
+    0.010 [0.000, 0.037] (n=99)
     """
-    if alternative not in ("greater", "less", "two-sided"):
-        raise StatisticsError(f'alternative is "greater", "less" or "two-sided", not {alternative!r}')
+    check_alternative(alternative)
     draws = np.asarray(null, dtype=np.float64).ravel()
     if draws.size < MIN_NULL_DRAWS:
         return Estimate.missing(f"fewer than {MIN_NULL_DRAWS} draws: {draws.size}")
     if np.isnan(observed):
         return Estimate.missing("the observed statistic is undefined")
+    above, below = reaching(observed, draws)
+    count = {"greater": above, "less": below, "two-sided": min(above, below)}[alternative]
+    sides = 2 if alternative == "two-sided" else 1
+    tail, more = (1 - level) / 2, draws.size - count
+    low = beta.ppf(tail, count, more + 1) if count else 0.0
+    high = beta.isf(tail, count + 1, more) if more else 1.0
+    value, low, high = (min(1.0, sides * float(p)) for p in ((1 + count) / (1 + draws.size), low, high))
+    return Estimate(value, low, high, draws.size)
+
+
+def reaching(observed: float, draws: Float[np.ndarray, " draw"]) -> tuple[int, int]:
+    """Draws ≥ and draws ≤ the observed value, each with those equal to it up to rounding and those undefined."""
     tolerance = 100 * np.finfo(np.float64).eps * abs(observed) if np.isfinite(observed) else 0.0
     undefined = np.isnan(draws)
-    greater = (1 + np.sum((draws >= observed - tolerance) | undefined)) / (1 + draws.size)
-    less = (1 + np.sum((draws <= observed + tolerance) | undefined)) / (1 + draws.size)
-    p = {"greater": greater, "less": less, "two-sided": min(1.0, 2 * min(greater, less))}[alternative]
-    return Estimate(float(p), n=draws.size)
+    return int(((draws >= observed - tolerance) | undefined).sum()), int(((draws <= observed + tolerance) | undefined).sum())
+
+
+def check_alternative(alternative: str) -> None:
+    if alternative not in ("greater", "less", "two-sided"):
+        raise StatisticsError(f'alternative is "greater", "less" or "two-sided", not {alternative!r}')
 
 
 def fdr(p_values: ArrayLike) -> Float[np.ndarray, " test"]:
@@ -66,86 +88,26 @@ def fdr(p_values: ArrayLike) -> Float[np.ndarray, " test"]:
     return adjusted
 
 
-@dataclass(frozen=True)
-class Equivalence:
-    """Two one-sided tests (TOST) of a difference against ± `margin`, read off one interval [low, high].
+@overload
+def fdr_named(p_values: pd.Series) -> pd.Series: ...
+@overload
+def fdr_named(p_values: Mapping[str, float | Estimate | None]) -> dict[str, float | None]: ...
+def fdr_named(p_values: Mapping[str, float | Estimate | None] | pd.Series) -> dict[str, float | None] | pd.Series:
+    """`fdr` of named p-values: a mapping gives a dict of the same names, a column of a frame a column with its index.
 
-    All four are False where the difference has no interval: nothing is shown. A small drop can be `lower` and
-    `equivalent` at once.
-
-    Attributes:
-        equivalent: −margin < low and high < margin.
-        non_inferior: −margin < low; the difference may be a gain of any size.
-        lower: high < 0; there is a fall, of whatever size.
-        lower_by_margin: high < −margin; the fall is shown to be larger than the margin.
-        difference: changed − unchanged, negative where it fell, with its interval: 90 % for tests at 5 % each.
-        margin: fixed before looking, in the difference's unit.
-
-    Source: Schuirmann 1987; Lakens 2017.
-    """
-
-    equivalent: bool
-    non_inferior: bool
-    lower: bool
-    lower_by_margin: bool
-    difference: Estimate
-    margin: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields by name, the difference as `Estimate.to_json` writes it."""
-        flags = {name: getattr(self, name) for name in ("equivalent", "non_inferior", "lower", "lower_by_margin")}
-        return {**flags, "difference": self.difference.to_json(), "margin": self.margin}
-
-
-def equivalence(observed: float, draws: ArrayLike, *, n: int, margin: float = 0.05, level: float = 0.95) -> Equivalence:
-    """Whether a difference lies within ± `margin`, from its observed value and its bootstrap draws over `n` triples.
-
-    Each one-sided test is made at 1 − level: the interval is the 2 · level − 1 percentile interval (90 % for 95 %).
+    A test without a p-value (None, nan, a missing `Estimate`) keeps having none, and is not counted: None in a dict, nan in a
+    column.
 
     Raises:
-        StatisticsError: a margin that is not positive, a level not between ½ and 1, or fewer than 19 draws at 95 %.
+        ValueError: a p-value outside [0, 1].
 
-    >>> result = equivalence(0.0, np.linspace(-0.02, 0.02, 101), n=60)
-    >>> result.equivalent, result.lower
-    (True, False)
+    >>> fdr_named({"heads": 0.01, "neurons": 0.02, "weights": None})
+    {'heads': 0.02, 'neurons': 0.02, 'weights': None}
     """
-    _check_margin(margin, level)
-    return _read(from_draws(observed, draws, n=n, level=2 * level - 1), margin)
-
-
-def bootstrap_equivalence(
-    difference: Statistic, *arrays: ArrayLike, margin: float = 0.05, level: float = 0.95, **options: Any
-) -> Equivalence:
-    """`equivalence` of a statistic of per-triple arrays, bootstrapped over triples. `options` are those of `bootstrap`.
-
-    Args:
-        difference: changed − unchanged, of the arrays (for means: `lambda a, b: (a - b).mean(-1)`; for AUROCs:
-            `lambda h, b, h0, b0: auroc(h, b) - auroc(h0, b0)`; both are right with and without `vectorised`).
-        arrays: each has the triples on axis 0.
-
-    >>> bootstrap_equivalence(lambda a, b: (a - b).mean(-1), [0.4, 0.5, 0.7], [0.4, 0.5, 0.7]).equivalent
-    True
-    """
-    _check_margin(margin, level)
-    return _read(bootstrap(difference, *arrays, level=2 * level - 1, **options), margin)
-
-
-def _read(difference: Estimate, margin: float) -> Equivalence:
-    low, high = difference.low, difference.high
-    if low is None or high is None:
-        return Equivalence(False, False, False, False, difference, margin)
-    return Equivalence(
-        equivalent=-margin < low and high < margin,
-        non_inferior=-margin < low,
-        lower=high < 0,
-        lower_by_margin=high < -margin,
-        difference=difference,
-        margin=margin,
-    )
-
-
-def _check_margin(margin: float, level: float) -> None:
-    if not margin > 0:
-        raise StatisticsError(f"an equivalence margin is positive, not {margin}")
-    if not 0.5 < level < 1:
-        raise StatisticsError(f"each one-sided test is made at 1 − level, below ½: level lies in (½, 1), not {level}")
+    if isinstance(p_values, pd.Series):
+        return pd.Series(fdr(pd.to_numeric(p_values)), index=p_values.index, name=p_values.name, dtype=float)
+    if not p_values:
+        return {}
+    plain = [p.value if isinstance(p, Estimate) else p for p in p_values.values()]
+    adjusted = fdr(np.array([np.nan if p is None else p for p in plain], dtype=np.float64))
+    return {name: None if np.isnan(p) else float(p) for name, p in zip(p_values, adjusted, strict=True)}

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -153,6 +154,7 @@ def _t_power(shift: float, n: int, alpha: float, two_sided: bool) -> float:
     return float((stats.norm.cdf(shift - t * spread) + stats.norm.cdf(-shift - t * spread)).mean())
 
 
+@lru_cache(maxsize=512)
 def _spread(n: int) -> Float[np.ndarray, " node"]:
     """Equally likely values of S / sd, S the standard deviation estimated from n normal values."""
     return np.sqrt(stats.chi2.ppf(_NODES, n - 1) / (n - 1))

@@ -35,10 +35,15 @@ def auroc(positive: ArrayLike, negative: ArrayLike, *, axis: int = -1) -> Float[
     above, below = (_scores(side, name, axis) for side, name in ((positive, "positive"), (negative, "negative")))
     n_pos, n_neg = above.shape[-1], below.shape[-1]
     leading = np.broadcast_shapes(above.shape[:-1], below.shape[:-1])
-    both = np.concatenate([np.broadcast_to(side, (*leading, side.shape[-1])) for side in (above, below)], axis=-1)
-    u = rankdata(both, axis=-1)[..., :n_pos].sum(-1) - n_pos * (n_pos + 1) / 2
+    both = np.concatenate([np.broadcast_to(side, (*leading, side.shape[-1])) for side in (below, above)], axis=-1)
+    order = both.argsort(axis=-1, kind="stable")  # of equal scores the negatives come first
+    ranked, is_positive = np.take_along_axis(both, order, axis=-1), order >= n_neg
+    if ((ranked[..., 1:] == ranked[..., :-1]) & (is_positive[..., 1:] != is_positive[..., :-1])).any():
+        u = rankdata(both, axis=-1)[..., n_neg:].sum(-1) - n_pos * (n_pos + 1) / 2
+    else:  # no positive ties with a negative: counting takes half the time of ranking
+        u = np.where(is_positive, np.cumsum(~is_positive, axis=-1), 0).sum(-1)
     area: np.ndarray = u / (n_pos * n_neg)
-    return area
+    return np.where(np.isnan(both).any(-1), np.nan, area)[()]
 
 
 def auroc_se(auroc: float, n_pos: int, n_neg: int) -> float:

@@ -5,38 +5,58 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
-import scipy.stats
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from .estimate import Estimate, StatisticsError
+from .intervals import MIN_TRIPLES, bca_ends, from_draws
+from .strata import strata_codes
 
 Statistic: TypeAlias = Callable[..., Any]
-Method: TypeAlias = Literal["percentile", "BCa"]
-
-MIN_TRIPLES = 3
-"""With fewer, no interval is estimated: two triples give three different draws."""
-
-MAX_UNDEFINED = 0.05
-"""The share of draws in which a statistic may be undefined; beyond it, dropping them would choose the answer."""
+Method: TypeAlias = Literal["expanded", "percentile", "BCa"]
 
 _CHUNK = 2**24
 """Numbers gathered at a time by a vectorised statistic (128 MB)."""
 
 
-def resamples(n: int, *, draws: int = 2000, seed: int = 0) -> Int[np.ndarray, "draws n"]:
+def resamples(n: int, *, draws: int = 2000, seed: int = 0, strata: ArrayLike | None = None) -> Int[np.ndarray, "draws n"]:
     """Indices of the triples in each bootstrap draw: `n` triples with replacement, from a seed.
+
+    Args:
+        n: triples to draw from, and to draw.
+        draws: bootstrap draws.
+        seed: the same seed gives the same draws, given the same strata.
+        strata: one label a triple (its category): as many are drawn from each stratum as it has, so that every draw has the
+            sample's composition. Strata of a single triple are put together.
+
+    Raises:
+        StatisticsError: no triple, no draw, or not one label a triple.
 
     >>> resamples(3, draws=2).shape
     (2, 3)
+    >>> bool((resamples(4, draws=9, strata=["a", "a", "b", "b"])[:, :2] < 2).all())
+    True
     """
     if n < 1 or draws < 1:
         raise StatisticsError(f"resampling needs at least one triple and one draw, not n={n}, draws={draws}")
-    return np.random.default_rng(seed).integers(n, size=(draws, n))
+    generator = np.random.default_rng(seed)
+    if strata is None:
+        return generator.integers(n, size=(draws, n))
+    codes = strata_codes(strata, n)
+    drawn = np.empty((draws, n), dtype=np.int64)
+    for code in range(codes.max() + 1):
+        members = np.flatnonzero(codes == code)
+        drawn[:, members] = members[generator.integers(len(members), size=(draws, len(members)))]
+    return drawn
 
 
 def bootstrap_draws(
-    statistic: Statistic, *arrays: ArrayLike, draws: int = 2000, seed: int = 0, vectorised: bool = False
+    statistic: Statistic,
+    *arrays: ArrayLike,
+    draws: int = 2000,
+    seed: int = 0,
+    vectorised: bool = False,
+    strata: ArrayLike | None = None,
 ) -> Float[np.ndarray, " draws"]:
     """`statistic(*arrays)` in each bootstrap draw; nan where it is undefined there.
 
@@ -44,6 +64,10 @@ def bootstrap_draws(
         statistic: called once a draw on the arrays indexed by it, each [n, …], and returns a number; with `vectorised`,
             called on arrays [some draws, n, …] and returns one number a draw.
         arrays: each has the triples on axis 0.
+        draws: see `resamples`.
+        seed: see `resamples`.
+        vectorised: see `statistic`.
+        strata: see `resamples`.
 
     Raises:
         StatisticsError: no array, arrays of unequal length, or a statistic that returns another shape.
@@ -52,35 +76,7 @@ def bootstrap_draws(
     [1.0, 1.0, 1.0]
     """
     data = _by_triple(arrays)
-    return _evaluate(statistic, data, resamples(len(data[0]), draws=draws, seed=seed), vectorised)
-
-
-def from_draws(observed: float, draws: ArrayLike, *, n: int, level: float = 0.95) -> Estimate:
-    """The percentile interval of an observed statistic from its bootstrap draws.
-
-    The interval runs from the (1 − level)/2 to the (1 + level)/2 quantile of the draws. Undefined draws (nan, infinite)
-    are dropped; the estimate is missing, with the reason, where more than 5 % are, or where the observed value is
-    undefined itself. Fewer than 3 triples: the value without an interval.
-
-    Raises:
-        StatisticsError: too few draws for the level (39 for 95 %: fewer have no 2.5 % tail), or a level outside (0, 1).
-
-    >>> print(from_draws(0.5, np.linspace(0, 1, 101), n=20))
-    0.500 [0.025, 0.975] (n=20)
-    """
-    if not np.isfinite(observed):
-        return Estimate.missing("undefined on the data")
-    if n < MIN_TRIPLES:
-        return Estimate(observed, n=n)
-    values = np.asarray(draws, dtype=np.float64)
-    _check_level(level, values.size)
-    defined = values[np.isfinite(values)]
-    if values.size - defined.size > MAX_UNDEFINED * values.size:
-        return Estimate.missing(
-            f"undefined in {values.size - defined.size} of {values.size} bootstrap draws, more than {MAX_UNDEFINED:.0%}"
-        )
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(observed, low, high, n)
+    return _evaluate(statistic, data, resamples(len(data[0]), draws=draws, seed=seed, strata=strata), vectorised)
 
 
 def bootstrap(
@@ -89,8 +85,9 @@ def bootstrap(
     draws: int = 2000,
     seed: int = 0,
     level: float = 0.95,
-    method: Method = "percentile",
+    method: Method = "expanded",
     vectorised: bool = False,
+    strata: ArrayLike | None = None,
 ) -> Estimate:
     """A statistic of per-triple arrays with its bootstrap interval over triples.
 
@@ -102,91 +99,50 @@ def bootstrap(
         draws: bootstrap draws.
         seed: the same seed gives the same draws for every statistic of as many triples: the estimates are paired.
         level: the interval's coverage.
-        method: "percentile", or "BCa" (bias-corrected and accelerated, by scipy; for means and other smooth
-            statistics), whose interval is null where a draw or a leave-one-out value is undefined.
+        method: "expanded" or "percentile" (see `from_draws`; docs/statistics.md says why the first is the default), or "BCa"
+            (bias-corrected and accelerated, also within strata), which has no interval where a draw or a leave-one-out value
+            is undefined, and is "expanded" where the data leave its corrections undefined: an AUROC of 0 or 1, no spread.
         vectorised: see `statistic`.
+        strata: one label a triple (its category), see `resamples`. Where the sample was drawn by category, intervals are then
+            those of another sample of the same composition.
 
     Returns:
         The value, its interval and n, the number of triples. No interval below 3 triples; missing, with the reason,
         where there are no triples, the statistic is undefined on the data, or in more than 5 % of the draws.
 
     Raises:
-        StatisticsError: arrays of unequal length, a statistic that returns another shape, or too few draws for the
-            level.
+        StatisticsError: arrays of unequal length, a statistic that returns another shape, too few draws for the level, or
+            not one stratum a triple.
 
-    Source: Efron and Tibshirani 1993, chapters 13 (percentile) and 14 (BCa).
+    Source: Efron and Tibshirani 1993, chapters 13 (percentile) and 14 (BCa); Hesterberg 2015 (expanded).
 
     >>> estimate = bootstrap(np.mean, [0.1, 0.2, 0.3, 0.4])
     >>> round(estimate.value, 3), estimate.n
     (0.25, 4)
     """
-    if method not in ("percentile", "BCa"):
-        raise StatisticsError(f'method is "percentile" or "BCa", not {method!r}')
+    if method not in ("expanded", "percentile", "BCa"):
+        raise StatisticsError(f'method is "expanded", "percentile" or "BCa", not {method!r}')
     data = _by_triple(arrays)
     n = len(data[0])
     if n == 0:
         return Estimate.missing("no triples")
+    codes = strata_codes(strata, n)
     observed = float(_evaluate(statistic, data, np.arange(n)[None], vectorised)[0])
     if not np.isfinite(observed):
         return Estimate.missing(f"undefined on the data{_not_finite(data)}")
     if n < MIN_TRIPLES:
         return Estimate(observed, n=n)
-    values = bootstrap_draws(statistic, *data, draws=draws, seed=seed, vectorised=vectorised)
-    estimate = from_draws(observed, values, n=n, level=level)
-    if method == "percentile" or estimate.is_missing or np.ptp(values) == 0:  # no spread: BCa divides by it
-        return estimate
-    if not np.isfinite(values).all():
+    values = bootstrap_draws(statistic, *data, draws=draws, seed=seed, vectorised=vectorised, strata=strata)
+    plain = from_draws(
+        observed, values, n=n, level=level, method="percentile" if method == "percentile" else "expanded", strata=strata
+    )
+    if method != "BCa" or plain.is_missing or np.ptp(values) == 0:
+        return plain
+    left_out = _left_out(statistic, data, vectorised)
+    if not (np.isfinite(values).all() and np.isfinite(left_out).all()):
         return Estimate(observed, n=n)
-    return Estimate(observed, *_bca(statistic, data, draws, seed, level, vectorised), n)
-
-
-def mean_estimate(values: ArrayLike, **options: Any) -> Estimate:
-    """Mean of `values` [triple], with its interval. `options` are those of `bootstrap`.
-
-    >>> round(mean_estimate([0.1, 0.2, 0.3]).value, 3)
-    0.2
-    """
-    return bootstrap(lambda x: x.mean(-1), values, vectorised=True, **options)
-
-
-def paired_difference(a: ArrayLike, b: ArrayLike, **options: Any) -> Estimate:
-    """Mean of a − b, both [triple], with its interval: positive where `a` is larger. `options`: those of `bootstrap`.
-
-    >>> round(paired_difference([0.3, 0.5, 0.4], [0.1, 0.3, 0.2]).value, 3)
-    0.2
-    """
-    return bootstrap(lambda x, y: (x - y).mean(-1), a, b, vectorised=True, **options)
-
-
-def ratio(numerator: Statistic, denominator: Statistic, *arrays: ArrayLike, level: float = 0.95, **options: Any) -> Estimate:
-    """numerator(*arrays) / denominator(*arrays), both from the same triples in every draw.
-
-    `options` are those of `bootstrap`. Missing, with the reason, where the denominator's own interval includes 0 or
-    cannot be estimated: the ratio then has no finite interval that means anything.
-
-    >>> print(ratio(np.mean, np.mean, [1.0, -1.0, 2.0, -2.0]))
-    — (the denominator's 95% interval [-1.500, 1.500] includes 0)
-    """
-    below = bootstrap(denominator, *arrays, level=level, **options)
-    if below.is_missing:
-        return Estimate.missing(f"the denominator is missing: {below.reason}")
-    if below.low is None or below.high is None:
-        return Estimate.missing("the denominator has no interval, so whether it differs from 0 cannot be told")
-    if not below.excludes(0):
-        interval = f"[{below.low:.3f}, {below.high:.3f}]"
-        return Estimate.missing(f"the denominator's {100 * level:g}% interval {interval} includes 0")
-    return bootstrap(lambda *x: np.divide(numerator(*x), denominator(*x)), *arrays, level=level, **options)
-
-
-def ratio_of_means(a: ArrayLike, b: ArrayLike, **options: Any) -> Estimate:
-    """mean(a) / mean(b), both [triple], with its interval; missing where the interval of mean(b) includes 0.
-
-    `options` are those of `bootstrap`. See `ratio`.
-
-    >>> ratio_of_means([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]).value
-    0.5
-    """
-    return ratio(lambda x, y: x.mean(-1), lambda x, y: y.mean(-1), a, b, vectorised=True, **options)
+    ends = bca_ends(observed, values, left_out, codes, level)
+    return plain if ends is None else Estimate(observed, *ends, n)
 
 
 def _by_triple(arrays: Sequence[ArrayLike]) -> list[np.ndarray]:
@@ -217,34 +173,11 @@ def _evaluate(
     return np.concatenate([np.atleast_1d(result) for result in results])
 
 
-def _bca(
-    statistic: Statistic, data: list[np.ndarray], draws: int, seed: int, level: float, vectorised: bool
-) -> tuple[float | None, float | None]:
-    """scipy resamples the triples' indices, so that any statistic of any arrays is one sample to it."""
-
-    def of_indices(indices: Int[np.ndarray, "*draws n"], axis: int = -1) -> Float[np.ndarray, "*draws"]:
-        rows = indices.reshape(-1, indices.shape[-1])
-        return _evaluate(statistic, data, rows, vectorised).reshape(indices.shape[:-1])
-
-    result = scipy.stats.bootstrap(
-        (np.arange(len(data[0])),),
-        of_indices,
-        vectorized=True,
-        method="BCa",
-        n_resamples=draws,
-        confidence_level=level,
-        random_state=np.random.default_rng(seed),
-    )
-    low, high = (float(end) for end in result.confidence_interval)
-    return (low, high) if math.isfinite(low) and math.isfinite(high) else (None, None)
-
-
-def _check_level(level: float, draws: int) -> None:
-    if not 0 < level < 1:
-        raise StatisticsError(f"an interval's level lies between 0 and 1, not {level}")
-    needed = math.ceil(2 / (1 - level) - 1e-6) - 1
-    if draws < needed:
-        raise StatisticsError(f"a {100 * level:g}% interval needs at least {needed} bootstrap draws, not {draws}")
+def _left_out(statistic: Statistic, data: list[np.ndarray], vectorised: bool) -> Float[np.ndarray, " n"]:
+    """The statistic without each triple in turn."""
+    n = len(data[0])
+    others = np.arange(n - 1)[None] + (np.arange(n - 1)[None] >= np.arange(n)[:, None])
+    return _evaluate(statistic, data, others, vectorised)
 
 
 def _not_finite(data: list[np.ndarray]) -> str:

@@ -1,0 +1,127 @@
+"""From the draws of a bootstrap to the two ends of an interval."""
+
+import math
+from typing import Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
+from scipy.special import ndtr, ndtri, stdtrit
+
+from .estimate import Estimate, StatisticsError
+from .strata import strata_codes
+
+FromDraws: TypeAlias = Literal["expanded", "percentile"]
+
+MIN_TRIPLES = 3
+"""With fewer, no interval is estimated: two triples give three different draws."""
+
+MAX_UNDEFINED = 0.05
+"""The share of draws in which a statistic may be undefined; beyond it, dropping them would choose the answer."""
+
+
+def from_draws(
+    observed: float,
+    draws: ArrayLike,
+    *,
+    n: int,
+    level: float = 0.95,
+    method: FromDraws = "expanded",
+    strata: ArrayLike | None = None,
+) -> Estimate:
+    """The interval of an observed statistic from its bootstrap draws.
+
+    "percentile": from the (1 − level)/2 to the (1 + level)/2 quantile of the draws. "expanded": the same with the tail
+
+        Φ(−√(n / (n − H)) · t_{(1 + level)/2, n − H})
+
+    instead of (1 − level)/2, H the number of strata (1 without): a draw of n triples spreads less than a sample of n does, by
+    the factor √((n − H)/n), and its spread is itself an estimate. Undefined draws (nan, infinite) are dropped; the estimate is
+    missing, with the reason, where more than 5 % are, or where the observed value is undefined itself. Fewer than 3 triples:
+    the value without an interval.
+
+    Args:
+        observed: the statistic on the data.
+        draws: the statistic in each draw.
+        n: triples drawn from.
+        level: the interval's coverage.
+        method: see above.
+        strata: as the draws were made with, one label a triple.
+
+    Raises:
+        StatisticsError: too few draws for the level (39 for 95 %: fewer have no 2.5 % tail), or a level outside (0, 1).
+
+    Source: Efron and Tibshirani 1993, chapter 13; Hesterberg 2015, section 5.3 (expanded).
+
+    >>> print(from_draws(0.5, np.linspace(0, 1, 101), n=20, method="percentile"))
+    0.500 [0.025, 0.975] (n=20)
+    """
+    if method not in ("expanded", "percentile"):
+        raise StatisticsError(f'draws alone give an interval that is "expanded" or "percentile", not {method!r}')
+    if not np.isfinite(observed):
+        return Estimate.missing("undefined on the data")
+    if n < MIN_TRIPLES:
+        return Estimate(observed, n=n)
+    values = np.asarray(draws, dtype=np.float64)
+    check_level(level, values.size)
+    defined = values[np.isfinite(values)]
+    if values.size - defined.size > MAX_UNDEFINED * values.size:
+        return Estimate.missing(
+            f"undefined in {values.size - defined.size} of {values.size} bootstrap draws, more than {MAX_UNDEFINED:.0%}"
+        )
+    tail = (1 - level) / 2 if method == "percentile" else _expanded_tail(n, level, strata)
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return Estimate(observed, low, high, n)
+
+
+def bca_ends(
+    observed: float,
+    draws: Float[np.ndarray, " draw"],
+    left_out: Float[np.ndarray, " n"],
+    codes: Int[np.ndarray, " n"],
+    level: float,
+) -> tuple[float, float] | None:
+    """The ends of the bias-corrected and accelerated interval; None where they are undefined.
+
+        α(z) = Φ(z₀ + (z₀ + z) / (1 − a (z₀ + z))),   z₀ = Φ⁻¹(share of draws below the observed value, ties by half)
+        a = Σ l³ / (6 (Σ l²)^{3/2}),   l = (n_h − 1)/n_h · (mean over the stratum of left_out − left_out)
+
+    Args:
+        observed: the statistic on the data.
+        draws: the statistic in each draw.
+        left_out: the statistic without each triple in turn.
+        codes: the stratum h of each triple; n_h is its size.
+        level: the interval's coverage.
+
+    Source: Efron and Tibshirani 1993, chapter 14; Davison and Hinkley 1997, sections 5.3.2 and 3.2.1 (strata).
+    """
+    if not (np.isfinite(draws).all() and np.isfinite(left_out).all()):
+        return None
+    sizes = np.bincount(codes)
+    means = np.bincount(codes, weights=left_out) / sizes
+    pull = ((sizes - 1) / sizes)[codes] * (means[codes] - left_out)
+    square = (pull**2).sum()
+    if square == 0:
+        return None
+    acceleration = (pull**3).sum() / (6 * square**1.5)
+    z0 = ndtri(((draws < observed).mean() + (draws <= observed).mean()) / 2)
+    shifted = z0 + ndtri([(1 - level) / 2, (1 + level) / 2])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tails = ndtr(z0 + shifted / (1 - acceleration * shifted))
+    if not (math.isfinite(z0) and np.isfinite(tails).all() and (acceleration * shifted < 1).all()):
+        return None
+    low, high = np.quantile(draws, tails)
+    return float(low), float(high)
+
+
+def _expanded_tail(n: int, level: float, strata: ArrayLike | None) -> float:
+    free = n - len(set(strata_codes(strata, n).tolist()))
+    return float(ndtr(-math.sqrt(n / free) * stdtrit(free, (1 + level) / 2)))
+
+
+def check_level(level: float, draws: int) -> None:
+    if not 0 < level < 1:
+        raise StatisticsError(f"an interval's level lies between 0 and 1, not {level}")
+    needed = math.ceil(2 / (1 - level) - 1e-6) - 1
+    if draws < needed:
+        raise StatisticsError(f"a {100 * level:g}% interval needs at least {needed} bootstrap draws, not {draws}")

@@ -1,0 +1,164 @@
+"""AUROCs of scores that are paired within triples, their changes, and what can be said of them near 0 and 1."""
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+from scipy.special import expit, logit, stdtrit
+
+from .estimate import Estimate, StatisticsError
+from .intervals import MIN_TRIPLES, check_level, from_draws
+from .ranks import auroc
+from .resampling import resamples
+from .strata import strata_codes
+
+_MATRIX = 2000
+"""Triples up to which all pairs of an AUROC are kept as a matrix (32 MB)."""
+
+
+def auroc_draws(
+    positive: ArrayLike, negative: ArrayLike, *, draws: int = 2000, seed: int = 0, strata: ArrayLike | None = None
+) -> Float[np.ndarray, " draws"]:
+    """The AUROC of `positive` against `negative`, both [triple], in each draw of `bootstrap_draws`, to the last bit.
+
+    With c_i how often a draw took triple i and O_ij = 1 where positive i is above negative j (½ where they are equal), it is
+    Σ_ij c_i O_ij c_j / n²: some twenty times faster than ranking each draw. `draws`, `seed`, `strata`: see `resamples`.
+
+    Raises:
+        StatisticsError: not one score of each kind a triple.
+
+    >>> scores = np.array([1.0, 2.0, 3.0]), np.array([0.0, 2.5, 1.0])
+    >>> bool((auroc_draws(*scores, draws=9) == [auroc(*(side[row] for side in scores)) for row in resamples(3, draws=9)]).all())
+    True
+    """
+    above, below = np.asarray(positive, dtype=np.float64), np.asarray(negative, dtype=np.float64)
+    if above.ndim != 1 or above.shape != below.shape:
+        raise StatisticsError(f"one score of each kind a triple, not shapes {list(above.shape)} and {list(below.shape)}")
+    drawn, n = resamples(len(above), draws=draws, seed=seed, strata=strata), len(above)
+    if n > _MATRIX:
+        return np.asarray([auroc(above[row], below[row]) for row in drawn])
+    if not (np.isfinite(above).all() and np.isfinite(below).all()):
+        return np.full(draws, np.nan)
+    taken = np.bincount((drawn + n * np.arange(draws)[:, None]).ravel(), minlength=draws * n).reshape(draws, n).astype(float)
+    order = (above[:, None] > below) + 0.5 * (above[:, None] == below)
+    return np.asarray(((taken @ order) * taken).sum(-1) / (n * n))
+
+
+def auroc_estimate(
+    positive: ArrayLike,
+    negative: ArrayLike,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+    strata: ArrayLike | None = None,
+) -> Estimate:
+    """AUROC of `positive` against `negative`, both [triple], with its interval; bounded where it is 0 or 1.
+
+    A sample that is separated without an error has no spread to draw from, and its bootstrap interval would be a point. The
+    interval then runs from 1 to
+
+        ((1 − level) / 2)^(1 / ⌊n/2⌋)
+
+    (from 0 to 1 − that for an AUROC of 0): the AUROC at which ⌊n/2⌋ pairs, each of a positive and a negative of different
+    triples and no triple in two pairs, are all in order with a probability of (1 − level)/2. It holds for any distribution.
+    `draws`, `seed`, `level`, `strata`: see `bootstrap`.
+
+    Returns:
+        As `bootstrap`.
+
+    Raises:
+        StatisticsError: not one score of each kind a triple, or too few draws for the level.
+
+    Source: Clopper and Pearson 1934, of no error in ⌊n/2⌋ independent pairs.
+
+    >>> print(auroc_estimate([2.0, 3.0, 4.0, 5.0], [0.0, 1.0, 0.0, 1.0]))
+    1.000 [0.158, 1.000] (n=4)
+    """
+    above, below = np.asarray(positive, dtype=np.float64), np.asarray(negative, dtype=np.float64)
+    n = above.size
+    if n == 0:
+        return Estimate.missing("no triples")
+    lost = int((~np.isfinite(above)).sum() + (~np.isfinite(below)).sum())
+    if lost:
+        return Estimate.missing(f"undefined on the data: {lost} of its input values are not finite")
+    found = auroc_draws(above, below, draws=draws, seed=seed, strata=strata)
+    value = float(auroc(above, below))
+    if value not in (0.0, 1.0) or n < MIN_TRIPLES:
+        return from_draws(value, found, n=n, level=level, strata=strata)
+    bound = ((1 - level) / 2) ** (1 / (n // 2))
+    return Estimate(value, bound, 1.0, n) if value == 1 else Estimate(value, 0.0, 1 - bound, n)
+
+
+def auroc_change(
+    before: ArrayLike,
+    after: ArrayLike,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+    strata: ArrayLike | None = None,
+) -> Estimate:
+    """AUROC after − before, of the same triples, with an interval that holds near 1, too; negative where it fell.
+
+    From intervals [l, u] of the two AUROCs A₁ (before) and A₂ and the correlation r of their bootstrap draws:
+
+        low  = A₂ − A₁ − √((A₂ − l₂)² + (u₁ − A₁)² − 2 r (A₂ − l₂)(u₁ − A₁))
+        high = A₂ − A₁ + √((u₂ − A₂)² + (A₁ − l₁)² − 2 r (u₂ − A₂)(A₁ − l₁))
+        l, u = logit⁻¹(logit A ± t · SE / (A (1 − A))),   SE = √(n / (n − H)) · standard deviation of the draws
+
+    with t of n − H degrees of freedom, H strata, and A drawn in to 1/(2n) from 0 and 1. An interval from the draws of the
+    change itself is too short there: few pairs out of order are left to vary. Where no draw changes (an ablation that leaves
+    all ranks as they are) and neither AUROC is 0 or 1, the interval is a point.
+
+    Args:
+        before: [triple, 2], the positive and the negative score of each triple.
+        after: the same after a change.
+        draws: see `bootstrap`.
+        seed: see `bootstrap`.
+        level: the interval's coverage.
+        strata: see `bootstrap`.
+
+    Returns:
+        As `bootstrap`.
+
+    Raises:
+        StatisticsError: not two scores a triple both times, or too few draws for the level.
+
+    Source: Zou and Donner 2008 (limits of a difference from limits of its parts); Pepe 2003, section 5.2 (logit).
+
+    >>> scores = np.array([[2.0, 0.0], [3.0, 2.5], [1.0, 2.0], [2.0, 1.5]])
+    >>> auroc_change(scores, 2 * scores + 1)
+    Estimate(value=0.0, low=0.0, high=0.0, n=4, reason=None)
+    """
+    scores = [np.asarray(side, dtype=np.float64) for side in (before, after)]
+    n = len(scores[0])
+    if any(side.shape != (n, 2) for side in scores):
+        raise StatisticsError(f"two scores a triple before and after, not shapes {[list(side.shape) for side in scores]}")
+    if n == 0:
+        return Estimate.missing("no triples")
+    if not all(np.isfinite(side).all() for side in scores):
+        lost = sum(int((~np.isfinite(side)).sum()) for side in scores)
+        return Estimate.missing(f"undefined on the data: {lost} of its input values are not finite")
+    drawn = np.stack([auroc_draws(*side.T, draws=draws, seed=seed, strata=strata) for side in scores])
+    areas = np.array([float(auroc(*side.T)) for side in scores])
+    change = float(areas[1] - areas[0])
+    inside = bool(((areas > 0) & (areas < 1)).all())
+    if n < MIN_TRIPLES or (inside and np.ptp(drawn[1] - drawn[0]) == 0):
+        return from_draws(change, drawn[1] - drawn[0], n=n, level=level, strata=strata)
+    check_level(level, draws)
+    low, high = _limits(areas, drawn, n, n - len(set(strata_codes(strata, n).tolist())), level)
+    return Estimate(change, change - low, change + high, n)
+
+
+def _limits(
+    areas: Float[np.ndarray, "2"], drawn: Float[np.ndarray, "2 draw"], n: int, free: int, level: float
+) -> tuple[float, float]:
+    """How far the change may lie below and above."""
+    errors = drawn.std(-1, ddof=1) * np.sqrt(n / free)
+    r = float(np.corrcoef(drawn)[0, 1]) if errors.min() > 0 else 0.0
+    within = np.clip(areas, 1 / (2 * n), 1 - 1 / (2 * n))
+    reach = stdtrit(free, (1 + level) / 2) * errors / (within * (1 - within))
+    below = areas - np.minimum(expit(logit(within) - reach), areas)
+    above = np.maximum(expit(logit(within) + reach), areas) - areas
+    apart = lambda one, other: float(np.sqrt(max(0.0, one**2 + other**2 - 2 * r * one * other)))
+    return apart(below[1], above[0]), apart(above[1], below[0])
