@@ -19,6 +19,8 @@ def null(reason: str) -> dict[str, Any]:
 
 FEW = "fewer than 39 draws"
 NO_JUDGE = "no judge validated for harm"
+NOT_THERE = "not read at equal damage"
+UNREAD, NOT_READ = "recognition in plain text", "recognition in plain text was not read"
 
 
 def condition(
@@ -42,6 +44,12 @@ def condition(
             "near_nll_rise": measured(twin, 0.0222),
             "far_nll_rise": measured(twin / 2, 0.0111),
             "selectivity": measured(round(harmful - twin, 6), 0.0444),
+            "selectivity_adjusted": measured(round((harmful - twin) / 1.1, 6), 0.0444),
+            "selectivity_greedy": measured(round((harmful - twin) / 1.2, 6), 0.0444),
+            "selectivity_p": {"value": 0.0321, "low": None, "high": None, "n": N},
+            "selectivity_p_adjusted": {"value": 0.0456, "low": None, "high": None, "n": N},
+            "policy_information_harmful": measured(0.6543, 0.0555),
+            "policy_information_near": measured(0.7654, 0.0555),
             "kl": measured(harmful / 3),
             "retained_harmful": measured(round(1 - harmful, 6), 0.0777),
             "retained_twin": measured(round(1 - twin, 6), 0.0888),
@@ -58,9 +66,18 @@ def condition(
             "probe_auroc_request": measured(0.44, 0.044),
             "retained": measured(0.999 - twin, 0.0999),
         },
-        "explanation": {"score": measured(0.444, 0.0444)},
-        "refusal": {"harmful_rate": measured(0.222), "benign_rate": measured(0.033, 0.03)},
-        "utility": {"nll_rise": measured(0.0123, 0.004)},
+        "explanation": {"score": measured(0.444, 0.0444), "retained": measured(0.9753, 0.0333)},
+        "refusal": {
+            "harmful_rate": measured(0.222),
+            "near_rate": measured(0.044, 0.03),
+            "benign_rate": measured(0.033, 0.03),
+            "money_advice_rate": measured(0.0666, 0.03, 15),
+        },
+        "utility": {
+            "nll_rise": measured(0.0123, 0.004, 60),
+            "facts_right": measured(0.8421, 0.05, 57),
+            "facts_margin": measured(1.357, 0.055, 57),
+        },
         "dissociation": {
             "index": measured(0.321, 0.0321),
             "p_value": {"value": 0.0123, "low": None, "high": None, "n": N},
@@ -68,8 +85,54 @@ def condition(
     }
 
 
+def at_equal_damage(name: str, *, alpha: float, **counts: int) -> dict[str, Any]:
+    """Writing and recognition alone, with what is left of each activation."""
+    entry = condition(f"{name} at equal damage", "iso-damage", harmful=0.1111, twin=0.0999, **counts)
+    missing = null(NOT_THERE)
+    return entry | {
+        "alpha": alpha,
+        "explanation": {"score": missing},
+        "refusal": {"harmful_rate": missing, "benign_rate": missing},
+        "utility": {"nll_rise": missing},
+        "dissociation": {"index": missing, "p_value": missing},
+    }
+
+
+def fake_cell(name: str, aim: str, task: str, drop: float, effect: float, p: float) -> dict[str, Any]:
+    place = {"condition": name, "aim": aim, "task": task}
+    if task == UNREAD:
+        return place | dict.fromkeys(("drop", "effect", "p", "p_adjusted"), null(NOT_READ))
+    found = {"drop": measured(drop, 0.0222), "effect": measured(effect, 0.222)}
+    return place | found | {name: {"value": p, "low": None, "high": None, "n": N} for name in ("p", "p_adjusted")}
+
+
+def fake_crossed() -> dict[str, Any]:
+    """Each aim hurts its own task most, the controls none; one task was not read, and one drop has no spread."""
+    tasks = ["generation", "recognition", "explanation", "refusal", "generation in plain text", UNREAD]
+    aims = {"generation": "heads", "recognition": "aimed at recognition", "explanation": "aimed at explanation"}
+    rows = {name: aim for aim, name in aims.items()} | {"aimed at twins": "", "matched random": ""}
+    cells = []
+    for at, (name, aim) in enumerate(rows.items()):
+        for task in tasks:
+            own, sign = task == aim, -1 if task == "refusal" else 1
+            effect = (0.987 - 0.111 * at if own else 0.0123 * sign * (at + 1), 0.0111 if own else 0.654)
+            cells.append(fake_cell(name, aim, task, round(effect[0] / 9, 6), round(effect[0], 6), effect[1]))
+    cells[-3]["effect"] = null("all triples fall by the same amount")
+    words = ("first", "second", "one", "other")
+    aimed, contexts = (
+        dict(zip(words, ("aimed at generation", "aimed at recognition", "generation", "recognition"), strict=True)),
+        dict(zip(words, ("in the chat", "in plain text", "generation", "recognition"), strict=True)),
+    )
+    p = {"value": 0.001, "low": None, "high": None, "n": N}
+    interactions = [
+        aimed | {"value": measured(1.753, 0.333), "p": p},
+        contexts | {"value": null(NOT_READ), "p": null(NOT_READ)},
+    ]
+    return {"tasks": tasks, "aims": aims, "cells": cells, "interactions": interactions}
+
+
 def fake_report() -> dict[str, Any]:
-    """A complete report of three circuits and six controls, with nulls where a default run has them."""
+    """A complete report of three circuits and seven controls, with nulls where a default run has them."""
     swap = condition("label-swap", "label-swap", weights=3333, harmful=0.0444, twin=0.0333)
     swap["dissociation"] = {"index": null("far-twin rise exceeds half the harmful rise"), "p_value": null(FEW)}
     broken = condition("random", "random", neurons=222, harmful=0.0111, twin=0.0111)
@@ -119,8 +182,14 @@ def fake_report() -> dict[str, Any]:
             broken,
             condition("matched-random", "matched-random", neurons=222, harmful=0.0222, twin=0.0222),
             swap,
-            condition("weights at iso-damage", "iso-damage", weights=3333, harmful=0.1111, twin=0.0999),
+            at_equal_damage("heads", alpha=0.4321, heads=8),
+            at_equal_damage("weights", alpha=0.8765, weights=3333),
         ],
+        "crossed": fake_crossed(),
+        "circuits": {"heads": "heads-of-fake.json", "weights": "weights-of-fake.safetensors"},
+        "controls": {"aimed at twins": "twins-of-fake.json"},
+        "nulls": {"n": N, "selectivity": {"label swap": [0.013579, 0.024681], "matched random": [0.0357] * 1111}},
+        "seconds": {"generation": 1234.5, "refusal": 67.8},
     }
 
 

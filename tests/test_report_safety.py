@@ -11,12 +11,13 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from fake_report import fake_report, fake_responses, measured
+from fake_report import fake_report, fake_responses, measured, null
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parsed import Page, every_figure, plain
 
-from harmcircuits.report import page
+from harmcircuits import figures
+from harmcircuits.report import crossed_frames, effects_frame, page
 
 PAYLOAD = "document.documentElement.dataset.attacked='yes'"
 HOSTILE = f"</script><script>{PAYLOAD}</script><img src=x onerror=\"{PAYLOAD}\">\"' onfocus='{PAYLOAD}' {{{{ 7 * 7 }}}} <!--"
@@ -78,6 +79,11 @@ def hostile_report() -> dict[str, Any]:
     for condition in report["conditions"]:
         condition["name"] += HOSTILE
         condition["generation"]["harmful_rate"] = {"value": None, "reason": HOSTILE}
+    for cell in report["crossed"]["cells"]:
+        cell |= {"condition": cell["condition"] + HOSTILE, "task": cell["task"] + HOSTILE, "aim": cell["aim"] + HOSTILE}
+        cell["effect"] = cell["effect"] if cell["effect"]["value"] else null(HOSTILE)
+    report["crossed"]["interactions"][0] |= dict.fromkeys(("first", "second", "one", "other"), HOSTILE)
+    report["seconds"] = {HOSTILE: HOSTILE}
     return report
 
 
@@ -85,17 +91,20 @@ def hostile_html() -> str:
     report = hostile_report()
     drawn = every_figure(report) | {HOSTILE: go.Figure(go.Scatter(x=[1], y=[1], name=HOSTILE), layout={"title": HOSTILE})}
     drawn[HOSTILE].update_layout(meta={"caption": HOSTILE, "alt": HOSTILE})
+    drawn["crossed"] = figures.crossed_effects(effects_frame(report))
     table = pd.DataFrame({HOSTILE: [HOSTILE], "category": [HOSTILE]}, index=pd.Index([HOSTILE], name=HOSTILE))
     responses = fake_responses().assign(response=HOSTILE)
-    return page(report, figures=drawn, tables={HOSTILE: table}, responses=responses, show_responses=True)
+    return page(
+        report, figures=drawn, tables={HOSTILE: table} | crossed_frames(report), responses=responses, show_responses=True
+    )
 
 
 def test_hostile_text_stays_text() -> None:
     clean = fake_report()
     parsed = Page(hostile_html())
     assert parsed.open == []
-    allowed = {tag for tag, _ in Page(page(clean, figures=every_figure(clean), tables={}, responses=fake_responses(),
-                                           show_responses=True)).elements}  # fmt: skip
+    allowed = {tag for tag, _ in Page(page(clean, figures=every_figure(clean), tables=crossed_frames(clean),
+                                           responses=fake_responses(), show_responses=True)).elements}  # fmt: skip
     assert {tag for tag, _ in parsed.elements} <= allowed and "img" not in allowed
     assert not any(name.startswith("on") for _, attrs in parsed.elements for name in attrs)
     assert len([text for text in parsed.scripts() if not text.startswith("{")]) == 2
@@ -147,7 +156,7 @@ class TestInABrowser:
         dom, log = load(hostile_html(), tmp_path)
         assert not attacked(dom)
         boxes = dom.split('data-figure="')[1:]
-        assert len(boxes) == 6 and all('class="main-svg"' in box for box in boxes)
+        assert len(boxes) == 7 and all('class="main-svg"' in box for box in boxes)
         assert "CONSOLE" not in log, "no error, and no script that the policy had to stop"
 
     def test_the_policy_stops_what_escaping_would_have_missed(self, tmp_path: Path) -> None:

@@ -4,8 +4,18 @@ Its measured values are objects `{value, low, high, n}` (95 % interval) or `{val
 its reason wherever the value would have stood.
 """
 
-from .frames import retained_frame, rises_frame, summary_frame
+from .crossed import crossed_frames, effects_frame
+from .frames import layers_frame, retained_frame, rises_frame, summary_frame
 from .page import page
 from .values import ReportError
 
-__all__ = ["ReportError", "page", "retained_frame", "rises_frame", "summary_frame"]
+__all__ = [
+    "ReportError",
+    "crossed_frames",
+    "effects_frame",
+    "layers_frame",
+    "page",
+    "retained_frame",
+    "rises_frame",
+    "summary_frame",
+]

@@ -38,9 +38,31 @@ KEY_NUMBERS = (
 )
 """What stands first for each circuit."""
 
+ROBUSTNESS = "Robustness of writing, by condition"
+BESIDE = "Explaining, refusing, knowing, by condition"
+
 TABLES = {
     "Writing and recognising, by condition": (
         _HARMFUL, _NEAR, _FAR, _SELECTIVITY, _RETAINED_HARMFUL, _RETAINED_TWIN, _IN_PLACE, _PROBE, _REQUEST, _AUROC,
+    ),
+    ROBUSTNESS: (
+        _SELECTIVITY,
+        Column("selectivity, adjusted", "nats/token", "generation.selectivity_adjusted", True),
+        Column("selectivity, greedy", "nats/token", "generation.selectivity_greedy", True),
+        Column("p, adjusted", "", "generation.selectivity_p_adjusted"),
+        Column("own text, harmful", "nats/token", "generation.policy_information_harmful", True),
+        Column("own text, near twins", "nats/token", "generation.policy_information_near", True),
+    ),
+    BESIDE: (
+        Column("explanation", "nats/token", "explanation.score", True),
+        Column("explanation retained", "of intact", "explanation.retained"),
+        Column("declines harmful", "share", "refusal.harmful_rate"),
+        Column("declines near twins", "share", "refusal.near_rate"),
+        Column("declines benign", "share", "refusal.benign_rate"),
+        Column("declines money advice", "share", "refusal.money_advice_rate"),
+        Column("plain prose: rise", "nats/token", "utility.nll_rise", True),
+        Column("facts right", "share", "utility.facts_right"),
+        Column("margin of facts", "nats/token", "utility.facts_margin", True),
     ),
     "Writing in detail, by condition": (
         Column("KL", "nats/token", "generation.kl"),
@@ -48,17 +70,24 @@ TABLES = {
         Column("refusal", "rate", "generation.refusal_rate"),
         Column("degenerate", "rate", "generation.degenerate_rate"),
         Column("judged harmful", "rate", "generation.harmful_rate"),
-        Column("utility: rise", "nats/token", "utility.nll_rise", True),
     ),
     "Recognition in detail, by condition": (
         Column("accuracy", "", "recognition.accuracy"),
         Column("accuracy in place", "", "recognition.accuracy_in_place"),
         Column("retained recognition", "of intact", "recognition.retained"),
-        Column("explanation", "score", "explanation.score"),
-        Column("refuses harmful", "rate", "refusal.harmful_rate"),
-        Column("refuses benign", "rate", "refusal.benign_rate"),
         _INDEX,
         _P,
     ),
 }  # fmt: skip
 """Caption: columns, one row a condition."""
+
+NOTES = {
+    ROBUSTNESS: "Adjusted: at equal intact loss, entropy, length and repetition of both responses. Greedy: on greedy instead "
+    "of sampled responses. p: of the selectivity, by sign flips over triples, adjusted for the number of conditions. Own text: "
+    "request information of what the condition writes by itself, as the intact model reads it.",
+    BESIDE: "Explanation: how much likelier the model finds the explanation that belongs to a harmful request than those of "
+    "other requests. Declines: share of requests refused when nothing is put in the model's mouth; benign: near twins and "
+    "everyday requests together. Plain prose: rise of L on harmless passages. Facts: share of everyday facts whose right "
+    "completion is the likeliest, and by how much.",
+}
+"""What a table's columns mean, by its caption."""

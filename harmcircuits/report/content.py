@@ -5,12 +5,12 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .columns import KEY_NUMBERS, TABLES, Column
-from .values import Measured, components, conditions, find, interval, nulls, number, walk
+from .columns import KEY_NUMBERS, NOTES, TABLES, Column
+from .values import Measured, components, conditions, crossed_parts, find, interval, measured, nulls, number, walk
 
 _SHOWN_APART = {
-    "conditions", "intact", "limits", "n_triples", "question", "reproduce", "sensitivity_before_run", "settings",
-    "verdict", "verdict_reasons", "verdict_sentence",
+    "circuits", "conditions", "controls", "crossed", "intact", "limits", "n_triples", "probes_by_layer", "question",
+    "reproduce", "seconds", "sensitivity_before_run", "settings", "verdict", "verdict_reasons", "verdict_sentence",
 }  # fmt: skip
 _TONES = {"dissociated": "yes", "shared": "no"}
 
@@ -61,7 +61,8 @@ def words(report: Mapping[str, Any]) -> dict[str, Any]:
         "n_triples": report.get("n_triples"),
         "settings": _flat(report.get("settings")),
         "reproduce": report.get("reproduce"),
-        "facts": _flat(_rest(report)),
+        "facts": _flat(_without_draws(_rest(report))),
+        "seconds": _seconds(report.get("seconds")),
     }
 
 
@@ -81,8 +82,12 @@ def numbers(report: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "circuits": [cells.row(condition, KEY_NUMBERS) for condition in circuits],
         "conditions": {
-            caption: (columns, [cells.row(condition, columns) for condition in rows]) for caption, columns in TABLES.items()
+            caption: (columns, [cells.row(condition, columns) for condition in rows])
+            for caption, columns in _recorded(rows).items()
         },
+        "at_equal_damage": any(condition.get("kind") == "iso-damage" for condition in listed),
+        "notes": NOTES,
+        "has_crossed": bool(crossed_parts(report, "cells")),
         "run_values": cells.single(_rest(report)),
         "intact_values": cells.single(intact, without=in_tables),
         "reasons": reasons,
@@ -98,8 +103,7 @@ class _Cells:
 
     def row(self, condition: Mapping[str, Any], columns: Iterable[Column]) -> Row:
         cells = [(column, self.cell(find(condition, column.path), signed=column.signed)) for column in columns]
-        kind = f"{condition['kind']}, {components(condition)}" if condition.get("kind") else "nothing ablated"
-        return Row(str(condition.get("name", "")), kind, cells)
+        return Row(str(condition.get("name", "")), _kind(condition), cells)
 
     def single(self, tree: object, *, without: Container[str] = ()) -> list[tuple[str, Cell]]:
         return [(label(path), self.cell(result)) for path, result in walk(tree) if ".".join(path) not in without]
@@ -122,6 +126,34 @@ def label(path: Iterable[str]) -> str:
     return ": ".join(path).replace("_", " ")
 
 
+def _kind(condition: Mapping[str, Any]) -> str:
+    """What is ablated; at equal damage, alpha is what is left of it."""
+    if not condition.get("kind"):
+        return "nothing ablated"
+    alpha = measured(condition.get("alpha"), where=f"{condition.get('name', '')}: alpha")
+    left = "" if alpha is None or alpha.value is None else f" at alpha {alpha.value:.3g}"
+    return f"{condition['kind']}, {components(condition)}{left}"
+
+
+def _recorded(rows: Iterable[Mapping[str, Any]]) -> dict[str, Sequence[Column]]:
+    """The first table, and those of which a run recorded anything that no table before it shows."""
+    shown: set[str] = set()
+    tables: dict[str, Sequence[Column]] = {}
+    for caption, columns in TABLES.items():
+        new = {column.path for column in columns} - shown
+        if not tables or any(find(row, path) is not None for row in rows for path in new):
+            tables[caption] = columns
+            shown |= new
+    return tables
+
+
+def _seconds(recorded: object) -> list[tuple[str, str]]:
+    """What each task took; what is no number is left as it was recorded."""
+    if not isinstance(recorded, Mapping):
+        return []
+    return [(str(task), f"{took:,.1f}" if isinstance(took, (int, float)) else str(took)) for task, took in recorded.items()]
+
+
 def _reasons(report: Mapping[str, Any]) -> list[Reason]:
     grouped: dict[str, dict[str, list[str]]] = {}
     for null in nulls(report):
@@ -133,6 +165,16 @@ def _reasons(report: Mapping[str, Any]) -> list[Reason]:
 
 def _rest(report: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in report.items() if key not in _SHOWN_APART}
+
+
+def _without_draws(rest: dict[str, Any]) -> dict[str, Any]:
+    """Null draws by number alone: a figure shows them, and hundreds of numbers in a row help nobody."""
+    recorded = rest.get("nulls")
+    drawn = recorded.get("selectivity") if isinstance(recorded, Mapping) else None
+    if not isinstance(recorded, Mapping) or not isinstance(drawn, Mapping):
+        return rest
+    counts = {kind: f"{len(draws):,} draws" for kind, draws in drawn.items() if isinstance(draws, Sequence)}
+    return rest | {"nulls": {**recorded, "selectivity": counts}}
 
 
 def _strings(value: object) -> list[str]:

@@ -5,10 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from .values import Measured, components, conditions, find, interval, number
-
-NULL = "n/a"
-"""Stands in a table for a null, whose reason the page gives."""
+from .values import Measured, components, conditions, find, text
 
 SUMMARY = {
     "harmful rise": ("generation.harmful_nll_rise", True),
@@ -23,6 +20,8 @@ SUMMARY = {
     "AUROC probe, request": ("recognition.probe_auroc_request", False),
 }
 """Column: where it lies in a condition, and whether its sign is always written."""
+
+PLACES = {"request": "at the request's last token", "prompt": "at the prompt's last token"}
 
 _RETAINED = {"retained_harmful": "generation.retained_harmful", "retained_twin": "generation.retained_twin"}
 
@@ -45,7 +44,7 @@ def summary_frame(report: Mapping[str, Any]) -> pd.DataFrame:
     rows = [_row(condition) for condition in conditions(report)]
     intact = report.get("intact")
     if isinstance(intact, Mapping) and intact:
-        recognition = {column: _text(find(intact, SUMMARY[column][0])) for column in SUMMARY if "AUROC" in column}
+        recognition = {column: text(find(intact, SUMMARY[column][0])) for column in SUMMARY if "AUROC" in column}
         rows.insert(0, {"condition": "intact", "components": "none"} | dict.fromkeys(SUMMARY, "") | recognition)
     return pd.DataFrame(rows, columns=["condition", "components", *SUMMARY])
 
@@ -89,6 +88,16 @@ def retained_frame(report: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["condition", "kind", *measures, "intact", "reason"])
 
 
+def layers_frame(report: Mapping[str, Any]) -> pd.DataFrame:
+    """What `figures.auroc_by_layer` draws: condition, kind, place, layer, value, low, high, n; empty without such probes."""
+    rows = [
+        {**{key: row[key] for key in ("condition", "kind", "layer")}, "place": PLACES.get(row["place"], row["place"])}
+        | {key: row["auroc"].get(key) for key in ("value", "low", "high", "n")}
+        for row in report.get("probes_by_layer") or []
+    ]
+    return pd.DataFrame(rows, columns=["condition", "kind", "place", "layer", "value", "low", "high", "n"])
+
+
 def primary_auroc(report: Mapping[str, Any]) -> str:
     """Where the AUROC of the primary reading lies in a condition."""
     settings = report.get("settings")
@@ -97,14 +106,8 @@ def primary_auroc(report: Mapping[str, Any]) -> str:
 
 
 def _row(condition: Mapping[str, Any]) -> dict[str, str]:
-    values = {column: _text(find(condition, path), signed=signed) for column, (path, signed) in SUMMARY.items()}
+    values = {column: text(find(condition, path), signed=signed) for column, (path, signed) in SUMMARY.items()}
     return {"condition": str(condition.get("name", "")), "components": components(condition), **values}
-
-
-def _text(result: Measured | None, *, signed: bool = False) -> str:
-    if result is None or result.value is None:
-        return NULL
-    return f"{number(result.value, signed=signed)} {interval(result, signed=signed)}".rstrip()
 
 
 def _columns(result: Measured | None, *, names: tuple[str, str, str]) -> dict[str, Any]:

@@ -23,6 +23,9 @@ _TOP = 32  # px over a plot without a title, for plotly's buttons
 _COMPILED = {"parcoords", "scattergl", "scatterpolargl", "splom"}
 """Traces whose WebGL code plotly.js compiles at run time, which a page forbids unless it has one."""
 
+_NUMBER = re.compile(r"n/a|—|[-+]?\d[\d.,e+-]*( \[[^\[\]]+\])?(; [^;]+)*")
+"""A column of such cells, a value and its interval and what "; " adds to them, is broken nowhere but there."""
+
 
 def page(
     report: Mapping[str, Any],
@@ -87,6 +90,7 @@ class _Table:
     caption: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+    numeric: frozenset[int]
 
 
 def _figure(name: str, figure: go.Figure) -> _Figure:
@@ -111,11 +115,9 @@ def _words(markup: str | None) -> str:
 def _table(caption: str, frame: pd.DataFrame) -> _Table:
     if any(name is not None for name in frame.index.names):
         frame = frame.reset_index(allow_duplicates=True)
-    return _Table(
-        caption,
-        [str(name) for name in frame.columns],
-        [[_plain(value) for value in row] for row in frame.itertuples(index=False)],
-    )
+    rows = [[_plain(value) for value in row] for row in frame.itertuples(index=False)]
+    numeric = frozenset(at for at, column in enumerate(zip(*rows, strict=True)) if all(map(_NUMBER.fullmatch, column)))
+    return _Table(caption, [str(name) for name in frame.columns], rows, numeric)
 
 
 def _plain(value: object) -> str:

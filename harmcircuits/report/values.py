@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 NO_REASON = "no reason recorded"
+NULL = "n/a"
+"""Stands in a table for a null, whose reason the page gives."""
 
 
 class ReportError(ValueError):
@@ -89,6 +91,17 @@ def interval(result: Measured, *, signed: bool = False) -> str:
     return f"[{number(result.low, signed=signed)}, {number(result.high, signed=signed)}]"
 
 
+def text(result: Measured | None, *, signed: bool = False) -> str:
+    """A value and its interval for a table, or NULL.
+
+    >>> text(Measured(0.5, 0.25, 0.75)), text(None)
+    ('0.500 [0.250, 0.750]', 'n/a')
+    """
+    if result is None or result.value is None:
+        return NULL
+    return f"{number(result.value, signed=signed)} {interval(result, signed=signed)}".rstrip()
+
+
 def components(condition: Mapping[str, Any]) -> str:
     """What a condition ablates.
 
@@ -117,12 +130,44 @@ def nulls(report: Mapping[str, Any]) -> list[Null]:
     run = {key: node for key, node in report.items() if key not in ("intact", "conditions")}
     owners: list[tuple[str, object]] = [("", run), ("intact", report.get("intact"))]
     owners += [(str(condition.get("name", "")), condition) for condition in listed]
-    return [
+    found = [
         Null(owner, ".".join(path), result.reason)
         for owner, tree in owners
         for path, result in walk(tree)
         if result.value is None
     ]
+    return found + _crossed_nulls(report)
+
+
+def crossed_parts(report: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The list `name` ("cells" or "interactions") of a report's crossed table; empty where it has none.
+
+    Raises:
+        ReportError: it is no list of mappings.
+    """
+    table = report.get("crossed")
+    if table is None:
+        return []
+    found = table.get(name, []) if isinstance(table, Mapping) else table
+    if not isinstance(table, Mapping) or not isinstance(found, list) or not all(isinstance(part, Mapping) for part in found):
+        raise ReportError(f"the report's crossed {name} are {found!r}; expected a list of objects. Run the measurement again.")
+    return found
+
+
+def _crossed_nulls(report: Mapping[str, Any]) -> list[Null]:
+    """One for each cell and reason: a task that was not read has neither drop nor effect nor p."""
+    cells = [(cell.get("condition"), cell.get("task"), cell) for cell in crossed_parts(report, "cells")]
+    pairs = [
+        (f"{pair.get('first')} against {pair.get('second')}", "interaction", pair)
+        for pair in crossed_parts(report, "interactions")
+    ]
+    found = [
+        Null(str(owner), f"crossed.{what}", result.reason)
+        for owner, what, tree in [*cells, *pairs]
+        for _, result in walk({key: node for key, node in tree.items() if key != "value"} | {"interaction": tree.get("value")})
+        if result.value is None
+    ]
+    return list(dict.fromkeys(found))
 
 
 def conditions(report: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:

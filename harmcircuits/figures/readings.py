@@ -1,0 +1,172 @@
+"""Which readings of recognition work, and after which layer a probe finds harm."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from . import style
+from .style import Look
+
+SERIES = {
+    "near": Look("against near twins", style.BLUE, "diamond"),
+    "far": Look("against far twins or other benign requests", style.GREEN, "square"),
+    "shuffled labels": Look("shuffled labels in the shots", style.GREY, "triangle-up"),
+    "arbitrary words": Look("arbitrary words as labels", style.GREY, "cross"),
+}
+_READINGS = (
+    "AUROC of harmful requests by each reading of the intact model, with 95 % intervals; ½ (grey line) is chance. Grey marks "
+    "are controls of many-shot readings: what is still recognised there, the labels of the shots did not teach."
+)
+_OFFSETS = (0.0, 0.14, 0.28, 0.42)
+_ROW = 66  # px
+_COLUMNS = ["condition", "kind", "place", "layer", "value", "low", "high"]
+_INTACT, _RETRAINED = "trained intact", "retrained"
+_DASHES = {_INTACT: "solid", _RETRAINED: "dash"}
+_COLOURS = (style.BLACK, style.VERMILLION, style.BLUE, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
+_PANEL, _GAP = 260, 76  # px
+_CHANCE: dict[str, Any] = {"color": style.GREY, "width": 1.5}
+
+
+def readings_forest(frame: pd.DataFrame, *, title: str = "Which readings tell harmful requests from others?") -> go.Figure:
+    """AUROC with its interval by reading, one row a reading, in the order of the frame.
+
+    Args:
+        frame: columns reading, kind ("many-shot", …), series ("near", "far": what harmful requests are held against;
+            "shuffled labels", "arbitrary words": controls), value, low, high (0 to 1, ½ is chance), one line a mark. A line
+            without a value is not drawn.
+        title: the question above the figure.
+
+    Raises:
+        FigureError: a column is missing or does not hold numbers, an unknown series.
+
+    >>> frame = pd.DataFrame([("one", "probe", "near", 0.75, 0.625, 0.875)],
+    ...                      columns=["reading", "kind", "series", "value", "low", "high"])
+    >>> [float(value) for value in readings_forest(frame).data[1].x]
+    [0.75]
+    """
+    columns = ["reading", "kind", "series", "value", "low", "high"]
+    frame = style.checked(frame, columns, numbers=columns[3:], what="readings_forest")
+    style.refuse_unknown(frame["series"], SERIES, what="readings_forest: series")
+    rows = {reading: row for row, reading in enumerate(dict.fromkeys(frame["reading"]))}
+    kinds = dict(zip(frame["reading"], frame["kind"], strict=True))
+    shown = frame[np.isfinite(frame["value"])]
+    present = {name: part for name in SERIES if len(part := shown[shown["series"] == name])}
+    drawn = style.figure(
+        title=title,
+        height=max(_ROW * len(rows), 120),
+        caption=_READINGS,
+        alt=f"AUROC by reading. {' '.join(_spoken(shown, reading) for reading in rows)}".strip(),
+        legend=[SERIES[name].name for name in present],
+    )
+    drawn.add_vline(x=0.5, line=_CHANCE)
+    for offset, name in zip(_OFFSETS, SERIES, strict=True):
+        if name in present:
+            part = present[name]
+            _add_series(drawn, part, SERIES[name], y=[rows[reading] + offset for reading in part["reading"]])
+    style.row_labels(drawn, [(str(reading), str(kinds[reading])) for reading in rows])
+    drawn.update_xaxes(title_text="AUROC", range=style.span(shown["value"], shown["low"], shown["high"], hold=0.5))
+    return drawn
+
+
+def auroc_by_layer(frame: pd.DataFrame, *, title: str = "After which layer does a probe find harm?") -> go.Figure:
+    """AUROC of a probe by the layer after which it reads, one panel a place, one line a condition and kind.
+
+    Solid: trained on the intact model; dashed: trained anew under the condition.
+
+    Args:
+        frame: columns condition, kind ("trained intact", "retrained"), place, layer, value, low, high (0 to 1).
+        title: the question above the figure.
+
+    Raises:
+        FigureError: a column is missing or does not hold numbers, an unknown kind.
+
+    >>> frame = pd.DataFrame([("intact", "retrained", "at the end", 3, 0.75, 0.5, 0.875)],
+    ...                      columns=["condition", "kind", "place", "layer", "value", "low", "high"])
+    >>> auroc_by_layer(frame).data[0].name
+    'intact, retrained'
+    """
+    frame = style.checked(frame, _COLUMNS, numbers=_COLUMNS[3:], what="auroc_by_layer")
+    style.refuse_unknown(frame["kind"], _DASHES, what="auroc_by_layer: kind")
+    frame = frame[np.isfinite(frame["value"])]
+    places, conditions = (list(dict.fromkeys(frame[column])) for column in ("place", "condition"))
+    names = [f"{condition}, {kind}" for condition in conditions for kind in _DASHES]
+    height = max(len(places), 1) * _PANEL + max(len(places) - 1, 0) * _GAP
+    drawn = style.figure(
+        title=title,
+        height=height,
+        caption=(
+            "AUROC of harmful requests by a linear probe on the residual stream after each layer. Solid: its direction comes "
+            "from the intact model; dashed: from training prompts under the same condition. Grey line: chance."
+        ),
+        alt=" ".join(_best(frame, str(place), str(condition)) for place in places for condition in conditions)
+        or "Nothing was measured.",
+        legend=names,
+    )
+    colours = {condition: _COLOURS[at % len(_COLOURS)] for at, condition in enumerate(conditions)}
+    for row, place in enumerate(places):
+        top = 1 - row * (_PANEL + _GAP) / height
+        _add_place(drawn, frame[frame["place"] == place], colours, row=row, domain=[max(top - _PANEL / height, 0.0), top])
+    layers = frame["layer"]
+    drawn.update_xaxes(title_text="after layer", dtick=1 + int(layers.max() - layers.min()) // 10 if len(frame) else 1)
+    drawn.update_yaxes(title_text="AUROC", range=style.span(frame["value"], hold=0.5))
+    return drawn
+
+
+def _add_series(drawn: go.Figure, part: pd.DataFrame, look: Look, *, y: list[float]) -> None:
+    lines = style.segments(part["low"], part["high"], y)
+    drawn.add_trace(style.interval_lines(lines, colour=look.colour, group=look.name))
+    hover = [
+        f"{style.text(reading)}<br>{look.name}: {value:.3f}<br>{style.interval(low, high)}"
+        for reading, value, low, high in _values(part, ["reading", "value", "low", "high"])
+    ]
+    drawn.add_scatter(
+        x=part["value"], y=y, mode="markers", name=look.name, legendgroup=look.name,
+        marker={"color": look.colour, "symbol": look.symbol, "size": 9}, text=hover, hovertemplate="%{text}<extra></extra>",
+    )  # fmt: skip
+
+
+def _add_place(drawn: go.Figure, part: pd.DataFrame, colours: dict[Any, str], *, row: int, domain: list[float]) -> None:
+    suffix = "" if row == 0 else str(row + 1)
+    axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
+    for (condition, kind), line in part.groupby(["condition", "kind"], sort=False):
+        own, name = line.sort_values("layer"), f"{condition}, {kind}"
+        hover = [
+            f"{style.text(name)}, after layer {layer:.0f}: {value:.3f}<br>{style.interval(low, high)}"
+            for layer, value, low, high in _values(own, ["layer", "value", "low", "high"])
+        ]
+        drawn.add_scatter(
+            x=own["layer"], y=own["value"], mode="lines", name=style.text(name), legendgroup=name, showlegend=row == 0,
+            line={"color": colours[condition], "width": 2, "dash": _DASHES[str(kind)]},
+            text=hover, hovertemplate="%{text}<extra></extra>", **axes,
+        )  # fmt: skip
+    drawn.add_shape(
+        type="line", x0=0, x1=1, xref=f"{axes['xaxis']} domain", y0=0.5, y1=0.5, yref=axes["yaxis"], line=_CHANCE, layer="below"
+    )
+    drawn.add_annotation(
+        text=f"<b>{style.text(part['place'].iloc[0])}</b>", x=0.005, xref="paper", xanchor="left", y=domain[1], yref="paper",
+        yanchor="top", showarrow=False, bgcolor="rgba(255,255,255,0.85)",
+    )  # fmt: skip
+    drawn.update_layout(
+        {f"xaxis{suffix}": {"anchor": axes["yaxis"]}, f"yaxis{suffix}": {"anchor": axes["xaxis"], "domain": domain}}
+    )
+
+
+def _values(part: pd.DataFrame, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(part[column] for column in columns), strict=True)
+
+
+def _spoken(shown: pd.DataFrame, reading: str) -> str:
+    part = shown[shown["reading"] == reading]
+    values = [f"{value:.2f} {SERIES[series].name}" for series, value in zip(part["series"], part["value"], strict=True)]
+    return f"{reading}: {', '.join(values) or 'not measured'}."
+
+
+def _best(frame: pd.DataFrame, place: str, condition: str) -> str:
+    part = frame[(frame["place"] == place) & (frame["condition"] == condition)]
+    if not len(part):
+        return ""
+    best = part.iloc[int(part["value"].argmax())]
+    return f"{place}, {condition}: at best {best['value']:.2f}, after layer {int(best['layer'])} ({best['kind']})."

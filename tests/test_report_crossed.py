@@ -1,0 +1,158 @@
+"""The crossed table as frames: the report's numbers, units and reasons, in the order of the aims."""
+
+import copy
+from typing import Any
+
+import pandas as pd
+import pytest
+from fake_report import NOT_READ, UNREAD, fake_crossed, fake_report, measured, null
+from parsed import plain
+
+from harmcircuits.report import ReportError, crossed_frames, effects_frame
+from harmcircuits.report import crossed as report_crossed
+from harmcircuits.report import values as report_values
+
+ROWS = ["heads", "aimed at recognition", "aimed at explanation", "aimed at twins", "matched random"]
+
+
+def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    found = crossed_frames(fake_report())
+    assert list(found) == [report_crossed.TASKS, report_crossed.INTERACTIONS]
+    return found[report_crossed.TASKS], found[report_crossed.INTERACTIONS]
+
+
+def test_the_table_has_a_row_a_condition_and_a_column_a_task_with_its_unit() -> None:
+    table, _ = tables()
+    assert list(table.columns) == [
+        "switched off", "generation (nats per token)", "recognition (log-odds)", "explanation (nats per token)",
+        "refusal (share of requests)", "generation in plain text (nats per token)", "recognition in plain text (log-odds)",
+    ]  # fmt: skip
+    assert table["switched off"].tolist() == ["heads (aimed at generation)", *ROWS[1:]], (
+        "said once, and controls aim at nothing"
+    )
+
+
+def test_a_cell_says_drop_effect_and_adjusted_p_or_what_is_missing() -> None:
+    table, _ = tables()
+    assert table.iloc[0, 1] == "+0.110 [+0.087, +0.132]; d = +0.99 [+0.77, +1.21]; p = 0.011"
+    assert table.iloc[3, 4] == "-0.005 [-0.028, +0.017]; d = -0.05 [-0.27, +0.17]; p = 0.654"
+    assert table.iloc[4, 4] == "-0.007 [-0.029, +0.015]; d = n/a; p = 0.654"
+    assert (table.iloc[:, 6] == "n/a").all()
+
+
+def test_interactions_name_what_is_compared() -> None:
+    _, pairs = tables()
+    assert pairs.to_dict("records") == [
+        {"between": "aimed at generation against aimed at recognition", "tasks": "generation against recognition",
+         "interaction": "+1.75 [+1.42, +2.09]", "p": "0.001"},
+        {"between": "in the chat against in plain text", "tasks": "generation against recognition",
+         "interaction": "n/a", "p": "n/a"},
+    ]  # fmt: skip
+
+
+def test_the_unit_of_recognition_is_that_of_the_primary_reading() -> None:
+    report = fake_report()
+    report["settings"]["primary reading of recognition"] = "probe at the answer, after layer 11"
+    assert "recognition (probe score)" in crossed_frames(report)[report_crossed.TASKS]
+    frame = effects_frame(report).set_index("task")["unit"]
+    assert set(frame["recognition"]) == {"probe score"} and set(frame[UNREAD]) == {"log-odds"}
+
+
+def test_the_figures_frame_holds_the_reports_numbers_and_reasons() -> None:
+    report = fake_report()
+    frame = effects_frame(report)
+    assert list(frame.columns) == [
+        "condition", "aim", "task", "value", "low", "high", "drop", "p_adjusted", "n", "unit", "reason",
+    ]  # fmt: skip
+    assert len(frame) == len(report["crossed"]["cells"]) == 30
+    for row, cell in zip(frame.to_dict("records"), report["crossed"]["cells"], strict=True):
+        assert (row["condition"], row["aim"], row["task"]) == (cell["condition"], cell["aim"], cell["task"])
+        if cell["effect"]["value"] is not None:
+            assert [row[name] for name in ("value", "low", "high", "n")] == [
+                cell["effect"][name] for name in ("value", "low", "high", "n")
+            ]
+            assert (row["drop"], row["p_adjusted"]) == (cell["drop"]["value"], cell["p_adjusted"]["value"])
+            assert pd.isna(row["reason"])
+    last = frame[frame["condition"] == "matched random"].set_index("task")
+    assert last.loc["refusal", "reason"] == "all triples fall by the same amount"
+    assert last.loc["refusal", "drop"] == -0.006833 and last.loc["refusal", "n"] == 99, "the drop is known all the same"
+    assert last.loc[UNREAD, "reason"] == NOT_READ and pd.isna(last.loc[UNREAD, "value"])
+
+
+def test_aims_come_first_in_the_order_of_the_tasks_whatever_the_reports_order() -> None:
+    report = fake_report()
+    report["crossed"]["cells"].sort(key=lambda cell: ROWS[::-1].index(cell["condition"]))  # stable: tasks keep their order
+    assert list(dict.fromkeys(effects_frame(report)["condition"])) == [*ROWS[:3], *ROWS[:2:-1]]
+    assert crossed_frames(report)[report_crossed.TASKS]["switched off"].tolist()[0] == "heads (aimed at generation)"
+
+
+def test_a_task_that_only_some_conditions_have_is_missing_elsewhere() -> None:
+    cells = fake_crossed()["cells"]
+    table = crossed_frames({"crossed": {"cells": [cells[0], cells[7]]}})[report_crossed.TASKS]
+    assert table.iloc[0, 2] == table.iloc[1, 1] == "n/a" and "d = +0.88" in table.iloc[1, 2]
+
+
+@pytest.mark.parametrize("report", [{"conditions": []}, {"crossed": None}, {"crossed": {}}])
+def test_a_report_without_a_crossed_table_has_no_frames(report: dict[str, Any]) -> None:
+    assert crossed_frames(report) == {} and effects_frame(report).empty and "value" in effects_frame(report)
+
+
+@pytest.mark.parametrize("broken", [3, [], {"cells": 3}, {"cells": "none"}, {"cells": [1]}, {"cells": None}])
+def test_another_shape_is_refused_with_the_cure(broken: Any) -> None:
+    for use in (crossed_frames, effects_frame, plain):
+        with pytest.raises(ReportError, match=r"crossed cells are .*; expected a list of objects\. Run the measurement again"):
+            use({"conditions": [], "crossed": broken})
+
+
+def test_a_value_of_another_shape_is_refused_by_its_place() -> None:
+    report = fake_report()
+    report["crossed"]["cells"][1]["effect"] = "much"
+    with pytest.raises(ReportError, match=r"crossed: heads, recognition: effect is 'much'; expected \{value, low, high, n\}"):
+        effects_frame(report)
+
+
+# On the page
+
+
+def test_the_page_shows_both_tables_and_lists_each_null_once() -> None:
+    report = fake_report()
+    parsed = plain(report, tables=crossed_frames(report))
+    words, captions = parsed.words(), parsed.words(inside="caption")
+    assert report_crossed.TASKS in captions and report_crossed.INTERACTIONS in captions
+    assert "+0.110 [+0.087, +0.132]; d = +0.99 [+0.77, +1.21]; p = 0.011" in words
+    assert f"crossed: {UNREAD} ({', '.join(ROWS)})" in words, "once, and not for drop, effect and both p"
+    assert "crossed: refusal (matched random)" in words
+    assert "crossed: interaction (in the chat against in plain text)" in words
+
+
+def test_nulls_of_the_crossed_table_have_an_owner_and_a_reason() -> None:
+    own = [found for found in report_values.nulls(fake_report()) if found.field.startswith("crossed")]
+    assert len(own) == len(set(own)) == 7
+    assert own[-2:] == [
+        report_values.Null("matched random", "crossed.recognition in plain text", NOT_READ),
+        report_values.Null("in the chat against in plain text", "crossed.interaction", NOT_READ),
+    ]
+
+
+def test_what_rounds_to_zero_has_no_minus() -> None:
+    cell = {"condition": "c", "task": "t", "effect": {"value": -0.001, "low": -0.004, "high": 0.5}}
+    assert crossed_frames({"crossed": {"cells": [cell]}})[report_crossed.TASKS].iloc[0, 1] == (
+        "n/a; d = +0.00 [+0.00, +0.50]; p = n/a"
+    )
+
+
+def test_every_cell_may_be_null() -> None:
+    report = fake_report()
+    for cell in report["crossed"]["cells"]:
+        cell |= dict.fromkeys(("drop", "effect", "p", "p_adjusted"), null("blank"))
+    table = crossed_frames(report)[report_crossed.TASKS]
+    assert (table.iloc[:, 1:] == "n/a").all(axis=None) and effects_frame(report)["value"].isna().all()
+    assert "blank" in plain(report, tables=crossed_frames(report)).words()
+
+
+def test_the_report_is_left_as_it_was() -> None:
+    report = fake_report()
+    report["crossed"]["cells"].append({"condition": "more", "aim": "", "task": "generation", "effect": measured(0.5)})
+    before = copy.deepcopy(report)
+    crossed_frames(report), effects_frame(report), plain(report)
+    assert report == before
