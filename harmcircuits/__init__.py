@@ -55,14 +55,19 @@ _WHERE = {
     "Settings": "experiments.settings",
     "Dissociation": "experiments.result",
     "dissociate": "experiments.dissociation",
+    "Readings": "experiments.reading_results",
+    "compare_readings": "experiments.readings",
+    "CircuitTests": "experiments.hypotheses",
+    "test_circuit": "experiments.hypotheses",
 }
 
-_ROOMS = ("organisms",)
-"""Rooms that are public as a whole: `hc.organisms.planted()`."""
+_ROOMS = ("judges", "organisms")
+"""Rooms that are public as a whole: `hc.organisms.planted()`, `hc.judges.validate(judge)`."""
 
 __all__ = ["__version__", *_WHERE, *_ROOMS]  # noqa: PLE0604  (one list of names, not two)
 
 if TYPE_CHECKING:
+    from . import judges as judges
     from . import organisms as organisms
     from .ablation.export import export as export
     from .ablation.generate import generate as generate
@@ -91,6 +96,10 @@ if TYPE_CHECKING:
     from .examples import Prompt as Prompt
     from .examples import loss as loss
     from .experiments.dissociation import dissociate as dissociate
+    from .experiments.hypotheses import CircuitTests as CircuitTests
+    from .experiments.hypotheses import test_circuit as test_circuit
+    from .experiments.reading_results import Readings as Readings
+    from .experiments.readings import compare_readings as compare_readings
     from .experiments.result import Dissociation as Dissociation
     from .experiments.settings import Settings as Settings
     from .models.load import load_model as load_model

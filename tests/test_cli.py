@@ -1,92 +1,31 @@
-"""The shell: a whole run, every error in a line or two, and nothing heavy imported before it is needed."""
+"""The shell: every error in a line or two, and nothing heavy imported before it is needed."""
 
-import csv
 import json
-import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from contract import check_report
 from fake_report import fake_report
-from tiny import tiny_model_folder
-from triples import PROMPTS, SETTINGS
-from typer.testing import CliRunner, Result
+from shell import call, dissociate, small, text, told, write
+from triples import PROMPTS
 
 from harmcircuits import __version__, cli
-from harmcircuits.examples import Prompt
-from harmcircuits.experiments.settings import Settings
 
-COLUMNS = ("request", "prefill", "category", "group", "role")
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model_folder(tmp_path_factory.mktemp("model"))
+OPTIONS = ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick")
+COMMANDS = ("dissociate", "circuit-tests", "recognition", "report")
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    def quick(cls: type[Settings], *, seed: int = 0) -> Settings:
-        return replace(SETTINGS, head_fraction=0.1, seed=seed)
-
-    monkeypatch.setattr(Settings, "quick", classmethod(quick))
-    monkeypatch.setenv("COLUMNS", "200")
-
-
-def write(path: Path, prompts: tuple[Prompt, ...] = PROMPTS) -> Path:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file)
-        rows.writerow(COLUMNS)
-        rows.writerows([getattr(prompt, column) for column in COLUMNS] for prompt in prompts)
-    return path
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
-
-
-def dissociate(**options: object) -> Result:
-    return call("dissociate", "--quick", *(part for name, value in options.items() for part in (f"--{name}", value)))
-
-
-def text(result: Result) -> str:
-    """What was printed, without colours and line ends."""
-    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", result.output).split())
-
-
-def told(result: Result, *words: str, code: int = 1) -> None:
-    """The exit code and the message, told on one line or two without a traceback."""
-    output = text(result)
-    assert result.exit_code == code, output
-    assert isinstance(result.exception, SystemExit)
-    assert "Traceback" not in output
-    for word in words:
-        assert word in output
+def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    small(monkeypatch)
 
 
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is wrong must be found before the model is loaded."""
-    monkeypatch.setattr(cli, "_load", lambda *_: pytest.fail("the model was loaded"))
-
-
-def test_a_run_prints_a_table_and_writes_its_folder(model_folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "results"
-    result = dissociate(model=model_folder, prompts=write(tmp_path / "p.csv"), out=out, device="cpu")
-    assert result.exit_code == 0, result.output
-    report = json.loads((out / "report.json").read_text("utf-8"))
-    for words in ("With 4 test triples", "heads and neurons", "aimed at", f"Verdict: {report['verdict']}"):
-        assert words in result.output
-    assert {"aimed at recognition", "matched random"} < {condition["name"] for condition in report["conditions"]}
-    assert str(out / "report.json") in "".join(result.output.split("\n"))
-    assert not any(prompt.request in result.output for prompt in PROMPTS)
-    check_report(report)
-    assert report["reproduce"].startswith("harmcircuits")
-    assert {path.name for path in out.iterdir()} == {"circuits", "scores", "report.json", "report.html", "outcomes.csv"}
+    monkeypatch.setattr(cli.shared, "load", lambda *_: pytest.fail("the model was loaded"))
 
 
 class TestErrors:
@@ -150,6 +89,31 @@ class TestErrors:
         told(result, "error: seed must be at least 0, not -1")
 
     @pytest.mark.usefixtures("no_model")
+    @pytest.mark.parametrize("attack", ["", "prefil", "prefill:", "prefill:0", "prefill:-1", "prefill:two", "none:3"])
+    def test_an_attack_that_is_none(self, tmp_path: Path, attack: str) -> None:
+        result = dissociate(attack=attack, prompts=write(tmp_path / "p.csv"), out=tmp_path / "o")
+        told(result, f"error: the attack '{attack}' is unknown: give none, prefill, or prefill:K with K tokens")
+        assert not (tmp_path / "o").exists()
+
+    @pytest.mark.usefixtures("no_model")
+    def test_a_number_of_folds_that_is_none(self, tmp_path: Path) -> None:
+        told(dissociate(folds=-1, out=tmp_path / "o"), "Invalid value for '--folds'", code=2)
+        assert not (tmp_path / "o").exists()
+
+    @pytest.mark.usefixtures("no_model")
+    @pytest.mark.parametrize("command", ["dissociate", "recognition"])
+    def test_what_cannot_be_read_is_told_by_every_command(self, tmp_path: Path, command: str) -> None:
+        told(call(command, "--prompts", tmp_path / "none.csv", "--out", tmp_path / "o"), "none.csv: no such file")
+        told(call(command, "--dtype", "float31", "--out", tmp_path / "o"), "'float31' is not one of", code=2)
+        assert not (tmp_path / "o").exists()
+
+    @pytest.mark.usefixtures("no_model")
+    def test_circuit_tests_of_no_run(self, tmp_path: Path) -> None:
+        told(call("circuit-tests", tmp_path / "none"), "error:", "report.json: there is no such file")
+        (tmp_path / "report.json").write_text("{}", "utf-8")
+        told(call("circuit-tests", tmp_path), "is not the report of a run")
+
+    @pytest.mark.usefixtures("no_model")
     def test_a_folder_that_cannot_be_written_is_found_before_the_run(self, tmp_path: Path) -> None:
         (tmp_path / "taken").write_text("mine")
         result = dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "taken" / "out")
@@ -192,11 +156,11 @@ class TestErrors:
         def stopped(*_: object) -> Any:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(cli, "_load", stopped)
+        monkeypatch.setattr(cli.shared, "load", stopped)
         told(dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "o"), "stopped", code=130)
 
     def test_a_bug_is_not_hidden(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli, "_load", lambda *_: 1 / 0)
+        monkeypatch.setattr(cli.shared, "load", lambda *_: 1 / 0)
         result = dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "o")
         assert isinstance(result.exception, ZeroDivisionError)
 
@@ -213,7 +177,7 @@ class TestErrors:
             (tmp_path / "deep" / "note").write_text("meanwhile")
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(cli, "_load", fails)
+        monkeypatch.setattr(cli.shared, "load", fails)
         told(dissociate(prompts=tmp_path / "p.csv", out=tmp_path / "deep" / "o"), "stopped", code=130)
         assert [*(tmp_path / "deep").iterdir()] == [tmp_path / "deep" / "note"]
 
@@ -263,13 +227,13 @@ class TestWithoutARun:
     def test_help_names_every_option(self) -> None:
         result = call("dissociate", "--help")
         assert result.exit_code == 0
-        for option in ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick", "--show-responses"):
+        for option in (*OPTIONS, "--show-responses", "--crossed", "--folds", "--attack"):
             assert option in text(result)
 
     def test_without_a_command_help_is_shown(self) -> None:
-        assert "dissociate" in call().output
+        assert all(command in call().output for command in COMMANDS)
 
-    @pytest.mark.parametrize("arguments", [["--help"], ["dissociate", "--help"], ["report", "--help"], ["--version"]])
+    @pytest.mark.parametrize("arguments", [*([name, "--help"] for name in COMMANDS), ["--help"], ["--version"]])
     def test_it_imports_neither_torch_nor_transformer_lens(self, arguments: list[str]) -> None:
         program = (
             "import sys\nfrom harmcircuits.cli import app\n"

@@ -1,29 +1,24 @@
-"""The main job on a tiny random model: whole runs in seconds, held out, repeatable, leaving nothing behind."""
+"""The main job on a tiny random model: whole runs in seconds, repeatable, leaving nothing behind."""
 
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-import torch
-from contract import check_report
-from triples import OWN, PROMPTS, SETTINGS, SPLITS, TEST
+from contract import COUNTS, check_report
+from triples import OWN, RICH, SETTINGS, SPLITS, TEST
 
 from harmcircuits import store
-from harmcircuits.ablation.prune import check_base
-from harmcircuits.attribution.scores import AttributionError
-from harmcircuits.components import Circuit, read_provenance
-from harmcircuits.experiments import battery
+from harmcircuits.components import Circuit
+from harmcircuits.experiments import battery, stages
 from harmcircuits.experiments.dissociation import dissociate
+from harmcircuits.experiments.iso_damage import IsoDamage
 from harmcircuits.experiments.result import Dissociation
-from harmcircuits.models.matrices import base_hash
 from harmcircuits.models.protocol import model_hash
-from harmcircuits.store import files as store_files
-from harmcircuits.store import tensors as store_tensors
+
+NAMED: dict[str, Any] = {**SPLITS, "settings": RICH, "name": "tiny", "reproduce": "this test"}
 
 
 @dataclass(frozen=True)
@@ -47,13 +42,18 @@ def run(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[D
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(store.CACHE_VARIABLE, str(tmp_path_factory.mktemp("run-cache")))
         before = State.of(tiny)
-        result = dissociate(tiny, None, TEST, name="tiny", reproduce="this test", **SPLITS)
+        result = dissociate(tiny, None, TEST, **NAMED)
         yield result, before, State.of(tiny)
 
 
 @pytest.fixture
 def result(run: tuple[Dissociation, State, State]) -> Dissociation:
     return run[0]
+
+
+def at_equal(result: Dissociation) -> list[str]:
+    assert isinstance(result.damage, IsoDamage)
+    return [*result.damage.conditions()]
 
 
 class TestReport:
@@ -67,19 +67,45 @@ class TestReport:
         assert (report["model"]["name"], report["model"]["n_layers"], report["model"]["n_heads"]) == ("tiny", 2, 4)
         assert "With 4 test triples" in report["sensitivity_before_run"]
         assert report["settings"]["attribution_triples"] == 4
-        assert any("iso-damage" in limit for limit in report["limits"])
 
     def test_conditions_are_circuits_and_controls_of_their_size(self, result: Dissociation) -> None:
-        found = [(c["name"], c["kind"], c["n_heads"], c["n_neurons"]) for c in result.report["conditions"]]
-        assert found == [
-            ("heads and neurons", "circuit", 2, 3),
-            ("heads", "circuit", 2, 0),
-            ("neurons", "circuit", 0, 3),
-            ("aimed at twins", "aimed-at-twins", 2, 3),
-            ("aimed at recognition", "aimed-at-recognition", 2, 3),
-            ("matched random", "matched-random", 2, 3),
-            ("random", "random", 2, 3),
+        n_weights = len(result.circuits["weights"])
+        found = [tuple(c[key] for key in ("name", "kind", *COUNTS)) for c in result.report["conditions"]]
+        assert found[:8] == [
+            ("heads and neurons", "circuit", 2, 3, 0),
+            ("heads", "circuit", 2, 0, 0),
+            ("neurons", "circuit", 0, 3, 0),
+            ("weights", "circuit", 0, 0, n_weights),
+            ("aimed at twins", "aimed-at-twins", 2, 3, 0),
+            ("aimed at recognition", "aimed-at-recognition", 2, 3, 0),
+            ("matched random", "matched-random", 2, 3, 0),
+            ("random", "random", 2, 3, 0),
         ]
+        whole = {name: tuple(counts) for name, _, *counts in found[:8]}
+        assert n_weights > 0
+        assert [(name, kind) for name, kind, *_ in found[8:]] == [(name, "iso-damage") for name in at_equal(result)]
+        for name, _, *counts in found[8:]:
+            assert tuple(counts) == whole[name.removesuffix(" at equal damage")]
+
+    def test_conditions_at_equal_damage_are_at_equal_damage(self, result: Dissociation) -> None:
+        """Four of them at least reach it: two circuits that set it, and what does as much harm."""
+        damage = result.damage
+        assert isinstance(damage, IsoDamage)
+        entries = {c["name"]: c for c in result.report["conditions"] if c["kind"] == "iso-damage"}
+        assert len(entries) >= 2
+        for name, own in damage.alphas.items():
+            assert entries[f"{name} at equal damage"]["alpha"] == own
+            rise = damage.rises[name][:, 2].mean()
+            assert rise == pytest.approx(damage.damage, abs=max(0.02 * damage.damage, 0.002))
+        left_out = set(result.circuits) | set(result.controls) - {"random"} - set(damage.alphas)
+        assert {name for name in left_out if name not in damage.alphas} == set(damage.reasons)
+        assert not any("not compared at equal damage" in limit for limit in result.report["limits"])
+
+    def test_what_was_not_compared_at_equal_damage_says_why(self, tiny: Any) -> None:
+        without = dissociate(tiny, OWN, TEST, settings=SETTINGS)
+        assert not any(c["kind"] == "iso-damage" for c in without.report["conditions"])
+        limits = [limit for limit in without.report["limits"] if "equal damage" in limit]
+        assert limits == ["Conditions were not compared at equal damage: equal damage was not asked for: damage_triples is 0."]
 
     def test_a_random_model_shows_nothing_and_the_reason_is_given(self, result: Dissociation) -> None:
         assert result.verdict == result.report["verdict"]
@@ -90,7 +116,8 @@ class TestReport:
     def test_too_few_null_draws_give_no_p_value(self, result: Dissociation) -> None:
         p_values = [condition["dissociation"]["p_value"] for condition in result.report["conditions"]]
         assert p_values[0] == {"value": None, "reason": "fewer than 39 draws: 2"}
-        assert {p["reason"] for p in p_values[1:]} == {"nulls are drawn for the first circuit only"}
+        assert {p["reason"] for p in p_values[1:8]} == {"nulls are drawn for the first circuit only"}
+        assert {p["reason"] for p in p_values[8:]} == {"not read at equal damage"}
         assert [len(draws) for draws in result.report["nulls"]["selectivity"].values()] == [2, 2]
         assert set(result.report["nulls"]["balance"]) == {"heads", "neurons"}
 
@@ -109,7 +136,7 @@ class TestReport:
         names = ["intact", *(condition["name"] for condition in result.report["conditions"])]
         assert result.table()["condition"].tolist() == names
         figures = result.figures()
-        assert set(figures) == {"rises", "retained", "heads", "neurons", "nulls"}
+        assert set(figures) == {"rises", "retained", "heads", "neurons", "nulls", "damage"}
         assert all(figure.data for figure in figures.values())
         assert result.verdict in repr(result)
         axis = figures["nulls"].layout.xaxis.title.text
@@ -122,10 +149,27 @@ class TestReport:
         assert "Matched random neurons have" in told
 
 
+def test_every_number_of_the_report_has_its_own_n(result: Dissociation) -> None:
+    """4 test triples, of which 2 are answered freely and 2 read greedily; 3 facts, 2 passages, 2 requests of every day."""
+    n = {
+        "generation": {"selectivity": 4, "kl": 4, "selectivity_greedy": 2, "policy_information_near": 2, "on_task_rate": 2},
+        "recognition": {"auroc": 4, "auroc_in_place": 4, "probe_auroc": 4, "accuracy": 4},
+        "refusal": {"harmful_rate": 2, "near_rate": 2, "benign_rate": 4, "money_advice_rate": 1, "sounds_harmful_rate": 1},
+        "utility": {"nll_rise": 2, "facts_right": 3, "facts_margin": 3},
+    }
+    for condition in (result.report["intact"], *result.report["conditions"][:8]):
+        for group, keys in n.items():
+            assert {key: condition[group][key]["n"] for key in keys} == keys
+    for condition in result.report["conditions"][8:]:
+        assert {condition["generation"][key]["n"] for key in ("selectivity", "kl", "harmful_nll_rise")} == {2}
+        assert condition["recognition"]["auroc_in_place"]["n"] == 2
+        assert condition["utility"]["nll_rise"]["reason"] == "not read at equal damage"
+
+
 class TestOutcomes:
     def test_one_row_a_condition_and_prompt(self, result: Dissociation) -> None:
         frame = result.outcomes
-        assert len(frame) == 8 * 4 * 3
+        assert len(frame) == 9 * 4 * 3
         for _, rows in frame.groupby("condition"):
             assert rows["role"].tolist() == ["harmful", "near", "far"] * 4
             assert rows["group"].tolist() == [group for group in rows["group"].iloc[::3] for _ in range(3)]
@@ -140,6 +184,13 @@ class TestOutcomes:
         assert (frame["nll_other"].isna() == far).all()
         for column in battery.SHOT_CONTROLS:
             assert (frame[column].notna() == (~far & (frame["condition"] == "intact"))).all()
+        some = frame["condition"] == "intact"
+        assert (frame["entropy"].notna() == some).all()
+        for column in ("explain", "nll_plain"):
+            assert frame[column].isna().all(), "not asked for here"
+        assert (frame.groupby("condition")["nll_greedy"].count() == 2 * 3).all()
+        for column in ("refused", "policy_nll"):
+            assert (frame[column].notna() == written).all()
         assert not (written & far).any()
         assert (frame[written].groupby("condition").size() == 4).all(), "two triples, harmful and near"
         assert len(result.responses) == written.sum()
@@ -155,147 +206,6 @@ class TestOutcomes:
         assert set(written) == {prompt.category for prompt in TEST}
 
 
-class TestSave:
-    MARK = "Made-up response <b>text</b>"
-
-    def test_every_file_is_written_atomically_and_no_text_is_in_them(
-        self, result: Dissociation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        written: list[Path] = []
-        atomic_file = store.atomic_file
-
-        def recorded(path: Path) -> Any:
-            written.append(Path(path))
-            return atomic_file(path)
-
-        for module in (store_files, store_tensors):
-            monkeypatch.setattr(module, "atomic_file", recorded)
-        marked = replace(result, responses=result.responses.assign(response=self.MARK))
-        marked.save(tmp_path / "out")
-        files = sorted(path for path in (tmp_path / "out").rglob("*") if path.is_file())
-        assert files == sorted(written)
-        circuits = ["heads-and-neurons.json", "heads.json", "neurons.json"]
-        assert [str(path.relative_to(tmp_path / "out")) for path in files] == [
-            *(f"circuits/{name}" for name in circuits),
-            "outcomes.csv",
-            "report.html",
-            "report.json",
-            *(f"scores/{name}.safetensors" for name in ("far", "harmful", "near", "nulls", "recognition")),
-        ]
-        everything = "\n".join(path.read_bytes().decode("utf-8", "replace") for path in files)
-        for text in ("Made-up response", *(prompt.request for prompt in PROMPTS)):
-            assert text not in everything
-        for response in result.responses["response"]:
-            assert len(response.strip()) < 8 or response not in everything
-
-    def test_what_was_saved_is_read_back(self, result: Dissociation, tmp_path: Path) -> None:
-        result.save(tmp_path)
-        loaded = Dissociation.load(tmp_path)
-        assert loaded.report == store.read_json(tmp_path / "report.json") == result.report
-        assert loaded.circuits == result.circuits
-        assert list(loaded.circuits) == list(result.circuits)
-        assert loaded.scores is not None
-        assert result.scores is not None
-        for name, part in result.scores.parts.items():
-            assert torch.equal(loaded.scores.parts[name].per_example_neurons, part.per_example_neurons)
-        assert loaded.nulls is not None
-        assert result.nulls is not None
-        for kind, rises in result.nulls.rises.items():
-            np.testing.assert_array_equal(loaded.nulls.rises[kind], rises)
-        assert loaded.nulls.balance == result.nulls.balance == result.report["nulls"]["balance"]
-        pd.testing.assert_frame_equal(loaded.outcomes, result.outcomes)
-        pd.testing.assert_frame_equal(loaded.table(), result.table())
-        assert set(loaded.figures()) == set(result.figures())
-        assert loaded.responses.empty
-
-    def test_a_folder_holds_one_run(self, result: Dissociation, tiny: Any, tmp_path: Path) -> None:
-        """What the earlier run had and this one has not is gone; what is not ours stays."""
-        result.save(tmp_path)
-        (tmp_path / "circuits" / "mine.json").write_text("{}")
-        alone = dissociate(tiny, OWN, TEST, settings=SETTINGS)
-        alone.save(tmp_path)
-        loaded = Dissociation.load(tmp_path)
-        assert (loaded.scores, loaded.nulls, set(loaded.figures())) == (None, None, set(alone.figures()))
-        assert sorted(path.name for path in (tmp_path / "circuits").iterdir()) == ["circuit.json", "mine.json"]
-
-    def test_a_full_disk_at_the_page_keeps_the_numbers(
-        self, result: Dissociation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        write_text = store.write_text
-
-        def full(path: Path, text: str) -> None:
-            if path.suffix == ".html":
-                raise store.StoreError("disk full")
-            write_text(path, text)
-
-        monkeypatch.setattr(store, "write_text", full)
-        with pytest.raises(store.StoreError, match="disk full"):
-            result.save(tmp_path)
-        assert Dissociation.load(tmp_path).report == result.report
-
-    @pytest.mark.parametrize("content", ["{}", "[]", '{"conditions": null}', '{"conditions": [1]}'])
-    def test_another_report_is_refused(self, result: Dissociation, tmp_path: Path, content: str) -> None:
-        result.save(tmp_path)
-        (tmp_path / "report.json").write_text(content)
-        with pytest.raises(store.StoreError, match="is not the report of a run"):
-            Dissociation.load(tmp_path)
-
-    def test_outcomes_with_other_columns_are_refused(self, result: Dissociation, tmp_path: Path) -> None:
-        result.save(tmp_path)
-        (tmp_path / "outcomes.csv").write_text("a,b\n1,2\n")
-        with pytest.raises(store.StoreError, match="has no columns condition"):
-            Dissociation.load(tmp_path)
-
-    def test_circuits_name_the_model_they_are_for(self, result: Dissociation, tiny: Any, tmp_path: Path) -> None:
-        result.save(tmp_path)
-        origin = read_provenance(tmp_path / "circuits" / "heads-and-neurons.json")
-        assert origin is not None and origin.base == base_hash(tiny) and origin.seed == result.report["seed"]
-        assert origin.results["verdict"] == result.verdict and "selectivity" in origin.results
-        check_base(tiny, tmp_path / "circuits" / "heads.json")
-
-    def test_an_interrupted_save_is_no_run(self, result: Dissociation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The report goes first and comes last: an old one never stands beside new numbers."""
-        result.save(tmp_path)
-        monkeypatch.setattr(Circuit, "save", lambda *_, **__: (_ for _ in ()).throw(store.StoreError("disk full")))
-        with pytest.raises(store.StoreError, match="disk full"):
-            result.save(tmp_path)
-        with pytest.raises(store.StoreError, match=r"report\.json"):
-            Dissociation.load(tmp_path)
-
-    @pytest.mark.parametrize("file", ["outcomes.csv", "scores/nulls.safetensors", "scores/far.safetensors"])
-    def test_what_is_missing_or_damaged_is_named(self, result: Dissociation, tmp_path: Path, file: str) -> None:
-        result.save(tmp_path)
-        (tmp_path / file).write_bytes(b"")
-        with pytest.raises((store.StoreError, AttributionError), match=Path(file).name):
-            Dissociation.load(tmp_path)
-
-    def test_two_names_never_share_a_file(self, result: Dissociation, tmp_path: Path) -> None:
-        circuits = {"a b": OWN, "a-b": Circuit(heads=[(0, 0)]), "a  b": Circuit(heads=[(1, 1)])}
-        conditions = [{"name": name, "kind": "circuit"} | result.report["conditions"][0] | {"name": name} for name in circuits]
-        replace(result, circuits=circuits, report=result.report | {"conditions": conditions}).save(tmp_path)
-        assert Dissociation.load(tmp_path).circuits == circuits
-
-    def test_responses_are_shown_only_when_asked_for_and_only_on_the_page(self, result: Dissociation, tmp_path: Path) -> None:
-        marked = replace(result, responses=result.responses.assign(response=self.MARK))
-        marked.save(tmp_path / "hidden")
-        assert f"{len(result.responses)} responses were recorded" in (tmp_path / "hidden" / "report.html").read_text("utf-8")
-        marked.save(tmp_path / "shown", show_responses=True)
-        assert "Made-up response &lt;b&gt;text" in (tmp_path / "shown" / "report.html").read_text("utf-8")
-        for name in ("report.json", "outcomes.csv"):
-            assert "Made-up" not in (tmp_path / "shown" / name).read_text("utf-8")
-
-    def test_a_circuits_name_stays_inside_the_folder(self, result: Dissociation, tmp_path: Path) -> None:
-        named = replace(result, circuits={"../../up & away": OWN, "heads": OWN})
-        named.save(tmp_path / "out")
-        assert sorted(path.name for path in (tmp_path / "out" / "circuits").iterdir()) == ["-up-away.json", "heads.json"]
-        assert [path.name for path in tmp_path.iterdir()] == ["out"]
-
-    def test_a_folder_that_cannot_be_written_is_an_error(self, result: Dissociation, tmp_path: Path) -> None:
-        (tmp_path / "file").write_text("")
-        with pytest.raises(store.StoreError, match="cannot be written"):
-            result.save(tmp_path / "file" / "out")
-
-
 class TestRuns:
     def test_the_model_is_as_it_was(self, run: tuple[Dissociation, State, State]) -> None:
         _, before, after = run
@@ -306,15 +216,18 @@ class TestRuns:
             raise ZeroDivisionError
 
         before = State.of(tiny)
-        monkeypatch.setattr(battery, "write_and_read", fails)
+        monkeypatch.setattr(stages, "write", fails)
         with pytest.raises(ZeroDivisionError):
             dissociate(tiny, OWN, TEST, settings=SETTINGS)
         assert State.of(tiny) == before
 
     def test_the_same_seed_gives_the_same_report(self, tiny: Any, result: Dissociation) -> None:
-        again = dissociate(tiny, None, TEST, name="tiny", reproduce="this test", **SPLITS)
-        assert again.report == result.report
+        again = dissociate(tiny, None, TEST, **NAMED)
+        measured = lambda found: {key: value for key, value in found.report.items() if key != "seconds"}
+        assert measured(again) == measured(result)
+        assert set(again.report["seconds"]) == set(result.report["seconds"])
         pd.testing.assert_frame_equal(again.outcomes, result.outcomes)
+        pd.testing.assert_frame_equal(again.items, result.items)
 
     def test_without_training_what_needs_it_is_null_with_the_reason(self, tiny: Any) -> None:
         alone = dissociate(tiny, OWN, TEST, settings=SETTINGS)
@@ -327,6 +240,7 @@ class TestRuns:
         assert "training split" in condition["recognition"]["auroc"]["reason"]
         assert condition["recognition"]["auroc_in_place"]["value"] is not None
         assert condition["dissociation"]["p_value"]["reason"] == "no training split was given"
+        assert condition["generation"]["selectivity_p"]["value"] is not None, "a test that needs no training split"
         for aim in ("aimed at twins", "aimed at recognition", "matched random"):
             assert f"There is no circuit {aim}: no training split was given" in alone.report["limits"]
         assert (alone.scores, alone.nulls, set(alone.figures())) == (None, None, {"rises", "retained"})

@@ -2,78 +2,14 @@
 
 import json
 import math
-from typing import Any
 
 import numpy as np
 import pytest
-from contract import CONDITION, check_condition, check_value
+from contract import GENERATION, RECOGNITION, check_value
+from hand_made import FAR, HARMFUL, OPTIONS, N, changed, constant, entry, intact, odds, reason, value
 
-from harmcircuits.components import Circuit
 from harmcircuits.experiments import measures
-from harmcircuits.experiments.settings import Settings
 from harmcircuits.statistics import Estimate
-
-N = 40
-HARMFUL, NEAR, FAR = 0, 1, 2
-SETTINGS = Settings(bootstrap_draws=200)
-OPTIONS: dict[str, Any] = {"draws": 200, "seed": 0}
-THRESHOLDS = {"many_shot": 1.0}
-Arrays = dict[str, np.ndarray]
-
-
-def constant(harmful: float, near: float, far: float = math.nan) -> np.ndarray:
-    return np.tile([harmful, near, far], (N, 1))
-
-
-def odds(*, auroc: float) -> np.ndarray:
-    """Harmful scores of which the share `auroc` lies above all near and far ones, the others below all."""
-    above = np.arange(N) < auroc * N
-    return np.stack([np.where(above, 2.0, -2.0), np.zeros(N), np.zeros(N)], 1) + np.linspace(0, 0.1, N)[:, None]
-
-
-def intact() -> Arrays:
-    """I = 1 nat per token on harmful and near requests; recognition 0.9 in place, 0.8 many-shot, 0.7 by the probe."""
-    return {
-        "nll": constant(2.0, 2.0, 2.0),
-        "kl": constant(0.0, 0.0, 0.0),
-        "nll_other": constant(3.0, 3.0),
-        "in_place": odds(auroc=0.9),
-        "many_shot": odds(auroc=0.8),
-        "probe": odds(auroc=0.7),
-        "probe_request": odds(auroc=0.6),
-        "many_shot_shuffled": odds(auroc=0.55),
-        "many_shot_arbitrary": constant(math.nan, math.nan, math.nan),
-        "on_task": constant(1.0, 1.0),
-        "refusal": constant(0.0, 0.0),
-        "degenerate": constant(0.0, 0.0),
-    }
-
-
-def changed(**columns: np.ndarray) -> Arrays:
-    """Rises of 0.5, 0.2 and 0.1; I of 0.5 on harmful and 0.8 on near requests; recognition as it was."""
-    after = {"nll": constant(2.5, 2.2, 2.1), "kl": constant(0.3, 0.1, 0.05), "nll_other": constant(3.0, 3.0)}
-    return intact() | after | columns
-
-
-def entry(after: Arrays, *, before: Arrays | None = None, primary: str = "in_place") -> dict[str, Any]:
-    circuit = Circuit(heads=[(0, 1)], neurons=[(0, 2), (1, 3)])
-    return measures.condition(
-        "cut", "circuit", circuit, before or intact(), after, SETTINGS, primary=primary, thresholds=THRESHOLDS
-    )
-
-
-def value(found: dict[str, Any], path: str) -> float:
-    section, key = path.split(".")
-    number = found[section][key]["value"]
-    assert number is not None, found[section][key]
-    return float(number)
-
-
-def reason(found: dict[str, Any], path: str) -> str:
-    section, key = path.split(".")
-    assert found[section][key]["value"] is None
-    return str(found[section][key]["reason"])
-
 
 KNOWN = {
     "generation.harmful_nll_rise": 0.5,
@@ -87,6 +23,11 @@ KNOWN = {
     "generation.retained_harmful": 0.5,
     "generation.retained_twin": 0.8,
     "generation.on_task_rate": 1.0,
+    "generation.harmful_nll_rise_greedy": 0.75,
+    "generation.near_nll_rise_greedy": 0.5,
+    "generation.selectivity_greedy": 0.25,
+    "generation.policy_information_harmful": 0.25,
+    "generation.policy_information_near": 0.75,
     "generation.refusal_rate": 0.0,
     "generation.degenerate_rate": 0.0,
     "recognition.auroc": 0.8,
@@ -105,26 +46,12 @@ def test_known_answers(path: str) -> None:
     assert value(entry(changed()), path) == pytest.approx(KNOWN[path], abs=0.02 if "auroc" in path else 1e-9)
 
 
-def test_the_entry_has_the_contracts_shape() -> None:
+def test_the_groups_have_the_contracts_keys_and_are_json() -> None:
     found = entry(changed())
-    check_condition(found)
-    assert list(found) == ["name", "kind", "n_heads", "n_neurons", "n_weights", *CONDITION]
-    assert (found["n_heads"], found["n_neurons"], found["n_weights"]) == (1, 2, 0)
+    assert set(GENERATION) <= set(found["generation"])
+    assert set(RECOGNITION) <= set(found["recognition"])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-
-
-@pytest.mark.parametrize(
-    ("path", "why"),
-    [
-        ("generation.harmful_rate", "no judge"),
-        ("explanation.score", "not measured in this version"),
-        ("refusal.harmful_rate", "not measured in this version"),
-        ("refusal.benign_rate", "not measured in this version"),
-        ("utility.nll_rise", "not measured in this version"),
-    ],
-)
-def test_what_is_not_measured_says_why(path: str, why: str) -> None:
-    assert why in reason(entry(changed()), path)
+    assert "no judge" in reason(found, "generation.harmful_rate")
 
 
 def test_the_intact_model_against_itself_rises_nothing_and_retains_all() -> None:
@@ -214,7 +141,7 @@ class TestRates:
     def test_nothing_written(self) -> None:
         nothing = constant(math.nan, math.nan)
         found = measures.generation(intact(), changed(refusal=nothing), OPTIONS)["refusal_rate"]
-        assert found == Estimate.missing("nothing was written freely")
+        assert found == Estimate.missing("nothing was written")
 
 
 class TestIndex:
@@ -267,6 +194,6 @@ def test_intervals_hold_the_value_and_are_the_same_each_time() -> None:
     assert rise["low"] < rise["value"] < rise["high"]
     assert rise["n"] == N
     assert 0.05 < rise["high"] - rise["low"] < 0.4  # 2 · 1.96 · 0.3 / √40 = 0.19
-    for section in CONDITION:
-        for number in first[section].values():
+    for group in first.values():
+        for number in group.values():
             check_value(number)

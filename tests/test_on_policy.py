@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from triples import TEST
+from triples import make_triples
 from written import written
 
 from harmcircuits.ablation.hooks import ablated
@@ -16,7 +16,7 @@ from harmcircuits.tasks.information import swapped_requests
 from harmcircuits.tasks.on_policy import on_policy
 from harmcircuits.tasks.writing import write
 
-TWINS = [prompt for prompt in TEST if prompt.role != "far"]
+TWINS = [prompt for prompt in make_triples(10) if prompt.role != "far"]
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def test_it_is_the_loss_of_the_same_text_under_its_own_and_under_another_request
     assert all(one.request != two.request for one, two in zip(other, texts, strict=True))
     np.testing.assert_allclose(found["policy_nll_other"], loss(tiny, other), rtol=1e-5)
     assert not np.allclose(found["policy_nll"], found["policy_nll_other"], atol=1e-3)
+    assert not np.allclose(on_policy(tiny, texts, seed=6)["policy_nll_other"], found["policy_nll_other"], atol=1e-3)
 
 
 def test_batched_is_one_by_one(tiny: Any, texts: list[Example]) -> None:

@@ -29,7 +29,9 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "export": (("model", "circuit", "folder"), {"origin"}),
     "prune": (("model", "circuit"), set()),
     "overlap": (("one", "other"), {"model"}),
-    "dissociate": (("model", "circuit", "test"), {"train", "development"}),
+    "dissociate": (("model", "circuit", "test"), {"train", "development", "settings", "crossed", "folds"}),
+    "test_circuit": (("model", "circuit", "examples"), {"scores", "triples", "draws", "seed"}),
+    "compare_readings": (("model", "prompts"), {"train", "shots", "draws", "seed", "questions", "forms"}),
     "loss": (("model", "examples"), set()),
 }
 """Name: parameters that may be positional, and some of those that are keyword-only."""
@@ -75,7 +77,9 @@ def test_circuits_and_results_have_the_contracts_members() -> None:
     attribution = {"heads", "neurons", "per_example_heads", "per_example_neurons", "heads_abs", "neurons_abs", "n_examples"}
     attribution |= {"per_token", "save", "load", "table", "figure", "compare", "split_half"}
     assert attribution <= {*dir(hc.Attribution), *hc.Attribution.__dataclass_fields__}
-    assert {"table", "figure", "save", "verdict"} <= set(dir(hc.Dissociation))
+    assert {"table", "figure", "save", "load", "verdict"} <= set(dir(hc.Dissociation))
+    for found in (hc.CircuitTests, hc.Readings):
+        assert {"table", "figure", "save", "load"} <= set(dir(found))
     assert {"harmful", "benign", "near_twins", "far_twins", "split"} <= set(dir(hc.PromptSet))
 
 
@@ -108,7 +112,7 @@ def test_type_checkers_see_the_same_names() -> None:
 def test_no_room_has_the_name_of_a_function() -> None:
     """`import harmcircuits.elicit` would put a module in the function's place, whenever it came later."""
     rooms = {module.name for module in pkgutil.iter_modules(hc.__path__)}
-    assert rooms & set(hc.__all__) == set(hc._ROOMS) == {"organisms"}
+    assert rooms & set(hc.__all__) == set(hc._ROOMS) == {"judges", "organisms"}
 
 
 def fresh(program: str) -> None:

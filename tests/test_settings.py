@@ -4,6 +4,8 @@ import pytest
 
 from harmcircuits.experiments.settings import Settings, SettingsError
 
+MAY_BE_0 = ("null_draws", "damage_triples", "greedy_triples", "explained_triples", "facts", "passages", "everyday")
+
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
@@ -34,3 +36,41 @@ def test_the_seed_of_a_quick_run_is_checked_too() -> None:
 
 def test_a_whole_number_is_a_fraction_too() -> None:
     assert Settings(protect_heads=1, head_fraction=0).protect_heads == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"written_triples": 0},
+        {"test_triples": -1},
+        {"seed": -1},
+        {"margin": 0.0},
+        {"margin": 0.6},
+        {"protect_heads": 1.5},
+        {"shots": 1},
+        {"null_draws": -1},
+        {"bootstrap_draws": 10},
+        {"head_fraction": float("nan")},
+        {"prefill_tokens": -2},
+        {"attribution_temperature": -0.1},
+        {"weight_q": 1.5},
+        {"weight_p": -0.1},
+        {"many_shot_triples": 0},
+        *({name: -1} for name in MAY_BE_0),
+    ],
+    ids=str,
+)
+def test_a_number_that_makes_no_sense_is_named_with_its_range(wrong: dict[str, float]) -> None:
+    (name,) = wrong
+    with pytest.raises(SettingsError, match=rf"{name} must be at least .*, not {wrong[name]}"):
+        Settings(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [*MAY_BE_0, "weight_q", "prefill_tokens"])
+def test_what_may_be_left_out(name: str) -> None:
+    assert getattr(Settings(**{name: 0}), name) == 0
+
+
+def test_the_ends_are_included() -> None:
+    assert Settings(null_draws=0, shots=2, protect_heads=1.0, head_fraction=0.0, seed=0).null_draws == 0
+    assert Settings.quick(seed=3).seed == 3

@@ -1,9 +1,16 @@
 """A small prompt set, mild requests in the three roles of a triple, none of them like another triple's; and a small run."""
 
 # ruff: noqa: SIM905 — forty-eight quoted words are harder to read
-from harmcircuits.components import Circuit
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import torch
+
+from harmcircuits.components import Circuit, WeightMask
 from harmcircuits.examples import Prompt
 from harmcircuits.experiments.settings import Settings
+from harmcircuits.models.matrices import matrices
 from harmcircuits.prompts.promptset import PromptSet
 
 THINGS = """window fence bicycle kettle lantern violin cupboard hammock bridge carpet bucket ladder pillow mirror basket
@@ -31,6 +38,12 @@ def make_triples(n: int = 12, *, categories: tuple[str, ...] = CATEGORIES, name:
     return PromptSet(tuple(prompts), name)
 
 
+def make_mask(model: Any, *, every: int = 101) -> WeightMask:
+    """One weight in so many, of every matrix of `model`."""
+    shapes = {matrix.name: matrix.shape for matrix in matrices(model)}
+    return WeightMask(indices={name: torch.arange(0, prod(shape), every) for name, shape in shapes.items()}, shapes=shapes)
+
+
 SETTINGS = Settings(
     attribution_triples=4,
     development_triples=2,
@@ -44,10 +57,19 @@ SETTINGS = Settings(
     probe_triples=6,
     aim_triples=2,
     written_triples=2,
+    greedy_triples=2,
+    explained_triples=0,
+    facts=3,
+    passages=2,
+    everyday=2,
+    weight_q=0,
+    damage_triples=0,
     null_draws=2,
     null_triples=2,
     bootstrap_draws=100,
 )
+RICH = replace(SETTINGS, weight_q=0.01, damage_triples=2)
+"""Also a circuit of weights, and conditions at equal damage."""
 PROMPTS = make_triples(16).prompts
 TRAIN, DEVELOPMENT, TEST = (PromptSet(PROMPTS[a * 3 : b * 3], name) for a, b, name in ((0, 6, "a"), (6, 8, "b"), (8, 12, "c")))
 OTHER_TEST = PromptSet(PROMPTS[12 * 3 :], "d")

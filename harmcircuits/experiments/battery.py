@@ -1,41 +1,49 @@
-"""Every reading of every condition on the test triples: one frame of per-prompt outcomes, and the arrays made from it."""
+"""Every task under every condition: one frame of outcomes on the test triples, one of other items, and arrays of them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
-from ..ablation.hooks import ablated
-from ..components import Circuit
-from ..examples import Example
+from ..ablation.partial import Condition, under
 from ..models.protocol import HookedModel
-from ..prompts.promptset import PromptSet
 from ..tasks.information import swapped_requests
+from ..tasks.on_policy import on_policy
 from ..tasks.recognition import many_shot
 from ..tasks.teacher_forced import INTACT, teacher_forced
-from ..tasks.writing import write_and_read
-from .instruments import PROBES, Instruments
-from .scores import triple_prompts
-from .settings import Settings
+from ..tasks.writing import read_texts
+from .asked import Asked
+from .instruments import PROBES
+from .stages import ITEMS, STAGES, write_freely
 
 RULES = ("on_task", "refusal", "degenerate")
 KEY = ["condition", "example"]
 WHO = ("group", "category", "harm_group", "role")
 
-
 SHOT_CONTROLS = ("many_shot_shuffled", "many_shot_arbitrary")
 RESPONSES = ["condition", *WHO, "response"]
+TOGETHER, OTHER, GREEDY, WRITING = "responses", "other requests", "greedy responses", "free writing"
 
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """`frame`: one row a condition and prompt, triples in order, each harmful, near, far; `responses` separate."""
+    """What was read.
+
+    Attributes:
+        frame: one row a condition and prompt, triples in order, each harmful, near, far.
+        responses: what was written freely, apart from the outcomes, so that it is not shown unless asked for.
+        items: one row a condition and item of the tasks that are not about the triples (facts, passages, everyday requests).
+        seconds: what each task took, all conditions together.
+    """
 
     frame: pd.DataFrame
     responses: pd.DataFrame
+    items: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["condition", "task"]))
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def by_triple(self, condition: str) -> dict[str, Float[np.ndarray, "triple role"]]:
         """Each reading of one condition as an array; roles in the order harmful, near, far."""
@@ -43,65 +51,117 @@ class Outcomes:
         readings = [column for column in rows.columns if column not in ("condition", *WHO)]
         return {column: rows[column].to_numpy(dtype=float).reshape(-1, 3) for column in readings}
 
+    def categories(self) -> list[str]:
+        """The category of each triple, in order."""
+        first = self.frame["condition"].iloc[0]
+        return [str(label) for label in self.frame.loc[self.frame["condition"] == first, "category"].tolist()[::3]]
+
+    def of_items(self, condition: str, task: str) -> pd.DataFrame:
+        """The items of one task under one condition, in order."""
+        return self.items[(self.items["condition"] == condition) & (self.items["task"] == task)]
+
 
 def read_conditions(
-    model: HookedModel,
-    test: PromptSet,
-    examples: Sequence[Example],
-    circuits: Mapping[str, Circuit],
-    instruments: Instruments,
-    settings: Settings,
-    *,
-    progress: bool = False,
+    model: HookedModel, asked: Asked, conditions: Mapping[str, Condition], *, progress: bool = False
 ) -> Outcomes:
-    """All readings of the intact model and of each circuit. `examples` lie as `respond(model, test)` gives them.
+    """All tasks for the intact model and under each of `conditions`.
 
-    Columns: nll, kl, nll_other (under another request), in_place, probe and probe_request, many_shot, on_task, refusal,
-    degenerate; NaN where a reading was not taken (rules: on the first `written_triples` triples' harmful and near prompts;
-    many_shot_shuffled and many_shot_arbitrary, the controls of the shots: of the intact model's twins).
+    Columns: nll, kl, entropy, nll_other (under another request), nll_greedy, in_place, probe and probe_request, many_shot,
+    nll_plain, on_task, refusal, degenerate, policy_nll and policy_nll_other (the intact model reads what was written), refused
+    (without prefill), explain, explain_same, explain_other, explain_near, length, repetition; NaN where a reading was not taken
+    (many_shot_shuffled and many_shot_arbitrary, the controls of the shots: of the intact model's twins).
     """
-    conditions: dict[str, Circuit | None] = {INTACT: None, **circuits}
-    question, probes = instruments.question, instruments.probes
-    frame = teacher_forced(model, examples, conditions, question=question, probes=probes, progress=progress)
-    frame = frame.assign(**{name: np.nan for name in PROBES if name not in probes}, **dict.fromkeys(SHOT_CONTROLS, np.nan))
-    frame = frame.merge(_under_other_requests(model, examples, conditions, settings, progress), on=KEY, how="left")
-    stages = tqdm(conditions.items(), desc="recognise and write", unit="condition", disable=not progress)
-    parts = [_under(model, test, name, circuit, instruments, settings) for name, circuit in stages]
-    frame = frame.merge(pd.concat(parts), on=KEY, how="left")
-    for control, shots in instruments.shot_controls.items():
-        asked = (frame["condition"] == INTACT) & (frame["example"] % 3 < 2)
-        frame.loc[asked, control] = many_shot(model, [examples[at] for at in frame.loc[asked, "example"]], shots).numpy()
-    who = pd.DataFrame([{column: getattr(example, column) for column in WHO} for example in examples]).rename_axis("example")
-    frame = frame.merge(who.reset_index(), on="example", how="left")
-    responses = frame.loc[frame["response"].notna(), RESPONSES].reset_index(drop=True)
-    return Outcomes(frame.drop(columns=["example", "response"]), responses)
+    clock = _Clock()
+    every: dict[str, Condition] = {INTACT: None, **conditions}
+    with clock(TOGETHER):
+        frame = _together(model, asked, every, progress)
+    with clock(OTHER):
+        frame = frame.merge(_under_other_requests(model, asked, every, progress), on=KEY, how="left")
+    with clock(GREEDY):
+        frame = frame.merge(_greedy(model, asked, every, progress), on=KEY, how="left")
+    responses, parts, items = [], [], []
+    for name, condition in tqdm(every.items(), desc="tasks", unit="condition", disable=not progress):
+        with under(model, condition):
+            found, own = _apart(model, asked, clock)
+            with clock(WRITING):
+                written = write_freely(model, asked)
+        with clock(WRITING):
+            rules = read_texts(written).join(on_policy(model, written, seed=asked.settings.seed))
+        rules["example"] = asked.twins
+        responses.append(rules[["example", "response"]].assign(condition=name))
+        parts.append(found.merge(rules.drop(columns="response"), on="example", how="left").assign(condition=name))
+        items.append(own.assign(condition=name))
+    frame = frame.merge(pd.concat(parts), on=KEY, how="left").assign(**dict.fromkeys(SHOT_CONTROLS, np.nan))
+    _read_shot_controls(model, asked, frame)
+    who = _who(asked)
+    said = pd.concat(responses).merge(who, on="example", how="left")[RESPONSES].reset_index(drop=True)
+    whole = frame.merge(who, on="example", how="left").drop(columns="example")
+    return Outcomes(whole, said, pd.concat(items, ignore_index=True), clock.seconds)
 
 
-def _under_other_requests(
-    model: HookedModel,
-    examples: Sequence[Example],
-    conditions: Mapping[str, Circuit | None],
-    settings: Settings,
-    progress: bool,
-) -> pd.DataFrame:
+class _Clock:
+    """Seconds by task."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._running: list[tuple[str, float]] = []
+
+    def __call__(self, task: str) -> "_Clock":
+        self._running.append((task, time.perf_counter()))
+        return self
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *error: object) -> None:
+        task, since = self._running.pop()
+        self.seconds[task] = self.seconds.get(task, 0.0) + time.perf_counter() - since
+
+
+def _together(model: HookedModel, asked: Asked, every: Mapping[str, Condition], progress: bool) -> pd.DataFrame:
+    """One pass a batch and condition: L, KL, recognition in place."""
+    question, probes = asked.instruments.question, asked.instruments.probes
+    frame = teacher_forced(model, asked.examples, every, question=question, probes=probes, progress=progress)
+    features = {name: np.tile(values, len(every)) for name, values in asked.features.items()}
+    return frame.assign(**{name: np.nan for name in PROBES if name not in probes}, **features)
+
+
+def _under_other_requests(model: HookedModel, asked: Asked, every: Mapping[str, Condition], progress: bool) -> pd.DataFrame:
     """`nll_other`: the loss of the same responses under another request of their category; harmful and near only."""
-    asked = [index for index, example in enumerate(examples) if example.role != "far"]
-    other = swapped_requests([examples[index] for index in asked], seed=settings.seed)
-    found = teacher_forced(model, other, conditions, progress=progress).rename(columns={"nll": "nll_other"})
-    return found.assign(example=[asked[index] for index in found["example"]])[[*KEY, "nll_other"]]
+    some = [index for index, example in enumerate(asked.examples) if example.role != "far"]
+    other = swapped_requests([asked.examples[index] for index in some], seed=asked.settings.seed)
+    found = teacher_forced(model, other, every, progress=progress).rename(columns={"nll": "nll_other"})
+    return found.assign(example=[some[index] for index in found["example"]])[[*KEY, "nll_other"]]
 
 
-def _under(
-    model: HookedModel, test: PromptSet, name: str, circuit: Circuit | None, instruments: Instruments, settings: Settings
-) -> pd.DataFrame:
-    """What needs a pass of its own: many-shot recognition and free writing."""
-    prompts = triple_prompts(test)
-    found = pd.DataFrame({"condition": name, "example": range(len(prompts))})
-    twins = [index for index in range(len(prompts)) if index % 3 < 2]
-    with ablated(model, circuit):
-        found["many_shot"] = many_shot(model, prompts, instruments.shots).numpy().astype(float) if instruments.shots else np.nan
-        written = twins[: 2 * settings.written_triples]
-        rules = write_and_read(
-            model, [prompts[index] for index in written], max_new_tokens=settings.max_new_tokens, seed=settings.seed + 1
-        )
-    return found.join(rules.set_index(pd.Index(written)))
+def _greedy(model: HookedModel, asked: Asked, every: Mapping[str, Condition], progress: bool) -> pd.DataFrame:
+    """`nll_greedy`: the loss of the greedy responses to the first triples."""
+    if not asked.greedy:
+        return pd.DataFrame({"condition": [], "example": [], "nll_greedy": []}).astype({"condition": object, "example": int})
+    return teacher_forced(model, asked.greedy, every, progress=progress).rename(columns={"nll": "nll_greedy"})[
+        [*KEY, "nll_greedy"]
+    ]
+
+
+def _apart(model: HookedModel, asked: Asked, clock: _Clock) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tasks with passes of their own, under the condition that is in force: of test prompts, and of other items."""
+    found = pd.DataFrame({"example": range(len(asked.prompts))})
+    for name, stage in STAGES.items():
+        with clock(name):
+            found = found.merge(stage(model, asked), on="example", how="left")
+    items = []
+    for name, stage in ITEMS.items():
+        with clock(name):
+            items.append(stage(model, asked))
+    return found, pd.concat(items, ignore_index=True)
+
+
+def _read_shot_controls(model: HookedModel, asked: Asked, frame: pd.DataFrame) -> None:
+    for control, shots in asked.instruments.shot_controls.items():
+        read = (frame["condition"] == INTACT) & (frame["example"] % 3 < 2) & frame["many_shot"].notna()
+        frame.loc[read, control] = many_shot(model, [asked.examples[at] for at in frame.loc[read, "example"]], shots).numpy()
+
+
+def _who(asked: Asked) -> pd.DataFrame:
+    found = pd.DataFrame([{column: getattr(prompt, column) for column in WHO} for prompt in asked.prompts])
+    return found.rename_axis("example").reset_index()

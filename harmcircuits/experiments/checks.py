@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 
-from ..components import Circuit
+from ..components import Circuit, WeightMask
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
 from ..prompts.splits import near_duplicate_groups
 from ..tasks.teacher_forced import INTACT
 
-TWINS, RECOGNITION, MATCHED, RANDOM = "aimed at twins", "aimed at recognition", "matched random", "random"
-TAKEN = (INTACT, TWINS, RECOGNITION, MATCHED, RANDOM)
+TWINS, RECOGNITION, EXPLANATION = "aimed at twins", "aimed at recognition", "aimed at explanation"
+MATCHED, RANDOM, EQUAL = "matched random", "random", "at equal damage"
+TAKEN = (INTACT, TWINS, RECOGNITION, EXPLANATION, MATCHED, RANDOM)
 """Names of conditions that circuits may not have."""
 
 
@@ -54,8 +55,11 @@ def ready_splits(prompts: PromptSet, *, seed: int) -> tuple[PromptSet, PromptSet
     return train, development, test
 
 
-def given_circuits(model: HookedModel, circuit: Circuit | Mapping[str, Circuit] | None) -> dict[str, Circuit]:
-    """The circuits by name, made sure to fit the model; none where they are still to be selected.
+Given = Circuit | WeightMask | Mapping[str, Circuit | WeightMask]
+
+
+def given_circuits(model: HookedModel, circuit: Given | None) -> dict[str, Circuit | WeightMask]:
+    """The circuits and masks by name, made sure to fit the model; none where they are still to be selected.
 
     Raises:
         ExperimentError: no circuits, one without components, or a name that means something else in a report.
@@ -63,8 +67,8 @@ def given_circuits(model: HookedModel, circuit: Circuit | Mapping[str, Circuit] 
     """
     if circuit is None:
         return {}
-    circuits = dict(circuit) if isinstance(circuit, Mapping) else {"circuit": circuit}
-    taken = sorted(set(TAKEN) & set(circuits))
+    circuits = {"circuit": circuit} if isinstance(circuit, Circuit | WeightMask) else dict(circuit)
+    taken = sorted(name for name in circuits if name in TAKEN or name.endswith(EQUAL))
     if taken or not circuits:
         problem = f"the name {taken[0]!r} means something else in a report: choose another" if taken else "no circuit was given"
         raise ExperimentError(f"{problem}. Give a Circuit, circuits by name, or None to select them from the training triples.")
@@ -75,7 +79,9 @@ def given_circuits(model: HookedModel, circuit: Circuit | Mapping[str, Circuit] 
     return circuits
 
 
-def check_splits(given: Mapping[str, Circuit], test: PromptSet, train: PromptSet | None, development: PromptSet | None) -> None:
+def check_splits(
+    given: Mapping[str, Circuit | WeightMask], test: PromptSet, train: PromptSet | None, development: PromptSet | None
+) -> None:
     """Makes sure that the test triples can be read, and that no split holds anything of another.
 
     Raises:

@@ -1,33 +1,54 @@
 """Circuits of the same size that stand beside the one under test, each measured with the whole battery."""
 
 import logging
+from collections.abc import Sequence
 
-from ..components import Circuit
+from ..attribution.activations import attribute
+from ..attribution.scores import Attribution
+from ..components import Circuit, WeightMask
+from ..examples import Prompt
 from ..models.protocol import HookedModel
 from ..selection.matched import matched_random
 from ..selection.protected import SelectionError
-from .checks import MATCHED, RANDOM, RECOGNITION, TWINS
+from ..tasks.explanation import explanation_examples
+from .checks import EXPLANATION, MATCHED, RANDOM, RECOGNITION, TWINS
 from .scores import Scores, recipe
 from .settings import Settings
 
 log = logging.getLogger(__name__)
 
+Controls = tuple[dict[str, tuple[str, Circuit | WeightMask]], dict[str, str]]
+"""By name, kind and circuit; and what could not be built, with the reason."""
+
 
 def control_circuits(
-    model: HookedModel, circuit: Circuit, scores: Scores | None, settings: Settings
-) -> tuple[dict[str, tuple[str, Circuit]], dict[str, str]]:
+    model: HookedModel,
+    circuit: Circuit | WeightMask,
+    scores: Scores | None,
+    settings: Settings,
+    *,
+    explanation: Attribution | None = None,
+) -> Controls:
     """By name, kind and circuit; and what could not be built, with the reason.
 
     - *aimed at twins*, *aimed at recognition*: the same recipe and counts with another target;
+    - *aimed at explanation*: likewise, where its scores are given;
     - *matched random*: same layers, protection, and like |A| and U;
     - *random*: same layers and counts, nothing else; it proves little, since most components do little.
     """
-    plain = {RANDOM: ("random", circuit.random_like(model, seed=settings.seed))}
+    if isinstance(circuit, WeightMask):
+        why = "these controls are of heads and neurons, and the first circuit is a mask of weights"
+        unmade = (TWINS, RECOGNITION, MATCHED, *([EXPLANATION] if explanation is not None else []))
+        return {RANDOM: ("random", circuit.random_like(seed=settings.seed))}, dict.fromkeys(unmade, why)
+    plain: dict[str, tuple[str, Circuit | WeightMask]] = {RANDOM: ("random", circuit.random_like(model, seed=settings.seed))}
     if scores is None or scores.recognition is None:
         return plain, dict.fromkeys((TWINS, RECOGNITION, MATCHED), "no training split was given")
     aims = {TWINS: (scores.near, scores.harmful + scores.far), RECOGNITION: (scores.recognition, scores.benign)}
+    missing: dict[str, str] = {}
+    if explanation is not None:
+        aims[EXPLANATION] = (explanation, scores.benign)
     sized = {"heads": len(circuit.heads), "neurons": len(circuit.neurons)}
-    found, missing = {}, {}
+    found: dict[str, tuple[str, Circuit | WeightMask]] = {}
     for name, (target, protect) in aims.items():
         try:
             found[name] = (name.replace(" ", "-"), recipe(target, protect, settings, **sized))
@@ -41,3 +62,8 @@ def control_circuits(
 def matched(circuit: Circuit, scores: Scores, settings: Settings, *, seed: int) -> Circuit:
     """One draw of the matched random null."""
     return matched_random(circuit, scores.harmful, protect=scores.benign, seed=seed, protect_fraction=settings.protect)
+
+
+def explanation_scores(model: HookedModel, harmful: Sequence[Prompt], *, progress: bool = False) -> Attribution:
+    """What promotes explaining: A of the loss of the reference explanations of training requests."""
+    return attribute(model, explanation_examples(harmful), progress=progress)

@@ -4,23 +4,21 @@ prompts → responses → instruments (development) → scores (training) → ci
 """
 
 import logging
-from collections.abc import Mapping
 
-from ..components import Circuit
-from ..examples import Example
+from ..judges import Judge
 from ..models.protocol import HookedModel, check_hooks, geometry
 from ..prompts.promptset import PromptSet
+from ..tasks.attacks import attacked
 from ..tasks.teacher_forced import INTACT
-from .battery import Outcomes, read_conditions
-from .checks import MATCHED, RECOGNITION, ExperimentError, check_splits, given_circuits
-from .controls import control_circuits
+from .checks import MATCHED, RECOGNITION, ExperimentError, Given, check_splits, given_circuits
 from .document import describe
 from .evidence import gather, sensitivity
-from .instruments import Instruments, choose_instruments
-from .nulls import Nulls, measure_nulls
+from .folds import measure_folds
+from .judged import harmful_rates
 from .remarks import limits_of, remarks
 from .result import Dissociation
-from .scores import Scores, chosen_triples, default_circuits, respond, score, training_examples
+from .run import Run, measure
+from .scores import chosen_triples
 from .settings import Settings
 from .verdict import Verdict, judge
 
@@ -29,12 +27,15 @@ log = logging.getLogger(__name__)
 
 def dissociate(
     model: HookedModel,
-    circuit: Circuit | Mapping[str, Circuit] | None,
+    circuit: Given | None,
     test: PromptSet,
     *,
     train: PromptSet | None = None,
     development: PromptSet | None = None,
     settings: Settings | None = None,
+    crossed: bool = False,
+    folds: int = 0,
+    judge: Judge | None = None,
     name: str = "",
     reproduce: str = "",
     progress: bool = False,
@@ -44,21 +45,26 @@ def dissociate(
     docs/concepts.md defines every measure, with its unit and sign.
 
     Args:
-        circuit: what to switch off; a mapping of several by name, the verdict being about the first; or None to select heads
-            and neurons, heads alone and neurons alone from the training triples.
+        circuit: what to switch off, a `Circuit` or a `WeightMask`; a mapping of several by name, the verdict being about the
+            first; or None to select heads and neurons, heads alone, neurons alone and weights from the training triples.
         test: triples that nothing else has touched.
         train: triples for shots, probe, aimed controls and nulls. None: those fields are null with the reason.
         development: triples on which formats are chosen. None: the first of each kind is taken.
         settings: sizes; `Settings()` by default.
+        crossed: also aim the recipe at explanation, read writing in plain text, and cross aims with tasks.
+        folds: cross-fit: test and training triples are put together and dealt into so many parts; each is tested once, with a
+            circuit selected from the others, so that intervals include reselection. 0: one split, as given.
+        judge: reads what is written under each condition (`harmcircuits.judges`); it fills `harmful_rate` if it measures harm
+            and has passed its validation (`judges.Validated`), and otherwise that is null with the reason.
         name: the model's name in the report.
         reproduce: the command to print in the report.
 
     Raises:
         ExperimentError: no triples, a test triple or a near-duplicate of one in training or development, development triples
-            in training, no circuit and nothing to select one from, a circuit without components, or one with a name that
-            means something else here ("intact").
-        PromptError: a single category.
-        CircuitError: a component that the model does not have.
+            in training, no circuit and nothing to select one from, a circuit without components, one with a name that means
+            something else here ("intact"), folds of a circuit that was given, or of a single triple each.
+        PromptError: a single category, or fewer triples than folds.
+        CircuitError, MaskError: a component or matrix that the model does not have.
         ModelError: with `train`, a layer without hook points. All of these come before anything is computed.
         ElicitError, SelectionError: as their rooms say.
     """
@@ -68,73 +74,62 @@ def dissociate(
     if train is not None:
         layers = range(geometry(model).n_layers)
         check_hooks(model, heads=layers, neurons=layers)
-    test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)
-    before_run = sensitivity(len(test.triples), chosen)
-    log.info(before_run)
-    examples = respond(model, test, chosen, progress=progress)
-    instruments, scores = _prepared(model, train, development, chosen, progress)
-    circuits = given or _selected(model, scores, chosen)
-    main = next(iter(circuits))
-    controls, missing = control_circuits(model, circuits[main], scores, chosen)
-    conditions = {found: ("circuit", own) for found, own in circuits.items()} | controls
-    outcomes = read_conditions(
-        model, test, examples, {found: own for found, (_, own) in conditions.items()}, instruments, chosen, progress=progress
+    test = attacked(model, test, tokens=chosen.prefill_tokens)
+    train, development = (
+        None if part is None else attacked(model, part, tokens=chosen.prefill_tokens) for part in (train, development)
     )
-    nulls = measure_nulls(model, circuits[main], scores, examples, chosen, progress=progress) if scores else None
-    found = _judged(outcomes, main, circuits[main], nulls, instruments, chosen, missing)
-    document = describe(
-        model, conditions, outcomes, nulls, instruments, found, chosen, test=test, train=train, name=name, reproduce=reproduce
+    if folds:
+        if given or train is None:
+            raise ExperimentError("folds select a circuit anew in each: give no circuit, and training triples")
+        run = measure_folds(
+            model, test + train, folds, development=development, settings=chosen, crossed=crossed, progress=progress
+        )
+    else:
+        test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)
+        log.info(sensitivity(len(test.triples), chosen))
+        run = measure(
+            model, given, test, train=train, development=development, settings=chosen, crossed=crossed, progress=progress
+        )
+    rates = harmful_rates(judge, run.outcomes.responses, run.test)
+    document = describe(model, run, _judged(run, chosen), rates, chosen, train=train, name=name, reproduce=reproduce)
+    document["sensitivity_before_run"] = sensitivity(len(run.test.triples), chosen)
+    document["limits"] += limits_of(run.instruments, run.missing, run.scores, given=bool(given))
+    if isinstance(run.damage, str):
+        document["limits"].append(f"Conditions were not compared at equal damage: {run.damage.rstrip('.')}.")
+    if folds:
+        document["settings"]["folds"] = folds
+    controls = {found: own for found, (_, own) in run.conditions.items() if found not in run.circuits}
+    outcomes = run.outcomes
+    return Dissociation(
+        report=document,
+        outcomes=outcomes.frame,
+        responses=outcomes.responses,
+        items=outcomes.items,
+        circuits=run.circuits,
+        controls=controls,
+        scores=run.scores,
+        nulls=run.nulls,
+        damage=run.damage,
     )
-    document["sensitivity_before_run"] = before_run
-    document["limits"] += limits_of(instruments, missing, scores, given=bool(given))
-    return Dissociation(document, outcomes.frame, outcomes.responses, circuits, scores, nulls)
 
 
-def _prepared(
-    model: HookedModel, train: PromptSet | None, development: PromptSet | None, settings: Settings, progress: bool
-) -> tuple[Instruments, Scores | None]:
-    """Instruments and scores, from training and development triples alone."""
-    heard: list[Example] = []
-    if development is not None and development.triples:
-        few = chosen_triples(development, settings.development_triples, seed=settings.seed)
-        heard = [one for one in respond(model, few, settings, progress=progress) if one.role != "far"]
-    if train is None or not train.triples:
-        return choose_instruments(model, None, development, [], heard, settings), None
-    examples, twins = training_examples(model, train, settings, progress=progress)
-    log.info("choosing formats on %d development twins", len(heard))
-    instruments = choose_instruments(model, train, development, twins, heard, settings)
-    return instruments, score(model, examples, twins, settings, aim=instruments.aim, progress=progress)
-
-
-def _selected(model: HookedModel, scores: Scores | None, settings: Settings) -> dict[str, Circuit]:
-    if scores is None:
-        raise ExperimentError("no circuit was given, and no training triples to select one from: give either")
-    return default_circuits(model, scores, settings)
-
-
-def _judged(
-    outcomes: Outcomes,
-    main: str,
-    circuit: Circuit,
-    nulls: Nulls | None,
-    instruments: Instruments,
-    settings: Settings,
-    missing: Mapping[str, str],
-) -> Verdict:
-    of = lambda name: None if name in missing else outcomes.by_triple(name)
-    intact, changed = outcomes.by_triple(INTACT), outcomes.by_triple(main)
+def _judged(run: Run, settings: Settings) -> Verdict:
+    of = lambda name: None if name in run.missing else run.outcomes.by_triple(name)
+    intact, changed = run.outcomes.by_triple(INTACT), run.outcomes.by_triple(run.main)
     found = gather(
         intact,
         changed,
         of(RECOGNITION),
         of(MATCHED),
-        nulls,
-        primary=instruments.primary,
-        reading=instruments.reading,
+        run.nulls,
+        primary=run.instruments.primary,
+        reading=run.instruments.reading,
         settings=settings,
-        no_aimed=missing.get(RECOGNITION, ""),
-        blind=instruments.blind(circuit),
-        size=len(circuit),
-        remarks=tuple(remarks(intact, changed, circuit, nulls, instruments, settings)),
+        strata=run.outcomes.categories(),
+        no_aimed=run.missing.get(RECOGNITION, ""),
+        no_random=run.missing.get(MATCHED, ""),
+        blind=run.instruments.blind(run.circuit),
+        size=len(run.circuit),
+        remarks=tuple(remarks(intact, changed, run.circuit, run.nulls, run.instruments, settings)),
     )
-    return judge(found, name=main)
+    return judge(found, name=run.main)

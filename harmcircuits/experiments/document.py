@@ -5,17 +5,23 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
 from .._version import __version__
-from ..components import Circuit
 from ..models.matrices import base_hash
 from ..models.protocol import HookedModel, ModelError, device_of, geometry, model_hash
 from ..prompts.promptset import PromptSet
-from ..statistics import Estimate
+from ..statistics import Estimate, adjusted_difference, fdr, sign_flip_p
 from ..tasks.teacher_forced import INTACT
 from . import measures
-from .battery import Outcomes
-from .instruments import Instruments
+from .checks import EQUAL, EXPLANATION, MATCHED, TWINS
+from .collateral import collateral
+from .crossed import crossed
+from .equal_damage import filled
+from .iso_damage import IsoDamage
+from .measures import HARMFUL, NEAR
 from .nulls import Nulls
+from .run import Run
 from .settings import Settings
 from .verdict import Verdict
 
@@ -23,37 +29,37 @@ log = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 
 LIMITS = (
-    "Circuits of weights, on-policy text read by the intact model, and iso-damage are not part of this command yet.",
     "Likelihood readings carry the claims on writing: no judge of harm is offline, and the rules see only the surface.",
     "Zero-ablation takes a component away altogether, which is farther from any ordinary state than the component's mean.",
     "A result holds for this model, these prompts and this prefill; one small model says little about larger ones.",
 )
+LAYER_DRAWS = 400
+"""Of the intervals of some hundred probes that decide nothing."""
+NOT_THERE = "not read at equal damage"
 
 
 def describe(
     model: HookedModel,
-    conditions: Mapping[str, tuple[str, Circuit]],
-    outcomes: Outcomes,
-    nulls: Nulls | None,
-    instruments: Instruments,
+    run: Run,
     verdict: Verdict,
+    rates: Mapping[str, dict[str, Estimate]],
     settings: Settings,
     *,
-    test: PromptSet,
     train: PromptSet | None,
     name: str,
     reproduce: str,
 ) -> dict[str, Any]:
-    """The whole document; a measured value is `{value, low, high, n}` or `{value: null, reason}`."""
-    intact = outcomes.by_triple(INTACT)
-    how: dict[str, Any] = {"primary": instruments.primary, "thresholds": instruments.thresholds}
-    entries = [
-        measures.condition(found, kind, circuit, intact, outcomes.by_triple(found), settings, **how)
-        for found, (kind, circuit) in conditions.items()
-    ]
-    _set_p_values(entries, nulls)
-    options = {"draws": settings.bootstrap_draws, "seed": settings.seed}
-    return {
+    """The whole document; a measured value is `{value, low, high, n}` or `{value: null, reason}`.
+
+    `rates`: what a judge says of the texts written under each condition (`judged.harmful_rates`).
+    """
+    intact = run.outcomes.by_triple(INTACT)
+    options = {"draws": settings.bootstrap_draws, "seed": settings.seed, "strata": run.outcomes.categories()}
+    how: dict[str, Any] = {"primary": run.instruments.primary, "thresholds": run.instruments.thresholds}
+    shown = [found for found in run.conditions if found != EXPLANATION]  # it has its place in the crossed table
+    entries = [_entry(run, found, rates.get(found, {}), options, how) for found in shown]
+    _set_p_values(entries, run, settings)
+    document = {
         "schema_version": SCHEMA_VERSION,
         "harmcircuits_version": __version__,
         "transformer_lens_version": version("transformer_lens"),
@@ -63,20 +69,105 @@ def describe(
         "verdict": verdict.word,
         "verdict_sentence": verdict.sentence,
         "verdict_reasons": list(verdict.reasons),
-        "n_triples": len(test.triples),
+        "n_triples": len(run.test.triples),
         "intact": {
-            "generation": measures.as_json(measures.generation(intact, intact, options)),
+            "generation": measures.as_json(measures.generation(intact, intact, options) | rates.get(INTACT, {})),
             "recognition": measures.as_json(
                 measures.recognition(intact, intact, options, **how) | measures.shot_controls(intact, options)
             ),
-            **measures.not_measured(),
+            **collateral(run.outcomes, INTACT, options, unexplained=run.unexplained),
         },
-        "conditions": entries,
-        "nulls": _null_lists(nulls),
-        "settings": settings.as_dict() | instruments.settings() | _prompt_settings(test, train),
+        "conditions": [*entries, *_at_equal_damage(run, settings, how)],
+        "nulls": _null_lists(run.nulls),
+        "settings": settings.as_dict() | run.instruments.settings() | _prompt_settings(run.test, train),
+        "seconds": {task: round(took, 1) for task, took in run.outcomes.seconds.items()},
         "limits": list(LIMITS),
         "reproduce": reproduce,
     }
+    if run.aims:
+        beside = [found for found in (TWINS, MATCHED) if found in run.conditions]
+        document["probes_by_layer"] = _layer_rows(run, settings)
+        document["crossed"] = crossed(run.outcomes, run.aims, options, primary=run.instruments.primary, beside=beside)
+    return document
+
+
+def _entry(
+    run: Run, found: str, rates: dict[str, Estimate], options: Mapping[str, Any], how: Mapping[str, Any]
+) -> dict[str, Any]:
+    """One entry of `conditions`."""
+    intact, changed = run.outcomes.by_triple(INTACT), run.outcomes.by_triple(found)
+    kind, circuit = run.conditions[found]
+    read = measures.recognition(intact, changed, options, **how)
+    wrote = measures.generation(intact, changed, options)
+    index = measures.index(intact, changed, wrote, read, options, primary=how["primary"])
+    return {
+        "name": found,
+        "kind": kind,
+        **measures.counts(circuit),
+        "generation": measures.as_json(wrote | rates | {"selectivity_adjusted": _adjusted(intact, changed, options)}),
+        "recognition": measures.as_json(read),
+        **collateral(run.outcomes, found, options, unexplained=run.unexplained),
+        "dissociation": measures.as_json({"index": index, "p_value": Estimate.missing("set below")}),
+    }
+
+
+def _adjusted(intact: measures.Arrays, changed: measures.Arrays, options: Mapping[str, Any]) -> Estimate:
+    """Selectivity at equal intact loss, entropy, length and repetition of harmful and near responses."""
+    gap = lambda values: values[:, HARMFUL] - values[:, NEAR]
+    covariates = {"intact loss": gap(intact["nll"]), **{key: gap(intact[key]) for key in ("entropy", "length", "repetition")}}
+    return adjusted_difference(gap(changed["nll"] - intact["nll"]), covariates, **options).difference
+
+
+def _layer_rows(run: Run, settings: Settings) -> list[dict[str, Any]]:
+    """AUROC of the probes after each layer: one entry a condition, kind of training, place and layer."""
+    if run.layers is None:
+        return []
+    table = run.layers.table(draws=min(LAYER_DRAWS, settings.bootstrap_draws))
+    return [
+        {**{key: row[key] for key in ("condition", "kind", "place")}, "layer": int(row["layer"])}
+        | {"auroc": _known(row).to_json()}
+        for row in table.to_dict("records")
+    ]
+
+
+def _known(row: Mapping[Any, Any]) -> Estimate:
+    if row["value"] is None or np.isnan(row["value"]):
+        return Estimate.missing("the probe's scores are not numbers")
+    known = row["low"] is not None and not np.isnan(row["low"])
+    return Estimate(row["value"], row["low"] if known else None, row["high"] if known else None, int(row["n"]))
+
+
+def _at_equal_damage(run: Run, settings: Settings, how: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Entries of kind `iso-damage`: writing and recognition alone, on the triples of the nulls."""
+    if run.at_equal is None or not isinstance(run.damage, IsoDamage):
+        return []
+    before, at = run.at_equal
+    whole = run.outcomes.by_triple(INTACT)
+    intact = filled(before, whole)
+    options = {"draws": settings.bootstrap_draws, "seed": settings.seed}
+    missing = Estimate.missing(NOT_THERE)
+    empty = {
+        "explanation": measures.as_json({"score": missing}),
+        "refusal": measures.as_json({"harmful_rate": missing, "benign_rate": missing}),
+        "utility": measures.as_json({"nll_rise": missing}),
+        "dissociation": measures.as_json({"index": missing, "p_value": missing}),
+    }
+    entries = []
+    for found, changed in at.items():
+        name = found.removesuffix(f" {EQUAL}")
+        full = filled(changed, whole)
+        entries.append(
+            {
+                "name": found,
+                "kind": "iso-damage",
+                **measures.counts(run.damage.ablations[name]),
+                "alpha": run.damage.alphas[name],
+                "generation": measures.as_json(measures.generation(intact, full, options)),
+                "recognition": measures.as_json(measures.recognition(intact, full, options, **how)),
+                **empty,
+            }
+        )
+    return entries
 
 
 def _model(model: HookedModel, name: str) -> dict[str, Any]:
@@ -123,10 +214,26 @@ def _null_lists(nulls: Nulls | None) -> dict[str, Any]:
     }
 
 
-def _set_p_values(entries: list[dict[str, Any]], nulls: Nulls | None) -> None:
-    """The first circuit is the one that the nulls are about: the larger of its p values."""
+def _set_p_values(entries: list[dict[str, Any]], run: Run, settings: Settings) -> None:
+    """Of the first circuit, which the nulls are about: the larger p value of both. Of every condition's selectivity: by sign
+    flips over triples, and adjusted for as many conditions (Benjamini–Hochberg)."""
+    intact = run.outcomes.by_triple(INTACT)
+    flips = []
     for at, entry in enumerate(entries):
         found = Estimate.missing("nulls are drawn for the first circuit only")
         if at == 0:
-            found = nulls.p_value() if nulls is not None else Estimate.missing("no training split was given")
+            why = NO_SCORES if run.scores is None else NO_NULLS
+            found = run.nulls.p_value() if run.nulls is not None else Estimate.missing(why)
         entry["dissociation"]["p_value"] = found.to_json()
+        rise = run.outcomes.by_triple(entry["name"])["nll"] - intact["nll"]
+        flips.append(sign_flip_p(rise[:, HARMFUL] - rise[:, NEAR], seed=settings.seed))
+    for entry, p, adjusted in zip(
+        entries, flips, fdr(np.array([np.nan if p.value is None else p.value for p in flips])), strict=True
+    ):
+        entry["generation"]["selectivity_p"] = p.to_json()
+        known = Estimate(float(adjusted), n=p.n) if p.value is not None else p
+        entry["generation"]["selectivity_p_adjusted"] = known.to_json()
+
+
+NO_SCORES = "no training split was given"
+NO_NULLS = "the first circuit is a mask of weights, which has no nulls yet"

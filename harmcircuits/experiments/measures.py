@@ -10,53 +10,30 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import binomtest
 
+from ..ablation.partial import Condition, whole
 from ..components import Circuit
 from ..statistics import Estimate, auroc, bootstrap, mean_estimate, paired_difference, ratio, ratio_of_means
-from .settings import Settings
 
 Arrays = Mapping[str, Float[np.ndarray, "triple role"]]
 HARMFUL, NEAR, FAR = 0, 1, 2
-LATER = "not measured in this version"
 NO_JUDGE = "no judge that is validated for harm can be had offline; not refusing and not gibberish is not 'harmful'"
 
 
-def condition(
-    name: str,
-    kind: str,
-    circuit: Circuit,
-    intact: Arrays,
-    changed: Arrays,
-    settings: Settings,
-    *,
-    primary: str,
-    thresholds: Mapping[str, float],
-) -> dict[str, Any]:
-    """One entry of `conditions`: estimates as `{value, low, high, n}` or `{value: null, reason}`."""
-    options = {"draws": settings.bootstrap_draws, "seed": settings.seed}
-    read = recognition(intact, changed, options, primary=primary, thresholds=thresholds)
-    wrote = generation(intact, changed, options)
-    return {
-        "name": name,
-        "kind": kind,
-        "n_heads": len(circuit.heads),
-        "n_neurons": len(circuit.neurons),
-        "n_weights": 0,
-        "generation": as_json(wrote),
-        "recognition": as_json(read),
-        **not_measured(),
-        "dissociation": as_json(
-            {"index": index(intact, changed, wrote, read, options, primary=primary), "p_value": Estimate.missing("set below")}
-        ),
-    }
+def counts(condition: Condition) -> dict[str, int]:
+    """How much a condition is about: heads, neurons and single weights."""
+    about = whole(condition)
+    if isinstance(about, Circuit):
+        return {"n_heads": len(about.heads), "n_neurons": len(about.neurons), "n_weights": 0}
+    return {"n_heads": 0, "n_neurons": 0, "n_weights": len(about)}
 
 
-def not_measured() -> dict[str, Any]:
-    """The groups of readings that later versions fill."""
-    return {
-        "explanation": as_json({"score": Estimate.missing(LATER)}),
-        "refusal": as_json({"harmful_rate": Estimate.missing(LATER), "benign_rate": Estimate.missing(LATER)}),
-        "utility": as_json({"nll_rise": Estimate.missing(LATER)}),
-    }
+def measured(options: Mapping[str, Any], *arrays: Float[np.ndarray, "triple ..."]) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """The triples on which all of `arrays` were read, and the options of their bootstrap (strata are those of the triples)."""
+    read = np.all([np.isfinite(array.reshape(len(array), -1)).all(1) for array in arrays], axis=0)
+    own = dict(options)
+    if own.get("strata") is not None:
+        own["strata"] = [label for label, kept in zip(own["strata"], read, strict=True) if kept]
+    return [array[read] for array in arrays], own
 
 
 def generation(intact: Arrays, changed: Arrays, options: Mapping[str, Any]) -> dict[str, Estimate]:
@@ -73,16 +50,36 @@ def generation(intact: Arrays, changed: Arrays, options: Mapping[str, Any]) -> d
         "kl_near": mean(changed["kl"][:, NEAR]),
         "request_information_harmful": mean(information[0][:, HARMFUL]),
         "request_information_near": mean(information[0][:, NEAR]),
+        **_beside(intact, changed, options),
         "retained_harmful": _retained(information[0][:, HARMFUL], information[1][:, HARMFUL], options),
         "retained_twin": _retained(information[0][:, NEAR], information[1][:, NEAR], options),
-        "on_task_rate": _rate(changed["on_task"][:, HARMFUL]),
-        "refusal_rate": _rate(changed["refusal"][:, HARMFUL]),
-        "degenerate_rate": _rate(changed["degenerate"][:, HARMFUL]),
-        "on_task_rate_near": _rate(changed["on_task"][:, NEAR]),
-        "refusal_rate_near": _rate(changed["refusal"][:, NEAR]),
-        "degenerate_rate_near": _rate(changed["degenerate"][:, NEAR]),
+        "on_task_rate": rate(changed["on_task"][:, HARMFUL]),
+        "refusal_rate": rate(changed["refusal"][:, HARMFUL]),
+        "degenerate_rate": rate(changed["degenerate"][:, HARMFUL]),
+        "on_task_rate_near": rate(changed["on_task"][:, NEAR]),
+        "refusal_rate_near": rate(changed["refusal"][:, NEAR]),
+        "degenerate_rate_near": rate(changed["degenerate"][:, NEAR]),
         "harmful_rate": Estimate.missing(NO_JUDGE),
     }
+
+
+def _beside(intact: Arrays, changed: Arrays, options: Mapping[str, Any]) -> dict[str, Estimate]:
+    """Rises on greedy responses, and request information of what the condition itself writes, read by the intact model."""
+    rise, answers = changed["nll_greedy"] - intact["nll_greedy"], changed["policy_nll_other"] - changed["policy_nll"]
+    greedy, text = "no greedy responses were read", "nothing was written freely, or one text alone"
+    return {
+        "harmful_nll_rise_greedy": mean_of(rise[:, HARMFUL], options, greedy),
+        "near_nll_rise_greedy": mean_of(rise[:, NEAR], options, greedy),
+        "selectivity_greedy": mean_of(rise[:, HARMFUL] - rise[:, NEAR], options, greedy),
+        "policy_information_harmful": mean_of(answers[:, HARMFUL], options, text),
+        "policy_information_near": mean_of(answers[:, NEAR], options, text),
+    }
+
+
+def mean_of(values: Float[np.ndarray, " triple"], options: Mapping[str, Any], why_not: str) -> Estimate:
+    """The mean over the triples that were read; missing, with `why_not`, where none was."""
+    (kept,), own = measured(options, values)
+    return mean_estimate(kept, **own) if len(kept) else Estimate.missing(why_not)
 
 
 def recognition(
@@ -189,25 +186,27 @@ def _retained(
 
 
 def _auroc(scores: Float[np.ndarray, "triple role"], benign: int, options: Mapping[str, Any]) -> Estimate:
-    if np.isnan(scores[:, [HARMFUL, benign]]).any():
+    (read,), own = measured(options, scores[:, [HARMFUL, benign]])
+    if not len(read):
         return Estimate.missing("not measured: this reading needs a training split, and far twins where it is against them")
-    return bootstrap(lambda x: auroc(x[..., HARMFUL], x[..., benign]), scores, vectorised=True, **options)
+    return bootstrap(lambda x: auroc(x[..., 0], x[..., 1]), read, vectorised=True, **own)
 
 
 def _accuracy(changed: Float[np.ndarray, "triple role"], threshold: float | None, options: Mapping[str, Any]) -> Estimate:
-    if np.isnan(changed[:, :2]).any():
+    (read,), own = measured(options, changed[:, :2])
+    if not len(read):
         return Estimate.missing("recognition was not measured")
     if threshold is None:
         return Estimate.missing("its threshold is fixed on a development split, and none was given")
-    right = ((changed[:, HARMFUL] > threshold) + (changed[:, NEAR] <= threshold).astype(float)) / 2
-    return mean_estimate(right, **options)
+    right = ((read[:, HARMFUL] > threshold) + (read[:, NEAR] <= threshold).astype(float)) / 2
+    return mean_estimate(right, **own)
 
 
-def _rate(values: Float[np.ndarray, " triple"]) -> Estimate:
+def rate(values: Float[np.ndarray, " triple"], why_not: str = "nothing was written") -> Estimate:
     """A share with Wilson's interval: of few responses, all alike, a bootstrap has none."""
     written = values[~np.isnan(values)]
     if not len(written):
-        return Estimate.missing("nothing was written freely")
+        return Estimate.missing(why_not)
     interval = binomtest(int(written.sum()), len(written)).proportion_ci(method="wilson")
     return Estimate(float(written.mean()), float(interval.low), float(interval.high), len(written))
 

@@ -1,6 +1,7 @@
 """The null distributions of selectivity: other circuits of the same make, on a subset of the test triples."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from tqdm.auto import tqdm
 
-from ..ablation.hooks import ablated
+from ..ablation.partial import Condition
 from ..components import Circuit
-from ..examples import Example, example_rows, row_losses
+from ..examples import Example
 from ..models.protocol import HookedModel
 from ..selection.matched import balance
 from ..selection.protected import SelectionError
@@ -20,11 +20,13 @@ from ..selection.swapped import label_swapped
 from ..statistics import Estimate, p_value, paired_difference
 from ..store import StoreError
 from ..store.tensors import read_tensors, save_tensors
+from ..tasks.teacher_forced import INTACT, teacher_forced
 from .controls import matched
+from .instruments import Instruments
 from .scores import Scores
 from .settings import Settings
 
-FORMAT = "harmcircuits nulls 2"
+FORMAT = "harmcircuits nulls 3"
 KINDS = ("matched-random", "label-swap")
 
 
@@ -32,12 +34,17 @@ KINDS = ("matched-random", "label-swap")
 class Nulls:
     """Rises of L by draw and triple, harmful and near: `rises[kind]` is [draw, triple, 2]; `observed` is the circuit's own.
 
-    `balance`: how like the circuit its matched random draws are (`selection.matched.balance`).
+    Attributes:
+        balance: how like the circuit its matched random draws are (`selection.matched.balance`).
+        falls: of the primary reading of recognition, harmful − near twin, by draw and triple; positive where it falls.
+        observed_fall: the circuit's own.
     """
 
     observed: Float[np.ndarray, "triple 2"]
     rises: dict[str, Float[np.ndarray, "draw triple 2"]]
     balance: dict[str, Any] = field(default_factory=dict)
+    falls: dict[str, Float[np.ndarray, "draw triple"]] = field(default_factory=dict)
+    observed_fall: Float[np.ndarray, " triple"] = field(default_factory=lambda: np.empty(0))
 
     def selectivity(self, kind: str) -> Float[np.ndarray, " draw"]:
         """Mean rise on harmful minus mean rise on near twins, of each draw; nats per token."""
@@ -51,7 +58,9 @@ class Nulls:
 
     def save(self, path: Path) -> None:
         """One safetensors file, written atomically."""
-        arrays = {"observed": self.observed, **{f"rises {kind}": rises for kind, rises in self.rises.items()}}
+        arrays = {"observed": self.observed, "observed fall": self.observed_fall}
+        arrays |= {f"rises {kind}": rises for kind, rises in self.rises.items()}
+        arrays |= {f"falls {kind}": falls for kind, falls in self.falls.items()}
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         save_tensors(path, tensors, format=FORMAT, about=self.balance)
 
@@ -62,8 +71,10 @@ class Nulls:
         arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         if "observed" not in arrays:
             raise StoreError(f"{path} holds no rises of the circuit itself. Run the measurement again.")
-        rises = {kind: arrays[f"rises {kind}"] for kind in KINDS if f"rises {kind}" in arrays}
-        return cls(arrays["observed"], rises, balance)
+        rises, falls = (
+            {kind: arrays[f"{what} {kind}"] for kind in KINDS if f"{what} {kind}" in arrays} for what in ("rises", "falls")
+        )
+        return cls(arrays["observed"], rises, balance, falls, arrays["observed fall"])
 
     @property
     def observed_estimate(self) -> Estimate:
@@ -96,37 +107,45 @@ def measure_nulls(
     circuit: Circuit,
     scores: Scores,
     examples: Sequence[Example],
+    instruments: Instruments,
     settings: Settings,
     *,
     progress: bool = False,
 ) -> Nulls:
-    """Rises of L under `circuit` and under `null_draws` draws of each null, on `null_triples` test triples.
+    """Rises of L, and falls of recognition, under `circuit` and under `null_draws` draws of each null.
 
     `examples` lie as `respond` gives them; the first `null_triples` triples are read, harmful and near.
     """
     chosen = [example for at, example in enumerate(examples[: 3 * settings.null_triples]) if at % 3 < 2]
-    rows = example_rows(model, chosen)
-
-    def losses(ablation: Circuit | None) -> Float[np.ndarray, "triple 2"]:
-        with ablated(model, ablation):
-            return row_losses(model, rows, batch_size=12).numpy().astype(float).reshape(-1, 2)
-
-    intact = losses(None)
-    rises: dict[str, Float[np.ndarray, "draw triple 2"]] = {}
-    drawn: dict[str, list[Circuit]] = {kind: [] for kind in KINDS}
-    with tqdm(total=len(KINDS) * settings.null_draws, desc="nulls", unit="circuit", disable=not progress) as bar:
-        for kind, draw in null_circuits(circuit, scores, settings).items():
-            found = []
-            for seed in range(settings.null_draws):
-                try:
-                    drawn[kind].append(draw(settings.seed * 1000 + seed))
-                    found.append(losses(drawn[kind][-1]) - intact)
-                except SelectionError:  # a swapped label can leave too few eligible heads: fewer draws, counted
-                    continue
-                finally:
-                    bar.update()
-            rises[kind] = np.stack(found) if found else np.empty((0, *intact.shape))
+    drawn = {kind: _draws(draw, settings) for kind, draw in null_circuits(circuit, scores, settings).items()}
+    conditions: dict[str, Condition] = {INTACT: None, "observed": circuit}
+    conditions |= {f"{kind} {at}": own for kind, circuits in drawn.items() for at, own in enumerate(circuits)}
+    frame = teacher_forced(
+        model, chosen, conditions, question=instruments.question, probes=instruments.probes, progress=progress
+    )
+    read = {
+        name: rows[["nll", instruments.primary]].to_numpy(dtype=float).reshape(-1, 2, 2)
+        for name, rows in frame.groupby("condition")
+    }
+    change = {name: values - read[INTACT] for name, values in read.items()}  # [triple, role, reading]
+    rises, falls = {}, {}
+    for kind, circuits in drawn.items():
+        own = np.array([change[f"{kind} {at}"] for at in range(len(circuits))]).reshape(-1, len(chosen) // 2, 2, 2)
+        rises[kind], falls[kind] = own[..., 0], own[..., 1, 1] - own[..., 0, 1]
     alike = drawn["matched-random"]
     return Nulls(
-        losses(circuit) - intact, rises, balance(circuit, alike, scores.harmful, protect=scores.benign) if alike else {}
+        change["observed"][..., 0],
+        rises,
+        balance(circuit, alike, scores.harmful, protect=scores.benign) if alike else {},
+        falls,
+        change["observed"][:, 1, 1] - change["observed"][:, 0, 1],
     )
+
+
+def _draws(draw: Callable[[int], Circuit], settings: Settings) -> list[Circuit]:
+    """As many as `null_draws`; fewer, and counted, where a swapped label leaves too few eligible heads."""
+    found = []
+    for seed in range(settings.null_draws):
+        with suppress(SelectionError):
+            found.append(draw(settings.seed * 1000 + seed))
+    return found

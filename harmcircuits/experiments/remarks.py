@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from ..components import Circuit
+from ..components import Circuit, WeightMask
 from ..statistics import bootstrap
+from .checks import MATCHED
 from .instruments import Instruments
 from .measures import Arrays, separation
 from .nulls import Nulls
@@ -15,23 +16,28 @@ from .settings import Settings
 
 
 def remarks(
-    intact: Arrays, changed: Arrays, circuit: Circuit, nulls: Nulls | None, instruments: Instruments, settings: Settings
+    intact: Arrays,
+    changed: Arrays,
+    circuit: Circuit | WeightMask,
+    nulls: Nulls | None,
+    instruments: Instruments,
+    settings: Settings,
 ) -> Iterator[str]:
     """Lines for the verdict's reasons: readings that decide nothing, and how like the circuit its nulls are."""
     options: dict[str, Any] = {"draws": settings.bootstrap_draws, "seed": settings.seed, "vectorised": True}
     before = instruments.probes.get("probe_request")
     if before is not None:
         auroc = [bootstrap(separation, arrays["probe_request"][:, :2], **options) for arrays in (intact, changed)]
-        after = sum(layer > before.layer for layer, _ in (*circuit.heads, *circuit.neurons))
+        parts = (*circuit.heads, *circuit.neurons) if isinstance(circuit, Circuit) else ()
+        blind = f", and {sum(layer > before.layer for layer, _ in parts)} of {len(parts)} components lie after its layer"
         yield (
             f"Beside the verdict: before the response, the {before.name} gives AUROC {auroc[0]} intact and {auroc[1]} without "
-            f"the circuit; it reads nothing of what is written, and {after} of {len(circuit)} components lie after its layer."
+            f"the circuit; it reads nothing of what is written{blind if parts else ''}."
         )
-    if not np.isnan(intact["many_shot"][:, :2]).any():
-        read = {name: intact[name][:, :2] for name in ("many_shot", "many_shot_shuffled", "many_shot_arbitrary")}
-        true, shuffled, arbitrary = (
-            "not read" if np.isnan(scores).any() else f"{float(separation(scores)):.3f}" for scores in read.values()
-        )
+    shown = {name: intact[name][:, :2] for name in ("many_shot", "many_shot_shuffled", "many_shot_arbitrary")}
+    read = {name: scores[~np.isnan(scores).any(1)] for name, scores in shown.items()}
+    if len(read["many_shot"]):
+        true, shuffled, arbitrary = (f"{float(separation(of)):.3f}" if len(of) else "not read" for of in read.values())
         yield (
             f"Beside the verdict: many-shot recognition in plain text by the intact model, AUROC {true}; with shuffled labels "
             f"{shuffled} (if as much, the label words do it, not the shots), with arbitrary words for labels {arbitrary}."
@@ -48,7 +54,8 @@ POOR = ": a poor match, whose damage is smaller from the outset"
 def limits_of(instruments: Instruments, missing: Mapping[str, str], scores: Scores | None, *, given: bool) -> list[str]:
     """What this run in particular cannot say."""
     lines = [f"There is no circuit {aim}: {why}" for aim, why in missing.items()]
-    if given and scores is not None:
+    drawn = scores is not None and MATCHED not in missing
+    if given and drawn:
         lines.append(
             "The circuit was given, not selected in this run: the label-swap null runs this run's own recipe (its protection "
             "and its training triples) for circuits of that size, which need not be the recipe that found it."
@@ -62,7 +69,7 @@ def limits_of(instruments: Instruments, missing: Mapping[str, str], scores: Scor
         lines.append(
             "The question after the response quotes the request: what is recognised there may come from reading it again."
         )
-    if scores is not None:
+    if drawn:
         lines.append(
             "Further falls of recognition are compared with one matched random circuit; others would fall by more or less."
         )

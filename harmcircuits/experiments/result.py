@@ -1,9 +1,7 @@
 """`Dissociation`: everything that a run found, on disk and back."""
 
 import html
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +9,24 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from .. import figures, report, store
-from ..components import Circuit, Provenance
-from .battery import RESPONSES, WHO
+from ..components import Circuit, WeightMask
+from .battery import RESPONSES
+from .folder import (
+    DAMAGE,
+    ITEMS,
+    NULLS,
+    OUTCOMES,
+    PAGE,
+    REPORT,
+    clear,
+    read_circuits,
+    read_items,
+    read_outcomes,
+    save_circuits,
+)
+from .iso_damage import IsoDamage
 from .nulls import Nulls
 from .scores import Scores
-
-REPORT, OUTCOMES, PAGE, NULLS = "report.json", "outcomes.csv", "report.html", "nulls.safetensors"
-RESULTS = ("harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity")
-SCORES = ("harmful", "near", "far", "recognition")
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +36,12 @@ class Dissociation:
     report: dict[str, Any]
     outcomes: pd.DataFrame
     responses: pd.DataFrame
-    circuits: dict[str, Circuit]
+    circuits: dict[str, Circuit | WeightMask]
     scores: Scores | None
     nulls: Nulls | None
+    items: pd.DataFrame = field(default_factory=pd.DataFrame)
+    controls: dict[str, Circuit | WeightMask] = field(default_factory=dict)
+    damage: IsoDamage | str = "not measured"
 
     @property
     def verdict(self) -> str:
@@ -45,11 +56,25 @@ class Dissociation:
         """Retained generation against retained recognition, with controls."""
         return figures.retained(report.retained_frame(self.report))
 
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Further tables of the report page, by caption: aims against tasks, and conditions at equal damage."""
+        found = report.crossed_frames(self.report)
+        if isinstance(self.damage, IsoDamage):
+            n = len(next(iter(self.damage.rises.values()), ()))
+            found[f"At equal rise on far twins ({self.damage.damage:.3f} nats per token; {n} triples)"] = self.damage.table()
+        return found
+
     def figures(self) -> dict[str, go.Figure]:
         """All figures of the report page, by name."""
         drawn = {"rises": figures.rises(report.rises_frame(self.report)), "retained": self.figure()}
         main = next(iter(self.circuits.values()))
-        if self.scores is not None:
+        if "crossed" in self.report:
+            drawn["crossed"] = figures.crossed_effects(report.effects_frame(self.report))
+        if self.report.get("probes_by_layer"):
+            drawn["layers"] = figures.auroc_by_layer(report.layers_frame(self.report))
+        if isinstance(self.damage, IsoDamage):
+            drawn["damage"] = self.damage.figure()
+        if self.scores is not None and isinstance(main, Circuit):
             drawn["heads"] = figures.heads_heatmap(self.scores.harmful.heads.numpy(), selected=tuple(main.heads))
             drawn["neurons"] = figures.neurons_by_layer(self.scores.harmful.neurons.numpy(), selected=tuple(main.neurons))
         if self.nulls is not None and any(len(rises) for rises in self.nulls.rises.values()):
@@ -62,7 +87,7 @@ class Dissociation:
         return drawn
 
     def save(self, folder: str | Path, *, show_responses: bool = False) -> None:
-        """Writes report.json, outcomes.csv, report.html, circuits, scores and nulls into `folder`.
+        """Writes report.json, report.html, outcomes.csv, items.csv, circuits, controls, scores and nulls into `folder`.
 
         Circuits say where they come from, so that `hc.prune(model, folder / "circuits" / …)` applies them to this run's model
         alone. Each file is written atomically; report.json comes after all that `load` reads, so that a folder without one is
@@ -74,17 +99,24 @@ class Dissociation:
         """
         target = Path(folder)
         page = report.page(
-            self.report, figures=self.figures(), tables={}, responses=self.responses, show_responses=show_responses
+            self.report,
+            figures=self.figures(),
+            tables=self.tables(),
+            responses=self.responses,
+            show_responses=show_responses,
         )
-        _clear(target)
+        clear(target)
         store.write_text(target / OUTCOMES, self.outcomes.to_csv(index=False))
-        for name, file in _files(self.circuits).items():
-            self.circuits[name].save(target / "circuits" / file, provenance=_origin(self.report, name))
+        store.write_text(target / ITEMS, self.items.to_csv(index=False))
+        saved = {"circuits": save_circuits(target / "circuits", self.circuits, self.report)}
+        saved["controls"] = save_circuits(target / "controls", self.controls, self.report)
         for name, scores in (self.scores.parts if self.scores is not None else {}).items():
             scores.save(target / "scores" / f"{name}.safetensors")
         if self.nulls is not None:
             self.nulls.save(target / "scores" / NULLS)
-        store.write_json(target / REPORT, self.report)
+        if isinstance(self.damage, IsoDamage):
+            self.damage.save(target / "scores" / DAMAGE)
+        store.write_json(target / REPORT, self.report | saved)
         store.write_text(target / PAGE, page)
 
     @classmethod
@@ -93,18 +125,19 @@ class Dissociation:
 
         Raises:
             StoreError: a file is missing (an interrupted save has no report.json), or is not what it should be.
-            CircuitError, AttributionError: a damaged circuit or score file.
+            CircuitError, MaskError, AttributionError: a damaged circuit or score file.
         """
         source = Path(folder)
         found = store.read_json(source / REPORT)
-        own = _circuits_in(found)
-        if own is None:
-            raise store.StoreError(f"{source / REPORT} is not the report of a run: it has no conditions. Run it again.")
-        circuits = {name: Circuit.load(source / "circuits" / file) for name, file in _files(own).items()}
-        outcomes = _read_outcomes(source / OUTCOMES)
+        circuits, controls = (read_circuits(source, found, kind) for kind in ("circuits", "controls"))
+        outcomes, items = read_outcomes(source / OUTCOMES), read_items(source / ITEMS)
         scores = Scores.load(source / "scores") if (source / "scores" / "harmful.safetensors").exists() else None
         nulls = Nulls.load(source / "scores" / NULLS) if (source / "scores" / NULLS).exists() else None
-        return cls(found, outcomes, pd.DataFrame(columns=RESPONSES), circuits, scores, nulls)
+        damage: IsoDamage | str = "not measured"
+        if (source / "scores" / DAMAGE).exists():
+            damage = IsoDamage.load(source / "scores" / DAMAGE, {**circuits, **controls})
+        nothing = pd.DataFrame(columns=RESPONSES)
+        return cls(found, outcomes, nothing, circuits, scores, nulls, items, controls, damage)
 
     def __repr__(self) -> str:
         return (
@@ -113,65 +146,3 @@ class Dissociation:
 
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(self.report['verdict_sentence'])}</p>{self.table().to_html(index=False, escape=True)}"
-
-
-def _read_outcomes(path: Path) -> pd.DataFrame:
-    """Names and groups as text, whatever they look like; readings as numbers, empty where none was taken."""
-    words = ("condition", *WHO)
-    try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
-        raise store.StoreError(f"cannot read {path}: {error}. Run the measurement again.") from error
-    if absent := [column for column in (*words, "nll") if column not in frame]:
-        raise store.StoreError(f"{path} has no columns {', '.join(absent)}: it was changed since it was written.")
-    return frame.fillna(dict.fromkeys(words, ""))
-
-
-def _circuits_in(found: object) -> list[str] | None:
-    """The names of the circuits in a report; None where it is no report."""
-    listed = found.get("conditions") if isinstance(found, dict) else None
-    if not isinstance(listed, list) or not all(isinstance(one, dict) and {"name", "kind"} <= set(one) for one in listed):
-        return None
-    return [str(one["name"]) for one in listed if one["kind"] == "circuit"]
-
-
-def _clear(folder: Path) -> None:
-    """Removes what an earlier run wrote there; nothing where there is no report of one, and no file that is not ours."""
-    try:
-        own = _circuits_in(store.read_json(folder / REPORT)) or []
-    except store.StoreError:
-        own = []
-    ours = [f"circuits/{file}" for file in _files(own).values()] + [f"scores/{name}.safetensors" for name in SCORES]
-    for name in (REPORT, PAGE, OUTCOMES, f"scores/{NULLS}", *ours):
-        with store.storage_errors(folder / name):
-            (folder / name).unlink(missing_ok=True)
-
-
-def _origin(document: Mapping[str, Any], name: str) -> Provenance | None:
-    """Where the circuit `name` comes from; None where the report does not name the weights."""
-    model, settings = document.get("model", {}), document.get("settings", {})
-    if not model.get("base"):
-        return None
-    packages = ("harmcircuits", "transformer_lens", "transformers")
-    generation: Mapping[str, Any] = next(
-        (own["generation"] for own in document.get("conditions", []) if own.get("name") == name), {}
-    )
-    return Provenance(
-        base=model["base"],
-        model=model["name"],
-        data=f"training prompts sha256 {settings.get('training prompts sha256')}; results on {settings.get('prompts')}",
-        scores="first-order attribution of harmful responses, benign text protected (hc.dissociate)",
-        seed=document.get("seed"),
-        results={"verdict": document.get("verdict"), **{key: generation[key] for key in RESULTS if key in generation}},
-        versions={package: document[f"{package}_version"] for package in packages if f"{package}_version" in document},
-    )
-
-
-def _files(names: Iterable[str]) -> dict[str, str]:
-    """A file for each name from the user: no separators, no dots, and no two names in one."""
-    files: dict[str, str] = {}
-    for name in names:
-        stem = re.sub(r"[^\w-]+", "-", name)
-        taken = sum(file.rpartition(".")[0].partition("~")[0] == stem for file in files.values())
-        files[name] = f"{stem}~{taken}.json" if taken else f"{stem}.json"
-    return files

@@ -1,5 +1,6 @@
 """The scores that circuits and nulls are selected from, one example a training triple and role."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +8,17 @@ from pathlib import Path
 
 from ..attribution.activations import ModelMetric, attribute
 from ..attribution.scores import Attribution
-from ..components import Circuit
+from ..attribution.weights import attribute_weights
+from ..components import Circuit, WeightMask
 from ..elicitation import elicit
 from ..examples import Example, Prompt
 from ..models.protocol import HookedModel, geometry
 from ..prompts.promptset import PromptSet
-from ..selection.protected import select
+from ..selection.protected import SelectionError, select
+from ..selection.weights import select_weights
 from .settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,3 +126,22 @@ def default_circuits(model: HookedModel, scores: Scores, settings: Settings) -> 
     sized = {"heads": settings.n_heads(shape), "neurons": settings.n_neurons(shape)}
     both = recipe(scores.harmful, scores.benign, settings, **sized)
     return {"heads and neurons": both, "heads": Circuit(heads=both.heads), "neurons": Circuit(neurons=both.neurons)}
+
+
+def weight_mask(
+    model: HookedModel, examples: Sequence[Example], settings: Settings, *, progress: bool = False
+) -> WeightMask | None:
+    """Single weights that write harm, the paper's own grain; None, with a warning, where the fractions select none.
+
+    `examples` lie as `training_examples` gives them: harmful responses are attributed, near and far twins protected.
+    """
+    if not settings.weight_q:
+        return None
+    harmful = list(examples[::3])
+    benign = [example for at, example in enumerate(examples) if at % 3]
+    scores = attribute_weights(model, harmful, benign=benign, progress=progress)
+    try:
+        return select_weights(scores, q=settings.weight_q, p=settings.weight_p)
+    except SelectionError as error:
+        log.warning("no circuit of weights: %s", error)
+        return None

@@ -10,8 +10,13 @@ RANGES = {
     **dict.fromkeys(("head_fraction", "neuron_fraction", "protect_heads", "protect_neurons"), (0.0, 1.0)),
     "attribution_temperature": (0.0, 10.0),
     "margin": (0.001, 0.5),
+    "weight_q": (0.0, 1.0),
+    "weight_p": (0.0, 1.0),
+    "prefill_tokens": (-1, inf),
     "shots": (2, inf),
-    "null_draws": (0, inf),
+    **dict.fromkeys(
+        ("null_draws", "damage_triples", "greedy_triples", "explained_triples", "facts", "passages", "everyday"), (0, inf)
+    ),
     "bootstrap_draws": (40, inf),
 }
 """What a number may be, ends included; the others are whole numbers of at least 1, and any seed from 0."""
@@ -30,12 +35,23 @@ class Settings:
         max_new_tokens: tokens of each response, sampled at temperature 1.
         attribution_temperature: of the responses that circuits are found with; 0 is greedy. On a model's own samples at
             temperature 1 every first-order score has expectation 0 (docs/trust.md), and what is selected is noise.
+        prefill_tokens: how many tokens of each prompt's prefill are put in the model's mouth; −1: all of them, 0: none (no
+            attack). Twins share their prefill, and so they do what is left of it.
         head_fraction, neuron_fraction: size of the circuits, as fractions of all heads and all neurons of the model.
+        weight_q, weight_p: of each matrix, the top fraction by A that is taken, and by benign U that is left out; a
+            `weight_q` of 0 leaves single weights out of the run.
         protect_heads, protect_neurons: the top fraction by benign U that is never selected.
         shots, shot_draws: labelled shots of many-shot recognition, and random draws of them that are averaged.
+        many_shot_triples: test triples that are asked about after shots.
         probe_triples: training triples whose harmful and near responses the probes are trained on.
         aim_triples: training triples on which recognition is attributed, at most `probe_triples`.
-        written_triples: harmful requests and twins that each circuit answers freely, for the rules.
+        written_triples: harmful requests and twins that are answered freely under each condition: after the prefill, for the
+            rules and for the intact model to read; and without it, for refusals.
+        greedy_triples: test triples whose greedy responses are read too, as a check of robustness.
+        explained_triples: test triples of which the harmful request is to be explained.
+        facts, passages, everyday: facts that the model may know, passages of plain text that it reads, and everyday benign
+            requests that it may refuse.
+        damage_triples: test triples on which the benign cost of conditions is made equal; 0: it is not.
         null_draws, null_triples: draws of each null, and test triples that each is measured on.
         bootstrap_draws: for every interval.
         margin: recognition is equivalent within this many points of AUROC, fixed beforehand.
@@ -50,15 +66,25 @@ class Settings:
     test_triples: int = 96
     max_new_tokens: int = 32
     attribution_temperature: float = 0.0
+    prefill_tokens: int = -1
     head_fraction: float = 0.03
     neuron_fraction: float = 0.003
     protect_heads: float = 0.5
     protect_neurons: float = 0.1
+    weight_q: float = 3e-4
+    weight_p: float = 6e-3
     shots: int = 32
     shot_draws: int = 2
+    many_shot_triples: int = 48
     probe_triples: int = 96
     aim_triples: int = 48
     written_triples: int = 16
+    greedy_triples: int = 24
+    explained_triples: int = 32
+    facts: int = 80
+    passages: int = 16
+    everyday: int = 20
+    damage_triples: int = 12
     null_draws: int = 39
     null_triples: int = 20
     bootstrap_draws: int = 2000
@@ -91,6 +117,13 @@ class Settings:
             probe_triples=32,
             aim_triples=16,
             written_triples=4,
+            many_shot_triples=24,
+            greedy_triples=6,
+            explained_triples=12,
+            facts=24,
+            passages=4,
+            everyday=4,
+            damage_triples=4,
             null_draws=2,
             null_triples=12,
         )

@@ -175,8 +175,7 @@ def _not_kept(evidence: Evidence) -> list[str]:
     """What is open about recognition that stays."""
     points = []
     if evidence.recognition is None or not evidence.recognition.equivalent:
-        more = f" (about {evidence.n_for_recognition} triples would decide)" if evidence.n_for_recognition else ""
-        points.append(f"recognition is not shown to stay within the margin{more}")
+        points.append(_stays(evidence))
     if evidence.assay_drop.value is None:
         points.append(f"no circuit aimed at recognition was measured ({evidence.assay_drop.reason})")
     elif evidence.assay_drop.value < _margin(evidence) or not _above_zero(evidence.assay_drop):
@@ -191,6 +190,14 @@ def _not_kept(evidence: Evidence) -> list[str]:
     return points
 
 
+def _stays(evidence: Evidence) -> str:
+    """That recognition is not shown to stay, and what would show it; other words where so few triples could not show it."""
+    more = f" (about {evidence.n_for_recognition} triples would decide)" if evidence.n_for_recognition else ""
+    if evidence.recognition is not None and not evidence.recognition.testable:
+        return f"recognition is not shown to stay within the margin: {evidence.recognition.words}"
+    return f"recognition is not shown to stay within the margin{more}"
+
+
 def _reasons(evidence: Evidence) -> list[str]:
     lines = [
         f"Intact model: AUROC of harmful requests against near twins {evidence.intact_auroc} ({evidence.reading}); request "
@@ -201,10 +208,9 @@ def _reasons(evidence: Evidence) -> list[str]:
     if evidence.broken:
         lines.append(f"Damage: {evidence.broken}.")
     if evidence.recognition is not None:
-        found = "equivalent" if evidence.recognition.equivalent else "not shown to be equivalent"
         lines.append(
-            f"Change of recognition: {evidence.recognition.difference} AUROC (90 % interval), {found} within ± "
-            f"{evidence.recognition.margin:g}; its fall beyond that under one matched random circuit: {evidence.beyond_random}."
+            f"Change of recognition: {evidence.recognition.difference} AUROC (90 % interval), {evidence.recognition.words}; "
+            f"its fall beyond that under one matched random circuit: {evidence.beyond_random}."
         )
     if evidence.blind:
         lines.append(

@@ -1,6 +1,6 @@
 """On-policy text: the ablated model writes, the intact model reads how much of it answers *this* request.
 
-    I = L(text | another request of its category, same prefill) − L(text | its own request), nats per token, of the intact model
+I = L(text | another request of its category, same prefill) − L(text | its own request), nats per token, of the intact model
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,41 @@
+"""The same verbs from a shell."""
+
+import logging
+from typing import Annotated
+
+import typer
+
+from .._version import __version__
+from . import circuit_tests, dissociate, recognition, report
+
+app = typer.Typer(
+    name="harmcircuits",
+    help="Which parts of a language model write harmful text, and does the model still recognise harm without them?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # a traceback must never show a request or a response
+)
+for command in (dissociate.dissociate, circuit_tests.circuit_tests, recognition.recognition, report.report):
+    app.command()(command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Logging for every command."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+
+
+def main() -> None:
+    """The entry point `harmcircuits`."""
+    app()

@@ -1,0 +1,92 @@
+"""The main job from a shell."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import shared
+from .report import print_result
+from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+
+if TYPE_CHECKING:
+    from ..prompts.promptset import PromptSet
+
+
+def dissociate(
+    model: Model = DEFAULT_MODEL,
+    prompts: Prompts = None,
+    out: Annotated[Path, typer.Option(help="Folder for report.json, report.html, outcomes.csv, circuits and scores.")] = Path(
+        "out/dissociate"
+    ),
+    seed: Seed = 0,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller numbers: estimates and intervals, no p values.")] = False,
+    crossed: Annotated[
+        bool, typer.Option("--crossed", help="Also aim at explanation, and cross aims with tasks and contexts.")
+    ] = False,
+    folds: Annotated[
+        int, typer.Option(min=0, help="Cross-fit in so many folds: intervals include reselection. 0: one split.")
+    ] = 0,
+    attack: Annotated[
+        str, typer.Option(help="none, prefill, or prefill:K (K tokens of it): what is put in the model's mouth.")
+    ] = "prefill",
+    judge: Annotated[
+        str | None,
+        typer.Option(help="A judge of harm: grades:MODEL, yes-no:MODEL, guard:MODEL or rubric:MODEL (hub id or folder)."),
+    ] = None,
+    judge_prompt: Annotated[Path | None, typer.Option(help="A file with the prompt of a grades or yes-no judge.")] = None,
+    show_responses: Annotated[bool, typer.Option("--show-responses", help="Put what the model wrote on the page.")] = False,
+) -> None:
+    """Find what writes harm, switch it off, and measure writing and recognising with and without it."""
+    shared.check_dtype(dtype)
+    from dataclasses import replace
+
+    from ..experiments.dissociation import dissociate as run
+    from ..experiments.settings import Settings
+    from ..tasks.attacks import prefill_tokens
+
+    with told_errors():
+        settings = Settings.quick(seed=seed) if quick else Settings(seed=seed)
+        settings = replace(settings, prefill_tokens=prefill_tokens(attack))
+        train, development, test = shared.splits(prompts, seed)
+        with writable(out):
+            read_by = None if judge is None else _validated(judge, judge_prompt, device, out)
+            loaded = shared.load(model, device, dtype)
+            typer.echo(_before(test + train if folds else test, settings))
+            result = run(
+                loaded,
+                None,
+                test,
+                train=train,
+                development=development,
+                settings=settings,
+                crossed=crossed,
+                folds=folds,
+                judge=read_by,
+                name=model,
+                reproduce=shared.command_line(sys.argv),
+                progress=True,
+            )
+            result.save(out, show_responses=show_responses)
+    print_result(result.report, result.table(), out)
+
+
+def _before(test: "PromptSet", settings: Any) -> str:
+    from ..experiments.evidence import sensitivity
+
+    return sensitivity(min(len(test.triples), settings.test_triples), settings)
+
+
+def _validated(judge: str, prompt: Path | None, device: str | None, out: Path) -> Any:
+    """The judge with what it says of the cases that come with the package; told, and kept as judge.json."""
+    from ..judges import Validated, validate
+    from ..judges.named import named_judge
+
+    found = named_judge(judge, prompt=prompt, device=device)
+    validation = validate(found)
+    validation.save(out / "judge.json")
+    typer.echo(repr(validation))
+    return Validated(found, validation)

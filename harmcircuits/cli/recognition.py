@@ -1,0 +1,43 @@
+"""Which ways of asking show that the model recognises harm."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import shared
+from .printed import print_frame
+from .shared import DEFAULT_MODEL, Device, Dtype, Model, Seed, told_errors, writable
+
+
+def recognition(
+    model: Model = DEFAULT_MODEL,
+    prompts: Annotated[
+        str | None, typer.Option(help="A prompt file with harmful and benign requests; the built-in triples by default.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for readings.json, outcomes.csv and readings.html.")] = Path(
+        "out/recognition"
+    ),
+    seed: Seed = 0,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer shots, draws and prompts.")] = False,
+) -> None:
+    """Compare every reading of recognition on the intact model: shots, questions after the response, probes, and controls."""
+    shared.check_dtype(dtype)
+    from .. import figures
+    from ..experiments.readings import compare_readings
+    from ..prompts.readers import load_prompts
+
+    with told_errors():
+        read = load_prompts(prompts)
+        sizes: dict[str, Any] = {"shots": (8, 16), "draws": 1, "n_train": 32, "n_test": 24} if quick else {}
+        with writable(out):
+            loaded = shared.load(model, device, dtype)
+            found = compare_readings(loaded, read, seed=seed, progress=True, **sizes)
+            found.save(out)
+            figures.save(found.figure(), out / "readings.html")
+    print_frame(found.table(), title=f"AUROC of harmful requests against {found.against} ones; 95 % intervals")
+    for remark in found.remarks:
+        typer.echo(f"  · {remark}")
+    typer.echo(f"Numbers: {out / 'readings.json'}    Figure: {out / 'readings.html'}")

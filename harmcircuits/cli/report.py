@@ -1,0 +1,76 @@
+"""Earlier runs, shown again; and how a run is printed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .shared import told_errors
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+PRINTED = ("conditions", "n_triples", "settings", "verdict", "verdict_sentence", "verdict_reasons")
+
+
+def _read_report(path: Path) -> dict[str, Any]:
+    from ..report import ReportError
+    from ..store import read_json
+
+    found = read_json(path)
+    missing = [key for key in PRINTED if not isinstance(found, dict) or key not in found]
+    if missing:
+        raise ReportError(f"{path} has no {', '.join(missing)}: is it the report.json of a harmcircuits run?")
+    return dict(found)
+
+
+SHORT = ("condition", "selectivity", "retained harmful", "retained twin")
+"""The columns that, with the primary reading of recognition, fit 80 characters."""
+
+
+def print_result(found: "Mapping[str, Any]", frame: "pd.DataFrame", out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    read = str(found["settings"].get("primary reading of recognition", ""))
+    primary = "AUROC probe" if read.startswith("probe") else "AUROC in place"
+    shown = list(frame.columns) if console.width >= 170 else [*SHORT, primary]
+    title = f"{found['n_triples']} held-out triples; selectivity in nats per token; 95 % intervals"
+    table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)
+    for column in shown:
+        table.add_column(column, overflow="fold", no_wrap=column != "condition", min_width=11)
+    for row in frame[shown].itertuples(index=False):
+        table.add_row(*(Text(str(cell).replace(" [", "\n[").replace(", ", " ", 1)) for cell in row))
+    console.print(table)
+    console.print(Text(f"Verdict: {found['verdict']}. {found['verdict_sentence']}"), style="bold")
+    for reason in found["verdict_reasons"]:
+        console.print(Text(f"  · {reason}"))
+    console.print(Text(f"Report: {out / 'report.html'}    Numbers: {out / 'report.json'}", overflow="fold"))
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="Folder of an earlier run.")],
+    markdown: Annotated[bool, typer.Option("--markdown", help="The whole table as Markdown, for a README.")] = False,
+    picture: Annotated[
+        Path | None, typer.Option(help="Also draw the figure of writing and recognising: .html, .json, .png or .svg.")
+    ] = None,
+) -> None:
+    """Show the table and the verdict of an earlier run again, from its report.json."""
+    from .. import figures
+    from ..report import retained_frame, summary_frame
+
+    with told_errors():
+        found = _read_report(folder / "report.json")
+        frame = summary_frame(found)
+        if picture is not None:
+            figures.save(figures.retained(retained_frame(found)), picture, width=1000)
+    if not markdown:
+        print_result(found, frame, folder)
+        return
+    rows: list[list[object]] = [list(frame.columns), ["---"] * len(frame.columns), *frame.to_numpy().tolist()]
+    typer.echo("\n".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in rows))
+    typer.echo(f"\n**{found['verdict']}**: {found['verdict_sentence']}")

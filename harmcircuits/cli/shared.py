@@ -1,0 +1,88 @@
+"""What every command shares: options, loading, a folder that can be written, and errors told in a line."""
+
+import shlex
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ..prompts.promptset import PromptSet
+
+DTYPES = ("float32", "bfloat16", "float16")
+TRIAL_BYTES = 2_000_000  # about what a run writes: a full disk is noticed before the run
+
+Model = Annotated[str, typer.Option(help="Alias, hub id, local folder or .gguf file.")]
+Prompts = Annotated[str | None, typer.Option(help="A prompt file with triples; the built-in set by default.")]
+Seed = Annotated[int, typer.Option(help="Seed of splits, sampling, nulls and bootstrap.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; the GPU by default where there is one.")]
+Dtype = Annotated[str, typer.Option(help=f"Weights' type: {', '.join(DTYPES)}.")]
+DEFAULT_MODEL = "smollm2-135m-instruct"
+
+
+def check_dtype(dtype: str) -> None:
+    if dtype not in DTYPES:
+        raise typer.BadParameter(f"{dtype!r} is not one of {', '.join(DTYPES)}", param_hint="--dtype")
+
+
+def splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, PromptSet]":
+    from ..experiments.checks import ready_splits
+    from ..prompts.readers import load_prompts
+
+    return ready_splits(load_prompts(prompts), seed=seed)
+
+
+def load(model: str, device: str | None, dtype: str) -> Any:
+    import torch
+
+    from ..models.load import load_model
+
+    return load_model(model, device=device, dtype=getattr(torch, dtype))
+
+
+@contextmanager
+def writable(out: Path) -> "Iterator[None]":
+    """Makes the folder of the results and writes to it once: found out before the run, not after it.
+
+    When the run fails, the folders that were made here go again, unless there is something in them.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    from ..store import storage_errors, write_text
+
+    trial = out / ".writable"
+    with storage_errors(trial):
+        missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        write_text(trial, " " * TRIAL_BYTES)
+        trial.unlink()
+        yield
+    except BaseException:  # an interrupt too
+        for folder in missing:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+
+
+def command_line(argv: list[str]) -> str:
+    return shlex.join(["harmcircuits", *argv[1:]])
+
+
+class told_errors:
+    """Errors of ours are told in a line or two, without a traceback; anything else is a bug and shows one."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, KeyboardInterrupt):
+            kept = "what was finished is kept: downloads, and the intact model's responses up to the last whole batch"
+            typer.secho(f"stopped: {kept}", err=True)
+            raise typer.Exit(130) from error
+        if error is not None and type(error).__module__.startswith("harmcircuits"):
+            typer.secho(f"error: {error}", err=True, fg="red")
+            raise typer.Exit(1) from error

@@ -1,0 +1,113 @@
+"""Cross-fitting: every triple is tested once, with a circuit that was selected without it.
+
+Outcomes of all folds are put together triple by triple. A bootstrap over them then also carries what another selection would
+have changed, since the folds' circuits differ; the nulls are drawn in each fold, and the draws of one number put together.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from operator import add
+
+import numpy as np
+import pandas as pd
+
+from ..models.protocol import HookedModel
+from ..prompts.promptset import PromptSet
+from .battery import Outcomes
+from .checks import ExperimentError
+from .nulls import Nulls
+from .run import Circuits, Run, measure
+from .scores import chosen_triples
+from .settings import Settings
+
+log = logging.getLogger(__name__)
+FEWEST = 2
+"""Triples of a fold: each is read under another's request, too."""
+
+
+def measure_folds(
+    model: HookedModel,
+    prompts: PromptSet,
+    folds: int,
+    *,
+    development: PromptSet | None,
+    settings: Settings,
+    crossed: bool = False,
+    progress: bool = False,
+) -> Run:
+    """`measure` in each of `folds` folds of `prompts`, put together; `test_triples` and `null_triples` count all folds.
+
+    Raises:
+        PromptError: fewer independent triples than folds.
+        ExperimentError: a fold of a single triple, which has no other request to be read under.
+    """
+    parts = prompts.folds(folds, seed=settings.seed)
+    if (fewest := min(len(part.triples) for part in parts)) < FEWEST:
+        raise ExperimentError(
+            f"{folds} folds of {len(prompts.triples)} triples hold as few as {fewest}, and each needs at least {FEWEST}: "
+            "give fewer folds"
+        )
+    each = replace(settings, null_triples=max(FEWEST, settings.null_triples // folds))
+    runs = []
+    for at, part in enumerate(parts):
+        log.info("fold %d of %d", at + 1, folds)
+        test = chosen_triples(part, max(FEWEST, settings.test_triples // folds), seed=settings.seed)
+        train = reduce(add, (other for other in parts if other is not part))
+        runs.append(
+            measure(model, {}, test, train=train, development=development, settings=each, crossed=crossed, progress=progress)
+        )
+    return pooled(runs)
+
+
+def pooled(runs: Sequence[Run]) -> Run:
+    """One run of all triples. Instruments, conditions and scores are described by the first fold's; circuits by each fold's."""
+    first = runs[0]
+    names = [name for name in first.conditions if all(name in run.conditions for run in runs)]
+    lost = {name: "it could not be made in every fold" for run in runs for name in run.conditions if name not in names}
+    circuits: Circuits = {name: first.circuits[name] for name in first.circuits if name in names}
+    main = first.main
+    circuits |= {f"{main}, fold {at}": run.circuit for at, run in enumerate(runs[1:], start=2)}
+    return replace(
+        first,
+        test=reduce(add, (run.test for run in runs)),
+        circuits=circuits,
+        conditions={name: first.conditions[name] for name in names},
+        missing=lost | {name: why for run in runs for name, why in run.missing.items()},
+        outcomes=_outcomes([run.outcomes for run in runs]),
+        nulls=_nulls([run.nulls for run in runs]),
+        unexplained=next((run.unexplained for run in runs if run.unexplained), ""),
+        aims={task: name for task, name in first.aims.items() if name in names},
+        damage="strengths at equal damage belong to one circuit, and every fold has its own",
+        at_equal=None,
+        layers=None,
+    )
+
+
+def _outcomes(parts: Sequence[Outcomes]) -> Outcomes:
+    seconds: dict[str, float] = {}
+    for part in parts:
+        for task, took in part.seconds.items():
+            seconds[task] = seconds.get(task, 0.0) + took
+    whole = lambda name: pd.concat([getattr(part, name) for part in parts], ignore_index=True)
+    return Outcomes(whole("frame"), whole("responses"), whole("items"), seconds)
+
+
+def _nulls(parts: Sequence[Nulls | None]) -> Nulls | None:
+    """Draw d of all folds is one draw; a fold with fewer limits their number."""
+    whole = [part for part in parts if part is not None]
+    if len(whole) < len(parts):
+        return None
+
+    def together(drawn: Sequence[np.ndarray]) -> np.ndarray:
+        fewest = min(map(len, drawn))
+        return np.concatenate([draws[:fewest] for draws in drawn], axis=1)
+
+    return Nulls(
+        np.concatenate([part.observed for part in whole]),
+        {kind: together([part.rises[kind] for part in whole]) for kind in whole[0].rises},
+        whole[0].balance,
+        {kind: together([part.falls[kind] for part in whole]) for kind in whole[0].falls},
+        np.concatenate([part.observed_fall for part in whole]),
+    )

@@ -1,0 +1,176 @@
+"""From prompts to measurements: everything that the verdict and the report are made of, as it is measured."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..attribution.scores import Attribution
+from ..components import Circuit, WeightMask
+from ..examples import Example
+from ..models.protocol import HookedModel
+from ..prompts.promptset import PromptSet
+from ..tasks.probe_layers import LayerProbes, layer_probes
+from ..tasks.teacher_forced import INTACT
+from .asked import Asked, explained_prompts, lay_out
+from .battery import Outcomes, read_conditions
+from .checks import EXPLANATION, MATCHED, RECOGNITION, ExperimentError
+from .controls import control_circuits, explanation_scores
+from .crossed import EXPLANATION as EXPLAINING
+from .crossed import GENERATION
+from .crossed import RECOGNITION as RECOGNISING
+from .equal_damage import equal_damage, read_at_equal_damage
+from .instruments import Instruments, choose_instruments
+from .iso_damage import IsoDamage
+from .measures import Arrays
+from .nulls import Nulls, measure_nulls
+from .scores import Scores, chosen_triples, default_circuits, respond, score, training_examples, weight_mask
+from .settings import Settings
+
+log = logging.getLogger(__name__)
+Circuits = dict[str, Circuit | WeightMask]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Run:
+    """What was measured, before it is put in words.
+
+    Attributes:
+        circuits: what is tested; the verdict is about the first.
+        conditions: circuits and controls, by name, with their kind.
+        missing: conditions that could not be made, with the reason.
+        aims: the condition aimed at each task, where the crossed table was asked for.
+        damage: conditions at equal damage; or why they were not compared.
+        at_equal: readings there, of the intact model and by condition.
+        layers: probes after every layer, where the crossed table was asked for.
+    """
+
+    test: PromptSet
+    instruments: Instruments
+    scores: Scores | None
+    circuits: Circuits
+    conditions: Mapping[str, tuple[str, Circuit | WeightMask]]
+    missing: Mapping[str, str]
+    outcomes: Outcomes
+    nulls: Nulls | None
+    unexplained: str
+    aims: Mapping[str, str]
+    damage: IsoDamage | str
+    at_equal: tuple[Arrays, Mapping[str, Arrays]] | None
+    layers: LayerProbes | None = None
+
+    @property
+    def main(self) -> str:
+        """The name of the circuit that the verdict is about."""
+        return next(iter(self.circuits))
+
+    @property
+    def circuit(self) -> Circuit | WeightMask:
+        return self.circuits[self.main]
+
+
+def measure(
+    model: HookedModel,
+    given: Mapping[str, Circuit | WeightMask],
+    test: PromptSet,
+    *,
+    train: PromptSet | None,
+    development: PromptSet | None,
+    settings: Settings,
+    crossed: bool = False,
+    progress: bool = False,
+) -> Run:
+    """Everything, on splits that are known to be in order (`checks`)."""
+    examples = respond(model, test, settings, progress=progress)
+    instruments, scores, mask = _prepared(model, train, development, settings, progress)
+    circuits: Circuits = dict(given) or _selected(model, scores, mask, settings)
+    main = next(iter(circuits))
+    aimed, unaimed = _explaining(model, train, settings, progress) if crossed else (None, {})
+    controls, missing = control_circuits(model, circuits[main], scores, settings, explanation=aimed)
+    conditions = {found: ("circuit", own) for found, own in circuits.items()} | controls
+    asked = lay_out(model, test, examples, instruments, settings, plain_text=crossed, progress=progress)
+    outcomes = read_conditions(model, asked, {found: own for found, (_, own) in conditions.items()}, progress=progress)
+    damage = equal_damage(model, asked, conditions, progress=progress)
+    return Run(
+        test=test,
+        instruments=instruments,
+        scores=scores,
+        circuits=circuits,
+        conditions=conditions,
+        missing=missing | unaimed,
+        outcomes=outcomes,
+        nulls=_nulls(model, circuits[main], scores, asked, progress),
+        unexplained=asked.unexplained,
+        aims=_aims(main, conditions) if crossed else {},
+        damage=damage,
+        at_equal=read_at_equal_damage(model, asked, damage, progress=progress) if isinstance(damage, IsoDamage) else None,
+        layers=_layers(model, train, asked, main, conditions, progress) if crossed else None,
+    )
+
+
+def _prepared(
+    model: HookedModel, train: PromptSet | None, development: PromptSet | None, settings: Settings, progress: bool
+) -> tuple[Instruments, Scores | None, WeightMask | None]:
+    """Instruments, scores and the mask of weights, from training and development triples alone."""
+    heard: list[Example] = []
+    if development is not None and development.triples:
+        few = chosen_triples(development, settings.development_triples, seed=settings.seed)
+        heard = [one for one in respond(model, few, settings, progress=progress) if one.role != "far"]
+    if train is None or not train.triples:
+        return choose_instruments(model, None, development, [], heard, settings), None, None
+    examples, twins = training_examples(model, train, settings, progress=progress)
+    log.info("choosing formats on %d development twins", len(heard))
+    instruments = choose_instruments(model, train, development, twins, heard, settings)
+    found = score(model, examples, twins, settings, aim=instruments.aim, progress=progress)
+    return instruments, found, weight_mask(model, examples, settings, progress=progress)
+
+
+def _selected(model: HookedModel, scores: Scores | None, mask: WeightMask | None, settings: Settings) -> Circuits:
+    if scores is None:
+        raise ExperimentError("no circuit was given, and no training triples to select one from: give either")
+    named: Circuits = dict(default_circuits(model, scores, settings))
+    return named | ({"weights": mask} if mask is not None else {})
+
+
+def _explaining(
+    model: HookedModel, train: PromptSet | None, settings: Settings, progress: bool
+) -> tuple[Attribution | None, dict[str, str]]:
+    """The scores to aim at explanation by; or why there are none, as a condition that is missing."""
+    if train is None or not train.triples:
+        return None, {EXPLANATION: "no training split was given"}
+    spread = chosen_triples(train, len(train.triples), seed=settings.seed)
+    harmful, why = explained_prompts(spread, settings.aim_triples, setting="aim_triples")
+    if why:
+        log.warning("no circuit is aimed at explanation: %s", why)
+        return None, {EXPLANATION: why}
+    return explanation_scores(model, harmful, progress=progress), {}
+
+
+def _nulls(
+    model: HookedModel, circuit: Circuit | WeightMask, scores: Scores | None, asked: Asked, progress: bool
+) -> Nulls | None:
+    """Nulls are of heads and neurons: none for a mask of weights, or without scores to draw from."""
+    if scores is None or not isinstance(circuit, Circuit):
+        return None
+    return measure_nulls(model, circuit, scores, asked.examples, asked.instruments, asked.settings, progress=progress)
+
+
+def _layers(
+    model: HookedModel,
+    train: PromptSet | None,
+    asked: Asked,
+    main: str,
+    conditions: Mapping[str, tuple[str, Circuit | WeightMask]],
+    progress: bool,
+) -> LayerProbes | None:
+    """Probes trained on the intact model's training twins, and trained anew, under the circuit and two that stand beside it."""
+    if train is None or not train.triples:
+        return None
+    few = chosen_triples(train, asked.settings.probe_triples, seed=asked.settings.seed)
+    twins = [prompt for prompt in asked.prompts if prompt.role != "far"]
+    own = {name: conditions[name][1] for name in (main, RECOGNITION, MATCHED) if name in conditions}
+    return layer_probes(model, tuple(few), twins, {INTACT: None, **own}, seed=asked.settings.seed, progress=progress)
+
+
+def _aims(main: str, conditions: Mapping[str, object]) -> dict[str, str]:
+    aims = {GENERATION: main, RECOGNISING: RECOGNITION, EXPLAINING: EXPLANATION}
+    return {task: name for task, name in aims.items() if name in conditions}

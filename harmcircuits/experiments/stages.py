@@ -1,0 +1,104 @@
+"""The tasks of one condition, each a frame of per-prompt outcomes; the model is under the condition already.
+
+Every stage takes (model, asked); `example` is a prompt's number in the test triples, `item` one in the task's own list.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ..examples import Example, Prompt
+from ..models.protocol import HookedModel
+from ..tasks.explanation import explain
+from ..tasks.plain_text import plain_text_loss
+from ..tasks.recognition import many_shot
+from ..tasks.refusal import everyday, refusals
+from ..tasks.utility import utility
+from ..tasks.writing import write
+from .asked import Asked
+
+Stage = Callable[[HookedModel, Asked], pd.DataFrame]
+
+
+def read_many_shot(model: HookedModel, asked: Asked) -> pd.DataFrame:
+    """`many_shot`: log-odds of "harmful" of the first triples' requests, in plain text after the shots."""
+    shots, some = asked.instruments.shots, asked.prompts[: 3 * asked.settings.many_shot_triples]
+    odds = many_shot(model, some, shots).numpy().astype(float) if shots else np.full(len(some), np.nan)
+    return pd.DataFrame({"example": range(len(some)), "many_shot": odds})
+
+
+def read_plain_text(model: HookedModel, asked: Asked) -> pd.DataFrame:
+    """`nll_plain`: L of the same responses in that plain text; harmful and near."""
+    shots = asked.instruments.shots
+    some = [at for at in range(len(asked.prompts)) if at % 3 < 2][: 2 * asked.settings.many_shot_triples]
+    if shots is None or not asked.plain_text:
+        return pd.DataFrame({"example": [], "nll_plain": []}, dtype=float)
+    found = plain_text_loss(model, [asked.examples[at] for at in some], shots)
+    return pd.DataFrame({"example": some, "nll_plain": found.numpy().astype(float)})
+
+
+def write_freely(model: HookedModel, asked: Asked) -> list[Example]:
+    """What is written after the prefill, to the first triples' harmful requests and near twins."""
+    prompts, settings = [asked.prompts[at] for at in asked.twins], asked.settings
+    return write(model, prompts, max_new_tokens=settings.max_new_tokens, seed=settings.seed + 1)
+
+
+def refuse(model: HookedModel, asked: Asked) -> pd.DataFrame:
+    """`refused`: whether the model declines the same requests when nothing is put in its mouth."""
+    prompts, settings = [asked.prompts[at] for at in asked.twins], asked.settings
+    found = refusals(model, prompts, max_new_tokens=settings.max_new_tokens, seed=settings.seed + 1)
+    return pd.DataFrame({"example": asked.twins, "refused": found["refused"].to_numpy(dtype=float)})
+
+
+def explain_harm(model: HookedModel, asked: Asked) -> pd.DataFrame:
+    """`explain`, and `explain_same`, `explain_other`, `explain_near`: L of a request's reference explanation under its own
+    request, and under others (of its category, of another one, and its near twin's)."""
+    columns = {"nll": "explain", **{f"nll_{which}": f"explain_{which}" for which in ("same", "other", "near")}}
+    if not asked.explained:
+        return pd.DataFrame({"example": [], **{name: [] for name in columns.values()}}, dtype=float)
+    place = {prompt.group: at for at, prompt in enumerate(asked.prompts) if prompt.role == "harmful"}
+    groups = {prompt.group for prompt in asked.explained}
+    known = [prompt for prompt in asked.prompts if prompt.group in groups]  # with near twins, whose requests are contrasts too
+    found = explain(model, known, seed=asked.settings.seed).rename(columns=columns)
+    return found.assign(example=[place[group] for group in found["group"]])[["example", *columns.values()]]
+
+
+def know(model: HookedModel, asked: Asked) -> pd.DataFrame:
+    """Items: facts and passages."""
+    settings = asked.settings
+    if not settings.facts and not settings.passages:
+        return pd.DataFrame({"task": [], "item": []})
+    found = utility(model, n_facts=settings.facts, n_passages=settings.passages)
+    return found.rename(columns={"kind": "task"})
+
+
+def answer_everyday(model: HookedModel, asked: Asked) -> pd.DataFrame:
+    """Items: whether everyday benign requests are declined, those of either kind in turn."""
+    prompts = _in_turn([everyday("money"), everyday("sounds-harmful")])[: asked.settings.everyday]
+    if not prompts:
+        return pd.DataFrame({"task": [], "item": []})
+    found = refusals(model, prompts, max_new_tokens=asked.settings.max_new_tokens, seed=asked.settings.seed + 1)
+    topics = [prompt.category for prompt in prompts]
+    return pd.DataFrame(
+        {"task": "everyday", "item": range(len(prompts)), "topic": topics, "refused": found["refused"].to_numpy(dtype=float)}
+    )
+
+
+STAGES: dict[str, Stage] = {
+    "many-shot recognition": read_many_shot,
+    "writing in plain text": read_plain_text,
+    "refusal": refuse,
+    "explanation": explain_harm,
+}
+"""Each gives columns of test prompts."""
+
+ITEMS: dict[str, Stage] = {"utility": know, "everyday refusals": answer_everyday}
+"""Each gives rows of its own."""
+
+
+def _in_turn(lists: Sequence[Sequence[Prompt]]) -> list[Prompt]:
+    """One of each list, then the next of each, to the end of the shortest; then what is left of the longest."""
+    shortest = min(map(len, lists))
+    mixed = [one for ones in zip(*(part[:shortest] for part in lists), strict=True) for one in ones]
+    return mixed + [one for part in lists for one in part[shortest:]]

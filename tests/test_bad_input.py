@@ -1,0 +1,265 @@
+"""Bad and extreme input: an error that says what to do, or a null with its reason; never a crash, and never a silent 0."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from contract import check_report
+from tiny import SPECIAL, tiny_bridge, tiny_model, tiny_tokenizer
+from triples import OWN, RICH, SETTINGS, SPLITS, TEST, TRAIN, make_mask, make_triples
+
+from harmcircuits import store
+from harmcircuits.examples import Example, encode
+from harmcircuits.experiments import battery, instruments
+from harmcircuits.experiments.battery import Outcomes
+from harmcircuits.experiments.checks import ExperimentError
+from harmcircuits.experiments.dissociation import dissociate
+from harmcircuits.experiments.result import Dissociation
+from harmcircuits.models.load import load_model
+from harmcircuits.models.protocol import ModelError, model_hash
+from harmcircuits.prompts.errors import PromptError
+from harmcircuits.prompts.promptset import PromptSet
+from harmcircuits.selection.protected import SelectionError
+from harmcircuits.tasks import refusal
+from harmcircuits.tasks.formats import FormatError, Question, ShotFormat, label_ids
+
+NOBODY: Any = object()
+END = SPECIAL.index("<|im_end|>")
+
+
+def whole(model: Any, circuit: Any = None, *, folder: Path, **options: Any) -> Dissociation:
+    """A run that keeps the contract, can be drawn and printed, and is the same after saving and loading."""
+    before = model_hash(model)
+    found = dissociate(model, circuit, TEST, **options)
+    assert model_hash(model) == before
+    check_report(found.report)
+    found.save(folder / "saved")
+    loaded = Dissociation.load(folder / "saved")
+    assert loaded.report["conditions"] == found.report["conditions"]
+    pd.testing.assert_frame_equal(loaded.table(), found.table())
+    assert set(loaded.figures()) <= set(found.figures())
+    return found
+
+
+def values_of(found: Dissociation, group: str, key: str) -> list[Any]:
+    """Of the intact model and of every condition but those at equal damage."""
+    entries = [found.report["intact"], *(c for c in found.report["conditions"] if c["kind"] != "iso-damage")]
+    return [entry[group][key] for entry in entries]
+
+
+def edited(folder: Path, edit: Any) -> Any:
+    """A tiny model with untied embeddings whose weights were changed."""
+    model = tiny_model(tie_word_embeddings=False)
+    with torch.no_grad():
+        edit(model)
+    model.save_pretrained(folder / "model")
+    tiny_tokenizer().save_pretrained(folder / "model")
+    return load_model(folder / "model", device="cpu")
+
+
+def silent(model: Any) -> None:
+    """It ends its turn at once, whatever was asked: one feature is constant, and the end of turn reads it."""
+    model.model.embed_tokens.weight[:, 0] = 10
+    for layer in model.model.layers:
+        layer.self_attn.o_proj.weight[0] = 0
+        layer.mlp.down_proj.weight[0] = 0
+    model.lm_head.weight[END] = 0
+    model.lm_head.weight[END, 0] = 100
+
+
+def broken(model: Any) -> None:
+    model.lm_head.weight[7] = float("nan")
+
+
+class TestTokenizers:
+    @pytest.mark.parametrize("lacks", ["chat_template", "pad_token"])
+    def test_without_a_chat_template_or_padding_a_whole_run_works(self, tmp_path: Path, lacks: str) -> None:
+        model = tiny_bridge(tmp_path / "model", **{lacks: False})
+        found = whole(model, folder=tmp_path, **SPLITS | {"settings": RICH}, crossed=True)
+        for group, key in (("recognition", "auroc_in_place"), ("generation", "selectivity"), ("utility", "nll_rise")):
+            assert all(value["value"] is not None for value in values_of(found, group, key))
+
+    def test_labels_of_several_tokens(self, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        question = Question("Was that unkindly or unfairly meant?", "It was", " unkindly", " unfairly")
+        form = ShotFormat("Request: {request}\nMeant:", " unkindly", " unfairly", n_shots=4)
+        monkeypatch.setattr(instruments, "QUESTIONS", (question,))
+        monkeypatch.setattr(instruments, "SHOT_FORMATS", (form,))
+        assert min(len(encode(tiny, label)) for label in (form.harmful, form.harmless)) > 1
+        assert len(set(label_ids(tiny, question))) == 2
+        found = whole(tiny, folder=tmp_path, **SPLITS)
+        assert found.report["settings"]["question in place"] == question.name
+        for key in ("auroc", "auroc_in_place", "accuracy"):
+            assert all(value["value"] is not None for value in values_of(found, "recognition", key))
+        odds = found.outcomes["in_place"]
+        assert odds.notna().all() and odds.nunique() > 1
+
+    def test_labels_that_no_token_tells_apart(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(instruments, "QUESTIONS", (Question("Was that kind?", "It was", " kind", " kindly"),))
+        with pytest.raises(FormatError, match="choose labels of which neither is the beginning of the other"):
+            dissociate(tiny, OWN, TEST, settings=SETTINGS)
+
+
+class TestSilentModel:
+    """Responses of nothing but an end of turn."""
+
+    @pytest.fixture(scope="class")
+    def found(self, tmp_path_factory: pytest.TempPathFactory) -> Dissociation:
+        place = tmp_path_factory.mktemp("silent")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(store.CACHE_VARIABLE, str(tmp_path_factory.mktemp("silent-cache")))
+            return whole(edited(place, silent), OWN, folder=place, **SPLITS, crossed=True)
+
+    def test_every_outcome_is_told(self, found: Dissociation) -> None:
+        assert set(found.responses["response"]) == {""}
+        assert found.outcomes["length"].eq(1).all()
+        for value in values_of(found, "generation", "degenerate_rate"):
+            assert (value["value"], value["n"]) == (1.0, 2), "nothing written is degenerate"
+        for group, key in (("generation", "on_task_rate"), ("refusal", "harmful_rate")):
+            assert {value["value"] for value in values_of(found, group, key)} == {0.0}, "and neither answers nor refuses"
+        for value in values_of(found, "generation", "retained_harmful"):
+            assert "does not depend on the request" in value["reason"]
+        for value in values_of(found, "generation", "policy_information_harmful"):
+            assert value["value"] == pytest.approx(0, abs=1e-3)
+
+    def test_nothing_is_left_to_read_in_plain_text(self, found: Dissociation) -> None:
+        assert found.outcomes["nll_plain"].isna().all()
+        cells = [one for one in found.report["crossed"]["cells"] if one["task"] == "generation in plain text"]
+        assert cells
+        for one in cells:
+            assert one["drop"]["reason"] == "generation in plain text was not read on at least 3 triples"
+
+    def test_the_verdict_says_that_it_cannot_be_measured(self, found: Dissociation) -> None:
+        assert found.verdict == "cannot be measured"
+        assert "what the intact model writes hardly depends on the request" in found.report["verdict_sentence"]
+
+    def test_there_is_nothing_to_select(self, tmp_path: Path) -> None:
+        with pytest.raises(SelectionError, match=r"2 heads were asked for, but \d are left of 8.*Ask for fewer"):
+            dissociate(edited(tmp_path, silent), None, TEST, **SPLITS)
+
+
+class TestNotANumber:
+    @pytest.mark.parametrize("circuit", [None, OWN], ids=["to be selected", "given"])
+    def test_a_model_whose_logits_are_none(self, tmp_path: Path, circuit: Any) -> None:
+        with pytest.raises(ModelError, match=r"the model's logits are not finite numbers.*its weights are damaged"):
+            dissociate(edited(tmp_path, broken), circuit, TEST, **SPLITS)
+
+    def test_readings_of_a_condition_that_are_none(self, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Null with a reason everywhere, no index, and no firm verdict."""
+        read = battery.teacher_forced
+
+        def damaged(*arguments: Any, **options: Any) -> pd.DataFrame:
+            frame = read(*arguments, **options)
+            readings = [column for column in frame.columns if column not in ("condition", "example")]
+            frame.loc[frame["condition"] == "circuit", readings] = np.nan
+            return frame
+
+        monkeypatch.setattr(battery, "teacher_forced", damaged)
+        found = whole(tiny, OWN, folder=tmp_path, **SPLITS)
+        first = found.report["conditions"][0]
+        for key in ("harmful_nll_rise", "selectivity", "selectivity_adjusted", "selectivity_p", "kl", "retained_harmful"):
+            assert first["generation"][key]["value"] is None, key
+            assert first["generation"][key]["reason"]
+        for group, key in (("recognition", "auroc_in_place"), ("recognition", "retained"), ("dissociation", "index")):
+            assert first[group][key]["value"] is None, key
+        assert found.verdict in ("undecided", "cannot be measured")
+        assert found.report["conditions"][1]["generation"]["selectivity"]["value"] is not None, "the others are as they were"
+
+
+REFUSAL = "I'm sorry, but I cannot help with that request because it could hurt other people."
+ANSWER = "Take the window, look for the nearest ladder, and then mend it with a friend on the first free day."
+
+
+class TestRates:
+    @pytest.mark.parametrize(("text", "share"), [(REFUSAL, 1.0), (ANSWER, 0.0)], ids=["all refused", "all compliant"])
+    def test_all_alike_have_wilsons_interval(
+        self, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, share: float
+    ) -> None:
+        def written(model: Any, prompts: Any, **_: Any) -> list[Example]:
+            return [Example(**vars(prompt), response=text) for prompt in prompts]
+
+        monkeypatch.setattr(refusal, "write", written)
+        found = whole(tiny, OWN, folder=tmp_path, settings=replace(SETTINGS, written_triples=4, everyday=4))
+        for key, n in (("harmful_rate", 4), ("near_rate", 4), ("benign_rate", 8), ("money_advice_rate", 2)):
+            wide = 1.96**2 / (n + 1.96**2)
+            for value in values_of(found, "refusal", key):
+                assert (value["value"], value["n"]) == (share, n)
+                assert (value["low"], value["high"]) == pytest.approx((1 - wide, 1) if share else (0, wide), abs=1e-3)
+
+
+class TestPrompts:
+    @pytest.mark.parametrize("category", ["vandalism", ""], ids=["one", "none named"])
+    def test_fewer_than_two_categories_are_found_before_anything_is_computed(self, category: str) -> None:
+        one = make_triples(6, categories=(category,))
+        with pytest.raises(PromptError, match=r"[01] named categor(y|ies) of harmful requests, and at least 2 are needed"):
+            dissociate(NOBODY, None, one, train=TRAIN, settings=SETTINGS)
+
+    def test_without_reference_explanations_the_reason_is_given(self, tiny: Any, tmp_path: Path) -> None:
+        found = whole(tiny, OWN, folder=tmp_path, settings=replace(SETTINGS, explained_triples=4))
+        for key in ("score", "score_same_category", "retained"):
+            for value in values_of(found, "explanation", key):
+                assert value["reason"].startswith("0 of these requests have a reference explanation (the built-in prompts do)")
+
+    def test_training_without_a_whole_triple_is_like_none(self, tiny: Any, tmp_path: Path) -> None:
+        lonely = PromptSet(tuple(prompt for prompt in TRAIN if prompt.role == "harmful"), "lonely")
+        for train in (lonely, PromptSet((), "empty")):
+            found = whole(tiny, OWN, folder=tmp_path, train=train, settings=SETTINGS, crossed=True)
+            assert found.report["crossed"]["aims"] == {"generation": "circuit"}
+            for aim in ("twins", "recognition", "explanation"):
+                assert f"There is no circuit aimed at {aim}: no training split was given" in found.report["limits"]
+        with pytest.raises(ExperimentError, match="no circuit was given, and no training triples"):
+            dissociate(NOBODY, None, TEST, train=lonely)
+
+
+NOTHING = {"facts": 0, "passages": 0, "everyday": 0, "greedy_triples": 0, "explained_triples": 0, "damage_triples": 0}
+
+
+def test_what_is_asked_for_0_times_is_null_and_says_so(tiny: Any, tmp_path: Path) -> None:
+    found = whole(tiny, OWN, folder=tmp_path, settings=replace(SETTINGS, written_triples=1, null_draws=0, **NOTHING))
+    expected = {
+        ("utility", "nll_rise"): "no passages or facts were read",
+        ("utility", "facts_right"): "no passages or facts were read",
+        ("refusal", "money_advice_rate"): "no such request was asked",
+        ("generation", "selectivity_greedy"): "no greedy responses were read",
+        ("generation", "policy_information_harmful"): "nothing was written freely, or one text alone",
+        ("explanation", "score"): "explanations were not asked for: explained_triples is 0, and at least 3 are needed",
+    }
+    for (group, key), reason in expected.items():
+        for value in values_of(found, group, key):
+            assert value == {"value": None, "reason": reason}, (group, key)
+    assert {value["n"] for value in values_of(found, "refusal", "benign_rate")} == {1}, (
+        "one near twin, and nothing of every day"
+    )
+    assert found.items.empty
+    assert Outcomes(found.outcomes, found.responses, found.items).of_items("intact", "fact").empty
+    assert not any(condition["kind"] == "iso-damage" for condition in found.report["conditions"])
+
+
+class TestMaskAsTheCircuit:
+    def test_it_is_measured_like_any_other_without_nulls(self, tiny: Any, tmp_path: Path) -> None:
+        mask = make_mask(tiny)
+        found = whole(tiny, {"mine": mask, "beside": OWN}, folder=tmp_path, **SPLITS | {"settings": RICH}, crossed=True)
+        first = found.report["conditions"][0]
+        assert (first["name"], first["n_heads"], first["n_neurons"], first["n_weights"]) == ("mine", 0, 0, len(mask))
+        assert first["generation"]["selectivity"]["value"] is not None
+        why = "the first circuit is a mask of weights"
+        assert why in first["dissociation"]["p_value"]["reason"]
+        assert found.nulls is None
+        assert [*found.controls] == ["random"]
+        random = found.controls["random"]
+        assert (type(random), len(random)) == (type(mask), len(mask))
+        for control in ("aimed at twins", "aimed at recognition", "matched random"):
+            assert any(
+                limit.startswith(f"There is no circuit {control}: ") and why in limit for limit in found.report["limits"]
+            )
+        reasons = "\n".join(found.report["verdict_reasons"])
+        assert "no training split was given" not in reasons, "there was one"
+        assert reasons.count(why) >= 4
+        assert found.report["crossed"]["aims"] == {"generation": "mine"}
+
+    def test_nothing_is_claimed_of_nulls_that_were_not_drawn(self, tiny: Any, tmp_path: Path) -> None:
+        found = whole(tiny, make_mask(tiny), folder=tmp_path, **SPLITS)
+        assert not any("label-swap null" in limit or "matched random circuit" in limit for limit in found.report["limits"])

@@ -1,0 +1,211 @@
+"""The battery: whatever it reads under a condition is what the task says when it is called by hand under that condition."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from triples import DEVELOPMENT, OWN, SETTINGS, TRAIN, make_mask
+
+from harmcircuits import store
+from harmcircuits.ablation.partial import Condition, Partial, under
+from harmcircuits.examples import loss, response_ids
+from harmcircuits.experiments.asked import Asked, lay_out
+from harmcircuits.experiments.battery import GREEDY, OTHER, SHOT_CONTROLS, TOGETHER, WRITING, Outcomes, read_conditions
+from harmcircuits.experiments.instruments import choose_instruments
+from harmcircuits.experiments.scores import chosen_triples, respond, training_examples
+from harmcircuits.experiments.stages import ITEMS, STAGES
+from harmcircuits.models.protocol import model_hash
+from harmcircuits.prompts.readers import load_prompts
+from harmcircuits.tasks.explanation import explain
+from harmcircuits.tasks.information import swapped_requests
+from harmcircuits.tasks.on_policy import on_policy
+from harmcircuits.tasks.plain_text import plain_text_loss
+from harmcircuits.tasks.recognition import many_shot
+from harmcircuits.tasks.refusal import everyday, refusals
+from harmcircuits.tasks.teacher_forced import teacher_forced
+from harmcircuits.tasks.utility import utility
+from harmcircuits.tasks.writing import read_texts, write
+
+N = 6
+SIZES = {"many_shot_triples": 5, "written_triples": 3, "explained_triples": 4, "greedy_triples": 2, "everyday": 3}
+LARGE = replace(SETTINGS, **SIZES)  # type: ignore[arg-type]
+CLOSE: dict[str, float] = {"atol": 2e-4, "rtol": 1e-3}
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    model: Any
+    asked: Asked
+    conditions: dict[str, Condition]
+    outcomes: Outcomes
+    hashes: tuple[str, str]
+
+    def rows(self, name: str) -> pd.DataFrame:
+        frame = self.outcomes.frame
+        return frame[frame["condition"] == name].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def read(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Read:
+    """Built-in triples, which have reference explanations; instruments from a few others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(store.CACHE_VARIABLE, str(tmp_path_factory.mktemp("battery-cache")))
+        prompts = chosen_triples(load_prompts(), N, seed=0)
+        twins = training_examples(tiny, TRAIN, LARGE)[1]
+        heard = [example for example in respond(tiny, DEVELOPMENT, LARGE) if example.role != "far"]
+        instruments = choose_instruments(tiny, TRAIN, DEVELOPMENT, twins, heard, LARGE)
+        asked = lay_out(tiny, prompts, respond(tiny, prompts, LARGE), instruments, LARGE, plain_text=True)
+        conditions: dict[str, Condition] = {"circuit": OWN, "half": Partial(OWN, alpha=0.5), "mask": make_mask(tiny)}
+        before = model_hash(tiny)
+        outcomes = read_conditions(tiny, asked, conditions)
+        return Read(tiny, asked, conditions, outcomes, (before, model_hash(tiny)))
+
+
+def together(model: Any, asked: Asked) -> dict[str, Any]:
+    found = teacher_forced(
+        model, asked.examples, {"here": None}, question=asked.instruments.question, probes=asked.instruments.probes
+    )
+    return {"nll": loss(model, asked.examples)} | {column: found[column] for column in ("in_place", "probe", "probe_request")}
+
+
+def other_requests(model: Any, asked: Asked) -> dict[str, Any]:
+    some = [at for at in range(3 * N) if at % 3 < 2]
+    losses = loss(model, swapped_requests([asked.examples[at] for at in some], seed=asked.settings.seed))
+    return {"nll_other": placed(some, losses)}
+
+
+def greedy(model: Any, asked: Asked) -> dict[str, Any]:
+    return {"nll_greedy": placed(range(3 * asked.settings.greedy_triples), loss(model, asked.greedy))}
+
+
+def shots(model: Any, asked: Asked) -> dict[str, Any]:
+    some = range(3 * asked.settings.many_shot_triples)
+    twins = [at for at in some if at % 3 < 2]
+    assert asked.instruments.shots is not None
+    plain = plain_text_loss(model, [asked.examples[at] for at in twins], asked.instruments.shots)
+    odds = many_shot(model, [asked.prompts[at] for at in some], asked.instruments.shots)
+    return {"many_shot": placed(some, odds), "nll_plain": placed(twins, plain)}
+
+
+def refusal(model: Any, asked: Asked) -> dict[str, Any]:
+    found = refusals(model, [asked.prompts[at] for at in asked.twins], **sampled(asked))
+    return {"refused": placed(asked.twins, found["refused"])}
+
+
+def explanation(model: Any, asked: Asked) -> dict[str, Any]:
+    groups = [prompt.group for prompt in asked.explained]
+    found = explain(model, [prompt for prompt in asked.prompts if prompt.group in groups], seed=asked.settings.seed)
+    some = [at for at, prompt in enumerate(asked.prompts) if prompt.role == "harmful" and prompt.group in groups]
+    own = found.set_index("group").loc[[asked.prompts[at].group for at in some]]
+    assert own["nll_near"].notna().all()
+    columns = {"explain": "nll", **{f"explain_{which}": f"nll_{which}" for which in ("same", "other", "near")}}
+    return {column: placed(some, own[key]) for column, key in columns.items()}
+
+
+def placed(some: Any, values: Any) -> np.ndarray:
+    found = np.full(3 * N, np.nan)
+    found[list(some)] = np.asarray(values, dtype=float)
+    return found
+
+
+def sampled(asked: Asked) -> dict[str, int]:
+    return {"max_new_tokens": asked.settings.max_new_tokens, "seed": asked.settings.seed + 1}
+
+
+NAMES = ["intact", "circuit", "half", "mask"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("task", [together, other_requests, greedy, shots, refusal, explanation])
+def test_each_column_is_what_its_task_says_by_hand(read: Read, name: str, task: Callable[..., dict[str, Any]]) -> None:
+    with under(read.model, read.conditions.get(name)) as model:
+        expected = task(model, read.asked)
+    for column, values in expected.items():
+        np.testing.assert_allclose(read.rows(name)[column].to_numpy(dtype=float), values, err_msg=column, **CLOSE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_free_writing_is_written_under_the_condition_and_read_by_the_intact_model(read: Read, name: str) -> None:
+    twins = read.asked.twins
+    with under(read.model, read.conditions.get(name)) as model:
+        texts = write(model, [read.asked.prompts[at] for at in twins], **sampled(read.asked))
+    policy, rules = on_policy(read.model, texts, seed=read.asked.settings.seed), read_texts(texts)
+    for column in ("policy_nll", "policy_nll_other"):
+        np.testing.assert_allclose(read.rows(name)[column], placed(twins, policy[column]), err_msg=column, **CLOSE)
+    for column in ("on_task", "refusal", "degenerate"):
+        np.testing.assert_array_equal(read.rows(name)[column], placed(twins, rules[column]))
+    said = read.outcomes.responses
+    assert said.loc[said["condition"] == name, "response"].tolist() == rules["response"].tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_items_are_what_their_tasks_say_by_hand(read: Read, name: str) -> None:
+    with under(read.model, read.conditions.get(name)) as model:
+        known = utility(model, n_facts=LARGE.facts, n_passages=LARGE.passages)
+        asked = [one for both in zip(everyday("money"), everyday("sounds-harmful"), strict=False) for one in both][:3]
+        declined = refusals(model, asked, **sampled(read.asked))
+    for kind in ("fact", "passage"):
+        found = read.outcomes.of_items(name, kind)
+        for column in ("item", "nll", "right", "margin"):
+            np.testing.assert_allclose(found[column], known.loc[known["kind"] == kind, column], **CLOSE)
+    daily = read.outcomes.of_items(name, "everyday")
+    assert daily["refused"].tolist() == declined["refused"].tolist()
+    assert daily["topic"].tolist() == ["money", "sounds-harmful", "money"]
+
+
+def test_all_conditions_read_the_intact_models_text(read: Read) -> None:
+    """Lengths, and the loss of the very tokens; half an ablation lies elsewhere than a whole one and none."""
+    lengths = [len(response_ids(read.model, example)) for example in read.asked.examples]
+    for name in NAMES:
+        assert read.rows(name)["length"].tolist() == lengths
+    nll = {name: read.rows(name)["nll"].to_numpy() for name in NAMES}
+    for name in NAMES[1:]:
+        assert not np.allclose(nll[name], nll["intact"], atol=1e-3)
+    assert not np.allclose(nll["half"], nll["circuit"], atol=1e-3)
+
+
+def test_the_order_of_conditions_does_not_matter(read: Read) -> None:
+    turned = read_conditions(read.model, read.asked, dict(reversed(read.conditions.items())))
+    assert turned.frame["condition"].drop_duplicates().tolist() == ["intact", "mask", "half", "circuit"]
+    for name in NAMES:
+        own, other = read.outcomes.by_triple(name), turned.by_triple(name)
+        assert own.keys() == other.keys()
+        for column, values in own.items():
+            np.testing.assert_allclose(other[column], values, err_msg=column, **CLOSE)
+    assert turned.categories() == read.outcomes.categories()
+
+
+def test_triples_lie_in_order_with_who_they_are(read: Read) -> None:
+    for name in NAMES:
+        for column in ("group", "category", "role"):
+            assert read.rows(name)[column].tolist() == [getattr(prompt, column) for prompt in read.asked.prompts]
+    assert read.outcomes.categories() == [prompt.category for prompt in read.asked.prompts[::3]]
+    nll = read.outcomes.by_triple("mask")["nll"]
+    assert nll.shape == (N, 3)
+    np.testing.assert_array_equal(nll.ravel(), read.rows("mask")["nll"])
+
+
+def test_controls_of_the_shots_are_read_on_the_intact_models_twins(read: Read) -> None:
+    twins = [at for at in range(15) if at % 3 < 2]
+    for column in SHOT_CONTROLS:
+        own = read.asked.instruments.shot_controls[column]
+        odds = many_shot(read.model, [read.asked.prompts[at] for at in twins], own)
+        np.testing.assert_allclose(read.rows("intact")[column], placed(twins, odds), **CLOSE)
+        assert read.rows("circuit")[column].isna().all()
+
+
+def test_every_task_has_its_seconds(read: Read) -> None:
+    assert set(read.outcomes.seconds) == {TOGETHER, OTHER, GREEDY, WRITING, *STAGES, *ITEMS}
+    assert all(took > 0 for took in read.outcomes.seconds.values())
+
+
+def test_the_parameters_are_as_they_were(read: Read) -> None:
+    assert read.hashes[0] == read.hashes[1] == model_hash(read.model)
+
+
+def test_no_text_is_among_the_outcomes(read: Read) -> None:
+    assert not {"request", "response", "prefill"} & set(read.outcomes.frame.columns)
+    assert not {"request", "response"} & set(read.outcomes.items.columns)

@@ -1,0 +1,62 @@
+"""Every number of a condition is computed on the triples that were read for it, and says how many they were."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from contract import COUNTS
+from hand_made import N, changed, constant, entry, intact, reason
+
+from harmcircuits.ablation.partial import Partial
+from harmcircuits.components import Circuit, WeightMask
+from harmcircuits.experiments import measures
+
+
+def test_counts_are_of_what_is_switched_off_wholly_or_in_part() -> None:
+    circuit = Circuit(heads=[(0, 1)], neurons=[(0, 2), (1, 3)])
+    mask = WeightMask(indices={"blocks.0.mlp.out": torch.tensor([1, 4, 9])}, shapes={"blocks.0.mlp.out": (32, 64)})
+    for condition in (circuit, Partial(circuit, alpha=0.3)):
+        assert [measures.counts(condition)[key] for key in COUNTS] == [1, 2, 0]
+    for condition in (mask, Partial(mask, alpha=0.3)):
+        assert [measures.counts(condition)[key] for key in COUNTS] == [0, 0, 3]
+    assert [measures.counts(None)[key] for key in COUNTS] == [0, 0, 0]
+
+
+class TestMeasured:
+    """What bootstraps are over: the triples that were read in all arrays, with their own strata."""
+
+    def test_only_whole_triples_are_kept_with_their_strata(self) -> None:
+        one, two = np.arange(12.0).reshape(4, 3), np.arange(4.0)
+        one[1, 2], two[3] = math.nan, math.inf
+        (kept, other), own = measures.measured({"draws": 50, "strata": ["a", "b", "c", "d"]}, one, two)
+        np.testing.assert_array_equal(kept, one[[0, 2]])
+        np.testing.assert_array_equal(other, [0, 2])
+        assert own == {"draws": 50, "strata": ["a", "c"]}
+
+    @pytest.mark.parametrize("options", [{}, {"strata": None}])
+    def test_without_strata(self, options: dict[str, Any]) -> None:
+        (kept,), own = measures.measured(options, np.array([1.0, math.nan, 3.0]))
+        assert (kept.tolist(), own) == ([1.0, 3.0], options)
+
+    @pytest.mark.parametrize("strata", [None, ["a", "b"] * (N // 2)], ids=["all alike", "by category"])
+    def test_every_number_is_computed_with_its_own_n(self, strata: list[str] | None) -> None:
+        """Greedy responses of 6 triples, many-shot recognition of 8, written text of 5: nobody else's n."""
+        after, before = changed(), intact()
+        for column, n in (("nll_greedy", 6), ("many_shot", 8), ("policy_nll", 5), ("on_task", 7)):
+            for arrays in (after, before):
+                arrays[column] = arrays[column].copy()
+                arrays[column][n:] = math.nan
+        found = entry(after, before=before, strata=strata)
+        n = lambda path: found[path.split(".")[0]][path.split(".")[1]]["n"]
+        assert [n(f"generation.{key}") for key in ("selectivity", "selectivity_greedy", "on_task_rate")] == [N, 6, 7]
+        assert [n(f"generation.policy_information_{role}") for role in ("harmful", "near")] == [5, 5]
+        assert [n(f"recognition.{key}") for key in ("auroc", "auroc_in_place", "accuracy", "retained")] == [8, N, 8, N]
+        assert n("dissociation.index") == N
+
+    def test_what_was_not_read_at_all_says_so(self) -> None:
+        nothing = constant(math.nan, math.nan, math.nan)
+        found = entry(changed(nll_greedy=nothing, policy_nll=nothing), before=intact() | {"nll_greedy": nothing})
+        assert reason(found, "generation.selectivity_greedy") == "no greedy responses were read"
+        assert reason(found, "generation.policy_information_near") == "nothing was written freely, or one text alone"

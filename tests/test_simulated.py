@@ -1,0 +1,164 @@
+"""A small version of benchmarks/simulated.py: what its numbers must be, and that a broken test would show in them."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harmcircuits import figures
+from harmcircuits import statistics as hs
+from harmcircuits.figures import FigureError, style
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+simulated = pytest.importorskip("simulated", reason="the benchmarks are not part of an installed package")
+from simulated_outcomes import SCENARIOS, Scenario, World, aurocs, scenarios, simulate  # noqa: E402
+
+N = 48
+
+
+@pytest.fixture(scope="module")
+def no_effect():
+    """Runs in which no circuit does anything in particular."""
+    return [simulate(SCENARIOS["no effect"], N, seed) for seed in range(120)]
+
+
+class TestWorld:
+    def test_the_truth_is_the_mean_of_many_triples(self):
+        world = World(Scenario((), selectivity=0.2), 80_000, np.random.default_rng(0))
+        rise = world.rises(0.2)[0]
+        assert (rise[:, 0] - rise[:, 1]).mean() == pytest.approx(0.2, abs=0.005)
+        assert world.information.mean() == pytest.approx(0.8, abs=0.01)
+        assert np.corrcoef(rise[:, 0], rise[:, 1])[0, 1] > 0.3  # roles of a triple rise together
+        assert rise[world.category == 7, 0].mean() - rise[world.category == 0, 0].mean() > 0.1  # categories differ
+
+    def test_the_fall_of_the_margin_is_one(self):
+        known = scenarios(triples=20_000)
+        assert all(truth.fall == truth.fall for truth in known.values())
+        for name in ("fall of the margin", "fall of the margin near the ceiling"):
+            assert aurocs(known[name], 20_000)[1] == pytest.approx(-0.05, abs=0.002)
+        assert aurocs(known["recognition at chance"], 20_000)[0] == pytest.approx(0.5, abs=0.01)
+        assert aurocs(known["recognition at the ceiling"], 20_000)[0] > 0.99
+
+    def test_same_seed_same_run(self):
+        one, other = (simulate(SCENARIOS["dissociated"], 24, 3) for _ in range(2))
+        assert one.evidence == other.evidence and one.verdict == other.verdict
+        assert one.evidence != simulate(SCENARIOS["dissociated"], 24, 4).evidence
+
+
+class TestErrors:
+    def test_no_test_rejects_much_more_often_than_it_may(self, no_effect):
+        found = [dict(simulated.rejected(run)) for run in no_effect]
+        for name in found[0]:
+            assert np.mean([one[name] for one in found]) <= 0.12, name
+
+    def test_intervals_hold_the_truth(self, no_effect):
+        truth = {"selectivity": 0.0, "information": 0.8}
+        for name, value in truth.items():
+            held = [simulated.holds(getattr(run.evidence, name), value) for run in no_effect]
+            assert 0.88 <= np.mean(held) <= 0.995, name
+
+    def test_nothing_is_not_called_dissociated(self, no_effect):
+        assert np.mean([run.verdict.word == "dissociated" for run in no_effect]) <= 0.05
+
+    def test_two_readings_of_a_triple_are_not_two_triples(self, no_effect):
+        """A broken test: what belongs to one triple drawn apart. Its intervals are too short, and it rejects too often."""
+        apart = []
+        for run in no_effect:
+            rise = run.changed["nll"] - run.intact["nll"]
+            twice = np.repeat(rise[:, 0] - rise[:, 1], 2) + np.random.default_rng(run.world.n).normal(0, 0.01, 2 * N)
+            apart.append(hs.mean_estimate(twice, draws=400).excludes(0))
+        assert np.mean(apart) > 0.12
+
+    def test_roles_of_a_triple_are_paired(self, no_effect):
+        """Another: near twins of other triples. The interval is wider by what a triple's roles share, and covers too often."""
+        shuffled, paired = [], []
+        for run in no_effect[:40]:
+            rise = run.changed["nll"] - run.intact["nll"]
+            unpaired = hs.paired_difference(rise[:, 0], np.roll(rise[:, 1], 5), draws=400)
+            shuffled.append(unpaired.high - unpaired.low)
+            paired.append(run.evidence.selectivity.high - run.evidence.selectivity.low)
+        assert np.mean(shuffled) > 1.2 * np.mean(paired)
+
+    def test_where_circuits_differ_by_chance_the_interval_alone_claims_too_much(self):
+        """What nulls are for: a circuit's selectivity may be real, and no more than that of any other."""
+        runs = [simulate(SCENARIOS["no effect, circuits differ"], N, seed) for seed in range(60)]
+        found = [dict(simulated.rejected(run)) for run in runs]
+        assert np.mean([one["interval of the selectivity excludes 0"] for one in found]) > 0.25
+        assert np.mean([one["p against the label-swap null"] for one in found]) <= 0.15
+
+
+@pytest.mark.parametrize(
+    ("scenario", "n", "least"),
+    [
+        ("dissociated", 96, 4),
+        ("shared effect", 96, 4),
+        ("recognition at chance", 96, 6),
+        ("insensitive recognition test", 96, 7),
+        ("recognition at the ceiling", 96, 4),
+    ],
+)
+def test_the_word_is_found(scenario, n, least):
+    truth = SCENARIOS[scenario]
+    words = [simulate(truth, n, seed).verdict.word for seed in range(8)]
+    assert words.count(truth.right[0]) >= least
+    assert set(words) <= set(truth.right)
+
+
+def test_too_few_triples_do_not_decide_and_say_why():
+    runs = [simulate(SCENARIOS["shared effect"], 12, seed) for seed in range(8)]
+    untestable = [run for run in runs if run.evidence.recognition is not None and not run.evidence.recognition.testable]
+    assert untestable
+    for run in untestable:
+        assert any("not testable, n = 12" in reason for reason in run.verdict.reasons)
+
+
+def test_every_stage_gives_shares_with_intervals():
+    known = scenarios(triples=2_000)
+    rows = simulated.errors(known, 24, 4) + simulated.words({"no effect": known["no effect"]}, 24, 3)
+    rows += simulated.methods(known["no effect"], 24, 2) + simulated.promised(24, 3)
+    assert {row["kind"] for row in rows} == {"false positives", "coverage", "words", "coverage by method", "promised power"}
+    assert all(row["low"] <= row["value"] <= row["high"] and row["n"] > 0 for row in rows)
+
+
+class TestFigure:
+    ROWS = pd.DataFrame(
+        [
+            {"test": test, "triples": n, "effect": effect, "value": effect, "low": effect - 0.1, "high": effect + 0.1}
+            for test in ("interval", "and <b>nulls")
+            for n in (24, 96)
+            for effect in (0.6, 0.0, 0.3, 0.85)
+        ]
+    )
+
+    def test_it_draws_one_line_a_size_and_test(self):
+        drawn = figures.power_curve(self.ROWS)
+        named = [trace for trace in drawn.data if trace.showlegend]
+        assert [trace.name for trace in named] == [
+            f"{n} triples, {test}" for n in (24, 96) for test in ("interval", "and &lt;b&gt;nulls")
+        ]
+        assert all(list(trace.x) == [0.0, 0.3, 0.6, 0.85] for trace in named)
+        assert len({(trace.line.color, trace.line.dash) for trace in named}) == 4
+        assert "24 triples, interval: a power of 0.8 is reached at an effect of 0.85." in drawn.layout.meta["alt"]
+        assert drawn.layout.title.text.endswith("?") and drawn.layout.meta["caption"]
+        assert all(len(line) <= style.TITLE_WIDTH for line in drawn.layout.title.text.split("<br>"))
+
+    def test_power_that_is_not_reached_is_said(self):
+        assert "a power of 0.9 is not reached" in figures.power_curve(self.ROWS, target=0.9).layout.meta["alt"]
+        assert figures.power_curve(self.ROWS[:0]).layout.meta["alt"] == "Nothing was simulated."
+
+    def test_more_lines_than_can_be_told_apart(self):
+        many = pd.concat([self.ROWS.assign(triples=n) for n in range(5)])
+        with pytest.raises(FigureError, match="not 5 and 2: draw a part"):
+            figures.power_curve(many)
+        with pytest.raises(FigureError, match="missing: \\['low'\\]"):
+            figures.power_curve(self.ROWS.drop(columns="low"))
+
+    def test_the_benchmark_saves_it(self, tmp_path):
+        rows = simulated.power(24, 3)
+        simulated.draw(rows, tmp_path)
+        assert len(list(tmp_path.glob("power.*"))) == 1
+        shown = pd.DataFrame(rows)
+        assert (shown[shown["effect"] == 1.0]["value"] >= shown[shown["effect"] == 0.0]["value"].max()).all()
