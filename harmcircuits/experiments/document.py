@@ -14,11 +14,10 @@ from ..prompts.promptset import PromptSet
 from ..statistics import Estimate, adjusted_difference, fdr, sign_flip_p
 from ..tasks.teacher_forced import INTACT
 from . import measures
-from .checks import EQUAL, EXPLANATION, MATCHED, TWINS
+from .aside import aside_entries
+from .checks import EXPLANATION, MATCHED, RANDOM, TWINS
 from .collateral import collateral
 from .crossed import crossed
-from .equal_damage import filled
-from .iso_damage import IsoDamage
 from .measures import HARMFUL, NEAR
 from .nulls import Nulls
 from .run import Run
@@ -35,7 +34,6 @@ LIMITS = (
 )
 LAYER_DRAWS = 400
 """Of the intervals of some hundred probes that decide nothing."""
-NOT_THERE = "not read at equal damage"
 
 
 def describe(
@@ -56,7 +54,7 @@ def describe(
     intact = run.outcomes.by_triple(INTACT)
     options = {"draws": settings.bootstrap_draws, "seed": settings.seed, "strata": run.outcomes.categories()}
     how: dict[str, Any] = {"primary": run.instruments.primary, "thresholds": run.instruments.thresholds}
-    shown = [found for found in run.conditions if found != EXPLANATION]  # it has its place in the crossed table
+    shown = [found for found in run.conditions if found not in (EXPLANATION, RANDOM)]  # these have their places elsewhere
     entries = [_entry(run, found, rates.get(found, {}), options, how) for found in shown]
     _set_p_values(entries, run, settings)
     document = {
@@ -77,7 +75,7 @@ def describe(
             ),
             **collateral(run.outcomes, INTACT, options, unexplained=run.unexplained),
         },
-        "conditions": [*entries, *_at_equal_damage(run, settings, how)],
+        "conditions": [*entries, *aside_entries(run.aside, intact, settings, how)],
         "nulls": _null_lists(run.nulls),
         "settings": settings.as_dict() | run.instruments.settings() | _prompt_settings(run.test, train),
         "seconds": {task: round(took, 1) for task, took in run.outcomes.seconds.items()},
@@ -135,39 +133,6 @@ def _known(row: Mapping[Any, Any]) -> Estimate:
         return Estimate.missing("the probe's scores are not numbers")
     known = row["low"] is not None and not np.isnan(row["low"])
     return Estimate(row["value"], row["low"] if known else None, row["high"] if known else None, int(row["n"]))
-
-
-def _at_equal_damage(run: Run, settings: Settings, how: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Entries of kind `iso-damage`: writing and recognition alone, on the triples of the nulls."""
-    if run.at_equal is None or not isinstance(run.damage, IsoDamage):
-        return []
-    before, at = run.at_equal
-    whole = run.outcomes.by_triple(INTACT)
-    intact = filled(before, whole)
-    options = {"draws": settings.bootstrap_draws, "seed": settings.seed}
-    missing = Estimate.missing(NOT_THERE)
-    empty = {
-        "explanation": measures.as_json({"score": missing}),
-        "refusal": measures.as_json({"harmful_rate": missing, "benign_rate": missing}),
-        "utility": measures.as_json({"nll_rise": missing}),
-        "dissociation": measures.as_json({"index": missing, "p_value": missing}),
-    }
-    entries = []
-    for found, changed in at.items():
-        name = found.removesuffix(f" {EQUAL}")
-        full = filled(changed, whole)
-        entries.append(
-            {
-                "name": found,
-                "kind": "iso-damage",
-                **measures.counts(run.damage.ablations[name]),
-                "alpha": run.damage.alphas[name],
-                "generation": measures.as_json(measures.generation(intact, full, options)),
-                "recognition": measures.as_json(measures.recognition(intact, full, options, **how)),
-                **empty,
-            }
-        )
-    return entries
 
 
 def _model(model: HookedModel, name: str) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def pooled(runs: Sequence[Run]) -> Run:
         unexplained=next((run.unexplained for run in runs if run.unexplained), ""),
         aims={task: name for task, name in first.aims.items() if name in names},
         damage="strengths at equal damage belong to one circuit, and every fold has its own",
-        at_equal=None,
+        aside=None,
         layers=None,
     )
 

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from ..ablation.partial import Condition, whole
 from ..components import Circuit
-from ..statistics import Estimate, auroc, bootstrap, mean_estimate, paired_difference, ratio, ratio_of_means
+from ..statistics import Estimate, auroc, auroc_estimate, bootstrap, mean_estimate, paired_difference, ratio, ratio_of_means
 
 Arrays = Mapping[str, Float[np.ndarray, "triple role"]]
 HARMFUL, NEAR, FAR = 0, 1, 2
@@ -189,7 +189,7 @@ def _auroc(scores: Float[np.ndarray, "triple role"], benign: int, options: Mappi
     (read,), own = measured(options, scores[:, [HARMFUL, benign]])
     if not len(read):
         return Estimate.missing("not measured: this reading needs a training split, and far twins where it is against them")
-    return bootstrap(lambda x: auroc(x[..., 0], x[..., 1]), read, vectorised=True, **own)
+    return auroc_estimate(read[:, 0], read[:, 1], **own)
 
 
 def _accuracy(changed: Float[np.ndarray, "triple role"], threshold: float | None, options: Mapping[str, Any]) -> Estimate:

@@ -1,6 +1,6 @@
 """The null distributions of selectivity: other circuits of the same make, on a subset of the test triples."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,12 +107,12 @@ def measure_nulls(
     circuit: Circuit,
     scores: Scores,
     examples: Sequence[Example],
-    instruments: Instruments,
     settings: Settings,
     *,
+    instruments: Instruments | None = None,
     progress: bool = False,
 ) -> Nulls:
-    """Rises of L, and falls of recognition, under `circuit` and under `null_draws` draws of each null.
+    """Rises of L under `circuit` and under `null_draws` draws of each null, and with `instruments` falls of recognition too.
 
     `examples` lie as `respond` gives them; the first `null_triples` triples are read, harmful and near.
     """
@@ -120,26 +120,41 @@ def measure_nulls(
     drawn = {kind: _draws(draw, settings) for kind, draw in null_circuits(circuit, scores, settings).items()}
     conditions: dict[str, Condition] = {INTACT: None, "observed": circuit}
     conditions |= {f"{kind} {at}": own for kind, circuits in drawn.items() for at, own in enumerate(circuits)}
-    frame = teacher_forced(
-        model, chosen, conditions, question=instruments.question, probes=instruments.probes, progress=progress
-    )
-    read = {
-        name: rows[["nll", instruments.primary]].to_numpy(dtype=float).reshape(-1, 2, 2)
-        for name, rows in frame.groupby("condition")
-    }
-    change = {name: values - read[INTACT] for name, values in read.items()}  # [triple, role, reading]
-    rises, falls = {}, {}
-    for kind, circuits in drawn.items():
-        own = np.array([change[f"{kind} {at}"] for at in range(len(circuits))]).reshape(-1, len(chosen) // 2, 2, 2)
-        rises[kind], falls[kind] = own[..., 0], own[..., 1, 1] - own[..., 0, 1]
-    alike = drawn["matched-random"]
+    rise = _changes(model, chosen, conditions, instruments, progress)
+    rises = {kind: np.array([rise[f"{kind} {at}"][..., 0] for at in range(len(own))]) for kind, own in drawn.items()}
+    falls = {kind: np.array([_fall(rise[f"{kind} {at}"]) for at in range(len(own))]) for kind, own in drawn.items()}
+    n, alike = len(chosen) // 2, drawn["matched-random"]
     return Nulls(
-        change["observed"][..., 0],
-        rises,
+        rise["observed"][..., 0],
+        {kind: own.reshape(-1, n, 2) for kind, own in rises.items()},
         balance(circuit, alike, scores.harmful, protect=scores.benign) if alike else {},
-        falls,
-        change["observed"][:, 1, 1] - change["observed"][:, 0, 1],
+        {kind: own.reshape(-1, n) for kind, own in falls.items()} if instruments else {},
+        _fall(rise["observed"]) if instruments else np.empty(0),
     )
+
+
+def _changes(
+    model: HookedModel,
+    examples: Sequence[Example],
+    conditions: Mapping[str, Condition],
+    instruments: Instruments | None,
+    progress: bool,
+) -> dict[str, Float[np.ndarray, "triple role 2"]]:
+    """What each condition adds to L and to the primary reading (0 without instruments)."""
+    asked: dict[str, Any] = {}
+    if instruments is not None:
+        asked = {"question": instruments.question, "probes": instruments.probes}
+    frame = teacher_forced(model, examples, conditions, **asked, progress=progress)
+    frame = frame.assign(reading=frame[instruments.primary] if instruments is not None else 0.0)
+    read = {
+        str(name): rows[["nll", "reading"]].to_numpy(dtype=float).reshape(-1, 2, 2) for name, rows in frame.groupby("condition")
+    }
+    return {name: values - read[INTACT] for name, values in read.items()}
+
+
+def _fall(change: Float[np.ndarray, "triple role 2"]) -> Float[np.ndarray, " triple"]:
+    """Of harmful − near twin, positive where they come closer together."""
+    return np.asarray(change[:, 1, 1] - change[:, 0, 1])
 
 
 def _draws(draw: Callable[[int], Circuit], settings: Settings) -> list[Circuit]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..components import Circuit, WeightMask
-from ..statistics import bootstrap
+from ..statistics import auroc_estimate
 from .checks import MATCHED
 from .instruments import Instruments
 from .measures import Arrays, separation
@@ -24,10 +24,10 @@ def remarks(
     settings: Settings,
 ) -> Iterator[str]:
     """Lines for the verdict's reasons: readings that decide nothing, and how like the circuit its nulls are."""
-    options: dict[str, Any] = {"draws": settings.bootstrap_draws, "seed": settings.seed, "vectorised": True}
+    options: dict[str, Any] = {"draws": settings.bootstrap_draws, "seed": settings.seed}
     before = instruments.probes.get("probe_request")
     if before is not None:
-        auroc = [bootstrap(separation, arrays["probe_request"][:, :2], **options) for arrays in (intact, changed)]
+        auroc = [auroc_estimate(*arrays["probe_request"][:, :2].T, **options) for arrays in (intact, changed)]
         parts = (*circuit.heads, *circuit.neurons) if isinstance(circuit, Circuit) else ()
         blind = f", and {sum(layer > before.layer for layer, _ in parts)} of {len(parts)} components lie after its layer"
         yield (

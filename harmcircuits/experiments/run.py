@@ -11,17 +11,17 @@ from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
 from ..tasks.probe_layers import LayerProbes, layer_probes
 from ..tasks.teacher_forced import INTACT
+from .aside import Aside, read_aside
 from .asked import Asked, explained_prompts, lay_out
 from .battery import Outcomes, read_conditions
-from .checks import EXPLANATION, MATCHED, RECOGNITION, ExperimentError
+from .checks import EXPLANATION, MATCHED, RANDOM, RECOGNITION, ExperimentError
 from .controls import control_circuits, explanation_scores
 from .crossed import EXPLANATION as EXPLAINING
 from .crossed import GENERATION
 from .crossed import RECOGNITION as RECOGNISING
-from .equal_damage import equal_damage, read_at_equal_damage
+from .equal_damage import equal_damage
 from .instruments import Instruments, choose_instruments
 from .iso_damage import IsoDamage
-from .measures import Arrays
 from .nulls import Nulls, measure_nulls
 from .scores import Scores, chosen_triples, default_circuits, respond, score, training_examples, weight_mask
 from .settings import Settings
@@ -40,7 +40,7 @@ class Run:
         missing: conditions that could not be made, with the reason.
         aims: the condition aimed at each task, where the crossed table was asked for.
         damage: conditions at equal damage; or why they were not compared.
-        at_equal: readings there, of the intact model and by condition.
+        aside: plainly random circuits, and conditions at equal damage, read on fewer triples.
         layers: probes after every layer, where the crossed table was asked for.
     """
 
@@ -55,7 +55,7 @@ class Run:
     unexplained: str
     aims: Mapping[str, str]
     damage: IsoDamage | str
-    at_equal: tuple[Arrays, Mapping[str, Arrays]] | None
+    aside: Aside | None
     layers: LayerProbes | None = None
 
     @property
@@ -88,8 +88,10 @@ def measure(
     controls, missing = control_circuits(model, circuits[main], scores, settings, explanation=aimed)
     conditions = {found: ("circuit", own) for found, own in circuits.items()} | controls
     asked = lay_out(model, test, examples, instruments, settings, plain_text=crossed, progress=progress)
-    outcomes = read_conditions(model, asked, {found: own for found, (_, own) in conditions.items()}, progress=progress)
+    whole = {found: own for found, (_, own) in conditions.items() if found != RANDOM}
+    outcomes = read_conditions(model, asked, whole, progress=progress)
     damage = equal_damage(model, asked, conditions, progress=progress)
+    fewer = {RANDOM: conditions[RANDOM][1]} | (damage.conditions() if isinstance(damage, IsoDamage) else {})
     return Run(
         test=test,
         instruments=instruments,
@@ -98,11 +100,11 @@ def measure(
         conditions=conditions,
         missing=missing | unaimed,
         outcomes=outcomes,
-        nulls=_nulls(model, circuits[main], scores, asked, progress),
+        nulls=_nulls(model, circuits[main], scores, asked, crossed, progress),
         unexplained=asked.unexplained,
         aims=_aims(main, conditions) if crossed else {},
         damage=damage,
-        at_equal=read_at_equal_damage(model, asked, damage, progress=progress) if isinstance(damage, IsoDamage) else None,
+        aside=read_aside(model, asked, fewer, progress=progress),
         layers=_layers(model, train, asked, main, conditions, progress) if crossed else None,
     )
 
@@ -146,12 +148,18 @@ def _explaining(
 
 
 def _nulls(
-    model: HookedModel, circuit: Circuit | WeightMask, scores: Scores | None, asked: Asked, progress: bool
+    model: HookedModel,
+    circuit: Circuit | WeightMask,
+    scores: Scores | None,
+    asked: Asked,
+    recognition: bool,
+    progress: bool,
 ) -> Nulls | None:
     """Nulls are of heads and neurons: none for a mask of weights, or without scores to draw from."""
     if scores is None or not isinstance(circuit, Circuit):
         return None
-    return measure_nulls(model, circuit, scores, asked.examples, asked.instruments, asked.settings, progress=progress)
+    instruments = asked.instruments if recognition else None
+    return measure_nulls(model, circuit, scores, asked.examples, asked.settings, instruments=instruments, progress=progress)
 
 
 def _layers(

@@ -1,0 +1,81 @@
+"""Conditions that are read on fewer triples, for writing and recognition in place alone: random ones, those at equal damage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ablation.partial import Condition, Partial
+from ..models.protocol import HookedModel
+from ..statistics import Estimate
+from ..tasks.teacher_forced import INTACT, teacher_forced
+from . import measures
+from .asked import Asked
+from .measures import Arrays
+from .settings import Settings
+
+ROLES = 3
+NOT_READ = "this condition is read for writing and recognition in place alone"
+
+
+@dataclass(frozen=True, eq=False)
+class Aside:
+    """`conditions` by name, and their readings, those of the intact model among them."""
+
+    conditions: Mapping[str, Condition]
+    readings: Mapping[str, Arrays]
+
+
+def read_aside(
+    model: HookedModel, asked: Asked, conditions: Mapping[str, Condition], *, progress: bool = False
+) -> Aside | None:
+    """L, KL and recognition in place on the first `null_triples` triples; None without conditions."""
+    if not conditions:
+        return None
+    every: dict[str, Condition] = {INTACT: None, **conditions}
+    question, probes = asked.instruments.question, asked.instruments.probes
+    some = asked.examples[: ROLES * asked.settings.null_triples]
+    frame = teacher_forced(model, some, every, question=question, probes=probes, progress=progress)
+    readings = [column for column in frame.columns if column not in ("condition", "example")]
+    found: dict[str, Arrays] = {
+        str(name): {column: rows[column].to_numpy(dtype=float).reshape(-1, ROLES) for column in readings}
+        for name, rows in frame.groupby("condition", sort=False)
+    }
+    return Aside(conditions, found)
+
+
+def aside_entries(aside: Aside | None, everything: Arrays, settings: Settings, how: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Their entries of `conditions` in `report.json`. `everything`: the intact model's readings, whose names are wanted."""
+    if aside is None:
+        return []
+    intact = _filled(aside.readings[INTACT], everything)
+    options = {"draws": settings.bootstrap_draws, "seed": settings.seed}
+    missing = Estimate.missing(NOT_READ)
+    empty = {
+        "explanation": measures.as_json({"score": missing}),
+        "refusal": measures.as_json({"harmful_rate": missing, "benign_rate": missing}),
+        "utility": measures.as_json({"nll_rise": missing}),
+        "dissociation": measures.as_json({"index": missing, "p_value": missing}),
+    }
+    entries = []
+    for name, condition in aside.conditions.items():
+        changed, part = _filled(aside.readings[name], everything), isinstance(condition, Partial)
+        entries.append(
+            {
+                "name": name,
+                "kind": "iso-damage" if part else "random",
+                **measures.counts(condition),
+                **({"alpha": condition.alpha} if isinstance(condition, Partial) else {}),
+                "generation": measures.as_json(measures.generation(intact, changed, options)),
+                "recognition": measures.as_json(measures.recognition(intact, changed, options, **how)),
+                **empty,
+            }
+        )
+    return entries
+
+
+def _filled(arrays: Arrays, like: Arrays) -> dict[str, np.ndarray]:
+    """`arrays` with NaN for each reading of `like` that was not taken."""
+    nothing = np.full_like(next(iter(arrays.values())), np.nan)
+    return {**dict.fromkeys(like, nothing), **arrays}
