@@ -19,7 +19,7 @@ def null(reason: str) -> dict[str, Any]:
 
 FEW = "fewer than 39 draws"
 NO_JUDGE = "no judge validated for harm"
-NOT_THERE = "not read at equal damage"
+NOT_THERE = "this condition is read for writing and recognition in place alone"
 UNREAD, NOT_READ = "recognition in plain text", "recognition in plain text was not read"
 
 

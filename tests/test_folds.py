@@ -132,22 +132,34 @@ def test_nulls_are_put_together_draw_by_draw(crossfit: tuple[Dissociation, Spy])
             np.testing.assert_array_equal(nulls.rises[kind][draw], np.concatenate(own))
             mean = np.mean([rises[:, 0] - rises[:, 1] for rises in own])
             assert nulls.selectivity(kind)[draw] == pytest.approx(mean)
-        assert nulls.falls[kind].shape == (LARGE.null_draws, n)
-    assert nulls.observed_fall.shape == (n,)
+    assert (nulls.falls, nulls.observed_fall.shape) == ({}, (0,)), "recognition under nulls was not asked for"
+
+
+def with_falls(one: Run, nulls: Nulls) -> Run:
+    """A run that also read recognition under its nulls: numbers of which no two are alike."""
+    n, last = len(nulls.observed), nulls.observed[0, 0]
+    falls = {kind: last + np.arange(rises[..., 0].size).reshape(-1, n) for kind, rises in nulls.rises.items()}
+    return replace(one, nulls=replace(nulls, falls=falls, observed_fall=last - np.arange(1, n + 1)))
+
+
+def test_so_are_falls_where_recognition_was_read(crossfit: tuple[Dissociation, Spy]) -> None:
+    runs = [with_falls(one, one.nulls) for one in crossfit[1].runs if one.nulls is not None]
+    nulls, parts = pooled(runs).nulls, [one.nulls for one in runs]
+    assert nulls is not None
+    assert nulls.observed_fall.shape == (LARGE.null_triples,)
+    np.testing.assert_array_equal(nulls.observed_fall, np.concatenate([part.observed_fall for part in parts if part]))
+    for kind in nulls.rises:
+        assert nulls.falls[kind].shape == (LARGE.null_draws, LARGE.null_triples)
+        for draw, together in enumerate(nulls.falls[kind]):
+            np.testing.assert_array_equal(together, np.concatenate([part.falls[kind][draw] for part in parts if part]))
 
 
 def test_a_fold_with_fewer_draws_limits_their_number(crossfit: tuple[Dissociation, Spy]) -> None:
     _, (first, second) = crossfit[0], crossfit[1].runs
     assert first.nulls is not None and second.nulls is not None
     kinds = second.nulls.rises
-    few = Nulls(
-        second.nulls.observed,
-        {kind: kinds[kind][:1] for kind in kinds},
-        second.nulls.balance,
-        {kind: second.nulls.falls[kind][:1] for kind in kinds},
-        second.nulls.observed_fall,
-    )
-    together = pooled([first, replace(second, nulls=few)]).nulls
+    few = replace(second.nulls, rises={kind: kinds[kind][:1] for kind in kinds})
+    together = pooled([with_falls(first, first.nulls), with_falls(second, few)]).nulls
     assert together is not None
     assert {len(rises) for rises in (*together.rises.values(), *together.falls.values())} == {1}
     assert pooled([first, replace(second, nulls=None)]).nulls is None

@@ -16,6 +16,7 @@ from harmcircuits.examples import Example, loss
 from harmcircuits.experiments.instruments import Instruments, choose_instruments
 from harmcircuits.experiments.nulls import KINDS, Nulls, measure_nulls, null_circuits
 from harmcircuits.experiments.scores import Scores, default_circuits, respond, score, training_examples
+from harmcircuits.experiments.settings import Settings
 from harmcircuits.tasks.teacher_forced import teacher_forced
 
 N = 3
@@ -34,7 +35,10 @@ class Measured:
         self.scores: Scores = score(model, examples, twins, SMALL, aim=None)
         self.circuit: Circuit = default_circuits(model, self.scores, SMALL)["heads and neurons"]
         self.examples: list[Example] = respond(model, TEST, SMALL)
-        self.nulls = measure_nulls(model, self.circuit, self.scores, self.examples, self.instruments, SMALL)
+        self.nulls = self.measure(SMALL, instruments=self.instruments)
+
+    def measure(self, settings: Settings, *, instruments: Instruments | None) -> Nulls:
+        return measure_nulls(self.model, self.circuit, self.scores, self.examples, settings, instruments=instruments)
 
     def by_hand(self, circuit: Circuit | None) -> tuple[np.ndarray, np.ndarray]:
         """L and the primary reading of recognition, each [triple, harmful and near]; one example a batch."""
@@ -79,13 +83,23 @@ def test_so_is_the_circuits_own_change(measured: Measured) -> None:
 
 
 def test_without_draws_there_are_none_and_no_p_value(measured: Measured) -> None:
-    own = replace(SMALL, null_draws=0)
-    found = measure_nulls(measured.model, measured.circuit, measured.scores, measured.examples, measured.instruments, own)
+    found = measured.measure(replace(SMALL, null_draws=0), instruments=measured.instruments)
     assert {kind: rises.shape for kind, rises in found.rises.items()} == dict.fromkeys(KINDS, (0, N, 2))
     assert {falls.shape for falls in found.falls.values()} == {(0, N)}
     np.testing.assert_allclose(found.observed, measured.nulls.observed, atol=1e-5)
     assert found.p_value().reason == "fewer than 39 draws: 0"
     assert found.balance == {}
+
+
+def test_without_instruments_rises_are_the_same_and_recognition_is_not_read(measured: Measured, tmp_path: Path) -> None:
+    found = measured.measure(SMALL, instruments=None)
+    np.testing.assert_allclose(found.observed, measured.nulls.observed, atol=1e-4)
+    for kind in KINDS:
+        np.testing.assert_allclose(found.rises[kind], measured.nulls.rises[kind], atol=1e-4)
+    assert found.balance == measured.nulls.balance
+    found.save(tmp_path / "n.safetensors")
+    for nulls in (found, Nulls.load(tmp_path / "n.safetensors")):
+        assert (nulls.falls, nulls.observed_fall.shape) == ({}, (0,))
 
 
 def test_p_value_is_the_larger_of_both() -> None:

@@ -17,6 +17,11 @@ from .settings import Settings
 
 ROLES = 3
 NOT_READ = "this condition is read for writing and recognition in place alone"
+READ = (
+    *("harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity", "kl", "kl_near"),
+    *("auroc_in_place", "auroc_in_place_far", "accuracy_in_place", "probe_auroc", "probe_auroc_request", "retained"),
+)
+"""What is told of them; what else `measures` would tell was not read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +72,16 @@ def aside_entries(aside: Aside | None, everything: Arrays, settings: Settings, h
                 "kind": "iso-damage" if part else "random",
                 **measures.counts(condition),
                 **({"alpha": condition.alpha} if isinstance(condition, Partial) else {}),
-                "generation": measures.as_json(measures.generation(intact, changed, options)),
-                "recognition": measures.as_json(measures.recognition(intact, changed, options, **how)),
+                "generation": measures.as_json(_told(measures.generation(intact, changed, options))),
+                "recognition": measures.as_json(_told(measures.recognition(intact, changed, options, **how))),
                 **empty,
             }
         )
     return entries
+
+
+def _told(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:
+    return {name: own if name in READ else Estimate.missing(NOT_READ) for name, own in estimates.items()}
 
 
 def _filled(arrays: Arrays, like: Arrays) -> dict[str, np.ndarray]:
