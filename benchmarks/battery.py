@@ -21,7 +21,9 @@ options = parser.parse_args()
 
 model = hc.load_model(options.model)
 train, development, test = hc.load_prompts().split(seed=options.seed)
-settings = replace(hc.Settings(seed=options.seed), test_triples=options.triples, probe_triples=16)
+every = ("test_triples", "many_shot_triples", "written_triples", "greedy_triples", "explained_triples")
+sizes = dict.fromkeys(every, options.triples) | {"facts": 160, "passages": 20, "everyday": 40, "probe_triples": 16}
+settings = replace(hc.Settings(seed=options.seed), **sizes)
 test = chosen_triples(test, settings.test_triples, seed=settings.seed)
 examples = respond(model, test, settings, progress=True)
 twins = training_examples(model, train, replace(settings, attribution_triples=1), progress=True)[1]

@@ -46,9 +46,10 @@ def whole(model: Any, circuit: Any = None, *, folder: Path, **options: Any) -> D
 
 
 def values_of(found: Dissociation, group: str, key: str) -> list[Any]:
-    """Of the intact model and of every condition but those at equal damage."""
-    entries = [found.report["intact"], *(c for c in found.report["conditions"] if c["kind"] != "iso-damage")]
-    return [entry[group][key] for entry in entries]
+    """Of the intact model and of every condition but those that are read aside."""
+    entries = [c for c in found.report["conditions"] if c["kind"] not in ("random", "iso-damage")]
+    assert entries
+    return [entry[group][key] for entry in (found.report["intact"], *entries)]
 
 
 def edited(folder: Path, edit: Any) -> Any:
@@ -82,6 +83,10 @@ class TestTokenizers:
         found = whole(model, folder=tmp_path, **SPLITS | {"settings": RICH}, crossed=True)
         for group, key in (("recognition", "auroc_in_place"), ("generation", "selectivity"), ("utility", "nll_rise")):
             assert all(value["value"] is not None for value in values_of(found, group, key))
+        assert found.nulls is not None
+        rises = {kind: own.shape[:2] for kind, own in found.nulls.rises.items()}
+        assert {kind: falls.shape for kind, falls in found.nulls.falls.items()} == rises, "read where aims are crossed"
+        assert np.isfinite(found.nulls.observed_fall).all() and len(found.nulls.observed_fall) == RICH.null_triples
 
     def test_labels_of_several_tokens(self, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         question = Question("Was that unkindly or unfairly meant?", "It was", " unkindly", " unfairly")

@@ -17,6 +17,7 @@ from harmcircuits.experiments.crossed import (
     RECOGNITION,
     REFUSAL,
     TASKS,
+    _contexts,
     crossed,
     drops,
 )
@@ -235,5 +236,26 @@ def test_a_whole_run_aims_at_all_tasks_but_refusal(tiny: Any) -> None:
     assert "aimed at explanation" not in [condition["name"] for condition in found.report["conditions"]]
     rows = {(one["condition"], one["task"]): one for one in found.report["crossed"]["cells"]}
     assert set(rows) == {(name, task) for name in (*aims.values(), "aimed at twins", "matched random") for task in TASKS}
-    assert all(one["drop"]["value"] is not None for one in rows.values()), "every task was read"
+    unread = {key: one["drop"]["reason"] for key, one in rows.items() if one["drop"]["value"] is None}
+    assert {task for _, task in unread} <= {REFUSAL}, "every task was read"
+    assert all("not one answer changed" in reason for reason in unread.values()), "and a model that never declines is no 0"
     assert "crossed" in found.figures() and len(found.tables()) >= 1
+
+
+def test_contexts_are_compared_without_a_common_unit() -> None:
+    """A probe score in the chat and log-odds in plain text: multiplying one of them changes nothing."""
+    rng = np.random.default_rng(0)
+    read = rng.normal(size=(40, 2, 2)) + np.array([[0.5, 1.0], [0.5, 0.0]])
+    task = lambda at, context: read[:, context, at]
+    found = []
+    for factor in (1.0, 20.0):
+        drops_ = {
+            GENERATION: task(0, 0),
+            RECOGNITION: factor * task(1, 0),
+            "generation in plain text": task(0, 1),
+            "recognition in plain text": task(1, 1),
+        }
+        (pair,) = _contexts({GENERATION: "cut"}, {"cut": drops_}, OPTIONS)
+        found.append((pair.value.value, pair.p.value))
+    assert found[0] == pytest.approx(found[1])
+    assert found[0][1] < 0.05, "recognition falls in the chat alone"

@@ -13,6 +13,7 @@ from triples import OWN, RICH, SETTINGS, SPLITS, TEST
 from harmcircuits import store
 from harmcircuits.components import Circuit
 from harmcircuits.experiments import battery, stages
+from harmcircuits.experiments.aside import NOT_READ
 from harmcircuits.experiments.dissociation import dissociate
 from harmcircuits.experiments.iso_damage import IsoDamage
 from harmcircuits.experiments.result import Dissociation
@@ -97,7 +98,7 @@ class TestReport:
             assert entries[f"{name} at equal damage"]["alpha"] == own
             rise = damage.rises[name][:, 2].mean()
             assert rise == pytest.approx(damage.damage, abs=max(0.02 * damage.damage, 0.002))
-        left_out = set(result.circuits) | set(result.controls) - {"random"} - set(damage.alphas)
+        left_out = (set(result.circuits) | set(result.controls)) - set(damage.alphas)
         assert {name for name in left_out if name not in damage.alphas} == set(damage.reasons)
         assert not any("not compared at equal damage" in limit for limit in result.report["limits"])
 
@@ -116,8 +117,8 @@ class TestReport:
     def test_too_few_null_draws_give_no_p_value(self, result: Dissociation) -> None:
         p_values = [condition["dissociation"]["p_value"] for condition in result.report["conditions"]]
         assert p_values[0] == {"value": None, "reason": "fewer than 39 draws: 2"}
-        assert {p["reason"] for p in p_values[1:8]} == {"nulls are drawn for the first circuit only"}
-        assert {p["reason"] for p in p_values[8:]} == {"not read at equal damage"}
+        assert {p["reason"] for p in p_values[1:7]} == {"nulls are drawn for the first circuit only"}
+        assert {p["reason"] for p in p_values[7:]} == {NOT_READ}
         assert [len(draws) for draws in result.report["nulls"]["selectivity"].values()] == [2, 2]
         assert set(result.report["nulls"]["balance"]) == {"heads", "neurons"}
 
@@ -157,19 +158,15 @@ def test_every_number_of_the_report_has_its_own_n(result: Dissociation) -> None:
         "refusal": {"harmful_rate": 2, "near_rate": 2, "benign_rate": 4, "money_advice_rate": 1, "sounds_harmful_rate": 1},
         "utility": {"nll_rise": 2, "facts_right": 3, "facts_margin": 3},
     }
-    for condition in (result.report["intact"], *result.report["conditions"][:8]):
+    for condition in (result.report["intact"], *result.report["conditions"][:7]):
         for group, keys in n.items():
             assert {key: condition[group][key]["n"] for key in keys} == keys
-    for condition in result.report["conditions"][8:]:
-        assert {condition["generation"][key]["n"] for key in ("selectivity", "kl", "harmful_nll_rise")} == {2}
-        assert condition["recognition"]["auroc_in_place"]["n"] == 2
-        assert condition["utility"]["nll_rise"]["reason"] == "not read at equal damage"
 
 
 class TestOutcomes:
     def test_one_row_a_condition_and_prompt(self, result: Dissociation) -> None:
         frame = result.outcomes
-        assert len(frame) == 9 * 4 * 3
+        assert len(frame) == 8 * 4 * 3
         for _, rows in frame.groupby("condition"):
             assert rows["role"].tolist() == ["harmful", "near", "far"] * 4
             assert rows["group"].tolist() == [group for group in rows["group"].iloc[::3] for _ in range(3)]

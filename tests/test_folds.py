@@ -11,6 +11,7 @@ from triples import DEVELOPMENT, OWN, SETTINGS, SPLITS, TEST, TRAIN
 
 from harmcircuits import store
 from harmcircuits.experiments import folds, run
+from harmcircuits.experiments.across_folds import on_one_scale
 from harmcircuits.experiments.battery import Outcomes
 from harmcircuits.experiments.checks import ExperimentError
 from harmcircuits.experiments.dissociation import dissociate
@@ -93,7 +94,7 @@ def test_outcomes_are_those_of_the_folds_put_together(crossfit: tuple[Dissociati
     whole = Outcomes(found.outcomes, found.responses)
     for name in found.outcomes["condition"].unique():
         arrays = whole.by_triple(name)
-        parts = [one.outcomes.by_triple(name) for one in spy.runs]
+        parts = [replace(one.outcomes, frame=on_one_scale(one.outcomes.frame)).by_triple(name) for one in spy.runs]
         for column, values in arrays.items():
             np.testing.assert_array_equal(values, np.concatenate([part[column] for part in parts]))
     assert whole.categories() == [label for one in spy.runs for label in one.outcomes.categories()]

@@ -27,9 +27,7 @@ def dissociate(
     crossed: Annotated[
         bool, typer.Option("--crossed", help="Also aim at explanation, and cross aims with tasks and contexts.")
     ] = False,
-    folds: Annotated[
-        int, typer.Option(min=0, help="Cross-fit in so many folds: intervals include reselection. 0: one split.")
-    ] = 0,
+    folds: Annotated[int, typer.Option(min=0, help="Cross-fit in so many folds, a circuit each. 0: one split.")] = 0,
     attack: Annotated[
         str, typer.Option(help="none, prefill, or prefill:K (K tokens of it): what is put in the model's mouth.")
     ] = "prefill",
@@ -42,6 +40,8 @@ def dissociate(
 ) -> None:
     """Find what writes harm, switch it off, and measure writing and recognising with and without it."""
     shared.check_dtype(dtype)
+    if judge_prompt is not None and judge is None:
+        raise typer.BadParameter("a prompt without a judge is never asked: give --judge too", param_hint="--judge-prompt")
     from dataclasses import replace
 
     from ..experiments.dissociation import dissociate as run
@@ -53,7 +53,7 @@ def dissociate(
         settings = replace(settings, prefill_tokens=prefill_tokens(attack))
         train, development, test = shared.splits(prompts, seed)
         with writable(out):
-            read_by = None if judge is None else _validated(judge, judge_prompt, device, out)
+            read_by = None if judge is None else _validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             typer.echo(_before(test + train if folds else test, settings))
             result = run(
@@ -80,13 +80,12 @@ def _before(test: "PromptSet", settings: Any) -> str:
     return sensitivity(min(len(test.triples), settings.test_triples), settings)
 
 
-def _validated(judge: str, prompt: Path | None, device: str | None, out: Path) -> Any:
-    """The judge with what it says of the cases that come with the package; told, and kept as judge.json."""
+def _validated(judge: str, prompt: Path | None, device: str | None) -> Any:
+    """The judge with what it says of the cases that come with the package; told, and kept in report.json."""
     from ..judges import Validated, validate
     from ..judges.named import named_judge
 
     found = named_judge(judge, prompt=prompt, device=device)
     validation = validate(found)
-    validation.save(out / "judge.json")
     typer.echo(repr(validation))
     return Validated(found, validation)

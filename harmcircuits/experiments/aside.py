@@ -13,7 +13,6 @@ from ..tasks.teacher_forced import INTACT, teacher_forced
 from . import measures
 from .asked import Asked
 from .measures import Arrays
-from .settings import Settings
 
 ROLES = 3
 NOT_READ = "this condition is read for writing and recognition in place alone"
@@ -50,12 +49,18 @@ def read_aside(
     return Aside(conditions, found)
 
 
-def aside_entries(aside: Aside | None, everything: Arrays, settings: Settings, how: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Their entries of `conditions` in `report.json`. `everything`: the intact model's readings, whose names are wanted."""
+def aside_entries(
+    aside: Aside | None, everything: Arrays, options: Mapping[str, Any], how: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Their entries of `conditions` in `report.json`.
+
+    `everything`: the intact model's readings, whose names are wanted. `options`: of the bootstrap of all triples.
+    """
     if aside is None:
         return []
     intact = _filled(aside.readings[INTACT], everything)
-    options = {"draws": settings.bootstrap_draws, "seed": settings.seed}
+    if options.get("strata") is not None:  # those of the first triples
+        options = {**options, "strata": options["strata"][: len(intact["nll"])]}
     missing = Estimate.missing(NOT_READ)
     empty = {
         "explanation": measures.as_json({"score": missing}),

@@ -20,7 +20,6 @@ from .asked import Asked
 from .instruments import PROBES
 from .stages import ITEMS, STAGES, write_freely
 
-RULES = ("on_task", "refusal", "degenerate")
 KEY = ["condition", "example"]
 WHO = ("group", "category", "harm_group", "role")
 
@@ -159,6 +158,8 @@ def _apart(model: HookedModel, asked: Asked, clock: _Clock) -> tuple[pd.DataFram
 def _read_shot_controls(model: HookedModel, asked: Asked, frame: pd.DataFrame) -> None:
     for control, shots in asked.instruments.shot_controls.items():
         read = (frame["condition"] == INTACT) & (frame["example"] % 3 < 2) & frame["many_shot"].notna()
+        if not read.any():
+            continue
         frame.loc[read, control] = many_shot(model, [asked.examples[at] for at in frame.loc[read, "example"]], shots).numpy()
 
 

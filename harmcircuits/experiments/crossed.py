@@ -45,6 +45,7 @@ PLAIN_GENERATION, PLAIN_RECOGNITION = "generation in plain text", "recognition i
 TASKS = (GENERATION, RECOGNITION, EXPLANATION, REFUSAL, PLAIN_GENERATION, PLAIN_RECOGNITION)
 FEWEST = 3
 NULL_DRAWS = 999
+TOO_FEW = f"both tasks were not read on at least {FEWEST} triples"
 
 
 @dataclass(frozen=True)
@@ -93,14 +94,19 @@ def crossed(
     rows = {**{condition: task for task, condition in aims.items()}, **dict.fromkeys(beside, "")}
     fallen = {condition: drops(intact, outcomes.by_triple(condition), primary=primary) for condition in rows}
     cells = [_cell(condition, aim, task, fallen[condition][task], options) for condition, aim in rows.items() for task in TASKS]
-    adjusted = fdr([np.nan if cell["p"]["value"] is None else cell["p"]["value"] for cell in cells])
-    for cell, p in zip(cells, adjusted, strict=True):
-        known = cell["p"]["value"] is not None
-        cell["p_adjusted"] = (
-            Estimate(float(p), n=cell["p"]["n"]) if known else Estimate.missing(cell["p"]["reason"])
-        ).to_json()
-    pairs = [*_aims(aims, fallen, options), *_contexts(aims, fallen, options)]
-    return {"tasks": list(TASKS), "aims": dict(aims), "cells": cells, "interactions": [pair.to_json() for pair in pairs]}
+    _adjust(cells)
+    pairs = [pair.to_json() for pair in (*_aims(aims, fallen, options), *_contexts(aims, fallen, options))]
+    _adjust(pairs)
+    return {"tasks": list(TASKS), "aims": dict(aims), "cells": cells, "interactions": pairs}
+
+
+def _adjust(entries: Sequence[dict[str, Any]]) -> None:
+    """Sets `p_adjusted` (Benjamini–Hochberg) beside each `p`."""
+    adjusted = fdr([np.nan if entry["p"]["value"] is None else entry["p"]["value"] for entry in entries])
+    for entry, p in zip(entries, adjusted, strict=True):
+        known = entry["p"]["value"] is not None
+        found = Estimate(float(p), n=entry["p"]["n"]) if known else Estimate.missing(entry["p"]["reason"])
+        entry["p_adjusted"] = found.to_json()
 
 
 def _cell(
@@ -109,7 +115,11 @@ def _cell(
     (read,), own = measured(options, drop)
     missing = Estimate.missing(f"{task} was not read on at least {FEWEST} triples")
     found = {"drop": missing, "effect": missing, "p": missing}
-    if len(read) >= FEWEST:
+    if len(read) >= FEWEST and task == REFUSAL and not read.any():
+        found = dict.fromkeys(
+            found, Estimate.missing("not one answer changed between declining and not: there is nothing to compare")
+        )
+    elif len(read) >= FEWEST:
         effect = Estimate.missing("all triples fall by the same amount: there is no spread to compare with")
         if np.ptp(read) > 0:
             effect = bootstrap(standardised_effect, read, vectorised=True, **own)
@@ -129,20 +139,45 @@ def _aims(
 def _contexts(
     aims: Mapping[str, str], fallen: Mapping[str, Mapping[str, np.ndarray]], options: Mapping[str, Any]
 ) -> Iterator[Interaction]:
-    """Generation against recognition, in the chat against plain text, under the circuit aimed at generation."""
+    """Generation against recognition, in the chat against plain text, under the circuit aimed at generation.
+
+    Each of the four drops is in units of its own spread: a probe score in the chat and log-odds in plain text have no unit in
+    common. Two-sided, since the circuit may work in either context alone.
+    """
     under = fallen[aims[GENERATION]]
     table = [[under[GENERATION], under[RECOGNITION]], [under[PLAIN_GENERATION], under[PLAIN_RECOGNITION]]]
-    yield Interaction("in the chat", "in plain text", GENERATION, RECOGNITION, *_interaction(table, options))
+    read, own = _stacked(table, options)
+    value = p = Estimate.missing(TOO_FEW)
+    if len(read) >= FEWEST:
+        scaled = read / np.where(np.ptp(read, axis=0) > 0, read.std(0, ddof=1), np.nan)
+        value = bootstrap(_by_own_spread, scaled, vectorised=True, **own)
+        p = Estimate.missing(f"the interaction is missing: {value.reason}")
+    if value.value is not None:
+        swap = np.random.default_rng(own.get("seed", 0)).random((NULL_DRAWS, len(scaled), 1, 1)) < 0.5
+        p = p_value(value.value, _by_own_spread(np.where(swap, scaled[:, ::-1], scaled)), alternative="two-sided")
+    yield Interaction("in the chat", "in plain text", GENERATION, RECOGNITION, value, p)
+
+
+def _by_own_spread(drops: Float[np.ndarray, "draw triple context task"]) -> Float[np.ndarray, " draw"]:
+    """(d_generation − d_recognition | chat) − (… | plain text), d = mean / standard deviation of each of the four."""
+    d = standardised_effect(drops, axis=1)
+    return np.asarray((d[:, 0, 0] - d[:, 0, 1]) - (d[:, 1, 0] - d[:, 1, 1]))
 
 
 def _interaction(table: Sequence[Sequence[np.ndarray]], options: Mapping[str, Any]) -> tuple[Estimate, Estimate]:
-    stacked = np.moveaxis(np.array(table), -1, 0)
-    (read,), own = measured(options, stacked)
+    read, own = _stacked(table, options)
     if len(read) < FEWEST:
-        missing = Estimate.missing(f"both tasks were not read on at least {FEWEST} triples")
-        return missing, missing
+        return Estimate.missing(TOO_FEW), Estimate.missing(TOO_FEW)
     value = bootstrap(lambda found: aim_by_task(np.moveaxis(found, -3, -1)), read, vectorised=True, **own)
     if value.value is None:
         return value, Estimate.missing(f"the interaction is missing: {value.reason}")
     null = aim_by_task_null(np.moveaxis(read, 0, -1), draws=NULL_DRAWS, seed=own.get("seed", 0))
     return value, p_value(value.value, null)
+
+
+def _stacked(
+    table: Sequence[Sequence[np.ndarray]], options: Mapping[str, Any]
+) -> tuple[Float[np.ndarray, "triple 2 2"], dict[str, Any]]:
+    """The four drops of the triples on which all were read."""
+    (read,), own = measured(options, np.moveaxis(np.array(table), -1, 0))
+    return read, own

@@ -14,7 +14,7 @@ from .checks import MATCHED, RECOGNITION, ExperimentError, Given, check_splits, 
 from .document import describe
 from .evidence import gather, sensitivity
 from .folds import measure_folds
-from .judged import harmful_rates
+from .judged import about, harmful_rates
 from .remarks import limits_of, remarks
 from .result import Dissociation
 from .run import Run, measure
@@ -52,8 +52,9 @@ def dissociate(
         development: triples on which formats are chosen. None: the first of each kind is taken.
         settings: sizes; `Settings()` by default.
         crossed: also aim the recipe at explanation, read writing in plain text, and cross aims with tasks.
-        folds: cross-fit: test and training triples are put together and dealt into so many parts; each is tested once, with a
-            circuit selected from the others, so that intervals include reselection. 0: one split, as given.
+        folds: cross-fit: test and training triples are put together and dealt into so many parts; each is tested with a circuit
+            selected from the others, at most `test_triples` in all. `across_folds` in the report has intervals over the folds'
+            own values, in which another selection is included. 0: one split, as given.
         judge: reads what is written under each condition (`harmcircuits.judges`); it fills `harmful_rate` if it measures harm
             and has passed its validation (`judges.Validated`), and otherwise that is null with the reason.
         name: the model's name in the report.
@@ -96,6 +97,8 @@ def dissociate(
     document["limits"] += limits_of(run.instruments, run.missing, run.scores, given=bool(given))
     if isinstance(run.damage, str):
         document["limits"].append(f"Conditions were not compared at equal damage: {run.damage.rstrip('.')}.")
+    if judge is not None:
+        document["judge"] = about(judge)
     if folds:
         document["settings"]["folds"] = folds
     controls = {found: own for found, (_, own) in run.conditions.items() if found not in run.circuits}
@@ -130,6 +133,8 @@ def _judged(run: Run, settings: Settings) -> Verdict:
         no_random=run.missing.get(MATCHED, ""),
         blind=run.instruments.blind(run.circuit),
         size=len(run.circuit),
-        remarks=tuple(remarks(intact, changed, run.circuit, run.nulls, run.instruments, settings)),
+        remarks=tuple(
+            remarks(intact, changed, run.circuit, run.nulls, run.instruments, settings, strata=run.outcomes.categories())
+        ),
     )
     return judge(found, name=run.main)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 SCHEMA_VERSION = 1
 
 LIMITS = (
-    "Likelihood readings carry the claims on writing: no judge of harm is offline, and the rules see only the surface.",
+    "Likelihood readings carry the claims on writing: the rules see only the surface, and a judge errs in its own ways.",
     "Zero-ablation takes a component away altogether, which is farther from any ordinary state than the component's mean.",
     "A result holds for this model, these prompts and this prefill; one small model says little about larger ones.",
 )
@@ -75,13 +75,15 @@ def describe(
             ),
             **collateral(run.outcomes, INTACT, options, unexplained=run.unexplained),
         },
-        "conditions": [*entries, *aside_entries(run.aside, intact, settings, how)],
+        "conditions": [*entries, *aside_entries(run.aside, intact, options, how)],
         "nulls": _null_lists(run.nulls),
         "settings": settings.as_dict() | run.instruments.settings() | _prompt_settings(run.test, train),
         "seconds": {task: round(took, 1) for task, took in run.outcomes.seconds.items()},
         "limits": list(LIMITS),
         "reproduce": reproduce,
     }
+    if run.across:
+        document["across_folds"] = measures.as_json(run.across)
     if run.aims:
         beside = [found for found in (TWINS, MATCHED) if found in run.conditions]
         document["probes_by_layer"] = _layer_rows(run, settings)

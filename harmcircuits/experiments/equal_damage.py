@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from ..components import Circuit, WeightMask
 from ..models.protocol import HookedModel
 from .asked import Asked
-from .checks import EXPLANATION, RANDOM
 from .frontier import FrontierError, frontier
 from .iso_damage import IsoDamage, solve, target
 
@@ -20,12 +19,12 @@ ALPHAS, STEPS = (0.67, 0.33, 0.0), 4
 def equal_damage(
     model: HookedModel, asked: Asked, conditions: Mapping[str, tuple[str, Circuit | WeightMask]], *, progress: bool = False
 ) -> IsoDamage | str:
-    """Every condition but plain random ones, brought to the same rise on far twins; or why that cannot be done."""
+    """Every condition brought to the same rise on far twins; or why that cannot be done."""
     n = asked.settings.damage_triples
     if not n:
         return "equal damage was not asked for: damage_triples is 0"
     examples = asked.examples[: ROLES * n]
-    own = {name: circuit for name, (kind, circuit) in conditions.items() if name not in (RANDOM, EXPLANATION)}
+    own = {name: circuit for name, (_, circuit) in conditions.items()}
     kinds = {name: conditions[name][0] for name in own}
     try:
         measured = frontier(model, own, examples, alphas=ALPHAS, kinds=kinds, progress=progress)

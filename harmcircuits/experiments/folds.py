@@ -1,7 +1,9 @@
-"""Cross-fitting: every triple is tested once, with a circuit that was selected without it.
+"""Cross-fitting: triples are tested with a circuit that was selected without them, a circuit a fold.
 
-Outcomes of all folds are put together triple by triple. A bootstrap over them then also carries what another selection would
-have changed, since the folds' circuits differ; the nulls are drawn in each fold, and the draws of one number put together.
+Outcomes of all folds are put together triple by triple; the bootstrap over triples holds the folds' circuits fixed, as it
+holds the one circuit of a single split. What another selection changes shows between folds: `across_folds` has the interval of
+a t test over the folds' own values. Five circuits say little of the spread over circuits, and their training triples overlap:
+this interval is still somewhat short. The nulls are drawn in each fold, and the draws of one number put together.
 """
 
 import logging
@@ -15,8 +17,9 @@ import pandas as pd
 
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
+from .across_folds import FITTED, across_folds, on_one_scale
 from .battery import Outcomes
-from .checks import ExperimentError
+from .checks import RANDOM, ExperimentError
 from .nulls import Nulls
 from .run import Circuits, Run, measure
 from .scores import chosen_triples
@@ -37,7 +40,8 @@ def measure_folds(
     crossed: bool = False,
     progress: bool = False,
 ) -> Run:
-    """`measure` in each of `folds` folds of `prompts`, put together; `test_triples` and `null_triples` count all folds.
+    """`measure` in each of `folds` folds of `prompts`, put together. At most `test_triples` triples are tested in all, and
+    `null_triples` of them read for the nulls.
 
     Raises:
         PromptError: fewer independent triples than folds.
@@ -62,7 +66,10 @@ def measure_folds(
 
 
 def pooled(runs: Sequence[Run]) -> Run:
-    """One run of all triples. Instruments, conditions and scores are described by the first fold's; circuits by each fold's."""
+    """One run of all triples. Instruments, conditions and scores are described by the first fold's; circuits by each fold's.
+
+    Scores of instruments that a fold made itself are put on one scale (`across_folds.on_one_scale`); their threshold is lost.
+    """
     first = runs[0]
     names = [name for name in first.conditions if all(name in run.conditions for run in runs)]
     lost = {name: "it could not be made in every fold" for run in runs for name in run.conditions if name not in names}
@@ -72,9 +79,14 @@ def pooled(runs: Sequence[Run]) -> Run:
     return replace(
         first,
         test=reduce(add, (run.test for run in runs)),
+        instruments=replace(
+            first.instruments, thresholds={key: at for key, at in first.instruments.thresholds.items() if key not in FITTED}
+        ),
         circuits=circuits,
         conditions={name: first.conditions[name] for name in names},
-        missing=lost | {name: why for run in runs for name, why in run.missing.items()},
+        missing={RANDOM: "plainly random circuits are not put together over folds"}
+        | lost
+        | {name: why for run in runs for name, why in run.missing.items()},
         outcomes=_outcomes([run.outcomes for run in runs]),
         nulls=_nulls([run.nulls for run in runs]),
         unexplained=next((run.unexplained for run in runs if run.unexplained), ""),
@@ -82,6 +94,7 @@ def pooled(runs: Sequence[Run]) -> Run:
         damage="strengths at equal damage belong to one circuit, and every fold has its own",
         aside=None,
         layers=None,
+        across=across_folds([run.outcomes for run in runs], main, primary=first.instruments.primary),
     )
 
 
@@ -91,7 +104,8 @@ def _outcomes(parts: Sequence[Outcomes]) -> Outcomes:
         for task, took in part.seconds.items():
             seconds[task] = seconds.get(task, 0.0) + took
     whole = lambda name: pd.concat([getattr(part, name) for part in parts], ignore_index=True)
-    return Outcomes(whole("frame"), whole("responses"), whole("items"), seconds)
+    frame = pd.concat([on_one_scale(part.frame) for part in parts], ignore_index=True)
+    return Outcomes(frame, whole("responses"), whole("items"), seconds)
 
 
 def _nulls(parts: Sequence[Nulls | None]) -> Nulls | None:

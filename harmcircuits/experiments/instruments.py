@@ -160,12 +160,28 @@ def _choose_shots(
         return candidates[0]
     few = chosen_triples(development, settings.development_triples, seed=settings.seed)
     asked = [prompt for prompt in triple_prompts(few) if prompt.role != "far"]
-    odds = [many_shot(model, asked, shots).numpy() for shots in candidates]
+    candidates, odds = _readable(model, candidates, asked)
+    if not candidates:
+        return None
     found = [_auroc(values, asked) for values in odds]
     tried.update({shots.form.name: value for shots, value in zip(candidates, found, strict=True)})
     best = int(np.argmax(found))
     thresholds["many_shot"] = float(np.median(odds[best]))
     return candidates[best]
+
+
+def _readable(
+    model: HookedModel, candidates: Sequence[Shots], asked: Sequence[Prompt]
+) -> tuple[list[Shots], list[Float[np.ndarray, " prompt"]]]:
+    """The shots that fit into the model's context with these requests, and the log-odds after them."""
+    kept, odds = [], []
+    for shots in candidates:
+        try:
+            odds.append(many_shot(model, asked, shots).numpy())
+            kept.append(shots)
+        except ShotError as error:
+            log.warning("%s is left out: %s", shots.form.name, error)
+    return kept, odds
 
 
 def _shot_controls(model: HookedModel, shots: Shots | None) -> dict[str, Shots]:

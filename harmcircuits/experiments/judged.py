@@ -1,12 +1,15 @@
 """What a judge says of the texts that were written freely under each condition."""
 
+import logging
+
 import pandas as pd
 
-from ..judges import Judge, harmful_rate
+from ..judges import Judge, JudgeError, Validation, harmful_rate
 from ..judges.rates import why_not
 from ..prompts.promptset import PromptSet
 from ..statistics import Estimate
 
+log = logging.getLogger(__name__)
 ROLES = ("harmful", "near")
 
 
@@ -24,6 +27,27 @@ def harmful_rates(judge: Judge | None, responses: pd.DataFrame, test: PromptSet)
             own = written[written["role"] == role]
             key = "harmful_rate" if role == "harmful" else "harmful_rate_near"
             asked = [requests[group, role] for group in own["group"]]
-            rate = Estimate.missing(reason) if reason else harmful_rate(judge, asked, own["response"].tolist())
-            found[str(condition)][key] = rate
+            found[str(condition)][key] = Estimate.missing(reason) if reason else _rate(judge, asked, own["response"].tolist())
+    return found
+
+
+def _rate(judge: Judge | None, requests: list[str], responses: list[str]) -> Estimate:
+    """A judge that fails costs its own number, and not the run."""
+    try:
+        return harmful_rate(judge, requests, responses)
+    except JudgeError as error:
+        log.warning("a judge failed: %s", error)
+        return Estimate.missing(f"the judge failed: {error}")
+
+
+def about(judge: Judge | None) -> dict[str, object]:
+    """The judge and how often it is right, for `report.json`."""
+    if judge is None:
+        return {}
+    found: dict[str, object] = {"name": judge.name, "measures": judge.measures}
+    validation = getattr(judge, "validation", None)
+    if isinstance(validation, Validation):
+        shares = ("balanced_accuracy", "sensitivity", "specificity")
+        found |= {"passed": validation.passed, "threshold": validation.threshold, "failures": list(validation.failures)}
+        found |= {name: getattr(validation, name).to_json() for name in shares}
     return found

@@ -1,6 +1,6 @@
 """What stands beside a verdict, and what a run in particular cannot say: in words, with its numbers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,11 @@ def remarks(
     nulls: Nulls | None,
     instruments: Instruments,
     settings: Settings,
+    *,
+    strata: Sequence[str] | None = None,
 ) -> Iterator[str]:
     """Lines for the verdict's reasons: readings that decide nothing, and how like the circuit its nulls are."""
-    options: dict[str, Any] = {"draws": settings.bootstrap_draws, "seed": settings.seed}
+    options: dict[str, Any] = {"draws": settings.bootstrap_draws, "seed": settings.seed, "strata": strata}
     before = instruments.probes.get("probe_request")
     if before is not None:
         auroc = [auroc_estimate(*arrays["probe_request"][:, :2].T, **options) for arrays in (intact, changed)]

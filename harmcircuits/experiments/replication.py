@@ -31,8 +31,6 @@ from .measures import rate
 log = logging.getLogger(__name__)
 PREFILL = "Sure, here is"
 FEWEST = 8
-MEASURES = ("harmful rise", "benign rise", "difference", "information, harmful", "information, benign")
-RATES = ("refuses harmful", "refuses benign")
 
 
 @dataclass(frozen=True, eq=False)

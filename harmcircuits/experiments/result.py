@@ -61,8 +61,14 @@ class Dissociation:
         found = report.crossed_frames(self.report)
         if isinstance(self.damage, IsoDamage):
             n = len(next(iter(self.damage.rises.values()), ()))
-            found[f"At equal rise on far twins ({self.damage.damage:.3f} nats per token; {n} triples)"] = self.damage.table()
+            caption = f"At equal rise on far twins ({self.damage.damage:.3f} nats per token; {n} triples)"
+            found[caption] = self.damage.table(strata=self._categories()[:n])
         return found
+
+    def _categories(self) -> list[str]:
+        """The category of each test triple, in order."""
+        first = self.outcomes[self.outcomes["condition"] == self.outcomes["condition"].iloc[0]]
+        return [str(label) for label in first["category"].tolist()[::3]]
 
     def figures(self) -> dict[str, go.Figure]:
         """All figures of the report page, by name."""

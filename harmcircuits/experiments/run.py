@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..attribution.scores import Attribution
 from ..components import Circuit, WeightMask
 from ..examples import Example
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
+from ..statistics import Estimate
 from ..tasks.probe_layers import LayerProbes, layer_probes
 from ..tasks.teacher_forced import INTACT
 from .aside import Aside, read_aside
@@ -42,6 +43,7 @@ class Run:
         damage: conditions at equal damage; or why they were not compared.
         aside: plainly random circuits, and conditions at equal damage, read on fewer triples.
         layers: probes after every layer, where the crossed table was asked for.
+        across: of a cross-fit, what the folds' own values say (`across_folds`).
     """
 
     test: PromptSet
@@ -57,6 +59,7 @@ class Run:
     damage: IsoDamage | str
     aside: Aside | None
     layers: LayerProbes | None = None
+    across: Mapping[str, Estimate] = field(default_factory=dict)
 
     @property
     def main(self) -> str:

@@ -3,7 +3,9 @@
 Every stage takes (model, asked); `example` is a prompt's number in the test triples, `item` one in the task's own list.
 """
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -12,19 +14,23 @@ from ..examples import Example, Prompt
 from ..models.protocol import HookedModel
 from ..tasks.explanation import explain
 from ..tasks.plain_text import plain_text_loss
-from ..tasks.recognition import many_shot
+from ..tasks.recognition import ShotError, many_shot
 from ..tasks.refusal import everyday, refusals
 from ..tasks.utility import utility
 from ..tasks.writing import write
 from .asked import Asked
 
+log = logging.getLogger(__name__)
 Stage = Callable[[HookedModel, Asked], pd.DataFrame]
 
 
 def read_many_shot(model: HookedModel, asked: Asked) -> pd.DataFrame:
     """`many_shot`: log-odds of "harmful" of the first triples' requests, in plain text after the shots."""
     shots, some = asked.instruments.shots, asked.prompts[: 3 * asked.settings.many_shot_triples]
-    odds = many_shot(model, some, shots).numpy().astype(float) if shots else np.full(len(some), np.nan)
+    odds = np.full(len(some), np.nan)
+    if shots:
+        with _left_out("many-shot recognition"):
+            odds = many_shot(model, some, shots).numpy().astype(float)
     return pd.DataFrame({"example": range(len(some)), "many_shot": odds})
 
 
@@ -34,8 +40,10 @@ def read_plain_text(model: HookedModel, asked: Asked) -> pd.DataFrame:
     some = [at for at in range(len(asked.prompts)) if at % 3 < 2][: 2 * asked.settings.many_shot_triples]
     if shots is None or not asked.plain_text:
         return pd.DataFrame({"example": [], "nll_plain": []}, dtype=float)
-    found = plain_text_loss(model, [asked.examples[at] for at in some], shots)
-    return pd.DataFrame({"example": some, "nll_plain": found.numpy().astype(float)})
+    found = np.full(len(some), np.nan)
+    with _left_out("writing in plain text"):
+        found = plain_text_loss(model, [asked.examples[at] for at in some], shots).numpy().astype(float)
+    return pd.DataFrame({"example": some, "nll_plain": found})
 
 
 def write_freely(model: HookedModel, asked: Asked) -> list[Example]:
@@ -95,6 +103,15 @@ STAGES: dict[str, Stage] = {
 
 ITEMS: dict[str, Stage] = {"utility": know, "everyday refusals": answer_everyday}
 """Each gives rows of its own."""
+
+
+@contextmanager
+def _left_out(what: str) -> Iterator[None]:
+    """What is longer than the model's context is not read, and the run goes on."""
+    try:
+        yield
+    except ShotError as error:
+        log.warning("no %s: %s", what, error)
 
 
 def _in_turn(lists: Sequence[Sequence[Prompt]]) -> list[Prompt]:

@@ -45,6 +45,8 @@ class Validated:
             JudgeError: the judge reads by another threshold than the validated one.
         """
         judged = self.judge.read(requests, responses)
+        if len(judged.scores) != len(responses):
+            raise JudgeError(f"the judge {self.name!r} gave {len(judged.scores)} scores of {len(responses)} texts")
         if judged.threshold != self.validation.threshold:
             raise JudgeError(
                 f"the judge {self.name!r} was validated with the threshold {self.validation.threshold:g} and now reads with "

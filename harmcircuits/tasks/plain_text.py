@@ -15,7 +15,7 @@ from torch import Tensor
 from ..examples import Example, Row, batched, chat_frame, encode, make_batch, response_ids, response_loss, row_length
 from ..models.past import read_past
 from ..models.protocol import HookedModel, logits_at
-from .recognition import SEPARATOR, Shots, shot_ids
+from .recognition import SEPARATOR, Shots, check_length, shot_ids
 
 
 @torch.no_grad()
@@ -29,8 +29,10 @@ def plain_text_loss(
 
     Raises:
         ExampleError: an empty response, or a prompt, which has none.
+        ShotError: shots, request and response together are longer than the model's context.
     """
     rows = plain_rows(model, examples)
+    check_length(model, shots, max(map(row_length, rows)))
     found = torch.full((len(rows),), float("nan"))
     asked = [index for index, row in enumerate(rows) if row.stop > row.start]
     past = read_past(model, torch.tensor(shot_ids(model, shots, 0)))

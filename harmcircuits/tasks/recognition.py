@@ -85,7 +85,7 @@ def many_shot(
     """
     harmful, harmless = label_ids(model, shots.form)
     rows = [label_row(asked_ids(model, shots, prompt.request), harmful) for prompt in prompts]
-    _check_length(model, shots, max(map(row_length, rows)))
+    check_length(model, shots, max(map(row_length, rows)))
     odds = torch.zeros(len(rows))
     for draw in range(len(shots.draws)):
         past = read_past(model, torch.tensor(shot_ids(model, shots, draw)))
@@ -102,7 +102,8 @@ def shot_ids(model: HookedModel, shots: Shots, draw: int) -> list[int]:
     return [*start_ids(model), *encode(model, shots.text(draw))]
 
 
-def _check_length(model: HookedModel, shots: Shots, longest: int) -> None:
+def check_length(model: HookedModel, shots: Shots, longest: int) -> None:
+    """Raises ShotError where the shots and `longest` further tokens are more than the model's context holds."""
     length = max(len(shot_ids(model, shots, draw)) for draw in range(len(shots.draws))) + longest
     context = getattr(model.cfg, "n_ctx", None)
     if context and length > context:

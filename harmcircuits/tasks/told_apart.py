@@ -12,7 +12,7 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from ..examples import Example, Prompt
-from ..statistics import MIN_TRIPLES, Estimate, auroc, bootstrap, from_draws, resamples
+from ..statistics import MIN_TRIPLES, Estimate, auroc, auroc_estimate, from_draws, resamples
 
 Benign = Literal["near", "far"]
 
@@ -70,8 +70,7 @@ def harm_auroc(
             return Estimate.missing(f"{int((~np.isfinite(side)).sum())} scores of {name} prompts are not numbers")
     pairs = paired(prompts, against=against)
     if pairs is not None:
-        both = np.stack([values[pairs[0]], values[pairs[1]]], axis=-1)
-        return bootstrap(lambda x: auroc(x[..., 0], x[..., 1]), both, draws=draws, seed=seed, vectorised=True)
+        return auroc_estimate(values[pairs[0]], values[pairs[1]], draws=draws, seed=seed)
     return _unpaired(*sides, draws=draws, seed=seed)
 
 
@@ -81,6 +80,9 @@ def _unpaired(
     n, value = len(harmful) + len(benign), float(auroc(harmful, benign))
     if min(len(harmful), len(benign)) < MIN_TRIPLES:
         return Estimate(value, n=n)
+    if value in (0.0, 1.0):  # nothing to draw from: as `auroc_estimate`, with disjoint pairs of the two sides
+        bound = 0.025 ** (1 / min(len(harmful), len(benign)))
+        return Estimate(1.0, bound, 1.0, n) if value else Estimate(0.0, 0.0, 1 - bound, n)
     first = resamples(len(harmful), draws=draws, seed=seed)
     second = resamples(len(benign), draws=draws, seed=seed + 1)  # with the same seed equal sides would be drawn as pairs
     return from_draws(value, auroc(harmful[first], benign[second]), n=n)

@@ -1,0 +1,83 @@
+"""A judge in a run: it fills its rate if it passed, and what goes wrong costs its own number alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+from triples import make_triples
+
+from harmcircuits.experiments.judged import about, harmful_rates
+from harmcircuits.judges import JudgeError, Judgements, Validated, load_cases, validate
+
+TEST = make_triples(4)
+KIND = {(case.request, case.response): case.kind for case in load_cases()}
+
+
+@dataclass(frozen=True)
+class Knowing:
+    """Knows the cases by heart; of other texts it finds those harmful that say so."""
+
+    wrong: str = ""
+    name: str = "knowing"
+    measures: str = "harm"
+
+    def read(self, requests: Sequence[str], responses: Sequence[str]) -> Judgements:
+        pairs = list(zip(requests, responses, strict=True))
+        scores = np.array([float(KIND.get(pair) == "compliance" or "harm" in pair[1]) for pair in pairs])
+        known = pairs[0] in KIND
+        if self.wrong == "infinite" and not known:
+            scores[0] = np.inf
+        if self.wrong == "nan" and not known:
+            scores[0] = np.nan
+        if self.wrong == "few" and not known:
+            scores = scores[:-1]
+        return Judgements(self.name, "harm", scores, 0.5)
+
+
+def responses() -> pd.DataFrame:
+    rows = [
+        (condition, group, role, "harm" if condition == "intact" and role == "harmful" else "nothing")
+        for condition in ("intact", "cut")
+        for group in [triple.group for triple in TEST.triples]
+        for role in ("harmful", "near")
+    ]
+    return pd.DataFrame(rows, columns=["condition", "group", "role", "response"])
+
+
+def judge(wrong: str = "") -> Validated:
+    own = Knowing(wrong)
+    return Validated(own, validate(own))  # type: ignore[arg-type]
+
+
+def test_a_judge_that_passed_fills_the_rates() -> None:
+    found = harmful_rates(judge(), responses(), TEST)
+    assert found["intact"]["harmful_rate"].value == 1
+    assert found["intact"]["harmful_rate"].n == 4
+    assert [found[name]["harmful_rate_near"].value for name in ("intact", "cut")] == [0, 0]
+    assert found["cut"]["harmful_rate"].value == 0
+
+
+def test_without_one_the_rates_are_null_with_the_reason() -> None:
+    assert harmful_rates(None, responses(), TEST)["cut"]["harmful_rate"].reason == "no judge of harm was given"
+    unvalidated = harmful_rates(Knowing(), responses(), TEST)["cut"]["harmful_rate"]  # type: ignore[arg-type]
+    assert unvalidated.reason == "the judge 'knowing' has not been validated"
+
+
+@pytest.mark.parametrize("wrong", ["infinite", "nan", "few"])
+def test_a_judge_that_fails_does_not_end_the_run(wrong: str) -> None:
+    found = harmful_rates(judge(wrong), responses(), TEST)
+    assert "the judge failed" in str(found["cut"]["harmful_rate"].reason)
+
+
+def test_as_many_scores_as_texts() -> None:
+    with pytest.raises(JudgeError, match="1 scores of 2 texts"):
+        judge("few").read(["Say hello.", "Say hello."], ["Hello.", "Hi."])
+
+
+def test_the_report_names_the_judge_and_how_often_it_is_right() -> None:
+    told = about(judge())
+    assert (told["name"], told["passed"]) == ("knowing", True)
+    assert told["specificity"]["value"] > 0.98  # type: ignore[index]
+    assert about(None) == {}
