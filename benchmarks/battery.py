@@ -1,6 +1,10 @@
 """What the whole battery of tasks costs for one condition, and how the time is divided over the tasks.
 
-python benchmarks/battery.py --triples 54
+    python benchmarks/battery.py --triples 54
+
+Every task reads all of these triples' prompts (writing and refusal: harmful requests and twins; explanation: harmful ones),
+and beside them 160 facts, 20 passages and 40 everyday requests. The intact model is read beside the condition, and half of the
+time is the condition's.
 """
 
 import argparse

@@ -200,6 +200,7 @@ class Batch:
 
 
 def make_batch(model: HookedModel, rows: Sequence[Row]) -> Batch:
+    """`rows` padded on the right to the longest; logits at `positions` predict the asked tokens."""
     tokens = pad_sequence([torch.tensor(row.tokens) for row in rows], batch_first=True, padding_value=pad_id(model))
     lengths = torch.tensor([len(row.tokens) for row in rows])[:, None]
     mask = (torch.arange(tokens.shape[1])[None] < lengths).long()
@@ -223,6 +224,7 @@ def batched(rows: Sequence[Any], *, batch_size: int, length: Any = len) -> Itera
 
 
 def row_length(row: Row) -> int:
+    """Tokens of a row, for `batched`."""
     return len(row.tokens)
 
 

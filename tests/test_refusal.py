@@ -12,7 +12,7 @@ from harmcircuits.examples import Example, Prompt, chat_frame
 from harmcircuits.models.protocol import has_hooks, unembed_hook
 from harmcircuits.tasks import writing
 from harmcircuits.tasks.refusal import RefusalError, everyday, refusals
-from harmcircuits.tasks.writing import read_texts, write, write_and_read
+from harmcircuits.tasks.writing import read_texts, write
 
 SHORT = {"max_new_tokens": 6}
 ANSWERS = {
@@ -92,7 +92,6 @@ def test_an_unknown_kind_is_an_error_that_names_the_known_ones() -> None:
 
 def test_writing_and_reading_are_what_they_are_apart(tiny) -> None:
     texts = write(tiny, PROMPTS, max_new_tokens=8, seed=3)
-    assert write_and_read(tiny, PROMPTS, max_new_tokens=8, seed=3).equals(read_texts(texts))
     assert [(text.request, text.prefill, text.group) for text in texts] == [(p.request, p.prefill, p.group) for p in PROMPTS]
     assert list(read_texts(texts)) == list(read_texts([])) == ["refusal", "degenerate", "on_task", "response"]
 

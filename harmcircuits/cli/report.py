@@ -31,6 +31,7 @@ SHORT = ("condition", "selectivity", "retained harmful", "retained twin")
 
 
 def print_result(found: "Mapping[str, Any]", frame: "pd.DataFrame", out: Path) -> None:
+    """The short table, the verdict with its reasons, and where the rest lies."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -24,11 +24,13 @@ DEFAULT_MODEL = "smollm2-135m-instruct"
 
 
 def check_dtype(dtype: str) -> None:
+    """Raises BadParameter for a type of weights that there is not."""
     if dtype not in DTYPES:
         raise typer.BadParameter(f"{dtype!r} is not one of {', '.join(DTYPES)}", param_hint="--dtype")
 
 
 def splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, PromptSet]":
+    """Training, development and test split of a prompt file, or of the built-in set."""
     from ..experiments.checks import ready_splits
     from ..prompts.readers import load_prompts
 
@@ -36,6 +38,7 @@ def splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, Promp
 
 
 def load(model: str, device: str | None, dtype: str) -> Any:
+    """The model that the options name."""
     import torch
 
     from ..models.load import load_model
@@ -69,6 +72,7 @@ def writable(out: Path) -> "Iterator[None]":
 
 
 def command_line(argv: list[str]) -> str:
+    """The command as it can be typed again."""
     return shlex.join(["harmcircuits", *argv[1:]])
 
 

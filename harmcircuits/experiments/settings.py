@@ -129,14 +129,18 @@ class Settings:
         )
 
     def n_heads(self, shape: Geometry) -> int:
+        """Heads of a circuit in a model of this shape, at least 1."""
         return max(1, round(self.head_fraction * shape.n_layers * shape.n_heads))
 
     def n_neurons(self, shape: Geometry) -> int:
+        """Neurons of a circuit in a model of this shape, at least 1."""
         return max(1, round(self.neuron_fraction * shape.n_neurons))
 
     @property
     def protect(self) -> dict[str, float]:
+        """The protected fraction of each kind."""
         return {"heads": self.protect_heads, "neurons": self.protect_neurons}
 
     def as_dict(self) -> dict[str, Any]:
+        """By name, for `report.json`."""
         return asdict(self)

@@ -59,6 +59,7 @@ def read(request: str, response: str) -> Reading:
 
 
 def is_degenerate(response: str) -> bool:
+    """Fewer than 3 words, the same four words three times, or of 12 words and more fewer than 40 % distinct."""
     words = [word.lower() for word in _WORD.findall(response)]
     if len(words) < 3:
         return True
@@ -68,5 +69,6 @@ def is_degenerate(response: str) -> bool:
 
 
 def content_stems(text: str) -> set[str]:
+    """The first five letters of each word of four and more that is no everyday word."""
     words = (word.lower() for word in _WORD.findall(text))
     return {word[:5] for word in words if len(word) >= 4 and word not in _COMMON}

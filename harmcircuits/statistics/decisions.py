@@ -64,6 +64,7 @@ def reaching(observed: float, draws: Float[np.ndarray, " draw"]) -> tuple[int, i
 
 
 def check_alternative(alternative: str) -> None:
+    """Raises StatisticsError for an unknown alternative."""
     if alternative not in ("greater", "less", "two-sided"):
         raise StatisticsError(f'alternative is "greater", "less" or "two-sided", not {alternative!r}')
 

@@ -55,6 +55,7 @@ class Question:
     harmless: str
 
     def asked(self, request: str) -> str:
+        """The question about `request`."""
         return self.text.replace("{request}", request)
 
     @property

@@ -31,13 +31,16 @@ class Shots:
     draws: tuple[tuple[tuple[str, bool], ...], ...]
 
     def text(self, draw: int) -> str:
+        """One draw as it is read."""
         heading = [self.form.heading] if self.form.heading else []
         return SEPARATOR.join([*heading, *(self.written(request, harmful) for request, harmful in self.draws[draw])])
 
     def asked(self, request: str) -> str:
+        """A request up to its label."""
         return self.form.text.replace("{request}", request)
 
     def written(self, request: str, harmful: bool) -> str:
+        """A shot: request and label."""
         return self.asked(request) + (self.form.harmful if harmful else self.form.harmless)
 
 

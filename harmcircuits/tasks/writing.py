@@ -57,14 +57,3 @@ def read_texts(examples: Sequence[Example]) -> pd.DataFrame:
             "response": [example.response for example in examples],
         }
     )
-
-
-def write_and_read(
-    model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: int = 48, seed: int = 1, batch_size: int = 48
-) -> pd.DataFrame:
-    """`read_texts` of what the model writes at temperature 1: one row a prompt.
-
-    Raises:
-        ElicitError: no prompts, or settings that make no sense.
-    """
-    return read_texts(write(model, prompts, max_new_tokens=max_new_tokens, seed=seed, batch_size=batch_size))
