@@ -104,13 +104,6 @@ class Dissociation:
             StoreError: the folder cannot be written.
         """
         target = Path(folder)
-        page = report.page(
-            self.report,
-            figures=self.figures(),
-            tables=self.tables(),
-            responses=self.responses,
-            show_responses=show_responses,
-        )
         clear(target)
         store.write_text(target / OUTCOMES, self.outcomes.to_csv(index=False))
         store.write_text(target / ITEMS, self.items.to_csv(index=False))
@@ -123,6 +116,13 @@ class Dissociation:
         if isinstance(self.damage, IsoDamage):
             self.damage.save(target / "scores" / DAMAGE)
         store.write_json(target / REPORT, self.report | saved)
+        page = report.page(  # last: whatever is wrong with a figure, the numbers are kept
+            self.report,
+            figures=self.figures(),
+            tables=self.tables(),
+            responses=self.responses,
+            show_responses=show_responses,
+        )
         store.write_text(target / PAGE, page)
 
     @classmethod

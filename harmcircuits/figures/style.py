@@ -35,6 +35,7 @@ KINDS = {
     "circuit": Look("circuit", VERMILLION, "circle"),
     "aimed-at-twins": Look("aimed at twins", BLUE, "diamond"),
     "aimed-at-recognition": Look("aimed at recognition", PURPLE, "hexagon"),
+    "aimed-at-explanation": Look("aimed at explanation", PURPLE, "pentagon"),
     "random": Look("random", GREY, "triangle-up"),
     "matched-random": Look("matched random", GREY, "square"),
     "label-swap": Look("label swap", GREY, "cross"),
