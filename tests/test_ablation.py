@@ -23,6 +23,8 @@ from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError, head_hook, neuron_hook
 
 TOKENS = torch.arange(5, 65).reshape(2, 30)
+ROUNDING = 5e-5
+"""Between two ways of computing logits of a few units in float32; it differs by machine and threads."""
 HEADS, NEURONS = [(0, 0), (0, 3), (1, 2)], [(0, 0), (0, 31), (1, 63), (1, 7)]
 CIRCUITS = {
     "heads": Circuit(heads=HEADS),
@@ -67,7 +69,7 @@ def test_hooks_equal_zero_rows_in_the_weights(tiny, name):
     zeroed = of_transformers(plain.without(tiny_model(), heads=circuit.heads, neurons=circuit.neurons))
     with ablated(tiny, circuit) as same:
         assert same is tiny
-        assert (logits(tiny) - zeroed).abs().max() < 1e-5
+        assert (logits(tiny) - zeroed).abs().max() < ROUNDING
     assert (logits(tiny) - zeroed).abs().max() > 0.01
 
 
@@ -79,7 +81,7 @@ def test_however_keys_and_values_are_grouped(tmp_path, n_kv, tiny):
     model = tiny_bridge(tmp_path / "model", n_kv=n_kv, hooked=hooked)
     zeroed = of_transformers(plain.without(tiny_model(n_kv=n_kv), heads=circuit.heads, neurons=circuit.neurons))
     with ablated(model, circuit):
-        assert (logits(model) - zeroed).abs().max() < 1e-5
+        assert (logits(model) - zeroed).abs().max() < ROUNDING
 
 
 @pytest.mark.model
@@ -101,7 +103,7 @@ def test_gpt2_keeps_its_biases(tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     model = TransformerBridge.boot_transformers("gpt2", hf_model=hf_model, tokenizer=tokenizer, device="cpu")
     with ablated(model, CIRCUITS["both"]):
-        assert (logits(model) - of_transformers(zeroed)).abs().max() < 1e-5
+        assert (logits(model) - of_transformers(zeroed)).abs().max() < ROUNDING
     assert (logits(model) - of_transformers(zeroed)).abs().max() > 0.01
 
 
@@ -114,7 +116,7 @@ def test_norms_after_attention_and_mlp_change_nothing():
     zeroed = plain.without(copy.deepcopy(hf_model), heads=HEADS, neurons=NEURONS)
     model = load_model("gemma2", hf_model=hf_model, tokenizer=tiny_tokenizer(), device="cpu")
     with ablated(model, CIRCUITS["both"]):
-        assert (logits(model) - of_transformers(zeroed)).abs().max() < 1e-5
+        assert (logits(model) - of_transformers(zeroed)).abs().max() < ROUNDING
 
 
 # contexts
