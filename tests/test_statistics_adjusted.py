@@ -89,8 +89,8 @@ def test_how_far_equal_covariates_lie_from_the_data():
 
 
 def test_draws_that_leave_covariates_alike_are_undefined_and_counted():
-    few = np.zeros(8)
-    few[0] = 1.0  # a third of the draws does not take triple 0: the covariate is constant there
+    few = np.ones(8)
+    few[0] = 2.0  # a third of the draws does not take triple 0: the covariate is constant there, and not 0
     assert "bootstrap draws" in adjusted_difference(rng(8).normal(size=8), {"few": few}).difference.reason
 
 
@@ -108,3 +108,16 @@ def test_coverage_where_the_raw_difference_misleads():
 def test_one_value_a_triple():
     with pytest.raises(StatisticsError, match="length and the difference need one value a triple"):
         adjusted_difference(np.zeros(5), {"length": np.zeros(4)})
+
+
+def test_a_covariate_that_few_triples_have_leaves_an_interval() -> None:
+    """Nearly all responses are of equal length: in many draws none differs, and then length is adjusted for by nothing."""
+    rng = np.random.default_rng(0)
+    length = np.zeros(24)
+    length[3] = 4.0
+    entropy = rng.normal(size=24)
+    found = adjusted_difference(0.3 + 0.2 * entropy, {"entropy": entropy, "length": length}, draws=400)
+    assert found.difference.value == pytest.approx(0.3)
+    assert found.difference.low == pytest.approx(0.3)
+    alone = adjusted_difference(0.3 + 0.2 * entropy + rng.normal(size=24), {"length": length}, draws=400)
+    assert alone.difference.low is not None and alone.difference.low < alone.difference.high

@@ -113,10 +113,13 @@ def _rest(values: Float[np.ndarray, " triple"], others: Float[np.ndarray, "tripl
 def _intercept(
     outcome: Float[np.ndarray, "draw triple"], covariates: Float[np.ndarray, "draw triple covariate"]
 ) -> Float[np.ndarray, " draw"]:
-    """nan where a draw leaves covariates collinear."""
+    """nan where a draw leaves covariates collinear. One that is 0 in all triples of a draw (responses of equal length) says
+    nothing there, and its β is 0."""
     design = np.concatenate([np.ones((*outcome.shape, 1)), covariates], axis=-1)
     square = np.einsum("dni,dnj->dij", design, design) / outcome.shape[-1]
     across = np.einsum("dni,dn->di", design, outcome) / outcome.shape[-1]
+    silent = np.concatenate([np.zeros((len(outcome), 1), dtype=bool), (covariates == 0).all(1)], axis=1)
+    square = square + silent[:, :, None] * np.eye(square.shape[-1])
     sizes = np.linalg.eigvalsh(square)
     defined = sizes[:, 0] > _ALIKE**2 * sizes[:, -1]
     square = np.where(defined[:, None, None], square, np.eye(square.shape[-1]))
