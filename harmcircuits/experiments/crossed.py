@@ -29,7 +29,7 @@ from ..statistics import (
     aim_by_task,
     aim_by_task_null,
     bootstrap,
-    fdr,
+    fdr_estimates,
     mean_estimate,
     p_value,
     sign_flip_p,
@@ -102,11 +102,8 @@ def crossed(
 
 def _adjust(entries: Sequence[dict[str, Any]]) -> None:
     """Sets `p_adjusted` (Benjamini–Hochberg) beside each `p`."""
-    adjusted = fdr([np.nan if entry["p"]["value"] is None else entry["p"]["value"] for entry in entries])
-    for entry, p in zip(entries, adjusted, strict=True):
-        known = entry["p"]["value"] is not None
-        found = Estimate(float(p), n=entry["p"]["n"]) if known else Estimate.missing(entry["p"]["reason"])
-        entry["p_adjusted"] = found.to_json()
+    for entry, p in zip(entries, fdr_estimates([Estimate.from_json(entry["p"]) for entry in entries]), strict=True):
+        entry["p_adjusted"] = p.to_json()
 
 
 def _cell(

@@ -11,7 +11,7 @@ from .._version import __version__
 from ..models.matrices import base_hash
 from ..models.protocol import HookedModel, ModelError, device_of, geometry, model_hash
 from ..prompts.promptset import PromptSet
-from ..statistics import Estimate, adjusted_difference, fdr, sign_flip_p
+from ..statistics import Estimate, adjusted_difference, fdr_estimates, sign_flip_p
 from ..tasks.teacher_forced import INTACT
 from . import measures
 from .aside import aside_entries
@@ -194,12 +194,8 @@ def _set_p_values(entries: list[dict[str, Any]], run: Run, settings: Settings) -
         entry["dissociation"]["p_value"] = found.to_json()
         rise = run.outcomes.by_triple(entry["name"])["nll"] - intact["nll"]
         flips.append(sign_flip_p(rise[:, HARMFUL] - rise[:, NEAR], seed=settings.seed))
-    for entry, p, adjusted in zip(
-        entries, flips, fdr(np.array([np.nan if p.value is None else p.value for p in flips])), strict=True
-    ):
-        entry["generation"]["selectivity_p"] = p.to_json()
-        known = Estimate(float(adjusted), n=p.n) if p.value is not None else p
-        entry["generation"]["selectivity_p_adjusted"] = known.to_json()
+    for entry, p, adjusted in zip(entries, flips, fdr_estimates(flips), strict=True):
+        entry["generation"] |= {"selectivity_p": p.to_json(), "selectivity_p_adjusted": adjusted.to_json()}
 
 
 NO_SCORES = "no training split was given"

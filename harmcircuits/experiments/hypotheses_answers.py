@@ -16,7 +16,7 @@ from ..statistics import (
     Estimate,
     bootstrap,
     bootstrap_equivalence,
-    fdr,
+    fdr_estimates,
     mean_estimate,
     ratio_of_means,
     sign_flip_p,
@@ -91,8 +91,8 @@ def findings(
 
 
 def _adjusted(found: Sequence[Finding]) -> list[Finding]:
-    adjusted = fdr([np.nan if one.p.value is None else one.p.value for one in found])
-    return [replace(one, p_adjusted=None if np.isnan(p) else float(p)) for one, p in zip(found, adjusted, strict=True)]
+    adjusted = fdr_estimates([one.p for one in found])
+    return [replace(one, p_adjusted=p.value) for one, p in zip(found, adjusted, strict=True)]
 
 
 # independence

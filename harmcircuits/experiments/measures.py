@@ -8,11 +8,20 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import binomtest
 
 from ..ablation.partial import Condition, whole
 from ..components import Circuit
-from ..statistics import Estimate, auroc, auroc_estimate, bootstrap, mean_estimate, paired_difference, ratio, ratio_of_means
+from ..statistics import (
+    Estimate,
+    auroc,
+    auroc_estimate,
+    bootstrap,
+    mean_estimate,
+    paired_difference,
+    ratio,
+    ratio_of_means,
+    wilson,
+)
 
 Arrays = Mapping[str, Float[np.ndarray, "triple role"]]
 HARMFUL, NEAR, FAR = 0, 1, 2
@@ -207,8 +216,7 @@ def rate(values: Float[np.ndarray, " triple"], why_not: str = "nothing was writt
     written = values[~np.isnan(values)]
     if not len(written):
         return Estimate.missing(why_not)
-    interval = binomtest(int(written.sum()), len(written)).proportion_ci(method="wilson")
-    return Estimate(float(written.mean()), float(interval.low), float(interval.high), len(written))
+    return wilson(int(written.sum()), len(written))
 
 
 def as_json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:

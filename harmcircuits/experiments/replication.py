@@ -21,7 +21,7 @@ from ..elicitation import elicit
 from ..examples import Prompt
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
-from ..statistics import Estimate, bootstrap
+from ..statistics import Estimate, bootstrap, mean_estimate
 from ..tasks.information import swapped_requests
 from ..tasks.refusal import refusals
 from ..tasks.teacher_forced import INTACT, teacher_forced
@@ -123,11 +123,11 @@ def _measured(
     rise = of(read, condition) - of(read, INTACT)
     information = of(other, condition) - of(read, condition)
     measured = {
-        "harmful rise": _mean(rise[harmful]),
-        "benign rise": _mean(rise[~harmful]),
+        "harmful rise": mean_estimate(rise[harmful]),
+        "benign rise": mean_estimate(rise[~harmful]),
         "difference": _difference(rise, harmful),
-        "information, harmful": _mean(information[harmful]),
-        "information, benign": _mean(information[~harmful]),
+        "information, harmful": mean_estimate(information[harmful]),
+        "information, benign": mean_estimate(information[~harmful]),
     }
     if condition == INTACT:
         nothing = Estimate.missing("the intact model is what rises are measured from")
@@ -146,10 +146,6 @@ def _refusing(
     with under(model, condition):
         refused = refusals(model, prompts, max_new_tokens=max_new_tokens, seed=seed)["refused"].to_numpy(dtype=float)
     return {"refuses harmful": rate(refused[harmful]), "refuses benign": rate(refused[~harmful])}
-
-
-def _mean(values: Float[np.ndarray, " prompt"]) -> Estimate:
-    return bootstrap(lambda x: x.mean(-1), values, vectorised=True)
 
 
 def _difference(values: Float[np.ndarray, " prompt"], harmful: Bool[np.ndarray, " prompt"]) -> Estimate:

@@ -8,9 +8,9 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from scipy.stats import binomtest
 
 from ..statistics import Estimate
+from ..statistics import wilson as wilson
 
 Property: TypeAlias = Literal["refusal", "degenerate", "compliance", "harm"]
 PROPERTIES: tuple[Property, ...] = ("refusal", "degenerate", "compliance", "harm")
@@ -119,17 +119,3 @@ def check_property(measures: str) -> None:
     """Raises JudgeError where `measures` is none of the properties."""
     if measures not in PROPERTIES:
         raise JudgeError(f"a judge measures one of {', '.join(PROPERTIES)}, not {measures!r}")
-
-
-def wilson(hits: int, n: int) -> Estimate:
-    """hits / n with its 95 % Wilson score interval; missing where n is 0.
-
-    Source: Wilson 1927. Unlike hits ± 1.96 errors it does not shrink to nothing at 0 and at n.
-
-    >>> print(wilson(0, 20))
-    0.000 [0.000, 0.161] (n=20)
-    """
-    if not n:
-        return Estimate.missing("there is nothing to count")
-    interval = binomtest(hits, n).proportion_ci(method="wilson")
-    return Estimate(hits / n, float(interval.low), float(interval.high), n)

@@ -8,7 +8,7 @@ every statistic: whatever is compared is paired. Nothing here knows a model; arr
 from .adjusted import Adjusted, adjusted_difference
 from .agreement import pearson, slope, spearman, spearman_brown, standard_interval, times_needed, top_overlap
 from .comparisons import mean_estimate, paired_difference, ratio, ratio_of_means
-from .decisions import MIN_NULL_DRAWS, fdr, fdr_named, p_value
+from .decisions import MIN_NULL_DRAWS, fdr, fdr_estimates, fdr_named, p_value
 from .effects import aim_by_task, aim_by_task_null, standardised_effect
 from .estimate import Estimate, StatisticsError
 from .intervals import MAX_UNDEFINED, MIN_TRIPLES, from_draws
@@ -18,6 +18,7 @@ from .permutations import permutation_p, sign_flip_p
 from .power import detectable, detectable_auroc, n_for_equivalence, n_needed
 from .ranks import auroc, auroc_se
 from .resampling import Method, bootstrap, bootstrap_draws, resamples
+from .shares import wilson
 from .strata import strata_codes
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "equivalence",
     "equivalent_within",
     "fdr",
+    "fdr_estimates",
     "fdr_named",
     "from_draws",
     "mean_estimate",
@@ -66,4 +68,5 @@ __all__ = [
     "strata_codes",
     "times_needed",
     "top_overlap",
+    "wilson",
 ]

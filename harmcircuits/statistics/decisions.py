@@ -1,6 +1,6 @@
 """From draws to decisions: p-values against a null, and the false discovery rate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias, overload
 
 import numpy as np
@@ -87,6 +87,16 @@ def fdr(p_values: ArrayLike) -> Float[np.ndarray, " test"]:
     if made.any():
         adjusted[made] = false_discovery_control(adjusted[made], method="bh")
     return adjusted
+
+
+def fdr_estimates(p_values: Sequence[Estimate]) -> list[Estimate]:
+    """`fdr` of p-values with their reasons: a missing one stays as it is, and is not counted among the tests.
+
+    >>> print(*fdr_estimates([Estimate(0.01, n=99), Estimate.missing("not read"), Estimate(0.04, n=99)]), sep="; ")
+    0.020 (n=99); — (not read); 0.040 (n=99)
+    """
+    adjusted = fdr(np.array([np.nan if p.value is None else p.value for p in p_values]))
+    return [p if p.is_missing else Estimate(float(q), n=p.n) for p, q in zip(p_values, adjusted, strict=True)]
 
 
 @overload
