@@ -71,8 +71,8 @@ def test_weight_scores_are_those_of_transformers_one_matrix_and_example_at_a_tim
                 plain.weight_scores(reference, name, rows[:2])[0],
                 plain.weight_scores(reference, name, rows[1:])[1],
             )
-            assert (W.signed[name] - signed).abs().max() < 1e-5 * signed.abs().max()
-            assert (W.absolute[name] - absolute).abs().max() < 1e-5 * absolute.abs().max()
+            assert (W.signed[name] - signed).abs().max() < 1e-4 * signed.abs().max()
+            assert (W.absolute[name] - absolute).abs().max() < 1e-4 * absolute.abs().max()
             assert signed.abs().max() > 1e-5, "there is something to compare"
     assert len(W.signed) == 30 * 7 and W.n_weights == 106_168_320
 
