@@ -14,7 +14,7 @@ from triples import OWN, RICH, SETTINGS, SPLITS, TEST, TRAIN, make_mask, make_tr
 
 from harmcircuits import store
 from harmcircuits.examples import Example, encode
-from harmcircuits.experiments import battery, instruments
+from harmcircuits.experiments import battery, instruments, stages
 from harmcircuits.experiments.battery import Outcomes
 from harmcircuits.experiments.checks import ExperimentError
 from harmcircuits.experiments.dissociation import dissociate
@@ -24,7 +24,6 @@ from harmcircuits.models.protocol import ModelError, model_hash
 from harmcircuits.prompts.errors import PromptError
 from harmcircuits.prompts.promptset import PromptSet
 from harmcircuits.selection.protected import SelectionError
-from harmcircuits.tasks import refusal
 from harmcircuits.tasks.formats import FormatError, Question, ShotFormat, label_ids
 
 NOBODY: Any = object()
@@ -186,7 +185,7 @@ class TestRates:
         def written(model: Any, prompts: Any, **_: Any) -> list[Example]:
             return [Example(**vars(prompt), response=text) for prompt in prompts]
 
-        monkeypatch.setattr(refusal, "write", written)
+        monkeypatch.setattr(stages, "write", written)
         found = whole(tiny, OWN, folder=tmp_path, settings=replace(SETTINGS, written_triples=4, everyday=4))
         for key, n in (("harmful_rate", 4), ("near_rate", 4), ("benign_rate", 8), ("money_advice_rate", 2)):
             wide = 1.96**2 / (n + 1.96**2)

@@ -18,14 +18,14 @@ from ..tasks.teacher_forced import INTACT, teacher_forced
 from ..tasks.writing import read_texts
 from .asked import Asked
 from .instruments import PROBES
-from .stages import ITEMS, STAGES, write_freely
+from .stages import ITEMS, STAGES, refusals_everyday, refusals_of_twins, write_all
 
 KEY = ["condition", "example"]
 WHO = ("group", "category", "harm_group", "role")
 
 SHOT_CONTROLS = ("many_shot_shuffled", "many_shot_arbitrary")
 RESPONSES = ["condition", *WHO, "response"]
-TOGETHER, OTHER, GREEDY, WRITING = "responses", "other requests", "greedy responses", "free writing"
+TOGETHER, OTHER, GREEDY, WRITING = "responses", "other requests", "greedy responses", "writing and refusing"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,13 +83,15 @@ def read_conditions(
         with under(model, condition):
             found, own = _apart(model, asked, clock)
             with clock(WRITING):
-                written = write_freely(model, asked)
+                written = write_all(model, asked)
         with clock(WRITING):
-            rules = read_texts(written).join(on_policy(model, written, seed=asked.settings.seed))
+            rules = read_texts(written.free).join(on_policy(model, written.free, seed=asked.settings.seed))
         rules["example"] = asked.twins
         responses.append(rules[["example", "response"]].assign(condition=name))
-        parts.append(found.merge(rules.drop(columns="response"), on="example", how="left").assign(condition=name))
-        items.append(own.assign(condition=name))
+        for one in (rules.drop(columns="response"), refusals_of_twins(asked, written)):
+            found = found.merge(one, on="example", how="left")
+        parts.append(found.assign(condition=name))
+        items.append(pd.concat([own, refusals_everyday(asked, written)], ignore_index=True).assign(condition=name))
     frame = frame.merge(pd.concat(parts), on=KEY, how="left").assign(**dict.fromkeys(SHOT_CONTROLS, np.nan))
     _read_shot_controls(model, asked, frame)
     who = _who(asked)

@@ -6,6 +6,7 @@ Every stage takes (model, asked); `example` is a prompt's number in the test tri
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from ..models.protocol import HookedModel
 from ..tasks.explanation import explain
 from ..tasks.plain_text import plain_text_loss
 from ..tasks.recognition import ShotError, many_shot
-from ..tasks.refusal import everyday, refusals
+from ..tasks.refusal import everyday, read_refusals, without_prefill
 from ..tasks.utility import utility
 from ..tasks.writing import write
 from .asked import Asked
@@ -46,17 +47,44 @@ def read_plain_text(model: HookedModel, asked: Asked) -> pd.DataFrame:
     return pd.DataFrame({"example": some, "nll_plain": found})
 
 
-def write_freely(model: HookedModel, asked: Asked) -> list[Example]:
-    """What is written after the prefill, to the first triples' harmful requests and near twins."""
-    prompts, settings = [asked.prompts[at] for at in asked.twins], asked.settings
-    return write(model, prompts, max_new_tokens=settings.max_new_tokens, seed=settings.seed + 1)
+@dataclass(frozen=True, eq=False)
+class Written:
+    """What a condition writes: `free` after the prefill, `bare` to the same requests without one, `everyday` to other ones."""
+
+    free: Sequence[Example]
+    bare: Sequence[Example]
+    everyday: Sequence[Example]
 
 
-def refuse(model: HookedModel, asked: Asked) -> pd.DataFrame:
+def write_all(model: HookedModel, asked: Asked) -> Written:
+    """Rows of one list, since a batch of few rows costs nearly as much as one of many."""
+    settings = asked.settings
+    free, other = [asked.prompts[at] for at in asked.twins], everyday_prompts(asked)
+    whole = [*free, *without_prefill(free), *other]
+    texts = write(model, whole, max_new_tokens=settings.max_new_tokens, seed=settings.seed + 1)
+    n = len(free)
+    return Written(texts[:n], texts[n : 2 * n], texts[2 * n :])
+
+
+def refusals_of_twins(asked: Asked, written: Written) -> pd.DataFrame:
     """`refused`: whether the model declines the same requests when nothing is put in its mouth."""
-    prompts, settings = [asked.prompts[at] for at in asked.twins], asked.settings
-    found = refusals(model, prompts, max_new_tokens=settings.max_new_tokens, seed=settings.seed + 1)
-    return pd.DataFrame({"example": asked.twins, "refused": found["refused"].to_numpy(dtype=float)})
+    return pd.DataFrame({"example": asked.twins, "refused": read_refusals(written.bare)["refused"].to_numpy(dtype=float)})
+
+
+def refusals_everyday(asked: Asked, written: Written) -> pd.DataFrame:
+    """Items: whether everyday benign requests are declined."""
+    prompts = everyday_prompts(asked)
+    if not prompts:
+        return pd.DataFrame({"task": [], "item": []})
+    topics, found = [prompt.category for prompt in prompts], read_refusals(written.everyday)
+    return pd.DataFrame(
+        {"task": "everyday", "item": range(len(prompts)), "topic": topics, "refused": found["refused"].to_numpy(dtype=float)}
+    )
+
+
+def everyday_prompts(asked: Asked) -> list[Prompt]:
+    """Those of either kind in turn."""
+    return _in_turn([everyday("money"), everyday("sounds-harmful")])[: asked.settings.everyday]
 
 
 def explain_harm(model: HookedModel, asked: Asked) -> pd.DataFrame:
@@ -81,27 +109,14 @@ def know(model: HookedModel, asked: Asked) -> pd.DataFrame:
     return found.rename(columns={"kind": "task"})
 
 
-def answer_everyday(model: HookedModel, asked: Asked) -> pd.DataFrame:
-    """Items: whether everyday benign requests are declined, those of either kind in turn."""
-    prompts = _in_turn([everyday("money"), everyday("sounds-harmful")])[: asked.settings.everyday]
-    if not prompts:
-        return pd.DataFrame({"task": [], "item": []})
-    found = refusals(model, prompts, max_new_tokens=asked.settings.max_new_tokens, seed=asked.settings.seed + 1)
-    topics = [prompt.category for prompt in prompts]
-    return pd.DataFrame(
-        {"task": "everyday", "item": range(len(prompts)), "topic": topics, "refused": found["refused"].to_numpy(dtype=float)}
-    )
-
-
 STAGES: dict[str, Stage] = {
     "many-shot recognition": read_many_shot,
     "writing in plain text": read_plain_text,
-    "refusal": refuse,
     "explanation": explain_harm,
 }
 """Each gives columns of test prompts."""
 
-ITEMS: dict[str, Stage] = {"utility": know, "everyday refusals": answer_everyday}
+ITEMS: dict[str, Stage] = {"utility": know}
 """Each gives rows of its own."""
 
 

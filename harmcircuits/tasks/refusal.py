@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..examples import Prompt
+from ..examples import Example, Prompt
 from ..models.protocol import HookedModel
 from ..prompts.readers import load_prompts
 from .writing import read_texts, write
@@ -57,8 +57,27 @@ def refusals(
     Raises:
         ElicitError: no prompts, or settings that make no sense.
     """
-    asked = [replace(prompt, prefill="") for prompt in prompts]
-    found = read_texts(write(model, asked, max_new_tokens=max_new_tokens, seed=seed, batch_size=batch_size))
+    return read_refusals(
+        write(model, without_prefill(prompts), max_new_tokens=max_new_tokens, seed=seed, batch_size=batch_size)
+    )
+
+
+def without_prefill(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """The same requests, with nothing put in the model's mouth.
+
+    >>> without_prefill([Prompt(request="Name a bird.", prefill="Sure:")])[0].prefill
+    ''
+    """
+    return [replace(prompt, prefill="") for prompt in prompts]
+
+
+def read_refusals(written: Sequence[Example]) -> pd.DataFrame:
+    """`refused`, `degenerate` and `response` of what was written, as `refusals` tells them.
+
+    >>> read_refusals([Example(request="Name a bird.", response="I'm sorry, but I can't help with that.")])["refused"].tolist()
+    [1.0]
+    """
+    found = read_texts(written)
     return pd.DataFrame(
         {
             "refused": found["refusal"] * (1 - found["degenerate"]),
