@@ -62,7 +62,7 @@ def describe(
         "harmcircuits_version": __version__,
         "transformer_lens_version": version("transformer_lens"),
         "transformers_version": version("transformers"),
-        "model": _model(model, name),
+        "model": describe_model(model, name),
         "seed": settings.seed,
         "verdict": verdict.word,
         "verdict_sentence": verdict.sentence,
@@ -137,7 +137,8 @@ def _known(row: Mapping[Any, Any]) -> Estimate:
     return Estimate(row["value"], row["low"] if known else None, row["high"] if known else None, int(row["n"]))
 
 
-def _model(model: HookedModel, name: str) -> dict[str, Any]:
+def describe_model(model: HookedModel, name: str = "") -> dict[str, Any]:
+    """Which model: its name, weights, class, type, device and shape."""
     shape = geometry(model)
     return {
         "name": name or str(getattr(model.cfg, "model_name", "") or "model"),

@@ -95,19 +95,22 @@ def choose_instruments(
     train_twins: Sequence[Example],
     development_twins: Sequence[Example],
     settings: Settings,
+    *,
+    many_shot: bool = True,
 ) -> Instruments:
     """The question, the shot format and the request probe's layer with the best AUROC (harmful against near twins) on the
     development split, and the better of question and probe as the primary reading.
 
     Shots come from `train`, probes are trained on `train_twins`. Without a development split the first question and format and
     the middle layer are taken, and the question is primary; without training triples there are neither shots nor probes.
+    `many_shot` False: no shots either, which are dear to choose.
     """
     tried: dict[str, float] = {}
     thresholds: dict[str, float] = {}
     question = _choose_question(model, development_twins, tried, thresholds)
     if train is None or not train.triples:
         return Instruments(question=question, tried=tried, thresholds=thresholds)
-    shots = _choose_shots(model, train, development, settings, tried, thresholds)
+    shots = _choose_shots(model, train, development, settings, tried, thresholds) if many_shot else None
     probes = _fit_probes(model, train_twins, development_twins, question, tried)
     better = tried.get(probes["probe"].name, 0.0) > tried.get(question.name, 0.5)
     if tried and max(tried.get(probes["probe"].name, 0.0), tried[question.name]) < NEAR_CHANCE:

@@ -1,0 +1,140 @@
+"""`Claim`: what one claim of the paper came to on one model, as numbers, tables and a sentence."""
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, get_args
+
+import pandas as pd
+
+from .. import store
+from ..statistics import Estimate
+from .tables import as_frame, as_plain
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Found: TypeAlias = Literal["yes", "no", "undecided", "cannot be measured"]
+FOUND: tuple[Found, ...] = get_args(Found)
+FORMAT = "harmcircuits claim 1"
+
+
+class ClaimError(ValueError):
+    """A claim that could not mean anything on this model or these prompts; the message says why, and what to change."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Claim:
+    """What one claim came to on one model. Each claim is a class of its own, with its figures.
+
+    Attributes:
+        found: "yes" (the claim holds here), "no" (the opposite is shown), "undecided", "cannot be measured".
+        sentence: what was found, in plain words with the numbers.
+        values: headline numbers by name, each with its interval, unit and sign as the class says.
+        tables: everything behind them, the first one being what `table()` shows.
+        model: which one: name, sha256 and the rest that `experiments.document.describe_model` tells.
+        settings: sizes and origins, as plain values.
+        command: what can be typed to get the same again.
+        limits: what a reader should know before quoting it.
+    """
+
+    NAME: ClassVar[str] = ""
+    """Of the file and the shell command."""
+    ASKS: ClassVar[str] = ""
+    """What the paper claims, as a question."""
+
+    found: Found
+    sentence: str
+    values: Mapping[str, Estimate]
+    tables: Mapping[str, pd.DataFrame]
+    model: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    command: str = ""
+    limits: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.found not in FOUND:
+            raise ClaimError(f"a claim is found {', '.join(map(repr, FOUND))}, not {self.found!r}")
+        if not self.tables:
+            raise ClaimError(f"{self.NAME or type(self).__name__} has no table: there is nothing behind its sentence")
+
+    @property
+    def n(self) -> int:
+        """The largest number of units (triples, unless a value says otherwise) behind a headline number."""
+        return max((value.n for value in self.values.values()), default=0)
+
+    def table(self) -> pd.DataFrame:
+        """The first of `tables`."""
+        return next(iter(self.tables.values())).copy()
+
+    def figures(self) -> "dict[str, go.Figure]":
+        """By name, in the order of a page."""
+        return {}
+
+    def figure(self) -> "go.Figure":
+        """The first of `figures`.
+
+        Raises:
+            ClaimError: this claim has none.
+        """
+        for drawn in self.figures().values():
+            return drawn
+        raise ClaimError(f"{self.NAME} has no figure: use table()")
+
+    def document(self) -> dict[str, Any]:
+        """What the JSON file holds; a value is `{value, low, high, n}` or `{value: null, reason}`."""
+        return {
+            "format": FORMAT,
+            "claim": self.NAME,
+            "asks": self.ASKS,
+            "command": self.command,
+            "model": dict(self.model),
+            "n": self.n,
+            "found": self.found,
+            "sentence": self.sentence,
+            "values": {name: value.to_json() for name, value in self.values.items()},
+            "limits": list(self.limits),
+            "settings": dict(self.settings),
+            "tables": {name: as_plain(frame) for name, frame in self.tables.items()},
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes `NAME.json` into `folder`, atomically, and says where.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        path = Path(folder) / f"{self.NAME}.json"
+        store.write_json(path, self.document())
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads what `save` wrote; `path` is the file, or its folder.
+
+        Raises:
+            StoreError: the file is missing, damaged, or holds another claim.
+        """
+        source = Path(path) / f"{cls.NAME}.json" if Path(path).is_dir() else Path(path)
+        value = store.read_json(source)
+        if not isinstance(value, dict) or (value.get("format"), value.get("claim")) != (FORMAT, cls.NAME):
+            raise store.StoreError(f"{source} does not hold what {cls.NAME} found ('format' {FORMAT!r}, 'claim' {cls.NAME!r})")
+        try:
+            return cls(
+                values={name: Estimate.from_json(own) for name, own in value["values"].items()},
+                tables={name: as_frame(own) for name, own in value["tables"].items()},
+                limits=tuple(value["limits"]),
+                **{name: value[name] for name in ("found", "sentence", "model", "settings", "command")},
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise store.StoreError(
+                f"{source} was changed since it was written ({error!r}). Run the measurement again."
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.found}; n={self.n}; {self.model.get('name', 'a model')})"
+
+    def _repr_html_(self) -> str:
+        shown = self.table().to_html(index=False, escape=True, na_rep="", float_format="{:.3f}".format, max_rows=20)
+        return f"<p><b>{html.escape(self.found)}</b>: {html.escape(self.sentence)}</p>{shown}"

@@ -1,0 +1,151 @@
+"""What every claim begins with: prompts in their splits, the model's own responses, scores, and how recognition is read."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..attribution.weight_scores import WeightAttribution
+from ..attribution.weights import attribute_weights
+from ..examples import Example
+from ..experiments.asked import Asked, lay_out
+from ..experiments.checks import ready_splits
+from ..experiments.document import describe_model
+from ..experiments.instruments import Instruments, choose_instruments
+from ..experiments.scores import Scores, chosen_triples, respond, score, training_examples
+from ..experiments.settings import Settings
+from ..judges import Judge
+from ..models.protocol import HookedModel, model_key
+from ..prompts.promptset import PromptSet
+from ..prompts.readers import load_prompts
+from ..tasks.attacks import attacked
+from .journal import Journal
+
+log = logging.getLogger(__name__)
+ROLES = 3
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Material:
+    """What claims are measured on, the same for all of them.
+
+    Attributes:
+        model: under study.
+        about: `describe_model` of it.
+        settings: sizes; those of tasks that claims do not read are 0.
+        train, development, test: triples, those of `test` being the ones that are read, at most `settings.test_triples`.
+        training: greedy responses of training triples, whole triples (harmful, near, far), at most `attribution_triples`.
+        examples: responses of the test triples, sampled at temperature 1, in the same order.
+        scores: A of the training examples, by role; and of the primary reading of recognition.
+        instruments: how recognition is read, chosen on the development triples and frozen.
+        judge: of what conditions write; None: no rate of harmful text.
+        journal: where finished parts are kept.
+        key: of the model's weights and configuration.
+    """
+
+    model: HookedModel
+    about: dict[str, Any]
+    settings: Settings
+    train: PromptSet
+    development: PromptSet
+    test: PromptSet
+    training: Sequence[Example]
+    examples: Sequence[Example]
+    scores: Scores
+    instruments: Instruments
+    judge: Judge | None = None
+    journal: Journal = field(default_factory=Journal)
+    key: str = ""
+
+    @property
+    def training_categories(self) -> list[str]:
+        """The category of each training triple, in the order of `scores`."""
+        return [example.category for example in self.training[::ROLES]]
+
+    @property
+    def training_harm_groups(self) -> list[str]:
+        """The harm group of each training triple, in the order of `scores`."""
+        return [example.harm_group or example.category for example in self.training[::ROLES]]
+
+    @property
+    def categories(self) -> list[str]:
+        """The category of each test triple, in the order of `examples`."""
+        return [example.category for example in self.examples[::ROLES]]
+
+    @property
+    def harm_groups(self) -> list[str]:
+        """The harm group of each test triple, in the order of `examples`."""
+        return [example.harm_group or example.category for example in self.examples[::ROLES]]
+
+    @property
+    def bootstrap(self) -> dict[str, Any]:
+        """Options of every interval over the test triples: draws, seed, strata."""
+        return {"draws": self.settings.bootstrap_draws, "seed": self.settings.seed, "strata": self.categories}
+
+    @cached_property
+    def asked(self) -> Asked:
+        """What every condition is asked."""
+        return lay_out(self.model, self.test, self.examples, self.instruments, self.settings)
+
+    @cached_property
+    def weight_scores(self) -> WeightAttribution:
+        """A and U of every weight: harmful training responses attributed, near and far ones protected."""
+        harmful = [one for at, one in enumerate(self.training) if at % ROLES == 0]
+        benign = [one for at, one in enumerate(self.training) if at % ROLES]
+        return attribute_weights(self.model, harmful, benign=benign)
+
+
+def prepare(
+    model: HookedModel,
+    prompts: PromptSet | None = None,
+    *,
+    settings: Settings | None = None,
+    judge: Judge | None = None,
+    folder: str | Path | None = None,
+    name: str = "",
+    progress: bool = False,
+) -> Material:
+    """Splits, elicits, attributes and chooses the instruments: what `dissociate` does before it reads any condition.
+
+    Args:
+        prompts: whole triples; None: the built-in ones.
+        settings: sizes, as of `dissociate`.
+        judge: as of `dissociate`.
+        folder: for what is finished, so that a run that was stopped can go on; None: nothing is kept but responses.
+        name: the model's name in results.
+
+    Raises:
+        ExperimentError, PromptError: prompts on which nothing can be measured (`experiments.checks`).
+        ElicitError, ModelError: as their rooms say.
+    """
+    chosen = settings or Settings()
+    parts = ready_splits(prompts if prompts is not None else load_prompts(), seed=chosen.seed)
+    train, development, test = (attacked(model, part, tokens=chosen.prefill_tokens) for part in parts)
+    test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)
+    examples = respond(model, test, chosen, progress=progress)
+    few = chosen_triples(development, chosen.development_triples, seed=chosen.seed)
+    heard = [one for one in respond(model, few, chosen, progress=progress) if one.role != "far"]
+    training, twins = training_examples(model, train, chosen, progress=progress)
+    instruments = choose_instruments(model, train, development, twins, heard, chosen, many_shot=False)
+    return Material(
+        model=model,
+        about=describe_model(model, name),
+        settings=light(chosen),
+        train=train,
+        development=development,
+        test=test,
+        training=training,
+        examples=examples,
+        scores=score(model, training, twins, chosen, aim=instruments.aim, progress=progress),
+        instruments=instruments,
+        judge=judge,
+        journal=Journal(Path(folder) / "journal" if folder is not None else None),
+        key=model_key(model),
+    )
+
+
+def light(settings: Settings) -> Settings:
+    """Without the tasks that a sweep over many conditions does not read: explanation, everyday requests, greedy responses."""
+    return replace(settings, explained_triples=0, everyday=0, greedy_triples=0)

@@ -1,0 +1,30 @@
+"""Tables as plain values, for JSON files, and back: every digit of a number is kept."""
+
+from typing import Any
+
+import pandas as pd
+
+
+def as_plain(frame: pd.DataFrame) -> dict[str, Any]:
+    """Columns in their order with their types, and rows; what is not a number is null.
+
+    >>> as_plain(pd.DataFrame({"rule": ["t"], "n": [3], "p": [float("nan")]}))
+    {'columns': {'rule': 'text', 'n': 'int64', 'p': 'float64'}, 'rows': [['t', 3, None]]}
+    """
+    numeric = {str(column): pd.api.types.is_numeric_dtype(kind) for column, kind in frame.dtypes.items()}
+    types = {name: str(kind) if numeric[name] else "text" for name, kind in zip(numeric, frame.dtypes, strict=True)}
+    rows = frame.astype(object).where(frame.notna(), None).to_numpy(dtype=object).tolist()
+    return {"columns": types, "rows": [[cell.item() if hasattr(cell, "item") else cell for cell in row] for row in rows]}
+
+
+def as_frame(value: Any) -> pd.DataFrame:
+    """What `as_plain` was given.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no such value.
+
+    >>> as_frame(as_plain(pd.DataFrame({"n": [3], "p": [float("nan")]}))).dtypes.astype(str).tolist()
+    ['int64', 'float64']
+    """
+    frame = pd.DataFrame(value["rows"], columns=list(value["columns"]), dtype=object)
+    return frame.astype({name: kind for name, kind in value["columns"].items() if kind != "text"})
