@@ -1,10 +1,10 @@
 """Which readings of recognition work on the default model, and what the shots' shared prefix saves.
 
     python benchmarks/recognition.py --out out/recognition                      every reading, built-in triples
-    python benchmarks/recognition.py --prompts xstest/ --prompts advbench/ selfinstruct_seed/ --out out/recognition
+    python benchmarks/recognition.py --prompts xstest/ --prompts advbench/ selfinstruct_seed/ --shots 32 --out out/recognition
     python benchmarks/recognition.py --speed --requests 24 --repeats 3
 
-Each `--prompts` is one set; files named after one option are added up, so that harmful and benign requests may come from two.
+Each `--prompts` is one set, in place of the built-in one; files named after one option are added up, so that harmful and benign requests may come from two.
 All prompts of files get the same prefill (`--prefill`): under prefills of their own, responses tell the files apart. Tables
 go to the screen, without any request or response, and `readings.json`, `outcomes.csv` and the figure of each set into a folder
 of `--out`.
@@ -121,7 +121,7 @@ def main() -> None:
     if options.speed:
         speed(model, options)
         return
-    sets = [hc.load_prompts()]
+    sets = [] if options.prompts else [hc.load_prompts()]
     for files in options.prompts or []:
         first, *others = (hc.load_prompts(file, prefill=options.prefill) for file in files)
         sets.append(sum(others, first))

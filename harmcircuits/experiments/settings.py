@@ -84,7 +84,7 @@ class Settings:
     facts: int = 60
     passages: int = 12
     everyday: int = 16
-    damage_triples: int = 8
+    damage_triples: int = 12
     null_draws: int = 39
     null_triples: int = 20
     bootstrap_draws: int = 2000

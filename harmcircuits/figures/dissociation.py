@@ -22,6 +22,8 @@ _RETAINED = (
     "the filled one. Where the intact line lies at chance there is no recognition to be kept or lost."
 )
 _TWINS = "hollow: near twins"
+MOST_NAMED = 3
+"""What is not shown for one reason is named up to so many, and counted beyond."""
 
 
 def rises(
@@ -224,13 +226,16 @@ def _kind_note(condition: str, kind: str) -> str:
 
 
 def _left_out(missing: pd.DataFrame, names: list[str]) -> str:
-    """ "not shown: …(reason)" for the rows of `missing`, or an empty string."""
-    reasons = missing["reason"] if "reason" in missing else [None] * len(missing)
-    parts = [
-        f"{', '.join(map(str, row))} ({reason if isinstance(reason, str) and reason else 'no value'})"
-        for row, reason in zip(missing[names].itertuples(index=False), reasons, strict=True)
-    ]
-    return f"not shown: {'; '.join(parts)}" if parts else ""
+    """ "not shown: …(reason)" for the rows of `missing`, a reason told once; or an empty string."""
+    if missing.empty:
+        return ""
+    given = missing["reason"] if "reason" in missing else pd.Series("", index=missing.index)
+    reasons = given.where([isinstance(reason, str) and reason != "" for reason in given], "no value")
+    parts = []
+    for reason, rows in missing.groupby(reasons, sort=False):
+        said = [", ".join(map(str, row)) for row in rows[names].itertuples(index=False)]
+        parts.append(f"{'; '.join(said) if len(said) <= MOST_NAMED else f'{len(said)} others'} ({reason})")
+    return f"not shown: {'; '.join(parts)}"
 
 
 def _rises_spoken(shown: pd.DataFrame, condition: object) -> str:
