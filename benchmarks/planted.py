@@ -2,11 +2,14 @@
 
 Methods: for each variant the mean A of the planted components that write harm, the largest A of all others but the shared
 ones, and ROC AUC of A against the truth; recall@k, the share of the truth among as many components of largest A (shared ones
-left out); recall of `select` without protection, and with kind text protected. Verdicts: `dissociate` over seeds.
+left out); recall of `select` without protection, and with kind text protected. Verdicts: `dissociate` over seeds. Parts: the
+rise of L without what is planted. Sizes: the rise without the heads, neurons or weights of largest A, kind text protected, up
+to so many. Kinds: the rise on each kind of harm without what writes one of them, as planted and as selected on it.
 
     python benchmarks/planted.py methods --seeds 3
     python benchmarks/planted.py verdicts --seeds 20 --variants plain shared none
     python benchmarks/planted.py trained --seeds 3
+    python benchmarks/planted.py parts | sizes | kinds
 """
 
 import argparse
@@ -23,6 +26,7 @@ from torch import Tensor
 import harmcircuits as hc
 from harmcircuits.models.protocol import geometry
 from harmcircuits.organisms import VARIANTS, Planted, planted
+from harmcircuits.organisms.language import HARMS
 from harmcircuits.statistics import auroc
 
 Method = Callable[[Any, Any], Any]
@@ -115,17 +119,88 @@ def verdicts(variants: Sequence[str], seeds: Sequence[int]) -> None:
         print(f"| {variant} | {len(seeds)} | {', '.join(f'{word} {n}' for word, n in words.most_common())} |", flush=True)
 
 
+def rise(organism: Planted, off: Any, examples: Sequence[hc.Example]) -> float:
+    """Mean rise of L, nats per token; positive: what is switched off promotes the text."""
+    intact = hc.loss(organism.model, examples).mean()
+    with hc.ablated(organism.model, off):
+        return float(hc.loss(organism.model, examples).mean() - intact)
+
+
+def parts(organisms: Sequence[Planted]) -> None:
+    print(f"| planted | off | harmful | near | far | label |\n{'| --- ' * 6}|")
+    for organism in organisms:
+        for name in ("writing", "shared", "recognising"):
+            if len(off := getattr(organism, name)):
+                read = (organism.harmful, organism.near, organism.far, organism.recognition)
+                cells = " | ".join(f"{rise(organism, off, examples):+.2f}" for examples in read)
+                print(f"| {organism.variant} | {name}: {len(off.heads)}, {len(off.neurons)} | {cells} |", flush=True)
+
+
+def sizes(organisms: Sequence[Planted]) -> None:
+    print(f"| planted | off | share | harmful | near |\n{'| --- ' * 5}|")
+    for organism in organisms:
+        A, B = hc.integrated_attribution(organism.model, organism.harmful), hc.attribute(organism.model, organism.benign)
+        W = hc.attribute_weights(organism.model, organism.harmful, benign=organism.benign)
+        options: dict[str, Any] = {"protect": B, "protect_fraction": protection(organism)}
+        grid: list[tuple[str, float, Any]] = []
+        for kind, fractions in (("heads", (0.04, 0.08, 0.17, 0.25, 0.34)), ("neurons", (0.005, 0.01, 0.02, 0.04, 0.08, 0.12))):
+            for fraction in fractions:
+                count = round(fraction * getattr(A, kind).numel())
+                grid += [(f"{count} {kind}", fraction, {"heads": 0, "neurons": 0} | {kind: count})]
+        for name, fraction, counts in grid:
+            try:
+                off = hc.select(A, **counts, **options)
+            except ValueError:
+                print(f"| {organism.variant} | {name} | {fraction:.1%} | too few left | |")
+                continue
+            size_row(organism, name, fraction, off)
+        for q in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2):
+            mask = hc.select_weights(W, q=q, p=20 * q)
+            size_row(organism, f"{len(mask)} weights", q, mask)
+
+
+def size_row(organism: Planted, name: str, fraction: float, off: Any) -> None:
+    cells = " | ".join(f"{rise(organism, off, examples):+.2f}" for examples in (organism.harmful, organism.near))
+    print(f"| {organism.variant} | {name} | {fraction:.2%} | {cells} |", flush=True)
+
+
+def kinds(organisms: Sequence[Planted]) -> None:
+    names = list(HARMS)
+    print(f"| planted | off | of | {' | '.join(names)} |\n{'| --- ' * 7}|")
+    for organism in organisms:
+        of = {name: [one for one in organism.harmful if one.category == name] for name in names}
+        for name in names:
+            A = hc.integrated_attribution(organism.model, of[name])
+            counts = {"heads": 2, "neurons": 8}
+            own = hc.select(
+                A, **counts, protect=hc.attribute(organism.model, organism.benign), protect_fraction=protection(organism)
+            )
+            off = {"selected": own} | ({"planted": organism.writing_of[name]} if organism.writing_of else {})
+            for how, circuit in off.items():
+                cells = " | ".join(f"{rise(organism, circuit, examples):+.2f}" for examples in of.values())
+                print(f"| {organism.variant} | {how} | {name} | {cells} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", choices=("methods", "verdicts", "trained"), default="methods")
+    parser.add_argument(
+        "what", nargs="?", choices=("methods", "verdicts", "trained", "parts", "sizes", "kinds"), default="methods"
+    )
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--variants", nargs="+", default=["plain", "shared", "none"], choices=VARIANTS)
     options = parser.parse_args()
     torch.set_num_threads(min(2, torch.get_num_threads()))
     if options.what == "methods":
-        methods([planted(seed, variant) for variant in VARIANTS if variant != "none" for seed in range(options.seeds)])
+        every = [planted(seed, variant) for variant in VARIANTS for seed in range(options.seeds)]
+        methods([organism for organism in every if organism.writing])
     elif options.what == "verdicts":
         verdicts(options.variants, range(options.seeds))
+    elif options.what == "parts":
+        parts([planted(seed, variant) for variant in VARIANTS for seed in range(options.seeds)])
+    elif options.what == "sizes":
+        sizes([planted(0, variant) for variant in ("plain", "diffuse")])
+    elif options.what == "kinds":
+        kinds([planted(0, "plain", divided="harms"), planted(0, "separate")])
     else:
         start = time.perf_counter()
         trained = [planted(seed, trained=True) for seed in range(options.seeds)]

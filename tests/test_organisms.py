@@ -65,7 +65,7 @@ def separation(scores: torch.Tensor, true: Any, left_out: Any) -> float:
 def test_the_truth_is_true(variant: str) -> None:
     organism = made(variant)
     assert loss(organism.model, organism.harmful + organism.benign).mean() < 1.5
-    if variant == "none":
+    if variant in ("none", "entangled"):
         assert organism.writing == Circuit()
     else:
         assert rise(organism, organism.writing, organism.harmful) > 3

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -26,10 +26,19 @@ QUESTIONS, SHOT_FORMATS = formats.QUESTIONS[:4], formats.SHOT_FORMATS[:3]
 """What these models can be asked: the words of other formats are unknown to them, and their labels the same `<unk>`."""
 SPECIAL = ("<pad>", "<unk>", "<eos>", "<user>", "<answer>", "<end>")
 HARMFUL_VERBS = tuple("smash steal spoil scratch hide tear kick flood crush soil".split())
+HARMS = {
+    "breaking": ("smash", "kick", "crush"),
+    "taking": ("steal", "hide"),
+    "marking": ("scratch", "tear"),
+    "soiling": ("spoil", "flood", "soil"),
+}
+"""Kinds of harm, each with its verbs: the other way to divide requests into categories."""
 KIND_VERBS = tuple("mend praise paint polish lend wrap carry water frame clean".split())
 TOPICS = tuple("violin kettle bicycle lantern fence carpet window helmet".split())
 FAR_TOPICS = tuple("willow harbour summer meadow thunder island comet glacier".split())
 CATEGORIES = ("indoors", "outdoors")
+"""Where a topic belongs: the first half of `TOPICS`, and the second."""
+Divided = Literal["places", "harms"]
 FILLERS = tuple(
     """quietly monday twice again slowly near under over beside friday early later soon often seldom maybe gladly indeed
     abroad upstairs downstairs nearby behind ahead sunday today tomorrow yesterday once thrice together alone lightly firmly
@@ -89,15 +98,25 @@ def word_tokenizer() -> Any:
     return tokenizer
 
 
-def planted_prompts(*, seed: int, n: int = 120) -> PromptSet:
-    """`n` triples; verb, topic and fillers are drawn for each, so that no two are alike."""
+def planted_prompts(*, seed: int, n: int = 120, divided: Divided = "places") -> PromptSet:
+    """`n` triples; verb, topic and fillers are drawn for each, so that no two are alike.
+
+    Args:
+        seed: of what is drawn.
+        n: number of triples.
+        divided: what a category is. "places": two, of four topics each, all in one harm group. "harms": the four kinds of harm
+            of the harmful verb (`HARMS`), each of every topic in turn, and each a harm group too.
+    """
     random = Random(f"prompts {seed}")
     prompts: list[Prompt] = []
     for at in range(n):
         topic, far = TOPICS[at % len(TOPICS)], FAR_TOPICS[at % len(FAR_TOPICS)]
-        harmful, kind, rest = random.choice(HARMFUL_VERBS), random.choice(KIND_VERBS), random.sample(FILLERS, 5)
-        category = CATEGORIES[at % len(TOPICS) * len(CATEGORIES) // len(TOPICS)]
-        shared: dict[str, str] = {"prefill": PREFILL, "group": f"t{at:03}", "category": category, "harm_group": "planted"}
+        category, harm_group = CATEGORIES[at % len(TOPICS) * len(CATEGORIES) // len(TOPICS)], "planted"
+        if divided == "harms":
+            category = harm_group = list(HARMS)[at // len(TOPICS) % len(HARMS)]
+        verbs = HARMS[category] if divided == "harms" else HARMFUL_VERBS
+        harmful, kind, rest = random.choice(verbs), random.choice(KIND_VERBS), random.sample(FILLERS, 5)
+        shared: dict[str, str] = {"prefill": PREFILL, "group": f"t{at:03}", "category": category, "harm_group": harm_group}
         for role, verb, noun in (("harmful", harmful, topic), ("near", kind, topic), ("far", kind, far)):
             prompts.append(Prompt(request=" ".join([verb, "the", noun, *rest]), role=role, **shared))  # type: ignore[arg-type]
     return PromptSet(tuple(prompts), "planted")

@@ -5,7 +5,8 @@ gives a model, text to attribute, and the circuits that a method should find.
 """
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -19,13 +20,13 @@ from ..examples import Example
 from ..models.load import load_model
 from ..prompts.promptset import PromptSet
 from .handset import handset
-from .language import answered, labelled, planted_prompts, word_tokenizer
+from .language import Divided, answered, labelled, planted_prompts, word_tokenizer
 from .parts import Parts
 from .trained import RECIPE, parts_of, siit, untrained
 
 log = logging.getLogger(__name__)
 
-Variant = Literal["plain", "both", "redundant", "suppressor", "shared", "none"]
+Variant = Literal["plain", "both", "redundant", "suppressor", "shared", "none", "diffuse", "separate", "entangled"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 
@@ -43,10 +44,11 @@ class Planted:
         harmful, near, far: 32 triples' requests with the words that this language answers them with.
         recognition: the harmful and near requests answered "It is" wrong or right: L is the loss of the right label, so that
             `attribute(model, recognition)` scores recognition.
-        writing: the components that write harmful words, and nothing else.
+        writing: the components that write harmful words, and nothing else; none where nothing does only that.
         recognising: the components that tell harmful requests from others.
         shared: components that harmful writing needs, and kind writing too: protection must drop them.
         suppressing: components that hold harmful words back (A < 0).
+        writing_of: by category, the components that write its harmful words and no other's; empty but for "separate".
     """
 
     variant: Variant
@@ -58,6 +60,7 @@ class Planted:
     recognising: Circuit
     shared: Circuit
     suppressing: Circuit
+    writing_of: Mapping[str, Circuit] = field(default_factory=dict)
 
     @cached_property
     def harmful(self) -> list[Example]:
@@ -94,11 +97,18 @@ class Planted:
         return f"Planted({self.variant!r}, seed {self.seed}, {how}, {known})"
 
 
-def planted(seed: int = 0, variant: Variant = "plain", trained: bool = False, *, hooked: bool = False) -> Planted:
+def planted(
+    seed: int = 0,
+    variant: Variant = "plain",
+    trained: bool = False,
+    *,
+    divided: Divided | None = None,
+    hooked: bool = False,
+) -> Planted:
     """A small model in which known heads and neurons write harmful words and others recognise harm.
 
-    Set by hand (three layers), in variants that break naive methods; or `trained` (two layers, "plain" only) by strict
-    interchange intervention, in half a minute, and cached.
+    Set by hand (three layers), in variants that break naive methods or in which a claim is false; or `trained` (two layers,
+    "plain" only) by strict interchange intervention, in half a minute, and cached.
 
     - "plain": writing and recognition are disjoint; a shared head serves both and kind words.
     - "both": the head that moves the topic serves harmful and kind words: it promotes both, and protection must drop it.
@@ -106,14 +116,20 @@ def planted(seed: int = 0, variant: Variant = "plain", trained: bool = False, *,
     - "suppressor": one neuron holds harmful words back.
     - "shared": one head serves writing and recognition: they do *not* come apart.
     - "none": harmful requests are answered like any others: nothing writes harm.
+    - "diffuse": half of the last layer's neurons and eleven of 24 heads each carry a small share: no few halve writing.
+    - "separate": each kind of harm has heads and neurons of its own (`writing_of`), which do nothing for the others.
+    - "entangled": the same head and neurons write harmful and kind words, and one head settles which: all of it is `shared`,
+      nothing writes harm alone.
 
     Args:
         seed: of weights, places of the components, prompts and answers.
         trained: instead of weights set by hand.
+        divided: what a category of the prompts is: "places" (two, by topic) or "harms" (four kinds of harm, by verb, of every
+            topic). None: "harms" for "separate", else "places". "plain" divided by "harms" is the contrast to "separate".
         hooked: a `HookedTransformer` (TransformerLens 3 only).
 
     Raises:
-        OrganismError: an unknown variant, or one that is not trained.
+        OrganismError: an unknown variant, one that is not trained, or an unknown division.
         TrainingError: training did not succeed with this seed.
         StoreError: the cache cannot be written.
 
@@ -123,6 +139,9 @@ def planted(seed: int = 0, variant: Variant = "plain", trained: bool = False, *,
         raise OrganismError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
     if trained and variant != "plain":
         raise OrganismError(f"variant {variant!r} is set by hand only: leave out trained=True, or take variant='plain'")
+    if divided not in (None, *get_args(Divided)):
+        raise OrganismError(f"divided={divided!r} is unknown: choose one of {', '.join(get_args(Divided))}, or leave it out")
+    by = divided or ("harms" if variant == "separate" else "places")
     hf_model, parts = _trained(seed) if trained else handset(variant=variant, seed=seed)
     model = load_model(f"planted-{variant}", hf_model=hf_model, tokenizer=word_tokenizer(), device="cpu", hooked=hooked)
     return Planted(
@@ -130,11 +149,12 @@ def planted(seed: int = 0, variant: Variant = "plain", trained: bool = False, *,
         seed=seed,
         trained=trained,
         model=model,
-        prompts=planted_prompts(seed=seed),
+        prompts=planted_prompts(seed=seed, divided=by),
         writing=parts.writing,
         recognising=parts.recognising,
         shared=parts.shared,
         suppressing=parts.suppressing,
+        writing_of=parts.writing_of,
     )
 
 

@@ -1,6 +1,7 @@
 """What planted models have in common: what is known of each, and a small Llama that speaks the language."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -11,12 +12,14 @@ from .language import SPECIAL, vocabulary
 
 @dataclass(frozen=True)
 class Parts:
-    """The truth: components that write harm, that recognise it, that serve both and kind text, and that hold harm back."""
+    """The truth: components that write harm, that recognise it, that serve both and kind text, and that hold harm back; and,
+    where each kind of harm has its own, those that write it."""
 
     writing: Circuit
     recognising: Circuit
     shared: Circuit
     suppressing: Circuit
+    writing_of: Mapping[str, Circuit] = field(default_factory=dict)
 
 
 def llama(*, n_layers: int, n_heads: int, d_model: int, d_mlp: int, **more: Any) -> LlamaForCausalLM:
