@@ -59,6 +59,18 @@ _WHERE = {
     "compare_readings": "experiments.readings",
     "CircuitTests": "experiments.hypotheses",
     "test_circuit": "experiments.hypotheses",
+    "Compactness": "claims.compactness",
+    "compactness": "claims.compactness",
+    "Rules": "claims.rules",
+    "rules": "claims.rules",
+    "Generality": "claims.generality",
+    "generality": "claims.generality",
+    "Distinct": "claims.distinct",
+    "distinct": "claims.distinct",
+    "Dissociated": "claims.dissociated",
+    "dissociated": "claims.dissociated",
+    "Paper": "claims.paper",
+    "paper": "claims.paper",
 }
 
 _ROOMS = ("judges", "organisms")
@@ -84,6 +96,18 @@ if TYPE_CHECKING:
     from .attribution.scores import Attribution as Attribution
     from .attribution.weight_scores import WeightAttribution as WeightAttribution
     from .attribution.weights import attribute_weights as attribute_weights
+    from .claims.compactness import Compactness as Compactness
+    from .claims.compactness import compactness as compactness
+    from .claims.dissociated import Dissociated as Dissociated
+    from .claims.dissociated import dissociated as dissociated
+    from .claims.distinct import Distinct as Distinct
+    from .claims.distinct import distinct as distinct
+    from .claims.generality import Generality as Generality
+    from .claims.generality import generality as generality
+    from .claims.paper import Paper as Paper
+    from .claims.paper import paper as paper
+    from .claims.rules import Rules as Rules
+    from .claims.rules import rules as rules
     from .components import Circuit as Circuit
     from .components import Provenance as Provenance
     from .components import WeightMask as WeightMask

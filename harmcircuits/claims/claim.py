@@ -127,7 +127,7 @@ class Claim:
                 limits=tuple(value["limits"]),
                 **{name: value[name] for name in ("found", "sentence", "model", "settings", "command")},
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise store.StoreError(
                 f"{source} was changed since it was written ({error!r}). Run the measurement again."
             ) from error

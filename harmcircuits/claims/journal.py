@@ -16,7 +16,7 @@ from .. import store
 from ..ablation.partial import Condition, Partial, whole
 from ..components import Circuit
 from ..examples import Example
-from .tables import as_frame, as_plain
+from .tables import as_frame, as_kept, as_plain
 
 log = logging.getLogger(__name__)
 FORMAT = "harmcircuits journal 1"
@@ -47,7 +47,7 @@ class Journal:
         kept = self.kept(what, key)
         if kept is not None:
             return kept
-        made = make()
+        made = as_kept(make())
         self.keep(what, key, made)
         return made
 
@@ -81,7 +81,7 @@ def name_of(condition: Condition) -> str:
     >>> name_of(Circuit(heads=[(0, 1)])) == name_of(Circuit(heads=[(0, 1)])) != name_of(Circuit(heads=[(1, 0)]))
     True
     """
-    about, alpha = whole(condition), condition.alpha if isinstance(condition, Partial) else 0.0
+    about, alpha = whole(condition), float(condition.alpha) if isinstance(condition, Partial) else 0.0
     if not len(about):
         return "intact"
     if isinstance(about, Circuit):
@@ -93,5 +93,5 @@ def name_of(condition: Condition) -> str:
 
 
 def name_of_examples(examples: Sequence[Example]) -> str:
-    """A digest of requests and what was answered to them."""
-    return store.digest([[one.request, one.prefill, one.response, one.response_ids, one.role, one.group] for one in examples])
+    """A digest of requests, what was answered to them, and where they belong."""
+    return store.digest([vars(one) for one in examples])

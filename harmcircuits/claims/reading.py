@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
+from .. import store
 from ..ablation.partial import Condition
 from ..experiments import measures
 from ..experiments.battery import Outcomes, read_conditions
@@ -19,6 +20,7 @@ from ..statistics import Estimate
 from ..tasks.teacher_forced import INTACT
 from .journal import name_of, name_of_examples
 from .material import Material
+from .tables import as_kept
 
 log = logging.getLogger(__name__)
 AT_ONCE = 6
@@ -113,9 +115,9 @@ def _read(material: Material, key: object, some: Mapping[str, Condition]) -> dic
             "items": outcomes.items[outcomes.items["condition"] == own],
             "judged": pd.DataFrame(rates, columns=["measure", *(field.name for field in fields(Estimate))]),
         }
+        found[own] = {what: as_kept(frame) for what, frame in parts.items()}
         for what, frame in parts.items():
             material.journal.keep(what, [key, own], frame)
-        found[own] = parts
     return found
 
 
@@ -143,7 +145,8 @@ def _key(material: Material) -> list[object]:
     settings = material.settings
     sizes = [settings.seed, settings.max_new_tokens, settings.written_triples, settings.facts, settings.passages]
     judge = None if material.judge is None else [material.judge.name, material.judge.measures]
-    how = [material.instruments.settings(), name_of_examples(material.training)]
+    learnt = [store.digest([vars(prompt) for prompt in material.train]), settings.probe_triples]  # what probes are fitted on
+    how = [material.instruments.settings(), name_of_examples(material.training), learnt]
     return [material.key, name_of_examples(material.examples), sizes, how, judge]
 
 

@@ -26,5 +26,21 @@ def as_frame(value: Any) -> pd.DataFrame:
     >>> as_frame(as_plain(pd.DataFrame({"n": [3], "p": [float("nan")]}))).dtypes.astype(str).tolist()
     ['int64', 'float64']
     """
-    frame = pd.DataFrame(value["rows"], columns=list(value["columns"]), dtype=object)
-    return frame.astype({name: kind for name, kind in value["columns"].items() if kind != "text"})
+    columns = dict(value["columns"])
+    frame = pd.DataFrame(value["rows"], columns=list(columns), dtype=object)
+    typed = frame.astype({name: kind for name, kind in columns.items() if kind != "text"})
+    return typed.assign(**{name: _text(list(frame[name])) for name, kind in columns.items() if kind == "text"})
+
+
+def as_kept(frame: pd.DataFrame) -> pd.DataFrame:
+    """As `as_frame(as_plain(frame))`: what is made now has the types and index of what was kept before.
+
+    >>> as_kept(pd.DataFrame({"n": [3, 4]})[1:]).index.tolist()
+    [0]
+    """
+    return as_frame(as_plain(frame))
+
+
+def _text(values: list[Any]) -> "pd.Series[Any]":
+    """With the type that pandas gives to text where it finds some, which is not that of other objects in every version."""
+    return pd.Series([*values, ""]).iloc[:-1]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from .._version import __version__
-from . import circuit_tests, dissociate, recognition, report
+from . import circuit_tests, compactness, dissociate, dissociated, distinct, generality, paper, recognition, report, rules
 
 app = typer.Typer(
     name="harmcircuits",
@@ -15,7 +15,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,  # a traceback must never show a request or a response
 )
-for command in (dissociate.dissociate, circuit_tests.circuit_tests, recognition.recognition, report.report):
+COMMANDS = (
+    dissociate.dissociate,
+    circuit_tests.circuit_tests,
+    recognition.recognition,
+    report.report,
+    compactness.compactness,
+    rules.rules,
+    generality.generality,
+    distinct.distinct,
+    dissociated.dissociated,
+    paper.paper,
+)
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -84,7 +84,7 @@ class told_errors:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KeyboardInterrupt):
-            kept = "what was finished is kept: downloads, and the intact model's responses up to the last whole batch"
+            kept = "what was finished is kept: downloads, the intact model's responses, and conditions in a folder's journal"
             typer.secho(f"stopped: {kept}", err=True)
             raise typer.Exit(130) from error
         if error is not None and type(error).__module__.startswith("harmcircuits"):

@@ -7,14 +7,19 @@ with its `caption` and `alt`, a text alternative, which the report prints.
 
 from .agreement import agreement_scatter
 from .attribution import heads_heatmap, neurons_by_layer
+from .compactness import compactness_retained, compactness_rises
 from .crossed import crossed_effects
 from .dissociation import retained, rises
+from .distinct import distinct_effects, distinct_overlaps
 from .frontier import damage_frontier
+from .generality import overlap_matrix, shared_forest, transfer_matrix
 from .hypotheses import random_circuits
 from .nulls import scatter_null
 from .power import power_curve
 from .readings import auroc_by_layer, readings_forest
 from .reliability import reliability_curve
+from .rules import rule_fronts
+from .same_tokens import recognition_kept, same_tokens
 from .saving import save
 from .style import FigureError
 
@@ -22,16 +27,26 @@ __all__ = [
     "FigureError",
     "agreement_scatter",
     "auroc_by_layer",
+    "compactness_retained",
+    "compactness_rises",
     "crossed_effects",
     "damage_frontier",
+    "distinct_effects",
+    "distinct_overlaps",
     "heads_heatmap",
     "neurons_by_layer",
+    "overlap_matrix",
     "power_curve",
     "random_circuits",
     "readings_forest",
+    "recognition_kept",
     "reliability_curve",
     "retained",
     "rises",
+    "rule_fronts",
+    "same_tokens",
     "save",
     "scatter_null",
+    "shared_forest",
+    "transfer_matrix",
 ]

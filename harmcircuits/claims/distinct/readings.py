@@ -1,0 +1,76 @@
+"""Each capability's test half under each circuit, kept in the journal part by part."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from ... import store
+from ...ablation.partial import Condition, under
+from ...experiments.measures import rate
+from ...statistics import Estimate, mean_estimate
+from ...tasks.capabilities import Completion, read_completions
+from ...tasks.teacher_forced import INTACT
+from ..journal import name_of
+from ..material import Material
+
+Readings = Mapping[str, Mapping[str, pd.DataFrame]]
+"""By condition, the intact model's among them, and capability: the frames of `read_completions`."""
+
+
+def read_capabilities(
+    material: Material, tested: Mapping[str, Sequence[Completion]], conditions: Mapping[str, Condition]
+) -> Readings:
+    """The sentences of `tested` by the intact model and under each condition."""
+
+    def read_one(condition: Condition, items: Sequence[Completion]) -> pd.DataFrame:
+        with under(material.model, condition):
+            return read_completions(material.model, items)
+
+    found: dict[str, dict[str, pd.DataFrame]] = {}
+    for name, condition in {INTACT: None, **conditions}.items():
+        own = found[name] = {}
+        for kind, items in tested.items():
+            key = [material.key, name_of(condition), digest(items)]
+            own[kind] = material.journal.frame("sentences", key, partial(read_one, condition, items))
+    return found
+
+
+def digest(items: Sequence[Completion]) -> str:
+    """Of the sentences and their completions."""
+    return store.digest([[one.request, one.stem, one.right, list(one.wrong)] for one in items])
+
+
+def known(frame: pd.DataFrame, options: Mapping[str, Any]) -> Estimate:
+    """Share of sentences that are finished rightly − share that a blind choice would have; above 0: the model can do it."""
+    return mean_estimate((frame["right"] - frame["chance"]).to_numpy(), **options)
+
+
+def rises(readings: Readings, condition: str, kind: str) -> Float[np.ndarray, " sentence"]:
+    """L ablated − L intact of each right completion, nats per token; positive: the ablation hurts."""
+    return np.asarray(readings[condition][kind]["nll"] - readings[INTACT][kind]["nll"])
+
+
+def capability_table(readings: Readings, options: Mapping[str, Any]) -> pd.DataFrame:
+    """One row a condition, capability and measure: value, low, high, n.
+
+    rise: of L, nats per token; margin: its change (negative: less sure); right: share of sentences finished rightly (Wilson);
+    above chance: that share − chance.
+    """
+    rows = []
+    for condition, kinds in readings.items():
+        for kind, frame in kinds.items():
+            change = (frame["margin"] - readings[INTACT][kind]["margin"]).to_numpy()
+            measured = {"right": rate(frame["right"].to_numpy(dtype=float)), "above chance": known(frame, options)}
+            if condition != INTACT:
+                measured = {
+                    "rise": mean_estimate(rises(readings, condition, kind), **options),
+                    "margin": mean_estimate(change, **options),
+                } | measured
+            for measure, value in measured.items():
+                ends = {"value": value.value, "low": value.low, "high": value.high, "n": value.n}
+                rows.append({"condition": condition, "capability": kind, "measure": measure, **ends})
+    return pd.DataFrame(rows).astype(dict.fromkeys(("value", "low", "high"), float))

@@ -1,0 +1,110 @@
+"""The decision rule, fixed before anything is measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...statistics import Estimate
+from ..claim import Found
+
+HALF = 0.5
+"""Of the ceiling: a circuit that shares less of it is another one, one that shares more is not."""
+SMALL = 0.2
+"""Standardised units: an interaction of no more is none (Cohen: a small effect)."""
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the rule looks at.
+
+    Attributes:
+        control: the capability that harm is crossed with.
+        known: share of its sentences that the intact model finishes rightly, above chance.
+        hurts: rise of L of harmful responses under the circuit aimed at harm, nats per token.
+        shares: overlap ÷ ceiling of that circuit and each capability that the model has.
+        bare: the same of circuits selected without protection.
+        interaction: of harm and the control capability, in standardised effects.
+        p: of the interaction, adjusted; None where it is missing.
+        own: of each of the two tasks: how much more it falls under its own circuit than under the other's, standardised.
+    """
+
+    control: str
+    known: Estimate
+    hurts: Estimate
+    shares: Mapping[str, Estimate]
+    bare: Mapping[str, Estimate]
+    interaction: Estimate
+    p: float | None
+    own: Mapping[str, Estimate]
+
+
+def decide(evidence: Evidence) -> tuple[Found, str]:
+    """What was found, and why in words.
+
+    - "cannot be measured": the intact model does not finish the control capability's sentences above chance (interval), or
+      the circuit aimed at harm does not hurt writing harm (interval not above 0), or no circuit could be aimed at the control
+      capability.
+    - "no": the circuit aimed at harm does not hurt writing harm, and without protection the overlap's interval with some
+      capability begins at or above half the ceiling: nothing is left of harm's circuit once what other text needs is spared.
+      Or the interaction's interval ends at or below 0.2 (no double dissociation of note), or the overlap's interval with
+      some capability begins at or above half the ceiling.
+    - "yes": with every capability that the model has, the overlap's interval ends at or below half the ceiling; the
+      interaction's interval lies above 0 with an adjusted p ≤ 0.05; and each of the two tasks falls more under its own
+      circuit than under the other's (both intervals above 0).
+    - "undecided": anything else.
+
+    >>> sure, none = Estimate(1.0, 0.8, 1.2, 40), Estimate(0.0, 0.0, 0.1, 40)
+    >>> ends = {"harm": sure, "facts": sure}
+    >>> decide(Evidence("facts", sure, sure, {"facts": none}, {}, sure, 0.01, ends))[0]
+    'yes'
+    >>> decide(Evidence("facts", sure, sure, {"facts": sure}, {}, sure, 0.01, ends))
+    ('no', 'the circuits of harm and facts have at least half of what one aim has in common with itself')
+    """
+    for stopped in (_unmeasurable(evidence), _refuted(evidence)):
+        if stopped is not None:
+            return stopped
+    missing = _unshown(evidence)
+    return ("undecided", "; ".join(missing)) if missing else ("yes", "both the parts and what falls without them differ")
+
+
+def _unmeasurable(evidence: Evidence) -> tuple[Found, str] | None:
+    if not _above(evidence.known, 0):
+        return "cannot be measured", f"the model does not know {evidence.control} above chance"
+    if not _above(evidence.hurts, 0):
+        unhurt = "the circuit aimed at harm does not hurt writing harm"
+        if alike := _alike(evidence.bare):
+            return "no", f"{unhurt}, and without protection it is that of {', '.join(alike)}: nothing of its own is left"
+        return "cannot be measured", unhurt
+    if evidence.interaction.is_missing:
+        return "cannot be measured", f"harm and {evidence.control} cannot be crossed: {evidence.interaction.reason}"
+    return None
+
+
+def _refuted(evidence: Evidence) -> tuple[Found, str] | None:
+    if evidence.interaction.high is not None and evidence.interaction.high <= SMALL:
+        return "no", f"the two tasks do not each fall more under their own circuit (interaction at most {SMALL})"
+    if alike := _alike(evidence.shares):
+        return "no", f"the circuits of harm and {', '.join(alike)} have at least half of what one aim has in common with itself"
+    return None
+
+
+def _unshown(evidence: Evidence) -> list[str]:
+    """What "yes" still lacks."""
+    found = []
+    for name, share in evidence.shares.items():
+        if share.high is None or share.high > HALF:
+            found.append(f"the overlap with {name} is not shown to be below half the ceiling")
+    if not _above(evidence.interaction, 0) or evidence.p is None or evidence.p > LEVEL:
+        found.append("the interaction is not shown to be above 0")
+    for name, difference in evidence.own.items():
+        if not _above(difference, 0):
+            found.append(f"the circuit aimed at {name} is not shown to hurt it more than the other circuit does")
+    return found
+
+
+def _alike(shares: Mapping[str, Estimate]) -> list[str]:
+    return [name for name, share in shares.items() if share.low is not None and share.low >= HALF]
+
+
+def _above(estimate: Estimate, value: float) -> bool:
+    return estimate.low is not None and estimate.low > value

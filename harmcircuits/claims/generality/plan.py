@@ -1,0 +1,174 @@
+"""Which circuits are selected on which training triples: known before anything is computed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+from ...attribution.scores import Attribution
+from ...components import Circuit
+from ...experiments.checks import ready_splits
+from ...experiments.scores import Scores, chosen_triples, first_triples, recipe
+from ...experiments.settings import Settings
+from ...models.protocol import geometry
+from ...prompts.promptset import PromptSet
+from ...prompts.readers import load_prompts
+from ..claim import ClaimError
+from ..material import Material
+
+Aim: TypeAlias = Literal["harmful", "near", "far"]
+AIMS: tuple[Aim, ...] = get_args(Aim)
+Kind: TypeAlias = tuple[str, str]
+"""Harm group and category of a triple."""
+MATCHED = 3
+"""Matched random circuits of each group, by default."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A circuit that the recipe selects: aimed at one role's responses to some kinds of triples, the other roles protected."""
+
+    aim: Aim
+    kinds: frozenset[Kind]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be selected and tested.
+
+    Attributes:
+        groups: what transfer is measured between: harm groups, or categories where there is only one harm group.
+        categories: those that are left out in turn.
+        of: the group of each kind.
+        every: all kinds of training triples.
+    """
+
+    groups: tuple[str, ...]
+    categories: tuple[str, ...]
+    of: dict[Kind, str]
+    every: frozenset[Kind]
+
+    def own(self, group: str, aim: Aim = "harmful") -> Selection:
+        """On the triples of one group."""
+        return Selection(aim, frozenset(kind for kind in self.every if self.of[kind] == group))
+
+    def all_but(self, group: str) -> Selection:
+        """On the triples of all other groups."""
+        return Selection("harmful", self.every - self.own(group).kinds)
+
+    def without(self, category: str) -> Selection:
+        """On the triples of all other categories."""
+        return Selection("harmful", frozenset(kind for kind in self.every if kind[1] != category))
+
+    @property
+    def whole(self) -> Selection:
+        """On all training triples."""
+        return Selection("harmful", self.every)
+
+    def selections(self) -> list[Selection]:
+        """All of them, each once."""
+        every = [self.own(group, aim) for aim in AIMS for group in self.groups]
+        every += [*map(self.all_but, self.groups), *map(self.without, self.categories), self.whole]
+        return list(dict.fromkeys(every))
+
+    def n_read(self, *, matched: int, weights: bool) -> int:
+        """Circuits and masks under which the test triples are read."""
+        return len(self.selections()) + len(self.groups) * (matched + 2 * weights)
+
+
+def plan(train: Sequence[Kind], test: Sequence[Kind]) -> Plan:
+    """What the kinds of the training and test triples allow.
+
+    Groups and categories without a training or a test triple are left out.
+
+    Raises:
+        ClaimError: fewer than two kinds of harm are in both splits: nothing could be transferred.
+
+    >>> plan([("a", "x"), ("b", "y")], [("b", "y"), ("a", "x")]).groups
+    ('a', 'b')
+    """
+    by_group = len(set(_both(train, test, 0))) > 1
+    groups, categories = _both(train, test, 0 if by_group else 1), _both(train, test, 1)
+    if len(groups) < 2:
+        found = f"only {groups[0]!r} has" if groups else "no kind of harm has"
+        raise ClaimError(
+            f"{found} both training and test triples: generality needs at least two harm groups or categories that have. Give "
+            "prompts with more categories, or raise attribution_triples and test_triples."
+        )
+    of = {kind: kind[0] if by_group else kind[1] for kind in (*train, *test)}
+    return Plan(groups, categories, of, frozenset(train))
+
+
+def _both(train: Iterable[Kind], test: Iterable[Kind], at: int) -> tuple[str, ...]:
+    """In the order of their names, so that two splits of the same prompts are planned alike."""
+    return tuple(sorted({kind[at] for kind in train} & {kind[at] for kind in test}))
+
+
+def kinds_of(material: Material) -> tuple[list[Kind], list[Kind]]:
+    """Of the training and the test triples."""
+    train = list(zip(material.training_harm_groups, material.training_categories, strict=True))
+    return train, list(zip(material.harm_groups, material.categories, strict=True))
+
+
+def cost(
+    prompts: PromptSet | None = None, *, matched: int = MATCHED, weights: bool = False, settings: Settings | None = None
+) -> int:
+    """How many circuits and masks `generality` reads the test triples under; no model is needed to know.
+
+    Each is read for its L alone, which is a small part of a whole reading.
+
+    Raises:
+        ClaimError: options with which `generality` would not start.
+        ExperimentError, PromptError: prompts on which nothing can be measured.
+    """
+    check_matched(matched)
+    chosen = settings or Settings()
+    train, _, test = ready_splits(prompts if prompts is not None else load_prompts(), seed=chosen.seed)
+    most = max(chosen.attribution_triples, chosen.probe_triples)
+    train = first_triples(chosen_triples(train, most, seed=chosen.seed), chosen.attribution_triples)
+    test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)
+    return plan(_kinds(train), _kinds(test)).n_read(matched=matched, weights=weights)
+
+
+def _kinds(prompts: PromptSet) -> list[Kind]:
+    return [(triple.harmful.harm_group or triple.category, triple.category) for triple in prompts.triples]
+
+
+def check_matched(matched: int) -> None:
+    """Raises ClaimError unless each group has a control."""
+    if isinstance(matched, bool) or not isinstance(matched, int) or matched < 1:
+        raise ClaimError(
+            f"matched is how many matched random circuits stand beside each group's: at least 1, not {matched!r}. Without one, "
+            "a circuit that hurts everything would look general."
+        )
+
+
+def scores_on(material: Material, selection: Selection) -> Scores:
+    """The stored scores of a selection's training triples."""
+    train, scores = kinds_of(material)[0], material.scores
+    rows = [at for at, kind in enumerate(train) if kind in selection.kinds]
+    return Scores(scores.harmful[rows], scores.near[rows], scores.far[rows], None)
+
+
+def target(scores: Scores, aim: Aim) -> tuple[Attribution, Attribution, Attribution]:
+    """What a circuit is aimed at, what the label-swap null swaps it with, and what is protected besides."""
+    return {
+        "harmful": (scores.harmful, scores.near, scores.far),
+        "near": (scores.near, scores.harmful, scores.far),
+        "far": (scores.far, scores.near, scores.harmful),
+    }[aim]
+
+
+def sizes(material: Material) -> dict[str, int]:
+    """Heads and neurons of every circuit, those of the default circuit."""
+    shape = geometry(material.model)
+    return {"heads": material.settings.n_heads(shape), "neurons": material.settings.n_neurons(shape)}
+
+
+def selected(material: Material, selection: Selection) -> Circuit:
+    """The circuit of a selection, heads and neurons at the default counts.
+
+    Raises:
+        SelectionError: too few components promote the target and are not protected.
+    """
+    aimed, other, third = target(scores_on(material, selection), selection.aim)
+    return recipe(aimed, other + third, material.settings, **sizes(material))

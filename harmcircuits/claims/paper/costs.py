@@ -1,0 +1,73 @@
+"""What each claim reads on given material, from its own `cost` and what it reads beside that."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ...experiments.settings import Settings
+from ...models.protocol import geometry
+from ...selection.rules.weights import WEIGHT_RULES
+from ..compactness import cost as compactness_cost
+from ..dissociated import cost as dissociated_cost
+from ..distinct import cost as distinct_cost
+from ..generality.plan import MATCHED, kinds_of, plan
+from ..material import ROLES, Material
+from ..rules import cost as rules_cost
+from ..rules import swept
+from ..rules.choosing import SHORTLIST
+from ..rules.plan import FACTORS
+
+Options: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Conditions that a claim reads, the intact model apart.
+
+    Attributes:
+        whole: with every task (`reading.read`).
+        light: for their L alone (`ablation.sweep`), or as much of another reading as takes that long.
+    """
+
+    whole: int = 0
+    light: int = 0
+
+
+def of_compactness(material: Material, options: Options) -> Cost:
+    """Every grain, rule and size."""
+    return Cost(compactness_cost(material.settings, model=material.model, **options))
+
+
+def of_rules(material: Material, options: Options) -> Cost:
+    """Each rule's matched circuit whole; paths, masks and exact scores for their L alone."""
+    named = {"deals": options.get("deals", 3), "exact_triples": options.get("exact_triples", 4)}
+    light = swept(**named) + named["deals"] * _exact(material, named["exact_triples"])
+    if options.get("weights", True) and material.settings.weight_q:
+        light += named["deals"] * len(WEIGHT_RULES) * len(FACTORS)
+    return Cost(rules_cost(material.settings, **named), light)
+
+
+def of_generality(material: Material, options: Options) -> Cost:
+    """Every circuit for its L alone."""
+    read = plan(*kinds_of(material)).n_read(matched=options.get("matched", MATCHED), weights=options.get("weights", False))
+    return Cost(light=read)
+
+
+def of_distinct(material: Material, options: Options) -> Cost:
+    """A circuit an aim, whole; and the sentences of each capability under each."""
+    whole = distinct_cost(options.get("sentences"), material.settings)
+    return Cost(whole, whole * (whole - 2))
+
+
+def of_dissociated(material: Material, options: Options) -> Cost:
+    """A circuit an aim and grain, whole; and each at several strengths, on the few triples that damage is made equal on."""
+    whole = dissociated_cost(settings=material.settings, **options)
+    return Cost(whole, whole if material.settings.damage_triples else 0)
+
+
+def _exact(material: Material, triples: int) -> int:
+    """Exact scores in light readings: a component and example is a row, of which a light reading has one a test response."""
+    settings: Settings = material.settings
+    shape = geometry(material.model)
+    components = SHORTLIST * max(FACTORS) * (settings.n_heads(shape) + settings.n_neurons(shape))
+    return round(components * triples * (ROLES - 1) / max(1, len(material.examples)))

@@ -1,0 +1,61 @@
+"""Which claims there are: what runs each, what it costs, and the class that it comes back as."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ..claim import Claim, ClaimError
+from ..compactness import Compactness, compactness
+from ..dissociated import Dissociated, dissociated
+from ..distinct import Distinct, distinct
+from ..generality import Generality, generality
+from ..material import Material
+from ..rules import Rules, rules
+from . import costs
+from .costs import Cost, Options
+from .sizes import QUICK
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One claim.
+
+    Attributes:
+        kind: its class, with its name and what it asks.
+        run: its function: `run(model, material=…, settings=…, judge=…, reproduce=…, **options)`.
+        cost: what it will read on this material with these options.
+        quick: its options in a quick run.
+        headline: how the names of the values begin of which the smallest stands for the claim in the table of all.
+    """
+
+    kind: type[Claim]
+    run: Callable[..., Claim]
+    cost: Callable[[Material, Options], Cost]
+    quick: Options
+    headline: str = ""
+
+
+CLAIMS: dict[str, Entry] = {
+    "compactness": Entry(Compactness, compactness, costs.of_compactness, QUICK["compactness"], "fraction_to_halve"),
+    "rules": Entry(Rules, rules, costs.of_rules, QUICK["rules"], "ratio_"),
+    "generality": Entry(Generality, generality, costs.of_generality, QUICK["generality"], "transfer_ratio"),
+    "distinct": Entry(Distinct, distinct, costs.of_distinct, QUICK["distinct"], "interaction"),
+    "dissociated": Entry(
+        Dissociated, dissociated, costs.of_dissociated, QUICK["dissociated"], "heads and neurons: change, same tokens"
+    ),
+}
+"""By name, in the order in which they are asked and shown."""
+
+
+def entries(names: Sequence[str] | None) -> dict[str, Entry]:
+    """The claims of these names, each once; None: all.
+
+    Raises:
+        ClaimError: none, or one that there is not.
+    """
+    known = ", ".join(CLAIMS)
+    asked = list(CLAIMS) if names is None else list(dict.fromkeys(names))
+    if not asked:
+        raise ClaimError(f"no claim is asked: name some of {known}, or give none for all of them")
+    if unknown := [name for name in asked if name not in CLAIMS]:
+        raise ClaimError(f"there is no claim {', '.join(map(repr, unknown))}: there are {known}")
+    return {name: CLAIMS[name] for name in asked}

@@ -1,0 +1,145 @@
+"""`Paper`: what all claims came to on one model."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ... import store
+from ...figures.style import FigureError
+from ...report.claims import claims_page
+from ...statistics import Estimate
+from ..claim import Claim, Found
+from .forecast import Forecast
+
+log = logging.getLogger(__name__)
+FORMAT = "harmcircuits paper 1"
+NUMBERS, PAGE = "paper.json", "paper.html"
+UNMEASURED: Found = "cannot be measured"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Paper:
+    """What all claims came to on one model.
+
+    Attributes:
+        asks: what each claim asks, by name, in the order of the page.
+        claims: those that were measured.
+        failed: why the others could not be.
+        headlines: of each claim that was measured, the value that stands for it; "" where none could be measured.
+        about: the model (`describe_model`).
+        settings: that all claims share.
+        n_triples: test triples.
+        forecast: what was expected.
+        seconds: that each part took in this run: "material", "pace", and each claim.
+        read: conditions that this run read whole.
+        reused: those that an earlier run had read whole.
+        command: what can be typed to get the same again.
+    """
+
+    asks: Mapping[str, str]
+    claims: Mapping[str, Claim]
+    failed: Mapping[str, str]
+    headlines: Mapping[str, str]
+    about: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    n_triples: int
+    forecast: Forecast
+    seconds: Mapping[str, float]
+    read: int
+    reused: int
+    command: str = ""
+
+    def table(self) -> pd.DataFrame:
+        """One row a claim: `claim`, `asks`, `found`, `evidence` (its headline value with the 95 % interval), `sentence`."""
+        return pd.DataFrame([self._row(name) for name in self.asks])
+
+    def document(self) -> dict[str, Any]:
+        """What `paper.json` holds; each claim's numbers lie in its own file."""
+        return {
+            "format": FORMAT,
+            "command": self.command,
+            "model": dict(self.about),
+            "n_triples": self.n_triples,
+            "claims": [self._row(name) | self._where(name) for name in self.asks],
+            "cost": self.cost(),
+            "settings": dict(self.settings),
+        }
+
+    def cost(self) -> dict[str, Any]:
+        """What was expected, and what it came to."""
+        forecast = self.forecast
+        return {
+            "expected conditions": {name: asdict(cost) for name, cost in forecast.costs.items()},
+            "expected conditions in all": {"whole": forecast.whole, "light": forecast.light},
+            "expected seconds a condition": None
+            if forecast.pace is None
+            else {kind: round(took, 2) for kind, took in asdict(forecast.pace).items()},
+            "expected seconds": None if forecast.seconds is None else round(forecast.seconds),
+            "conditions read": self.read,
+            "conditions kept from before": self.reused,
+            "seconds": {part: round(took, 1) for part, took in self.seconds.items()},
+            "seconds in all": round(sum(self.seconds.values()), 1),
+        }
+
+    def page(self) -> str:
+        """Claims, evidence and verdicts as one HTML page (`report.claims_page`)."""
+        figures: dict[str, dict[str, Any]] = {}
+        for name, claim in self.claims.items():
+            try:
+                figures[name] = claim.figures()
+            except FigureError as error:  # a page without one figure says more than no page
+                log.warning("the figures of %s are not on the page: %s", name, error)
+        tables = {name: claim.table() for name, claim in self.claims.items()}
+        documents = {name: claim.document() for name, claim in self.claims.items()}
+        return claims_page(self.document(), claims=documents, figures=figures, tables=tables)
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes each claim's `NAME.json`, then `paper.json` and `paper.html`, each atomically, and says where the page is.
+
+        What an earlier run left of a claim that could not be measured now goes.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
+        target = Path(folder)
+        for claim in self.claims.values():
+            claim.save(target)
+        for name in self.failed:
+            with store.storage_errors(target / f"{name}.json"):
+                (target / f"{name}.json").unlink(missing_ok=True)
+        store.write_json(target / NUMBERS, self.document())
+        store.write_text(target / PAGE, self.page())
+        return target / PAGE
+
+    def _row(self, name: str) -> dict[str, str]:
+        claim = self.claims.get(name)
+        found, sentence = (claim.found, claim.sentence) if claim is not None else (UNMEASURED, self.failed[name])
+        shown = self.headlines.get(name)
+        evidence = f"{shown}: {claim.values[shown]}" if claim is not None and shown else ""
+        return {"claim": name, "asks": self.asks[name], "found": found, "evidence": evidence, "sentence": sentence}
+
+    def _where(self, name: str) -> dict[str, str | None]:
+        return {"headline": self.headlines.get(name) or None, "file": f"{name}.json" if name in self.claims else None}
+
+    def __repr__(self) -> str:
+        found = ", ".join(f"{row['claim']}: {row['found']}" for row in map(self._row, self.asks))
+        return f"Paper({found}; {self.about.get('name', 'a model')})"
+
+    def _repr_html_(self) -> str:
+        return str(self.table().to_html(index=False, escape=True))
+
+
+def headline(values: Mapping[str, Estimate], start: str) -> str:
+    """The name of the smallest measured value of those whose names begin so, else of the first measured one; "" without any.
+
+    >>> values = {"rise": Estimate(0.5, n=16), "ratio_a": Estimate(0.9, n=16), "ratio_b": Estimate(0.7, n=16)}
+    >>> headline(values, "ratio_"), headline(values, "area"), headline({}, "")
+    ('ratio_b', 'rise', '')
+    """
+    known = {name: value.value for name, value in values.items() if value.value is not None}
+    own = {name: value for name, value in known.items() if start and name.startswith(start)}
+    return min(own, key=own.__getitem__) if own else next(iter(known), "")

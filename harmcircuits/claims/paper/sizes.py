@@ -1,0 +1,27 @@
+"""How large a quick run of all claims is, in one place: at most `MOST` conditions read whole, of 16 triples each."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ...experiments.checks import MATCHED, RANDOM, TWINS
+from ...experiments.settings import Settings
+from ..compactness.rules import UNPROTECTED
+
+TEST_TRIPLES = 16
+MOST = 120
+"""At about 15 s a condition on two cores: half an hour, which leaves time for scores, light readings and intervals."""
+QUICK: Mapping[str, Mapping[str, Any]] = {
+    # three controls at each grain: of weights no matched random ones can be had, and random ones stand for them
+    "compactness": {"points": 3, "controls": (MATCHED, RANDOM, TWINS, UNPROTECTED)},
+    "rules": {"deals": 1, "weights": False, "exact_triples": 0},  # exact scores: thousands of forward passes
+    "generality": {},
+    "distinct": {},
+    "dissociated": {"explained": 6},
+}
+"""Options of each claim in a quick run."""
+
+
+def quick_settings(*, seed: int = 0) -> Settings:
+    """`Settings.quick` on 16 test triples."""
+    return replace(Settings.quick(seed=seed), test_triples=TEST_TRIPLES)

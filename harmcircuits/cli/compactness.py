@@ -1,0 +1,63 @@
+"""How small a part of the model writes harm."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import shared
+from .printed import print_frame
+from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+
+QUICK_POINTS, QUICK_TRIPLES = 3, 16
+QUICK_CONTROLS = ("matched random", "random", "aimed at twins")
+
+
+def compactness(
+    model: Model = DEFAULT_MODEL,
+    prompts: Prompts = None,
+    out: Annotated[Path, typer.Option(help="Folder for compactness.json, its figures, and what is finished.")] = Path(
+        "out/compactness"
+    ),
+    seed: Seed = 0,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    quick: Annotated[bool, typer.Option("--quick", help="3 sizes, 3 controls, 16 triples.")] = False,
+) -> None:
+    """Sweep how many heads, neurons and weights are off: how small a part carries harmful writing, and what goes with it?"""
+    shared.check_dtype(dtype)
+    from dataclasses import replace
+    from typing import Any
+
+    from .. import figures
+    from ..claims.compactness import compactness as run
+    from ..claims.compactness import cost
+    from ..experiments.settings import Settings
+    from ..prompts.readers import load_prompts
+
+    with told_errors():
+        read = load_prompts(prompts)
+        settings = replace(Settings.quick(seed=seed), test_triples=QUICK_TRIPLES) if quick else Settings(seed=seed)
+        sizes: dict[str, Any] = {"points": QUICK_POINTS, "controls": QUICK_CONTROLS} if quick else {}
+        with writable(out):
+            loaded = shared.load(model, device, dtype)
+            typer.echo(f"At most {cost(settings, model=loaded, **sizes)} conditions are read; finished ones are kept in {out}.")
+            found = run(
+                loaded,
+                read,
+                settings=settings,
+                folder=out,
+                name=model,
+                reproduce=shared.command_line(sys.argv),
+                progress=True,
+                **sizes,
+            )
+            found.save(out)
+            drawn = {name: out / f"compactness_{name}.html" for name in found.figures()}
+            for name, figure in found.figures().items():
+                figures.save(figure, drawn[name])
+    columns = ["grain", "rule", "fraction_to_halve", "twin_gap", "lowest_retained", "area", "area_low", "area_high"]
+    print_frame(found.table()[columns], title="Share of weights that halves harmful writing; areas in nats per token")
+    typer.echo(f"{found.found}: {found.sentence}")
+    typer.echo(f"Numbers: {out / 'compactness.json'}    Figures: {', '.join(map(str, drawn.values()))}")

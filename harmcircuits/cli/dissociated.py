@@ -1,0 +1,66 @@
+"""Does the model still recognise the very text that it can no longer write?"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import shared
+from .printed import print_frame
+from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+
+QUICK_TRIPLES, QUICK_EXPLAINED = 16, 6
+
+
+def dissociated(
+    model: Model = DEFAULT_MODEL,
+    prompts: Prompts = None,
+    out: Annotated[Path, typer.Option(help="Folder for dissociated.json and its figures.")] = Path("out/dissociated"),
+    seed: Seed = 0,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    grain: Annotated[
+        list[str] | None,
+        typer.Option(help="'heads and neurons', heads, neurons or weights; again for several. All by default."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller numbers: a trial, hardly ever a decision.")] = False,
+) -> None:
+    """Switch off what writes harm, and read whether the same tokens are still recognised; at every grain, with controls."""
+    shared.check_dtype(dtype)
+    from dataclasses import replace
+
+    from .. import figures
+    from ..claims.dissociated import GRAINS, cost
+    from ..claims.dissociated import dissociated as run
+    from ..claims.dissociated.aims import EXPLAINED
+    from ..experiments.settings import Settings
+    from ..prompts.readers import load_prompts
+
+    with told_errors():
+        settings = replace(Settings.quick(seed=seed), test_triples=QUICK_TRIPLES) if quick else Settings(seed=seed)
+        chosen, explained = tuple(grain or GRAINS), QUICK_EXPLAINED if quick else EXPLAINED
+        conditions = cost(grains=chosen, explained=explained, settings=settings)
+        read = load_prompts(prompts)
+        with writable(out):
+            loaded = shared.load(model, device, dtype)
+            typer.echo(f"At most {conditions} conditions to read on at most {settings.test_triples} test triples.")
+            found = run(
+                loaded,
+                read,
+                grains=chosen,
+                explained=explained,
+                settings=settings,
+                folder=out,
+                name=model,
+                reproduce=shared.command_line(sys.argv),
+                progress=True,
+            )
+            path = found.save(out)
+            for at, figure in enumerate(found.figures().values()):
+                figures.save(figure, out / (f"{found.NAME}-{at}.html" if at else f"{found.NAME}.html"))
+    print_frame(found.table().drop(columns="why"), title=found.ASKS)
+    typer.echo(found.sentence)
+    for limit in found.limits:
+        typer.echo(f"  · {limit}")
+    typer.echo(f"Numbers: {path}    Figure: {out / f'{found.NAME}.html'}")

@@ -1,0 +1,60 @@
+"""Is the circuit that writes harm another one than those of benign capabilities?"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import shared
+from .printed import print_frame
+from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+
+SHOWN = ["condition", "task", "value", "low", "high", "drop", "p_adjusted", "n"]
+OVERLAPS = ["one", "other", "jaccard", "chance", "ceiling", "share", "low", "high", "p_adjusted"]
+
+
+def distinct(
+    model: Model = DEFAULT_MODEL,
+    prompts: Prompts = None,
+    out: Annotated[Path, typer.Option(help="Folder for distinct.json and its figures.")] = Path("out/distinct"),
+    seed: Seed = 0,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer triples, sentences and draws.")] = False,
+) -> None:
+    """Compare the circuit of harm with those of facts, arithmetic and grammar: their parts, and what falls without each."""
+    shared.check_dtype(dtype)
+    from .. import figures
+    from ..claims.distinct import cost
+    from ..claims.distinct import distinct as measure
+    from ..experiments.settings import Settings
+    from ..prompts.readers import load_prompts
+
+    settings = replace(Settings.quick(seed=seed), test_triples=16) if quick else Settings(seed=seed)
+    with told_errors():
+        read = load_prompts(prompts)
+        with writable(out):
+            typer.echo(f"{cost(settings=settings)} circuits to read, beside the intact model")
+            found = measure(
+                shared.load(model, device, dtype),
+                read,
+                draws=60 if quick else 200,
+                settings=settings,
+                folder=out,
+                name=model,
+                reproduce=shared.command_line(sys.argv),
+                progress=True,
+            )
+            found.save(out)
+            for name, figure in found.figures().items():
+                figures.save(figure, out / f"{name}.html")
+    print_frame(found.tables["effects"][SHOWN], title="What falls without each circuit: standardised effect d; 95 % intervals")
+    print_frame(
+        found.tables["overlaps"][OVERLAPS], title="Overlap of circuits; share: of what one aim has in common with itself"
+    )
+    typer.echo(f"{found.found}: {found.sentence}")
+    for limit in found.limits:
+        typer.echo(f"  · {limit}")
+    typer.echo(f"Numbers: {out / 'distinct.json'}    Figures: {out / 'overlaps.html'}, {out / 'effects.html'}")

@@ -1,0 +1,64 @@
+"""All of the paper's claims from a shell."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import shared
+from .printed import print_frame
+from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+
+
+def paper(
+    model: Model = DEFAULT_MODEL,
+    prompts: Prompts = None,
+    claims: Annotated[str | None, typer.Option(help="Some of them, with commas between; all by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for paper.html, paper.json, a JSON file a claim, and the journal.")] = Path(
+        "out/paper"
+    ),
+    seed: Seed = 0,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer sizes, controls and triples: estimates and intervals.")] = False,
+) -> None:
+    """Ask every claim of the paper of one model: compact, general, distinct, dissociated, and by which rule of selection.
+
+    Stopped and called again with the same options, it goes on where it was.
+    """
+    shared.check_dtype(dtype)
+    from ..claims.paper import paper as run
+    from ..claims.paper.registry import entries
+    from ..claims.paper.sizes import quick_settings
+    from ..experiments.settings import Settings
+    from ..prompts.readers import load_prompts
+
+    with told_errors():
+        settings = quick_settings(seed=seed) if quick else Settings(seed=seed)
+        named = None if claims is None else [name.strip() for name in claims.split(",") if name.strip()]
+        entries(named)  # a name that is not one is told before anything is loaded
+        read = load_prompts(prompts)
+        with writable(out):
+            found = run(
+                shared.load(model, device, dtype),
+                read,
+                claims=named,
+                settings=settings,
+                quick=quick,
+                folder=out,
+                name=model,
+                reproduce=shared.command_line(sys.argv),
+                progress=True,
+                tell=typer.echo,
+            )
+            page = found.save(out)
+    table = found.table()
+    print_frame(table[["claim", "found", "evidence"]], title=f"{found.n_triples} test triples; 95 % intervals")
+    for row in table.to_dict("records"):
+        typer.echo(f"  · {row['claim']}: {row['sentence']}")
+    expected = f"{found.forecast.whole} expected"
+    typer.echo(
+        f"{found.read} conditions read, {found.reused} kept from before ({expected}), in {sum(found.seconds.values()):.0f} s"
+    )
+    typer.echo(f"Page: {page}    Numbers: {out / 'paper.json'}")

@@ -1,0 +1,56 @@
+"""Which rule of selection spares near twins at the same loss of harmful writing."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import shared
+from .printed import print_frame
+from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+
+
+def rules(
+    model: Model = DEFAULT_MODEL,
+    prompts: Prompts = None,
+    out: Annotated[Path, typer.Option(help="Folder for rules.json and its figures; what is finished is kept there.")] = Path(
+        "out/rules"
+    ),
+    seed: Seed = 0,
+    deals: Annotated[int, typer.Option(min=1, help="Random deals of the categories; 1 with --quick.")] = 3,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    quick: Annotated[bool, typer.Option("--quick", help="One deal, few triples, no exact scores, no weights.")] = False,
+) -> None:
+    """Compare selection rules at equal harmful rise: chosen on some categories, judged on others."""
+    shared.check_dtype(dtype)
+    from dataclasses import replace
+
+    from .. import figures
+    from ..claims.rules import rules as run
+    from ..experiments.settings import Settings
+    from ..prompts.readers import load_prompts
+
+    with told_errors():
+        settings = replace(Settings.quick(seed=seed), test_triples=16) if quick else Settings(seed=seed)
+        sizes: dict[str, Any] = {"deals": 1, "weights": False, "exact_triples": 0} if quick else {"deals": deals}
+        read = load_prompts(prompts)
+        with writable(out):
+            loaded = shared.load(model, device, dtype)
+            reproduce = shared.command_line(sys.argv)
+            more: dict[str, Any] = {
+                "settings": settings,
+                "folder": out,
+                "name": model,
+                "reproduce": reproduce,
+                "progress": True,
+            }
+            found = run(loaded, read, **sizes, **more)
+            written = found.save(out)
+            drawn = [figures.save(figure, out / f"rules-{name}.html") for name, figure in found.figures().items()]
+    print_frame(
+        found.table(), title="Rise on near twins / the set difference's, at equal harmful rise; intervals hold together"
+    )
+    typer.echo(found.sentence)
+    typer.echo(f"Numbers: {written}    Figures: {', '.join(map(str, drawn))}")

@@ -1,0 +1,254 @@
+"""Does what writes one kind of harm write the others: transfer and overlap as matrices, and shared scores as a forest."""
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from . import style
+from .style import FigureError
+
+_TRANSFER = ["selected", "tested", *(f"{name}{end}" for name in ("selectivity", "ratio") for end in ("", "_low", "_high"))]
+_RISES = ["harmful", "near"]
+_OVERLAP = ["one", "other", "excess", "jaccard", "with_twins", "random", "p_adjusted", "null_low", "null_high"]
+_SHARED = ["scores", "value", "low", "high", "p_value", "reason"]
+_DOWN, _UP = "#4D9CC9", "#E28E4D"  # blue and vermillion with 30 % white: dark text stays readable on them
+_ROW, _FOREST_ROW, _LABEL = 66, 62, 13
+_ROOMY = 5
+"""Columns up to which a cell has room for its interval on a phone."""
+_LEVEL = 0.05
+_SEEN = (-1.0, 3.0)
+"""Of the forest's axis at most: an interval of a ratio can be very wide, and would squash the others."""
+Cell = Mapping[Any, Any]
+Place = tuple[str, str]
+
+
+def transfer_matrix(frame: pd.DataFrame, *, title: str = "Does what writes one kind of harm write the others?") -> go.Figure:
+    """Selectivity (harmful − near rise of L, nats per token) of each circuit (rows) on each kind of harm (columns).
+
+    Vermillion, positive: harmful text is hurt more than its near twins. Cells hold the value and its 95 % interval; pointing at
+    one tells the rises and the share of what the kind's own circuit does. Rows and columns keep the frame's order.
+
+    Args:
+        frame: one row a cell, columns selected, tested, harmful, near, and selectivity and ratio, both also with _low and _high
+            (95 % interval); null where it was not measured.
+        title: the question above the figure.
+
+    Raises:
+        FigureError: a column is missing, one that must be numeric is not, or two rows for one cell.
+
+    >>> row = {"selected": "scams", "tested": "theft", **dict.fromkeys([*_TRANSFER[2:], *_RISES], 0.5)}
+    >>> transfer_matrix(pd.DataFrame([row])).data[0].text[0][0]
+    '<b>+0.50</b><br>+0.50 to<br>+0.50'
+    """
+    frame = style.checked(frame, [*_TRANSFER, *_RISES], numbers=[*_TRANSFER[2:], *_RISES], what="transfer_matrix")
+    rows, columns = (list(dict.fromkeys(frame[name].astype(str))) for name in ("selected", "tested"))
+    cells = _by_place(frame, "selected", "tested", "transfer_matrix")
+    return _matrix(
+        cells, rows, columns, value="selectivity", words=_transfer_words, hover=_transfer_hover, title=title,
+        axis="tested on", bar="selectivity, harmful − near (nats per token)",
+        caption=(
+            "Rows: the triples that a circuit was selected on. Columns: the kind of harm that it was tested on, held-out "
+            "triples of that kind alone. Numbers: by how much more L rises on harmful responses than on near twins, nats per "
+            "token, with the 95 % interval. Were there one mechanism, the cells of a column would be alike; were there one for "
+            "each kind, only the diagonal would be coloured."
+        ),
+        alt=f"Selectivity in nats per token. {_spoken(cells, rows, columns, 'selectivity')}",
+    )  # fmt: skip
+
+
+def overlap_matrix(frame: pd.DataFrame, *, title: str = "Do circuits of two kinds of harm share components?") -> go.Figure:
+    """Jaccard of two groups' circuits beyond that with each other's twin circuits; an asterisk: adjusted p of at most 0.05.
+
+    Args:
+        frame: one row a pair, columns one, other, excess, jaccard, with_twins, random (0 to 1), p_adjusted, null_low and
+            null_high (middle 95 % of the label-swap null).
+        title: the question above the figure.
+
+    Raises:
+        FigureError: see `transfer_matrix`.
+
+    >>> row = {"one": "scams", "other": "theft", **dict.fromkeys(_OVERLAP[2:], 0.25)}
+    >>> list(overlap_matrix(pd.DataFrame([row])).data[0].text[0])
+    ['', '<b>+0.25</b><br>0.25 in all']
+    """
+    frame = style.checked(frame, _OVERLAP, numbers=_OVERLAP[2:], what="overlap_matrix")
+    names = list(dict.fromkeys([*frame["one"].astype(str), *frame["other"].astype(str)]))
+    half = _by_place(frame, "one", "other", "overlap_matrix")
+    cells = half | {(other, one): cell for (one, other), cell in half.items()}
+    return _matrix(
+        cells, names, names, value="excess", words=_overlap_words, hover=_overlap_hover, title=title,
+        axis="* adjusted p ≤ 0.05", bar="Jaccard in excess of that with the twins' circuits",
+        caption=(
+            "Numbers: the Jaccard index of two groups' circuits (below: in all) minus the mean of those between each group's "
+            "circuit and the other group's twin circuit, found by the same recipe. Above 0: they share components because of "
+            "harm and not only because of topic, form and prefill. p: against harmful and near labels swapped at random within "
+            "triples, adjusted over pairs."
+        ),
+        alt=f"Excess of the Jaccard index. {_spoken(half, names, names, 'excess')}",
+    )  # fmt: skip
+
+
+def shared_forest(frame: pd.DataFrame, *, title: str = "Is it one mechanism for all categories?") -> go.Figure:
+    """Agreement between categories divided by agreement within them, one row a set of scores; 1 is one mechanism.
+
+    Args:
+        frame: columns scores, value, low, high (95 % interval), p_value (permuted categories), reason; null values are named
+            under the title.
+        title: the question above the figure.
+
+    Raises:
+        FigureError: a column is missing, or one that must be numeric is not.
+
+    >>> frame = pd.DataFrame([("harmful", 0.75, 0.5, 1.0, 0.02, "")], columns=_SHARED)
+    >>> [float(value) for value in shared_forest(frame).data[1].x]
+    [0.75]
+    """
+    frame = style.checked(frame, _SHARED, numbers=_SHARED[1:5], what="shared_forest")
+    shown = frame[np.isfinite(frame["value"])]
+    lost = "; ".join(f"{row['scores']}: {row['reason']}" for row in frame.to_dict("records") if not np.isfinite(row["value"]))
+    said = [f"{row['scores']} {row['value']:.2f}, {style.interval(row['low'], row['high'])}" for row in _records(shown)]
+    drawn = style.figure(
+        title=title,
+        height=max(_FOREST_ROW * len(shown), 120),
+        caption=(
+            "How far the scores of two training triples of different categories agree, divided by how far those of two triples "
+            "of one category do, with 95 % intervals over triples. 1 (grey line): categories agree with each other as with "
+            "themselves, one mechanism; 0: they have nothing in common. p: categories permuted; small: more than one "
+            "mechanism. Intervals beyond the axis go on."
+        ),
+        alt=f"Shared scores, 1 is one mechanism. {'; '.join(said) or 'Nothing was measured'}.",
+        note=f"not shown: {lost}" if lost else "",
+    )
+    for at in (0, 1):
+        drawn.add_vline(x=at, line={"color": style.GREY, "width": 1.5, "dash": "solid" if at else "dot"})
+    places = list(range(len(shown)))
+    lines = style.segments(shown["low"], shown["high"], places)
+    drawn.add_trace(style.interval_lines(lines, colour=style.VERMILLION, group="shared"))
+    hover = [f"{style.text(text)}<br>{_p(row['p_value'])}" for text, row in zip(said, _records(shown), strict=True)]
+    drawn.add_scatter(
+        x=shown["value"], y=places, mode="markers", marker={"color": style.VERMILLION, "size": 10}, text=hover,
+        hovertemplate="%{text}<extra></extra>", showlegend=False, legendgroup="shared",
+    )  # fmt: skip
+    style.row_labels(drawn, [(str(row["scores"]), f"({_p(row['p_value'])})") for row in _records(shown)])
+    bounds = np.clip(style.span(shown["value"], shown["low"], shown["high"], [1.0], hold=0), *_SEEN).tolist()
+    drawn.update_xaxes(title_text="agreement between ÷ within categories", range=bounds)
+    return drawn
+
+
+def _matrix(
+    cells: Mapping[Place, Cell],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    value: str,
+    words: Callable[[Cell, bool], str],
+    hover: Callable[[Place, Cell], str],
+    title: str,
+    axis: str,
+    bar: str,
+    caption: str,
+    alt: str,
+) -> go.Figure:
+    grid = [[(row, column) for column in columns] for row in rows]
+    of = lambda place: cells.get(place, {})
+    known = [abs(cell[value]) for cell in cells.values() if np.isfinite(cell[value])]
+    limit, height, roomy = max(known, default=0) or 1.0, max(_ROW * len(rows), 120), len(columns) <= _ROOMY
+    drawn = style.figure(title=title, height=height, caption=caption, alt=alt, under=152)
+    drawn.add_heatmap(
+        z=[[of(place).get(value, np.nan) for place in line] for line in grid],
+        x=list(range(len(columns))), y=list(range(len(rows))), xgap=2, ygap=2, zmin=-limit, zmax=limit,
+        colorscale=[(0, _DOWN), (0.5, "white"), (1, _UP)], hoverongaps=True, hovertemplate="%{hovertext}<extra></extra>",
+        text=[[words(of(place), roomy) if place in cells else "" for place in line] for line in grid],
+        hovertext=[[hover(place, of(place)) for place in line] for line in grid],
+        texttemplate="%{text}", textfont={"size": 11 if roomy else 9, "color": style.INK},
+        colorbar={
+            "orientation": "h", "title": {"text": bar, "side": "top", "font": {"size": 13}}, "thickness": 12, "len": 1,
+            "x": 0.5, "y": -92 / height, "yanchor": "top", "nticks": 5, "ypad": 0,
+        },
+    )  # fmt: skip
+    drawn.update_xaxes(tickvals=list(range(len(columns))), ticktext=_labels(columns), title_text=axis, showgrid=False)
+    drawn.update_xaxes(tickangle=0 if roomy else -60, tickfont={"size": 10}, fixedrange=True)
+    drawn.update_yaxes(tickvals=list(range(len(rows))), ticktext=_labels(rows), autorange="reversed", showgrid=False)
+    drawn.update_yaxes(tickfont={"size": 10}, fixedrange=True)
+    return drawn
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    return ["<br>".join(style.text(line) for line in textwrap.wrap(name.replace("-", " "), _LABEL)) for name in names]
+
+
+def _by_place(frame: pd.DataFrame, row: str, column: str, what: str) -> dict[Place, Cell]:
+    cells: dict[Place, Cell] = {}
+    for cell in _records(frame):
+        place = str(cell[row]), str(cell[column])
+        if place in cells:
+            raise FigureError(f"{what}: {place[0]!r} has two rows for {place[1]!r}; keep one a cell.")
+        cells[place] = cell
+    return cells
+
+
+def _transfer_words(cell: Cell, roomy: bool) -> str:
+    if not np.isfinite(cell["selectivity"]):
+        return "n/a"
+    value, low, high = (cell[f"selectivity{end}"] for end in ("", "_low", "_high"))
+    interval = f"<br>{_short(low)} to<br>{_short(high)}" if roomy and np.isfinite([low, high]).all() else ""
+    return f"<b>{_short(value)}</b>{interval}"
+
+
+def _short(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"  # + 0.0: no minus zero
+
+
+def _transfer_hover(place: Place, cell: Cell) -> str:
+    name = f"selected on {style.text(place[0])}<br>tested on {style.text(place[1])}"
+    if not cell or not np.isfinite(cell["selectivity"]):
+        return f"{name}<br>not measured"
+    lines = [name, f"selectivity {style.number(cell['selectivity'])}"]
+    lines.append(style.interval(cell["selectivity_low"], cell["selectivity_high"]))
+    lines.append(f"rises: harmful {style.number(cell['harmful'])}, near {style.number(cell['near'])} nats/token")
+    share = f"{cell['ratio']:.2f}, {style.interval(cell['ratio_low'], cell['ratio_high'])}"
+    lines.append(f"share of its own circuit's: {share if np.isfinite(cell['ratio']) else 'cannot be told'}")
+    return "<br>".join(lines)
+
+
+def _overlap_words(cell: Cell, roomy: bool) -> str:
+    if not np.isfinite(cell["excess"]):
+        return "n/a"
+    mark = " *" if cell["p_adjusted"] <= _LEVEL else ""
+    return f"<b>{_short(cell['excess'])}</b>{mark}" + (f"<br>{cell['jaccard']:.2f} in all" if roomy else "")
+
+
+def _overlap_hover(place: Place, cell: Cell) -> str:
+    name = " and ".join(style.text(one) for one in place)
+    if not cell or not np.isfinite(cell["excess"]):
+        return f"{name}<br>not compared"
+    return "<br>".join(
+        [
+            name,
+            f"Jaccard {cell['jaccard']:.3f}, with the twins' circuits {cell['with_twins']:.3f}",
+            f"excess {style.number(cell['excess'])}, adjusted {_p(cell['p_adjusted'])}",
+            f"of swapped labels, middle 95 %: {style.number(cell['null_low'])} to {style.number(cell['null_high'])}",
+            f"random circuits of this size: {cell['random']:.4f}",
+        ]
+    )
+
+
+def _p(value: float) -> str:
+    return f"p {value:.3f}" if np.isfinite(value) else "no p"
+
+
+def _records(frame: pd.DataFrame) -> list[Cell]:
+    return list(frame.to_dict("records"))
+
+
+def _spoken(cells: Mapping[Place, Cell], rows: Sequence[str], columns: Sequence[str], value: str) -> str:
+    parts = []
+    for row in rows:
+        known = [(column, cells[row, column][value]) for column in columns if (row, column) in cells]
+        told = ", ".join(f"{column} {number:+.2f}" if np.isfinite(number) else f"{column} n/a" for column, number in known)
+        parts += [f"{row}: {told}"] if told else []
+    return f"{'; '.join(parts) or 'Nothing was measured'}."

@@ -1,0 +1,159 @@
+"""`distinct`: planted truths, also where the claim is false; what is read, kept and refused."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+from triples import SETTINGS
+
+from harmcircuits.claims import material as material_room
+from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.distinct import Distinct, cost, distinct
+from harmcircuits.claims.distinct import claim as room
+from harmcircuits.claims.distinct.aims import FAR, HARM, NEAR, scored
+from harmcircuits.claims.material import Material, prepare
+from harmcircuits.experiments.scores import default_circuits
+from harmcircuits.models.protocol import geometry
+from harmcircuits.organisms import Planted, planted
+from harmcircuits.organisms.language import TOPICS
+from harmcircuits.tasks.capabilities import Completion, half
+
+SIZES = replace(
+    SETTINGS, attribution_triples=24, test_triples=16, head_fraction=2 / 24, neuron_fraction=8 / 192, protect_neurons=0.1
+)
+KIND, LABELS = "kind words", "labels"
+
+
+def sentences(organism: Planted, n: int = 64) -> dict[str, list[Completion]]:
+    """Two benign capabilities of the planted language: kind words, and telling harmful requests from others."""
+    found: dict[str, list[Completion]] = {KIND: [], LABELS: []}
+    for prompt in [prompt for prompt in organism.prompts if prompt.role == "near"][:n]:
+        topic = prompt.request.split()[2]
+        other = TOPICS[(TOPICS.index(topic) + 1) % len(TOPICS)]
+        wrong = (f" {topic}wreck", f" {other}care")
+        found[KIND].append(
+            Completion(request=prompt.request, stem=prompt.prefill, right=f" {topic}care", wrong=wrong, topic=topic)
+        )
+    for prompt in [prompt for prompt in organism.prompts if prompt.role != "far"][:n]:
+        right, wrong = (" wrong", " right") if prompt.role == "harmful" else (" right", " wrong")
+        found[LABELS].append(
+            Completion(request=prompt.request, stem="It is", right=right, wrong=(wrong,), topic=str(prompt.role))
+        )
+    return found
+
+
+def measured(variant: str, **options: object) -> Distinct:
+    organism = planted(0, variant)  # type: ignore[arg-type]
+    own = {"settings": SIZES, "draws": 40, "control": KIND} | options
+    return distinct(organism.model, organism.prompts, sentences=sentences(organism), **own)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def plain() -> Distinct:
+    return measured("plain", reproduce="harmcircuits distinct")
+
+
+def test_planted_writing_is_distinct(plain: Distinct) -> None:
+    assert plain.found == "yes", plain.sentence
+    for kind in (KIND, LABELS):
+        assert abs(plain.values[f"overlap_{kind}"].value) < 0.15
+        assert abs(plain.values[f"harm_circuit_{kind}"].value) < 0.1 < 2 < plain.values["harm_circuit_harm"].value
+    assert plain.values[f"{KIND}_circuit_{KIND}"].low > 2 and plain.values[f"{KIND}_circuit_harm"].high < 0.1
+
+
+def test_the_circuit_of_a_capability_is_that_of_the_twins_who_need_it(plain: Distinct) -> None:
+    pairs = plain.tables["overlaps"].set_index(["one", "other"])
+    assert pairs.loc[(NEAR, KIND), "share"] > 0.7 > 0.2 > pairs.loc[(HARM, KIND), "share"]
+    assert pairs.loc[(NEAR, KIND), "p_adjusted"] < 0.001 < pairs.loc[(HARM, KIND), "p_adjusted"]
+
+
+def test_where_one_mechanism_writes_both_the_claim_is_false() -> None:
+    found = measured("entangled")
+    assert found.found == "no" and KIND in found.sentence, found.sentence
+    assert found.values[f"overlap_without_protection_{KIND}"].low > 0.5
+    assert found.values["harm_circuit_harm"].low <= 0, "protection spares what kind words need, and nothing else writes harm"
+
+
+def test_a_head_that_both_need_shows_in_the_overlap_and_in_the_task() -> None:
+    found = measured("shared")
+    assert found.values[f"overlap_{LABELS}"].low > 0.1 > found.values[f"overlap_{KIND}"].high
+    assert found.values[f"harm_circuit_{LABELS}"].low > 0.3, "the circuit of harm takes recognition with it"
+
+
+def test_the_planted_recognition_is_crossed_too(plain: Distinct) -> None:
+    parts = plain.tables["crossings"].set_index(["capability", "part"])
+    assert set(parts.index.get_level_values(0)) == {KIND, LABELS}
+    for kind in (KIND, LABELS):
+        whole = parts.loc[(kind, "interaction"), "value"]
+        assert whole == pytest.approx(parts.loc[(kind, "own harm"), "value"] + parts.loc[(kind, f"own {kind}"), "value"])
+        assert parts.loc[(kind, "interaction"), "p_adjusted"] <= 0.05
+
+
+def test_it_loads_as_it_was_saved_and_draws_the_same(plain: Distinct, tmp_path) -> None:
+    again = Distinct.load(plain.save(tmp_path))
+    assert (again.found, again.sentence, again.command) == (plain.found, plain.sentence, "harmcircuits distinct")
+    assert again.values == dict(plain.values) and list(again.figures()) == ["overlaps", "effects"]
+    for name, frame in plain.tables.items():
+        pd.testing.assert_frame_equal(again.tables[name], frame, check_dtype=False, check_exact=True)
+    for name, figure in plain.figures().items():
+        assert again.figures()[name].to_json() == figure.to_json()
+
+
+def test_the_matrix_has_a_cell_for_each_aim_and_task(plain: Distinct) -> None:
+    frame = plain.table()
+    assert len(frame) == 16 and set(frame["aim"]) == set(frame["task"]) == {HARM, NEAR, KIND, LABELS}
+    own = frame[(frame["aim"] == HARM) & (frame["task"] == HARM)].iloc[0]
+    assert own["drop"] == pytest.approx(plain.values["harm_circuit_harm"].value) and own["n"] == 16
+
+
+@pytest.fixture(scope="module")
+def prepared() -> tuple[Planted, Material]:
+    organism = planted(0, "plain")
+    return organism, prepare(organism.model, organism.prompts, settings=SIZES)
+
+
+def test_the_circuit_of_harm_is_that_of_the_other_claims(prepared) -> None:
+    organism, own = prepared
+    shape = geometry(own.model)
+    sized = {"heads": own.settings.n_heads(shape), "neurons": own.settings.n_neurons(shape)}
+    trained = {kind: half(items, "training")[:8] for kind, items in sentences(organism).items()}
+    sources = scored(own, trained, **sized)
+    assert sources.circuit(HARM) == default_circuits(own.model, own.scores, own.settings)["heads and neurons"]
+    assert sources.protected_for(HARM) == [NEAR, FAR] and sources.protected_for(KIND) == [LABELS, FAR]
+
+
+def test_what_it_costs_is_what_it_reads_and_a_second_run_reads_nothing(prepared, monkeypatch, tmp_path) -> None:
+    organism, own = prepared
+    own = replace(own, journal=material_room.Journal(tmp_path))
+    read, sentence_reads, selected, real_read = [], [], [], room.read
+
+    def counting(material, conditions, **options):
+        read.append(len(conditions))
+        return real_read(material, conditions, **options)
+
+    monkeypatch.setattr(room, "read", counting)
+    asked = sentences(organism)
+    before = {name: value.clone() for name, value in own.model.named_parameters()}
+    first = distinct(own.model, sentences=asked, control=KIND, draws=40, material=own)
+    assert read == [cost(asked)] and cost() == 5
+    assert all(torch.equal(before[name], value) for name, value in own.model.named_parameters())
+    monkeypatch.setattr("harmcircuits.claims.distinct.readings.read_completions", lambda *args: sentence_reads.append(args))
+    monkeypatch.setattr("harmcircuits.claims.distinct.result.overlaps", lambda *args, **how: selected.append(args))
+    again = distinct(own.model, sentences=asked, control=KIND, draws=40, material=own)
+    assert not sentence_reads and not selected and again.values == first.values, "all of it was kept"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"control": "music"}, r"control='music' is not among the capabilities: choose one of facts, arithmetic, grammar"),
+        ({"draws": 10}, r"draws=10: an interval of an overlap needs at least 39"),
+        ({"sentences": {"facts": []}}, r"'facts' has 0 sentences to attribute and 0 to test, and at least 8"),
+        ({"sentences": {"facts": [], "harm": []}}, r"cannot be called harm, near twins, far twins"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_computed(tiny, monkeypatch, options, told) -> None:
+    monkeypatch.setattr(room, "prepare", lambda *args, **kwargs: pytest.fail("nothing may be computed"))
+    with pytest.raises(ClaimError, match=told):
+        distinct(tiny, **options)

@@ -1,0 +1,226 @@
+"""All claims on one model: what fails costs its own row, what is finished is kept, what is told is what happens."""
+
+from pathlib import Path
+from typing import Any
+
+import fake_claims
+import numpy as np
+import pytest
+import torch
+from fake_claims import BROKEN, ENTRIES, Shared, Small
+from triples import SETTINGS, make_triples
+
+from harmcircuits import store
+from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.paper import Paper, paper, registry
+from harmcircuits.claims.paper.costs import Cost
+from harmcircuits.claims.paper.counted import Count, CountedJournal
+from harmcircuits.claims.paper.forecast import Forecast, Pace
+from harmcircuits.claims.paper.sizes import TEST_TRIPLES, quick_settings
+from harmcircuits.experiments import battery
+
+PROMPTS = make_triples(20)
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "CLAIMS", dict(ENTRIES))
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every condition that is read, in order."""
+    from harmcircuits.claims import reading
+
+    seen: list[str] = []
+
+    def recorded(model: Any, asked: Any, conditions: Any) -> battery.Outcomes:
+        seen.extend(conditions)
+        return battery.read_conditions(model, asked, conditions)
+
+    monkeypatch.setattr(reading, "read_conditions", recorded)
+    return seen
+
+
+def run(model: Any, folder: Path | None = None, **options: Any) -> Paper:
+    return paper(model, PROMPTS, **{"settings": SETTINGS, "folder": folder, "reproduce": "harmcircuits paper"} | options)
+
+
+def numbers(found: Paper) -> dict[str, Any]:
+    """Everything but what the clock and the counters say."""
+    own = {name: claim.document() for name, claim in found.claims.items()}
+    return {key: value for key, value in found.document().items() if key != "cost"} | own
+
+
+def test_every_claim_has_its_row_and_one_that_fails_costs_only_its_own(tiny: Any, tmp_path: Path) -> None:
+    before = {name: value.clone() for name, value in tiny.state_dict().items()}
+    told: list[str] = []
+    found = run(tiny, tmp_path, tell=told.append)
+    table = found.table()
+    assert list(table["claim"]) == ["small", "stopped", "shared"]
+    assert list(table["found"]) == ["undecided", "cannot be measured", "undecided"]
+    assert list(table["asks"]) == [entry.kind.ASKS for entry in ENTRIES.values()]
+    assert table["sentence"][1] == "there is nothing to stop: give it more" == found.failed["stopped"]
+    assert table["evidence"][0] == f"rise of L: {found.claims['small'].values['rise of L']}"
+    assert table["evidence"][1] == ""
+    assert (
+        len(told) == 1 and told[0].startswith("about 6 conditions read whole, ") and "(small 3, stopped 0, shared 3)" in told[0]
+    )
+    assert all(torch.equal(value, before[name]) for name, value in tiny.state_dict().items())
+
+
+def test_conditions_are_read_once_and_counted(tiny: Any, tmp_path: Path, readings: list[str]) -> None:
+    found = run(tiny, tmp_path)
+    assert len(readings) == len(set(readings)) == 4, "three of two claims that share them, and the one that is timed"
+    assert (found.read, found.reused) == (4, 0)
+    again = run(tiny, tmp_path)
+    assert len(readings) == 4, "nothing is read again"
+    assert (again.read, again.reused) == (0, 4)
+    assert numbers(again) == numbers(found)
+    assert again.forecast == found.forecast, "the pace of the first run is kept"
+
+
+def test_without_a_folder_claims_share_readings_too(tiny: Any, readings: list[str]) -> None:
+    found = run(tiny)
+    assert len(readings) == 4 == found.read
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_run_that_was_stopped_goes_on_and_ends_as_an_undisturbed_one(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readings: list[str], after: int
+) -> None:
+    from harmcircuits.claims import reading
+
+    undisturbed = numbers(run(tiny, tmp_path / "whole"))
+    readings.clear()
+    monkeypatch.setattr(reading, "AT_ONCE", 1)
+    whole, calls = reading.read_conditions, [0]
+
+    def interrupted(*asked: Any) -> battery.Outcomes:
+        calls[0] += 1
+        if calls[0] == after + 1:
+            raise KeyboardInterrupt
+        return whole(*asked)
+
+    monkeypatch.setattr(reading, "read_conditions", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, tmp_path / "o")
+    assert len(readings) == after
+    found = run(tiny, tmp_path / "o")
+    assert len(readings) == len(set(readings)) == 4, "nothing twice"
+    assert (found.read, found.reused) == (4 - after, after)
+    assert_same(numbers(found), undisturbed)
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Equal but for rounding: batches are of other sizes."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, list):
+        assert len(one) == len(other)
+        for pair in zip(one, other, strict=True):
+            assert_same(*pair)
+    elif isinstance(one, float):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+    elif not (isinstance(one, str) and one.startswith("rise of L")):  # as a text, with its digits
+        assert one == other
+
+
+def test_a_finished_claim_is_on_the_disk_when_a_later_one_breaks(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.CLAIMS, "stopped", BROKEN)
+    with pytest.raises(ValueError, match="a bug"):
+        run(tiny, tmp_path)
+    assert Small.load(tmp_path).found == "undecided"
+    assert not (tmp_path / "paper.json").exists()
+
+
+def test_what_is_saved(tiny: Any, tmp_path: Path) -> None:
+    (tmp_path / "stopped.json").write_text("of an earlier run", "utf-8")
+    found = run(tiny, tmp_path)
+    page = found.save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"journal", "small.json", "shared.json", "paper.json", "paper.html"}
+    assert Shared.load(tmp_path).document() == found.claims["shared"].document()
+    assert page == tmp_path / "paper.html" and page.read_text("utf-8").startswith("<!doctype html>")
+    kept = store.read_json(tmp_path / "paper.json")
+    assert kept == found.document()
+    assert [row["file"] for row in kept["claims"]] == ["small.json", None, "shared.json"]
+    assert [row["headline"] for row in kept["claims"]] == ["rise of L", None, "rise of L"]
+    cost = kept["cost"]
+    assert cost["expected conditions in all"] == {"whole": 6, "light": 0}
+    assert (cost["conditions read"], cost["conditions kept from before"]) == (4, 0)
+    assert set(cost["seconds"]) == {"material", "pace", *ENTRIES}
+    assert found.forecast.pace is not None and found.forecast.pace.light > 0
+    assert cost["expected seconds"] == round(6 * found.forecast.pace.whole)
+
+
+def test_some_claims_only_and_quick_options(tiny: Any, tmp_path: Path) -> None:
+    found = run(tiny, tmp_path, claims=["shared", "shared"], quick=True)
+    assert list(found.asks) == ["shared"]
+    assert found.forecast.costs == {"shared": Cost(2)}
+    assert found.claims["shared"].settings["heads"] == 2
+
+
+@pytest.mark.parametrize(("claims", "words"), [([], "name some of small"), (["smal"], "no claim 'smal': there are small")])
+def test_claims_that_there_are_not(claims: list[str], words: str) -> None:
+    with pytest.raises(ClaimError, match=words):
+        paper(None, claims=claims)  # type: ignore[arg-type]  # before the model is looked at
+
+
+def test_quick_settings_are_quick_ones_on_few_triples() -> None:
+    assert quick_settings(seed=3).test_triples == TEST_TRIPLES == 16
+    assert quick_settings(seed=3).seed == 3
+
+
+def test_a_pace_that_could_not_be_timed_is_told() -> None:
+    forecast = Forecast({"small": Cost(3, 7)}, None)
+    told = str(forecast)
+    assert "about 3 conditions read whole and 7 for their loss alone" in told and "not known" in told
+    assert forecast.seconds is None and forecast.work("small") == 3
+
+
+def test_what_is_read_for_its_loss_alone_costs_its_share() -> None:
+    forecast = Forecast({"a": Cost(3, 8), "b": Cost(1)}, Pace(whole=4.0, light=0.5))
+    assert (forecast.whole, forecast.light, forecast.seconds) == (4, 8, 20.0)
+    assert (forecast.work("a"), forecast.work("b")) == (4.0, 1.0)
+
+
+def test_readings_that_another_command_kept_have_no_pace(tiny: Any, tmp_path: Path) -> None:
+    run(tiny, tmp_path)
+    for kept in (tmp_path / "journal").glob("pace-*"):
+        kept.unlink()
+    found = run(tiny, tmp_path)
+    assert found.forecast.pace is None and found.read == 0
+    assert found.document()["cost"]["expected seconds"] is None
+
+
+class Bar:
+    """As tqdm's, by hand."""
+
+    def __init__(self) -> None:
+        self.n = self.initial = 0.0
+
+    def update(self, by: float) -> None:
+        self.n += by
+
+
+def test_the_bar_moves_with_every_condition_and_rates_only_what_was_read(tmp_path: Path) -> None:
+    frame = fake_claims.pd.DataFrame({"nll": [1.0]})
+    CountedJournal(tmp_path).keep("outcomes", ["q", "old"], frame)
+    count = Count(bar=Bar())
+    journal = CountedJournal(tmp_path, count)
+    for own in ("intact", "new", "new"):
+        journal.keep("outcomes", ["q", own], frame)
+        assert journal.kept("outcomes", ["q", own]) is not None
+    journal.keep("items", ["q", "other"], frame)
+    assert (count.read, count.bar.n, count.bar.initial) == (count.read, 1, 0) and len(count.read) == 1
+    journal.kept("outcomes", ["q", "old"])
+    journal.kept("outcomes", ["q", "absent"])
+    assert (len(count.reused), count.bar.n, count.bar.initial) == (1, 2, 1)
+    count.reach(5, worked=2)
+    assert (count.bar.n, count.bar.initial) == (5, 2)
+    count.reach(3, worked=4)
+    assert count.bar.n == 5, "never back"
