@@ -4,10 +4,10 @@
     python benchmarks/recognition.py --prompts xstest/ --prompts advbench/ selfinstruct_seed/ --shots 32 --out out/recognition
     python benchmarks/recognition.py --speed --requests 24 --repeats 3
 
-Each `--prompts` is one set, in place of the built-in one; files named after one option are added up, so that harmful and benign requests may come from two.
-All prompts of files get the same prefill (`--prefill`): under prefills of their own, responses tell the files apart. Tables
-go to the screen, without any request or response, and `readings.json`, `outcomes.csv` and the figure of each set into a folder
-of `--out`.
+Each `--prompts` is one set, in place of the built-in one; files named after one option are added up, so that harmful and benign
+requests may come from two. All prompts of files get the same prefill (`--prefill`): under prefills of their own, responses tell
+the files apart. Tables go to the screen, without any request or response, and `readings.json`, `outcomes.csv` and the figure of
+each set into a folder of `--out`.
 
 `--speed`: `many_shot` ÷ the same log-odds from one row of shots and request each, in batches; same requests, alternating runs,
 medians; both must agree.
