@@ -229,8 +229,8 @@ def _left_out(missing: pd.DataFrame, names: list[str]) -> str:
     """ "not shown: …(reason)" for the rows of `missing`, a reason told once; or an empty string."""
     if missing.empty:
         return ""
-    given = missing["reason"] if "reason" in missing else pd.Series("", index=missing.index)
-    reasons = given.where([isinstance(reason, str) and reason != "" for reason in given], "no value")
+    given = missing["reason"].tolist() if "reason" in missing else [""] * len(missing)
+    reasons = pd.Series([reason if isinstance(reason, str) and reason else "no value" for reason in given], index=missing.index)
     parts = []
     for reason, rows in missing.groupby(reasons, sort=False):
         said = [", ".join(map(str, row)) for row in rows[names].itertuples(index=False)]
