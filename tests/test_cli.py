@@ -206,6 +206,9 @@ class TestReport:
         assert json.loads((folder / "p.json").read_text("utf-8"))["data"]
         told(call("report", folder, "--picture", folder / "p.bmp"), "unknown ending '.bmp'")
 
+    def test_a_figure_without_a_file(self, folder: Path) -> None:
+        told(call("report", folder, "--figure", "rises"), "give --picture too", code=2)
+
     def test_no_report(self, tmp_path: Path) -> None:
         told(call("report", tmp_path / "none"), "report.json: there is no such file")
 

@@ -75,6 +75,16 @@ def test_a_run_prints_a_table_and_writes_its_folder(plain: tuple[Result, Path]) 
     assert "crossed" not in report and "folds" not in report["settings"]
 
 
+def test_each_figure_of_the_page_can_be_drawn_again(plain: tuple[Result, Path], tmp_path: Path) -> None:
+    _, out = plain
+    drawn = Dissociation.load(out).figures()
+    for name in drawn:
+        assert call("report", out, "--picture", tmp_path / f"{name}.json", "--figure", name).exit_code == 0
+        assert (tmp_path / f"{name}.json").read_text("utf-8") == drawn[name].to_json()
+    wrong = call("report", out, "--picture", tmp_path / "x.json", "--figure", "crossed")
+    told(wrong, "has no figure 'crossed'; it has", *drawn)
+
+
 def test_crossed_adds_the_table_of_aims_and_tasks(place: Path, tmp_path: Path, plain: tuple[Result, Path]) -> None:
     report = report_of(run(place, tmp_path / "o", "--crossed"), tmp_path / "o")
     assert report["crossed"]["aims"] == {"generation": "heads and neurons", "recognition": "aimed at recognition"}
