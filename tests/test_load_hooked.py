@@ -1,0 +1,96 @@
+"""`load_model(hooked=True)`: a `HookedTransformer` with the logits and weights of transformers, or what it says instead."""
+
+import pytest
+import torch
+from lens import lens_line, needs_three
+from loaded import TOKENS, close, reference
+from tiny import tiny_bridge, tiny_model_folder, tiny_tokenizer
+from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
+
+from harmcircuits.models.fetch import LoadError
+from harmcircuits.models.load import load_model
+
+pytestmark = pytest.mark.model
+THREE = lens_line() == 3
+
+
+@needs_three
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n_heads": 4, "n_kv": 2},
+        {"n_heads": 4, "n_kv": 4, "tie_word_embeddings": False},
+        {"n_heads": 4, "n_kv": 2, "head_dim": 16, "rms_norm_eps": 1e-3},
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 50.0}},
+        {
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 50.0,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 16,
+            }
+        },
+    ],
+    ids=["grouped", "untied", "head_dim", "rotary", "llama3"],
+)
+def test_hooked_transformer_has_the_logits_and_weights_of_transformers(tmp_path, settings):
+    folder = tiny_model_folder(tmp_path / "model", **settings)
+    hooked = load_model(folder, device="cpu", hooked=True)
+    bridge = load_model(folder, device="cpu")
+    assert type(hooked).__name__ == "HookedTransformer"
+    assert close(hooked(TOKENS), reference(folder), 2e-5)
+    assert not hooked.training and not any(parameter.requires_grad for parameter in hooked.parameters())
+    norms = AutoModelForCausalLM.from_pretrained(folder).model.layers[1].input_layernorm.weight
+    assert torch.equal(hooked.blocks[1].ln1.w, norms)  # nothing folded
+    assert hooked.tokenizer.pad_token == "<pad>"
+    assert hooked.to_tokens("Here is how").tolist() == bridge.to_tokens("Here is how").tolist()
+    z = [model.run_with_cache(TOKENS)[1]["blocks.1.attn.hook_z"] for model in (hooked, bridge)]
+    assert close(*z)
+
+
+@needs_three
+def test_hooked_transformer_copies_and_leaves_the_loaded_model_alone(folder):
+    hf_model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    before = hf_model(TOKENS).logits
+    hooked = load_model("mine", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=True)
+    with torch.no_grad():
+        hooked.blocks[0].mlp.W_out.zero_()
+    assert torch.equal(hf_model(TOKENS).logits, before)
+    assert all(parameter.requires_grad for parameter in hf_model.parameters())
+
+
+@needs_three
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"attention_bias": True}, "has biases"),
+        (
+            {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}},
+            "rotary embeddings of type 'linear'",
+        ),
+    ],
+)
+def test_hooked_transformer_of_a_llama_that_cannot_be_converted(tmp_path, settings, message):
+    with pytest.raises(LoadError, match=message):
+        tiny_bridge(tmp_path / "model", hooked=True, **settings)
+
+
+@needs_three
+def test_hooked_transformer_of_another_architecture():
+    config = GPT2Config(n_layer=2, n_head=2, n_embd=16, n_positions=64, vocab_size=512)
+    hf_model = GPT2LMHeadModel(config).eval()
+    expected = hf_model(TOKENS).logits
+    with pytest.raises(LoadError, match=r"'mine' \(gpt2\).*TransformerLens does not know this name"):
+        load_model("mine", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=True)
+    qwen = Qwen2ForCausalLM(Qwen2Config(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, vocab_size=512))
+    with pytest.raises(LoadError, match="qwen2"):
+        load_model("mine", hf_model=qwen, tokenizer=tiny_tokenizer(), hooked=True)
+    assert expected.shape == (2, 30, 512)
+
+
+@pytest.mark.skipif(THREE, reason="TransformerLens 3 has HookedTransformer")
+def test_hooked_transformer_on_four_says_what_to_install():
+    with pytest.raises(LoadError, match=r"TransformerLens 4 removed.*'transformer-lens>=3\.9,<4'"):
+        load_model(hooked=True)  # before anything is fetched

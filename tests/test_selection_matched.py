@@ -1,0 +1,142 @@
+"""Matched random circuits: the same layers, as much protected, the nearest scores; and their balance. No model."""
+
+import json
+from collections import Counter
+from random import Random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from small_scores import D_MLP, HEADS, LAYERS, drawn, of
+
+from harmcircuits.components import Circuit
+from harmcircuits.selection.matched import balance, matched_random
+from harmcircuits.selection.protected import SelectionError, protected_mask, select
+
+
+def layers(circuit: Circuit) -> list[list[int]]:
+    return [[layer for layer, _ in part] for part in (circuit.heads, circuit.neurons)]
+
+
+@given(st.integers(0, 1000))
+def test_matched_circuits_have_the_same_layers_and_no_component_in_common(seed):
+    A, B = drawn(seed), drawn(seed + 5000)
+    random = Random(seed)
+    heads = [(layer, head) for layer in range(LAYERS) for head in random.sample(range(HEADS), 2)]
+    neurons = [(layer, neuron) for layer in range(LAYERS) for neuron in random.sample(range(D_MLP), 4)]
+    circuit = Circuit(heads=heads, neurons=neurons)
+    matched = matched_random(circuit, A, protect=B, seed=seed, protect_fraction=0)
+    assert layers(matched) == layers(circuit)
+    assert not matched & circuit
+    assert matched == matched_random(circuit, A, protect=B, seed=seed, protect_fraction=0)
+
+
+parts = st.sets(st.tuples(st.integers(0, LAYERS - 1), st.integers(0, HEADS - 1)))
+wider = st.sets(st.tuples(st.integers(0, LAYERS - 1), st.integers(0, D_MLP - 1)))
+fractions = st.floats(0, 1)
+
+
+@given(parts, wider, fractions, fractions, st.integers(0, 1000))
+def test_matched_circuits_hold_as_many_protected_components_of_each_layer(heads, neurons, of_heads, of_neurons, seed):
+    """Whatever the circuit; and circuit components are given back only where nothing else of the layer is left."""
+    A, B, circuit = drawn(seed), drawn(seed + 5000), Circuit(heads=heads, neurons=neurons)
+    fraction = {"heads": of_heads, "neurons": of_neurons}
+    matched = matched_random(circuit, A, protect=B, seed=seed, protect_fraction=fraction)
+    for kind, benign in (("heads", B.heads_abs), ("neurons", B.neurons_abs)):
+        protected = protected_mask(benign, fraction[kind])
+        own, new = (Counter((at[0], bool(protected[at])) for at in getattr(of, kind)) for of in (circuit, matched))
+        assert own == new
+        for (layer, status), count in own.items():
+            alike = int((protected[layer] == status).sum())
+            back = [at for at in getattr(matched & circuit, kind) if (at[0], bool(protected[at])) == (layer, status)]
+            assert len(back) == max(0, 2 * count - alike)
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.25, 0.5]))
+def test_what_select_protects_is_never_drawn(seed, fraction):
+    A, B = drawn(seed), drawn(seed + 5000)
+    A = of(A.per_example_heads.abs(), A.per_example_neurons.abs())  # all promote the response: A ≤ 0 leaves none out
+    circuit = select(A, protect=B, heads=1, neurons=3, protect_fraction=fraction)
+    matched = matched_random(circuit, A, protect=B, seed=seed, protect_fraction=fraction)
+    protected = [protected_mask(benign, fraction) for benign in (B.heads_abs, B.neurons_abs)]
+    assert not any(mask[at] for mask, items in zip(protected, (matched.heads, matched.neurons), strict=True) for at in items)
+    sized = {"heads": int((~protected[0]).sum()), "neurons": int((~protected[1]).sum())}
+    assert not matched - select(A, protect=B, **sized, protect_fraction=fraction), "the mask is select's own"
+
+
+def test_seeds_give_other_draws():
+    circuit = Circuit(neurons=[(0, 1), (2, 3)])
+    draws = {matched_random(circuit, drawn(0), protect=drawn(1), seed=seed) for seed in range(12)}
+    assert len(draws) >= 6
+
+
+def test_a_layer_that_is_used_up_gives_circuit_components_back():
+    circuit = Circuit(heads=[(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (1, 3)])
+    for seed in range(10):
+        matched = matched_random(circuit, drawn(0), protect=drawn(1), seed=seed, protect_fraction=0)
+        assert layers(matched) == layers(circuit)
+        assert (0, 3) in matched.heads, "what lies outside the circuit is drawn first"
+
+
+def test_candidates_are_the_nearest_in_both_scores():
+    size = torch.arange(D_MLP, dtype=torch.float32).repeat(1, LAYERS, 1)
+    size[..., ::2] *= -1  # the size counts, not the sign
+    one, same = of(torch.ones(1, LAYERS, HEADS), size), of(torch.ones(1, LAYERS, HEADS), size.abs())
+    circuit = Circuit(neurons=[(1, 5)])
+    draws = [matched_random(circuit, one, protect=same, seed=seed, nearest_neurons=2) for seed in range(30)]
+    assert {draw.neurons for draw in draws} == {((1, 4),), ((1, 6),)}
+    opposite = of(torch.ones(1, LAYERS, HEADS), size.abs().flip(-1))
+    end = matched_random(Circuit(neurons=[(1, 0)]), one, protect=opposite, seed=0, protect_fraction=0, nearest_neurons=1)
+    assert end.neurons == ((1, 1),)
+
+
+def test_distance_is_in_ratios_and_not_in_ranks():
+    size = torch.tensor([100.0, 4.0, 5.0, 1.0]).expand(1, 2, 4)  # 5 lies between 4 and 100, in rank equally far
+    one, circuit = of(size, torch.ones(1, 2, 1)), Circuit(heads=[(0, 2)])
+    flat = of(torch.ones(1, 2, 4), torch.ones(1, 2, 1))
+    for scores, protect in ((one, flat), (flat, one)):
+        drawn_heads = {
+            matched_random(circuit, scores, protect=protect, seed=seed, protect_fraction=0, nearest_heads=nearest).heads[0][1]
+            for seed in range(9)
+            for nearest in (1, 2)
+        }
+        assert drawn_heads == {1, 3}
+
+
+def test_heads_have_fewer_candidates_than_neurons():
+    """Of 20 equal others: 3 are ever drawn for a head, 8 for a neuron."""
+    ones = of(torch.ones(1, 1, 21), torch.ones(1, 1, 21))
+    draws = [matched_random(Circuit(heads=[(0, 20)], neurons=[(0, 20)]), ones, protect=ones, seed=at) for at in range(99)]
+    assert (len({draw.heads for draw in draws}), len({draw.neurons for draw in draws})) == (3, 8)
+
+
+def test_a_match_that_cannot_be_made():
+    A, B, circuit = drawn(0), drawn(1), Circuit(heads=[(0, 1)])
+    with pytest.raises(SelectionError, match="from at least 1 candidate"):
+        matched_random(circuit, A, protect=B, seed=0, nearest_heads=0)
+    with pytest.raises(SelectionError, match="models of different shape"):
+        matched_random(circuit, A, protect=of(torch.ones(1, LAYERS, HEADS + 1), A.per_example_neurons[:1]), seed=0)
+    for outside in (Circuit(neurons=[(LAYERS, 0)]), Circuit(neurons=[(0, D_MLP)])):
+        message = rf"of the circuit's neurons is not in these scores, which have {LAYERS} layers of {D_MLP}"
+        with pytest.raises(SelectionError, match=message):
+            matched_random(outside, A, protect=B, seed=0)
+        with pytest.raises(SelectionError, match=message):
+            balance(circuit, [outside], A, protect=B)
+
+
+def test_balance_is_the_sums_by_hand():
+    A, B = drawn(0), drawn(1)
+    circuit, others = Circuit(heads=[(0, 1), (2, 3)]), [Circuit(heads=[(0, 0)], neurons=[(1, 4)]), Circuit(heads=[(1, 1)])]
+    found = balance(circuit, others, A, protect=B)
+    assert json.loads(json.dumps(found)) == found
+    size, benign = A.per_example_heads.mean(0).abs(), B.per_example_heads.abs().mean(0)
+    for name, score in (("abs_A", size), ("U", benign)):
+        assert found["heads"][name]["circuit"] == pytest.approx((score[0, 1] + score[2, 3]).item())
+        assert found["heads"][name]["drawn"] == pytest.approx((score[0, 0] + score[1, 1]).item() / 2)
+    assert found["neurons"]["U"]["circuit"] == 0
+    assert found["neurons"]["abs_A"]["drawn"] == pytest.approx(A.neurons[1, 4].abs().item() / 2)
+    same = balance(circuit, [circuit], A, protect=B)
+    assert all(value["circuit"] == value["drawn"] for sums in same.values() for value in sums.values())
+    with pytest.raises(SelectionError, match="no drawn circuits"):
+        balance(circuit, [], A, protect=B)
