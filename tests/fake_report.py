@@ -125,8 +125,8 @@ def fake_crossed() -> dict[str, Any]:
     )
     p = {"value": 0.001, "low": None, "high": None, "n": N}
     interactions = [
-        aimed | {"value": measured(1.753, 0.333), "p": p},
-        contexts | {"value": null(NOT_READ), "p": null(NOT_READ)},
+        aimed | {"value": measured(1.753, 0.333), "p": p, "p_adjusted": p | {"value": 0.002}},
+        contexts | {"value": null(NOT_READ), "p": null(NOT_READ), "p_adjusted": null(NOT_READ)},
     ]
     return {"tasks": tasks, "aims": aims, "cells": cells, "interactions": interactions}
 

@@ -44,9 +44,9 @@ def test_interactions_name_what_is_compared() -> None:
     _, pairs = tables()
     assert pairs.to_dict("records") == [
         {"between": "aimed at generation against aimed at recognition", "tasks": "generation against recognition",
-         "interaction": "+1.75 [+1.42, +2.09]", "p": "0.001"},
+         "interaction": "+1.75 [+1.42, +2.09]", "p": "0.001", "p, adjusted": "0.002"},
         {"between": "in the chat against in plain text", "tasks": "generation against recognition",
-         "interaction": "n/a", "p": "n/a"},
+         "interaction": "n/a", "p": "n/a", "p, adjusted": "n/a"},
     ]  # fmt: skip
 
 

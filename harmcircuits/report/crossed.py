@@ -86,21 +86,23 @@ def _words(cell: Mapping[str, Any]) -> str:
     found = _read(cell, "drop", "effect", "p_adjusted")
     if all(result.value is None for result in found.values()):
         return NULL
-    p = found["p_adjusted"].value
-    parts = [text(found["drop"], signed=True), f"d = {_effect(found['effect'])}", f"p = {NULL if p is None else number(p)}"]
+    parts = [text(found["drop"], signed=True), f"d = {_effect(found['effect'])}", f"p = {_p(found['p_adjusted'])}"]
     return "; ".join(parts)
 
 
 def _pair(pair: Mapping[str, Any]) -> dict[str, str]:
-    found = _read(pair, "value", "p")
+    found = _read(pair, "value", "p", "p_adjusted")
     first, second, one, other = (str(pair.get(name, "")) for name in ("first", "second", "one", "other"))
-    p = found["p"].value
     return {
         "between": f"{first} against {second}",
         "tasks": f"{one} against {other}",
         "interaction": _effect(found["value"]),
-        "p": NULL if p is None else number(p),
+        **{column: _p(found[name]) for column, name in (("p", "p"), ("p, adjusted", "p_adjusted"))},
     }
+
+
+def _p(result: Measured) -> str:
+    return NULL if result.value is None else number(result.value)
 
 
 def _effect(result: Measured) -> str:

@@ -63,7 +63,7 @@ def capabilities() -> dict[str, tuple[Completion, ...]]:
 
     >>> {kind: len(items) for kind, items in capabilities().items()}
     {'facts': 304, 'arithmetic': 160, 'grammar': 160}
-    >>> item = capabilities()["grammar"][0]
+    >>> item, *_ = capabilities()["grammar"]
     >>> item.stem + item.right, item.wrong
     ('The dogs in the garden are', (' is',))
     """

@@ -92,7 +92,10 @@ def distinct(
             `settings.test_triples`.
         control: the capability that harm is crossed with.
         draws: of the intervals of overlaps, at least 39.
-        settings, judge, folder, name: as of `prepare`.
+        settings: as of `prepare`.
+        judge: as of `prepare`.
+        folder: as of `prepare`.
+        name: as of `prepare`.
         reproduce: what can be typed to get the same again.
         material: what `prepare` gave; the model, prompts, settings, judge and folder are then its own.
 
