@@ -147,5 +147,7 @@ def test_readings_of_recognition_are_compared(place: Path, tmp_path: Path, monke
     assert result.exit_code == 0, result.output
     assert "AUROC of harmful requests against near ones" in text(result)
     assert {path.name for path in out.iterdir()} == {"readings.json", "outcomes.csv", "readings.html"}
-    assert {one.kind for one in Readings.load(out).readings} >= {"many-shot", "in place"}
+    found = Readings.load(out)
+    assert {one.kind for one in found.readings} >= {"many-shot", "in place"}
+    assert str(found.settings["reproduce"]).startswith("harmcircuits")
     assert not any(prompt.request in result.output for prompt in PROMPTS)

@@ -1,5 +1,6 @@
 """Which ways of asking show that the model recognises harm."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,8 @@ def recognition(
 ) -> None:
     """Compare every reading of recognition on the intact model: shots, questions after the response, probes, and controls."""
     shared.check_dtype(dtype)
+    from dataclasses import replace
+
     from .. import figures
     from ..experiments.readings import compare_readings
     from ..prompts.readers import load_prompts
@@ -35,6 +38,7 @@ def recognition(
         with writable(out):
             loaded = shared.load(model, device, dtype)
             found = compare_readings(loaded, read, seed=seed, progress=True, **sizes)
+            found = replace(found, settings={**found.settings, "reproduce": shared.command_line(sys.argv)})
             found.save(out)
             figures.save(found.figure(), out / "readings.html")
     print_frame(found.table(), title=f"AUROC of harmful requests against {found.against} ones; 95 % intervals")
