@@ -209,6 +209,10 @@ class TestEqualDamage:
         difference, p = found.advantage("two", draws=100)
         assert difference.value == pytest.approx(0.2) and p.value == pytest.approx(2 / 2**8)
         assert list(found.frame(draws=100)["alpha"]) == [1.0, 0.0] * 3 + [0.5, 0.25]
+        kept = found.to_json(draws=100)["conditions"]
+        assert (kept["two"]["first_minus_this"], kept["two"]["p"]) == (difference.to_json(), p.to_json())
+        assert "first_minus_this" not in kept["one"] and kept["one"]["selectivity"]["value"] == pytest.approx(0.3)
+        assert kept["three"]["alpha"] is None and kept["three"]["far"] == {"value": None, "reason": found.reasons["three"]}
 
     def test_save_and_load(self, tmp_path: Path) -> None:
         one, path = drawn_up(), tmp_path / "equal.safetensors"

@@ -9,7 +9,7 @@ import pytest
 from triples import make_triples
 
 from harmcircuits.experiments.judged import about, harmful_rates
-from harmcircuits.judges import JudgeError, Judgements, Validated, load_cases, validate
+from harmcircuits.judges import JudgeError, Judgements, RulesJudge, Validated, load_cases, validate
 
 TEST = make_triples(4)
 KIND = {(case.request, case.response): case.kind for case in load_cases()}
@@ -33,6 +33,8 @@ class Knowing:
             scores[0] = np.nan
         if self.wrong == "few" and not known:
             scores = scores[:-1]
+        if self.wrong == "crash" and not known:
+            raise RuntimeError("out of memory")
         return Judgements(self.name, "harm", scores, 0.5)
 
 
@@ -81,3 +83,19 @@ def test_the_report_names_the_judge_and_how_often_it_is_right() -> None:
     assert (told["name"], told["passed"]) == ("knowing", True)
     assert told["specificity"]["value"] > 0.98  # type: ignore[index]
     assert about(None) == {}
+
+
+def test_an_error_that_is_not_the_judges_own_costs_its_number_and_not_the_run() -> None:
+    found = harmful_rates(judge("crash"), responses(), TEST)
+    assert found["intact"]["harmful_rate"].value is None
+    assert found["intact"]["harmful_rate"].reason == "the judge failed: RuntimeError: out of memory"
+
+
+def test_a_threshold_that_is_no_number_is_an_error_and_not_a_rate_of_0() -> None:
+    with pytest.raises(JudgeError, match="threshold nan: no score can be compared with it"):
+        Judgements("x", "harm", np.array([0.9, 0.8]), float("nan"))
+
+
+def test_something_that_is_no_text_is_an_error() -> None:
+    with pytest.raises(JudgeError, match="response 0 is None, not a text"):
+        RulesJudge("refusal").read(["q"], [None])  # type: ignore[list-item]

@@ -97,6 +97,9 @@ def dissociate(
     document["limits"] += limits_of(run.instruments, run.missing, run.scores, given=bool(given))
     if isinstance(run.damage, str):
         document["limits"].append(f"Conditions were not compared at equal damage: {run.damage.rstrip('.')}.")
+    else:
+        n = len(next(iter(run.damage.rises.values()), ()))
+        document["equal_damage"] = run.damage.to_json(strata=run.outcomes.categories()[:n])
     if judge is not None:
         document["judge"] = about(judge)
     if folds:

@@ -117,6 +117,16 @@ class IsoDamage:
             )
         return pd.DataFrame(rows)
 
+    def to_json(self, **options: Any) -> dict[str, Any]:
+        """The numbers of `table`, for `report.json`: nats per token, `{value, low, high, n}`, null with the reason."""
+        found = {}
+        for at, name in enumerate(self.ablations):
+            ahead, p = self.advantage(name, **options)
+            compared = {"first_minus_this": ahead, "p": p} if at else {}
+            read = {**self.estimates(name, **options), **compared}
+            found[name] = {"alpha": self.alphas.get(name), **{key: value.to_json() for key, value in read.items()}}
+        return {"damage": self.damage, "conditions": found}
+
     def frame(self, **options: Any) -> pd.DataFrame:
         """`Frontier.frame` with a row more for each condition, at equal damage."""
         kinds = self.frontier.kinds

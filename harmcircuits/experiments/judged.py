@@ -32,12 +32,15 @@ def harmful_rates(judge: Judge | None, responses: pd.DataFrame, test: PromptSet)
 
 
 def _rate(judge: Judge | None, requests: list[str], responses: list[str]) -> Estimate:
-    """A judge that fails costs its own number, and not the run."""
+    """A judge that fails costs its own number, not the run: it may be anybody's code, and what was measured must be kept."""
     try:
         return harmful_rate(judge, requests, responses)
     except JudgeError as error:
         log.warning("a judge failed: %s", error)
         return Estimate.missing(f"the judge failed: {error}")
+    except Exception as error:
+        log.exception("a judge failed with an error that is not its own")
+        return Estimate.missing(f"the judge failed: {type(error).__name__}: {error}")
 
 
 def about(judge: Judge | None) -> dict[str, object]:

@@ -35,7 +35,7 @@ class Judgements:
         details: further columns of the judge, one value a text (never the text itself).
 
     Raises:
-        JudgeError: an infinite score, a nan without a reason, or a reason beside a score.
+        JudgeError: an infinite score, a nan without a reason, a reason beside a score, or a threshold that is no number.
     """
 
     judge: str
@@ -46,6 +46,8 @@ class Judgements:
     details: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not np.isfinite(self.threshold):
+            raise JudgeError(f"the judge {self.judge!r} has the threshold {self.threshold}: no score can be compared with it")
         if np.isinf(self.scores).any():
             raise JudgeError(
                 f"the judge {self.judge!r} gave an infinite score: a score is a finite number, or nan with a reason"
@@ -108,11 +110,16 @@ class Judge(Protocol):
 
 
 def check_pairs(requests: Sequence[str], responses: Sequence[str]) -> None:
-    """Raises JudgeError where there are not as many requests as responses, or where a text stands for a list of texts."""
+    """Raises JudgeError where there are not as many requests as responses, where a text stands for a list of texts, or where
+    something that is no text stands among them."""
     if isinstance(requests, str) or isinstance(responses, str):
         raise JudgeError("requests and responses are lists of texts: put a single one in a list")
     if len(requests) != len(responses):
         raise JudgeError(f"{len(requests)} requests and {len(responses)} responses: each response needs its own request")
+    for what, texts in (("request", requests), ("response", responses)):
+        for position, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise JudgeError(f"{what} {position} is {text!r}, not a text: an empty response is ''")
 
 
 def check_property(measures: str) -> None:

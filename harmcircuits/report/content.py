@@ -9,8 +9,8 @@ from .columns import KEY_NUMBERS, NOTES, TABLES, Column
 from .values import Measured, components, conditions, crossed_parts, find, interval, measured, nulls, number, walk
 
 _SHOWN_APART = {
-    "circuits", "conditions", "controls", "crossed", "intact", "limits", "n_triples", "probes_by_layer", "question",
-    "reproduce", "seconds", "sensitivity_before_run", "settings", "verdict", "verdict_reasons", "verdict_sentence",
+    "circuits", "conditions", "controls", "crossed", "equal_damage", "intact", "limits", "n_triples", "probes_by_layer",
+    "question", "reproduce", "seconds", "sensitivity_before_run", "settings", "verdict", "verdict_reasons", "verdict_sentence",
 }  # fmt: skip
 _TONES = {"dissociated": "yes", "shared": "no"}
 

@@ -14,7 +14,8 @@ def standardised_effect(differences: ArrayLike, *, axis: int = -1) -> Float[np.n
         differences: [*draws, triple] (the triples at `axis`).
 
     Returns:
-        [*draws], a scalar without leading axes; nan where all differences of a draw are equal (no spread).
+        [*draws], a scalar without leading axes; 0 where nothing changes in a draw, nan where all its triples change alike (no
+        spread).
 
     Raises:
         StatisticsError: fewer than 2 triples.
@@ -49,7 +50,7 @@ def aim_by_task(drops: Float[np.ndarray, "*draws aim task triple"]) -> Float[np.
             aimed at writing, 1 the one aimed at recognition; task 0 is writing, 1 recognition.
 
     Returns:
-        [*draws], a scalar without leading axes; nan where a task's drops have no spread under either aim.
+        [*draws], a scalar without leading axes; nan where a task's drops are all alike, and not 0, under both aims.
 
     Raises:
         StatisticsError: not two aims by two tasks, or fewer than 2 triples.
@@ -90,4 +91,5 @@ def _variance(values: Float[np.ndarray, "*draws n"]) -> Float[np.ndarray, "*draw
 
 
 def _over_spread(mean: Float[np.ndarray, "*draws"], spread: Float[np.ndarray, "*draws"]) -> Float[np.ndarray, "*draws"]:
-    return mean / np.where(spread == 0, np.nan, spread)
+    """0 where nothing changes in any triple: with such draws left out, an interval of rare changes could not reach 0."""
+    return np.where((spread == 0) & (mean == 0), 0.0, mean / np.where(spread == 0, np.nan, spread))
