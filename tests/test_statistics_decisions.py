@@ -179,14 +179,14 @@ class TestEffects:
     def test_no_spread_is_undefined(self):
         assert np.isnan(hs.standardised_effect(np.full(7, 0.1)))
         assert hs.standardised_effect(np.zeros(7)) == 0
+        assert np.isnan(hs.aim_by_task(np.full((2, 2, 7), 0.1)))
+        with pytest.raises(StatisticsError, match="not 1"):
+            hs.standardised_effect([1.0])
 
     def test_the_interval_of_a_rare_change_reaches_0(self) -> None:
         found = hs.bootstrap(hs.standardised_effect, np.array([-1.0] * 3 + [0.0] * 13), vectorised=True, seed=0)
         assert found.low is not None and found.high is not None
         assert found.low < -0.47 < found.high and found.high > -0.27, "a draw of two changes has d = −0.37, one −0.25, none 0"
-        assert np.isnan(hs.aim_by_task(np.full((2, 2, 7), 0.1)))
-        with pytest.raises(StatisticsError, match="not 1"):
-            hs.standardised_effect([1.0])
 
     def test_interaction_by_hand(self):
         drops = np.array([[[4.0, 6.0, 8.0], [1.0, 2.0, 6.0]], [[1.0, 1.0, 4.0], [5.0, 6.0, 10.0]]])

@@ -98,8 +98,7 @@ def dissociate(
     if isinstance(run.damage, str):
         document["limits"].append(f"Conditions were not compared at equal damage: {run.damage.rstrip('.')}.")
     else:
-        n = len(next(iter(run.damage.rises.values()), ()))
-        document["equal_damage"] = run.damage.to_json(strata=run.outcomes.categories()[:n])
+        document["equal_damage"] = run.damage.to_json(strata=run.outcomes.categories()[: run.damage.n_triples])
     if judge is not None:
         document["judge"] = about(judge)
     if folds:

@@ -66,6 +66,11 @@ class IsoDamage:
     reasons: Mapping[str, str]
     frontier: Frontier
 
+    @property
+    def n_triples(self) -> int:
+        """On how many triples, the first of the test split, conditions are compared; 0 where none is."""
+        return len(next(iter(self.rises.values()), ()))
+
     def conditions(self) -> dict[str, Partial]:
         """Each condition at its alpha, as "… at equal damage", for any reading that takes conditions."""
         return {f"{name} at equal damage": Partial(self.ablations[name], alpha) for name, alpha in self.alphas.items()}

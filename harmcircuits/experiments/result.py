@@ -60,7 +60,7 @@ class Dissociation:
         """Further tables of the report page, by caption: aims against tasks, and conditions at equal damage."""
         found = report.crossed_frames(self.report)
         if isinstance(self.damage, IsoDamage):
-            n = len(next(iter(self.damage.rises.values()), ()))
+            n = self.damage.n_triples
             caption = f"At equal rise on far twins ({self.damage.damage:.3f} nats per token; {n} triples)"
             found[caption] = self.damage.table(strata=self._categories()[:n])
         return found
