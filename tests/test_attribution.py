@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny import tiny_bridge, tiny_model, tiny_tokenizer
 from transformers import MixtralConfig, MixtralForCausalLM
+from untouched import untouched
 from written import PROMPTS, written
 
 from harmcircuits.ablation.hooks import ablated
@@ -21,11 +22,6 @@ from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError, head_hook, logits_at, neuron_hook
 
 BREAD = [Example(request="Bread?", response="Bread.")]
-
-
-@pytest.fixture
-def examples(tiny):
-    return written(tiny.tokenizer)
 
 
 def differ(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -114,14 +110,11 @@ def test_scores_at_tokens_add_up(tiny, examples):
 @pytest.mark.parametrize("trainable", [False, True])
 def test_no_parameter_gets_a_gradient(tmp_path, tiny, trainable, examples):
     model = tiny_bridge(tmp_path / "own", hooked=type(tiny).__name__ == "HookedTransformer")
-    model.requires_grad_(trainable)
-    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    scores = attribute(model, examples)
+    with untouched(model, trainable=trainable):
+        scores = attribute(model, examples)
     assert differ(scores.per_example_heads, attribute(tiny, examples).per_example_heads) < 1e-6
     assert differ(scores.per_example_neurons, attribute(tiny, examples).per_example_neurons) < 1e-6
     assert not scores.per_example_heads.requires_grad
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is None and parameter.requires_grad == trainable and torch.equal(parameter, before[name])
     assert not any(point.fwd_hooks or point.bwd_hooks for point in model.hook_dict.values())
 
 

@@ -24,11 +24,6 @@ circuits = st.builds(
 )
 
 
-@pytest.fixture
-def examples(tiny):
-    return written(tiny.tokenizer)
-
-
 @torch.no_grad()
 def logits(model, examples):
     batch = make_batch(model, example_rows(model, examples))

@@ -26,11 +26,6 @@ NEURONS = [(0, 3), (1, 60), (0, 9), (1, 0)]
 CIRCUITS = [*(Circuit(heads=[at]) for at in HEADS), *(Circuit(neurons=[at]) for at in NEURONS)]
 
 
-@pytest.fixture
-def examples(tiny):
-    return written(tiny.tokenizer)
-
-
 @pytest.fixture(params=["rows that join at their layers", "whole rows"])
 def way(request, monkeypatch):
     """Both of the two ways, whatever the number of components."""

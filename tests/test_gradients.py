@@ -21,11 +21,6 @@ HALF = {torch.bfloat16: 0.1, torch.float16: 0.02}
 """Largest difference from float32 scores, relative to the largest score of that kind, on two random layers."""
 
 
-@pytest.fixture
-def examples(tiny):
-    return written(tiny.tokenizer)
-
-
 def own(tiny: Any, hf_model: Any) -> Any:
     """A model of the same class as the fixture's, from a transformers model."""
     hooked = type(tiny).__name__ == "HookedTransformer"

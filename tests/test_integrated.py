@@ -28,11 +28,6 @@ EVERYTHING = Circuit(
 )
 
 
-@pytest.fixture
-def examples(tiny):
-    return written(tiny.tokenizer)
-
-
 def sums(scores: Attribution) -> torch.Tensor:
     return scores.per_example_heads.sum((1, 2)) + scores.per_example_neurons.sum((1, 2))
 

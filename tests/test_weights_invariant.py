@@ -5,6 +5,7 @@ import logging
 import pytest
 import torch
 from tiny import tiny_bridge, tiny_model_folder
+from untouched import untouched
 from weighed import NAMES, Readout, differ, equal, identical
 from written import written
 
@@ -96,14 +97,10 @@ def test_products_of_half_precision_are_float32(tmp_path, dtype):
 @pytest.mark.parametrize("trainable", [False, True])
 def test_no_parameter_gets_a_gradient_and_no_hook_stays(tmp_path, tiny, trainable, examples):
     model = tiny_bridge(tmp_path / "own", hooked=type(tiny).__name__ == "HookedTransformer")
-    model.requires_grad_(trainable)
-    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    with torch.no_grad():
+    with untouched(model, trainable=trainable), torch.no_grad():
         W = attribute_weights(model, examples)
     assert equal(W, attribute_weights(tiny, examples), 1e-6)
     assert not any(scores.requires_grad for scores in (*W.signed.values(), *W.absolute.values()))
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is None and parameter.requires_grad == trainable and torch.equal(parameter, before[name])
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules_with_taps(model))
 
 
