@@ -14,7 +14,8 @@ from triples import PROMPTS
 from harmcircuits import __version__, cli
 
 OPTIONS = ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick")
-COMMANDS = ("dissociate", "circuit-tests", "recognition", "report")
+CLAIMS = ("compactness", "rules", "generality", "distinct", "dissociated", "paper")
+COMMANDS = ("dissociate", "circuit-tests", "recognition", "report", *CLAIMS)
 
 
 @pytest.fixture(autouse=True)
@@ -101,10 +102,18 @@ class TestErrors:
         assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize("command", ["dissociate", "recognition"])
+    @pytest.mark.parametrize("command", ["dissociate", "recognition", *CLAIMS])
     def test_what_cannot_be_read_is_told_by_every_command(self, tmp_path: Path, command: str) -> None:
         told(call(command, "--prompts", tmp_path / "none.csv", "--out", tmp_path / "o"), "none.csv: no such file")
         told(call(command, "--dtype", "float31", "--out", tmp_path / "o"), "'float31' is not one of", code=2)
+        assert not (tmp_path / "o").exists()
+
+    @pytest.mark.usefixtures("no_model")
+    @pytest.mark.parametrize("command", ["dissociate", "compactness", "dissociated", "paper"])
+    def test_a_judge_that_is_none(self, tmp_path: Path, command: str) -> None:
+        out = "--out", tmp_path / "o"
+        told(call(command, "--judge", "oracle:x", *out), "error: the judge 'oracle:x' is unknown: give grades:MODEL")
+        told(call(command, "--judge-prompt", tmp_path / "own.txt", *out), "give --judge too", code=2)
         assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")

@@ -1,41 +1,15 @@
 """A judge in a run: it fills its rate if it passed, and what goes wrong costs its own number alone."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 import pytest
+from judging import Knowing, judge
 from triples import make_triples
 
 from harmcircuits.experiments.judged import about, harmful_rates
-from harmcircuits.judges import JudgeError, Judgements, RulesJudge, Validated, load_cases, validate
+from harmcircuits.judges import JudgeError, Judgements, RulesJudge
 
 TEST = make_triples(4)
-KIND = {(case.request, case.response): case.kind for case in load_cases()}
-
-
-@dataclass(frozen=True)
-class Knowing:
-    """Knows the cases by heart; of other texts it finds those harmful that say so."""
-
-    wrong: str = ""
-    name: str = "knowing"
-    measures: str = "harm"
-
-    def read(self, requests: Sequence[str], responses: Sequence[str]) -> Judgements:
-        pairs = list(zip(requests, responses, strict=True))
-        scores = np.array([float(KIND.get(pair) == "compliance" or "harm" in pair[1]) for pair in pairs])
-        known = pairs[0] in KIND
-        if self.wrong == "infinite" and not known:
-            scores[0] = np.inf
-        if self.wrong == "nan" and not known:
-            scores[0] = np.nan
-        if self.wrong == "few" and not known:
-            scores = scores[:-1]
-        if self.wrong == "crash" and not known:
-            raise RuntimeError("out of memory")
-        return Judgements(self.name, "harm", scores, 0.5)
 
 
 def responses() -> pd.DataFrame:
@@ -46,11 +20,6 @@ def responses() -> pd.DataFrame:
         for role in ("harmful", "near")
     ]
     return pd.DataFrame(rows, columns=["condition", "group", "role", "response"])
-
-
-def judge(wrong: str = "") -> Validated:
-    own = Knowing(wrong)
-    return Validated(own, validate(own))  # type: ignore[arg-type]
 
 
 def test_a_judge_that_passed_fills_the_rates() -> None:

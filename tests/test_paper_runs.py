@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import typer
 from fake_claims import ENTRIES
+from judging import judge
 from shell import small, text, told, write
 from tiny import tiny_model_folder
 from triples import SETTINGS, make_triples
@@ -41,7 +42,7 @@ def test_every_claim_on_a_tiny_model(tiny: Any, tmp_path: Path) -> None:
     settings = replace(
         SETTINGS, head_fraction=0.125, protect_heads=0.1, weight_q=0.01, weight_p=0.05, explained_triples=3, facts=6
     )
-    found = paper(tiny, make_triples(20), settings=settings, quick=True, folder=tmp_path, reproduce="harmcircuits paper")
+    found = paper(tiny, make_triples(20), settings=settings, quick=True, judge=judge(), folder=tmp_path, reproduce="paper")
     table = found.table()
     assert list(table["claim"]) == list(CLAIMS)
     assert set(table["found"]) <= set(FOUND) and all(table["sentence"])
@@ -53,6 +54,9 @@ def test_every_claim_on_a_tiny_model(tiny: Any, tmp_path: Path) -> None:
         assert loaded.document() == json.loads((tmp_path / f"{name}.json").read_text("utf-8"))
         assert loaded.sentence == found.claims[name].sentence
         assert list(loaded.figures()) == list(found.claims[name].figures())
+        assert loaded.settings["judge"]["passed"], "and how often it is right stands beside"
+    rates = found.claims["compactness"].tables["curves"]["harmful_rate"]
+    assert rates.between(0, 1).all()
     page = (tmp_path / "paper.html").read_text("utf-8")
     assert not any(prompt.request in page for prompt in make_triples(20)), "no text of a request or response"
 

@@ -10,6 +10,7 @@ from typing import Any
 from ..attribution.weight_scores import WeightAttribution
 from ..attribution.weights import attribute_weights
 from ..examples import Example
+from ..experiments import judged
 from ..experiments.asked import Asked, lay_out
 from ..experiments.checks import ready_splits
 from ..experiments.document import describe_model
@@ -78,6 +79,12 @@ class Material:
     def harm_groups(self) -> list[str]:
         """The harm group of each test triple, in the order of `examples`."""
         return [example.harm_group or example.category for example in self.examples[::ROLES]]
+
+    @property
+    def origins(self) -> dict[str, Any]:
+        """How recognition is read and, where there is a judge, its name and errors: among a claim's settings."""
+        who = judged.about(self.judge)
+        return self.instruments.settings() | ({"judge": who} if who else {})
 
     @property
     def bootstrap(self) -> dict[str, Any]:

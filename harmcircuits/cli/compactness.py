@@ -8,7 +8,7 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, told_errors, writable
 
 QUICK_POINTS, QUICK_TRIPLES = 3, 16
 QUICK_CONTROLS = ("matched random", "random", "aimed at twins")
@@ -23,10 +23,13 @@ def compactness(
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
+    judge: Judged = None,
+    judge_prompt: JudgePrompt = None,
     quick: Annotated[bool, typer.Option("--quick", help="3 sizes, 3 controls, 16 triples.")] = False,
 ) -> None:
     """Sweep how many heads, neurons and weights are off: how small a part carries harmful writing, and what goes with it?"""
     shared.check_dtype(dtype)
+    shared.check_judge(judge, judge_prompt)
     from dataclasses import replace
     from typing import Any
 
@@ -41,12 +44,14 @@ def compactness(
         settings = replace(Settings.quick(seed=seed), test_triples=QUICK_TRIPLES) if quick else Settings(seed=seed)
         sizes: dict[str, Any] = {"points": QUICK_POINTS, "controls": QUICK_CONTROLS} if quick else {}
         with writable(out):
+            read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             typer.echo(f"At most {cost(settings, model=loaded, **sizes)} conditions are read; finished ones are kept in {out}.")
             found = run(
                 loaded,
                 read,
                 settings=settings,
+                judge=read_by,
                 folder=out,
                 name=model,
                 reproduce=shared.command_line(sys.argv),

@@ -8,7 +8,7 @@ import typer
 
 from . import shared
 from .report import print_result
-from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, told_errors, writable
 
 if TYPE_CHECKING:
     from ..prompts.promptset import PromptSet
@@ -31,17 +31,13 @@ def dissociate(
     attack: Annotated[
         str, typer.Option(help="none, prefill, or prefill:K (K tokens of it): what is put in the model's mouth.")
     ] = "prefill",
-    judge: Annotated[
-        str | None,
-        typer.Option(help="A judge of harm: grades:MODEL, yes-no:MODEL, guard:MODEL or rubric:MODEL (hub id or folder)."),
-    ] = None,
-    judge_prompt: Annotated[Path | None, typer.Option(help="A file with the prompt of a grades or yes-no judge.")] = None,
+    judge: Judged = None,
+    judge_prompt: JudgePrompt = None,
     show_responses: Annotated[bool, typer.Option("--show-responses", help="Put what the model wrote on the page.")] = False,
 ) -> None:
     """Find what writes harm, switch it off, and measure writing and recognising with and without it."""
     shared.check_dtype(dtype)
-    if judge_prompt is not None and judge is None:
-        raise typer.BadParameter("a prompt without a judge is never asked: give --judge too", param_hint="--judge-prompt")
+    shared.check_judge(judge, judge_prompt)
     from dataclasses import replace
 
     from ..experiments.dissociation import dissociate as run
@@ -53,7 +49,7 @@ def dissociate(
         settings = replace(settings, prefill_tokens=prefill_tokens(attack))
         train, development, test = shared.splits(prompts, seed)
         with writable(out):
-            read_by = None if judge is None else _validated(judge, judge_prompt, device)
+            read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             typer.echo(_before(test + train if folds else test, settings))
             result = run(
@@ -78,14 +74,3 @@ def _before(test: "PromptSet", settings: Any) -> str:
     from ..experiments.evidence import sensitivity
 
     return sensitivity(min(len(test.triples), settings.test_triples), settings)
-
-
-def _validated(judge: str, prompt: Path | None, device: str | None) -> Any:
-    """The judge with what it says of the cases that come with the package; told, and kept in report.json."""
-    from ..judges import Validated, validate
-    from ..judges.named import named_judge
-
-    found = named_judge(judge, prompt=prompt, device=device)
-    validation = validate(found)
-    typer.echo(repr(validation))
-    return Validated(found, validation)

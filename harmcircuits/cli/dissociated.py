@@ -8,7 +8,7 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, told_errors, writable
 
 QUICK_TRIPLES, QUICK_EXPLAINED = 16, 6
 
@@ -20,6 +20,8 @@ def dissociated(
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
+    judge: Judged = None,
+    judge_prompt: JudgePrompt = None,
     grain: Annotated[
         list[str] | None,
         typer.Option(help="'heads and neurons', heads, neurons or weights; again for several. All by default."),
@@ -28,6 +30,7 @@ def dissociated(
 ) -> None:
     """Switch off what writes harm, and read whether the same tokens are still recognised; at every grain, with controls."""
     shared.check_dtype(dtype)
+    shared.check_judge(judge, judge_prompt)
     from dataclasses import replace
 
     from .. import figures
@@ -43,6 +46,7 @@ def dissociated(
         conditions = cost(grains=chosen, explained=explained, settings=settings)
         read = load_prompts(prompts)
         with writable(out):
+            read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             typer.echo(f"At most {conditions} conditions to read on at most {settings.test_triples} test triples.")
             found = run(
@@ -51,6 +55,7 @@ def dissociated(
                 grains=chosen,
                 explained=explained,
                 settings=settings,
+                judge=read_by,
                 folder=out,
                 name=model,
                 reproduce=shared.command_line(sys.argv),

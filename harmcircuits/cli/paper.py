@@ -8,7 +8,7 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, told_errors, writable
 
 
 def paper(
@@ -21,6 +21,8 @@ def paper(
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
+    judge: Judged = None,
+    judge_prompt: JudgePrompt = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer sizes, controls and triples: estimates and intervals.")] = False,
 ) -> None:
     """Ask every claim of the paper of one model: compact, general, distinct, dissociated, and by which rule of selection.
@@ -28,6 +30,7 @@ def paper(
     Stopped and called again with the same options, it goes on where it was.
     """
     shared.check_dtype(dtype)
+    shared.check_judge(judge, judge_prompt)
     from ..claims.paper import paper as run
     from ..claims.paper.registry import entries
     from ..claims.paper.sizes import quick_settings
@@ -40,11 +43,13 @@ def paper(
         entries(named)  # a name that is not one is told before anything is loaded
         read = load_prompts(prompts)
         with writable(out):
+            read_by = shared.validated(judge, judge_prompt, device)
             found = run(
                 shared.load(model, device, dtype),
                 read,
                 claims=named,
                 settings=settings,
+                judge=read_by,
                 quick=quick,
                 folder=out,
                 name=model,

@@ -20,6 +20,13 @@ Prompts = Annotated[str | None, typer.Option(help="A prompt file with triples; t
 Seed = Annotated[int, typer.Option(help="Seed of splits, sampling, nulls and bootstrap.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; the GPU by default where there is one.")]
 Dtype = Annotated[str, typer.Option(help=f"Weights' type: {', '.join(DTYPES)}.")]
+Judged = Annotated[
+    str | None,
+    typer.Option(
+        "--judge", help="A judge of harm: grades:MODEL, yes-no:MODEL, guard:MODEL or rubric:MODEL (hub id or folder)."
+    ),
+]
+JudgePrompt = Annotated[Path | None, typer.Option(help="A file with the prompt of a grades or yes-no judge.")]
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 
@@ -27,6 +34,25 @@ def check_dtype(dtype: str) -> None:
     """Raises BadParameter for a type of weights that there is not."""
     if dtype not in DTYPES:
         raise typer.BadParameter(f"{dtype!r} is not one of {', '.join(DTYPES)}", param_hint="--dtype")
+
+
+def check_judge(judge: str | None, judge_prompt: Path | None) -> None:
+    """Raises BadParameter for a prompt that nobody is asked with."""
+    if judge_prompt is not None and judge is None:
+        raise typer.BadParameter("a prompt without a judge is never asked: give --judge too", param_hint="--judge-prompt")
+
+
+def validated(judge: str | None, prompt: Path | None, device: str | None) -> Any:
+    """The judge with what it says of the cases that come with the package, which is told; None: none is named."""
+    if judge is None:
+        return None
+    from ..judges import Validated, validate
+    from ..judges.named import named_judge
+
+    found = named_judge(judge, prompt=prompt, device=device)
+    validation = validate(found)
+    typer.echo(repr(validation))
+    return Validated(found, validation)
 
 
 def splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, PromptSet]":

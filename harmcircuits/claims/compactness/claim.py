@@ -144,7 +144,7 @@ def compactness(
             "unmade": _unmade(unmade),
         },
         model=material.about,
-        settings=material.settings.as_dict() | options.as_dict() | material.instruments.settings(),
+        settings=material.settings.as_dict() | options.as_dict() | material.origins,
         command=reproduce,
         limits=(*LIMITS, *_limits(outcomes, unmade)),
     )

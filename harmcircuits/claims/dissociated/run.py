@@ -89,7 +89,7 @@ def dissociated(
             "readings": readings_frame(found, measured),
         },
         model=material.about,
-        settings=material.settings.as_dict() | own | material.instruments.settings(),
+        settings=material.settings.as_dict() | own | material.origins,
         command=reproduce,
         limits=_limits(material, built),
     )

@@ -126,7 +126,7 @@ def distinct(
         values=result.values,
         tables=result.tables,
         model=own.about,
-        settings=own.settings.as_dict() | how | own.instruments.settings(),
+        settings=own.settings.as_dict() | how | own.origins,
         command=reproduce,
         limits=result.limits,
     )

@@ -110,7 +110,7 @@ def generality(
         values=values,
         tables={name: as_frame(as_plain(frame)) for name, frame in tables.items()},
         model=material.about,
-        settings=material.settings.as_dict() | options | material.instruments.settings(),
+        settings=material.settings.as_dict() | options | material.origins,
         command=reproduce,
         limits=(*LIMITS, *missing),
     )

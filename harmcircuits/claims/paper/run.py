@@ -178,7 +178,7 @@ class _Run:
             failed=failed,
             headlines={name: headline(claim.values, self.entries[name].headline) for name, claim in found.items()},
             about=material.about,
-            settings=material.settings.as_dict() | material.instruments.settings(),
+            settings=material.settings.as_dict() | material.origins,
             n_triples=len(material.test.triples),
             forecast=forecast,
             seconds=dict(self.clock.seconds),

@@ -115,7 +115,7 @@ def rules(
             "deals": deal_table(dealt, weight_options),
         },
         model=own.about,
-        settings=own.settings.as_dict() | plan.as_dict() | own.instruments.settings(),
+        settings=own.settings.as_dict() | plan.as_dict() | own.origins,
         command=reproduce,
         limits=LIMITS,
     )
