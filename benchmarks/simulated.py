@@ -207,9 +207,7 @@ def scored(rng: np.random.Generator, n: int, before: float, after: float, held: 
 def stages(known: Mapping[str, Scenario], simulations: int) -> dict[str, Callable[[], list[Row]]]:
     few = max(5, simulations // 20)
     return {
-        "errors, 96 triples": lambda: errors(known, 96, simulations),
-        "errors, 24 triples": lambda: errors(known, 24, simulations // 2),
-        "errors, 240 triples": lambda: errors(known, 240, simulations // 4),
+        **{f"errors, {n} triples": lambda n=n: errors(known, n, simulations) for n in (24, 96, 240)},
         **{f"words, {n} triples": lambda n=n: words(known, n, few) for n in (24, 96, 240)},
         "without nulls": lambda: without_nulls(known, 96, 4 * few),
         **{f"methods, {n} triples": lambda n=n: methods(known["no effect"], n, 6 * few) for n in (24, 96)},
@@ -229,7 +227,9 @@ def draw(rows: Sequence[Row], folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--simulations", type=int, default=2000, help="where errors are counted; elsewhere a part of them")
+    parser.add_argument(
+        "--simulations", type=int, default=2000, help="where false positives are counted; elsewhere a part of them"
+    )
     parser.add_argument("--out", type=Path, default=Path("docs"))
     options = parser.parse_args()
     command = f"python benchmarks/simulated.py --simulations {options.simulations}"

@@ -115,9 +115,10 @@ class TestMethods:
         plain = hs.mean_estimate(x, draws=200_000, method="percentile")
         assert plain.high - plain.low < 0.95 * (ours.high - ours.low)
 
-    def test_expanded_counts_the_strata(self):
+    @pytest.mark.parametrize("count", [399, 9_999])
+    def test_expanded_counts_the_strata_and_few_draws_do_not_shorten_it(self, count):
         strata = np.arange(24) % 8
-        draws = np.linspace(0, 1, 10_001)
+        draws = np.arange(1, count + 1) / (count + 1)  # where so many uniform draws lie on average
         tail = scipy.stats.norm.cdf(-np.sqrt(24 / 16) * scipy.stats.t.ppf(0.975, 16))
         found = hs.from_draws(0.5, draws, n=24, strata=strata)
         assert (found.low, found.high) == pytest.approx((tail, 1 - tail), abs=1e-9)

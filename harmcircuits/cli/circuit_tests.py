@@ -1,13 +1,19 @@
 """Tests of an earlier run's circuit."""
 
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import shared
 from .printed import print_frame
 from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, told_errors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..experiments.hypotheses import CircuitTests
 
 
 def circuit_tests(
@@ -30,9 +36,27 @@ def circuit_tests(
         _, _, test = shared.splits(prompts, int(run.report["seed"]))
         loaded = shared.load(model, device, dtype)
         sizes: dict[str, Any] = {"triples": 4, "neurons": 12} if quick else {}
-        tests = test_earlier(loaded, run, test, name=circuit, progress=True, **sizes)
+        tests = test_earlier(loaded, run, test, name=circuit, reproduce=shared.command_line(sys.argv), progress=True, **sizes)
         tests.save(folder)
         figures.save(tests.figure(), folder / "circuit-tests.html")
-    shown = tests.table().drop(columns=["reason"])
-    print_frame(shown, title=f"Tests of the circuit, on {tests.about['triples']} held-out triples; 95 % intervals")
+    print_frame(_shown(tests), title=f"Tests of the circuit, on {tests.about['triples']} held-out triples; 95 % intervals")
+    for test, question in zip(tests.table()["test"] + ", " + tests.table()["measure"], tests.table()["question"], strict=True):
+        typer.echo(f"  · {test}: {question}")
     typer.echo(f"Numbers: {folder / 'circuit-tests.json'}    Figure: {folder / 'circuit-tests.html'}")
+
+
+def _shown(tests: "CircuitTests") -> "pd.DataFrame":
+    """What fits a terminal: the questions follow, and every column is in the file."""
+    import pandas as pd
+
+    rows = [
+        {
+            "test": one.test,
+            "measure": one.measure,
+            "value": str(one.estimate),
+            "p adjusted": "" if one.p_adjusted is None else "<0.001" if one.p_adjusted < 0.001 else f"{one.p_adjusted:.3f}",
+            "answer": one.answer,
+        }
+        for one in tests.findings
+    ]
+    return pd.DataFrame(rows)

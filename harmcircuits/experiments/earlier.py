@@ -1,7 +1,7 @@
 """Further questions to a run that was saved: the same test triples and responses, the same circuits."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from ..models.protocol import HookedModel, model_hash
@@ -21,13 +21,21 @@ def settings_of(report: Mapping[str, Any]) -> Settings:
 
 
 def test_earlier(
-    model: HookedModel, run: Dissociation, test: PromptSet, *, name: str | None = None, progress: bool = False, **sizes: Any
+    model: HookedModel,
+    run: Dissociation,
+    test: PromptSet,
+    *,
+    name: str | None = None,
+    reproduce: str = "",
+    progress: bool = False,
+    **sizes: Any,
 ) -> CircuitTests:
     """`test_circuit` of a run's circuit, on that run's test triples.
 
     Args:
         test: the test split that the run was given.
         name: of the circuit; None: the one that the verdict is about.
+        reproduce: the command to keep in `about`, beside the model's and the circuit's names.
         sizes: those of `test_circuit`.
 
     Raises:
@@ -50,6 +58,8 @@ def test_earlier(
     if run.report["settings"]["test prompts sha256"] != few.digest[:16]:
         raise ExperimentError("the run was tested on other triples than these: give the prompts and the seed that it had")
     examples = respond(model, few, settings, progress=progress)
-    return test_circuit(
+    found = test_circuit(
         model, run.circuits[chosen], examples, scores=run.scores, seed=settings.seed, progress=progress, **sizes
     )
+    who = {"model": run.report["model"]["name"], "circuit": chosen, "reproduce": reproduce}
+    return replace(found, about={**who, **found.about})

@@ -58,7 +58,7 @@ class CircuitTests:
         components: minimality, one row a tested component (`hypotheses_components.COLUMNS`); empty for a mask.
         sufficiency: random circuits of growing size, one row a multiple and measure (`hypotheses_random.COLUMNS`).
         about: heads, neurons, weights (of the circuit), triples, triples_of_few (for minimality and sufficiency), draws, added,
-            margin, seed.
+            margin, seed; of an earlier run's circuit also model, circuit and reproduce.
     """
 
     findings: tuple[Finding, ...]

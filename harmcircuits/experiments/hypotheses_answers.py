@@ -243,7 +243,8 @@ def _sufficient(found: Finding, sufficiency: pd.DataFrame, measure: str) -> Find
     first = lambda reached: next(iter(rows.loc[reached, "multiple"]), None)
     alike, as_much = first(rows["p"] > LEVEL), first(rows["as_much"] >= 0.5)
     apart = f"; not told apart from random ones of {alike} times its size" if alike and alike > 1 else ""
-    half = f"{as_much} times its size do" if as_much else f"no size up to {rows['multiple'].iloc[-1]} times its own do"
+    own = "its own size" if as_much == 1 else f"{as_much} times its size"
+    half = f"{own} do" if as_much else f"no size up to {rows['multiple'].iloc[-1]} times its own do"
     return replace(found, answer=f"{begin}{apart}; half of the random ones of {half} as much")
 
 

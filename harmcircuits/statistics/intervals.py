@@ -31,14 +31,17 @@ def from_draws(
 ) -> Estimate:
     """The interval of an observed statistic from its bootstrap draws.
 
-    "percentile": from the (1 − level)/2 to the (1 + level)/2 quantile of the draws. "expanded": the same with the tail
+    "percentile": from the (1 − level)/2 to the (1 + level)/2 quantile of the draws, as scipy takes it. "expanded": the same
+    with the tail
 
         Φ(−√(n / (n − H)) · t_{(1 + level)/2, n − H})
 
     instead of (1 − level)/2, H the number of strata (1 without): a draw of n triples spreads less than a sample of n does, by
-    the factor √((n − H)/n), and its spread is itself an estimate. Undefined draws (nan, infinite) are dropped; the estimate is
-    missing, with the reason, where more than 5 % are, or where the observed value is undefined itself. Fewer than 3 triples:
-    the value without an interval.
+    the factor √((n − H)/n), and its spread is itself an estimate. Its q quantile of B draws is the one in place q · (B + 1): a
+    further draw lies below that with probability q, however few draws there are.
+
+    Undefined draws (nan, infinite) are dropped; the estimate is missing, with the reason, where more than 5 % are, or where the
+    observed value is undefined itself. Fewer than 3 triples: the value without an interval.
 
     Args:
         observed: the statistic on the data.
@@ -51,7 +54,8 @@ def from_draws(
     Raises:
         StatisticsError: too few draws for the level (39 for 95 %: fewer have no 2.5 % tail), or a level outside (0, 1).
 
-    Source: Efron and Tibshirani 1993, chapter 13; Hesterberg 2015, section 5.3 (expanded).
+    Source: Efron and Tibshirani 1993, chapter 13; Davison and Hinkley 1997, section 2.4 (the place); Hesterberg 2015, section 5.3
+    (expanded).
 
     >>> print(from_draws(0.5, np.linspace(0, 1, 101), n=20, method="percentile"))
     0.500 [0.025, 0.975] (n=20)
@@ -69,8 +73,11 @@ def from_draws(
         return Estimate.missing(
             f"undefined in {values.size - defined.size} of {values.size} bootstrap draws, more than {MAX_UNDEFINED:.0%}"
         )
-    tail = (1 - level) / 2 if method == "percentile" else _expanded_tail(n, level, strata)
-    low, high = np.quantile(defined, [tail, 1 - tail])
+    if method == "percentile":
+        low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    else:
+        tail = _expanded_tail(n, level, strata)
+        low, high = np.quantile(defined, [tail, 1 - tail], method="weibull")
     return Estimate(observed, low, high, n)
 
 

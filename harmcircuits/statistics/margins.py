@@ -49,7 +49,7 @@ class Equivalence:
         """The outcome in words.
 
         >>> equivalence(0.0, np.linspace(-0.5, 0.5, 101), n=24).words
-        'equivalence within ± 0.05 not testable, n = 24 (about 5,924 would show that there is none)'
+        'equivalence within ± 0.05 not testable, n = 24 (about 6,164 would show that there is none)'
         """
         if self.equivalent:
             return f"equivalent within ± {self.margin:g}"
