@@ -1,8 +1,10 @@
 """The sizes of the main job: of the right kind, and named when they are not."""
 
+from dataclasses import replace
+
 import pytest
 
-from harmcircuits.experiments.settings import Settings, SettingsError
+from harmcircuits.experiments.settings import PROPORTIONED, Settings, SettingsError
 
 MAY_BE_0 = ("null_draws", "damage_triples", "greedy_triples", "explained_triples", "facts", "passages", "everyday")
 
@@ -74,3 +76,14 @@ def test_what_may_be_left_out(name: str) -> None:
 def test_the_ends_are_included() -> None:
     assert Settings(null_draws=0, shots=2, protect_heads=1.0, head_fraction=0.0, seed=0).null_draws == 0
     assert Settings.quick(seed=3).seed == 3
+
+
+def test_fewer_triples_are_written_and_known_in_proportion() -> None:
+    whole = replace(Settings(), everyday=0)
+    half = whole.on(whole.test_triples // 2)
+    changed = {name for name, value in half.as_dict().items() if value != whole.as_dict()[name]}
+    assert changed == {"test_triples", *PROPORTIONED} - {"everyday"}, "what is left out stays so, and all else is as it was"
+    assert all(getattr(half, name) == getattr(whole, name) // 2 for name in changed)
+    assert whole.on(1).written_triples == 1
+    with pytest.raises(SettingsError, match="test_triples must be at least 1, not 0"):
+        whole.on(0)

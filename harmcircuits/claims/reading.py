@@ -11,6 +11,7 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from .. import store
+from .._version import __version__
 from ..ablation.partial import Condition
 from ..experiments import measures
 from ..experiments.battery import Outcomes, read_conditions
@@ -146,7 +147,7 @@ def _key(material: Material) -> list[object]:
     sizes = [settings.seed, settings.max_new_tokens, settings.written_triples, settings.facts, settings.passages]
     judge = None if material.judge is None else [material.judge.name, material.judge.measures]
     learnt = [store.digest([vars(prompt) for prompt in material.train]), settings.probe_triples]  # what probes are fitted on
-    how = [material.instruments.settings(), name_of_examples(material.training), learnt]
+    how = [material.instruments.settings(), name_of_examples(material.training), learnt, __version__]
     return [material.key, name_of_examples(material.examples), sizes, how, judge]
 
 

@@ -8,7 +8,7 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
 
 
 def paper(
@@ -23,6 +23,7 @@ def paper(
     dtype: Dtype = "float32",
     judge: Judged = None,
     judge_prompt: JudgePrompt = None,
+    triples: Triples = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer sizes, controls and triples: estimates and intervals.")] = False,
 ) -> None:
     """Ask every claim of the paper of one model: compact, general, distinct, dissociated, and by which rule of selection.
@@ -39,6 +40,7 @@ def paper(
 
     with told_errors():
         settings = quick_settings(seed=seed) if quick else Settings(seed=seed)
+        settings = settings if triples is None else settings.on(triples)
         named = None if claims is None else [name.strip() for name in claims.split(",") if name.strip()]
         entries(named)  # a name that is not one is told before anything is loaded
         read = load_prompts(prompts)

@@ -18,6 +18,9 @@ TRIAL_BYTES = 2_000_000  # about what a run writes: a full disk is noticed befor
 Model = Annotated[str, typer.Option(help="Alias, hub id, local folder or .gguf file.")]
 Prompts = Annotated[str | None, typer.Option(help="A prompt file with triples; the built-in set by default.")]
 Seed = Annotated[int, typer.Option(help="Seed of splits, sampling, nulls and bootstrap.")]
+Triples = Annotated[
+    int | None, typer.Option(min=2, help="At most so many test triples, and what is written and known in proportion.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; the GPU by default where there is one.")]
 Dtype = Annotated[str, typer.Option(help=f"Weights' type: {', '.join(DTYPES)}.")]
 Judged = Annotated[

@@ -22,6 +22,10 @@ RANGES = {
 """What a number may be, ends included; the others are whole numbers of at least 1, and any seed from 0."""
 
 
+PROPORTIONED = ("many_shot_triples", "written_triples", "greedy_triples", "explained_triples", "facts", "passages", "everyday")
+"""What goes with the number of test triples in `Settings.on`."""
+
+
 class SettingsError(ValueError):
     """A size with which the main job cannot be run."""
 
@@ -127,6 +131,21 @@ class Settings:
             null_draws=2,
             null_triples=12,
         )
+
+    def on(self, triples: int) -> "Settings":
+        """The same on at most so many test triples, with what is written, explained and known in proportion: for many
+        conditions on a small machine.
+
+        >>> settings = Settings().on(40)
+        >>> settings.test_triples, settings.written_triples, settings.facts
+        (40, 8, 30)
+
+        Raises:
+            SettingsError: no triples.
+        """
+        share = triples / self.test_triples
+        fewer = {name: max(1, round(getattr(self, name) * share)) for name in PROPORTIONED if getattr(self, name)}
+        return replace(self, test_triples=triples, **fewer)
 
     def n_heads(self, shape: Geometry) -> int:
         """Heads of a circuit in a model of this shape, at least 1."""

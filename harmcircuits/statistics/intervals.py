@@ -54,8 +54,8 @@ def from_draws(
     Raises:
         StatisticsError: too few draws for the level (39 for 95 %: fewer have no 2.5 % tail), or a level outside (0, 1).
 
-    Source: Efron and Tibshirani 1993, chapter 13; Davison and Hinkley 1997, section 2.4 (the place); Hesterberg 2015, section 5.3
-    (expanded).
+    Source: Efron and Tibshirani 1993, chapter 13; Davison and Hinkley 1997, section 2.4 (the place); Hesterberg 2015, section
+    5.3 (expanded).
 
     >>> print(from_draws(0.5, np.linspace(0, 1, 101), n=20, method="percentile"))
     0.500 [0.025, 0.975] (n=20)
