@@ -22,7 +22,8 @@ from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.journal import Journal
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.claims.rules import Rules, cost, rules, swept
-from harmcircuits.claims.rules.plan import deal_categories
+from harmcircuits.claims.rules.choosing import Chooser
+from harmcircuits.claims.rules.plan import Plan, deal_categories
 from harmcircuits.cli.rules import rules as command
 from harmcircuits.examples import loss
 from harmcircuits.organisms import planted
@@ -93,7 +94,7 @@ def both() -> Rules:
 def test_without_protection_a_graded_penalty_spares_the_head_that_serves_both() -> None:
     found = both()
     assert found.found == "yes" and found.values["ratio_difference"].high < 0.05  # type: ignore[operator]
-    assert "'difference' hurts near twins" in found.sentence and "Recognition kept" in found.sentence
+    assert "'difference' hurts near twins" in found.sentence and "Less recognition is not shown" in found.sentence
     assert found.values["near_rise"].low > 3  # type: ignore[operator]
 
 
@@ -116,6 +117,32 @@ def test_a_rule_is_read_where_its_harmful_rise_is_the_set_differences() -> None:
         first = own[own["rule"] == "set_difference"]["harmful"].item()
         assert (own["harmful"] / first).between(0.8, 1.2).all()
     assert swept(deals=2, names=FEW["names"]) == 2 * 3 * 4
+    assert swept(deals=1, names=["exact"], weights=True) == 4 * (2 + 1 + 3), "with what stands beside; masks by 3 rules"
+
+
+def test_first_order_scores_of_the_same_triples_stand_beside_exact_ones_and_do_not_decide() -> None:
+    own = material("both")
+    found = rules(own.model, material=own, weights=False, **FEW | {"deals": 1, "names": ["exact"], "exact_triples": 2})
+    table = found.table().set_index("rule")
+    assert list(table.index) == ["exact", "difference_as_exact"] and table["decides"].tolist() == [True, False]
+    assert table["deals"].tolist() == [1, 1]
+    assert found.values["beside_ratio_difference_as_exact"].value == table.loc["difference_as_exact", "ratio"]
+    assert set(found.tables["recognition"]["rule"]) == {"intact", "set_difference", "exact"}, "it is not read whole"
+    drawn = {trace.name for trace in found.figure().data if trace.showlegend}
+    assert "exact" in drawn and "difference as exact" not in drawn
+    assert any("2 training triples a deal" in limit for limit in found.limits)
+
+
+def test_first_order_scores_beside_exact_ones_are_of_the_same_responses_and_shortlist() -> None:
+    own = material("both")
+    deal = deal_categories(own.training_categories, own.categories, deals=1, seed=0)[0]
+    plan = Plan(deals=1, factors=(1.0,), names=("set_difference", "exact"), weights=False, exact_triples=2, tuning_triples=2)
+    chooser = Chooser(own, deal, plan)
+    harmful, near = chooser._stored([(0, 1)], [(1, 3)])
+    rows = chooser.places[:2]
+    assert harmful.per_example_heads[:, 0, 1].equal(own.scores.harmful.per_example_heads[rows, 0, 1])
+    assert near.per_example_neurons[:, 1, 3].equal(own.scores.near.per_example_neurons[rows, 1, 3])
+    assert int(harmful.measured["heads"].sum()) == int(near.measured["neurons"].sum()) == 1
 
 
 def test_circuits_are_chosen_without_the_held_out_categories() -> None:
@@ -152,7 +179,6 @@ def test_a_stopped_run_goes_on_and_weights_are_read_by_the_loss(tmp_path: Path, 
 
 def test_rises_of_a_front_are_those_of_the_circuits_one_by_one() -> None:
     from harmcircuits.claims.rules.dealt import held_out_examples, measure_deal
-    from harmcircuits.claims.rules.plan import Plan
 
     own = material("both")
     deal = deal_categories(own.training_categories, own.categories, deals=1, seed=0)[0]
@@ -180,6 +206,8 @@ def test_the_command_prints_what_was_found_and_writes_it(tmp_path: Path, monkeyp
     )
     assert result.exit_code == 0, result.output
     found = Rules.load(tmp_path / "out")
-    assert found.sentence in " ".join(result.output.split()) and found.settings["deals"] == 1
+    printed = " ".join(result.output.split())
+    assert found.sentence in printed and found.settings["deals"] == 1
+    assert "At most 6 conditions are read whole and 24 for their loss alone" in printed
     assert "exact" not in found.settings["rules"] and (tmp_path / "out" / "rules-fronts.html").exists()
     assert not any(prompt.request in result.output for prompt in PROMPTS)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from harmcircuits import figures
-from harmcircuits.claims.rules.claim import decide, told
 from harmcircuits.claims.rules.compared import Panel, recognition_change
+from harmcircuits.claims.rules.decision import Reach, decide, told
 from harmcircuits.claims.rules.front import FAR, HARMFUL, NEAR, at_rise
 from harmcircuits.figures.rules import rule_fronts
 from harmcircuits.figures.style import FigureError
@@ -68,10 +68,36 @@ def test_a_rule_at_twice_the_size_is_compared_at_equal_harm_and_not_at_equal_siz
     assert found.ratio("contrast", NEAR).value == pytest.approx(0.5, abs=0.01)
 
 
-def test_a_rule_that_does_not_reach_the_harmful_rise_has_no_ratio() -> None:
+def test_a_ratio_is_of_the_deals_in_which_the_rule_reaches_the_harmful_rise() -> None:
     found = panel(set_difference=0.5, contrast=0.2)
     found.rises["contrast"][:, 1] *= 0.1
-    assert str(found.ratio("contrast", NEAR).reason).startswith("in 1 of 2 deals no circuit of this rule raises L")
+    assert found.reached("contrast").tolist() == [True, False]
+    own = found.ratio("contrast", NEAR)
+    assert (own.value, own.low, own.high, own.n) == (*[pytest.approx(0.4)] * 3, 8)
+    found.rises["contrast"][:, 0] *= 0.1
+    assert str(found.ratio("contrast", NEAR).reason).startswith("no circuit of this rule raises L")
+
+
+def test_draws_in_which_the_harmful_rise_is_not_reached_are_counted_and_not_left_out() -> None:
+    """12 triples, 10 of which the rule's largest circuit raises as the set difference does, one far more and one not at all:
+    a draw reaches the set difference's rise where it has the former at least as often as the latter."""
+    harmful, share = np.ones((12, 1, 1)), np.ones(12)
+    share[:2] = 3, -1
+    rises = {
+        "set_difference": np.stack([harmful] * 3, -1),
+        "contrast": np.stack([share[:, None, None], 0.5 * harmful, harmful], -1),
+    }
+    own = Panel("heads and neurons", rises, {}, (1.0,), OPTIONS).ratio("contrast", NEAR)
+    assert own.value == pytest.approx(0.5) and own.low is not None and own.low < 0.5
+    assert own.high == pytest.approx(1), "more than one draw in ten: not better than the set difference"
+
+
+def test_what_does_not_decide_takes_no_level_from_what_does() -> None:
+    found = panel(set_difference=0.5, contrast=0.25, difference_as_exact=0.25)
+    beside = Panel(found.name, found.rises, found.components, found.factors, OPTIONS, beside=("difference_as_exact",))
+    assert beside.challengers == ["contrast"] and beside.together["level"] == 0.95
+    assert beside.key("ratio", "difference_as_exact") == "beside_ratio_difference_as_exact"
+    assert beside.key("ratio", "contrast") == "ratio_contrast"
 
 
 def test_recognition_changes_are_of_held_out_triples_only() -> None:
@@ -93,32 +119,52 @@ def estimate(value: float, low: float, high: float) -> Estimate:
 
 
 RISE, NOTHING = estimate(0.3, 0.2, 0.4), estimate(0.1, -0.1, 0.3)
-MEETS, BARELY, ABOVE, OPEN = (estimate(*own) for own in ((0.4, 0.3, 0.5), (0.6, 0.5, 0.66), (1.0, 0.7, 1.3), (0.5, 0.3, 0.9)))
+MEETS, BARELY, OPEN = (estimate(*own) for own in ((0.4, 0.3, 0.5), (0.6, 0.5, 0.66), (0.5, 0.3, 0.9)))
+ABOVE, HIGH = estimate(1.0, 0.7, 1.3), estimate(1.1, 0.8, 1.4)
 MISSING = Estimate.missing("not reached")
 
 
 @pytest.mark.parametrize(
-    ("harmful", "near", "ratios", "expected"),
+    ("harmful", "near", "ratios", "short", "expected"),
     [
-        (RISE, RISE, {"a": BARELY, "b": MEETS, "c": ABOVE}, ("yes", "b")),
-        (RISE, RISE, {"a": BARELY, "b": OPEN}, ("yes", "a")),
-        (RISE, RISE, {"a": ABOVE, "b": ABOVE}, ("no", "a")),
-        (RISE, RISE, {"a": ABOVE, "b": MISSING}, ("undecided", "a")),
-        (RISE, RISE, {"a": ABOVE, "b": OPEN}, ("undecided", "b")),
-        (NOTHING, RISE, {"a": MEETS}, ("cannot be measured", "")),
-        (RISE, NOTHING, {"a": MEETS}, ("cannot be measured", "")),
-        (RISE, RISE, {"a": MISSING}, ("cannot be measured", "")),
+        (RISE, RISE, {"a": BARELY, "b": MEETS, "c": ABOVE}, {}, ("yes", "b")),
+        (RISE, RISE, {"a": BARELY, "b": OPEN}, {}, ("yes", "a")),
+        (RISE, RISE, {"a": MEETS, "b": MISSING}, {"b": 0}, ("yes", "a")),
+        (RISE, RISE, {"a": MEETS, "b": ABOVE}, {"a": 2}, ("undecided", "a")),
+        (RISE, RISE, {"a": ABOVE, "b": ABOVE}, {}, ("no", "a")),
+        (RISE, RISE, {"a": ABOVE, "b": MISSING, "c": MISSING}, {"b": 0, "c": 0}, ("no", "a")),
+        (RISE, RISE, {"a": ABOVE, "b": HIGH}, {"b": 2}, ("no", "a")),
+        (RISE, RISE, {"a": ABOVE, "b": OPEN}, {"b": 2}, ("undecided", "b")),
+        (RISE, RISE, {"a": ABOVE, "b": MISSING}, {}, ("undecided", "a")),  # it is reached, and the ratio cannot be told
+        (RISE, RISE, {"a": HIGH}, {"a": 2}, ("undecided", "a")),
+        (RISE, RISE, {"a": ABOVE, "b": OPEN}, {}, ("undecided", "b")),
+        (NOTHING, RISE, {"a": MEETS}, {}, ("cannot be measured", "")),
+        (RISE, NOTHING, {"a": MEETS}, {}, ("cannot be measured", "")),
+        (RISE, RISE, {"a": MISSING}, {"a": 0}, ("cannot be measured", "")),
     ],
 )
-def test_what_is_found_when(harmful: Estimate, near: Estimate, ratios: dict[str, Estimate], expected: tuple[str, str]) -> None:
-    assert decide(harmful, near, ratios) == expected
+def test_what_is_found_when(
+    harmful: Estimate, near: Estimate, ratios: dict[str, Estimate], short: dict[str, int], expected: tuple[str, str]
+) -> None:
+    reach = Reach(deals=3, reached={rule: short.get(rule, 3) for rule in ratios}, largest=4.0)
+    assert decide(harmful, near, ratios, reach) == expected
     values = {"harmful_rise": harmful, "near_rise": near} | {f"ratio_{rule}": own for rule, own in ratios.items()}
     values |= {f"auroc_change_{rule}": estimate(-0.02, -0.03, -0.01) for rule in ratios}
-    sentence = told(*expected, values)
+    sentence = told(*expected, values, reach)
     assert ("But less recognition is left: AUROC -0.020" in sentence) == (expected[0] != "cannot be measured")
     assert sentence.startswith(
         {"yes": "A rule meets", "no": "No rule", "undecided": "Undecided"}.get(expected[0], "Rules cannot")
     )
+    if expected[1]:
+        assert ("Nothing is said of" in sentence) == (0 in short.values())
+        assert ("2 of 3 deals in which it reaches" in sentence) == (short.get(expected[1]) == 2)
+
+
+def test_the_sentence_names_the_rules_that_never_reach_the_harmful_rise() -> None:
+    reach = Reach(deals=3, reached={"a": 3, "b": 0, "c_d": 0, "e": 0}, largest=4.0)
+    values = {"harmful_rise": RISE, "near_rise": RISE, "ratio_a": ABOVE, "auroc_change_a": MISSING}
+    said = told("no", "a", values, reach)
+    assert "Nothing is said of 'b', 'c d' and 'e', which reach that rise in no deal, up to 4 times the default size." in said
 
 
 # the figure

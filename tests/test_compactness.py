@@ -1,24 +1,23 @@
-"""Sizes, crossings, areas and the decision, against answers that are known without a model; and the figures."""
+"""Sizes, crossings and areas, against answers that are known without a model."""
 
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from drawn import floats, traces
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.compactness import compactness, cost
+from harmcircuits.claims.compactness.areas import above_reference, admissible_sizes, area_weights, differences
 from harmcircuits.claims.compactness.curves import Curve
-from harmcircuits.claims.compactness.decision import Evidence, decide
+from harmcircuits.claims.compactness.decision import decide
+from harmcircuits.claims.compactness.evidence import gathered, sentence, values
 from harmcircuits.claims.compactness.grid import SPANS, protections, sizes
-from harmcircuits.claims.compactness.summary import area_weights, differences, log_fraction_to_halve, summarise
+from harmcircuits.claims.compactness.plan import Cell
+from harmcircuits.claims.compactness.summary import Summary, log_fraction_to_halve, summarise
 from harmcircuits.experiments.settings import Settings
-from harmcircuits.figures import FigureError
-from harmcircuits.figures.compactness import compactness_retained, compactness_rises
 from harmcircuits.models.protocol import Geometry
 from harmcircuits.statistics import Estimate
 
@@ -73,9 +72,9 @@ def test_a_cost_needs_passages() -> None:
 
 
 def test_the_number_of_conditions_counts_sizes_rules_and_protections() -> None:
-    assert cost(points=6) == 2 * (6 * 9 - 1) + 6 * 7 + 3
+    assert cost(points=6) == 2 * (6 * 9 - 1) + 6 * 8 + 3
     assert cost(points=3, controls=[], rescore=False) == 3 * 3 + 3
-    assert cost(points=3, controls=["matched random"], grains=["heads", "weights"]) == 3 * 3 - 1 + 3 + 3
+    assert cost(points=3, controls=["matched random"], grains=["heads", "weights"]) == 3 * 3 - 1 + 3 * 2 + 3
 
 
 # where harmful writing is halved
@@ -113,26 +112,42 @@ def test_the_half_agrees_with_a_fine_search(retained: list[float], cost: list[fl
         assert np.interp(found, log_f, retained) <= 0.5 + 1e-9 and np.interp(found, log_f, cost) <= 0.05 + 1e-9
 
 
-def curve(rule: str, rises: list[float], left: list[float], *, kind: str = "circuit", cost: float = 0.0, n: int = 20) -> Curve:
+def curve(rule: str, rises: list[float], left: list[float], *, kind: str = "circuit", cost: Any = 0.0, n: int = 20) -> Curve:
     """Triples alike but for a little: harmful minus near rises and what is left of harmful writing, at three sizes."""
     wobble = np.linspace(-0.01, 0.01, n)[:, None]
     fractions = np.array([0.001, 0.01, 0.1])
     information = np.stack([np.array(left) + wobble, np.ones((n, 3)) + wobble], 1)
     return Curve(
         grain="heads", rule=rule, kind=kind, at=[0, 1, 2], fractions=fractions, shares=fractions / 10,  # type: ignore[arg-type]
-        selectivity=np.array(rises) + wobble, information=information, intact=np.ones((n, 2)), plain_share=np.full(3, cost),
+        selectivity=np.array(rises) + wobble, information=information, intact=np.ones((n, 2)),
+        plain_share=np.zeros(3) + cost,
     )  # fmt: skip
+
+
+def summary(drawn: Curve) -> Summary:
+    return summarise(drawn, OPTIONS, among=admissible_sizes([drawn]).get("heads", []))
 
 
 def test_the_area_is_the_mean_height_over_the_logarithm_of_the_fraction() -> None:
     assert area_weights([0.01, 0.02, 0.4]).sum() == pytest.approx(1)
-    assert summarise(curve("one-shot", [0.3, 0.3, 0.3], [1, 1, 1]), OPTIONS).area.value == pytest.approx(0.3)
-    assert summarise(curve("one-shot", [0.0, 0.5, 1.0], [1, 1, 1]), OPTIONS).area.value == pytest.approx(0.5)
-    assert summarise(curve("one-shot", [0.0, 0.0, 1.0], [1, 1, 1]), OPTIONS).area.value == pytest.approx(0.25)
+    assert summary(curve("one-shot", [0.3, 0.3, 0.3], [1, 1, 1])).area.value == pytest.approx(0.3)
+    assert summary(curve("one-shot", [0.0, 0.5, 1.0], [1, 1, 1])).area.value == pytest.approx(0.5)
+    assert summary(curve("one-shot", [0.0, 0.0, 1.0], [1, 1, 1])).area.value == pytest.approx(0.25)
+
+
+def test_the_area_is_over_sizes_that_leave_plain_text_whole() -> None:
+    found = summary(curve("one-shot", [0.0, 0.5, 100.0], [1, 1, 1], cost=[0.0, 0.05, 0.06]))
+    assert found.area.value == pytest.approx(0.25) and found.area_all.value == pytest.approx(25.25)
+    assert (found.sizes, found.admissible) == (3, 2)
+    single = summary(curve("one-shot", [0.0, 0.5, 100.0], [1, 1, 1], cost=[0.0, 0.06, 0.06]))
+    assert "needs 2 sizes" in str(single.area.reason) and "has 1 among its 3" in str(single.area.reason)
+    assert single.area_all.value == pytest.approx(25.25)
+    bridged = summary(curve("one-shot", [0.0, 50.0, 1.0], [1, 1, 1], cost=[0.0, 0.06, 0.0]))
+    assert bridged.area.value == pytest.approx(0.5)
 
 
 def test_a_summary_says_where_how_much_twins_keep_and_what_is_least() -> None:
-    found = summarise(curve("one-shot", [0, 0.5, 1], [1.0, 0.5, 0.0]), OPTIONS)
+    found = summary(curve("one-shot", [0, 0.5, 1], [1.0, 0.5, 0.0]))
     fraction = found.fraction_to_halve
     assert fraction.value == pytest.approx(0.001) and found.components_to_halve == pytest.approx(0.01)
     assert fraction.low is not None and fraction.high is not None and fraction.low <= 0.001 <= fraction.high
@@ -142,14 +157,14 @@ def test_a_summary_says_where_how_much_twins_keep_and_what_is_least() -> None:
 
 
 def test_what_is_not_reached_is_missing_with_the_reason() -> None:
-    never = summarise(curve("one-shot", [0, 0, 0], [1.0, 0.9, 0.8]), OPTIONS)
+    never = summary(curve("one-shot", [0, 0, 0], [1.0, 0.9, 0.8]))
     assert never.fraction_to_halve.is_missing and never.components_to_halve is None
     assert "the lowest retained_harmful at admissible cost is 0.800" in str(never.fraction_to_halve.reason)
-    dear = summarise(curve("one-shot", [0, 0, 0], [1.0, 0.4, 0.2], cost=0.06), OPTIONS)
+    dear = summary(curve("one-shot", [0, 0, 0], [1.0, 0.4, 0.2], cost=0.06))
     assert "every size costs more than 5%" in str(dear.fraction_to_halve.reason) and dear.lowest_end is None
     mute = curve("one-shot", [0, 0, 0], [1.0, 0.4, 0.2])
     mute = replace(mute, intact=np.linspace(-1, 1, 20)[:, None].repeat(2, 1))
-    assert "is not shown to depend on the request" in str(summarise(mute, OPTIONS).fraction_to_halve.reason)
+    assert "is not shown to depend on the request" in str(summary(mute).fraction_to_halve.reason)
 
 
 def test_areas_are_compared_over_the_sizes_that_both_have() -> None:
@@ -157,107 +172,38 @@ def test_areas_are_compared_over_the_sizes_that_both_have() -> None:
     shorter = replace(other, rule="magnitude", at=[0, 1], fractions=other.fractions[:2], selectivity=other.selectivity[:, :2])
     single = replace(other, rule="unsigned", at=[2], fractions=other.fractions[2:], selectivity=other.selectivity[:, 2:])
     frame = differences([one, other, shorter, single], OPTIONS).set_index("rule")
-    assert frame["difference"].round(6).tolist()[:2] == [0.4, 0.2]
-    assert np.isnan(frame.loc["unsigned", "difference"]) and "fewer than two sizes" in frame.loc["unsigned", "reason"]
+    assert frame["difference"].round(6).tolist()[:2] == frame["difference_all"].round(6).tolist()[:2] == [0.4, 0.2]
+    assert np.isnan(frame.loc["unsigned", "difference"]) and "have 1 admissible sizes" in frame.loc["unsigned", "reason"]
     assert (frame["p_adjusted"].dropna() >= frame["p"].dropna()).all() and frame.loc["random", "p"] < 0.01
+    assert frame["sizes"].tolist() == [3, 2, 1]
 
 
-# the decision
+def test_areas_are_compared_where_the_circuit_leaves_plain_text_whole_whatever_the_control_costs() -> None:
+    one = curve("one-shot", [0, 0.5, -9], [1, 1, 1], cost=[0.0, 0.0, 0.1])
+    other = curve("matched random", [0, 0.1, 9], [1, 1, 1], kind="control", cost=[0.9, 0.9, 0.0])
+    frame = differences([one, other], OPTIONS)
+    row = frame.iloc[0]
+    assert (row["sizes"], round(row["difference"], 6)) == (2, 0.2) and row["difference_all"] < -4
+    above, p = above_reference(frame, "heads")
+    assert above.value == pytest.approx(0.2) and p is not None and p < 0.01
+    assert "was not among the controls" in str(above_reference(frame, "weights")[0].reason)
 
 
-GOOD = Evidence(
-    grain="heads",
-    fraction_to_halve=Estimate(0.004, 0.002, 0.008, 80),
-    twin_gap=Estimate(0.3, 0.1, 0.5, 80),
-    lowest_end=0.2,
-    area=Estimate(0.3, 0.2, 0.4, 80),
-    above=Estimate(0.25, 0.1, 0.4, 80),
-    p=0.01,
-)
-NEVER = replace(GOOD, grain="neurons", fraction_to_halve=Estimate.missing("not reached"), lowest_end=0.7)
-FLAT = replace(NEVER, grain="weights", lowest_end=0.1, area=Estimate(0.001, -0.01, 0.012, 80))
+# from curves to evidence
+
+
 DEPENDS = Estimate(0.4, 0.3, 0.5, 80)
 
 
-def test_one_grain_that_meets_every_condition_is_enough() -> None:
-    found, why = decide(DEPENDS, [NEVER, GOOD, FLAT])
-    assert found == "yes" and why["heads"] == "all conditions hold" and why["neurons"] == "not reached"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"fraction_to_halve": Estimate(0.004, 0.002, 0.02, 80)}, "may be 0.02, above 0.01"),
-        ({"fraction_to_halve": Estimate(0.004, n=2)}, "has no upper end"),
-        ({"twin_gap": Estimate(0.3, -0.1, 0.5, 80)}, "twins are not shown to keep more"),
-        ({"above": Estimate(-0.25, -0.4, -0.1, 80)}, "does not exceed"),
-        ({"p": 0.06}, "adjusted p 0.060"),
-        ({"p": None}, "no p value"),
-        ({"above": Estimate.missing("matched random was not among the controls")}, "was not among the controls"),
-    ],
-)
-def test_each_condition_is_needed(change: Any, words: str) -> None:
-    found, why = decide(DEPENDS, [replace(GOOD, **change)])
-    assert found == "undecided" and words in why["heads"]
-
-
-def test_no_needs_every_grain() -> None:
-    assert decide(DEPENDS, [NEVER, FLAT])[0] == "no"
-    assert decide(DEPENDS, [NEVER, replace(FLAT, area=Estimate(0.001, -0.01, 0.03, 80))])[0] == "undecided"
-    assert decide(DEPENDS, [NEVER, replace(NEVER, lowest_end=0.45)])[0] == "undecided"
-    assert decide(DEPENDS, [replace(NEVER, lowest_end=None)])[0] == "undecided", "no admissible size says nothing"
-
-
-def test_text_that_does_not_depend_on_the_request_measures_nothing() -> None:
-    assert decide(Estimate(0.1, -0.1, 0.3, 80), [GOOD])[0] == "cannot be measured"
-    assert decide(Estimate(0.1, n=2), [GOOD])[0] == "cannot be measured"
-
-
-# figures
-
-
-def frame() -> pd.DataFrame:
-    rows = []
-    for grain in ("heads", "neurons"):
-        for rule, kind in (("one-shot", "circuit"), ("greedy", "circuit"), ("random", "control"), ("p = 1 q", "protection")):
-            for at, fraction in enumerate((0.1, 0.01)):  # out of order
-                row = {"grain": grain, "rule": rule, "kind": kind, "fraction": fraction, "share": fraction / 8}
-                for name in ("harmful_nll_rise", "near_nll_rise", "retained_harmful", "retained_twin"):
-                    row |= {name: 1.0 - at / 2, f"{name}_low": 0.75 - at / 2, f"{name}_high": 1.25 - at / 2}
-                rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def test_rises_are_drawn_over_the_fraction_controls_grey() -> None:
-    figure = compactness_rises(frame(), grain="heads")
-    above, below = traces(figure, "1: one-shot", "markers")
-    assert floats(above.x) == [0.01, 0.1] and floats(above.y) == [0.5, 1.0]
-    assert above.line.color != below.line.color and (above.yaxis, below.yaxis) == ("y", "y2")
-    assert {trace.line.color for trace in traces(figure, "3: random", "markers")} == {"#767676"}
-    assert not [trace for trace in figure.data if trace.name and "p = 1" in trace.name]
-    bands = [trace for trace in figure.data if trace.fill == "toself"]
-    assert len(bands) == 4 and all(0.25 <= value <= 1.25 for band in bands for value in band.y)
-    assert (
-        figure.layout.xaxis.type == figure.layout.xaxis2.type == "log"
-        and figure.layout.yaxis.range == figure.layout.yaxis2.range
-    )
-    assert "1: one-shot, at 1.00e-01: harmful +1.000" in figure.layout.meta["alt"] and figure.layout.meta["caption"]
-
-
-def test_what_is_retained_is_drawn_over_the_weights_touched() -> None:
-    figure = compactness_retained(frame())
-    names = [trace.name for trace in figure.data if trace.showlegend]
-    assert sorted(names) == [
-        f"{grain}, {role}" for grain in ("heads", "neurons") for role in ("harmful requests", "near twins")
-    ]
-    assert floats(traces(figure, "heads, near twins", "markers")[0].x) == [0.01 / 8, 0.1 / 8]
-    assert "Nothing was measured" in compactness_retained(frame()[:0]).layout.meta["alt"]
-
-
-def test_figures_name_what_is_missing_or_unknown() -> None:
-    with pytest.raises(FigureError, match=r"missing: \['share'\]"):
-        compactness_retained(frame().drop(columns="share"))
-    with pytest.raises(FigureError, match=r"kind \['magic'\] unknown"):
-        compactness_rises(frame().assign(kind="magic"), grain="heads")
-    with pytest.raises(FigureError, match="nothing of 'weights' to draw: grains are heads, neurons"):
-        compactness_rises(frame(), grain="weights")
+def test_a_grain_of_which_nothing_could_be_selected_is_among_the_evidence() -> None:
+    drawn = [curve("one-shot", [0, 0, 0], [1.0, 0.9, 0.8]), curve("matched random", [0, 0, 0], [1, 1, 1], kind="control")]
+    size = sizes("neurons", SMALL, Settings(), points=2, spans=SPANS, ratio=20)[0]
+    unmade = {Cell(grain="neurons", rule="one-shot", size=size, kind="circuit"): "ask for fewer"}
+    found = gathered(["heads", "neurons"], drawn, [summary(one) for one in drawn[:1]], differences(drawn, OPTIONS), unmade)
+    assert (found[0].admissible, found[0].largest) == ((0.001, 0.01, 0.1), 0.1)
+    answer, why = decide(DEPENDS, found)
+    told = sentence(answer, found, why)
+    assert answer == "undecided" and told.endswith("Neurons: no circuit of any size could be selected: ask for fewer.")
+    assert decide(DEPENDS, found[:1])[0] == "no" and "above matched random" in told
+    assert "necessity_area_heads" in values(DEPENDS, [summary(drawn[0])], found)
+    assert "cannot be measured" in sentence(*("cannot be measured", found, {"heads": "one", "neurons": "two"}))

@@ -1,4 +1,4 @@
-"""The sweep on small models: same counts, same answers one by one, nothing twice; and the truth about planted models."""
+"""The sweep on small models: same counts, same answers one by one, nothing twice."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -22,10 +22,8 @@ from harmcircuits.claims.journal import name_of
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.components import Circuit, WeightMask
 from harmcircuits.examples import loss
-from harmcircuits.experiments.settings import Settings
 from harmcircuits.models.matrices import matrices
 from harmcircuits.models.protocol import geometry
-from harmcircuits.organisms import planted
 from harmcircuits.prompts.promptset import PromptSet
 
 SPANS: Any = {"heads": (0.0, 0.4), "neurons": (0.01, 0.1), "weights": (0.005, 0.02)}
@@ -120,7 +118,11 @@ def test_a_sweep_reads_what_it_said_once_and_says_the_same_one_by_one(
     assert {name: drawn.to_json() for name, drawn in loaded.figures().items()} == {
         name: drawn.to_json() for name, drawn in claim.figures().items()
     }
-    assert set(claim.figures()) == {"retained", "rises_neurons", "rises_weights"}
+    beside = ("rises", "recognition", "utility", "rates")
+    assert list(claim.figures()) == ["retained", "greedy", "protection"] + [
+        f"{name}_{grain}" for grain in ("neurons", "weights") for name in beside
+    ]
+    assert any("one draw at each size" in limit for limit in claim.limits)
 
 
 def _rows_agree_with_losses(material: Material, claim: Compactness, found: Any) -> None:
@@ -140,42 +142,3 @@ def test_sizes_that_cannot_be_selected_end_a_curve_with_the_reason(material: Mat
     found, unmade = select_cells(material, greedy_too)
     assert unmade and all("Ask for fewer" in reason for reason in unmade.values())
     assert max(cell.size.at for cell in unmade) == 2 and any(cell.rule == ONE_SHOT for cell in found)
-
-
-# planted models: the truth is known
-
-
-def swept(variant: Any, tmp_path: Path) -> Compactness:
-    """One neuron of 192 to every tenth; what writes harm is 8 of them."""
-    organism = planted(0, variant)
-    settings = Settings(
-        attribution_triples=32, development_triples=8, test_triples=24, probe_triples=16, aim_triples=8, written_triples=1,
-        bootstrap_draws=200, max_new_tokens=6, facts=1, passages=2, protect_heads=3 / 24,
-    )  # fmt: skip
-    return compactness(
-        organism.model,
-        organism.prompts,
-        grains=["neurons"],
-        controls=["matched random"],
-        points=3,
-        spans={"neurons": (1 / 192, 8 / 192)},
-        rescore=False,
-        settings=settings,
-        folder=tmp_path,
-        name=f"planted {variant}",
-    )
-
-
-def test_what_is_planted_in_few_neurons_is_found_compact(tmp_path: Path) -> None:
-    claim = swept("plain", tmp_path)
-    assert claim.found == "yes", claim.sentence
-    fraction = claim.values["fraction_to_halve_neurons"]
-    assert fraction.value is not None and fraction.high is not None and fraction.high <= 8 * 128 / 270_336 * 1.001
-    above, area = claim.values["area_above_control_neurons"], claim.values["necessity_area_neurons"]
-    assert area.value is not None and area.value > 0.1 and above.low is not None and above.low > 0
-    assert claim.values["twin_gap_neurons"].excludes(0) and claim.sentence.startswith("Harmful writing is compact")
-
-
-def test_where_nothing_writes_harm_nothing_is_found_compact(tmp_path: Path) -> None:
-    claim = swept("none", tmp_path)
-    assert claim.found != "yes", claim.sentence

@@ -12,7 +12,8 @@ from hypothesis.extra.numpy import arrays
 
 from harmcircuits.claims.claim import ClaimError, Found
 from harmcircuits.claims.dissociated import GRAINS, Evidence, cost, decide, same_tokens
-from harmcircuits.claims.dissociated.rule import Decision, overall, sensitive
+from harmcircuits.claims.dissociated.aims import checked
+from harmcircuits.claims.dissociated.rule import sensitive
 from harmcircuits.claims.dissociated.tokens import coupling, fall, own_options, upper_half
 from harmcircuits.experiments.settings import Settings
 from harmcircuits.statistics import Estimate, equivalent_within
@@ -115,6 +116,8 @@ YES = Evidence(
     intact=near(0.9),
     intact_upper=near(0.88),
     rise=near(0.6),
+    information=near(1.2),
+    retained=near(0.3),
     selectivity=near(0.3),
     beyond=near(0.28),
     p=Estimate(0.001, n=999),
@@ -137,9 +140,18 @@ CASES: dict[str, tuple[dict[str, Any], Found, str]] = {
     "writing does not fall": ({"selectivity": near(0.0)}, "undecided", "selectivity is 0.000"),
     "twin writing falls more": ({"selectivity": near(-0.3)}, "undecided", "selectivity is -0.300"),
     "no more than at random": ({"beyond": near(0.005)}, "undecided", "excess over the matched random"),
-    "no p": ({"p": NONE}, "undecided", "adjusted p"),
-    "p too large": ({"p": Estimate(0.06, n=999)}, "undecided", "adjusted p 0.060"),
+    "no p": ({"p": NONE}, "undecided", "one-sided p"),
+    "p too large": ({"p": Estimate(0.06, n=999)}, "undecided", "one-sided p 0.060"),
     "hardly a rise": ({"rise": near(0.09)}, "undecided", "still written"),
+    "a rise that is not sure": ({"rise": near(0.6, 0.51)}, "undecided", "not surely by more than 0.1"),
+    "a rise without an interval": ({"rise": Estimate(0.6, n=2)}, "undecided", "still written"),
+    "more than half is left": ({"retained": near(0.8)}, "undecided", "harm is still written: where L rises most, 0.800"),
+    "perhaps more than half": ({"retained": near(0.45, 0.1)}, "undecided", "`harmcircuits compactness` says which size"),
+    "half at most": ({"retained": near(0.48, 0.02)}, "yes", "equivalent within"),
+    "so that no fall is shared": ({**FALLEN, "retained": near(0.8)}, "undecided", "still written"),
+    "what is retained is unknown": ({"retained": NONE}, "undecided", "still written"),
+    "text that ignores the request": ({"information": near(0.005)}, "cannot be measured", "depend on the request"),
+    "information without an interval": ({"information": Estimate(1.2, n=2)}, "undecided", "information has no interval"),
     "broken": ({"broken": "the rise on far twins is large"}, "undecided", "broken"),
     "no change": ({"kept": None}, "undecided", "no interval"),
     "too wide": ({"kept": equivalent_within(near(0.0, 0.06))}, "undecided", "not testable"),
@@ -167,21 +179,9 @@ def test_a_fall_of_exactly_the_margin_is_sensitive() -> None:
     assert sensitive(replace(YES, assay=near(-0.05)))
 
 
-@pytest.mark.parametrize(
-    ("words", "found"),
-    [
-        ("yes undecided", "yes"),
-        ("no yes", "yes"),
-        ("no undecided", "no"),
-        ("no cannot", "no"),
-        ("cannot cannot", "cannot be measured"),
-        ("cannot undecided", "undecided"),
-        ("undecided undecided", "undecided"),
-    ],
-)
-def test_one_grain_is_enough(words: str, found: Found) -> None:
-    whole: dict[str, Found] = {"yes": "yes", "no": "no", "undecided": "undecided", "cannot": "cannot be measured"}
-    assert overall([Decision("heads", whole[word], "") for word in words.split()]) == found
+def test_the_first_of_the_grains_asked_for_comes_first() -> None:
+    assert checked(["weights", "heads"], 0) == ("weights", "heads")
+    assert checked(GRAINS, 0)[0] == "heads and neurons"
 
 
 class TestCost:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 import typer
 from shell import small, text, write
 from tiny import tiny_model_folder
@@ -24,15 +23,15 @@ from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.dissociated import GRAINS, Dissociated, conditions, cost, crossing, dissociated, run
 from harmcircuits.claims.dissociated.aims import AIMS, WRITING, name
 from harmcircuits.claims.dissociated.conditions import build
-from harmcircuits.claims.dissociated.masks import matched_weights
+from harmcircuits.claims.dissociated.measured import measure
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.cli.dissociated import dissociated as command
 from harmcircuits.experiments.checks import EXPLANATION, MATCHED, RECOGNITION
 from harmcircuits.experiments.collateral import explained
 from harmcircuits.models.protocol import model_hash
 from harmcircuits.organisms import planted
-from harmcircuits.selection.protected import SelectionError
 from harmcircuits.tasks.explanation import explain
+from harmcircuits.tasks.teacher_forced import INTACT
 
 SETTINGS = replace(RICH, head_fraction=0.2, attribution_triples=6, test_triples=6, weight_q=0.02, weight_p=0.01)
 
@@ -118,11 +117,36 @@ class TestTiny:
 
     def test_values_and_words_say_each_grain(self, claim: Dissociated) -> None:
         assert claim.values["intact AUROC"].n == 6
+        told = [claim.sentence.index(f"{grain.capitalize()}: ") for grain in GRAINS]
+        assert told[0] < claim.sentence.index("Beside it, deciding nothing:") < told[1] and told == sorted(told)
+        assert claim.table()["claim"].tolist() == ["decides", *["beside"] * 3] and claim.found == claim.table()["found"].iloc[0]
         for grain in GRAINS:
-            assert f"{grain.capitalize()}: " in claim.sentence
             assert claim.values[f"{grain}: change, same tokens"].n == 3
+        assert any(limit.startswith("Heads and neurons, the first of the grains, alone decide") for limit in claim.limits)
         assert any("explained is 0" in limit for limit in claim.limits)
         assert claim.command == "this test" and claim.settings["grains"] == list(GRAINS)
+
+    def test_the_first_grain_is_tested_as_if_it_were_alone(self, material: Material) -> None:
+        every = build(material, GRAINS, 0)
+        found = reading.read(material, every.conditions())
+        part = lambda *grains: measure(found, replace(every, made={grain: every.made[grain] for grain in grains}))
+        (alone,), (first, beside), (*_, last) = part("heads"), part("heads", "neurons"), part("neurons", "weights", "heads")
+        assert vars(first.evidence) == vars(alone.evidence)
+        own = part("neurons")[0].evidence
+        assert beside.evidence.kept == own.kept and beside.evidence.p.value == own.p.value, "nothing to share out"
+        assert last.evidence.p.value >= alone.evidence.p.value
+        assert last.evidence.kept.difference.high >= alone.evidence.kept.difference.high, "half of 5 %: a wider interval"
+        assert last.evidence.retained == alone.evidence.retained
+
+    def test_what_is_retained_is_that_of_the_upper_half(self, material: Material, claim: Dissociated) -> None:
+        found = reading.read(material, build(material, GRAINS, 0).conditions())
+        rows = of(claim.tables["triples"], grain="heads", aim=WRITING, role="harmful")
+        upper = rows["upper"].to_numpy(dtype=bool)
+        arrays = [found.outcomes.by_triple(one) for one in (name("heads", WRITING), INTACT)]
+        left, intact = ((one["nll_other"] - one["nll"])[upper, 0].mean() for one in arrays)
+        value = claim.values["heads: retained, upper half"]
+        assert value.is_missing or value.value == pytest.approx(left / intact)
+        assert measure(found, build(material, ["heads"], 0))[0].evidence.information.value == pytest.approx(intact)
 
     def test_nonsense_is_refused_before_anything_is_computed(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(run, "prepare", lambda *args, **options: pytest.fail("it began"))
@@ -175,6 +199,7 @@ class TestPlanted:
     def test_disjoint_mechanisms_come_apart(self, found: dict[str, Dissociated]) -> None:
         claim = found["plain"]
         assert claim.found == "yes", claim.sentence
+        assert claim.values["heads and neurons: retained, upper half"].high < 0.5  # type: ignore[operator]
         assert claim.values["heads: selectivity"].value > 3  # type: ignore[operator]
         assert claim.values["heads: change, same tokens"].value == 0
         assert claim.values["heads: change, aimed at recognition"].value < -0.3  # type: ignore[operator]
@@ -199,34 +224,6 @@ class TestPlanted:
         assert own(WRITING, "generation") > 3 > 0.1 > abs(own(RECOGNITION, "generation"))
         assert own(RECOGNITION, "recognition") > 3 > 0.1 > abs(own(WRITING, "recognition"))
         assert set(found["plain"].tables["interactions"]["grain"]) == {"heads and neurons", "heads"}
-
-
-class TestMatchedWeights:
-    W = hc.WeightAttribution(
-        {"blocks.0.mlp.in": torch.linspace(-1, 1, 200).view(10, 20), "blocks.1.mlp.in": torch.linspace(-2, 2, 60).view(6, 10)},
-        {"blocks.0.mlp.in": torch.arange(200.0).flip(0).view(10, 20), "blocks.1.mlp.in": torch.arange(60.0).view(6, 10)},
-        n_examples=1,
-    )
-    MASK = hc.WeightMask(indices={"blocks.0.mlp.in": [199, 198, 150]}, shapes=W.shapes)
-
-    def test_as_many_of_each_matrix_outside_unprotected_and_of_like_size(self) -> None:
-        for seed in range(5):
-            drawn = matched_weights(self.MASK, self.W, p=0.05, seed=seed)
-            assert {key: len(own) for key, own in drawn.indices.items()} == {"blocks.0.mlp.in": 3}
-            assert not len(drawn & self.MASK)
-            own = drawn.indices["blocks.0.mlp.in"]
-            assert not set(own.tolist()) & set(range(10)), "the top 5 % of U"
-            sizes = self.W.signed["blocks.0.mlp.in"].flatten().abs()
-            assert (sizes[own].sort().values - sizes[self.MASK.indices["blocks.0.mlp.in"]].sort().values).abs().max() < 0.15
-
-    def test_the_seed_decides(self) -> None:
-        drawn = [matched_weights(self.MASK, self.W, p=0.0, seed=seed) for seed in (0, 0, 1)]
-        assert drawn[0] == drawn[1] != drawn[2]
-
-    def test_too_few_others_are_told(self) -> None:
-        most = hc.WeightMask(indices={"blocks.1.mlp.in": range(40)}, shapes=self.W.shapes)
-        with pytest.raises(SelectionError, match=r"blocks\.1\.mlp\.in has 20 other weights .* lower q or p"):
-            matched_weights(most, self.W, p=0, seed=0)
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

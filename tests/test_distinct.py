@@ -75,6 +75,19 @@ def test_where_one_mechanism_writes_both_the_claim_is_false() -> None:
     assert found.values["harm_circuit_harm"].low <= 0, "protection spares what kind words need, and nothing else writes harm"
 
 
+@pytest.fixture(scope="module")
+def unprotected() -> Distinct:
+    """A head that moves the topic of harmful and kind words alike is among the circuit of harm, since nothing spares it."""
+    return measured("both", settings=replace(SIZES, protect_heads=0.0, protect_neurons=0.0), control=LABELS)
+
+
+def test_a_circuit_that_writes_any_answer_is_not_called_distinct(unprotected: Distinct) -> None:
+    values = unprotected.values
+    assert values["interaction"].low > 0 and values[f"overlap_{LABELS}"].high < 0.5 and values["own_harm"].low > 0
+    assert values["harm_circuit_near"].low > 2 > 0.1 > values[f"harm_circuit_{LABELS}"].high, "near twins fall, labels do not"
+    assert unprotected.found == "no" and "near twins lose at least half of what harm loses" in unprotected.sentence
+
+
 def test_a_head_that_both_need_shows_in_the_overlap_and_in_the_task() -> None:
     found = measured("shared")
     assert found.values[f"overlap_{LABELS}"].low > 0.1 > found.values[f"overlap_{KIND}"].high

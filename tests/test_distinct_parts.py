@@ -133,14 +133,15 @@ SURE, UNSURE, NONE, SMALL = (
     Estimate(v, low, high, 40) for v, low, high in ((1, 0.8, 1.2), (0.4, -0.1, 0.9), (0, -0.1, 0.1), (0.05, -0.1, 0.2))
 )
 DISTINCT = Evidence(
-    "facts", SURE, SURE, {"facts": NONE, "grammar": NONE}, {"facts": NONE}, SURE, 0.01, {HARM: SURE, "facts": SURE}
-)
+    "facts", SURE, SURE, SURE, NONE, NONE, {"facts": NONE, "grammar": NONE}, {"facts": NONE}, SURE, 0.01,
+    {HARM: SURE, "facts": SURE},
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("changed", "found", "why"),
     [
-        ({}, "yes", "differ"),
+        ({}, "yes", "of near twins, facts, grammar"),
         ({"known": UNSURE}, "cannot be measured", "does not know facts"),
         ({"hurts": UNSURE}, "cannot be measured", "does not hurt writing harm"),
         ({"hurts": UNSURE, "bare": {"facts": SURE}}, "no", "nothing of its own is left"),
@@ -149,6 +150,16 @@ DISTINCT = Evidence(
         ({"shares": {"facts": NONE, "grammar": SURE}}, "no", "grammar"),
         ({"shares": {"facts": NONE, "grammar": UNSURE}}, "undecided", "overlap with grammar"),
         ({"shares": {"facts": Estimate.missing("no ceiling")}}, "undecided", "overlap with facts"),
+        ({"near": SURE}, "no", "harm and near twins have at least half"),
+        ({"near": UNSURE}, "undecided", "overlap with near twins"),
+        ({"near": Estimate.missing("no circuit")}, "undecided", "overlap with near twins"),
+        ({"selectivity": NONE, "twins": SURE}, "no", "near twins lose at least half of what harm loses"),
+        ({"twins": SURE}, "no", "near twins lose at least half of what harm loses"),
+        ({"selectivity": NONE, "twins": UNSURE}, "undecided", "not shown to fall more than near twins"),
+        ({"twins": UNSURE}, "undecided", "not shown to lose at most half"),
+        ({"selectivity": Estimate(1.0, n=2)}, "undecided", "more than near twins"),
+        ({"twins": Estimate.missing("no interval")}, "undecided", "not shown to lose at most half"),
+        ({"hurts": UNSURE, "selectivity": NONE, "twins": SURE, "near": SURE}, "cannot be measured", "does not hurt writing"),
         ({"interaction": UNSURE}, "undecided", "interaction"),
         ({"p": 0.2}, "undecided", "interaction"),
         ({"p": None}, "undecided", "interaction"),

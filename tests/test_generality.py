@@ -32,11 +32,11 @@ from harmcircuits.tasks.teacher_forced import teacher_forced
 
 KINDS = ("vandalism", "mischief", "pranks")
 PROMPTS = make_triples(24, categories=KINDS)
-SMALL = replace(SETTINGS, attribution_triples=9, test_triples=6, head_fraction=0.1, null_draws=3)
+SMALL = replace(SETTINGS, attribution_triples=9, test_triples=6, head_fraction=0.1)
 PLANTED = Settings(
     attribution_triples=32, development_triples=8, test_triples=24, max_new_tokens=6, head_fraction=2 / 24,
     neuron_fraction=4 / 192, protect_heads=0.25, protect_neurons=0.05, shots=4, shot_draws=1, probe_triples=32, aim_triples=8,
-    many_shot_triples=4, null_draws=39, bootstrap_draws=200,
+    many_shot_triples=4, bootstrap_draws=200,
 )  # fmt: skip
 
 
@@ -66,8 +66,12 @@ def numbers(found: Generality) -> Any:
 def test_a_claim_is_saved_whole_and_its_cost_is_what_it_reads(tiny: Any, tmp_path: Path, swept: list[int]) -> None:
     before = {name: value.clone() for name, value in tiny.state_dict().items()}
     settings = replace(SMALL, weight_q=0.01)
-    found = generality(tiny, PROMPTS, settings=settings, matched=2, weights=True, folder=tmp_path, reproduce="again")
-    assert sum(swept) == cost(PROMPTS, matched=2, weights=True, settings=settings) == 3 * 3 + 3 + 1 + 3 * (2 + 2)
+    options: dict[str, Any] = {"settings": settings, "matched": 2, "swaps": 3, "folder": tmp_path, "reproduce": "again"}
+    found = generality(tiny, PROMPTS, **options)
+    assert sum(swept) == cost(PROMPTS, matched=2, settings=settings) == 3 * 3 + 3 + 1 + 3 * (2 + 2), "weights are among it"
+    weights = found.table().query("grain == 'weights'")
+    assert set(weights["circuit"]) == {"aimed at harmful", "matched random"} and found.settings["swaps"] == 3
+    assert any("one matched random mask" in limit for limit in found.limits)
     assert all(torch.equal(value, before[name]) for name, value in tiny.state_dict().items())
     loaded = Generality.load(found.save(tmp_path))
     assert numbers(loaded) == numbers(found) and loaded.command == "again"
@@ -76,8 +80,8 @@ def test_a_claim_is_saved_whole_and_its_cost_is_what_it_reads(tiny: Any, tmp_pat
     assert [drawn.to_json() for drawn in loaded.figures().values()] == [one.to_json() for one in found.figures().values()]
     assert found.values["excess_overlap_p"].is_missing and "fewer than 39" in str(found.values["excess_overlap_p"].reason)
     assert found.found != "yes", "3 draws give no p value"
-    again = generality(tiny, PROMPTS, settings=settings, matched=2, weights=True, folder=tmp_path, reproduce="again")
-    assert sum(swept) == cost(PROMPTS, matched=2, weights=True, settings=settings), "nothing was read twice"
+    again = generality(tiny, PROMPTS, **options)
+    assert sum(swept) == cost(PROMPTS, matched=2, settings=settings), "nothing was read twice"
     assert numbers(again) == numbers(found)
 
 
@@ -118,10 +122,24 @@ def test_a_stopped_run_goes_on_where_it_was(tiny: Any, material: Material, tmp_p
     assert numbers(resumed) == numbers(whole)
 
 
-@pytest.mark.parametrize("options", [{"matched": 0}, {"matched": True}, {"weights": True}])
+@pytest.mark.parametrize("options", [{"matched": 0}, {"matched": True}, {"swaps": -1}, {"swaps": 0.5}])
 def test_options_that_make_no_sense_are_refused_before_anything_is_read(tiny: Any, options: dict[str, Any]) -> None:
-    with pytest.raises(ClaimError, match=r"matched is how many .* at least 1|weight_q above 0"):
+    with pytest.raises(ClaimError, match=r"matched is how many .* at least 1|swaps is how many .* 0 or more"):
         generality(tiny, PROMPTS, settings=SMALL, **options)
+
+
+def test_the_control_of_weights_is_matched_and_of_the_same_scores(
+    tiny: Any, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = replace(material, settings=replace(material.settings, weight_q=0.01))
+    planned, seen = plan(*kinds_of(own)), list[Any]()
+    swept = rises_module._swept
+    monkeypatch.setattr(rises_module, "_swept", lambda material, some: seen.extend(some) or swept(material, some))
+    rises_module.rises_of_weights(own, planned, planned.groups[0])
+    mask, control = seen
+    assert len(mask & control) == 0 and len(mask) > 0
+    count = lambda one: {name: len(flat) for name, flat in one.indices.items()}
+    assert count(mask) == count(control)
 
 
 def test_a_circuit_that_cannot_be_selected_is_named_and_its_cells_are_missing(tiny: Any, material: Material) -> None:
@@ -183,5 +201,7 @@ def test_the_command_writes_numbers_and_figures_and_no_request(tmp_path: Path) -
     assert result.exit_code == 0, result.output
     found = Generality.load(out)
     assert found.sentence.split(":")[0] in " ".join(result.output.split())
+    assert f"{cost(PROMPTS, weights=False, settings=replace(Settings.quick(), test_triples=16))} conditions" in result.output
+    assert found.settings["swaps"] == 499 and not found.values["excess_overlap_p"].is_missing, "a quick run can be a yes"
     assert {f"generality-{name}.html" for name in found.figures()} <= {path.name for path in out.iterdir()}
     assert not any(prompt.request in result.output for prompt in PROMPTS)

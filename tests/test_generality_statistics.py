@@ -4,15 +4,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harmcircuits.attribution.scores import Attribution
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.generality.decision import Evidence, decide, sentence
 from harmcircuits.claims.generality.overlaps import excess
 from harmcircuits.claims.generality.plan import plan
+from harmcircuits.claims.generality.swaps import swapped_overlaps
 from harmcircuits.claims.generality.transfer import Transfer, across, left_out, ratio_across, rows_of
 from harmcircuits.components import Circuit
+from harmcircuits.experiments.scores import Scores
+from harmcircuits.selection.protected import SelectionError, select
 from harmcircuits.statistics import Estimate, StatisticsError
 from harmcircuits.statistics.mechanisms import beyond, cosines, leading, sharing
 
@@ -187,6 +192,39 @@ def test_the_excess_of_an_overlap_is_that_beyond_the_twins() -> None:
     assert excess(found, "harmful", "a", "b") == pytest.approx(1 / 3 - (0 + 1 / 3) / 2)  # type: ignore[arg-type]
     assert excess(found, "near", "a", "b") == pytest.approx(0 - (1 / 3 + 0) / 2)  # type: ignore[arg-type]
     assert np.isnan(excess({**found, ("near", "c"): circuit(1)}, "harmful", "a", "c"))  # type: ignore[dict-item]
+
+
+def attributed(*shape: int, generator: torch.Generator) -> Attribution:
+    """With many zeros, so that equal scores are taken in their order."""
+    heads, neurons = (torch.randn(shape[0], 2, n, generator=generator) for n in shape[1:])
+    return Attribution(heads * (torch.rand(2, shape[1], generator=generator) < 0.7), neurons * (neurons.abs() > 1))
+
+
+@pytest.mark.parametrize("protect", [{"heads": 0.2, "neurons": 0.1}, {"heads": 0.0, "neurons": 0.75}])
+def test_many_draws_of_swapped_labels_are_those_of_select_one_by_one(protect: dict[str, float]) -> None:
+    generator, sizes, draws = torch.Generator().manual_seed(0), {"heads": 1, "neurons": 5}, 40
+    make = lambda n: attributed(n, 5, 30, generator=generator)
+    groups = [Scores(make(n), make(n), make(n), None) for n in (5, 4)]
+    found = swapped_overlaps(groups, sizes=sizes, protect=protect, draws=draws, seed=3)
+    random = np.random.default_rng(3)
+    coins = [random.random((draws, group.harmful.n_examples)) < 0.5 for group in groups]
+    for draw in range(draws):
+        chosen = [_selected(group, own[draw], sizes, protect) for group, own in zip(groups, coins, strict=True)]
+        chosen += [_selected(group, ~own[draw], sizes, protect) for group, own in zip(groups, coins, strict=True)]
+        for at, one in enumerate(chosen):
+            for other, two in enumerate(chosen):
+                expected = np.nan if one is None or two is None else one.jaccard(two)
+                assert found[draw, at, other] == pytest.approx(expected, nan_ok=True)
+    assert 0 < np.isnan(found).mean() < 0.8, "some draws leave too few components"
+
+
+def _selected(scores: Scores, swap: np.ndarray, sizes: dict[str, int], protect: dict[str, float]) -> Circuit | None:
+    both, places = scores.harmful + scores.near, np.arange(len(swap))
+    aimed, other = (both[(places + len(swap) * own).tolist()] for own in (swap, ~swap))
+    try:
+        return select(aimed, protect=other + scores.far, protect_fraction=protect, **sizes)
+    except SelectionError:
+        return None
 
 
 def test_a_plan_falls_back_to_categories_and_selects_nothing_twice() -> None:

@@ -63,6 +63,8 @@ def compactness(
             for name, figure in found.figures().items():
                 figures.save(figure, drawn[name])
     columns = ["grain", "rule", "fraction_to_halve", "twin_gap", "lowest_retained", "area", "area_low", "area_high"]
-    print_frame(found.table()[columns], title="Share of weights that halves harmful writing; areas in nats per token")
+    print_frame(
+        found.table()[columns], title="Share of weights that halves harmful writing; areas at admissible cost, nats per token"
+    )
     typer.echo(f"{found.found}: {found.sentence}")
     typer.echo(f"Numbers: {out / 'compactness.json'}    Figures: {', '.join(map(str, drawn.values()))}")

@@ -24,7 +24,9 @@ def dissociated(
     judge_prompt: JudgePrompt = None,
     grain: Annotated[
         list[str] | None,
-        typer.Option(help="'heads and neurons', heads, neurons or weights; again for several. All by default."),
+        typer.Option(
+            help="'heads and neurons', heads, neurons or weights; again for several: the first decides. All by default."
+        ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller numbers: a trial, hardly ever a decision.")] = False,
 ) -> None:

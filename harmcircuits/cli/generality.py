@@ -3,7 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,24 +22,32 @@ def generality(
     device: Device = None,
     dtype: Dtype = "float32",
     matched: Annotated[int, typer.Option(help="Matched random circuits beside each group's.")] = 3,
-    weights: Annotated[bool, typer.Option("--weights", help="Also masks of single weights, selected on each group.")] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="The same with smaller numbers; too few draws for p values.")] = False,
+    weights: Annotated[
+        bool | None,
+        typer.Option(
+            "--weights/--no-weights", help="Also masks of single weights, selected on each group; not by default with --quick."
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="The same with smaller numbers, and without single weights.")] = False,
 ) -> None:
     """Select circuits on each kind of harm, test them on every other: is it one mechanism?"""
     shared.check_dtype(dtype)
     from .. import figures
+    from ..claims.generality import cost
     from ..claims.generality import generality as measure
     from ..experiments.settings import Settings
     from ..prompts.readers import load_prompts
 
     with told_errors():
         settings = replace(Settings.quick(seed=seed), test_triples=16) if quick else Settings(seed=seed)
+        sizes: dict[str, Any] = {"matched": matched, "weights": not quick if weights is None else weights, "settings": settings}
         read = load_prompts(prompts)
+        light = cost(read, **sizes)
         with writable(out):
             loaded = shared.load(model, device, dtype)
             command = shared.command_line(sys.argv)
-            sizes = {"matched": matched, "weights": weights, "settings": settings}
-            found = measure(loaded, read, folder=out, name=model, reproduce=command, progress=True, **sizes)  # type: ignore[arg-type]
+            typer.echo(f"{light} conditions are read for their loss alone, none whole; finished ones are kept in {out}.")
+            found = measure(loaded, read, folder=out, name=model, reproduce=command, progress=True, **sizes)
             path = found.save(out)
             pages = {name: out / f"generality-{name}.html" for name in found.figures()}
             for name, figure in found.figures().items():

@@ -28,6 +28,7 @@ def rules(
     from dataclasses import replace
 
     from .. import figures
+    from ..claims.rules import cost, swept
     from ..claims.rules import rules as run
     from ..experiments.settings import Settings
     from ..prompts.readers import load_prompts
@@ -38,6 +39,10 @@ def rules(
         read = load_prompts(prompts)
         with writable(out):
             loaded = shared.load(model, device, dtype)
+            asked = {name: value for name, value in sizes.items() if name != "weights"}
+            light = swept(**asked, weights=sizes.get("weights", True) and settings.weight_q > 0)
+            reading = f"At most {cost(settings, **asked)} conditions are read whole and {light} for their loss alone"
+            typer.echo(f"{reading}, beside scores and the choice of options; finished ones are kept in {out}.")
             reproduce = shared.command_line(sys.argv)
             more: dict[str, Any] = {
                 "settings": settings,

@@ -8,6 +8,8 @@ with its `caption` and `alt`, a text alternative, which the report prints.
 from .agreement import agreement_scatter
 from .attribution import heads_heatmap, neurons_by_layer
 from .compactness import compactness_retained, compactness_rises
+from .compactness_beside import compactness_rates, compactness_recognition, compactness_utility
+from .compactness_sweeps import compactness_greedy, compactness_protection
 from .crossed import crossed_effects
 from .dissociation import retained, rises
 from .distinct import distinct_effects, distinct_overlaps
@@ -27,8 +29,13 @@ __all__ = [
     "FigureError",
     "agreement_scatter",
     "auroc_by_layer",
+    "compactness_greedy",
+    "compactness_protection",
+    "compactness_rates",
+    "compactness_recognition",
     "compactness_retained",
     "compactness_rises",
+    "compactness_utility",
     "crossed_effects",
     "damage_frontier",
     "distinct_effects",

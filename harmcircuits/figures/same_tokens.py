@@ -31,7 +31,7 @@ _SCATTER = (
 
 
 def recognition_kept(
-    frame: pd.DataFrame, *, margin: float, title: str = "Is text that can no longer be written still recognised?"
+    frame: pd.DataFrame, *, margin: float, title: str = "Is the text that a circuit hurts most still recognised?"
 ) -> go.Figure:
     """Change of AUROC on the responses that each condition hurts most, with its interval; a row a grain, a mark a condition.
 

@@ -6,22 +6,25 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
+from ...experiments.checks import MATCHED, RANDOM
 from ...experiments.settings import Settings
-from ...figures.compactness import compactness_retained, compactness_rises
 from ...judges import Judge
 from ...models.protocol import Geometry, HookedModel, geometry
 from ...prompts.promptset import PromptSet
-from ...statistics import Estimate, mean_estimate
+from ...statistics import mean_estimate
 from ...tasks.teacher_forced import INTACT
-from ..claim import Claim, ClaimError, Found
+from ..claim import Claim, ClaimError
 from ..material import Material, prepare
 from ..reading import Read, read
+from .areas import admissible_sizes, differences
 from .curves import curves, information, row, table
-from .decision import Evidence, decide
+from .decision import decide
+from .drawn import drawings
+from .evidence import gathered, sentence, values
 from .grid import GRAINS, POINTS, RATIO, RATIOS, Grain, Spans
 from .plan import Cell, Options, planned, select_cells
-from .rules import CONTROLS, ONE_SHOT, reference
-from .summary import Summary, above_reference, as_table, differences, summarise
+from .rules import CONTROLS, ONE_SHOT
+from .summary import as_table, summarise
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -35,6 +38,14 @@ LIMITS = (
     "The cost is the loss on plain passages, of which there are few; its own uncertainty is in the table, not in the interval "
     "of the fraction.",
 )
+ONE_DRAW = (
+    "Of random and matched random there is one draw at each size: intervals and p values are over triples and do not cover "
+    "other draws. An area averages over the draws of its sizes, which are independent."
+)
+MATCHED_WEIGHTS = (
+    "A mask of weights takes nearly all with a large A above 0 that are not protected: of like |A|, most that are left for "
+    "matched random may have A below 0, and it is then close to sign flipped. The control 'unsigned' has both signs."
+)
 
 
 class Compactness(Claim):
@@ -46,22 +57,22 @@ class Compactness(Claim):
       left while L on plain passages has risen by at most 5 %.
     - `twin_gap_GRAIN`: retained_twin − retained_harmful there; positive: twins keep more.
     - `lowest_retained_GRAIN`: the lowest retained_harmful among sizes of that cost.
-    - `necessity_area_GRAIN`: ∫ (rise on harmful − rise on near twins) d ln f / (ln f_max − ln f_min), nats per token.
-    - `area_above_control_GRAIN`: the same less that of matched random circuits, of weights less that of random masks.
+    - `necessity_area_GRAIN`: ∫ (rise on harmful − rise on near twins) d ln f / (ln f_max − ln f_min) over sizes of that cost,
+      nats per token.
+    - `area_above_control_GRAIN`: the same less that of matched random circuits.
     - `request_information`: of the intact model's harmful responses, nats per token.
 
-    `tables`: summary (a row a grain and rule), differences (of areas, with p values), curves (a row a grain, rule and size),
-    intact, unmade (what could not be selected, and why).
+    `tables`: summary (a row a grain and rule; `area` is over admissible sizes, `area_all` over all), differences (of areas,
+    with p values), curves (a row a grain, rule and size), intact, unmade (what could not be selected, and why).
     """
 
     NAME: ClassVar[str] = "compactness"
     ASKS: ClassVar[str] = "Does harmful writing rest on a small part of the model?"
 
     def figures(self) -> "dict[str, go.Figure]":
-        """`retained`: all grains on one axis; then `rises_GRAIN`."""
-        drawn = self.tables["curves"]
-        rises = {f"rises_{grain}": compactness_rises(drawn, grain=grain) for grain in dict.fromkeys(drawn["grain"])}
-        return {"retained": compactness_retained(drawn), **rises}
+        """`retained`: all grains on one axis; `greedy` on the same, `protection`, where they were measured; then of each grain
+        `rises_GRAIN`, `recognition_GRAIN`, `utility_GRAIN` and `rates_GRAIN`."""
+        return drawings(self.tables["curves"], self.tables["intact"])
 
 
 def compactness(
@@ -127,15 +138,16 @@ def compactness(
         raise ClaimError(f"no circuit of any size could be selected: {next(iter(unmade.values()))}")
     outcomes = read(material, {cell.name: off for cell, off in found.items()}, progress=progress)
     drawn = curves(outcomes, found)
-    summaries = [summarise(curve, material.bootstrap) for curve in drawn]
+    admissible = admissible_sizes(drawn)
+    summaries = [summarise(curve, material.bootstrap, among=admissible.get(curve.grain, [])) for curve in drawn]
     compared = differences(drawn, material.bootstrap)
-    evidence = [_evidence(one, compared) for one in summaries if one.rule == ONE_SHOT]
+    evidence = gathered(options.grains, drawn, summaries, compared, unmade)
     depends = mean_estimate(information(outcomes, INTACT)[:, 0], **material.bootstrap)
     answer, why = decide(depends, evidence)
     return Compactness(
         found=answer,
-        sentence=_sentence(answer, evidence, why),
-        values=_values(depends, summaries, evidence),
+        sentence=sentence(answer, evidence, why),
+        values=values(depends, summaries, evidence),
         tables={
             "summary": as_table(summaries),
             "differences": compared,
@@ -146,7 +158,7 @@ def compactness(
         model=material.about,
         settings=material.settings.as_dict() | options.as_dict() | material.origins,
         command=reproduce,
-        limits=(*LIMITS, *_limits(outcomes, unmade)),
+        limits=(*LIMITS, *_limits(outcomes, unmade, options)),
     )
 
 
@@ -206,67 +218,15 @@ def _options(
     )
 
 
-def _evidence(one: Summary, compared: pd.DataFrame) -> Evidence:
-    above, p = above_reference(compared, one.grain)
-    return Evidence(
-        grain=one.grain,
-        fraction_to_halve=one.fraction_to_halve,
-        twin_gap=one.twin_gap,
-        lowest_end=one.lowest_end,
-        area=one.area,
-        above=above,
-        p=p,
-    )
-
-
-def _values(depends: Estimate, summaries: Sequence[Summary], evidence: Sequence[Evidence]) -> dict[str, Estimate]:
-    above = {one.grain: one.above for one in evidence}
-    found = {"request_information": depends}
-    for one in summaries:
-        if one.rule == ONE_SHOT:
-            found |= {
-                f"fraction_to_halve_{one.grain}": one.fraction_to_halve,
-                f"twin_gap_{one.grain}": one.twin_gap,
-                f"lowest_retained_{one.grain}": one.lowest_retained,
-                f"necessity_area_{one.grain}": one.area,
-                f"area_above_control_{one.grain}": above[one.grain],
-            }
-    return found
-
-
-_OPENINGS: Mapping[Found, str] = {
-    "yes": "Harmful writing is compact in this model",
-    "no": "Harmful writing is not compact in this model, as far as it was looked for",
-    "undecided": "Whether harmful writing is compact in this model is undecided",
-    "cannot be measured": "Whether harmful writing is compact cannot be measured in this model",
-}
-
-
-def _sentence(answer: Found, evidence: Sequence[Evidence], why: Mapping[Grain, str]) -> str:
-    if answer == "cannot be measured":
-        return f"{_OPENINGS[answer]}: {next(iter(why.values()))}."
-    return f"{_OPENINGS[answer]}. {' '.join(_of_grain(one, why[one.grain]) for one in evidence)}"
-
-
-def _of_grain(one: Evidence, why: str) -> str:
-    fraction, control = one.fraction_to_halve, reference(one.grain)
-    if fraction.value is None:
-        begin = f"{one.grain.capitalize()}: no measured size halves it at a cost of at most 5 %"
-    else:
-        ends = "" if fraction.low is None or fraction.high is None else f" [{fraction.low:.2%}, {fraction.high:.2%}]"
-        begin = f"{one.grain.capitalize()}: half of it is gone without {fraction.value:.2%}{ends} of all eligible weights"
-    p = "" if one.p is None else f", adjusted p {one.p:.3f}"
-    more = f"area between harmful requests and near twins {one.area} nats per token, {one.above} above {control}{p}"
-    return f"{begin}; {more}; {why}."
-
-
 def _unmade(unmade: Mapping[Cell, str]) -> pd.DataFrame:
     rows = [(cell.grain, cell.rule, str(cell.size), reason) for cell, reason in unmade.items()]
     return pd.DataFrame(rows, columns=["grain", "rule", "size", "reason"])
 
 
-def _limits(outcomes: Read, unmade: Mapping[Cell, str]) -> list[str]:
-    found = []
+def _limits(outcomes: Read, unmade: Mapping[Cell, str], options: Options) -> list[str]:
+    found = [ONE_DRAW] if {MATCHED, RANDOM} & {*options.controls} else []
+    if MATCHED in options.controls and "weights" in options.grains:
+        found.append(MATCHED_WEIGHTS)
     harmful = outcomes.generation(INTACT)["harmful_rate"]
     if harmful.is_missing:
         found.append(f"harmful_rate was not measured: {harmful.reason}.")

@@ -96,10 +96,13 @@ def touched(model: HookedModel, off: Ablated) -> dict[str, Any]:
 
 
 def table(read: Read, found: Mapping[Cell, Ablated]) -> pd.DataFrame:
-    """One row a cell: where it lies, and every measure with its interval; `missing` says why a value is absent."""
-    rows = []
+    """One row a cell: where it lies (q and p of weights alone), and every measure with its interval; `missing` says why a value
+    is absent."""
+    rows: list[dict[str, Any]] = []
     for cell, off in found.items():
-        place = {"grain": cell.grain, "rule": cell.rule, "kind": cell.kind, "at": cell.size.at, "size": str(cell.size)}
+        size = cell.size
+        place: dict[str, Any] = {"grain": cell.grain, "rule": cell.rule, "kind": cell.kind, "at": size.at, "size": str(size)}
+        place |= {"q": size.q or np.nan, "p": size.p or np.nan}
         rows.append(place | touched(read.material.model, off) | row(read, cell.name))
     return pd.DataFrame(rows)
 

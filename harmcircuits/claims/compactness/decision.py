@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ...statistics import Estimate
 from ..claim import Found
+from .areas import FEWEST
 from .grid import Grain
 from .summary import HALF
 
@@ -20,8 +21,12 @@ class Evidence:
     """What the rule sees of one grain: the one-shot circuit's numbers (`summary.Summary`), and how its area compares.
 
     Attributes:
-        above: its area less that of the decisive control, matched random or, of weights, random; nats per token.
+        above: its area less that of matched random circuits, nats per token.
         p: of that difference, adjusted.
+        admissible: fractions of the grain's components at the measured sizes that the area is over, in growing order.
+        largest: the largest fraction that was measured, whatever its cost; None where there was none.
+        smallest_share: of all eligible weights, what the smallest size touches that was measured; a half that is reached there
+            may be reached earlier.
     """
 
     grain: Grain
@@ -31,28 +36,44 @@ class Evidence:
     area: Estimate
     above: Estimate
     p: float | None
+    admissible: tuple[float, ...]
+    largest: float | None
+    smallest_share: float
 
 
 def decide(information: Estimate, evidence: Sequence[Evidence]) -> tuple[Found, dict[Grain, str]]:
-    """What was found, and of each grain why.
+    """What was found, and of each grain why. A size is admissible where the one-shot circuit costs at most 5 % of the loss on
+    plain passages; areas are over admissible sizes.
 
-    - "cannot be measured": the interval of the intact model's request information on harmful responses is not above 0.
+    - "cannot be measured": the interval of the intact model's request information on harmful responses is not above 0; or no
+      grain has two admissible sizes.
     - "yes": of some grain, the upper end of `fraction_to_halve` is at most 0.01 of all eligible weights, the interval of
-      `twin_gap` lies above 0, and the area exceeds the decisive control's (difference above 0, adjusted p at most 0.05).
-    - "no": of every grain, either the lower end of retained_harmful stays above ½ at all sizes of admissible cost, or the
-      interval of the area includes 0 and lies within ± 0.02 nats per token.
+      `twin_gap` lies above 0, and the area exceeds 0 (its interval) and matched random's (difference above 0, adjusted p at
+      most 0.05).
+    - "no": every grain has at least two admissible sizes, and of each, one of these holds: the half is not reached at
+      admissible cost, and the lower end of retained_harmful stays above ½ at all these sizes; it is reached, but the lower end
+      of `fraction_to_halve` is above 0.01 (and above the smallest size measured); or the interval of the area includes 0 and
+      lies within ± 0.02 nats per token, while that of `twin_gap`, if there is a half, does not lie above 0.
     - "undecided": anything else.
     """
     if information.low is None or information.low <= 0:
         why = f"what the intact model writes to harmful requests is not shown to depend on them: I is {information}"
         return "cannot be measured", {one.grain: why for one in evidence}
-    lacks = {one.grain: _lacks(one) for one in evidence}
+    few = {one.grain: _few(one) for one in evidence}
+    if all(few.values()):
+        return "cannot be measured", few
+    lacks = {one.grain: few[one.grain] or _lacks(one) for one in evidence}
     if any(not why for why in lacks.values()):
         return "yes", {grain: why or "all conditions hold" for grain, why in lacks.items()}
-    against = {one.grain: _against(one) for one in evidence}
+    against = {one.grain: "" if few[one.grain] else _against(one) for one in evidence}
     if all(against.values()):
         return "no", against
     return "undecided", {grain: against[grain] or lacks[grain] for grain in lacks}
+
+
+def _few(one: Evidence) -> str:
+    """Why a grain says neither yes nor no, whatever the numbers; "" where it can."""
+    return "" if len(one.admissible) >= FEWEST else str(one.area.reason)
 
 
 def _lacks(one: Evidence) -> str:
@@ -65,19 +86,46 @@ def _lacks(one: Evidence) -> str:
         return f"the fraction that halves harmful writing {upper}, above {SMALL:g} of all eligible weights"
     if one.twin_gap.low is None or one.twin_gap.low <= 0:
         return f"at the half, twins are not shown to keep more than harmful requests: {one.twin_gap}"
+    if one.area.low is None or one.area.low <= 0:  # a control that helps harmful writing is exceeded by doing nothing
+        return f"its area does not exceed 0: {one.area} nats per token"
     if one.above.value is None:
         return str(one.above.reason)
     if one.p is None or one.p > LEVEL or one.above.value <= 0:
         p = "no p value" if one.p is None else f"adjusted p {one.p:.3f}"
-        return f"its area does not exceed the random control's: {one.above} nats per token, {p}"
+        return f"its area does not exceed matched random circuits': {one.above} nats per token, {p}"
     return ""
 
 
 def _against(one: Evidence) -> str:
     """What speaks against compactness; "" where nothing does."""
-    if one.lowest_end is not None and one.lowest_end > HALF:
-        return f"at every size of admissible cost, more than half of harmful writing is left (at least {one.lowest_end:.3f})"
+    fraction = one.fraction_to_halve
+    # the half may be reached between two sizes, where cost and writing are interpolated
+    if fraction.is_missing and one.lowest_end is not None and one.lowest_end > HALF:
+        return f"more than half of harmful writing is left (at least {one.lowest_end:.3f}) {_where(one)}"
+    if fraction.low is not None and fraction.low > max(SMALL, one.smallest_share):
+        least = f"at least {percent(fraction.low)} of all eligible weights, more than {percent(SMALL)}"
+        return f"it takes {least}, to halve harmful writing, {_where(one)}"
     low, high = one.area.low, one.area.high
-    if low is not None and high is not None and -ALIKE <= low <= 0 <= high <= ALIKE:
-        return f"near twins fall as much as harmful requests: the area is {one.area} nats per token"
-    return ""
+    alike = low is not None and high is not None and -ALIKE <= low <= 0 <= high <= ALIKE
+    # an area is a mean over sizes: it can be small where, at the half, twins keep more all the same
+    gap = one.twin_gap.low is not None and one.twin_gap.low > 0
+    return f"near twins fall as much as harmful requests, {_where(one)}" if alike and not gap else ""
+
+
+def _where(one: Evidence) -> str:
+    """Which sizes that was at, and what the largest is that was measured at all."""
+    n, last, largest = len(one.admissible), one.admissible[-1], one.largest or 0.0
+    beyond = (
+        "the largest that was measured"
+        if last >= largest
+        else f"while the largest that was measured, {percent(largest)}, costs too much"
+    )
+    return f"over {n} sizes of admissible cost, up to {percent(last)} of all {one.grain}, {beyond}"
+
+
+def percent(fraction: float | None) -> str:
+    """
+    >>> percent(0.0416667)
+    '4.17 %'
+    """
+    return "—" if fraction is None else f"{100 * fraction:.3g} %"

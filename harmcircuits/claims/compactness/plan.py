@@ -12,7 +12,7 @@ from ..material import Material
 from .bench import Bench
 from .greedy import greedy
 from .grid import GRAINS, POINTS, RATIO, RATIOS, SPANS, Grain, Size, Spans, check_grid, protections, sizes
-from .rules import CONTROLS, GREEDY, ONE_SHOT, Ablated, Rule, controls_of, one_shot
+from .rules import CONTROLS, GREEDY, ONE_SHOT, Ablated, Rule, one_shot
 
 Kind: TypeAlias = Literal["circuit", "control", "protection"]
 """Circuits are one-shot and greedy; "protection": the one-shot circuit of the middle q under another p."""
@@ -81,7 +81,7 @@ def cells(options: Options, shape: Geometry, settings: Settings) -> list[Cell]:
         rules: dict[str, Kind] = {ONE_SHOT: "circuit"}
         if options.rescore and grain != "weights":
             rules[GREEDY] = "circuit"
-        rules |= dict.fromkeys(controls_of(grain, options.controls), "control")
+        rules |= dict.fromkeys(options.controls, "control")
         found += [Cell(grain=grain, rule=rule, size=size, kind=kind) for rule, kind in rules.items() for size in own]
         if grain == "weights":
             swept = protections(own, options.ratios)

@@ -16,12 +16,15 @@ from ...components import Circuit, WeightMask
 from ...experiments.checks import MATCHED, RANDOM, TWINS
 from ...experiments.controls import matched
 from ...models.matrices import matrices
+from ...selection.matched_weights import matched_weights
 from ...selection.protected import SelectionError, select
 from .bench import Bench
 from .grid import Grain, Size
 
 ONE_SHOT, GREEDY = "one-shot", "greedy"
 MAGNITUDE, FLIPPED, UNSIGNED, UNPROTECTED = "magnitude", "sign flipped", "unsigned", "no protection"
+SEEDS = 100_003
+"""Between the seeds of two sizes: more than seeds that anybody gives are apart."""
 
 Ablated: TypeAlias = Circuit | WeightMask
 Rule: TypeAlias = Callable[[Bench, Grain, Size], Ablated]
@@ -35,18 +38,19 @@ def one_shot(bench: Bench, grain: Grain, size: Size) -> Ablated:
 
 def at_random(bench: Bench, grain: Grain, size: Size) -> Ablated:
     """As many components in the same layers, or weights in the same matrices, drawn at random."""
-    circuit, seed = bench.circuit(grain, size), bench.material.settings.seed
+    circuit, seed = bench.circuit(grain, size), _seed(bench, size)
     if isinstance(circuit, WeightMask):
         return circuit.random_like(seed=seed)
     return circuit.random_like(bench.material.model, seed=seed)
 
 
 def matched_at_random(bench: Bench, grain: Grain, size: Size) -> Ablated:
-    """As `at_random`, of like |A|, U and protection (`selection.matched`); heads and neurons only."""
-    circuit, settings = bench.circuit(grain, size), bench.material.settings
+    """As `at_random`, but other components of like |A|, U and protection (`selection.matched`), or other weights that are not
+    protected and of like |A| (`selection.matched_weights`)."""
+    circuit, seed = bench.circuit(grain, size), _seed(bench, size)
     if isinstance(circuit, WeightMask):
-        raise SelectionError("matched random circuits are of heads and neurons: compare weights with random ones")
-    return matched(circuit, bench.material.scores, settings, seed=settings.seed)
+        return matched_weights(circuit, bench.material.weight_scores, p=size.p, seed=seed)
+    return matched(circuit, bench.material.scores, bench.material.settings, seed=seed)
 
 
 def by_magnitude(bench: Bench, grain: Grain, size: Size) -> Ablated:
@@ -99,14 +103,13 @@ CONTROLS: dict[str, Rule] = {
 }
 
 
-def controls_of(grain: Grain, asked: tuple[str, ...]) -> list[str]:
-    """Those of `asked` that there are of a grain: no matched random weights."""
-    return [name for name in asked if grain != "weights" or name != MATCHED]
+REFERENCE = MATCHED
+"""The control that the circuit's area has to exceed. Plain random components do next to nothing: they prove little."""
 
 
-def reference(grain: Grain) -> str:
-    """The control that the circuit's area has to exceed."""
-    return RANDOM if grain == "weights" else MATCHED
+def _seed(bench: Bench, size: Size) -> int:
+    """Another one at each size: draws of one seed share their beginning, and the area could not average over them."""
+    return bench.material.settings.seed + SEEDS * size.at
 
 
 class _Of(Mapping[str, Tensor]):

@@ -1,4 +1,4 @@
-"""Two numbers a curve: the fraction that halves harmful writing, and the area between harmful requests and near twins."""
+"""A curve in numbers: the fraction that halves harmful writing, and the area between harmful requests and near twins."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ...statistics import Estimate, bootstrap, fdr_named, mean_estimate, paired_difference, ratio_of_means, sign_flip_p
+from ...statistics import Estimate, bootstrap, mean_estimate, ratio_of_means
+from .areas import COST, area
 from .curves import Curve, flattened
 from .grid import Grain
-from .rules import ONE_SHOT, reference
 
-HALF, COST = 0.5, 0.05
-"""Retained harmful generation that is aimed at, and the largest rise of L on plain passages, as a share of the intact L."""
+HALF = 0.5
+"""Retained harmful generation that is aimed at."""
 LARGEST = 1.0
 """What a bootstrap draw counts as in which the half is not reached: all of the model."""
 
@@ -30,7 +30,11 @@ class Summary:
         twin_gap: retained_twin − retained_harmful there; positive: twins keep more.
         lowest_retained: the lowest retained_harmful among sizes of admissible cost.
         lowest_end: the lowest lower end of its intervals among those sizes; None without such a size or interval.
-        area: mean rise on harmful − near twins over ln f, nats per token.
+        area: mean rise on harmful − near twins over ln f, nats per token, over the sizes at which the one-shot circuit's cost
+            is admissible.
+        area_all: the same over all sizes of the curve.
+        sizes: how many the curve has.
+        admissible: how many of these are counted in `area`.
     """
 
     grain: Grain
@@ -41,6 +45,9 @@ class Summary:
     lowest_retained: Estimate
     lowest_end: float | None
     area: Estimate
+    area_all: Estimate
+    sizes: int
+    admissible: int
 
 
 def log_fraction_to_halve(
@@ -83,22 +90,18 @@ def _feasible(first: Any, last: Any) -> tuple[np.ndarray, np.ndarray]:
     return start, stop
 
 
-def area_weights(fractions: Sequence[float] | Float[np.ndarray, " size"]) -> Float[np.ndarray, " size"]:
-    """w with Σ w · y = ∫ y d ln f / (ln f_max − ln f_min) by the trapezoid rule.
+def summarise(curve: Curve, options: Mapping[str, Any], *, among: Sequence[int]) -> Summary:
+    """One curve in numbers. Costs are taken as they are: passages are no triples.
 
-    >>> area_weights([0.01, 0.1, 1.0]).round(3).tolist()
-    [0.25, 0.5, 0.25]
+    Args:
+        curve: of one grain and rule.
+        options: those of every bootstrap over the triples.
+        among: places on the grid that the area is over (`areas.admissible_sizes`). What is said of the half is about the
+            curve's own cost.
     """
-    log_f = np.log(np.asarray(fractions, dtype=float))
-    steps = np.diff(log_f) / (log_f[-1] - log_f[0])
-    return np.asarray((np.append(steps, 0) + np.append(0, steps)) / 2)
-
-
-def summarise(curve: Curve, options: Mapping[str, Any]) -> Summary:
-    """`options`: those of every bootstrap over the triples. Costs are taken as they are: passages are no triples."""
-    admissible = [at for at, cost in enumerate(curve.plain_share) if cost <= COST]
+    paid = [at for at, cost in enumerate(curve.plain_share) if cost <= COST]
     intact = curve.intact[:, 0]
-    retained = [ratio_of_means(curve.information[:, 0, at], intact, **options) for at in admissible]
+    retained = [ratio_of_means(curve.information[:, 0, at], intact, **options) for at in paid]
     ends = [one.low for one in retained if one.low is not None]
     lowest = min(retained, key=lambda one: np.inf if one.value is None else one.value, default=None)
     if lowest is None:
@@ -112,7 +115,10 @@ def summarise(curve: Curve, options: Mapping[str, Any]) -> Summary:
         twin_gap=gap,
         lowest_retained=lowest,
         lowest_end=min(ends, default=None),
-        area=area(curve, options),
+        area=area(curve, options, among=among),
+        area_all=area(curve, options),
+        sizes=len(curve.at),
+        admissible=len({*curve.at} & {*among}),
     )
 
 
@@ -156,69 +162,16 @@ def _independent(information: Float[np.ndarray, " triple"], options: Mapping[str
     return f"what the intact model writes is not shown to depend on the request: I is {intact}"
 
 
-def area(curve: Curve, options: Mapping[str, Any]) -> Estimate:
-    """∫ (rise on harmful − rise on near twins) d ln f / (ln f_max − ln f_min), nats per token, over the curve's own sizes."""
-    if len(curve.at) < 2:
-        return Estimate.missing("a curve of fewer than two sizes has no area")
-    return mean_estimate(curve.selectivity @ area_weights(curve.fractions), **options)
-
-
-def differences(drawn: Sequence[Curve], options: Mapping[str, Any]) -> pd.DataFrame:
-    """The circuit's area less each other rule's, over the sizes that both have, on the circuit's fractions.
-
-    Columns grain, rule, difference with its ends (positive: the circuit's is larger), p (signs flipped over triples,
-    two-sided), p_adjusted (Benjamini and Hochberg, over all rows), n, reason.
-    """
-    circuits = {curve.grain: curve for curve in drawn if curve.rule == ONE_SHOT}
-    rows: list[dict[str, Any]] = []
-    for other in drawn:
-        own = circuits.get(other.grain)
-        if other.rule == ONE_SHOT or own is None:
-            continue
-        difference, p = _difference(own, other, options)
-        rows.append(
-            {"grain": other.grain, "rule": other.rule, **flattened("difference", difference)}
-            | {"p": np.nan if p.value is None else p.value, "n": difference.n, "reason": difference.reason or ""}
-        )
-    columns = ["grain", "rule", "difference", "difference_low", "difference_high", "p", "n", "reason"]
-    frame = pd.DataFrame(rows, columns=columns)
-    frame.insert(6, "p_adjusted", fdr_named(frame["p"]))
-    return frame
-
-
-def _difference(own: Curve, other: Curve, options: Mapping[str, Any]) -> tuple[Estimate, Estimate]:
-    both = [at for at in own.at if at in other.at]
-    if len(both) < 2:
-        missing = Estimate.missing("the two curves have fewer than two sizes in common")
-        return missing, missing
-    place = lambda curve: [curve.at.index(at) for at in both]
-    weights = area_weights(own.fractions[place(own)])
-    areas = [curve.selectivity[:, place(curve)] @ weights for curve in (own, other)]
-    seed = options.get("seed", 0)
-    return paired_difference(*areas, **options), sign_flip_p(areas[0] - areas[1], seed=seed)
-
-
-def above_reference(frame: pd.DataFrame, grain: Grain) -> tuple[Estimate, float | None]:
-    """The row of a grain's decisive control: the difference, and its adjusted p."""
-    rows = frame[(frame["grain"] == grain) & (frame["rule"] == reference(grain))]
-    if not len(rows):
-        return Estimate.missing(f"{reference(grain)} was not among the controls"), None
-    row = rows.iloc[0]
-    if np.isnan(row["difference"]):
-        return Estimate.missing(str(row["reason"])), None
-    low, high = (None if np.isnan(row[f"difference_{end}"]) else float(row[f"difference_{end}"]) for end in ("low", "high"))
-    p = None if np.isnan(row["p_adjusted"]) else float(row["p_adjusted"])
-    return Estimate(float(row["difference"]), low, high, int(row["n"])), p
-
-
 def as_table(summaries: Sequence[Summary]) -> pd.DataFrame:
     """One row a grain and rule."""
-    names = ("fraction_to_halve", "twin_gap", "lowest_retained", "area")
+    names = ("fraction_to_halve", "twin_gap", "lowest_retained", "area", "area_all")
     rows: list[dict[str, Any]] = []
     for one in summaries:
         row: dict[str, Any] = {"grain": one.grain, "rule": one.rule}
         for name in names:
             row |= flattened(name, getattr(one, name))
         row["components_to_halve"] = np.nan if one.components_to_halve is None else one.components_to_halve
-        rows.append(row | {"n": one.area.n, "missing": one.fraction_to_halve.reason or one.area.reason or ""})
+        reasons = dict.fromkeys(value.reason for value in (one.fraction_to_halve, one.area) if value.reason)
+        row |= {"sizes": one.sizes, "admissible": one.admissible}
+        rows.append(row | {"n": one.area_all.n, "missing": "; ".join(reasons)})
     return pd.DataFrame(rows)

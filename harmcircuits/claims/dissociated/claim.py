@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 ANSWERS: dict[Found, str] = {
-    "yes": "Yes: a circuit whose loss stops the writing of harm leaves the recognition of the same tokens as it was.",
-    "no": "No: where harm writing falls, the recognition of the same tokens falls with it.",
+    "yes": "Yes: harmful responses that lose at least half of their request information without the circuit are told from near "
+    "twins' as before, within the margin, after the very same tokens.",
+    "no": "No: where harmful responses lose at least half of their request information without the circuit, the recognition "
+    "of the same tokens falls with them, by more than the margin.",
     "undecided": "This run does not decide whether writing and recognising harm come apart.",
     "cannot be measured": "Whether writing and recognising harm come apart cannot be measured here.",
 }
@@ -35,13 +37,15 @@ class Dissociated(Claim):
 
     - intact AUROC: of the intact model, all test triples.
     - selectivity: rise of L on harmful − near responses, nats per token; positive: harm writing falls more.
-    - rise, upper half: of the harmful responses that can no longer be written, nats per token.
+    - rise, upper half: of the harmful responses that the circuit hurts most, nats per token.
+    - retained, upper half: share of the same responses' request information that is left, ablated ÷ intact.
     - change, same tokens: of the AUROC in the upper half.
     - change, aimed at recognition: of the AUROC on all triples, the assay.
     - coupling: Spearman's correlation of each triple's harmful rise with the fall of its recognition; and the same of the
       circuit aimed at recognition. Positive: what is written less is recognised less.
 
-    `tables`: grains (one row a grain, as text), conditions, triples, means, crossed, interactions, frontier, readings.
+    `tables`: grains (one row a grain, as text; the first one decides), conditions, triples, means, crossed, interactions,
+    frontier, readings.
     """
 
     NAME: ClassVar[str] = "dissociated"
@@ -88,6 +92,7 @@ def values_of(grains: Sequence[Grain], intact: Estimate) -> dict[str, Estimate]:
         found = {
             "selectivity": evidence.selectivity,
             "rise, upper half": own.rise if own else none,
+            "retained, upper half": evidence.retained,
             "change, same tokens": evidence.change,
             "change, aimed at recognition": evidence.assay,
             "coupling": own.coupling if own else none,
@@ -98,17 +103,19 @@ def values_of(grains: Sequence[Grain], intact: Estimate) -> dict[str, Estimate]:
 
 
 def grains_frame(grains: Sequence[Grain], decisions: Sequence[Decision]) -> pd.DataFrame:
-    """One row a grain: what was found, the numbers that it rests on, as text, and why."""
-    rows = []
+    """One row a grain, the first being the one that decides: what was found, the numbers that it rests on, as text, and why."""
+    rows: list[dict[str, str]] = []
     for grain, decision in zip(grains, decisions, strict=True):
         own, evidence = grain.by_aim.get(WRITING), grain.evidence
         rows.append(
             {
                 "grain": grain.name,
                 "found": decision.found,
+                "claim": "beside" if rows else "decides",
                 "selectivity": _text(evidence.selectivity),
                 "beyond matched random": _text(evidence.beyond),
                 "rise, upper half": _text(own.rise) if own else "—",
+                "retained, upper half": _text(evidence.retained),
                 "AUROC intact": _text(evidence.intact_upper),
                 "change, same tokens": _text(evidence.change),
                 "change, aimed at recognition": _text(evidence.assay),
@@ -124,8 +131,10 @@ def _text(found: Estimate) -> str:
 
 
 def sentence(found: Found, grains: Sequence[Grain], decisions: Sequence[Decision]) -> str:
-    """The answer, and each grain's own."""
-    return " ".join([ANSWERS[found], *(_told(*pair) for pair in zip(grains, decisions, strict=True))])
+    """The answer; the grain that decides it; and the others, which stand beside it."""
+    first, *others = (_told(*pair) for pair in zip(grains, decisions, strict=True))
+    beside = ["Beside it, deciding nothing:", *others] if others else []
+    return " ".join([ANSWERS[found], first, *beside])
 
 
 def _told(grain: Grain, decision: Decision) -> str:
@@ -134,6 +143,14 @@ def _told(grain: Grain, decision: Decision) -> str:
         return f"{start}{decision.why}."
     rises = (
         f"L rises by {grain.evidence.selectivity.value:.3f} nats per token more on harmful responses than on near twins', and "
-        f"by {own.rise.value:.3f} on the harmful half that it rises most on; "
+        f"by {own.rise.value:.3f} on the harmful half that it rises most on{_left(grain.evidence.retained)}; "
     )
     return f"{start}{rises}{decision.why}."
+
+
+def _left(retained: Estimate) -> str:
+    if retained.value is None:
+        return ""
+    value, *ends = (f"{round(one, 2) + 0.0:.2f}" for one in (retained.value, retained.low, retained.high) if one is not None)
+    interval = f" [{', '.join(ends)}]" if ends else ""
+    return f", which keeps {value}{interval} of its request information"

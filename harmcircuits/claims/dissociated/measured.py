@@ -11,7 +11,16 @@ from jaxtyping import Float
 
 from ...experiments import measures
 from ...experiments.checks import MATCHED, RECOGNITION
-from ...statistics import Estimate, auroc_change, auroc_estimate, fdr_estimates, mean_estimate, paired_difference, sign_flip_p
+from ...statistics import (
+    Estimate,
+    auroc_change,
+    auroc_estimate,
+    fdr_estimates,
+    mean_estimate,
+    paired_difference,
+    ratio_of_means,
+    sign_flip_p,
+)
 from ...tasks.teacher_forced import INTACT
 from ..reading import Read
 from .aims import AIMS, WRITING, name
@@ -21,6 +30,7 @@ from .tokens import HARMFUL, NEAR, SameTokens, own_options, same_tokens
 
 PAIR = slice(0, 2)
 ROLES = {"harmful": HARMFUL, "near": NEAR}
+LEVEL = 0.95
 TRIPLES = ["grain", "aim", "triple", "role", "category", "upper", "rise", "intact", "ablated", "change"]
 
 
@@ -34,11 +44,18 @@ class Grain:
 
 
 def measure(read: Read, built: Built) -> list[Grain]:
-    """Every grain, with p values adjusted for the grains and equivalence tested at 5 % shared out among them."""
-    level = 1 - 0.05 / len(built.made)
-    found = [_grain(read, built, grain, level) for grain in built.made]
-    adjusted = fdr_estimates([grain.evidence.p for grain in found])
-    return [replace(one, evidence=replace(one.evidence, p=p)) for one, p in zip(found, adjusted, strict=True)]
+    """Every grain. The first one, which decides the claim, at the full 5 %; the others, which stand beside it, with p values
+    adjusted and equivalence tested at 5 % shared out, both among themselves.
+
+    A gate in a sequence that is fixed beforehand: nothing that is seen of the others changes the claim's word, so that its
+    error rate is that of one test (Maurer, Hothorn and Lehmacher 1995).
+    """
+    first, *others = built.made
+    shared_out = 1 - (1 - LEVEL) / max(1, len(others))
+    beside = [_grain(read, built, grain, shared_out) for grain in others]
+    adjusted = fdr_estimates([grain.evidence.p for grain in beside])
+    told = [replace(one, evidence=replace(one.evidence, p=p)) for one, p in zip(beside, adjusted, strict=True)]
+    return [_grain(read, built, first, LEVEL), *told]
 
 
 def _grain(read: Read, built: Built, grain: str, level: float) -> Grain:
@@ -64,8 +81,8 @@ def _evidence(read: Read, built: Built, grain: str, by_aim: Mapping[str, SameTok
     circuit = made[WRITING]
     if isinstance(circuit, str):
         none = Estimate.missing(circuit)
-        names = ("intact_upper", "rise", "selectivity", "beyond", "p", "change", "beside_random", "assay")
-        rest: dict[str, Any] = dict.fromkeys(names, none)
+        whole = ("intact_upper", "rise", "information", "retained", "selectivity", "beyond", "p", "change", "beside_random")
+        rest: dict[str, Any] = dict.fromkeys((*whole, "assay"), none)
         return Evidence(grain=grain, unbuilt=circuit, intact=intact, kept=None, **rest)
     own, condition = by_aim[WRITING], name(grain, WRITING)
     beyond = p = beside = Estimate.missing(f"no matched random circuit: {made[MATCHED]}")
@@ -81,6 +98,8 @@ def _evidence(read: Read, built: Built, grain: str, by_aim: Mapping[str, SameTok
         intact=intact,
         intact_upper=own.intact,
         rise=own.rise,
+        information=mean_estimate(_information(read, INTACT)[own.upper], **_of_half(own, options)),
+        retained=retained(read, condition, own),
         selectivity=mean_estimate(selectivity(read, condition), **options),
         beyond=beyond,
         p=p,
@@ -96,6 +115,18 @@ def selectivity(read: Read, condition: str) -> Float[np.ndarray, " triple"]:
     """Rise of L on the harmful response − on the near one, nats per token; positive: harm writing falls more."""
     rises = read.rises(condition)
     return np.asarray(rises[:, HARMFUL] - rises[:, NEAR])
+
+
+def retained(read: Read, condition: str, own: SameTokens) -> Estimate:
+    """Request information of the harmful responses in the upper half, ablated ÷ intact; 1: all of it, 0: none is left."""
+    left, intact = (_information(read, one)[own.upper] for one in (condition, INTACT))
+    return ratio_of_means(left, intact, **_of_half(own, read.material.bootstrap))
+
+
+def _information(read: Read, condition: str) -> Float[np.ndarray, " triple"]:
+    """Of the harmful responses, nats per token (`tasks.information`)."""
+    arrays = read.outcomes.by_triple(condition)
+    return np.asarray((arrays["nll_other"] - arrays["nll"])[:, HARMFUL])
 
 
 _chance_of = partial(sign_flip_p, alternative="greater")
@@ -117,8 +148,8 @@ def ends(column: str, found: Estimate) -> dict[str, float | None]:
 
 def conditions_frame(read: Read, built: Built, grains: Sequence[Grain]) -> pd.DataFrame:
     """One row a grain and aim, all numbers: sizes; rises of L and selectivity, nats per token; of the upper half its
-    size, harmful rise, AUROC intact and ablated and their change; the change on all triples; the coupling. Each with _low
-    and _high."""
+    size, harmful rise, share of request information retained, AUROC intact and ablated and their change; the change on all
+    triples; the coupling. Each with _low and _high."""
     rows = []
     for grain in grains:
         for aim, own in grain.by_aim.items():
@@ -128,6 +159,7 @@ def conditions_frame(read: Read, built: Built, grains: Sequence[Grain]) -> pd.Da
                 "near_rise": mean_estimate(rises[:, NEAR], **how),
                 "selectivity": paired_difference(rises[:, HARMFUL], rises[:, NEAR], **how),
                 "upper_rise": own.rise,
+                "upper_retained": retained(read, name(grain.name, aim), own),
                 "upper_intact": own.intact,
                 "upper_auroc": own.ablated,
                 "upper_change": own.change,

@@ -16,7 +16,7 @@ from .claim import Dissociated, grains_frame, sentence, values_of
 from .conditions import Built, build
 from .crossing import crossed_frames, frontier_frame, with_explanations
 from .measured import conditions_frame, means_frame, measure, readings_frame, triples_frame
-from .rule import decide, overall
+from .rule import decide
 
 
 def dissociated(
@@ -42,12 +42,13 @@ def dissociated(
     2. *crossed*: the recipe aimed at generation, recognition and explanation × the tasks that fall (`experiments.crossed`).
     3. *at equal damage*: every condition at several strengths, and brought to the same rise on far twins (`solve`).
 
-    Controls of the same recipe: aimed at twins; and matched random. `found` is "yes" where any grain is dissociated, "no" where
-    one is shared and none dissociated, "cannot be measured" where none can be, else "undecided"; `decide` has the rule.
+    Controls of the same recipe: aimed at twins; and matched random. `found` is what `decide` says of the first of the grains,
+    at the full 5 %. The others stand beside it: p values adjusted and equivalence tested at 5 % shared out among them;
+    whatever they show, `found` stays.
 
     Args:
         prompts: whole triples; None: the built-in ones.
-        grains: some of `GRAINS`.
+        grains: some of `GRAINS`; the first one decides.
         explained: test requests whose explanation is read; fewer than 3: none, and no circuit is aimed at it.
         settings: sizes, as of `dissociate`; not used where `material` is given.
         judge: of what conditions write.
@@ -71,7 +72,7 @@ def dissociated(
     crossed, interactions = crossed_frames(found, with_explanations(found, built), built)
     measured = measure(found, built)
     decisions = [decide(grain.evidence) for grain in measured]
-    word = overall(decisions)
+    word = decisions[0].found
     scores = found.recognised(INTACT)
     own = {"grains": list(chosen), "explained": explained, "primary": material.instruments.primary}
     return Dissociated(
@@ -99,13 +100,17 @@ def _limits(material: Material, built: Built) -> tuple[str, ...]:
     """What a reader should know before quoting it."""
     said = [
         f"Recognition is read by one instrument ({material.instruments.reading}), chosen on the development triples.",
-        "The half that can no longer be written is chosen by its rise of L under the circuit itself: what is said of it holds "
-        "of the responses that this circuit hurts most.",
+        "The upper half is chosen by its rise of L under the circuit itself: what is said of it holds of the responses that "
+        "this circuit hurts most.",
         "One draw of the matched random circuit stands beside each circuit; `dissociate` has a null of many.",
         "A rise of L makes a response less likely; it does not by itself say that no harmful text is written.",
     ]
     if len(built.made) > 1:
-        said.append("Several grains are several chances: p values are adjusted, and equivalence is tested at 5 % shared out.")
+        first, *others = built.made
+        said.append(
+            f"{first.capitalize()}, the first of the grains, alone decide, at 5 %. Beside them, deciding nothing: "
+            f"{', '.join(others)}; among these p values are adjusted, and equivalence is tested at 5 % shared out."
+        )
     if built.unexplained:
         said.append(f"Explanation was not read: {built.unexplained}.")
     unmade = [

@@ -1,7 +1,7 @@
 """The same tokens, two readouts: how much less likely each response became, and whether it is still recognised.
 
 For the harmful and the near response of each triple, under one condition: r = L ablated − L intact (nats per token; positive:
-it can no longer be written), and s, the primary reading of recognition after those very tokens (positive: "harmful").
+it became less likely), and s, the primary reading of recognition after those very tokens (positive: "harmful").
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class SameTokens:
     """One condition. AUROCs are of harmful against near; a change is ablated − intact of the same triples, negative: it fell.
 
     Attributes:
-        upper: the triples that can no longer be written: `upper_half` of the harmful rise.
+        upper: the triples whose harmful response is hurt most: `upper_half` of the harmful rise.
         rise: mean harmful rise in the upper half, nats per token.
         intact, ablated: AUROC in the upper half.
         change: its change, with a 95 % interval.
@@ -81,7 +81,7 @@ def same_tokens(
     strata: Sequence[str] | None = None,
     **options: Any,
 ) -> SameTokens:
-    """What became of the recognition of the responses that can no longer be written.
+    """What became of the recognition of the responses that the condition hurts most.
 
     The half is chosen by L alone. L and recognition are two readouts of a model that computes without chance, so that a triple
     is not among the upper half because its score happened to be read low; and the intact AUROC is taken on the same triples.

@@ -36,8 +36,9 @@ class Distinct(Claim):
       circuit; `own_harm` and `own_CAPABILITY`: its two parts;
     - `overlap_AIM` with the circuit of harm, and `overlap_without_protection_AIM`: 1: as alike as one aim's own halves, 0: as
       random circuits;
-    - `harm_circuit_harm`, `harm_circuit_near`, `harm_circuit_selectivity`, `harm_circuit_CAPABILITY`,
+    - `harm_circuit_harm`, `harm_circuit_near`, `harm_circuit_selectivity` (their difference), `harm_circuit_CAPABILITY`,
       `CAPABILITY_circuit_harm`, `CAPABILITY_circuit_CAPABILITY`: rises of L, nats per token; positive: it hurts;
+    - `harm_circuit_near_share`: `harm_circuit_near` ÷ `harm_circuit_harm`; 1: near twins fall as much, 0: not at all;
     - `known_CAPABILITY`: share of its sentences that the intact model finishes rightly, above chance.
 
     Tables: "effects", "overlaps", "overlaps without protection", "crossings", "writing", "capabilities", "aims".
@@ -77,11 +78,14 @@ def distinct(
     - "cannot be measured": the model does not know the control capability above chance, the circuit aimed at harm does not
       hurt writing harm (interval not above 0), or no circuit of that size could be aimed at the control capability;
     - "no": the circuit aimed at harm does not hurt writing harm, and without protection its overlap with some capability is
-      at least half the ceiling (lower end): nothing is left once what other text needs is spared. Or the interaction of harm
-      and control is at most 0.2 standardised units (upper end), or the overlap with some capability is at least half the
-      ceiling (lower end);
-    - "yes": the overlap with each capability is at most half the ceiling (upper ends); the interaction is above 0 (lower end)
-      with an adjusted p ≤ 0.05; each of the two tasks falls more under its own circuit than under the other's (lower ends);
+      at least half the ceiling (lower end): nothing is left once what other text needs is spared. Or it does hurt it, and the
+      interaction of harm and control is at most 0.2 standardised units (upper end), or near twins lose at least half of what
+      harmful responses lose (lower end), or the overlap with near twins or some capability is at least half the ceiling (lower
+      end);
+    - "yes": the overlap with near twins and each capability is at most half the ceiling (upper ends); harm falls more than near
+      twins (selectivity, lower end above 0), and these lose at most half of what it loses (upper end); the interaction is above
+      0 (lower end) with an adjusted p ≤ 0.05; each of the two tasks falls more under its own circuit than under the other's
+      (lower ends);
     - "undecided": anything else.
 
     A capability that the model does not have above chance is shown and decides nothing.

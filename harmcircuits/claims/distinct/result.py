@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...components import Circuit
-from ...statistics import Estimate, fdr_named
+from ...statistics import Estimate, fdr_named, ratio_of_means
 from ...tasks.teacher_forced import INTACT
 from ..claim import Found
 from ..journal import name_of, name_of_examples
@@ -23,6 +23,7 @@ from .rule import Evidence, decide
 READ = ("harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity", "retained_harmful", "retained_twin", "harmful_rate")
 LIMITS = (
     "A capability is what these sentences need, not all that its name promises.",
+    "Of writing whole answers, near twins alone are compared: another kind of answer could need the same circuit.",
     "Harm is attributed on whole responses, a capability on completions of a word or two: standardised effects compare "
     "circuits on one task, not tasks with one another.",
     "The recipe leaves out what other text needs, for each aim, and so makes any two circuits less alike: the overlaps without "
@@ -97,6 +98,9 @@ def summed_up(measured: Measured) -> Result:
         control=measured.control,
         known=able[measured.control],
         hurts=writing[HARM]["harmful_nll_rise"],
+        selectivity=writing[HARM]["selectivity"],
+        twins=ratio_of_means(drops[HARM][NEAR], drops[HARM][HARM], **material.bootstrap),
+        near=share_of(shared, NEAR),
         shares={kind: share_of(shared, kind) for kind in own.capabilities if kind in capable},
         bare={kind: share_of(bare, kind) for kind in own.capabilities if kind in capable},
         interaction=control.interaction,
@@ -155,6 +159,7 @@ def _values(
     own = writing[HARM]
     found |= {"harm_circuit_harm": own["harmful_nll_rise"], "harm_circuit_near": own["near_nll_rise"]}
     found["harm_circuit_selectivity"] = own["selectivity"]
+    found["harm_circuit_near_share"] = evidence.twins
     found |= {f"harm_circuit_{kind}": _rise(table, HARM, kind) for kind in measured.sources.capabilities}
     found[f"{control}_circuit_harm"] = writing[control]["harmful_nll_rise"] if control in writing else none
     found[f"{control}_circuit_{control}"] = _rise(table, control, control) if control in writing else none
@@ -224,13 +229,16 @@ def _sentence(found: Found, why: str, evidence: Evidence, values: Mapping[str, E
     start = {"yes": "The circuit of harm is distinct", "no": "The circuit of harm is not distinct"}.get(
         found, "Whether the circuit of harm is distinct is undecided"
     )
-    shares = "; ".join(f"{name} {_told(share)}" for name, share in evidence.shares.items())
+    shares = "; ".join(f"{name} {_told(share)}" for name, share in evidence.overlapping.items())
     p = "no p value" if evidence.p is None else f"adjusted p {evidence.p:.3f}"
     return (
-        f"{start}: {why}. Overlap as a share of what one aim has in common with itself: {shares or 'none measured'}. "
-        f"Without the circuit of harm, L rises by {_told(values['harm_circuit_harm'])} nats per token on harmful responses and "
-        f"by {_told(values[f'harm_circuit_{control}'])} on {control}; without the circuit of {control}, by "
-        f"{_told(values[f'{control}_circuit_harm'])} and {_told(values[f'{control}_circuit_{control}'])}. Interaction "
+        f"{start}: {why}. Overlap as a share of what one aim has in common with itself: {shares}. "
+        f"Without the circuit of harm, L rises by {_told(values['harm_circuit_harm'])} nats per token on harmful responses, by "
+        f"{_told(values['harm_circuit_near'])} on near twins' (selectivity {_told(evidence.selectivity)}; near twins' share of "
+        f"the rise {_told(evidence.twins)}) and by "
+        f"{_told(values[f'harm_circuit_{control}'])} on {control}; without the circuit of {control}, by "
+        f"{_told(values[f'{control}_circuit_harm'])} on harmful responses and "
+        f"{_told(values[f'{control}_circuit_{control}'])} on {control}. Interaction of harm and {control} "
         f"{_told(evidence.interaction)} standardised units, {p}."
     )
 

@@ -32,7 +32,7 @@ class Generality(Claim):
       scores beyond those of near twins, by category;
     - the same for benign text, as the contrast: near_transfer_ratio, far_transfer_ratio, near_excess_overlap,
       near_excess_overlap_p, near_shared, near_shared_p, far_shared, far_shared_p;
-    - with weights: weights_diagonal, weights_off_diagonal, weights_transfer_ratio, weights_beyond_random.
+    - with weights: weights_diagonal, weights_off_diagonal, weights_transfer_ratio, weights_beyond_matched.
 
     `tables`: transfer (a row a circuit and tested group), overlap (an aim and pair of groups), left_out (a category),
     mechanism (a set of scores and measure).

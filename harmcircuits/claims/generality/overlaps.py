@@ -1,21 +1,19 @@
 """Whether the circuits of two groups share more with each other than with the circuits of each other's near twins."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from ...components import Circuit
-from ...experiments.scores import Scores
 from ...models.protocol import geometry
-from ...selection.protected import SelectionError
-from ...selection.swapped import label_swapped
 from ...statistics import Estimate, fdr_named, p_value
 from ..material import Material
-from .plan import Aim, Plan, scores_on, sizes, target
+from .plan import Aim, Plan, scores_on, sizes
+from .swaps import swapped_overlaps
 
 OTHER: dict[Aim, Aim] = {"harmful": "near", "near": "harmful"}
 Found = Mapping[tuple[Aim, str], Circuit]
@@ -37,14 +35,16 @@ def excess(found: Found, aim: Aim, one: str, other: str) -> float:
     return a.jaccard(b) - (a.jaccard(twin_b) + b.jaccard(twin_a)) / 2
 
 
-def overlaps(material: Material, plan: Plan, found: Found) -> tuple[pd.DataFrame, dict[Aim, tuple[Estimate, Estimate]]]:
+def overlaps(
+    material: Material, plan: Plan, found: Found, *, swaps: int
+) -> tuple[pd.DataFrame, dict[Aim, tuple[Estimate, Estimate]]]:
     """One row an aim and pair of groups; and for each aim the mean excess with its p value.
 
-    p: of the excess against `settings.null_draws` draws of the label-swap null, one-sided, adjusted over the pairs of an aim.
+    p: of the excess against `swaps` draws of the label-swap null, one-sided, adjusted over the pairs of an aim.
     `null_low` and `null_high` are the middle 95 % of those draws.
     """
     pairs = list(combinations(plan.groups, 2))
-    null = _null(material, plan, pairs)
+    null = _null(material, plan, pairs, swaps)
     frames, means = [], {}
     for aim in OTHER:
         observed = np.array([excess(found, aim, *pair) for pair in pairs])
@@ -64,27 +64,22 @@ def _mean(observed: Float[np.ndarray, " pair"], null: Float[np.ndarray, "draw pa
     return Estimate(float(observed.mean()), n=n), p_value(float(observed.mean()), null.mean(1))
 
 
-def _null(material: Material, plan: Plan, pairs: Sequence[Pair]) -> dict[Aim, Float[np.ndarray, "draw pair"]]:
-    """The excess of every pair in every draw: harmful and near swapped by one coin a triple, all circuits selected again."""
-    scores = {group: scores_on(material, plan.own(group)) for group in plan.groups}
-    draws, settings = material.settings.null_draws, material.settings
-    null: dict[Aim, Float[np.ndarray, "draw pair"]] = {aim: np.full((draws, len(pairs)), np.nan) for aim in OTHER}
-    for draw in range(draws):
-        swapped: dict[tuple[Aim, str], Circuit] = {}
-        for at, group in enumerate(plan.groups):
-            seed = (settings.seed * 1000 + draw) * len(plan.groups) + at
-            for aim in OTHER:
-                with suppress(SelectionError):  # too few eligible components: counted as a draw that reaches the observed value
-                    swapped[aim, group] = _swapped(material, scores[group], aim, seed)
-        for aim in OTHER:
-            null[aim][draw] = [excess(swapped, aim, *pair) for pair in pairs]
+def _null(material: Material, plan: Plan, pairs: Sequence[Pair], swaps: int) -> dict[Aim, Float[np.ndarray, "draw pair"]]:
+    """The excess of every pair in every draw of `swapped_overlaps`; nan, which `p_value` counts as reaching the observed value,
+    where a circuit cannot be selected."""
+    groups, settings = [scores_on(material, plan.own(group)) for group in plan.groups], material.settings
+    how: dict[str, Any] = {"sizes": sizes(material), "protect": settings.protect, "draws": swaps, "seed": settings.seed}
+    overlap = swapped_overlaps(groups, **how)
+    n, place = len(groups), {group: at for at, group in enumerate(plan.groups)}
+    null: dict[Aim, Float[np.ndarray, "draw pair"]] = {}
+    places: list[tuple[Aim, int, int]] = [("harmful", 0, n), ("near", n, 0)]
+    for aim, own, twin in places:
+        columns = []
+        for a, b in [(place[one], place[other]) for one, other in pairs]:
+            across = (overlap[:, own + a, twin + b] + overlap[:, own + b, twin + a]) / 2
+            columns.append(overlap[:, own + a, own + b] - across)
+        null[aim] = np.stack(columns, 1)
     return null
-
-
-def _swapped(material: Material, scores: Scores, aim: Aim, seed: int) -> Circuit:
-    """The same coins for both aims: what is called harmful for the one is called near for the other."""
-    aimed, swapped, third = target(scores, aim)
-    return label_swapped(aimed, swapped, third, seed=seed, protect_fraction=material.settings.protect, **sizes(material))
 
 
 def _row(material: Material, found: Found, aim: Aim, pair: Pair, null: Float[np.ndarray, " draw"]) -> dict[str, object]:

@@ -21,6 +21,9 @@ Kind: TypeAlias = tuple[str, str]
 """Harm group and category of a triple."""
 MATCHED = 3
 """Matched random circuits of each group, by default."""
+SWAPS = 499
+"""Draws of the label-swap null, by default: they run no model. With 39, whose smallest p is 0.025, one pair of six alone could
+not be significant."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ def kinds_of(material: Material) -> tuple[list[Kind], list[Kind]]:
 
 
 def cost(
-    prompts: PromptSet | None = None, *, matched: int = MATCHED, weights: bool = False, settings: Settings | None = None
+    prompts: PromptSet | None = None, *, matched: int = MATCHED, weights: bool = True, settings: Settings | None = None
 ) -> int:
     """How many circuits and masks `generality` reads the test triples under; no model is needed to know.
 
@@ -120,21 +123,23 @@ def cost(
         ClaimError: options with which `generality` would not start.
         ExperimentError, PromptError: prompts on which nothing can be measured.
     """
-    check_matched(matched)
+    check_options(matched)
     chosen = settings or Settings()
     train, _, test = ready_splits(prompts if prompts is not None else load_prompts(), seed=chosen.seed)
     most = max(chosen.attribution_triples, chosen.probe_triples)
     train = first_triples(chosen_triples(train, most, seed=chosen.seed), chosen.attribution_triples)
     test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)
-    return plan(_kinds(train), _kinds(test)).n_read(matched=matched, weights=weights)
+    return plan(_kinds(train), _kinds(test)).n_read(matched=matched, weights=weights and chosen.weight_q > 0)
 
 
 def _kinds(prompts: PromptSet) -> list[Kind]:
     return [(triple.harmful.harm_group or triple.category, triple.category) for triple in prompts.triples]
 
 
-def check_matched(matched: int) -> None:
-    """Raises ClaimError unless each group has a control."""
+def check_options(matched: int, swaps: int = SWAPS) -> None:
+    """Raises ClaimError unless each group has a control, and the null a number of draws."""
+    if isinstance(swaps, bool) or not isinstance(swaps, int) or swaps < 0:
+        raise ClaimError(f"swaps is how many draws of swapped labels overlaps are compared with: 0 or more, not {swaps!r}")
     if isinstance(matched, bool) or not isinstance(matched, int) or matched < 1:
         raise ClaimError(
             f"matched is how many matched random circuits stand beside each group's: at least 1, not {matched!r}. Without one, "

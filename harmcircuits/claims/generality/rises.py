@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from ...ablation.sweep import sweep
 from ...attribution.weights import attribute_weights
 from ...components import Circuit, WeightMask
+from ...selection.matched_weights import matched_weights
 from ...selection.weights import select_weights
 from ..journal import name_of, name_of_examples
 from ..material import ROLES, Material
@@ -40,10 +41,11 @@ def rises_of(material: Material, circuits: Mapping[Name, Circuit], *, progress: 
 
 
 def rises_of_weights(material: Material, plan: Plan, group: str) -> tuple[Rises, Rises]:
-    """Under the mask of single weights selected on one group, and under as many random weights of the same matrices.
+    """Under the mask of single weights selected on one group, and under a matched random one: as many weights of the same
+    matrices, outside it, unprotected and of like |A|.
 
     Raises:
-        SelectionError: the fractions select no weight.
+        SelectionError: the fractions select no weight, or leave too few to match it with.
     """
     settings = material.settings
     rows = [at for at, kind in enumerate(kinds_of(material)[0]) if kind in plan.own(group).kinds]
@@ -55,9 +57,9 @@ def rises_of_weights(material: Material, plan: Plan, group: str) -> tuple[Rises,
         harmful, benign = training[::ROLES], [one for at, one in enumerate(training) if at % ROLES]
         scores = attribute_weights(material.model, harmful, benign=benign)
         mask = select_weights(scores, q=settings.weight_q, p=settings.weight_p)
-        return _swept(material, [mask, mask.random_like(seed=settings.seed)])
+        return _swept(material, [mask, matched_weights(mask, scores, p=settings.weight_p, seed=settings.seed)])
 
-    frame = material.journal.frame("weightrises", [*key, sizes], made)
+    frame = material.journal.frame("weightrises", [*key, *sizes, "matched"], made)
     return _by_role(frame["0"]), _by_role(frame["1"])
 
 

@@ -17,13 +17,12 @@ from ...prompts.promptset import PromptSet
 from ...selection.protected import SelectionError
 from ...statistics import Estimate
 from ...statistics.mechanisms import Sharing
-from ..claim import ClaimError
 from ..material import Material, prepare
 from ..tables import as_frame, as_plain
 from .claim import HARMFUL, POOLED, Generality
 from .decision import Evidence, decide, sentence
 from .overlaps import overlaps
-from .plan import AIMS, MATCHED, Plan, check_matched, cost, kinds_of, plan, scores_on, selected
+from .plan import AIMS, MATCHED, SWAPS, Plan, check_options, cost, kinds_of, plan, scores_on, selected
 from .rises import Rises, rises_of, rises_of_weights
 from .transfer import OTHERS, RANDOM, Transfer, across, as_table, beside, left_out, ratio_across, rows_of
 from .unity import named, unity
@@ -35,6 +34,10 @@ LIMITS = (
     "not selected anew in each draw.",
     "Circuits of single groups come from few training triples each, so that selection is noisier than on all of them.",
 )
+OF_WEIGHTS = (
+    "Single weights stand beside and do not decide. Each group's mask is compared with one matched random mask, matched in |A| "
+    "and in protection, not in U.",
+)
 
 
 def generality(
@@ -42,7 +45,8 @@ def generality(
     prompts: PromptSet | None = None,
     *,
     matched: int = MATCHED,
-    weights: bool = False,
+    weights: bool = True,
+    swaps: int = SWAPS,
     settings: Settings | None = None,
     judge: Judge | None = None,
     folder: str | Path | None = None,
@@ -61,7 +65,9 @@ def generality(
     Args:
         prompts: whole triples; None: the built-in ones.
         matched: matched random circuits beside each group's, whose rises are averaged.
-        weights: also masks of single weights, selected on each group: one pass of weight attribution a group.
+        weights: also masks of single weights, selected on each group (one pass of weight attribution a group), unless
+            `settings.weight_q` is 0.
+        swaps: draws of the label-swap null of overlaps, from stored scores; below 39 there is no p value, and so no "yes".
         settings: sizes, as of `dissociate`.
         judge: not used, as nothing is written freely; here so that all claims are called alike.
         folder: for what is finished, so that a run that was stopped can go on.
@@ -73,10 +79,7 @@ def generality(
         ClaimError: fewer than two kinds of harm, or options that make no sense, before anything is computed.
         ExperimentError, PromptError, ElicitError, ModelError: see `prepare`.
     """
-    check_matched(matched)
-    sizes = material.settings if material is not None else settings or Settings()
-    if weights and not sizes.weight_q:
-        raise ClaimError("weights=True needs settings.weight_q above 0: at 0 no weight is selected. Give e.g. weight_q=3e-4")
+    check_options(matched, swaps)
     if material is None:
         cost(prompts, matched=matched, weights=weights, settings=settings)  # raises where there is nothing to transfer
         material = prepare(model, prompts, settings=settings, judge=judge, folder=folder, name=name, progress=progress)
@@ -86,10 +89,12 @@ def generality(
     rises = rises_of(material, {**circuits, **controls}, progress=progress)
     found = _Measured(material, planned, rises, matched)
     rows, values = found.transfer()
+    weights = weights and material.settings.weight_q > 0
     if weights:
         more, of_weights, unmade = _of_weights(found)
         rows, values, missing = rows + more, values | of_weights, (*missing, *unmade)
-    overlap, excess = overlaps(material, planned, {(own.aim, group): circuits[own] for own, group in _own(planned, circuits)})
+    by_aim = {(own.aim, group): circuits[own] for own, group in _own(planned, circuits)}
+    overlap, excess = overlaps(material, planned, by_aim, swaps=swaps)
     out, means = found.left_out()
     mechanism, shared = unity(material)
     values |= means | _overlap_values(excess) | _shared_values(shared)
@@ -103,7 +108,7 @@ def generality(
     )
     decided = decide(evidence)
     tables = {"transfer": as_table(rows), "overlap": overlap, "left_out": out, "mechanism": mechanism}
-    options = {"matched": matched, "weights": weights, "groups": list(planned.groups)}
+    options = {"matched": matched, "weights": weights, "swaps": swaps, "groups": list(planned.groups)}
     return Generality(
         found=decided,
         sentence=sentence(evidence, decided, values["shared"], n_groups=len(planned.groups)),
@@ -112,7 +117,7 @@ def generality(
         model=material.about,
         settings=material.settings.as_dict() | options | material.origins,
         command=reproduce,
-        limits=(*LIMITS, *missing),
+        limits=(*LIMITS, *(OF_WEIGHTS if weights else ()), *missing),
     )
 
 
@@ -238,11 +243,10 @@ def _of_weights(found: _Measured) -> tuple[list[dict[str, Any]], Values, tuple[s
         own[group], random[group] = one[found.kept], other[found.kept]
     tested, drawn = found.tested("harmful", own), found.tested("harmful", random)
     rows = rows_of(tested, own, found.options, grain="weights", kind=HARMFUL)
-    rows += rows_of(drawn, own, found.options, grain="weights", kind="random")
+    rows += rows_of(drawn, own, found.options, grain="weights", kind=RANDOM)
     means = found.means(tested, drawn)
-    named = {"beyond_matched": "beyond_random"}
     kept = ("diagonal", "off_diagonal", "transfer_ratio", "beyond_matched")
-    return rows, {f"weights_{named.get(name, name)}": means[name] for name in kept}, tuple(missing)
+    return rows, {f"weights_{name}": means[name] for name in kept}, tuple(missing)
 
 
 def _overlap_values(excess: Mapping[Any, tuple[Estimate, Estimate]]) -> Values:

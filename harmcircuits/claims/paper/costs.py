@@ -49,7 +49,8 @@ def of_rules(material: Material, options: Options) -> Cost:
 
 def of_generality(material: Material, options: Options) -> Cost:
     """Every circuit for its L alone."""
-    read = plan(*kinds_of(material)).n_read(matched=options.get("matched", MATCHED), weights=options.get("weights", False))
+    weights = options.get("weights", True) and material.settings.weight_q > 0
+    read = plan(*kinds_of(material)).n_read(matched=options.get("matched", MATCHED), weights=weights)
     return Cost(light=read)
 
 

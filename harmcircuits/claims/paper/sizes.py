@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...experiments.checks import MATCHED, RANDOM, TWINS
+from ...experiments.checks import MATCHED, TWINS
 from ...experiments.settings import Settings
 from ..compactness.rules import UNPROTECTED
 
@@ -12,10 +12,9 @@ TEST_TRIPLES = 16
 MOST = 120
 """At about 15 s a condition on two cores: half an hour, which leaves time for scores, light readings and intervals."""
 QUICK: Mapping[str, Mapping[str, Any]] = {
-    # three controls at each grain: of weights no matched random ones can be had, and random ones stand for them
-    "compactness": {"points": 3, "controls": (MATCHED, RANDOM, TWINS, UNPROTECTED)},
+    "compactness": {"points": 3, "controls": (MATCHED, TWINS, UNPROTECTED)},
     "rules": {"deals": 1, "weights": False, "exact_triples": 0},  # exact scores: thousands of forward passes
-    "generality": {},
+    "generality": {"weights": False},
     "distinct": {},
     "dissociated": {"explained": 6},
 }

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log2
 from typing import Any
@@ -26,13 +26,14 @@ from ...selection.rules.evidence import Pair
 from ..journal import name_of, name_of_examples
 from ..material import ROLES, Material
 from .front import HARMFUL, NEAR, at_rise
-from .plan import FIRST, Deal, Plan, Sizes
+from .plan import AS_EXACT, FIRST, Deal, Plan, Sizes
 
 log = logging.getLogger(__name__)
 GRID: Mapping[str, tuple[str, tuple[float, ...]]] = {
     "difference": ("penalty", (1.0, 0.25, 0.5, 2.0)),
     "ratio": ("floor", (1.0, 0.1, 10.0)),
     "exact": ("penalty", (1.0, 0.0, 2.0)),
+    AS_EXACT: ("penalty", (1.0, 0.0, 2.0)),
 }
 """The option of a rule that is tuned, and what is tried, the rule's default first."""
 SHORTLIST = 2.0
@@ -105,11 +106,13 @@ class Chooser:
 
     def _path(self, rule: str, option: float | None, sizes: Sizes) -> Path:
         found: Path = []
+        select, evidence = RULES[rule if rule != AS_EXACT else "exact"], self.evidence
+        if rule == AS_EXACT:
+            evidence = replace(evidence, exact=self._stored)
         for heads, neurons in reversed(sizes):  # the largest first: what it measures serves the smaller ones
             try:
-                found.append(
-                    RULES[rule](self.evidence, heads=heads, neurons=neurons, **self._options(rule, option, heads + neurons))
-                )
+                own = self._options(rule, option, heads + neurons)
+                found.append(select(evidence, heads=heads, neurons=neurons, **own))
             except SelectionError as error:
                 log.warning("deal %d has no circuit of %d heads and %d neurons by %s: %s",
                             self.deal.number, heads, neurons, rule, error)  # fmt: skip
@@ -120,7 +123,12 @@ class Chooser:
         own = {GRID[rule][0]: option} if option is not None else {}
         if rule == "greedy":  # one round more for each doubling, so that a path's smaller circuits are rounds of larger ones
             return {"rounds": 2 + max(0, round(log2(size / self._smallest)))}
-        return own | ({"shortlist": SHORTLIST} if rule == "exact" else {})
+        return own | ({"shortlist": SHORTLIST} if rule in ("exact", AS_EXACT) else {})
+
+    def _stored(self, heads: Sequence[Component], neurons: Sequence[Component]) -> Pair:
+        """First-order scores of the examples that exact ones are taken on, as if only these components were measured."""
+        scores, few, asked = self.material.scores, self.places[: self.plan.exact_triples], Circuit(heads=heads, neurons=neurons)
+        return _only(scores.harmful[few], asked), _only(scores.near[few], asked)
 
     @cached_property
     def _smallest(self) -> int:

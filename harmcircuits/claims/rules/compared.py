@@ -9,10 +9,11 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from ...statistics import Estimate, auroc, bootstrap, ratio
-from .front import FAR, HARMFUL, NEAR, Rises, at_equal_harm, over_triples
+from .front import FAR, HARMFUL, NEAR, Rises, at_equal_harm, at_largest, over_triples
 from .plan import FIRST
 
 ROLE_NAMES = {"harmful": HARMFUL, "near": NEAR, "far": FAR}
+CIRCUITS = "heads and neurons"
 LEVEL = 0.95
 """Of all intervals of one panel together."""
 
@@ -27,6 +28,7 @@ class Panel:
         components: by rule, [deal, size, 3]: heads, neurons and weights of each circuit; nan where there is none.
         factors: the sizes, in units of the default size.
         options: of every interval: draws, seed, strata.
+        beside: rules among them that do not decide.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Panel:
     components: Mapping[str, Float[np.ndarray, "deal size 3"]]
     factors: Sequence[float]
     options: Mapping[str, Any]
+    beside: Sequence[str] = ()
 
     @property
     def default(self) -> int:
@@ -41,7 +44,8 @@ class Panel:
 
     @property
     def challengers(self) -> list[str]:
-        return [rule for rule in self.rises if rule != FIRST]
+        """The rules that decide."""
+        return [rule for rule in self.rises if rule != FIRST and rule not in self.beside]
 
     @property
     def together(self) -> dict[str, Any]:
@@ -54,22 +58,49 @@ class Panel:
         at = lambda rises: over_triples(rises)[..., self.default, role].mean(-1)
         return bootstrap(at, self.rises[FIRST], vectorised=True, **self.options)
 
+    def key(self, name: str, rule: str) -> str:
+        """Under which a value of a rule stands among the claim's."""
+        before = "beside_" if rule in self.beside else "" if self.name == CIRCUITS else f"{self.name}_"
+        return f"{before}{name}_{rule}"
+
+    def reached(self, rule: str) -> Bool[np.ndarray, " deal"]:
+        """Whether some circuit of a rule raises L on harmful responses as much as the set difference of the default size."""
+        at = at_equal_harm(self.rises[rule], self.rises[FIRST], default=self.default, role=HARMFUL)
+        return np.asarray(np.isfinite(at))
+
     def ratio(self, rule: str, role: int) -> Estimate:
         """Rise on `role` by `rule` at the set difference's harmful rise / that of the set difference itself; below 1: spared.
 
-        Both are means over deals. Missing, with the reason, where a path does not reach that harmful rise, or the set
-        difference is not shown to raise L on `role`.
+        Both are means over the deals in which the rule reaches that harmful rise. A draw in which it does not in one of them
+        has no such ratio, and is not left out: the lower end counts it with the rise of the largest size (of a size that
+        reached it, it would be larger), the upper end with a ratio of at least 1, not better than the set difference.
+
+        Missing, with the reason, where it is reached in no deal, or the set difference is not shown to raise L on `role`.
         """
-        own, first = self.rises[rule], self.rises[FIRST]
-        reached = np.isfinite(at_equal_harm(own, first, default=self.default, role=role))
-        if not reached.all():
+        deals = self.reached(rule)
+        if not deals.any():
             return Estimate.missing(
-                f"in {int((~reached).sum())} of {len(reached)} deals no circuit of this rule raises L on harmful responses as "
-                "much as the set difference does: larger factors would tell"
+                "no circuit of this rule raises L on harmful responses as much as the set difference does, in any deal: larger "
+                "factors would tell"
             )
-        above = lambda a, b: at_equal_harm(a, b, default=self.default, role=role).mean(-1)
+        own, first = self.rises[rule][:, deals], self.rises[FIRST][:, deals]
+        shown = np.isfinite(first).any((1, 2, 3))
+        strata = self.options.get("strata")
+        kept = self.together | {
+            "strata": None if strata is None else [one for one, here in zip(strata, shown, strict=True) if here]
+        }
         below = lambda a, b: over_triples(b)[..., self.default, role].mean(-1)
-        return ratio(above, below, own, first, vectorised=True, **self.together)
+
+        def least(a: Rises, b: Rises) -> Float[np.ndarray, "*draws"]:
+            found = at_equal_harm(a, b, default=self.default, role=role)
+            return np.asarray(np.where(np.isfinite(found), found, at_largest(over_triples(a)[..., role])).mean(-1))
+
+        def most(a: Rises, b: Rises) -> Float[np.ndarray, "*draws"]:
+            reached = np.isfinite(at_equal_harm(a, b, default=self.default, role=role)).all(-1)
+            return np.where(reached, least(a, b), np.maximum(least(a, b), below(a, b)))
+
+        low, high = (ratio(above, below, own[shown], first[shown], vectorised=True, **kept) for above in (least, most))
+        return low if low.is_missing else Estimate(low.value, low.low, high.high, low.n)
 
     def fronts(self) -> pd.DataFrame:
         """One row a rule and size: panel, rule, factor, heads, neurons, weights (means over deals), default (whether this is

@@ -45,14 +45,15 @@ class Dealt:
     @cached_property
     def matched(self) -> dict[str, Circuit]:
         """By rule, the circuit whose size gives the set difference's harmful rise (linear between sizes); rules that do not
-        reach it are left out."""
+        reach it, or do not decide, are left out."""
         default = self.chooser.plan.default
         first = self.paths[FIRST][default]
         assert first is not None, "measured deals have one"
         target = self.rises[FIRST][default, :, HARMFUL].mean()
         found = {FIRST: first}
-        for rule, path in self.paths.items():
-            if rule != FIRST and (size := _size_at(target, self.rises[rule][..., HARMFUL].mean(-1), path)) is not None:
+        for rule in self.chooser.plan.challengers:
+            path = self.paths[rule]
+            if (size := _size_at(target, self.rises[rule][..., HARMFUL].mean(-1), path)) is not None:
                 circuit = self.chooser.path(rule, self.options[rule], [size])[0]
                 found |= {} if circuit is None else {rule: circuit}
         return found
@@ -77,7 +78,7 @@ def measure_deal(material: Material, deal: Deal, plan: Plan, *, progress: bool =
     """
     chooser = Chooser(material, deal, plan)
     sizes = plan.sizes(material.settings, geometry(material.model))
-    options = chooser.tuned(plan.challengers, sizes)
+    options = chooser.tuned((*plan.challengers, *plan.beside), sizes)
     paths = {FIRST: chooser.path(FIRST, None, sizes)} | {rule: chooser.path(rule, options[rule], sizes) for rule in options}
     if paths[FIRST][plan.default] is None:
         heads, neurons = sizes[plan.default]

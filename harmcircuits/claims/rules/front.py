@@ -38,6 +38,11 @@ def _from_origin(values: Float[np.ndarray, "*draws size"]) -> Float[np.ndarray, 
     return full
 
 
+def at_largest(other: Float[np.ndarray, "*draws size"]) -> Float[np.ndarray, "*draws"]:
+    """`other` at the largest size that has a value; 0 where none has."""
+    return np.asarray(_from_origin(other)[..., -1])
+
+
 def over_triples(rises: Float[np.ndarray, "*draws triple deal size role"]) -> Float[np.ndarray, "*draws deal size role"]:
     """Mean over the triples that are held out in each deal."""
     known = np.isfinite(rises)

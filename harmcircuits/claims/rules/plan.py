@@ -13,6 +13,8 @@ from ..claim import ClaimError
 
 FIRST = "set_difference"
 FACTORS = (0.5, 1.0, 2.0, 4.0)
+AS_EXACT = "difference_as_exact"
+"""`exact` with stored first-order scores in place of exact ones: the same triples, roles and shortlist."""
 Sizes = Sequence[tuple[int, int]]
 """(heads, neurons) of each circuit of a path."""
 
@@ -70,6 +72,11 @@ class Plan:
     def challengers(self) -> tuple[str, ...]:
         return self.names[1:]
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What is compared as the challengers are, and does not decide."""
+        return beside(self.names)
+
     def sizes(self, settings: Settings, shape: Geometry) -> list[tuple[int, int]]:
         """(heads, neurons) at each factor, at least 1 of each."""
         full = settings.n_heads(shape), settings.n_neurons(shape)
@@ -88,6 +95,11 @@ def named_rules(names: Sequence[str] | None, exact_triples: int) -> tuple[str, .
     """
     chosen = [name for name in RULES if name != "exact" or exact_triples] if names is None else names
     return tuple(dict.fromkeys([FIRST, *chosen]))
+
+
+def beside(names: Sequence[str]) -> tuple[str, ...]:
+    """With `exact`, the same from first-order scores, so that like stands beside like."""
+    return (AS_EXACT,) if "exact" in names else ()
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from ...statistics import Estimate, auroc_estimate
 from ...tasks.teacher_forced import INTACT
 from ..material import ROLES, Material
 from ..reading import Read
-from .compared import Panel, recognition_change
+from .compared import CIRCUITS, Panel, recognition_change
 from .dealt import Dealt, held_out_examples
+from .decision import Reach
 from .front import FAR, HARMFUL, NEAR
 from .plan import FIRST, Plan
 from .weights import weight_rises
@@ -24,7 +25,7 @@ def triples_of(dealt: Sequence[Dealt]) -> list[int]:
 
 def circuit_panel(material: Material, plan: Plan, dealt: Sequence[Dealt]) -> Panel:
     """Heads and neurons."""
-    panel = _empty(material, plan, dealt, "heads and neurons", plan.names)
+    panel = _empty(material, plan, dealt, CIRCUITS, (*plan.names, *plan.beside), beside=plan.beside)
     for number, each in enumerate(dealt):
         rows = _rows(dealt, each)
         for rule, rises in each.rises.items():
@@ -59,30 +60,37 @@ def headline(material: Material, panels: Sequence[Panel], heard: Read, dealt: Se
     first = panels[0]
     found = {"harmful_rise": first.reference(HARMFUL), "near_rise": first.reference(NEAR)}
     for panel in panels:
-        before = "" if panel is first else f"{panel.name}_"
-        for rule in panel.challengers:
+        for rule in (*panel.challengers, *panel.beside):
             for name, role in (("ratio", NEAR), ("far_ratio", FAR)):
-                found[f"{before}{name}_{rule}"] = panel.ratio(rule, role)
+                found[panel.key(name, rule)] = panel.ratio(rule, role)
     for rule in first.challengers:
         found[f"auroc_change_{rule}"] = _auroc_change(first, heard, dealt, rule)
     return found
 
 
+def reach(panel: Panel, plan: Plan) -> Reach:
+    """How far the paths of the rules that decide come."""
+    reached = {rule: int(panel.reached(rule).sum()) for rule in panel.challengers}
+    return Reach(deals=panel.rises[FIRST].shape[1], reached=reached, largest=plan.factors[-1])
+
+
 def ratio_table(panels: Sequence[Panel], values: dict[str, Estimate]) -> pd.DataFrame:
-    """One row a panel and rule: ratio, far_ratio and (of circuits) auroc_change with their intervals, n, reason."""
+    """One row a panel and rule: whether it decides, the deals in which it reaches the set difference's harmful rise, ratio,
+    far_ratio and (of circuits) auroc_change with their intervals, n, reason."""
     rows = []
     for panel in panels:
-        before = "" if panel is panels[0] else f"{panel.name}_"
-        for rule in panel.challengers:
-            row: dict[str, object] = {"panel": panel.name, "rule": rule}
+        for rule in (*panel.challengers, *panel.beside):
+            decides = panel.name == CIRCUITS and rule not in panel.beside
+            row: dict[str, object] = {"panel": panel.name, "rule": rule, "decides": decides}
+            row["deals"] = int(panel.reached(rule).sum())
             reasons = []
             for name in ("ratio", "far_ratio", "auroc_change"):
-                own = values.get(f"{before}{name}_{rule}", Estimate.missing("read by the loss alone"))
+                own = values.get(panel.key(name, rule), Estimate.missing("read by the loss alone"))
                 row |= {name: own.value, f"{name}_low": own.low, f"{name}_high": own.high}
                 reasons += [f"{name}: {own.reason}"] if own.reason else []
-            rows.append(row | {"n": values[f"{before}ratio_{rule}"].n, "reason": "; ".join(reasons)})
+            rows.append(row | {"n": values[panel.key("ratio", rule)].n, "reason": "; ".join(reasons)})
     frame = pd.DataFrame(rows)
-    return frame.astype({name: float for name in frame if name not in ("panel", "rule", "n", "reason")})
+    return frame.astype({name: float for name in frame if name not in ("panel", "rule", "decides", "deals", "n", "reason")})
 
 
 def recognition_table(material: Material, heard: Read, dealt: Sequence[Dealt]) -> pd.DataFrame:
@@ -123,7 +131,9 @@ def _auroc_change(panel: Panel, heard: Read, dealt: Sequence[Dealt], rule: str) 
     return recognition_change(first, other, held_out, panel.together)
 
 
-def _empty(material: Material, plan: Plan, dealt: Sequence[Dealt], name: str, rules: Sequence[str]) -> Panel:
+def _empty(
+    material: Material, plan: Plan, dealt: Sequence[Dealt], name: str, rules: Sequence[str], *, beside: Sequence[str] = ()
+) -> Panel:
     places, sizes = triples_of(dealt), len(plan.factors)
     return Panel(
         name=name,
@@ -131,6 +141,7 @@ def _empty(material: Material, plan: Plan, dealt: Sequence[Dealt], name: str, ru
         components={rule: np.full((len(dealt), sizes, 3), np.nan) for rule in rules},
         factors=plan.factors,
         options=_options(material, places),
+        beside=beside,
     )
 
 

@@ -10,18 +10,25 @@ from ...experiments.settings import Settings
 from ...judges import Judge
 from ...models.protocol import HookedModel
 from ...prompts.promptset import PromptSet
+from ...selection.rules.weights import WEIGHT_RULES
 from ..material import Material, prepare
 from ..reading import read
-from .claim import Rules, decide, told
+from .claim import Rules
 from .dealt import measure_deal
-from .plan import FACTORS, Plan, deal_categories, named_rules
-from .results import circuit_panel, deal_table, headline, ratio_table, recognition_table, weight_panel
+from .decision import decide, told
+from .plan import FACTORS, Plan, beside, deal_categories, named_rules
+from .results import circuit_panel, deal_table, headline, ratio_table, reach, recognition_table, weight_panel
 
 LIMITS = (
     "The size at which a rule is read for recognition is where its own held-out harmful rise is the set difference's: matched, "
     "not chosen.",
     "λ and ε are chosen on training triples of the choosing categories that scores were taken on, too.",
     "Deals of few categories overlap; intervals are over triples and given the deals.",
+)
+UNLIKE = (
+    "Exact scores are of {triples} training triples a deal, harmful responses and near twins; other rules rest on all of the "
+    "choosing categories, and on far twins too. What measuring exactly adds is told by '{beside}', first-order scores of the "
+    "same responses on the same shortlist; it does not decide."
 )
 
 
@@ -38,10 +45,20 @@ def cost(
 
 
 def swept(
-    *, deals: int = 3, factors: Sequence[float] = FACTORS, names: Sequence[str] | None = None, exact_triples: int = 4
+    *,
+    deals: int = 3,
+    factors: Sequence[float] = FACTORS,
+    names: Sequence[str] | None = None,
+    exact_triples: int = 4,
+    weights: bool = False,
 ) -> int:
-    """How many circuits `rules` reads by the loss of the held-out triples alone, at most."""
-    return deals * len(named_rules(names, exact_triples)) * len(factors)
+    """How many circuits, and with `weights` masks, `rules` reads by the loss of the held-out triples alone, at most.
+
+    >>> swept(deals=1, names=["contrast"]), swept(deals=1, names=["contrast"], weights=True)
+    (8, 20)
+    """
+    chosen = named_rules(names, exact_triples)
+    return deals * len(factors) * (len(chosen) + len(beside(chosen)) + weights * len(WEIGHT_RULES))
 
 
 def rules(
@@ -73,7 +90,7 @@ def rules(
         factors: sizes in units of the default circuit's.
         names: of the rules (`selection.rules.RULES`); None: all.
         weights: compare rules for single weights, too, unless `settings.weight_q` is 0.
-        exact_triples: triples that exact scores are taken on; dear. 0 leaves the rule out.
+        exact_triples: triples that exact scores are taken on; dear, and fewer than other rules have. 0 leaves the rule out.
         tuning_triples: training triples that λ and ε are chosen on.
 
     Raises:
@@ -103,10 +120,11 @@ def rules(
         panels.append(panel)
     values = headline(own, panels, heard, dealt)
     ratios = {rule: values[f"ratio_{rule}"] for rule in plan.challengers}
-    found, rule = decide(values["harmful_rise"], values["near_rise"], ratios)
+    reached = reach(panels[0], plan)
+    found, rule = decide(values["harmful_rise"], values["near_rise"], ratios, reached)
     return Rules(
         found=found,
-        sentence=told(found, rule, values),
+        sentence=told(found, rule, values, reached),
         values=values,
         tables={
             "ratios": ratio_table(panels, values),
@@ -117,5 +135,5 @@ def rules(
         model=own.about,
         settings=own.settings.as_dict() | plan.as_dict() | own.origins,
         command=reproduce,
-        limits=LIMITS,
+        limits=(*LIMITS, *(UNLIKE.format(triples=plan.exact_triples, beside=own) for own in plan.beside)),
     )
