@@ -61,11 +61,12 @@ def test_a_runs_own_settings_come_back(run: Dissociation) -> None:
 
 
 def test_it_asks_about_the_circuit_on_the_runs_own_triples_and_responses(tiny: Any, run: Dissociation) -> None:
-    found = earlier.test_earlier(tiny, run, TEST, **SIZES)
+    found = earlier.test_earlier(tiny, run, TEST, reproduce="harmcircuits circuit-tests out", **SIZES)
     few = chosen_triples(attacked(tiny, TEST, tokens=1), 3, seed=2)
     expected = asked_of(tiny, OWN, respond(tiny, few, SMALL), seed=2, **SIZES)
     assert isinstance(found, CircuitTests)
-    assert found.about == expected.about
+    who = {"model": run.report["model"]["name"], "circuit": "mine", "reproduce": "harmcircuits circuit-tests out"}
+    assert found.about == who | dict(expected.about)
     assert found.about["triples"] == 3
     assert found.findings == expected.findings
     other = earlier.test_earlier(tiny, run, TEST, name="other", **SIZES)
