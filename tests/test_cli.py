@@ -109,6 +109,13 @@ class TestErrors:
         assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
+    @pytest.mark.parametrize("command", CLAIMS)
+    def test_sizes_of_claims_that_are_none(self, tmp_path: Path, command: str) -> None:
+        told(call(command, "--triples", "1", "--out", tmp_path / "o"), "Invalid value for '--triples'", code=2)
+        told(call(command, "--seed", "-1", "--out", tmp_path / "o"), "error: seed must be at least 0, not -1")
+        assert not (tmp_path / "o").exists()
+
+    @pytest.mark.usefixtures("no_model")
     @pytest.mark.parametrize("command", ["dissociate", "compactness", "dissociated", "paper"])
     def test_a_judge_that_is_none(self, tmp_path: Path, command: str) -> None:
         out = "--out", tmp_path / "o"

@@ -8,9 +8,9 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
 
-QUICK_POINTS, QUICK_TRIPLES = 3, 16
+QUICK_POINTS = 3
 QUICK_CONTROLS = ("matched random", "random", "aimed at twins")
 
 
@@ -25,23 +25,22 @@ def compactness(
     dtype: Dtype = "float32",
     judge: Judged = None,
     judge_prompt: JudgePrompt = None,
+    triples: Triples = None,
     quick: Annotated[bool, typer.Option("--quick", help="3 sizes, 3 controls, 16 triples.")] = False,
 ) -> None:
     """Sweep how many heads, neurons and weights are off: how small a part carries harmful writing, and what goes with it?"""
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
-    from dataclasses import replace
     from typing import Any
 
     from .. import figures
     from ..claims.compactness import compactness as run
     from ..claims.compactness import cost
-    from ..experiments.settings import Settings
     from ..prompts.readers import load_prompts
 
     with told_errors():
         read = load_prompts(prompts)
-        settings = replace(Settings.quick(seed=seed), test_triples=QUICK_TRIPLES) if quick else Settings(seed=seed)
+        settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {"points": QUICK_POINTS, "controls": QUICK_CONTROLS} if quick else {}
         with writable(out):
             read_by = shared.validated(judge, judge_prompt, device)

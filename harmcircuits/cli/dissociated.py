@@ -8,9 +8,9 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
 
-QUICK_TRIPLES, QUICK_EXPLAINED = 16, 6
+QUICK_EXPLAINED = 6
 
 
 def dissociated(
@@ -28,22 +28,20 @@ def dissociated(
             help="'heads and neurons', heads, neurons or weights; again for several: the first decides. All by default."
         ),
     ] = None,
+    triples: Triples = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller numbers: a trial, hardly ever a decision.")] = False,
 ) -> None:
     """Switch off what writes harm, and read whether the same tokens are still recognised; at every grain, with controls."""
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
-    from dataclasses import replace
-
     from .. import figures
     from ..claims.dissociated import GRAINS, cost
     from ..claims.dissociated import dissociated as run
     from ..claims.dissociated.aims import EXPLAINED
-    from ..experiments.settings import Settings
     from ..prompts.readers import load_prompts
 
     with told_errors():
-        settings = replace(Settings.quick(seed=seed), test_triples=QUICK_TRIPLES) if quick else Settings(seed=seed)
+        settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         chosen, explained = tuple(grain or GRAINS), QUICK_EXPLAINED if quick else EXPLAINED
         conditions = cost(grains=chosen, explained=explained, settings=settings)
         read = load_prompts(prompts)

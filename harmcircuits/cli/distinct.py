@@ -1,7 +1,6 @@
 """Is the circuit that writes harm another one than those of benign capabilities?"""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, Triples, told_errors, writable
 
 SHOWN = ["condition", "task", "value", "low", "high", "drop", "p_adjusted", "n"]
 OVERLAPS = ["one", "other", "jaccard", "chance", "ceiling", "share", "low", "high", "p_adjusted"]
@@ -22,6 +21,7 @@ def distinct(
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
+    triples: Triples = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer triples, sentences and draws.")] = False,
 ) -> None:
     """Compare the circuit of harm with those of facts, arithmetic and grammar: their parts, and what falls without each."""
@@ -29,11 +29,10 @@ def distinct(
     from .. import figures
     from ..claims.distinct import cost
     from ..claims.distinct import distinct as measure
-    from ..experiments.settings import Settings
     from ..prompts.readers import load_prompts
 
-    settings = replace(Settings.quick(seed=seed), test_triples=16) if quick else Settings(seed=seed)
     with told_errors():
+        settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         read = load_prompts(prompts)
         with writable(out):
             typer.echo(f"{cost(settings=settings)} circuits to read, beside the intact model")

@@ -1,7 +1,6 @@
 """Whether what writes one kind of harm writes the others."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +8,7 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, Triples, told_errors, writable
 
 SHOWN = ["selected", "tested", "harmful", "near", "selectivity", "selectivity_low", "selectivity_high", "ratio"]
 
@@ -28,6 +27,7 @@ def generality(
             "--weights/--no-weights", help="Also masks of single weights, selected on each group; not by default with --quick."
         ),
     ] = None,
+    triples: Triples = None,
     quick: Annotated[bool, typer.Option("--quick", help="The same with smaller numbers, and without single weights.")] = False,
 ) -> None:
     """Select circuits on each kind of harm, test them on every other: is it one mechanism?"""
@@ -35,11 +35,10 @@ def generality(
     from .. import figures
     from ..claims.generality import cost
     from ..claims.generality import generality as measure
-    from ..experiments.settings import Settings
     from ..prompts.readers import load_prompts
 
     with told_errors():
-        settings = replace(Settings.quick(seed=seed), test_triples=16) if quick else Settings(seed=seed)
+        settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {"matched": matched, "weights": not quick if weights is None else weights, "settings": settings}
         read = load_prompts(prompts)
         light = cost(read, **sizes)

@@ -34,13 +34,10 @@ def paper(
     shared.check_judge(judge, judge_prompt)
     from ..claims.paper import paper as run
     from ..claims.paper.registry import entries
-    from ..claims.paper.sizes import quick_settings
-    from ..experiments.settings import Settings
     from ..prompts.readers import load_prompts
 
     with told_errors():
-        settings = quick_settings(seed=seed) if quick else Settings(seed=seed)
-        settings = settings if triples is None else settings.on(triples)
+        settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         named = None if claims is None else [name.strip() for name in claims.split(",") if name.strip()]
         entries(named)  # a name that is not one is told before anything is loaded
         read = load_prompts(prompts)

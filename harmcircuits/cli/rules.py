@@ -8,7 +8,7 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, Triples, told_errors, writable
 
 
 def rules(
@@ -21,20 +21,18 @@ def rules(
     deals: Annotated[int, typer.Option(min=1, help="Random deals of the categories; 1 with --quick.")] = 3,
     device: Device = None,
     dtype: Dtype = "float32",
+    triples: Triples = None,
     quick: Annotated[bool, typer.Option("--quick", help="One deal, few triples, no exact scores, no weights.")] = False,
 ) -> None:
     """Compare selection rules at equal harmful rise: chosen on some categories, judged on others."""
     shared.check_dtype(dtype)
-    from dataclasses import replace
-
     from .. import figures
     from ..claims.rules import cost, swept
     from ..claims.rules import rules as run
-    from ..experiments.settings import Settings
     from ..prompts.readers import load_prompts
 
     with told_errors():
-        settings = replace(Settings.quick(seed=seed), test_triples=16) if quick else Settings(seed=seed)
+        settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {"deals": 1, "weights": False, "exact_triples": 0} if quick else {"deals": deals}
         read = load_prompts(prompts)
         with writable(out):

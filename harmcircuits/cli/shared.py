@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..experiments.settings import Settings
     from ..prompts.promptset import PromptSet
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -56,6 +57,15 @@ def validated(judge: str | None, prompt: Path | None, device: str | None) -> Any
     validation = validate(found)
     typer.echo(repr(validation))
     return Validated(found, validation)
+
+
+def claim_settings(*, quick: bool, seed: int, triples: int | None) -> "Settings":
+    """Sizes of claims: full, quick, or either on fewer test triples."""
+    from ..claims.paper.sizes import quick_settings
+    from ..experiments.settings import Settings
+
+    settings = quick_settings(seed=seed) if quick else Settings(seed=seed)
+    return settings if triples is None else settings.on(triples)
 
 
 def splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, PromptSet]":
