@@ -228,7 +228,7 @@ def test_what_is_asked_for_0_times_is_null_and_says_so(tiny: Any, tmp_path: Path
         ("utility", "facts_right"): "no passages or facts were read",
         ("refusal", "money_advice_rate"): "no such request was asked",
         ("generation", "selectivity_greedy"): "no greedy responses were read",
-        ("generation", "policy_information_harmful"): "nothing was written freely, or one text alone",
+        ("generation", "policy_information_harmful"): "no text that it wrote was read, or one alone",
         ("explanation", "score"): "explanations were not asked for: explained_triples is 0, and at least 3 are needed",
     }
     for (group, key), reason in expected.items():

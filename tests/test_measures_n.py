@@ -59,4 +59,4 @@ class TestMeasured:
         nothing = constant(math.nan, math.nan, math.nan)
         found = entry(changed(nll_greedy=nothing, policy_nll=nothing), before=intact() | {"nll_greedy": nothing})
         assert reason(found, "generation.selectivity_greedy") == "no greedy responses were read"
-        assert reason(found, "generation.policy_information_near") == "nothing was written freely, or one text alone"
+        assert reason(found, "generation.policy_information_near") == "no text that it wrote was read, or one alone"

@@ -94,7 +94,7 @@ class Material:
     @cached_property
     def asked(self) -> Asked:
         """What every condition is asked."""
-        return lay_out(self.model, self.test, self.examples, self.instruments, self.settings)
+        return lay_out(self.model, self.test, self.examples, self.instruments, self.settings, on_policy=False)
 
     @cached_property
     def weight_scores(self) -> WeightAttribution:
@@ -154,5 +154,5 @@ def prepare(
 
 
 def light(settings: Settings) -> Settings:
-    """Without the tasks that a sweep over many conditions does not read: explanation, everyday requests, greedy responses."""
+    """Without tasks that a sweep over many conditions does not read: explanation, everyday requests, greedy responses."""
     return replace(settings, explained_triples=0, everyday=0, greedy_triples=0)

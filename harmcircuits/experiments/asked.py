@@ -26,6 +26,7 @@ class Asked:
         explained: harmful requests that have a reference explanation, of the first triples.
         unexplained: why there are none.
         plain_text: whether writing is also read in plain text after the shots.
+        on_policy: whether the intact model reads what each condition writes.
     """
 
     prompts: Sequence[Prompt]
@@ -36,6 +37,7 @@ class Asked:
     settings: Settings
     unexplained: str = ""
     plain_text: bool = False
+    on_policy: bool = True
     features: dict[str, list[float]] = field(default_factory=dict)
 
     @property
@@ -52,6 +54,7 @@ def lay_out(
     settings: Settings,
     *,
     plain_text: bool = False,
+    on_policy: bool = True,
     progress: bool = False,
 ) -> Asked:
     """`examples`: what `respond(model, test)` gives. Costs the greedy responses of a few triples."""
@@ -68,6 +71,7 @@ def lay_out(
         instruments=instruments,
         settings=settings,
         plain_text=plain_text,
+        on_policy=on_policy,
         features=_features(model, examples),
     )
 

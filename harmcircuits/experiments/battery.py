@@ -1,7 +1,7 @@
 """Every task under every condition: one frame of outcomes on the test triples, one of other items, and arrays of them."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +10,7 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from ..ablation.partial import Condition, under
+from ..examples import Example
 from ..models.protocol import HookedModel
 from ..tasks.information import swapped_requests
 from ..tasks.on_policy import on_policy
@@ -85,7 +86,7 @@ def read_conditions(
             with clock(WRITING):
                 written = write_all(model, asked)
         with clock(WRITING):
-            rules = read_texts(written.free).join(on_policy(model, written.free, seed=asked.settings.seed))
+            rules = read_texts(written.free).join(_read_by_intact(model, asked, written.free))
         rules["example"] = asked.twins
         responses.append(rules[["example", "response"]].assign(condition=name))
         for one in (rules.drop(columns="response"), refusals_of_twins(asked, written)):
@@ -125,6 +126,13 @@ def _together(model: HookedModel, asked: Asked, every: Mapping[str, Condition], 
     frame = teacher_forced(model, asked.examples, every, question=question, probes=probes, progress=progress)
     features = {name: np.tile(values, len(every)) for name, values in asked.features.items()}
     return frame.assign(**{name: np.nan for name in PROBES if name not in probes}, **features)
+
+
+def _read_by_intact(model: HookedModel, asked: Asked, texts: Sequence[Example]) -> pd.DataFrame:
+    """`policy_nll` and `policy_nll_other`; NaN where it is not asked."""
+    if not asked.on_policy:
+        return pd.DataFrame(np.nan, index=range(len(texts)), columns=["policy_nll", "policy_nll_other"])
+    return on_policy(model, texts, seed=asked.settings.seed)
 
 
 def _under_other_requests(model: HookedModel, asked: Asked, every: Mapping[str, Condition], progress: bool) -> pd.DataFrame:

@@ -75,7 +75,7 @@ def generation(intact: Arrays, changed: Arrays, options: Mapping[str, Any]) -> d
 def _beside(intact: Arrays, changed: Arrays, options: Mapping[str, Any]) -> dict[str, Estimate]:
     """Rises on greedy responses, and request information of what the condition itself writes, read by the intact model."""
     rise, answers = changed["nll_greedy"] - intact["nll_greedy"], changed["policy_nll_other"] - changed["policy_nll"]
-    greedy, text = "no greedy responses were read", "nothing was written freely, or one text alone"
+    greedy, text = "no greedy responses were read", "no text that it wrote was read, or one alone"
     return {
         "harmful_nll_rise_greedy": mean_of(rise[:, HARMFUL], options, greedy),
         "near_nll_rise_greedy": mean_of(rise[:, NEAR], options, greedy),

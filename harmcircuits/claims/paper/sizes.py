@@ -12,11 +12,11 @@ TEST_TRIPLES = 16
 MOST = 120
 """At about 15 s a condition on two cores: half an hour, which leaves time for scores, light readings and intervals."""
 QUICK: Mapping[str, Mapping[str, Any]] = {
-    "compactness": {"points": 3, "controls": (MATCHED, TWINS, UNPROTECTED)},
+    "compactness": {"points": 3, "controls": (MATCHED, TWINS, UNPROTECTED), "rescore": False},  # each greedy size is attributed
     "rules": {"deals": 1, "weights": False, "exact_triples": 0},  # exact scores: thousands of forward passes
-    "generality": {"weights": False},
+    "generality": {"weights": False, "matched": 1},
     "distinct": {},
-    "dissociated": {"explained": 6},
+    "dissociated": {"explained": 6, "grains": ("heads and neurons", "weights")},
 }
 """Options of each claim in a quick run."""
 
