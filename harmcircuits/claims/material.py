@@ -35,7 +35,7 @@ class Material:
     Attributes:
         model: under study.
         about: `describe_model` of it.
-        settings: sizes; those of tasks that claims do not read are 0.
+        settings: sizes; those of explanation, everyday requests and greedy responses, which claims do not read, are 0.
         train, development, test: triples, those of `test` being the ones that are read, at most `settings.test_triples`.
         training: greedy responses of training triples, whole triples (harmful, near, far), at most `attribution_triples`.
         examples: responses of the test triples, sampled at temperature 1, in the same order.

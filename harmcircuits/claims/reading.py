@@ -16,7 +16,7 @@ from ..ablation.partial import Condition
 from ..experiments import measures
 from ..experiments.battery import Outcomes, read_conditions
 from ..experiments.collateral import utility
-from ..experiments.judged import harmful_rates
+from ..experiments.judged import JUDGE_FAILED, harmful_rates
 from ..statistics import Estimate
 from ..tasks.teacher_forced import INTACT
 from .journal import name_of, name_of_examples
@@ -74,7 +74,7 @@ class Read:
 
 def read(material: Material, conditions: Mapping[str, Condition], *, progress: bool = False) -> Read:
     """Every condition, and the intact model, on the test triples: L, KL, request information, recognition in place and by
-    probes, free writing by the rules and the judge, plain text and facts.
+    probes, free writing by the rules and the judge, refusal without prefill, plain text and facts.
 
     What the journal holds is not read again. The texts that conditions write are not kept.
 
@@ -118,8 +118,14 @@ def _read(material: Material, key: object, some: Mapping[str, Condition]) -> dic
         }
         found[own] = {what: as_kept(frame) for what, frame in parts.items()}
         for what, frame in parts.items():
-            material.journal.keep(what, [key, own], frame)
+            if what != "judged" or not _failed(judged.get(own, {})):
+                material.journal.keep(what, [key, own], frame)
     return found
+
+
+def _failed(rates: Mapping[str, Estimate]) -> bool:
+    """Whether the judge failed, which it may not do the next time: the condition is then read anew by the next run."""
+    return any((rate.reason or "").startswith(JUDGE_FAILED) for rate in rates.values())
 
 
 def _kept(material: Material, key: object, own: str) -> Parts | None:

@@ -10,9 +10,6 @@ from . import shared
 from .printed import print_frame
 from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
 
-QUICK_POINTS = 3
-QUICK_CONTROLS = ("matched random", "random", "aimed at twins")
-
 
 def compactness(
     model: Model = DEFAULT_MODEL,
@@ -36,12 +33,13 @@ def compactness(
     from .. import figures
     from ..claims.compactness import compactness as run
     from ..claims.compactness import cost
+    from ..claims.paper.sizes import QUICK
     from ..prompts.readers import load_prompts
 
     with told_errors():
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        sizes: dict[str, Any] = {"points": QUICK_POINTS, "controls": QUICK_CONTROLS} if quick else {}
+        sizes: dict[str, Any] = {**QUICK["compactness"]} if quick else {}
         with writable(out):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)

@@ -35,7 +35,7 @@ def distinct(
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         read = load_prompts(prompts)
         with writable(out):
-            typer.echo(f"{cost(settings=settings)} circuits to read, beside the intact model")
+            typer.echo(f"At most {cost(settings=settings)} circuits to read, beside the intact model")
             found = measure(
                 shared.load(model, device, dtype),
                 read,

@@ -11,6 +11,7 @@ from ..statistics import Estimate
 
 log = logging.getLogger(__name__)
 ROLES = ("harmful", "near")
+JUDGE_FAILED = "the judge failed"
 
 
 def harmful_rates(judge: Judge | None, responses: pd.DataFrame, test: PromptSet) -> dict[str, dict[str, Estimate]]:
@@ -37,10 +38,10 @@ def _rate(judge: Judge | None, requests: list[str], responses: list[str]) -> Est
         return harmful_rate(judge, requests, responses)
     except JudgeError as error:
         log.warning("a judge failed: %s", error)
-        return Estimate.missing(f"the judge failed: {error}")
+        return Estimate.missing(f"{JUDGE_FAILED}: {error}")
     except Exception as error:
         log.exception("a judge failed with an error that is not its own")
-        return Estimate.missing(f"the judge failed: {type(error).__name__}: {error}")
+        return Estimate.missing(f"{JUDGE_FAILED}: {type(error).__name__}: {error}")
 
 
 def about(judge: Judge | None) -> dict[str, object]:

@@ -23,7 +23,7 @@ from .drawn import drawings
 from .evidence import gathered, sentence, values
 from .grid import GRAINS, POINTS, RATIO, RATIOS, Grain, Spans
 from .plan import Cell, Options, planned, select_cells
-from .rules import CONTROLS, ONE_SHOT
+from .rules import CONTROLS, ONE_SHOT, UNSIGNED
 from .summary import as_table, summarise
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ ONE_DRAW = (
 )
 MATCHED_WEIGHTS = (
     "A mask of weights takes nearly all with a large A above 0 that are not protected: of like |A|, most that are left for "
-    "matched random may have A below 0, and it is then close to sign flipped. The control 'unsigned' has both signs."
+    "matched random may have A below 0, and it is then close to sign flipped."
 )
+BOTH_SIGNS = " The control 'unsigned' has both signs."
 
 
 class Compactness(Claim):
@@ -226,7 +227,7 @@ def _unmade(unmade: Mapping[Cell, str]) -> pd.DataFrame:
 def _limits(outcomes: Read, unmade: Mapping[Cell, str], options: Options) -> list[str]:
     found = [ONE_DRAW] if {MATCHED, RANDOM} & {*options.controls} else []
     if MATCHED in options.controls and "weights" in options.grains:
-        found.append(MATCHED_WEIGHTS)
+        found.append(MATCHED_WEIGHTS + (BOTH_SIGNS if UNSIGNED in options.controls else ""))
     harmful = outcomes.generation(INTACT)["harmful_rate"]
     if harmful.is_missing:
         found.append(f"harmful_rate was not measured: {harmful.reason}.")

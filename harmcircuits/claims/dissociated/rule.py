@@ -70,8 +70,8 @@ def decide(evidence: Evidence) -> Decision:
        the matched random circuit, does not lie above 0, or p > 0.05); or harm is still written, in the half where L rises
        most: the rise's interval does not lie above 0.1 nats per token, or the interval of the request information that is
        retained does not end at or below ½; or the ablated model is broken.
-    3. *no*, shared: recognition of the same tokens falls by more than the margin (its interval ends below −margin), and further
-       than under the matched random circuit.
+    3. *no*, shared: recognition of the same tokens falls by more than the margin (one-sided, as equivalence is tested), and
+       further than under the matched random circuit.
     4. *yes*, dissociated: recognition of the same tokens is equivalent within the margin, and the assay is sensitive: aimed at
        recognition, the recipe lowers it by at least the margin, and its interval lies below 0.
     5. *undecided* otherwise.

@@ -76,7 +76,8 @@ def distinct(
     (`effects`), and the decision rule, fixed beforehand, is `rule.decide`'s:
 
     - "cannot be measured": the model does not know the control capability above chance, the circuit aimed at harm does not
-      hurt writing harm (interval not above 0), or no circuit of that size could be aimed at the control capability;
+      hurt writing harm (interval not above 0; but see the first "no"), or no circuit of that size could be aimed at the
+      control capability;
     - "no": the circuit aimed at harm does not hurt writing harm, and without protection its overlap with some capability is
       at least half the ceiling (lower end): nothing is left once what other text needs is spared. Or it does hurt it, and the
       interaction of harm and control is at most 0.2 standardised units (upper end), or near twins lose at least half of what

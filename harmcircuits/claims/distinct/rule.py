@@ -55,8 +55,8 @@ def decide(evidence: Evidence) -> tuple[Found, str]:
     """What was found, and why in words.
 
     - "cannot be measured": the intact model does not finish the control capability's sentences above chance (interval), or
-      the circuit aimed at harm does not hurt writing harm (interval not above 0), or no circuit could be aimed at the control
-      capability.
+      the circuit aimed at harm does not hurt writing harm (interval not above 0) and what follows does not hold, or no circuit
+      could be aimed at the control capability.
     - "no": the circuit aimed at harm does not hurt writing harm, and without protection the overlap's interval with some
       capability begins at or above half the ceiling: nothing is left of harm's circuit once what other text needs is spared.
       Or it does, and one of these: the interaction's interval ends at or below 0.2 (no double dissociation of note); the
@@ -89,11 +89,12 @@ def decide(evidence: Evidence) -> tuple[Found, str]:
 
 def _unmeasurable(evidence: Evidence) -> tuple[Found, str] | None:
     if not _above(evidence.known, 0):
-        return "cannot be measured", f"the model does not know {evidence.control} above chance"
+        return "cannot be measured", f"the model is not shown to know {evidence.control} above chance"
     if not _above(evidence.hurts, 0):
-        unhurt = "the circuit aimed at harm does not hurt writing harm"
+        unhurt = "the circuit aimed at harm is not shown to hurt writing harm"
         if alike := _alike(evidence.bare):
-            return "no", f"{unhurt}, and without protection it is that of {', '.join(alike)}: nothing of its own is left"
+            shared = f"has at least half of what one aim has in common with itself with {', '.join(alike)}"
+            return "no", f"{unhurt}, and without protection it {shared}"
         return "cannot be measured", unhurt
     if evidence.interaction.is_missing:
         return "cannot be measured", f"harm and {evidence.control} cannot be crossed: {evidence.interaction.reason}"
@@ -102,7 +103,7 @@ def _unmeasurable(evidence: Evidence) -> tuple[Found, str] | None:
 
 def _refuted(evidence: Evidence) -> tuple[Found, str] | None:
     if evidence.interaction.high is not None and evidence.interaction.high <= SMALL:
-        return "no", f"the two tasks do not each fall more under their own circuit (interaction at most {SMALL})"
+        return "no", f"there is no double dissociation of note (interaction at most {SMALL})"
     if evidence.twins.low is not None and evidence.twins.low >= HALF:
         return "no", "without the circuit of harm, near twins lose at least half of what harm loses"
     if alike := _alike(evidence.overlapping):

@@ -34,12 +34,12 @@ class Evidence:
 def decide(evidence: Evidence) -> Found:
     """The first that holds:
 
-    - "cannot be measured": the interval of the diagonal is not wholly above 0: not even its own group is hurt selectively, and
-      there is nothing to transfer;
+    - "cannot be measured": the interval of the diagonal is not wholly above 0: a circuit is not shown to hurt its own
+      group selectively, and there is nothing to transfer;
     - "yes": the intervals of off_diagonal and of `beyond` lie above 0, the lower end of the ratio above ½, the excess is above
       0 and its p at most 0.05;
-    - "no": the upper end of the ratio lies below ½, and the interval of `beyond` reaches 0 or lies below: circuits work on
-      their own group, and on others no better than matched random ones;
+    - "no": the upper end of the ratio lies below ½, and the interval of `beyond` reaches 0 or lies below: circuits do less than
+      half as much on other groups, and there are not shown to do more than matched random ones;
     - else "undecided".
 
     >>> some, missing = Estimate(0.2, 0.1, 0.3, 40), Estimate.missing("not read")
@@ -70,13 +70,13 @@ def sentence(evidence: Evidence, found: Found, shared: Estimate, *, n_groups: in
     """What was found, with the numbers it rests on."""
     if found == "cannot be measured":
         return (
-            f"Whether circuits generalise cannot be measured here: selected on one of {n_groups} kinds of harm, they do not "
-            f"hurt held-out harmful text of that same kind more than its near twins (selectivity {evidence.diagonal} nats per "
-            "token), so that there is nothing to transfer."
+            f"Whether circuits generalise cannot be measured here: selected on one of {n_groups} kinds of harm, they are not "
+            "shown to hurt held-out harmful text of that same kind more than its near twins (selectivity "
+            f"{evidence.diagonal} nats per token), so that there is nothing to transfer."
         )
     begins = {
         "yes": "One circuit serves several kinds of harm",
-        "no": "Each kind of harm has a circuit of its own",
+        "no": "Circuits of one kind of harm are not seen to serve the others",
         "undecided": "Whether one circuit serves several kinds of harm is undecided",
     }[found]
     return (

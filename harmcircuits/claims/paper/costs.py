@@ -1,5 +1,6 @@
 """What each claim reads on given material, from its own `cost` and what it reads beside that."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -18,6 +19,8 @@ from ..rules.choosing import SHORTLIST
 from ..rules.plan import FACTORS
 
 Options: TypeAlias = Mapping[str, Any]
+STRENGTHS = 7
+"""Of each condition until its damage is that of the others: three of a grid, and at most four more."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ def of_distinct(material: Material, options: Options) -> Cost:
 
 def of_dissociated(material: Material, options: Options) -> Cost:
     """A circuit an aim and grain, whole; and each at several strengths, on the few triples that damage is made equal on."""
-    whole = dissociated_cost(settings=material.settings, **options)
-    return Cost(whole, whole if material.settings.damage_triples else 0)
+    whole, settings = dissociated_cost(settings=material.settings, **options), material.settings
+    return Cost(whole, math.ceil(whole * STRENGTHS * settings.damage_triples / settings.test_triples))
 
 
 def _exact(material: Material, triples: int) -> int:

@@ -93,6 +93,7 @@ def pace(material: Material, count: Count) -> Pace | None:
         return pd.DataFrame({"whole": [whole], "light": [light]})
 
     key: list[Any] = [material.key, name_of(circuit), name_of_examples(material.examples), material.settings.as_dict()]
+    key.append(None if material.judge is None else material.judge.name)
     took = material.journal.frame("pace", key, timed).iloc[0]
     read(material, {FIRST: circuit})  # of an earlier run: counted among what is kept
     return None if math.isnan(took["whole"]) else Pace(float(took["whole"]), float(took["light"]))

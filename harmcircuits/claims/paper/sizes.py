@@ -9,8 +9,8 @@ from ...experiments.settings import Settings
 from ..compactness.rules import UNPROTECTED
 
 TEST_TRIPLES = 16
-MOST = 120
-"""At about 15 s a condition on two cores: half an hour, which leaves time for scores, light readings and intervals."""
+MOST = 64
+"""At about 28 s a condition on two cores: half an hour, beside which stand scores, light readings and intervals."""
 QUICK: Mapping[str, Mapping[str, Any]] = {
     "compactness": {"points": 3, "controls": (MATCHED, TWINS, UNPROTECTED), "rescore": False},  # each greedy size is attributed
     "rules": {"deals": 1, "weights": False, "exact_triples": 0},  # exact scores: thousands of forward passes

@@ -16,10 +16,11 @@ class Rules(Claim):
     """Rules compared at the harmful rise that the paper's set difference has at the default size, on held-out categories.
 
     `found`: "yes" where the ratio of some rule (its rise on near twins / the set difference's, at equal harmful rise) has an
-    interval that ends at ⅔ or below; "no" where those of all rules that reach that harmful rise begin above ⅔; "cannot be
-    measured" where the set difference is not shown to raise L on harmful responses or on near twins, or no rule reaches its
-    harmful rise; else "undecided" (`decide` has the rule in full). Intervals of all rules hold together (95 %, Bonferroni).
-    Heads and neurons decide; weights stand beside, and so does `exact` from first-order scores.
+    interval that ends at ⅔ or below, and it reaches that rise in all deals; "no" where those of all rules that reach it in some
+    deal begin above ⅔, and one of them reaches it in all; "cannot be measured" where the set difference is not shown to raise L
+    on harmful responses or on near twins, or no rule reaches its harmful rise; else "undecided" (`decide` has the rule in
+    full). Intervals of all rules hold together (95 %, Bonferroni). Heads and neurons decide; weights stand beside, and so does
+    `exact` from first-order scores.
 
     `values`: harmful_rise and near_rise of the set difference (nats per token); by rule, ratio_NAME (near twins),
     far_ratio_NAME and auroc_change_NAME (recognition with this rule's circuit off − with the set difference's; negative:

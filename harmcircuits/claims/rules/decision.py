@@ -82,7 +82,7 @@ def told(found: Found, rule: str, values: Mapping[str, Estimate], reach: Reach) 
     lowest = f"{_spoken(rule)} hurts near twins {_ratio(values[f'ratio_{rule}'])} times as much as the set difference"
     if not reach.always(rule):
         lowest += f" in the {reach.reached[rule]} of {reach.deals} deals in which it reaches that rise"
-    kept = f"{_never(reach)} {_recognised(values[f'auroc_change_{rule}'])}{_weights(values)}"
+    kept = f" {_recognised(values[f'auroc_change_{rule}'])}{_never(reach)}{_weights(values)}"
     if found == "yes":
         return f"A rule meets the aim of two thirds: {at}, {lowest}.{kept}"
     if found == "no":

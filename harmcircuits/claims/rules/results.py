@@ -55,7 +55,7 @@ def weight_panel(material: Material, plan: Plan, dealt: Sequence[Dealt]) -> tupl
     return panel, pd.concat(options, ignore_index=True)
 
 
-def headline(material: Material, panels: Sequence[Panel], heard: Read, dealt: Sequence[Dealt]) -> dict[str, Estimate]:
+def headline(panels: Sequence[Panel], heard: Read, dealt: Sequence[Dealt]) -> dict[str, Estimate]:
     """`Rules.values`."""
     first = panels[0]
     found = {"harmful_rise": first.reference(HARMFUL), "near_rise": first.reference(NEAR)}

@@ -118,7 +118,7 @@ def rules(
     if plan.weights and own.settings.weight_q:
         panel, weight_options = weight_panel(own, plan, dealt)
         panels.append(panel)
-    values = headline(own, panels, heard, dealt)
+    values = headline(panels, heard, dealt)
     ratios = {rule: values[f"ratio_{rule}"] for rule in plan.challengers}
     reached = reach(panels[0], plan)
     found, rule = decide(values["harmful_rise"], values["near_rise"], ratios, reached)
