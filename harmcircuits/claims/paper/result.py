@@ -1,7 +1,7 @@
 """`Paper`: what all claims came to on one model."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -133,13 +133,16 @@ class Paper:
         return str(self.table().to_html(index=False, escape=True))
 
 
-def headline(values: Mapping[str, Estimate], start: str) -> str:
-    """The name of the smallest measured value of those whose names begin so, else of the first measured one; "" without any.
+def headline(values: Mapping[str, Estimate], starts: Sequence[str]) -> str:
+    """The name of the smallest measured value of those whose names begin so, by the first of `starts` that there is one of;
+    else of the first measured value; "" without any.
 
     >>> values = {"rise": Estimate(0.5, n=16), "ratio_a": Estimate(0.9, n=16), "ratio_b": Estimate(0.7, n=16)}
-    >>> headline(values, "ratio_"), headline(values, "area"), headline({}, "")
+    >>> headline(values, ["area", "ratio_"]), headline(values, ["area"]), headline({}, [])
     ('ratio_b', 'rise', '')
     """
     known = {name: value.value for name, value in values.items() if value.value is not None}
-    own = {name: value for name, value in known.items() if start and name.startswith(start)}
-    return min(own, key=own.__getitem__) if own else next(iter(known), "")
+    for start in starts:
+        if own := [name for name in known if name.startswith(start)]:
+            return min(own, key=known.__getitem__)
+    return next(iter(known), "")
