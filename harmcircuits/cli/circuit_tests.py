@@ -40,8 +40,8 @@ def circuit_tests(
         tests.save(folder)
         figures.save(tests.figure(), folder / "circuit-tests.html")
     print_frame(_shown(tests), title=f"Tests of the circuit, on {tests.about['triples']} held-out triples; 95 % intervals")
-    for test, question in zip(tests.table()["test"] + ", " + tests.table()["measure"], tests.table()["question"], strict=True):
-        typer.echo(f"  · {test}: {question}")
+    for one in tests.findings:
+        typer.echo(f"  · {one.test}, {one.measure}: {one.question}")
     typer.echo(f"Numbers: {folder / 'circuit-tests.json'}    Figure: {folder / 'circuit-tests.html'}")
 
 

@@ -10,8 +10,6 @@ from . import shared
 from .printed import print_frame
 from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
 
-QUICK_EXPLAINED = 6
-
 
 def dissociated(
     model: Model = DEFAULT_MODEL,
@@ -38,11 +36,12 @@ def dissociated(
     from ..claims.dissociated import GRAINS, cost
     from ..claims.dissociated import dissociated as run
     from ..claims.dissociated.aims import EXPLAINED
+    from ..claims.paper.sizes import QUICK
     from ..prompts.readers import load_prompts
 
     with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        chosen, explained = tuple(grain or GRAINS), QUICK_EXPLAINED if quick else EXPLAINED
+        chosen, explained = tuple(grain or GRAINS), QUICK["dissociated"]["explained"] if quick else EXPLAINED
         conditions = cost(grains=chosen, explained=explained, settings=settings)
         read = load_prompts(prompts)
         with writable(out):

@@ -1,6 +1,5 @@
 """The matched random null of single weights: others of the same matrices that look as important."""
 
-from math import floor
 from random import Random
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor
 from ..attribution.weight_scores import WeightAttribution
 from ..components import WeightMask
 from .protected import SelectionError
+from .weights import top_fraction
 
 NEAREST = 8
 
@@ -41,7 +41,7 @@ def matched_weights(mask: WeightMask, W: WeightAttribution, *, p: float, seed: i
     for name, own in mask.indices.items():
         size, protect = W.signed[name].flatten().abs(), W.absolute[name].flatten()
         others = torch.ones(len(size), dtype=torch.bool)
-        others[protect.topk(floor(p * len(size) + 1e-9), sorted=False).indices] = False
+        others[top_fraction(protect, p)] = False
         others[own] = False
         places = others.nonzero().flatten()
         if len(places) < len(own):

@@ -59,17 +59,18 @@ def select_weights(W: WeightAttribution, *, q: float, p: float, protect: WeightA
 def _difference(name: str, A: Float[Tensor, " n"], U: Float[Tensor, " n"], q: float, p: float) -> Flat:
     if bool(A.isnan().any() | U.isnan().any()):
         raise SelectionError(f"a score of {name} is not a number: compute the scores again")
-    promotes = _top(A, _count(q, len(A)))
+    promotes = top_fraction(A, q)
     promotes = promotes[A[promotes] > 0]
-    return promotes[~torch.isin(promotes, _top(U, _count(p, len(U))))]
+    return promotes[~torch.isin(promotes, top_fraction(U, p))]
 
 
-def _count(fraction: float, size: int) -> int:
-    return floor(fraction * size + 1e-9)  # as in protected_mask
+def top_fraction(scores: Float[Tensor, " n"], fraction: float) -> Flat:
+    """Indices of the largest, in order; of equal ones the first. No sort: a threshold, and what is above it.
 
-
-def _top(scores: Float[Tensor, " n"], count: int) -> Flat:
-    """Indices of the `count` largest, in order; of equal ones the first. No sort: a threshold, and what is above it."""
+    >>> top_fraction(torch.tensor([1.0, 3.0, 2.0, 3.0]), 0.5)
+    tensor([1, 3])
+    """
+    count = floor(fraction * len(scores) + 1e-9)  # as in protected_mask
     if count == 0:
         return torch.empty(0, dtype=torch.long)
     threshold = scores.topk(count, sorted=False).values.min()
@@ -83,7 +84,7 @@ def _why_empty(W: WeightAttribution, benign: WeightAttribution, *, q: float, p: 
     needed = []
     for name, A in W.signed.items():
         left = A.flatten().clone()
-        left[_top(benign.absolute[name].flatten(), _count(p, left.numel()))] = -torch.inf
+        left[top_fraction(benign.absolute[name].flatten(), p)] = -torch.inf
         best = left.max()
         if best > 0:
             first = int((left == best).nonzero()[0])

@@ -1,7 +1,7 @@
 """The necessity area of a curve: how much more harmful requests lose than near twins, where plain text is left whole."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ COST = 0.05
 """The largest rise of L on plain passages, as a share of the intact L, at which a size is admissible."""
 FEWEST = 2
 """Sizes of a curve, from which on it has an area."""
+Areas: TypeAlias = Float[np.ndarray, " triple"]
 
 
 def area_weights(fractions: Sequence[float] | Float[np.ndarray, " size"]) -> Float[np.ndarray, " size"]:
@@ -80,11 +81,12 @@ def differences(drawn: Sequence[Curve], options: Mapping[str, Any]) -> pd.DataFr
             continue
         both = [at for at in own.at if at in other.at]
         counted = [at for at in both if at in admissible[own.grain]]
-        difference, p = _difference(own, other, counted, options)
-        whole, _ = _difference(own, other, both, options)
+        areas = _areas(own, other, counted)
+        difference, whole = _difference(areas, counted, options), _difference(_areas(own, other, both), both, options)
+        p = np.nan if areas is None else sign_flip_p(areas[0] - areas[1], seed=options.get("seed", 0)).value
         rows.append(
             {"grain": other.grain, "rule": other.rule, "sizes": len(counted), **flattened("difference", difference)}
-            | {"p": np.nan if p.value is None else p.value, **flattened("difference_all", whole)}
+            | {"p": np.nan if p is None else p, **flattened("difference_all", whole)}
             | {"n": difference.n, "reason": difference.reason or ""}
         )
     ends = lambda name: [name, f"{name}_low", f"{name}_high"]
@@ -94,15 +96,20 @@ def differences(drawn: Sequence[Curve], options: Mapping[str, Any]) -> pd.DataFr
     return frame
 
 
-def _difference(own: Curve, other: Curve, sizes: Sequence[int], options: Mapping[str, Any]) -> tuple[Estimate, Estimate]:
+def _areas(own: Curve, other: Curve, sizes: Sequence[int]) -> tuple[Areas, Areas] | None:
+    """Of each triple, on the circuit's fractions; None where the sizes are too few."""
     if len(sizes) < FEWEST:
-        missing = Estimate.missing(f"the two curves have {len(sizes)} admissible sizes in common, and an area needs {FEWEST}")
-        return missing, missing
+        return None
     place = lambda curve: [curve.at.index(at) for at in sizes]
     weights = area_weights(own.fractions[place(own)])
-    areas = [curve.selectivity[:, place(curve)] @ weights for curve in (own, other)]
-    seed = options.get("seed", 0)
-    return paired_difference(*areas, **options), sign_flip_p(areas[0] - areas[1], seed=seed)
+    first, second = (curve.selectivity[:, place(curve)] @ weights for curve in (own, other))
+    return first, second
+
+
+def _difference(areas: tuple[Areas, Areas] | None, sizes: Sequence[int], options: Mapping[str, Any]) -> Estimate:
+    if areas is None:
+        return Estimate.missing(f"the two curves have {len(sizes)} admissible sizes in common, and an area needs {FEWEST}")
+    return paired_difference(*areas, **options)
 
 
 def above_reference(frame: pd.DataFrame, grain: Grain) -> tuple[Estimate, float | None]:

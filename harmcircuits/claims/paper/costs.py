@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from ...experiments.equal_damage import ALPHAS, STEPS
 from ...experiments.settings import Settings
 from ...models.protocol import geometry
-from ...selection.rules.weights import WEIGHT_RULES
 from ..compactness import cost as compactness_cost
 from ..dissociated import cost as dissociated_cost
 from ..distinct import cost as distinct_cost
@@ -19,8 +19,8 @@ from ..rules.choosing import SHORTLIST
 from ..rules.plan import FACTORS
 
 Options: TypeAlias = Mapping[str, Any]
-STRENGTHS = 7
-"""Of each condition until its damage is that of the others: three of a grid, and at most four more."""
+STRENGTHS = len(ALPHAS) + STEPS
+"""Of each condition until its damage is that of the others, at most."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,9 @@ def of_compactness(material: Material, options: Options) -> Cost:
 def of_rules(material: Material, options: Options) -> Cost:
     """Each rule's matched circuit whole; paths, masks and exact scores for their L alone."""
     named = {"deals": options.get("deals", 3), "exact_triples": options.get("exact_triples", 4)}
-    light = swept(**named) + named["deals"] * _exact(material, named["exact_triples"])
-    if options.get("weights", True) and material.settings.weight_q:
-        light += named["deals"] * len(WEIGHT_RULES) * len(FACTORS)
-    return Cost(rules_cost(material.settings, **named), light)
+    weights = options.get("weights", True) and material.settings.weight_q > 0
+    exact = named["deals"] * _exact(material, named["exact_triples"])
+    return Cost(rules_cost(material.settings, **named), swept(**named, weights=weights) + exact)
 
 
 def of_generality(material: Material, options: Options) -> Cost:
