@@ -96,8 +96,8 @@ class Panel:
             return np.asarray(np.where(np.isfinite(found), found, at_largest(over_triples(a)[..., role])).mean(-1))
 
         def most(a: Rises, b: Rises) -> Float[np.ndarray, "*draws"]:
-            reached = np.isfinite(at_equal_harm(a, b, default=self.default, role=role)).all(-1)
-            return np.where(reached, least(a, b), np.maximum(least(a, b), below(a, b)))
+            reached, at_least = np.isfinite(at_equal_harm(a, b, default=self.default, role=role)).all(-1), least(a, b)
+            return np.where(reached, at_least, np.maximum(at_least, below(a, b)))
 
         low, high = (ratio(above, below, own[shown], first[shown], vectorised=True, **kept) for above in (least, most))
         return low if low.is_missing else Estimate(low.value, low.low, high.high, low.n)
