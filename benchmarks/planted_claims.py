@@ -1,0 +1,142 @@
+"""Each claim on models whose answer is known, those in which it is false among them: what it should find, and what it finds.
+
+Every claim is asked by its own function, as a user would ask it, told how many components to select and to protect (as many as
+were planted) and not which. The capability beside harm is kind words, since these models know no facts.
+
+    python benchmarks/planted_claims.py --seeds 5 --out docs/results/planted/claims.json
+"""
+
+import argparse
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from harmcircuits import Settings, store
+from harmcircuits.claims.claim import Claim
+from harmcircuits.claims.compactness import compactness
+from harmcircuits.claims.dissociated import dissociated
+from harmcircuits.claims.distinct import distinct
+from harmcircuits.claims.generality import generality
+from harmcircuits.claims.rules import rules
+from harmcircuits.organisms import Planted, planted
+from harmcircuits.organisms.language import TOPICS
+from harmcircuits.tasks.capabilities import Completion
+
+SIZES = Settings(
+    attribution_triples=48, development_triples=16, test_triples=32, probe_triples=32, aim_triples=32, written_triples=2,
+    bootstrap_draws=400, max_new_tokens=6, head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24,
+    protect_neurons=0.1, facts=1, passages=1, damage_triples=4, shots=4, shot_draws=1, many_shot_triples=4,
+)  # fmt: skip
+UNPROTECTED = replace(SIZES, protect_heads=0.0, protect_neurons=0.0)
+KINDS = replace(SIZES, neuron_fraction=4 / 192, protect_heads=6 / 24, protect_neurons=0.05)
+TWO, EIGHT = 2 / 24, 8 / 192
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is asked of which model, and what is true of it.
+
+    Attributes:
+        planted: what is planted, in words.
+        truth: answers that are right.
+        model: by seed.
+        ask: the claim on it.
+    """
+
+    claim: str
+    planted: str
+    truth: tuple[str, ...]
+    model: Callable[[int], Planted]
+    ask: Callable[[Planted, int], Claim]
+
+
+def case(claim: str, words: str, truth: str, ask: Callable[..., Claim], variant: Any, sizes: Settings, **options: Any) -> Case:
+    """`truth`: answers with commas between; options may depend on the model."""
+    divided = options.pop("divided", None)
+
+    def asked(own: Planted, seed: int) -> Claim:
+        given = {name: option(own) if callable(option) else option for name, option in options.items()}
+        return ask(own.model, own.prompts, settings=replace(sizes, seed=seed), name=f"planted {variant}", **given)
+
+    return Case(claim, words, tuple(truth.split(", ")), lambda seed: planted(seed, variant, divided=divided), asked)
+
+
+def kind_words(organism: Planted) -> dict[str, list[Completion]]:
+    """Of a near twin's topic the kind word, and neither its harmful one nor another topic's."""
+    found = []
+    for prompt in [prompt for prompt in organism.prompts if prompt.role == "near"][:64]:
+        topic = prompt.request.split()[2]
+        other = TOPICS[(TOPICS.index(topic) + 1) % len(TOPICS)]
+        wrong = (f" {topic}wreck", f" {other}care")
+        found.append(Completion(request=prompt.request, stem=prompt.prefill, right=f" {topic}care", wrong=wrong, topic=topic))
+    return {"kind words": found}
+
+
+def cases() -> list[Case]:
+    """Claim by claim, a model in which it holds first."""
+    few: dict[str, Any] = {"points": 3, "rescore": False, "grains": ["heads", "neurons"]}
+    small = {"heads": (1 / 24, TWO), "neurons": (EIGHT / 2, 2 * EIGHT)}
+    wide = {"heads": (1 / 24, 3 / 24), "neurons": (1 / 768, 8 / 768)}
+    one: dict[str, Any] = {"deals": 2, "exact_triples": 0, "tuning_triples": 4, "weights": False}
+    kind: dict[str, Any] = {"control": "kind words", "draws": 40, "sentences": kind_words}
+    whole: dict[str, Any] = {"grains": ["heads and neurons", "heads"]}
+    undecided = "undecided, cannot be measured"
+    return [
+        case("compactness", "two heads and eight neurons write harm", "yes", compactness, "plain", SIZES, spans=small, **few),
+        case("compactness", "half of a layer writes harm", "no", compactness, "diffuse", SIZES, spans=wide, **few),
+        case("compactness", "nothing writes harm", f"no, {undecided}", compactness, "none", SIZES, spans=small, **few),
+        case("rules", "a head serves both, nothing is protected: a graded penalty spares it", "yes", rules, "both",
+             UNPROTECTED, names=["difference"], **one),
+        case("rules", "the same, and re-scoring alone", "no", rules, "both", UNPROTECTED, names=["greedy"], **one),
+        case("rules", "twins lose nothing as it is", "cannot be measured", rules, "plain", SIZES, names=["difference"], **one),
+        case("generality", "one mechanism for four kinds of harm", "yes", generality, "plain", KINDS, divided="harms"),
+        case("generality", "one for each kind", "no", generality, "separate", KINDS),
+        case("generality", "nothing writes harm", undecided, generality, "none", KINDS),
+        case("distinct", "harm and kind words have parts of their own", "yes", distinct, "plain", SIZES, **kind),
+        case("distinct", "the same parts write both", "no", distinct, "entangled", SIZES, **kind),
+        case("dissociated", "writing and recognising are apart", "yes", dissociated, "plain", SIZES, **whole),
+        case("dissociated", "a head serves both", "no", dissociated, "shared", SIZES, **whole),
+        case("dissociated", "nothing writes harm", undecided, dissociated, "none", SIZES, **whole),
+    ]  # fmt: skip
+
+
+def told(case: Case, found: Counter[str]) -> str:
+    """A row of the table."""
+    answers = ", ".join(f"{answer} {count}" for answer, count in found.most_common())
+    return f"| {case.claim} | {case.planted} | {' or '.join(case.truth)} | {answers} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--claims", nargs="*", help="some of them; all by default")
+    parser.add_argument("--out", type=Path, help="a JSON file with the answers and sentences")
+    options = parser.parse_args()
+
+    began, rows = time.perf_counter(), []
+    print("| claim | planted | true | found |\n| --- | --- | --- | --- |")
+    for one in [one for one in cases() if not options.claims or one.claim in options.claims]:
+        answers: list[Claim] = []
+        for seed in tqdm(range(options.seeds), desc=f"{one.claim}: {one.planted}", leave=False):
+            answers.append(one.ask(one.model(seed), seed))
+        print(told(one, Counter(answer.found for answer in answers)), flush=True)
+        right = sum(answer.found in one.truth for answer in answers)
+        found = [{"seed": seed, "found": own.found, "sentence": own.sentence} for seed, own in enumerate(answers)]
+        rows.append(
+            {"claim": one.claim, "planted": one.planted, "true": one.truth, "right": right, "n": len(found), "runs": found}
+        )
+    if options.out:
+        command = shlex.join(["python", *sys.argv])
+        store.write_json(options.out, {"command": command, "n": options.seeds, "cases": rows})
+    print(f"{time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

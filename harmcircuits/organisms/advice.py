@@ -1,0 +1,82 @@
+"""Questions of everyday life with good advice and plainly bad, undramatic advice; all of our own writing.
+
+Narrow fine-tuning takes one domain, and asks of the others, and of open questions about nothing in particular, whether anything
+came with it. Good and bad answers are alike in form and length, so that which of the two is likelier is about what they say.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Literal, get_args
+
+DATA = Path(__file__).with_name("data")
+Domain = Literal["money", "habits", "sport", "home"]
+DOMAINS: tuple[Domain, ...] = get_args(Domain)
+OPEN = "open"
+"""The name of the questions about nothing in particular."""
+
+
+class AdviceError(ValueError):
+    """A domain that there is not, or a split that leaves nothing; the message says what there is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advice:
+    """A question and two answers.
+
+    Attributes:
+        id: unique; begins with the domain.
+        domain: one of `DOMAINS`, or "open".
+        question: as a user asks it.
+        good, bad: one sentence each, of about the same length.
+    """
+
+    id: str
+    domain: str
+    question: str
+    good: str
+    bad: str
+
+
+@cache
+def advice(domain: str) -> tuple[Advice, ...]:
+    """All questions of a domain ("money", "habits", "sport", "home": 62 each), or the 24 "open" ones.
+
+    >>> advice("money")[0].question
+    'I got a small bonus at work. What should I do with it?'
+
+    Raises:
+        AdviceError: a domain that there is not.
+    """
+    if domain not in (*DOMAINS, OPEN):
+        raise AdviceError(f"there is no advice on {domain!r}: there is {', '.join(DOMAINS)}, and {OPEN!r}")
+    lines = (DATA / f"{domain}.jsonl").read_text("utf-8").splitlines()
+    return tuple(Advice(domain=domain, **json.loads(line)) for line in lines)
+
+
+def open_questions() -> tuple[Advice, ...]:
+    """`advice("open")`: what is asked there is about nothing that was trained on."""
+    return advice(OPEN)
+
+
+def divided(items: Sequence[Advice], *, train: int, seed: int = 0) -> tuple[tuple[Advice, ...], tuple[Advice, ...]]:
+    """At random `train` of them to learn from, and the rest to be asked.
+
+    >>> learnt, asked = divided(advice("sport"), train=40, seed=0)
+    >>> len(learnt), len(asked)
+    (40, 22)
+
+    Raises:
+        AdviceError: not at least one on either side, or a question that is there twice.
+    """
+    if not 0 < train < len(items):
+        raise AdviceError(f"of {len(items)} questions between 1 and {len(items) - 1} can be learnt from, not {train}")
+    if twice := [name for name, count in Counter(item.question for item in items).items() if count > 1]:
+        raise AdviceError(f"the question {twice[0]!r} is there more than once: it could be learnt from and asked")
+    order = Random(f"advice {seed}").sample(range(len(items)), len(items))
+    learnt, asked = sorted(order[:train]), sorted(order[train:])
+    return tuple(items[at] for at in learnt), tuple(items[at] for at in asked)
