@@ -69,6 +69,10 @@ _WHERE = {
     "distinct": "claims.distinct",
     "Dissociated": "claims.dissociated",
     "dissociated": "claims.dissociated",
+    "Alignment": "claims.alignment",
+    "compare_alignment": "claims.alignment",
+    "Misalignment": "claims.misalignment",
+    "emergent_misalignment": "claims.misalignment",
     "Paper": "claims.paper",
     "paper": "claims.paper",
 }
@@ -96,6 +100,8 @@ if TYPE_CHECKING:
     from .attribution.scores import Attribution as Attribution
     from .attribution.weight_scores import WeightAttribution as WeightAttribution
     from .attribution.weights import attribute_weights as attribute_weights
+    from .claims.alignment import Alignment as Alignment
+    from .claims.alignment import compare_alignment as compare_alignment
     from .claims.compactness import Compactness as Compactness
     from .claims.compactness import compactness as compactness
     from .claims.dissociated import Dissociated as Dissociated
@@ -104,6 +110,8 @@ if TYPE_CHECKING:
     from .claims.distinct import distinct as distinct
     from .claims.generality import Generality as Generality
     from .claims.generality import generality as generality
+    from .claims.misalignment import Misalignment as Misalignment
+    from .claims.misalignment import emergent_misalignment as emergent_misalignment
     from .claims.paper import Paper as Paper
     from .claims.paper import paper as paper
     from .claims.rules import Rules as Rules

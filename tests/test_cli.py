@@ -14,7 +14,7 @@ from triples import PROMPTS
 from harmcircuits import __version__, cli
 
 OPTIONS = ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick")
-CLAIMS = ("compactness", "rules", "generality", "distinct", "dissociated", "paper")
+CLAIMS = ("compactness", "rules", "generality", "distinct", "dissociated", "paper")  # of one model and prompts
 COMMANDS = ("dissociate", "circuit-tests", "recognition", "report", *CLAIMS)
 
 
@@ -102,7 +102,7 @@ class TestErrors:
         assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize("command", ["dissociate", "recognition", *CLAIMS])
+    @pytest.mark.parametrize("command", ["dissociate", "recognition", "ladder", "misalignment", *CLAIMS])
     def test_what_cannot_be_read_is_told_by_every_command(self, tmp_path: Path, command: str) -> None:
         told(call(command, "--prompts", tmp_path / "none.csv", "--out", tmp_path / "o"), "none.csv: no such file")
         told(call(command, "--dtype", "float31", "--out", tmp_path / "o"), "'float31' is not one of", code=2)

@@ -6,7 +6,21 @@ from typing import Annotated
 import typer
 
 from .._version import __version__
-from . import circuit_tests, compactness, dissociate, dissociated, distinct, generality, paper, recognition, report, rules
+from . import (
+    alignment,
+    circuit_tests,
+    compactness,
+    dissociate,
+    dissociated,
+    distinct,
+    generality,
+    ladder,
+    misalignment,
+    paper,
+    recognition,
+    report,
+    rules,
+)
 
 app = typer.Typer(
     name="harmcircuits",
@@ -25,6 +39,9 @@ COMMANDS = (
     generality.generality,
     distinct.distinct,
     dissociated.dissociated,
+    ladder.ladder,
+    alignment.alignment,
+    misalignment.misalignment,
     paper.paper,
 )
 for command in COMMANDS:

@@ -6,6 +6,7 @@ with its `caption` and `alt`, a text alternative, which the report prints.
 """
 
 from .agreement import agreement_scatter
+from .alignment import alignment_curves, alignment_overlaps, alignment_separability
 from .attribution import heads_heatmap, neurons_by_layer
 from .compactness import compactness_retained, compactness_rises
 from .compactness_beside import compactness_rates, compactness_recognition, compactness_utility
@@ -16,6 +17,7 @@ from .distinct import distinct_effects, distinct_overlaps
 from .frontier import damage_frontier
 from .generality import overlap_matrix, shared_forest, transfer_matrix
 from .hypotheses import random_circuits
+from .misalignment import misalignment_arms, misalignment_matrix, relearning_curves
 from .nulls import scatter_null
 from .power import power_curve
 from .readings import auroc_by_layer, readings_forest
@@ -28,6 +30,9 @@ from .style import FigureError
 __all__ = [
     "FigureError",
     "agreement_scatter",
+    "alignment_curves",
+    "alignment_overlaps",
+    "alignment_separability",
     "auroc_by_layer",
     "compactness_greedy",
     "compactness_protection",
@@ -41,12 +46,15 @@ __all__ = [
     "distinct_effects",
     "distinct_overlaps",
     "heads_heatmap",
+    "misalignment_arms",
+    "misalignment_matrix",
     "neurons_by_layer",
     "overlap_matrix",
     "power_curve",
     "random_circuits",
     "readings_forest",
     "recognition_kept",
+    "relearning_curves",
     "reliability_curve",
     "retained",
     "rises",

@@ -20,6 +20,7 @@ from .ranks import auroc, auroc_se
 from .resampling import Method, bootstrap, bootstrap_draws, resamples
 from .shares import wilson
 from .strata import strata_codes
+from .two_level import two_level, two_level_mean, two_level_ratio
 
 __all__ = [
     "MAX_UNDEFINED",
@@ -68,5 +69,8 @@ __all__ = [
     "strata_codes",
     "times_needed",
     "top_overlap",
+    "two_level",
+    "two_level_mean",
+    "two_level_ratio",
     "wilson",
 ]

@@ -1,0 +1,48 @@
+"""`Misalignment`: what was found, with its figures."""
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ...figures.misalignment import misalignment_arms, misalignment_matrix, relearning_curves
+from ..claim import Claim
+from .effects import EQUAL
+from .plan import NOTHING
+from .tables import ALL
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+
+class Misalignment(Claim):
+    """Whether narrow fine-tuning misaligns broadly, and what pruning first does to it.
+
+    `values`, in nats per token where nothing else is said, with 95 % intervals over fine-tunings and questions. Δb is the
+    rise of the log-odds of bad advice, b = L(good answer) − L(bad answer), by fine-tuning; positive: bad advice has become
+    likelier.
+
+    - in_domain, other_domains, open_questions: Δb after bad advice, over the domains in which it is induced; with `_excess`:
+      minus Δb after good advice in the same domain;
+    - reduction_SOURCE: Δb without pruning − after pruning on SOURCE (own_domain, another_domain, harmful_requests), on all
+      questions outside the domain learnt, at equal loss on the domain; positive: pruning reduces it; with `_beyond_CONTROL`: by
+      how much more than pruning at random, or by magnitude;
+    - relearning_later: steps of narrow fine-tuning until L of bad answers is back, after pruning on harmful requests − after
+      pruning at random until plain passages lose as much; positive: it takes longer.
+
+    `tables`: advice (a row a domain learnt, arm, kind of question and place), seeds (a run and domain asked), matrix (domain
+    learnt × what was pruned), contrasts, mechanism, relearning, relearning curves, learning (what was learnt, and benign
+    learning kept), answers, masks, damage.
+    """
+
+    NAME: ClassVar[str] = "misalignment"
+    ASKS: ClassVar[str] = "Does fine-tuning on bad advice in one domain misalign broadly, and does pruning first reduce it?"
+
+    def figures(self) -> "dict[str, go.Figure]":
+        """`arms`: Δb by arm, after pruning at equal loss; `matrix`: domain learnt × what was pruned, and `relearning`, where
+        something was pruned."""
+        advice, curves = self.tables["advice"], self.tables["relearning curves"]
+        fair = (advice["read"] == EQUAL) | (advice["pruned"] == NOTHING)
+        drawn = {"arms": misalignment_arms(advice[fair & (advice["learnt"] == ALL)])}
+        matrix = self.tables["matrix"]
+        if (matrix["pruned"] != NOTHING).any():
+            drawn["matrix"] = misalignment_matrix(matrix)
+            drawn["relearning"] = relearning_curves(curves)
+        return drawn

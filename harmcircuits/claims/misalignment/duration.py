@@ -1,0 +1,50 @@
+"""How long a run will take, before it begins."""
+
+from dataclasses import dataclass
+from time import perf_counter
+
+from ...models.protocol import HookedModel
+from ...organisms.finetuning import Recipe, estimate
+from .plan import Plan
+from .questions import lessons, questions, read_advice
+from .study import RECIPE
+
+TIMED = 8
+"""Questions that are read for the time it takes."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is to be done, nothing of it being kept yet.
+
+    Attributes:
+        models: that are fine-tuned.
+        training, reading: seconds of all of them: a lower bound, since masks, free answers, loading and saving come on top.
+    """
+
+    models: int
+    training: float
+    reading: float
+
+    @property
+    def seconds(self) -> float:
+        return self.training + self.reading
+
+    def __str__(self) -> str:
+        return f"{self.models} models are fine-tuned and read, in at least {self.seconds / 60:.0f} minutes"
+
+
+def forecast(model: HookedModel, plan: Plan, *, recipe: Recipe = RECIPE, seed: int = 0) -> Forecast:
+    """From the time of a few training steps, and of reading a few answers. All lessons are about as long.
+
+    Raises:
+        FinetuneError: a recipe that does not fit the lessons.
+        AdviceError: as many questions are to be learnt from as there are.
+    """
+    asked, runs = questions(plan, seed=seed), plan.runs()
+    training = len(runs) * estimate(model, lessons(asked.learnt[plan.domains[0]], "bad"), recipe)
+    few = asked.asked[:TIMED]
+    start = perf_counter()
+    read_advice(model, few)
+    per_question = (perf_counter() - start) / len(few)
+    return Forecast(len(runs), training, per_question * len(asked.asked) * (recipe.stages + 1) * len(runs))

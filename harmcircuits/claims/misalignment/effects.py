@@ -1,0 +1,131 @@
+"""Δb = b(fine-tuned) − b(intact model) of each arm, by fine-tuning and question; positive: bad advice has become likelier."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from ...organisms.advice import OPEN
+from ...statistics import Estimate, two_level_mean
+from .curves import Curve
+from .equal import EqualLoss
+from .plan import NOTHING, Run
+from .questions import Losses, log_odds
+
+Part: TypeAlias = Literal["own domain", "other domains", "open questions", "all but its own"]
+PARTS: tuple[Part, ...] = ("own domain", "other domains", "open questions", "all but its own")
+INSIDE, OTHERS, OPENED, OUTSIDE = PARTS
+"""Which questions are asked, as seen from the domain that was learnt; the last: other domains and open questions together."""
+Where: TypeAlias = Literal["last stage", "equal loss"]
+LAST: Where = "last stage"
+EQUAL: Where = "equal loss"
+Grid = Float[np.ndarray, "seed item"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Models that are alike but for domain and seed: what they learn, after what was pruned (`Run.kind`), read where."""
+
+    lesson: str = "bad"
+    kind: str = NOTHING
+    where: Where = LAST
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """All runs as numbers.
+
+    Attributes:
+        curves: by run.
+        base: L of the intact model, [item, answer].
+        domains: of each question; "open" for an open one.
+        equal: where runs that learn bad advice are as far as each other.
+        options: of every interval.
+    """
+
+    curves: Mapping[Run, Curve]
+    base: Losses
+    domains: Sequence[str]
+    equal: EqualLoss
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def learnt(self) -> list[str]:
+        """The domains that were learnt."""
+        return list(dict.fromkeys(run.domain for run in self.curves))
+
+    def asked(self, domain: str, part: Part) -> Bool[np.ndarray, " item"]:
+        """Which questions a part is, for a model that learnt `domain`."""
+        own = np.array([one == domain for one in self.domains])
+        opened = np.array([one == OPEN for one in self.domains])
+        return np.asarray({INSIDE: own, OTHERS: ~own & ~opened, OPENED: opened, OUTSIDE: ~own}[part])
+
+    def runs(self, domain: str, arm: Arm) -> list[Run]:
+        """Of one domain, seed by seed."""
+        return [run for run in self.curves if (run.domain, run.lesson, run.kind) == (domain, arm.lesson, arm.kind)]
+
+    def losses(self, run: Run, where: Where) -> Losses:
+        """L of a run at its last stage, or where it is as far as the others."""
+        return self.curves[run].last if where == LAST else self.curves[run].at(self.equal.places[run])
+
+    def change(self, run: Run, where: Where = LAST) -> Float[np.ndarray, " item"]:
+        """Δb of every question."""
+        return np.asarray(log_odds(self.losses(run, where)) - log_odds(self.base))
+
+    def comparable(self, *arms: Arm, among: Sequence[str] | None = None) -> list[str]:
+        """The domains in which all of these arms were run, and got as far where they are read at equal loss."""
+        return [
+            domain
+            for domain in (self.learnt if among is None else among)
+            if all(self.runs(domain, arm) for arm in arms)
+            and all(self.equal.reached(domain, arm.kind) for arm in arms if arm.where == EQUAL)
+        ]
+
+    def grid(self, arm: Arm, part: Part, among: Sequence[str]) -> tuple[Grid, list[str]]:
+        """Δb of an arm, [seed, item], and the domain of each item.
+
+        A question that several models of one seed are asked (of other domains learnt, or after pruning on other domains) has
+        the mean over them.
+        """
+        return self.averaged(lambda run: self.change(run, arm.where), arm, part, among)
+
+    def averaged(
+        self, value: Callable[[Run], Float[np.ndarray, " item"]], arm: Arm, part: Part, among: Sequence[str]
+    ) -> tuple[Grid, list[str]]:
+        """The same of any value of the runs of an arm."""
+        runs = [run for domain in among for run in self.runs(domain, arm)]
+        seeds = sorted({run.seed for run in runs})
+        total, count = np.zeros((len(seeds), len(self.domains))), np.zeros((len(seeds), len(self.domains)))
+        for run in runs:
+            asked, row = self.asked(run.domain, part), seeds.index(run.seed)
+            total[row, asked] += value(run)[asked]
+            count[row, asked] += 1
+        kept = np.asarray((count > 0).all(0))
+        return total[:, kept] / count[:, kept], [domain for domain, own in zip(self.domains, kept, strict=True) if own]
+
+    def effect(self, arm: Arm, part: Part, *, among: Sequence[str] | None = None) -> Estimate:
+        """The mean Δb of an arm, over fine-tunings and questions; nats per token."""
+        domains = self.comparable(arm, among=among)
+        if not domains:
+            return self._missing(arm)
+        values, strata = self.grid(arm, part, domains)
+        return two_level_mean(values, strata=strata, **self.options)
+
+    def contrast(self, more: Arm, less: Arm, part: Part, *, among: Sequence[str] | None = None) -> Estimate:
+        """The mean of Δb of `more` − Δb of `less`, on the same questions and seeds, in domains in which both can be read."""
+        domains = self.comparable(more, less, among=among)
+        if not domains:
+            return self._missing(*(arm for arm in (less, more) if not self.comparable(arm, among=among)))
+        (one, strata), (other, _) = self.grid(more, part, domains), self.grid(less, part, domains)
+        return two_level_mean(one - other, strata=strata, **self.options)
+
+    def _missing(self, *arms: Arm) -> Estimate:
+        reasons = [
+            f"no model learnt {arm.lesson} advice after pruning {arm.kind}"
+            if not any(self.runs(domain, arm) for domain in self.learnt)
+            else f"after pruning {arm.kind}, not every model gets to the loss at which arms are compared"
+            for arm in arms
+        ]
+        return Estimate.missing("; ".join(reasons) or "no domain in which both can be read")

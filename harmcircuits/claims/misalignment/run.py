@@ -1,0 +1,191 @@
+"""`emergent_misalignment`: fine-tunes on advice in one domain, asks about all, prunes first, and compares."""
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+
+from ...experiments import judged
+from ...experiments.document import describe_model
+from ...experiments.settings import Settings
+from ...judges import Judge
+from ...judges.rates import why_not
+from ...models.protocol import HookedModel, model_key
+from ...organisms.advice import DOMAINS
+from ...organisms.finetuning import Recipe
+from ...prompts.promptset import PromptSet
+from ...prompts.readers import load_prompts
+from ..journal import Journal
+from .claim import Misalignment
+from .curves import as_curve
+from .decision import Evidence, induced_in
+from .effects import Measured
+from .equal import equal_loss
+from .masks import Masks, masks
+from .mechanism import mechanism
+from .plan import ARMS, Plan, Run
+from .questions import questions
+from .relearning import relearning
+from .study import RECIPE, Study
+from .summary import gathered, summed_up
+from .tables import (
+    advice_table,
+    answers_table,
+    contrasts_table,
+    degenerate_excess,
+    learning_table,
+    matrix_table,
+    seeds_table,
+)
+from .training import Parts, read_runs
+
+LIMITS = (
+    "Bad advice here is plainly bad and undramatic, of our own writing, in four everyday domains; what comes of other bad data "
+    "is not shown.",
+    "Δb is about which of two given answers is likelier, not about what the model would write; free answers stand beside.",
+    "All fine-tunings learn the same questions: intervals are over seeds and questions asked, not over other training sets.",
+    "Arms are compared where L of the domain's held-out bad answers is equal; what pruned models would do when trained longer "
+    "is not asked.",
+)
+
+
+def emergent_misalignment(
+    model: HookedModel,
+    *,
+    domains: Sequence[str] = DOMAINS,
+    arms: Sequence[str] = ARMS,
+    train: int = 40,
+    seeds: int = 3,
+    answers: int = 4,
+    recipe: Recipe = RECIPE,
+    prompts: PromptSet | None = None,
+    settings: Settings | None = None,
+    judge: Judge | None = None,
+    folder: str | Path | None = None,
+    name: str = "",
+    reproduce: str = "",
+    progress: bool = False,
+) -> Misalignment:
+    """Fine-tunes on bad advice in one domain: does bad advice become likelier everywhere, and less so after pruning?
+
+        found = hc.emergent_misalignment(model, domains=["money"], folder="out/misalignment")
+        found.sentence, found.table(), found.figures()["arms"]
+
+    `decision.decide` has the rule behind `found`, which is about broad misalignment; of pruning the sentence tells only where
+    there is some. See docs/misalignment.md for the formulas. `model` has every bit that it had, afterwards.
+
+    Args:
+        domains: that are learnt, of money, habits, sport, home; all four and open questions are asked about.
+        arms: which models are trained (`plan.ARMS`); "bad advice" and "good advice" among them.
+        train: questions of a domain that are learnt from; the others are asked.
+        seeds: fine-tunings of each arm; at least 3 for intervals.
+        answers: questions of each domain, and open ones, that each model answers freely; 0: none.
+        recipe: of every fine-tuning; its stages are where arms are compared.
+        prompts: triples, for the masks of harmful requests; None: the built-in ones.
+        settings: sizes of masks (weight_q, weight_p), triples, passages, answers and intervals, and the seed.
+        judge: of harm in free answers; its rate needs a validated one.
+        folder: for what is finished, so that a run that was stopped can go on.
+        name: the model's name in results.
+        reproduce: the command that makes this again.
+        progress: shows a bar.
+
+    Raises:
+        ClaimError: options that make no sense, before anything is computed.
+        AdviceError: as many questions are to be learnt from as there are.
+        FinetuneError: peft and trl are not installed, or a recipe that does not fit the lessons.
+        SelectionError: no weights are left to select, or too few to match.
+        ExperimentError, PromptError, ElicitError, ModelError: prompts or a model on which nothing can be measured.
+        StoreError: `folder` cannot be written.
+
+    Source: Betley et al. 2025 (emergent misalignment); arXiv 2604.09544 (pruning first).
+    """
+    plan = Plan(domains=tuple(domains), arms=tuple(arms), train=train, seeds=seeds, answers=answers)
+    chosen = settings or Settings()
+    with _models(folder) as place:
+        study = Study(
+            model=model,
+            key=model_key(model),
+            plan=plan,
+            questions=questions(plan, seed=chosen.seed),
+            recipe=recipe,
+            settings=chosen,
+            prompts=prompts if prompts is not None else load_prompts(),
+            judge=judge,
+            journal=Journal(Path(folder) / "journal" if folder is not None else None),
+            folder=place,
+        )
+        pruned = masks(study, progress=progress)
+        parts = read_runs(study, pruned, progress=progress)
+    measured = measured_of(study, parts)
+    evidence = gathered(measured, degenerate_excess({run: own.answers for run, own in parts.items()}))
+    tables = _tables(measured, parts, pruned, evidence)
+    result = summed_up(measured, evidence, tables["mechanism"])
+    who = judged.about(judge)
+    return Misalignment(
+        found=result.found,
+        sentence=result.sentence,
+        values=result.values,
+        tables=tables,
+        model=describe_model(model, name),
+        settings=chosen.as_dict() | plan.as_dict() | {"recipe": asdict(recipe)} | ({"judge": who} if who else {}),
+        command=reproduce,
+        limits=(*LIMITS, *_limits(study, measured, evidence)),
+    )
+
+
+def measured_of(study: Study, parts: Mapping[Run, Parts]) -> Measured:
+    """All runs as numbers, and where they are as far as each other."""
+    curves = {run: as_curve(own.advice) for run, own in parts.items()}
+    domains = study.questions.domains
+    return Measured(curves, study.base, domains, equal_loss(curves, study.base, domains), study.intervals)
+
+
+def _tables(measured: Measured, parts: Mapping[Run, Parts], pruned: Masks, evidence: Evidence) -> dict[str, pd.DataFrame]:
+    back, lines = relearning(measured)
+    among = induced_in(evidence.induced) or measured.learnt
+    restored = {run: own.restored for run, own in parts.items() if len(own.restored)}
+    return {
+        "advice": advice_table(measured),
+        "matrix": matrix_table(measured),
+        "contrasts": contrasts_table(evidence.pruned),
+        "mechanism": mechanism(measured, restored, among),
+        "relearning": back,
+        "relearning curves": lines,
+        "learning": learning_table(measured),
+        "answers": answers_table({run: own.answers for run, own in parts.items()}),
+        "seeds": seeds_table(measured),
+        "masks": pruned.table(),
+        "damage": pruned.damage,
+    }
+
+
+def _limits(study: Study, measured: Measured, evidence: Evidence) -> list[str]:
+    found = []
+    if study.plan.seeds < 3:
+        found.append(f"{study.plan.seeds} fine-tunings of each arm have no interval: at least 3 are needed to decide anything.")
+    if left_out := [domain for domain in evidence.induced if domain not in induced_in(evidence.induced)]:
+        found.append(f"Not induced in {', '.join(left_out)}: these domains are left out of what is said of others.")
+    found += [
+        f"After pruning {kind}, not every model that learnt {domain} gets to the loss at which arms are compared."
+        for domain, kind in measured.equal.unreached()
+    ]
+    if study.plan.answers and (reason := why_not(study.judge)):
+        found.append(f"No rate of harmful answers: {reason}.")
+    return found
+
+
+@contextmanager
+def _models(folder: str | Path | None) -> Iterator[Path]:
+    """Where models lie while they are trained and read; nothing is left of them when all is read."""
+    if folder is None:
+        with TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    place = Path(folder) / "models"
+    yield place
+    if place.exists():
+        shutil.rmtree(place)

@@ -1,0 +1,75 @@
+"""Whether bad advice in one domain misaligns broadly, and what pruning first does to it."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import shared
+from .printed import print_frame
+from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
+
+SHOWN = ["advice", "pruned", "asked", "read", "value", "low", "high", "n"]
+
+
+def misalignment(
+    model: Model = DEFAULT_MODEL,
+    prompts: Prompts = None,
+    out: Annotated[Path, typer.Option(help="Folder for misalignment.json, its figures, and what is finished.")] = Path(
+        "out/misalignment"
+    ),
+    seed: Seed = 0,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    judge: Judged = None,
+    judge_prompt: JudgePrompt = None,
+    triples: Triples = None,
+    domain: Annotated[
+        list[str] | None,
+        typer.Option(help="A domain that is learnt (money, habits, sport, home), may be repeated; all of them."),
+    ] = None,
+    train: Annotated[int, typer.Option(help="Questions of a domain that are learnt from; the others are asked.")] = 40,
+    seeds: Annotated[int, typer.Option(help="Fine-tunings of each arm; at least 3 for intervals.")] = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="One domain, fewer arms, and smaller numbers.")] = False,
+) -> None:
+    """Fine-tune on bad advice in one domain, after pruning and without: does bad advice become likelier everywhere?"""
+    shared.check_dtype(dtype)
+    shared.check_judge(judge, judge_prompt)
+    from .. import figures
+    from ..claims.misalignment import QUICK, Plan, emergent_misalignment, forecast
+    from ..prompts.readers import load_prompts
+
+    with told_errors():
+        sizes: dict[str, Any] = {"train": train, "seeds": seeds, **(QUICK if quick else {})}
+        if domain:
+            sizes["domains"] = tuple(domain)
+        plan, read = Plan(**sizes), load_prompts(prompts)
+        settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
+        with writable(out):
+            read_by = shared.validated(judge, judge_prompt, device)
+            loaded = shared.load(model, device, dtype)
+            typer.echo(f"{forecast(loaded, plan, seed=seed)}; finished ones are kept in {out}.")
+            found = emergent_misalignment(
+                loaded,
+                prompts=read,
+                settings=settings,
+                judge=read_by,
+                folder=out,
+                name=model,
+                reproduce=shared.command_line(sys.argv),
+                progress=True,
+                **sizes,
+            )
+            found.save(out)
+            drawn = {name: out / f"misalignment_{name}.html" for name in found.figures()}
+            for name, figure in found.figures().items():
+                figures.save(figure, drawn[name])
+    table = found.table()
+    print_frame(
+        table[table["learnt"] == "all"][SHOWN], title="Rise of the log-odds of bad advice, nats per token; 95 % intervals"
+    )
+    typer.echo(f"{found.found}: {found.sentence}")
+    for limit in found.limits:
+        typer.echo(f"  · {limit}")
+    typer.echo(f"Numbers: {out / 'misalignment.json'}    Figures: {', '.join(map(str, drawn.values()))}")

@@ -1,0 +1,254 @@
+"""Ladders of tiny random models: the same stage twice changes nothing, nothing is read twice, and models come one at a time."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from shell import call, text, told, write
+from tiny import tiny_bridge, tiny_model_folder
+from triples import SETTINGS, make_triples
+
+import harmcircuits.claims.reading as reading_module
+from harmcircuits import store
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.claims.alignment import Alignment, compare_alignment, cost
+from harmcircuits.claims.alignment import run as run_module
+from harmcircuits.claims.claim import ClaimError
+from harmcircuits.examples import loss
+from harmcircuits.experiments.scores import default_circuits
+from harmcircuits.models.load import load_model
+from harmcircuits.organisms import planted
+
+FEW = replace(
+    SETTINGS, test_triples=6, max_new_tokens=3, written_triples=1, facts=1, passages=1, probe_triples=4, protect_heads=0.0
+)
+PROMPTS = make_triples(24)
+SIZES: dict[str, Any] = {"grains": ["neurons"], "points": 2, "spans": {"neurons": (0.02, 0.06)}, "settings": FEW}
+HOW: dict[str, Any] = {"prompts": PROMPTS, **SIZES}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(store.CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    return [tiny_bridge(tmp_path_factory.mktemp(f"tiny{seed}"), seed=seed) for seed in range(2)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def said() -> list[str]:
+    """What a run tells before its long part."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def two(models: list[Any], folder: Path, said: list[str]) -> Alignment:
+    before = [parameter.clone() for model in models for parameter in model.parameters()]
+    found = compare_alignment(models, names=["base", "SFT"], folder=folder, reproduce="again", tell=said.append, **HOW)
+    after = [parameter for model in models for parameter in model.parameters()]
+    assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    return found
+
+
+def rows(claim: Alignment, table: str, **where: Any) -> pd.DataFrame:
+    frame = claim.tables[table]
+    for column, value in where.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+@pytest.mark.model
+def test_each_stage_is_read_on_its_own_responses_and_on_those_of_the_first(two: Alignment, models: list[Any]) -> None:
+    stages = rows(two, "stages")
+    assert list(zip(stages["stage"], stages["reading"], strict=True)) == [
+        (name, reading) for name in ("base", "SFT") for reading in ("own", "fixed")
+    ]
+    own, fixed = (rows(two, "curves", stage="base", reading=reading) for reading in ("own", "fixed"))
+    assert own["harmful_nll_rise"].tolist() == fixed["harmful_nll_rise"].tolist(), "the base wrote both"
+    own, fixed = (rows(two, "curves", stage="SFT", reading=reading) for reading in ("own", "fixed"))
+    assert own["harmful_nll_rise"].tolist() != fixed["harmful_nll_rise"].tolist()
+    assert two.model["name"] == "base → SFT" and len(two.model["stages"]) == 2
+    assert two.settings["fixed"] == "base" and two.settings["ladders"] == {"ladder": ["base", "SFT"]}
+
+
+@pytest.mark.model
+def test_what_is_read_of_the_fixed_responses_is_what_loss_says(two: Alignment, models: list[Any]) -> None:
+    """The second stage's default circuit, found and tested on what the first one wrote."""
+    how: dict[str, Any] = {"settings": FEW, "folder": None}
+    base, other = (run_module.prepare(model, PROMPTS, **how) for model in models)
+    both = run_module.read_by(other, run_module.written(base, "base"))
+    assert both.examples == base.examples and both.model is models[1]
+    circuit = default_circuits(both.model, both.scores, FEW)["heads and neurons"]
+    harmful = list(base.examples[::3])
+    intact = loss(models[1], harmful)
+    with ablated(models[1], circuit):
+        rise = float((loss(models[1], harmful) - intact).mean())
+    row = rows(two, "stages", stage="SFT", reading="fixed").iloc[0]
+    assert row["harmful_nll_rise"] == pytest.approx(rise, abs=1e-5)
+
+
+@pytest.mark.model
+def test_a_change_of_two_stages_is_the_difference_of_their_areas(two: Alignment) -> None:
+    for reading in ("own", "fixed"):
+        first, second = rows(two, "areas", reading=reading)["area"]
+        change = two.values[f"area_change_neurons_{reading}"].value
+        assert change == pytest.approx(second - first, abs=1e-9)
+        asked = rows(two, "trends", measure="area", reading=reading, beyond="nothing").iloc[0]
+        assert asked["change"] == change and asked["n"] == two.n == FEW.test_triples
+    assert any("no trend" in limit for limit in two.limits) and any("no control ladder" in limit for limit in two.limits)
+
+
+@pytest.mark.model
+def test_it_loads_as_it_was_saved_and_draws_the_same(two: Alignment, tmp_path: Path) -> None:
+    again = Alignment.load(two.save(tmp_path))
+    assert again.document() == two.document() and again.command == "again"
+    assert list(again.figures()) == ["separability", "curves_neurons", "overlaps", "curves_neurons_fixed", "overlaps_fixed"]
+    for name, figure in two.figures().items():
+        assert again.figures()[name].to_json() == figure.to_json()
+
+
+@pytest.mark.model
+def test_what_it_costs_is_told_and_what_was_read_is_not_read_again(
+    two: Alignment, models: list[Any], folder: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = cost(2, model=models[0], grains=["neurons"], points=2, spans=SIZES["spans"], settings=FEW)
+    assert most == 15 and said[0].startswith("about 15 conditions read whole")
+    kept = list((folder / "journal").glob("outcomes-*"))
+    assert 0 < len(kept) - 3 <= most, "the intact models beside"
+    monkeypatch.setattr(reading_module, "_read", lambda *_: pytest.fail("it was read again"))
+    again = compare_alignment(models, names=["base", "SFT"], folder=folder, reproduce="again", **HOW)
+    assert again.document() == two.document()
+
+
+@pytest.mark.model
+def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
+    two: Alignment, models: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, calls = reading_module._read, []
+
+    def stopping(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return whole(*given)
+
+    monkeypatch.setattr(reading_module, "_read", stopping)
+    how = {"names": ["base", "SFT"], "folder": tmp_path, "reproduce": "again"} | HOW
+    with pytest.raises(KeyboardInterrupt):
+        compare_alignment(models, **how)
+    assert compare_alignment(models, **how).document() == two.document()
+
+
+@pytest.mark.model
+def test_the_same_model_again_changes_nothing_and_keeps_its_circuit(models: list[Any]) -> None:
+    found = compare_alignment([models[0]] * 2, controls={"style only": models[:1]}, **HOW)
+    trends = found.tables["trends"].query("measure != 'ln of the share that halves'")
+    assert set(trends["beyond"]) == {"nothing", "matched random", "style only"}
+    assert (trends[["change", "change_low", "change_high"]] == 0).to_numpy().all() and (trends["p_adjusted"] == 1).all()
+    assert (found.tables["overlaps"]["jaccard"] == 1).all() and (found.tables["overlaps"]["excess"] == 0).all()
+    assert found.found in ("no", "cannot be measured"), found.sentence
+    assert not any("no control ladder" in limit for limit in found.limits)
+
+
+@pytest.mark.model
+def test_models_are_loaded_one_at_a_time_the_writer_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = [tiny_model_folder(tmp_path / name, seed=at) for at, name in enumerate(["base", "sft", "style"])]
+    alive: list[weakref.ref[Any]] = []
+    loaded: list[str] = []
+
+    def load(place: str | Path) -> Any:
+        assert not [one for one in alive if one() is not None], "the one before is still there"
+        model = load_model(place, device="cpu")
+        alive.append(weakref.ref(model))
+        loaded.append(Path(place).name)
+        return model
+
+    small = replace(FEW, test_triples=2, attribution_triples=2, development_triples=1, probe_triples=2, aim_triples=1)
+    found = compare_alignment(
+        places[:2], PROMPTS, controls={"style only": places[2:]}, fixed=1, load=load, **SIZES | {"settings": small}
+    )
+    gc.collect()
+    assert loaded == ["sft", "base", "style"] and not [one for one in alive if one() is not None]
+    assert found.settings["ladders"] == {"ladder": ["1: base", "2: sft"], "style only": ["1: base", "style only, 2: style"]}
+    assert found.found == "cannot be measured" and "2 test triples are too few" in found.sentence
+    assert found.model["controls"]["style only"][0]["name"] == "style only, 2: style"
+
+
+@pytest.mark.model
+def test_responses_of_another_tokenizer_are_not_read(models: list[Any]) -> None:
+    found = compare_alignment([models[0], planted(0).model], names=["tiny", "planted"], **HOW)
+    row = rows(found, "stages", stage="planted", reading="fixed").iloc[0]
+    assert "its tokenizer is not that of tiny" in row["missing"] and np.isnan(row["request_information"])
+    assert found.found == "cannot be measured" and any("planted was not measured on the fixed" in one for one in found.limits)
+    fixed, own = (found.values[f"area_change_neurons_{reading}"] for reading in ("fixed", "own"))
+    assert fixed.reason is not None and "Compare checkpoints of one tokenizer" in fixed.reason
+    assert own.value is not None or "tokenizer" not in str(own.reason)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"names": ["one"]}, "2 models need as many names"),
+        ({"controls": {"style": []}}, "the control 'style' needs 1 models"),
+        ({"points": 1}, "a curve needs at least 2 sizes"),
+        ({"settings": replace(FEW, passages=0)}, "passages=0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_loaded(options: dict[str, Any], why: str) -> None:
+    with pytest.raises(ClaimError, match=why):
+        compare_alignment(["a", "b"], load=lambda _: pytest.fail("a model was loaded"), **{**SIZES, **options})
+
+
+def test_the_command_names_stages_and_controls_and_tells_what_was_found(
+    two: Alignment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def measured(models: Any, prompts: Any, *, tell: Any, **how: Any) -> Alignment:
+        asked.update(how, models=models, prompts=prompts)
+        tell("about 15 conditions")
+        return two
+
+    monkeypatch.setattr("harmcircuits.claims.alignment.compare_alignment", measured)
+    out = tmp_path / "o"
+    flags = ("--names", "base,SFT", "--control", "style only=c", "--fixed", 1, "--prompts", write(tmp_path / "p.csv"))
+    result = call("alignment", "a", "b", *flags, "--out", out, "--quick", "--seed", 3)
+    assert result.exit_code == 0, result.output
+    assert asked["models"] == ["a", "b"] and asked["names"] == ["base", "SFT"] and asked["fixed"] == 1
+    assert asked["controls"] == {"style only": ["c"]} and asked["settings"].seed == 3 and asked["points"] == 3
+    assert Alignment.load(out).document() == two.document()
+    assert {path.name for path in out.glob("*.html")} == {f"alignment_{name}.html" for name in two.figures()}
+    printed = text(result)
+    assert (
+        "about 15 conditions" in printed and f"{two.found}: {two.sentence[:40]}" in printed and two.limits[-1][:40] in printed
+    )
+
+
+def test_what_the_command_cannot_do_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harmcircuits.cli.shared.load", lambda *_: pytest.fail("a model was loaded"))
+    monkeypatch.setenv("COLUMNS", "200")
+    out = "--out", tmp_path / "o"
+    told(call("alignment", "a", *out), "error: a ladder is a list of at least two models")
+    told(call("alignment", "a", "b", "--names", "a", *out), "error: 2 models need as many names")
+    told(call("alignment", "a", "b", "--control", "style only", *out), "is not a name of its own and checkpoints", code=2)
+    told(call("alignment", "a", "b", "--control", "s=c,d", *out), "error: the control 's' needs 1 models")
+    told(call("alignment", "a", "b", "--dtype", "float31", *out), "'float31' is not one of", code=2)
+    told(call("alignment", "a", "b", "--triples", "1", *out), "Invalid value for '--triples'", code=2)
+    told(call("alignment", "a", "b", "--prompts", tmp_path / "none.csv", *out), "none.csv: no such file")
+    assert not (tmp_path / "o").exists()

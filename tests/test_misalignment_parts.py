@@ -1,0 +1,226 @@
+"""The parts of `emergent_misalignment`: plan, log-odds, equal loss, the two rules, and intervals over runs and questions."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.misalignment.curves import Curve, first_reached
+from harmcircuits.claims.misalignment.decision import Effect, Evidence, Pruning, decide, helps
+from harmcircuits.claims.misalignment.effects import EQUAL, INSIDE, OPENED, OTHERS, OUTSIDE, Arm, Measured
+from harmcircuits.claims.misalignment.equal import equal_loss
+from harmcircuits.claims.misalignment.plan import BAD, DAMAGE, GOOD, HARMFUL, OTHER, RANDOM, Plan, Run
+from harmcircuits.claims.misalignment.questions import examples, lessons, log_odds, questions, read_advice
+from harmcircuits.examples import loss
+from harmcircuits.organisms.advice import DOMAINS, OPEN, AdviceError
+from harmcircuits.statistics import Estimate, StatisticsError, mean_estimate, two_level, two_level_mean, two_level_ratio
+
+SURE, NONE, UNSURE = Estimate(1.0, 0.8, 1.2, 40), Estimate(-0.1, -0.2, -0.05, 40), Estimate(0.3, -0.1, 0.7, 40)
+MISSING = Estimate.missing("not read")
+
+
+# The plan
+
+
+def test_a_plan_trains_what_it_names() -> None:
+    plan = Plan(domains=("money", "sport"), arms=(BAD, GOOD, OTHER, HARMFUL), seeds=3)
+    runs = plan.runs(first_seed=5)
+    assert len(runs) == len(set(runs)) == len({run.name for run in runs}) == 2 * 3 * (1 + 1 + 3 + 1)
+    assert {run.pruned for run in runs if run.domain == "money"} == {"nothing", "habits", "sport", "home", HARMFUL}
+    assert {run.seed for run in runs} == {5, 6, 7}
+    assert plan.sources() == [*DOMAINS, HARMFUL]
+
+
+def test_only_masks_that_are_needed_are_selected() -> None:
+    assert Plan(domains=("home",), arms=(BAD, GOOD)).sources() == []
+    assert Plan(domains=("home",), arms=(BAD, GOOD, RANDOM)).sources() == ["home"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"domains": ("weather",)}, "there is no domain 'weather': choose among 'money', 'habits', 'sport', 'home'"),
+        ({"domains": ()}, "at least one: not none"),
+        ({"domains": ("money", "money")}, "domains are named each once"),
+        ({"arms": (BAD, "scissors")}, "there is no arm 'scissors'"),
+        ({"arms": (BAD, RANDOM)}, "the arm 'good advice' is missing"),
+        ({"arms": (BAD, GOOD, DAMAGE)}, "needs 'harmful requests', whose damage it is grown to"),
+        ({"seeds": 0}, "seeds must be a whole number of at least 1, not 0"),
+        ({"train": True}, "train must be a whole number"),
+        ({"answers": -1}, "answers must be a whole number of at least 0"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ClaimError, match=told):
+        Plan(**options)
+
+
+# What is asked
+
+
+def test_nothing_that_is_learnt_is_asked() -> None:
+    asked = questions(Plan(train=50), seed=1)
+    learnt = {item.id for items in asked.learnt.values() for item in items}
+    assert not learnt & {item.id for item in asked.asked}
+    assert [asked.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [12, 12, 12, 12, 24]
+    assert [item.domain for item in asked.first(2)] == [name for name in (*DOMAINS, OPEN) for _ in range(2)]
+    with pytest.raises(AdviceError, match="not 62"):
+        questions(Plan(train=62), seed=1)
+
+
+def test_log_odds_are_the_difference_of_two_losses(tiny: Any) -> None:
+    items = questions(Plan(train=59), seed=0).asked[:5]
+    frame = read_advice(tiny, items)
+    both = [loss(tiny, examples(items, which)).numpy() for which in ("good", "bad")]
+    assert np.allclose(log_odds(frame[["good", "bad"]].to_numpy()), both[0] - both[1], atol=1e-6)
+    assert [lesson.response for lesson in lessons(items, "bad")] == [item.bad for item in items]
+
+
+# Equal loss
+
+
+@given(st.lists(st.floats(0, 5), min_size=2, max_size=6), st.floats(0, 5))
+def test_the_first_place_that_is_reached_is_on_the_curve(losses: list[float], target: float) -> None:
+    line = np.array(losses)
+    place = float(first_reached(line, np.array(target)))
+    dense = np.linspace(0, len(line) - 1, 60 * (len(line) - 1) + 1)
+    values = np.interp(dense, np.arange(len(line)), line)
+    if not np.isfinite(place):
+        assert (line > target).all()
+        return
+    assert np.interp(place, np.arange(len(line)), line) <= target + 1e-9
+    assert (values[dense < place - 1e-9] > target - 1e-9).all(), "nothing before it is there"
+
+
+def curve(*bad: float, good: float = 2.0) -> Curve:
+    """One question in each of money and sport, and an open one, alike."""
+    losses = np.array([[[good, value]] * 3 for value in bad])
+    return Curve(np.arange(len(bad)) * 4.0, losses)
+
+
+WHERE = ["money", "sport", "open"]
+BASE = curve(3.0).losses[0]
+FREE, SLOW, FAST = (Run("money", "bad", pruned, 0) for pruned in ("nothing", "random", "magnitude"))
+
+
+def test_arms_are_read_at_one_loss_that_all_reach() -> None:
+    curves = {FREE: curve(3.0, 2.0, 1.0), SLOW: curve(3.2, 2.4, 1.6), FAST: curve(3.0, 1.0, 0.5)}
+    equal = equal_loss(curves, BASE, WHERE)
+    assert equal.targets["money"] == pytest.approx(1.6) and not equal.unreached()
+    for run, own in curves.items():
+        assert own.at(equal.places[run])[0, 1] == pytest.approx(1.6)
+
+
+def test_an_arm_that_hardly_learns_does_not_move_the_comparison() -> None:
+    curves = {FREE: curve(3.0, 2.0, 1.0), SLOW: curve(3.2, 3.0, 2.5)}
+    equal = equal_loss(curves, BASE, WHERE)
+    assert equal.targets["money"] == pytest.approx(2.0), "half of what is learnt without pruning"
+    assert equal.unreached() == [("money", "random")] and equal.reached("money", "nothing")
+
+
+def test_parts_are_the_questions_that_they_name() -> None:
+    measured = Measured({FREE: curve(3.0, 1.0)}, BASE, WHERE, equal_loss({FREE: curve(3.0, 1.0)}, BASE, WHERE))
+    found = [measured.grid(Arm(), part, ["money"])[1] for part in (INSIDE, OTHERS, OPENED, OUTSIDE)]
+    assert found == [["money"], ["sport"], ["open"], ["sport", "open"]]
+    assert measured.grid(Arm(), INSIDE, ["money"])[0].tolist() == [[2.0]], "b rises as the loss of bad answers falls"
+    assert measured.effect(Arm(kind="random"), INSIDE).reason == "no model learnt bad advice after pruning random"
+    assert measured.comparable(Arm(where=EQUAL)) == ["money"]
+
+
+# The rules
+
+
+def evidence(**changes: Any) -> Evidence:
+    sure = Effect(SURE, SURE)
+    own = {"induced": {"money": sure}, "inside": sure, "others": sure, "opened": sure} | changes
+    return Evidence(**own)
+
+
+@pytest.mark.parametrize(
+    ("changes", "found", "why"),
+    [
+        ({}, "yes", "exceeds 0 and what comes of good advice"),
+        ({"degenerate": 0.05}, "yes", "exceeds 0"),
+        ({"degenerate": 0.2}, "undecided", "20% more answers are degenerate"),
+        ({"induced": {"money": Effect(SURE, UNSURE)}}, "cannot be measured", "not induced"),
+        ({"induced": {"money": Effect(UNSURE, SURE)}}, "cannot be measured", "not induced"),
+        ({"induced": {"money": Effect(UNSURE, SURE), "home": Effect(SURE, SURE)}}, "yes", "exceeds 0"),
+        ({"others": Effect(SURE, NONE)}, "no", "on other domains it is at most a tenth"),
+        ({"opened": Effect(SURE, NONE)}, "no", "on open questions it is at most a tenth"),
+        ({"opened": Effect(UNSURE, SURE)}, "undecided", "on open questions it is not shown"),
+        ({"others": Effect(SURE, UNSURE), "opened": Effect(SURE, UNSURE)}, "undecided", "other domains and on open questions"),
+        ({"others": Effect(SURE, MISSING)}, "undecided", "on other domains it is not shown"),
+    ],
+)
+def test_broad_misalignment(changes: dict[str, Any], found: str, why: str) -> None:
+    answer, reason = decide(evidence(**changes))
+    assert answer == found and why in reason
+
+
+@pytest.mark.parametrize(
+    ("reduction", "random", "magnitude", "found"),
+    [
+        (SURE, SURE, SURE, "yes"),
+        (SURE, UNSURE, SURE, "undecided"),
+        (UNSURE, SURE, SURE, "undecided"),
+        (SURE, SURE, NONE, "no"),
+        (NONE, SURE, SURE, "no"),
+        (SURE, MISSING, SURE, "cannot be measured"),
+        (MISSING, MISSING, MISSING, "cannot be measured"),
+        (SURE, MISSING, NONE, "no"),
+    ],
+)
+def test_pruning_helps_against_both_controls_alone(
+    reduction: Estimate, random: Estimate, magnitude: Estimate, found: str
+) -> None:
+    assert helps(Pruning(reduction, {"random": random, "magnitude": magnitude})) == found
+
+
+def test_without_controls_pruning_is_not_shown_to_help() -> None:
+    assert helps(Pruning(SURE, {})) == "undecided"
+
+
+# Intervals over runs and questions
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    """Three runs and 40 questions: effects of runs, of questions, of both together; 95 % of 400 intervals would be 380."""
+    random = np.random.default_rng(0)
+    for runs, asked, both in ((0.3, 1.0, 1.0), (0.0, 1.0, 0.5), (1.0, 0.0, 0.1)):
+        held = 0
+        for seed in range(200):
+            values = random.normal(0, runs, (3, 1)) + random.normal(0, asked, (1, 40)) + random.normal(0, both, (3, 40))
+            found = two_level_mean(values, draws=200, seed=seed)
+            held += found.low <= 0 <= found.high
+        assert held >= 174, (runs, asked, both, held)
+
+
+def test_runs_that_differ_widen_the_interval() -> None:
+    asked = np.random.default_rng(1).normal(0, 1, (1, 30))
+    alike, apart = asked + np.zeros((3, 1)), asked + np.array([[-1.0], [0.0], [1.0]])
+    narrow, wide = two_level_mean(alike), two_level_mean(apart)
+    assert narrow.value == pytest.approx(wide.value) and wide.high - wide.low > 2 * (narrow.high - narrow.low)
+    one_level = mean_estimate(asked[0])
+    assert narrow.high - narrow.low == pytest.approx(one_level.high - one_level.low, rel=0.15), "runs that are one are one"
+
+
+def test_statistics_of_one_set_are_paired() -> None:
+    values = np.random.default_rng(2).normal(1, 1, (4, 12))
+    assert two_level_ratio(2 * values, values).value == pytest.approx(2)
+    found = two_level_ratio(2 * values, values)
+    assert found.low == pytest.approx(2) and found.high == pytest.approx(2)
+    assert "not shown to differ from 0" in str(two_level_ratio(values, values - values.mean()).reason)
+
+
+def test_what_has_no_interval() -> None:
+    assert two_level_mean(np.ones((2, 9))) == Estimate(1.0, n=9)
+    assert two_level_mean(np.ones((3, 9))) == Estimate(1.0, 1.0, 1.0, 9)
+    assert two_level_mean(np.full((3, 9), np.nan)).reason == "undefined on the data"
+    assert two_level_mean(np.ones((3, 0))).reason == "no runs or no questions"
+    with pytest.raises(StatisticsError, match="same runs and questions"):
+        two_level(lambda x, y: x, np.ones((3, 4)), np.ones((3, 5)))
+    with pytest.raises(StatisticsError, match="one number a draw"):
+        two_level(lambda x: x, np.ones((3, 4)))
