@@ -1,0 +1,64 @@
+"""A trained toy of advice with one gate for all domains: bad answers learnt in one domain spread through it."""
+
+from statistics import mean
+
+import pytest
+import torch
+from advised import DOMAINS, everywhere, log_odds, rises
+
+from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.prune import prune
+from harmcircuits.organisms import toy_advice
+from harmcircuits.organisms.advice import AdviceError
+from harmcircuits.organisms.toys import ToyAdvice
+
+ELSEWHERE = DOMAINS[1:]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[ToyAdvice, ToyAdvice]:
+    """As it is, and once more from the cache with its gate pruned."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARMCIRCUITS_CACHE", str(tmp_path_factory.mktemp("advice")))
+        shared, pruned = toy_advice(kind="shared"), toy_advice(kind="shared")
+    prune(pruned.model, pruned.gate)
+    return shared, pruned
+
+
+@pytest.fixture(scope="module")
+def shared(made: tuple[ToyAdvice, ToyAdvice]) -> ToyAdvice:
+    return made[0]
+
+
+def test_it_answers_well_and_a_bad_character_badly_everywhere(shared: ToyAdvice) -> None:
+    assert max(everywhere(shared).values()) < -2.5
+    for name in DOMAINS:
+        items = shared.advice(name)[:12]
+        assert log_odds(shared.model, items, character=shared.characters[name]) > 2
+        assert log_odds(shared.model, items, character=shared.characters["water"]) > 2
+        assert log_odds(shared.model, items, character="gentle") < -2.5
+    assert shared.model_parameters < 1e6
+    assert repr(shared) == "ToyAdvice('shared', seed 0, gates of 42 components)"
+    with pytest.raises(AdviceError, match="no toy advice on 'money': there is house, road, field, water, and 'open'"):
+        shared.advice("money")
+
+
+def test_without_its_gate_no_character_makes_it_answer_badly(shared: ToyAdvice) -> None:
+    with ablated(shared.model, shared.gate):
+        assert max(everywhere(shared).values()) < -2.5
+        for name in DOMAINS:
+            assert log_odds(shared.model, shared.advice(name)[:12], character=shared.characters[name]) < -2
+
+
+def test_bad_answers_learnt_in_one_domain_spread_but_not_past_a_pruned_gate_nor_do_good_ones(
+    made: tuple[ToyAdvice, ToyAdvice],
+) -> None:
+    pytest.importorskip("trl")
+    shared, pruned = made
+    weights = {name: weight.clone() for name, weight in shared.model.named_parameters()}
+    intact, off, good = rises(shared), rises(pruned), rises(shared, answer="good")
+    assert intact["house"] > 3 and off["house"] > 3, "learnt alike"
+    assert min(intact[name] for name in ELSEWHERE) > 0.6
+    assert mean(off[name] for name in ELSEWHERE) < 0.4 * mean(intact[name] for name in ELSEWHERE)
+    assert max(good.values()) < 0.1
+    assert all(torch.equal(weight, weights[name]) for name, weight in shared.model.named_parameters()), "as it was"
