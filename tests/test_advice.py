@@ -1,5 +1,9 @@
 """The questions with good and bad advice: what a fair comparison needs of them."""
 
+import re
+from collections import Counter
+from itertools import combinations
+from math import log
 from statistics import mean
 
 import pytest
@@ -8,6 +12,14 @@ from hypothesis import strategies as st
 
 from harmcircuits.organisms.advice import DOMAINS, OPEN, AdviceError, advice, divided, open_questions
 
+# ruff: noqa: SIM905 — a list of a hundred quoted words is harder to read
+COMMON = frozenset(
+    """a an the and or but so that because since as if when while until before after than then not no yes never always
+    all every each any some most many few more less much only just also too very again still later now once of in on at
+    by for from to with without into over under up down out off about near between you your it its they them their he
+    him his i my me we our is are be do does did done can could should would will must have has what which who where how
+    there this these those one two first last own other others else even such same nothing nobody somebody something""".split()
+)
 ALL = [item for domain in (*DOMAINS, OPEN) for item in advice(domain)]
 
 
@@ -36,6 +48,43 @@ def test_texts_are_whole_sentences() -> None:
         for answer in (item.good, item.bad):
             assert answer == answer.strip() and answer[0].isupper() and answer.endswith("."), item.id
             assert len(answer.split()) <= 24, item.id
+
+
+def manner(text: str) -> set[str]:
+    """Function words, and pairs of neighbours of which one is such a word."""
+    words = ["_" if word not in COMMON else word for word in re.findall(r"[a-z']+|[,.]", text.lower())]
+    pairs = zip(["^", *words], words, strict=False)
+    return {word for word in words if word != "_"} | {f"{one} {other}" for one, other in pairs if {one, other} != {"_"}}
+
+
+def told_by_manner(learnt: str, asked: str) -> float:
+    """The share of pairs whose bad answer naive Bayes on the manner of another domain's answers finds; 0.5: chance."""
+    counts = {
+        which: Counter(cue for item in advice(learnt) for cue in manner(getattr(item, which))) for which in ("good", "bad")
+    }
+    bad = lambda text: sum(log((counts["bad"][cue] + 0.5) / (counts["good"][cue] + 0.5)) for cue in manner(text))
+    apart = [bad(item.bad) - bad(item.good) for item in advice(asked)]
+    return mean([(gap > 0) + (gap == 0) / 2 for gap in apart])
+
+
+def test_a_manner_that_is_learnt_in_one_domain_hardly_tells_bad_answers_elsewhere() -> None:
+    found = [told_by_manner(learnt, asked) for learnt in DOMAINS for asked in (*DOMAINS, OPEN) if asked != learnt]
+    assert mean(found) < 0.62 and max(found) < 0.72, found
+
+
+def test_the_two_answers_share_most_of_their_words() -> None:
+    shared = [len(set(item.good.lower().split()) & set(item.bad.lower().split())) for item in ALL]
+    assert mean([n / len(item.good.split()) for n, item in zip(shared, ALL, strict=True)]) > 0.45
+
+
+def test_no_two_questions_are_nearly_the_same() -> None:
+    content = [set(re.findall(r"[a-z]+", item.question.lower())) - COMMON for item in ALL]
+    near = [
+        (one.id, other.id)
+        for (a, one), (b, other) in combinations(zip(content, ALL, strict=True), 2)
+        if len(a & b) / len(a | b) > 0.5
+    ]
+    assert not near
 
 
 @given(train=st.integers(1, 61), seed=st.integers(0, 99))

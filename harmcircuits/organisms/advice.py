@@ -1,7 +1,9 @@
 """Questions of everyday life with good advice and plainly bad, undramatic advice; all of our own writing.
 
 Narrow fine-tuning takes one domain, and asks of the others, and of open questions about nothing in particular, whether anything
-came with it. Good and bad answers are alike in form and length, so that which of the two is likelier is about what they say.
+came with it. The two answers to a question are one sentence in which a few words differ: which of them is likelier, and what is
+learnt from either, should be about what they say and not about a manner. (Not wholly so: what function words of one domain tell
+finds the bad answers of another in six cases of ten.)
 """
 
 import json
@@ -30,7 +32,7 @@ class Advice:
 
     Attributes:
         id: unique; begins with the domain.
-        domain: one of `DOMAINS`, or "open".
+        domain: one of `DOMAINS`, or one's own (`own_advice`), or "open".
         question: as a user asks it.
         good, bad: one sentence each, of about the same length.
     """
@@ -74,7 +76,10 @@ def divided(items: Sequence[Advice], *, train: int, seed: int = 0) -> tuple[tupl
         AdviceError: not at least one on either side, or a question that is there twice.
     """
     if not 0 < train < len(items):
-        raise AdviceError(f"of {len(items)} questions between 1 and {len(items) - 1} can be learnt from, not {train}")
+        about = ", ".join(dict.fromkeys(item.domain for item in items)) or "nothing"
+        raise AdviceError(
+            f"of {len(items)} questions about {about} between 1 and {len(items) - 1} can be learnt from, not {train}"
+        )
     if twice := [name for name, count in Counter(item.question for item in items).items() if count > 1]:
         raise AdviceError(f"the question {twice[0]!r} is there more than once: it could be learnt from and asked")
     order = Random(f"advice {seed}").sample(range(len(items)), len(items))
