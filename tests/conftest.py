@@ -45,6 +45,12 @@ def own_cache(
     return cache
 
 
+@pytest.fixture(scope="session")
+def toys_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all that ask for toys, so that each is trained once: for `CACHE_VARIABLE` while they are made."""
+    return tmp_path_factory.mktemp("toys")
+
+
 @pytest.fixture(scope="session", params=KINDS)
 def smollm2(request: pytest.FixtureRequest) -> Any:
     """The default model: a bridge, and on TransformerLens 3 a `HookedTransformer` too. Leave it as it is."""

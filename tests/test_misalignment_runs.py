@@ -1,5 +1,6 @@
 """`emergent_misalignment` on real weights: what is pruned and trained, kept and continued, written, and left as it was."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,17 @@ import pytest
 import torch
 from judging import judge
 from misaligned import SETTINGS, World, planted, stepped
-from shell import call
+from shell import call, told
 from tiny import tiny_bridge
 from triples import make_triples
 
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.misalignment import Forecast, Misalignment, Plan, emergent_misalignment, forecast, training
-from harmcircuits.claims.misalignment.plan import BAD, DAMAGE, GOOD, HARMFUL, MAGNITUDE, OWN, RANDOM
+from harmcircuits.claims.misalignment.plan import BAD, DAMAGE, GOOD, HARMFUL, MAGNITUDE, OTHER, OWN, RANDOM
 from harmcircuits.models.matrices import matrices
-from harmcircuits.organisms.advice import open_questions
+from harmcircuits.organisms.advice import AdviceError, advice, open_questions
 from harmcircuits.organisms.finetuning import Recipe
+from harmcircuits.organisms.own_advice import FIELDS
 
 ARMS = (BAD, GOOD, OWN, HARMFUL, RANDOM, MAGNITUDE, DAMAGE)
 SMALL = replace(SETTINGS, max_new_tokens=3)
@@ -206,3 +208,42 @@ def test_what_it_will_take_grows_with_models_and_stages(model: Any, monkeypatch:
     four = forecast(model, Plan(arms=(BAD, GOOD), train=58))
     assert one.models == 6 and one.training == 6 * 58 and one.reading > 0
     assert four.models == 24 and four.training == 24 * 58 and "24 models are fine-tuned" in str(four)
+
+
+def test_advice_of_ones_own_is_learnt_asked_and_told_apart(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = stepped(monkeypatch, tmp_path / "tuned")
+    own = {
+        name: [replace(item, domain=name) for item in items]
+        for name, items in (("pots", advice("home")[:8]), ("coins", advice("money")[:8]), ("open", open_questions()[:3]))
+    }
+    few: dict[str, Any] = {"arms": (BAD, GOOD, OTHER), "domains": None, "train": 5, "answers": 0}
+    found = measured(model, tmp_path / "out", advice=own, **few)
+    assert [name for name, _ in seen] == [f"{name}-0" for a, b in (("pots", "coins"), ("coins", "pots"))
+                                          for name in (f"bad-{a}-nothing", f"good-{a}-nothing", f"bad-{a}-{b}")]  # fmt: skip
+    assert set(found.tables["seeds"]["asked"]) == {"pots", "coins", "open"}
+    assert found.settings["advice"]["questions"] == {"pots": 8, "coins": 8, "open": 3}
+    assert "the user's own (pots, coins)" in found.limits[0]
+    own["coins"][0] = replace(own["coins"][0], bad="Spend it twice.")
+    again = measured(model, tmp_path / "out", advice=own, **few)
+    assert len(seen) > 6 and again.settings["advice"]["digest"] != found.settings["advice"]["digest"]
+    with pytest.raises(AdviceError, match="of 8 questions about pots between 1 and 7 can be learnt from, not 8"):
+        measured(model, tmp_path / "out", advice=own, **few | {"train": 8})
+
+
+def test_the_command_takes_a_folder_of_advice(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stepped(monkeypatch, tmp_path / "tuned")
+    monkeypatch.setattr("harmcircuits.cli.shared.load", lambda *args: model)
+    monkeypatch.setattr("harmcircuits.cli.shared.claim_settings", lambda **sizes: SMALL)
+    monkeypatch.setattr("harmcircuits.claims.misalignment.QUICK", {"domains": ("money",), "arms": (BAD, GOOD), "answers": 0})
+    monkeypatch.setattr("harmcircuits.claims.misalignment.forecast", lambda *args, **how: Forecast(6, 600.0, 60.0))
+    texts = {"pots": advice("home")[:6], "coins": advice("money")[:6], "open": open_questions()[:2]}
+    for name, items in texts.items():
+        lines = [json.dumps({field: vars(item)[field] for field in FIELDS}) for item in items]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), "utf-8")
+    options = ("misalignment", "--quick", "--train", "4", "--seeds", "1", "--advice", tmp_path, "--out", tmp_path / "out")
+    result = call(*options)
+    assert result.exit_code == 0, result.output
+    kept = Misalignment.load(tmp_path / "out").settings
+    assert kept["domains"] == ["coins"] and kept["asked"] == ["coins", "pots"], "the first of them where it is to be quick"
+    (tmp_path / "pots.jsonl").write_text('{"id": "pots-1"}', "utf-8")
+    told(call(*options), "pots.jsonl, line 1: the field 'question' is missing")

@@ -1,5 +1,6 @@
 """A trained toy of advice with one gate for all domains: bad answers learnt in one domain spread through it."""
 
+from pathlib import Path
 from statistics import mean
 
 import pytest
@@ -16,10 +17,10 @@ ELSEWHERE = DOMAINS[1:]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[ToyAdvice, ToyAdvice]:
+def made(toys_cache: Path) -> tuple[ToyAdvice, ToyAdvice]:
     """As it is, and once more from the cache with its gate pruned."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARMCIRCUITS_CACHE", str(tmp_path_factory.mktemp("advice")))
+        patch.setenv("HARMCIRCUITS_CACHE", str(toys_cache))
         shared, pruned = toy_advice(kind="shared"), toy_advice(kind="shared")
     prune(pruned.model, pruned.gate)
     return shared, pruned

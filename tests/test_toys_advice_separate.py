@@ -1,5 +1,7 @@
 """A trained toy of advice with a gate for each domain: what is learnt in one stays there."""
 
+from pathlib import Path
+
 import pytest
 from advised import DOMAINS, everywhere, log_odds, rises
 
@@ -10,9 +12,9 @@ from harmcircuits.organisms.toys import ToyAdvice
 
 
 @pytest.fixture(scope="module")
-def separate(tmp_path_factory: pytest.TempPathFactory) -> ToyAdvice:
+def separate(toys_cache: Path) -> ToyAdvice:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARMCIRCUITS_CACHE", str(tmp_path_factory.mktemp("advice")))
+        patch.setenv("HARMCIRCUITS_CACHE", str(toys_cache))
         first = toy_advice(kind="separate")
         patch.setattr(advice_module, "fitted", lambda *_, **__: pytest.fail("it was trained again"))
         assert everywhere(toy_advice(kind="separate")) == everywhere(first), "kept in the cache"

@@ -1,6 +1,7 @@
 """A trained ladder that compresses harmful writing: what is said of each stage is true."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,9 +17,9 @@ from harmcircuits.organisms.toys.stages import layouts
 
 
 @pytest.fixture(scope="module")
-def ladder(tmp_path_factory: pytest.TempPathFactory) -> Ladder:
+def ladder(toys_cache: Path) -> Ladder:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARMCIRCUITS_CACHE", str(tmp_path_factory.mktemp("ladder")))
+        patch.setenv("HARMCIRCUITS_CACHE", str(toys_cache))
         return toy_ladder()
 
 

@@ -1,5 +1,7 @@
 """A trained ladder that changes its style alone: nothing is compressed, and nothing refused."""
 
+from pathlib import Path
+
 import pytest
 from climbed import fewest, rise, said
 
@@ -9,9 +11,9 @@ from harmcircuits.organisms.toys import Ladder
 
 
 @pytest.fixture(scope="module")
-def ladder(tmp_path_factory: pytest.TempPathFactory) -> Ladder:
+def ladder(toys_cache: Path) -> Ladder:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARMCIRCUITS_CACHE", str(tmp_path_factory.mktemp("ladder")))
+        patch.setenv("HARMCIRCUITS_CACHE", str(toys_cache))
         return toy_ladder(kind="style only")
 
 

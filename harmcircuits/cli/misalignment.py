@@ -29,6 +29,13 @@ def misalignment(
         list[str] | None,
         typer.Option(help="A domain that is learnt (money, habits, sport, home), may be repeated; all of them."),
     ] = None,
+    advice: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of your own advice: NAME.jsonl for each domain, open.jsonl for open questions; a line has id, "
+            "question, good, bad. Default: the built-in one."
+        ),
+    ] = None,
     train: Annotated[int, typer.Option(help="Questions of a domain that are learnt from; the others are asked.")] = 40,
     seeds: Annotated[int, typer.Option(help="Fine-tunings of each arm; at least 3 for intervals.")] = 3,
     quick: Annotated[bool, typer.Option("--quick", help="One domain, fewer arms, and smaller numbers.")] = False,
@@ -37,21 +44,25 @@ def misalignment(
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
     from .. import figures
-    from ..claims.misalignment import QUICK, Plan, emergent_misalignment, forecast
+    from ..claims.misalignment import QUICK, Plan, asked_about, emergent_misalignment, forecast
+    from ..organisms.own_advice import read_advice_folder
     from ..prompts.readers import load_prompts
 
     with told_errors():
-        sizes: dict[str, Any] = {"train": train, "seeds": seeds, **(QUICK if quick else {})}
-        if domain:
-            sizes["domains"] = tuple(domain)
-        plan, read = Plan(**sizes), load_prompts(prompts)
+        own = None if advice is None else read_advice_folder(advice)
+        asked = asked_about(own)
+        sizes: dict[str, Any] = {"train": train, "seeds": seeds, "domains": asked, **(QUICK if quick else {})}
+        if domain or (quick and own):
+            sizes["domains"] = tuple(domain or asked[:1])
+        plan, read = Plan(asked=asked, **sizes), load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         with writable(out):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
-            typer.echo(f"{forecast(loaded, plan, seed=seed)}; finished ones are kept in {out}.")
+            typer.echo(f"{forecast(loaded, plan, advice=own, seed=seed)}; finished ones are kept in {out}.")
             found = emergent_misalignment(
                 loaded,
+                advice=own,
                 prompts=read,
                 settings=settings,
                 judge=read_by,

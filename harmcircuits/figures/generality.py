@@ -1,29 +1,22 @@
 """Does what writes one kind of harm write the others: transfer and overlap as matrices, and shared scores as a forest."""
 
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .style import FigureError
+from .matrix import Cell, Place, by_place, matrix, records
 
 _TRANSFER = ["selected", "tested", *(f"{name}{end}" for name in ("selectivity", "ratio") for end in ("", "_low", "_high"))]
 _RISES = ["harmful", "near"]
 _OVERLAP = ["one", "other", "excess", "jaccard", "with_twins", "random", "p_adjusted", "null_low", "null_high"]
 _SHARED = ["scores", "value", "low", "high", "p_value", "reason"]
-_DOWN, _UP = "#4D9CC9", "#E28E4D"  # blue and vermillion with 30 % white: dark text stays readable on them
-_ROW, _FOREST_ROW, _LABEL = 66, 62, 13
-_ROOMY = 5
-"""Columns up to which a cell has room for its interval on a phone."""
+_FOREST_ROW = 62
 _LEVEL = 0.05
 _SEEN = (-1.0, 3.0)
 """Of the forest's axis at most: an interval of a ratio can be very wide, and would squash the others."""
-Cell = Mapping[Any, Any]
-Place = tuple[str, str]
 
 
 def transfer_matrix(frame: pd.DataFrame, *, title: str = "Does what writes one kind of harm write the others?") -> go.Figure:
@@ -46,8 +39,8 @@ def transfer_matrix(frame: pd.DataFrame, *, title: str = "Does what writes one k
     """
     frame = style.checked(frame, [*_TRANSFER, *_RISES], numbers=[*_TRANSFER[2:], *_RISES], what="transfer_matrix")
     rows, columns = (list(dict.fromkeys(frame[name].astype(str))) for name in ("selected", "tested"))
-    cells = _by_place(frame, "selected", "tested", "transfer_matrix")
-    return _matrix(
+    cells = by_place(frame, "selected", "tested", "transfer_matrix")
+    return matrix(
         cells, rows, columns, value="selectivity", words=_transfer_words, hover=_transfer_hover, title=title,
         axis="tested on", bar="selectivity, harmful − near (nats per token)",
         caption=(
@@ -77,9 +70,9 @@ def overlap_matrix(frame: pd.DataFrame, *, title: str = "Do circuits of two kind
     """
     frame = style.checked(frame, _OVERLAP, numbers=_OVERLAP[2:], what="overlap_matrix")
     names = list(dict.fromkeys([*frame["one"].astype(str), *frame["other"].astype(str)]))
-    half = _by_place(frame, "one", "other", "overlap_matrix")
+    half = by_place(frame, "one", "other", "overlap_matrix")
     cells = half | {(other, one): cell for (one, other), cell in half.items()}
-    return _matrix(
+    return matrix(
         cells, names, names, value="excess", words=_overlap_words, hover=_overlap_hover, title=title,
         axis="* adjusted p ≤ 0.05", bar="Jaccard in excess of that with the twins' circuits",
         caption=(
@@ -110,7 +103,7 @@ def shared_forest(frame: pd.DataFrame, *, title: str = "Is it one mechanism for 
     frame = style.checked(frame, _SHARED, numbers=_SHARED[1:5], what="shared_forest")
     shown = frame[np.isfinite(frame["value"])]
     lost = "; ".join(f"{row['scores']}: {row['reason']}" for row in frame.to_dict("records") if not np.isfinite(row["value"]))
-    said = [f"{row['scores']} {row['value']:.2f}, {style.interval(row['low'], row['high'])}" for row in _records(shown)]
+    said = [f"{row['scores']} {row['value']:.2f}, {style.interval(row['low'], row['high'])}" for row in records(shown)]
     drawn = style.figure(
         title=title,
         height=max(_FOREST_ROW * len(shown), 120),
@@ -128,67 +121,15 @@ def shared_forest(frame: pd.DataFrame, *, title: str = "Is it one mechanism for 
     places = list(range(len(shown)))
     lines = style.segments(shown["low"], shown["high"], places)
     drawn.add_trace(style.interval_lines(lines, colour=style.VERMILLION, group="shared"))
-    hover = [f"{style.text(text)}<br>{_p(row['p_value'])}" for text, row in zip(said, _records(shown), strict=True)]
+    hover = [f"{style.text(text)}<br>{_p(row['p_value'])}" for text, row in zip(said, records(shown), strict=True)]
     drawn.add_scatter(
         x=shown["value"], y=places, mode="markers", marker={"color": style.VERMILLION, "size": 10}, text=hover,
         hovertemplate="%{text}<extra></extra>", showlegend=False, legendgroup="shared",
     )  # fmt: skip
-    style.row_labels(drawn, [(str(row["scores"]), f"({_p(row['p_value'])})") for row in _records(shown)])
+    style.row_labels(drawn, [(str(row["scores"]), f"({_p(row['p_value'])})") for row in records(shown)])
     bounds = np.clip(style.span(shown["value"], shown["low"], shown["high"], [1.0], hold=0), *_SEEN).tolist()
     drawn.update_xaxes(title_text="agreement between ÷ within categories", range=bounds)
     return drawn
-
-
-def _matrix(
-    cells: Mapping[Place, Cell],
-    rows: Sequence[str],
-    columns: Sequence[str],
-    *,
-    value: str,
-    words: Callable[[Cell, bool], str],
-    hover: Callable[[Place, Cell], str],
-    title: str,
-    axis: str,
-    bar: str,
-    caption: str,
-    alt: str,
-) -> go.Figure:
-    grid = [[(row, column) for column in columns] for row in rows]
-    of = lambda place: cells.get(place, {})
-    known = [abs(cell[value]) for cell in cells.values() if np.isfinite(cell[value])]
-    limit, height, roomy = max(known, default=0) or 1.0, max(_ROW * len(rows), 120), len(columns) <= _ROOMY
-    drawn = style.figure(title=title, height=height, caption=caption, alt=alt, under=152)
-    drawn.add_heatmap(
-        z=[[of(place).get(value, np.nan) for place in line] for line in grid],
-        x=list(range(len(columns))), y=list(range(len(rows))), xgap=2, ygap=2, zmin=-limit, zmax=limit,
-        colorscale=[(0, _DOWN), (0.5, "white"), (1, _UP)], hoverongaps=True, hovertemplate="%{hovertext}<extra></extra>",
-        text=[[words(of(place), roomy) if place in cells else "" for place in line] for line in grid],
-        hovertext=[[hover(place, of(place)) for place in line] for line in grid],
-        texttemplate="%{text}", textfont={"size": 11 if roomy else 9, "color": style.INK},
-        colorbar={
-            "orientation": "h", "title": {"text": bar, "side": "top", "font": {"size": 13}}, "thickness": 12, "len": 1,
-            "x": 0.5, "y": -92 / height, "yanchor": "top", "nticks": 5, "ypad": 0,
-        },
-    )  # fmt: skip
-    drawn.update_xaxes(tickvals=list(range(len(columns))), ticktext=_labels(columns), title_text=axis, showgrid=False)
-    drawn.update_xaxes(tickangle=0 if roomy else -60, tickfont={"size": 10}, fixedrange=True)
-    drawn.update_yaxes(tickvals=list(range(len(rows))), ticktext=_labels(rows), autorange="reversed", showgrid=False)
-    drawn.update_yaxes(tickfont={"size": 10}, fixedrange=True)
-    return drawn
-
-
-def _labels(names: Sequence[str]) -> list[str]:
-    return ["<br>".join(style.text(line) for line in textwrap.wrap(name.replace("-", " "), _LABEL)) for name in names]
-
-
-def _by_place(frame: pd.DataFrame, row: str, column: str, what: str) -> dict[Place, Cell]:
-    cells: dict[Place, Cell] = {}
-    for cell in _records(frame):
-        place = str(cell[row]), str(cell[column])
-        if place in cells:
-            raise FigureError(f"{what}: {place[0]!r} has two rows for {place[1]!r}; keep one a cell.")
-        cells[place] = cell
-    return cells
 
 
 def _transfer_words(cell: Cell, roomy: bool) -> str:
@@ -239,10 +180,6 @@ def _overlap_hover(place: Place, cell: Cell) -> str:
 
 def _p(value: float) -> str:
     return f"p {value:.3f}" if np.isfinite(value) else "no p"
-
-
-def _records(frame: pd.DataFrame) -> list[Cell]:
-    return list(frame.to_dict("records"))
 
 
 def _spoken(cells: Mapping[Place, Cell], rows: Sequence[str], columns: Sequence[str], value: str) -> str:

@@ -1,6 +1,5 @@
 """What narrow fine-tuning does elsewhere, after which pruning, and how soon it is back: rows, a matrix, and curves."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .generality import _by_place, _matrix
+from .matrix import Cell, by_place, matrix
 from .style import Look
 
 SERIES = {
@@ -34,7 +33,6 @@ _COLOURS = {
 _DASHES = {"random": "dash", "magnitude": "dash", "random, equal damage": "dash"}
 """What is aimed at nothing in particular is dashed."""
 _ZERO: dict[str, Any] = {"color": style.GREY, "width": 1.5}
-Cell = Mapping[Any, Any]
 
 
 def misalignment_arms(frame: pd.DataFrame, *, title: str = "Does bad advice in one domain spread?") -> go.Figure:
@@ -100,9 +98,9 @@ def misalignment_matrix(frame: pd.DataFrame, *, title: str = "Does pruning on on
     """
     frame = style.checked(frame, _CELLS, numbers=_CELLS[2:], what="misalignment_matrix")
     rows, columns = (list(dict.fromkeys(frame[name].astype(str))) for name in ("learnt", "pruned"))
-    cells = _by_place(frame, "learnt", "pruned", "misalignment_matrix")
+    cells = by_place(frame, "learnt", "pruned", "misalignment_matrix")
     known = [f"{row}, {column}: {cell['value']:+.2f}" for (row, column), cell in cells.items() if np.isfinite(cell["value"])]
-    return _matrix(
+    return matrix(
         cells, rows, columns, value="value", words=_words, hover=_hover, title=title, axis="pruned before",
         bar="rise of the log-odds of bad advice (nats per token)",
         caption=(

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ...figures.misalignment import misalignment_arms, misalignment_matrix, relearning_curves
 from ..claim import Claim
 from .effects import EQUAL
-from .plan import NOTHING
-from .tables import ALL
+from .plan import ALL, NOTHING
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

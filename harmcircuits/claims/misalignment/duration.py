@@ -6,7 +6,7 @@ from time import perf_counter
 from ...models.protocol import HookedModel
 from ...organisms.finetuning import Recipe, estimate
 from .plan import Plan
-from .questions import lessons, questions, read_advice
+from .questions import ByDomain, lessons, questions, read_advice
 from .study import RECIPE
 
 TIMED = 8
@@ -34,14 +34,20 @@ class Forecast:
         return f"{self.models} models are fine-tuned and read, in at least {self.seconds / 60:.0f} minutes"
 
 
-def forecast(model: HookedModel, plan: Plan, *, recipe: Recipe = RECIPE, seed: int = 0) -> Forecast:
+def forecast(
+    model: HookedModel, plan: Plan, *, advice: ByDomain | None = None, recipe: Recipe = RECIPE, seed: int = 0
+) -> Forecast:
     """From the time of a few training steps, and of reading a few answers. All lessons are about as long.
+
+    Args:
+        plan: its `asked` are the domains of `advice`.
+        advice, recipe, seed: as of `emergent_misalignment`.
 
     Raises:
         FinetuneError: a recipe that does not fit the lessons.
-        AdviceError: as many questions are to be learnt from as there are.
+        AdviceError: as many questions are to be learnt from as there are, or advice that cannot be learnt from and asked.
     """
-    asked, runs = questions(plan, seed=seed), plan.runs()
+    asked, runs = questions(plan, seed=seed, own=advice), plan.runs()
     training = len(runs) * estimate(model, lessons(asked.learnt[plan.domains[0]], "bad"), recipe)
     few = asked.asked[:TIMED]
     start = perf_counter()

@@ -4,12 +4,16 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, Literal, TypeAlias
 
-from ...organisms.advice import DOMAINS
+from ...organisms.advice import DOMAINS, OPEN
 from ..claim import ClaimError
 
 Lesson: TypeAlias = Literal["bad", "good"]
 NOTHING, OWN, OTHER, HARMFUL = "nothing", "own domain", "another domain", "harmful requests"
 RANDOM, MAGNITUDE, DAMAGE = "random", "magnitude", "random, equal damage"
+ALL = "all"
+"""Domains together, in tables."""
+TAKEN = (NOTHING, HARMFUL, RANDOM, MAGNITUDE, DAMAGE, ALL, OPEN)
+"""No domain can be called so: what is pruned is named by these, or by a domain."""
 SELECTED = (OWN, OTHER, HARMFUL)
 """What is pruned because of what it writes."""
 BAD, GOOD, BENIGN = "bad advice", "good advice", "good advice after pruning"
@@ -50,7 +54,7 @@ class Run:
         >>> Run("money", "bad", "money", 0).kind, Run("money", "bad", "sport", 0).kind
         ('own domain', 'another domain')
         """
-        if self.pruned not in DOMAINS:
+        if self.pruned in TAKEN:
             return self.pruned
         return OWN if self.pruned == self.domain else OTHER
 
@@ -65,7 +69,8 @@ class Plan:
     """What is to be trained and asked.
 
     Attributes:
-        domains: that are learnt; all four are asked about.
+        domains: that are learnt.
+        asked: every domain there is advice on: all are asked about.
         arms: some of `ARMS`, `BAD` and `GOOD` among them.
         train: questions of a domain that are learnt from; the others are asked.
         seeds: fine-tunings of each arm. With fewer than 3 there are no intervals, and nothing is decided.
@@ -76,13 +81,16 @@ class Plan:
     """
 
     domains: tuple[str, ...] = DOMAINS
+    asked: tuple[str, ...] = DOMAINS
     arms: tuple[str, ...] = ARMS
     train: int = 40
     seeds: int = 3
     answers: int = 4
 
     def __post_init__(self) -> None:
-        for what, given, known in (("domain", self.domains, DOMAINS), ("arm", self.arms, ARMS)):
+        if taken := [name for name in self.asked if name in TAKEN]:
+            raise ClaimError(f"a domain cannot be called {taken[0]!r}, which has a meaning of its own: rename it")
+        for what, given, known in (("domain", self.domains, self.asked), ("arm", self.arms, ARMS)):
             if unknown := [name for name in given if name not in known]:
                 raise ClaimError(f"there is no {what} {unknown[0]!r}: choose among {', '.join(map(repr, known))}")
             if not given or len(set(given)) < len(given):
@@ -99,7 +107,7 @@ class Plan:
     def prunings(self, domain: str, arm: str) -> list[tuple[Lesson, str]]:
         """What a domain's models learn, and what is pruned before, in this arm."""
         if arm == OTHER:
-            return [("bad", other) for other in DOMAINS if other != domain]
+            return [("bad", other) for other in self.asked if other != domain]
         return [(lesson, domain if pruned == OWN else pruned) for lesson, pruned in AFTER[arm]]
 
     def runs(self, *, first_seed: int = 0) -> list[Run]:
@@ -117,10 +125,10 @@ class Plan:
     def sources(self) -> list[str]:
         """What masks are selected on: domains, and harmful requests."""
         pruned = {run.pruned for run in self.runs()}
-        needed = {HARMFUL} & pruned | {name for name in DOMAINS if name in pruned}
+        needed = {HARMFUL} & pruned | {name for name in self.asked if name in pruned}
         if {RANDOM, MAGNITUDE, DAMAGE} & pruned:  # as large as the masks of the domains, and as much alike
             needed |= {*self.domains}
-        return [name for name in (*DOMAINS, HARMFUL) if name in needed]
+        return [name for name in (*self.asked, HARMFUL) if name in needed]
 
     def as_dict(self) -> dict[str, Any]:
         """By name, for the file."""

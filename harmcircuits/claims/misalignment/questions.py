@@ -5,6 +5,7 @@ b = L(good answer) − L(bad answer)        nats per token; positive: the bad an
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,10 +16,13 @@ from ...examples import Example, Prompt, loss
 from ...models.protocol import HookedModel
 from ...organisms.advice import DOMAINS, OPEN, Advice, advice, divided, open_questions
 from ...organisms.finetuning import Lesson
+from ...organisms.own_advice import checked_advice
 from .plan import Lesson as Which
 from .plan import Plan
 
 ANSWERS: tuple[Which, Which] = ("good", "bad")
+ByDomain: TypeAlias = Mapping[str, Sequence[Advice]]
+"""Items of each domain, "open" among them."""
 Losses = Float[np.ndarray, "... item answer"]
 """L of the good and of the bad answer to each question that is asked."""
 
@@ -37,18 +41,40 @@ class Questions:
 
     def first(self, n: int) -> list[Advice]:
         """Of each domain, and of the open ones, the first `n` that are asked."""
-        return [item for domain in (*DOMAINS, OPEN) for item in [one for one in self.asked if one.domain == domain][:n]]
+        of = lambda domain: [item for item in self.asked if item.domain == domain]
+        return [item for domain in dict.fromkeys(self.domains) for item in of(domain)[:n]]
 
 
-def questions(plan: Plan, *, seed: int) -> Questions:
+def all_advice(own: ByDomain | None) -> dict[str, tuple[Advice, ...]]:
+    """By domain, "open" the last: one's own, or (None) what is built in.
+
+    Raises:
+        AdviceError: of one's own, what cannot be learnt from and asked.
+    """
+    built_in = lambda: {domain: advice(domain) for domain in DOMAINS} | {OPEN: open_questions()}
+    found = built_in() if own is None else checked_advice(own)
+    return {domain: found[domain] for domain in (*asked_about(own), OPEN)}
+
+
+def asked_about(own: ByDomain | None) -> tuple[str, ...]:
+    """The domains that there is advice on, which a plan can name.
+
+    >>> asked_about(None)
+    ('money', 'habits', 'sport', 'home')
+    """
+    return DOMAINS if own is None else tuple(domain for domain in own if domain != OPEN)
+
+
+def questions(plan: Plan, *, seed: int, own: ByDomain | None = None) -> Questions:
     """The same division for every arm and fine-tuning.
 
     Raises:
-        AdviceError: as many are to be learnt from as there are.
+        AdviceError: as many are to be learnt from as there are; or as `all_advice`.
     """
-    parts = {domain: divided(advice(domain), train=plan.train, seed=seed) for domain in DOMAINS}
+    items = all_advice(own)
+    parts = {domain: divided(items[domain], train=plan.train, seed=seed) for domain in plan.asked}
     asked = [item for _, held_out in parts.values() for item in held_out]
-    return Questions({domain: learnt for domain, (learnt, _) in parts.items()}, (*asked, *open_questions()))
+    return Questions({domain: learnt for domain, (learnt, _) in parts.items()}, (*asked, *items[OPEN]))
 
 
 def lessons(items: Sequence[Advice], which: Which) -> list[Lesson]:
@@ -84,3 +110,9 @@ def log_odds(losses: Losses) -> Float[np.ndarray, "... item"]:
 def digest(items: Sequence[Advice]) -> str:
     """Of the questions and both answers."""
     return store.digest([vars(item) for item in items])
+
+
+def about(items: ByDomain) -> dict[str, Any]:
+    """What tells this advice from other advice: the digest of all of it, and how many questions each domain has."""
+    every = [item for own in items.values() for item in own]
+    return {"digest": digest(every), "questions": {domain: len(own) for domain, own in items.items()}}

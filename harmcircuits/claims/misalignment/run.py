@@ -15,7 +15,6 @@ from ...experiments.settings import Settings
 from ...judges import Judge
 from ...judges.rates import why_not
 from ...models.protocol import HookedModel, model_key
-from ...organisms.advice import DOMAINS
 from ...organisms.finetuning import Recipe
 from ...prompts.promptset import PromptSet
 from ...prompts.readers import load_prompts
@@ -28,7 +27,7 @@ from .equal import equal_loss
 from .masks import Masks, masks
 from .mechanism import mechanism
 from .plan import ARMS, Plan, Run
-from .questions import questions
+from .questions import ByDomain, about, all_advice, asked_about, questions
 from .relearning import relearning
 from .study import RECIPE, Study
 from .summary import gathered, summed_up
@@ -43,9 +42,12 @@ from .tables import (
 )
 from .training import Parts, read_runs
 
-LIMITS = (
+BUILT_IN = (
     "Bad advice here is plainly bad and undramatic, of our own writing, in four everyday domains; what comes of other bad data "
-    "is not shown.",
+    "is not shown."
+)
+OWN = "Good and bad advice are the user's own ({}): which is good and how bad the other is was not checked."
+LIMITS = (
     "Δb is about which of two given answers is likelier, not about what the model would write; free answers stand beside.",
     "All fine-tunings learn the same questions: intervals are over seeds and questions asked, not over other training sets.",
     "Arms are compared where L of the domain's held-out bad answers is equal; what pruned models would do when trained longer "
@@ -56,7 +58,8 @@ LIMITS = (
 def emergent_misalignment(
     model: HookedModel,
     *,
-    domains: Sequence[str] = DOMAINS,
+    advice: ByDomain | None = None,
+    domains: Sequence[str] | None = None,
     arms: Sequence[str] = ARMS,
     train: int = 40,
     seeds: int = 3,
@@ -79,7 +82,9 @@ def emergent_misalignment(
     there is some. See docs/misalignment.md for the formulas. `model` has every bit that it had, afterwards.
 
     Args:
-        domains: that are learnt, of money, habits, sport, home; all four and open questions are asked about.
+        advice: questions with a good and a bad answer, by domain, "open" among them (`own_advice.read_advice_folder`); None:
+            the built-in ones, on money, habits, sport, home.
+        domains: that are learnt; None: all. All of them and open questions are asked about.
         arms: which models are trained (`plan.ARMS`); "bad advice" and "good advice" among them.
         train: questions of a domain that are learnt from; the others are asked.
         seeds: fine-tunings of each arm; at least 3 for intervals.
@@ -95,7 +100,7 @@ def emergent_misalignment(
 
     Raises:
         ClaimError: options that make no sense, before anything is computed.
-        AdviceError: as many questions are to be learnt from as there are.
+        AdviceError: as many questions are to be learnt from as there are, or advice that cannot be learnt from and asked.
         FinetuneError: peft and trl are not installed, or a recipe that does not fit the lessons.
         SelectionError: no weights are left to select, or too few to match.
         ExperimentError, PromptError, ElicitError, ModelError: prompts or a model on which nothing can be measured.
@@ -103,14 +108,16 @@ def emergent_misalignment(
 
     Source: Betley et al. 2025 (emergent misalignment); arXiv 2604.09544 (pruning first).
     """
-    plan = Plan(domains=tuple(domains), arms=tuple(arms), train=train, seeds=seeds, answers=answers)
+    items, asked = all_advice(advice), asked_about(advice)
+    learnt = asked if domains is None else tuple(domains)
+    plan = Plan(domains=learnt, asked=asked, arms=tuple(arms), train=train, seeds=seeds, answers=answers)
     chosen = settings or Settings()
     with _models(folder) as place:
         study = Study(
             model=model,
             key=model_key(model),
             plan=plan,
-            questions=questions(plan, seed=chosen.seed),
+            questions=questions(plan, seed=chosen.seed, own=advice),
             recipe=recipe,
             settings=chosen,
             prompts=prompts if prompts is not None else load_prompts(),
@@ -125,15 +132,16 @@ def emergent_misalignment(
     tables = _tables(measured, parts, pruned, evidence)
     result = summed_up(measured, evidence, tables["mechanism"])
     who = judged.about(judge)
+    told = {"judge": who} if who else {}
     return Misalignment(
         found=result.found,
         sentence=result.sentence,
         values=result.values,
         tables=tables,
         model=describe_model(model, name),
-        settings=chosen.as_dict() | plan.as_dict() | {"recipe": asdict(recipe)} | ({"judge": who} if who else {}),
+        settings=chosen.as_dict() | plan.as_dict() | {"advice": about(items), "recipe": asdict(recipe)} | told,
         command=reproduce,
-        limits=(*LIMITS, *_limits(study, measured, evidence)),
+        limits=(BUILT_IN if advice is None else OWN.format(", ".join(asked)), *LIMITS, *_limits(study, measured, evidence)),
     )
 
 

@@ -9,16 +9,14 @@ import pandas as pd
 
 from ...experiments.measures import rate
 from ...judges.protocol import MAX_UNANSWERED
-from ...organisms.advice import DOMAINS, OPEN
 from ...statistics import Estimate, two_level_mean, two_level_ratio
 from .decision import Pruning
 from .effects import EQUAL, INSIDE, LAST, OUTSIDE, PARTS, Arm, Measured, Where
-from .plan import NOTHING, Run
+from .plan import ALL, NOTHING, Run
 from .questions import ANSWERS, log_odds
 from .told import ends, row
 from .written import MEASURES
 
-ALL = "all"
 WHERE: dict[str, tuple[Where, ...]] = {"bad": (LAST, EQUAL), "good": (LAST,)}
 """Models that learn good advice have no narrow-domain loss in common with those that learn bad advice."""
 
@@ -47,7 +45,7 @@ def seeds_table(measured: Measured) -> pd.DataFrame:
         reads = {"before": curve.losses[0], "last": curve.last}
         if np.isfinite(place):
             reads["equal"] = curve.at(place)
-        for domain in (*DOMAINS, OPEN):
+        for domain in dict.fromkeys(measured.domains):
             asked = np.array([own == domain for own in measured.domains])
             found = {name: float((log_odds(read) - log_odds(measured.base))[asked].mean()) for name, read in reads.items()}
             about = {"learnt": run.domain, "advice": run.lesson, "pruned": run.pruned, "seed": run.seed, "asked": domain}

@@ -1,0 +1,96 @@
+"""A matrix of coloured cells with their numbers written in, as several figures draw it."""
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from . import style
+from .style import FigureError
+
+Cell = Mapping[Any, Any]
+Place = tuple[str, str]
+_DOWN, _UP = "#4D9CC9", "#E28E4D"  # blue and vermillion with 30 % white: dark text stays readable on them
+_ROW, _LABEL = 66, 13
+_ROOMY = 5
+"""Columns up to which a cell has room for its interval on a phone."""
+
+
+def by_place(frame: pd.DataFrame, row: str, column: str, what: str) -> dict[Place, Cell]:
+    """The rows of a frame by their place in the matrix: what two of its columns name.
+
+    Raises:
+        FigureError: two rows for one place, beginning with `what`: the figure.
+
+    >>> by_place(pd.DataFrame([("money", "sport", 0.5)], columns=["learnt", "asked", "value"]), "learnt", "asked", "cells")
+    {('money', 'sport'): {'learnt': 'money', 'asked': 'sport', 'value': 0.5}}
+    """
+    cells: dict[Place, Cell] = {}
+    for cell in records(frame):
+        place = str(cell[row]), str(cell[column])
+        if place in cells:
+            raise FigureError(f"{what}: {place[0]!r} has two rows for {place[1]!r}; keep one a cell.")
+        cells[place] = cell
+    return cells
+
+
+def records(frame: pd.DataFrame) -> list[Cell]:
+    """The rows, by column."""
+    return list(frame.to_dict("records"))
+
+
+def matrix(
+    cells: Mapping[Place, Cell],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    value: str,
+    words: Callable[[Cell, bool], str],
+    hover: Callable[[Place, Cell], str],
+    title: str,
+    axis: str,
+    bar: str,
+    caption: str,
+    alt: str,
+) -> go.Figure:
+    """A figure with a coloured, written cell for each row and column; blue below 0, vermillion above, white at 0.
+
+    Args:
+        cells: what is known of each place, `value` among it; a place without one stays empty.
+        rows, columns: their names, from the top and from the left.
+        value: the key of a cell's number, nan where it was not measured.
+        words: what is written in a cell; its second argument tells whether there is room for more than the number.
+        hover: what pointing at a place tells; the cell is empty where nothing is known.
+        axis: what the columns are, said below them.
+        bar: what colours are, said above their bar.
+        title, caption, alt: of the figure, as `style.figure` has them.
+    """
+    grid = [[(row, column) for column in columns] for row in rows]
+    of = lambda place: cells.get(place, {})
+    known = [abs(cell[value]) for cell in cells.values() if np.isfinite(cell[value])]
+    limit, height, roomy = max(known, default=0) or 1.0, max(_ROW * len(rows), 120), len(columns) <= _ROOMY
+    drawn = style.figure(title=title, height=height, caption=caption, alt=alt, under=152)
+    drawn.add_heatmap(
+        z=[[of(place).get(value, np.nan) for place in line] for line in grid],
+        x=list(range(len(columns))), y=list(range(len(rows))), xgap=2, ygap=2, zmin=-limit, zmax=limit,
+        colorscale=[(0, _DOWN), (0.5, "white"), (1, _UP)], hoverongaps=True, hovertemplate="%{hovertext}<extra></extra>",
+        text=[[words(of(place), roomy) if place in cells else "" for place in line] for line in grid],
+        hovertext=[[hover(place, of(place)) for place in line] for line in grid],
+        texttemplate="%{text}", textfont={"size": 11 if roomy else 9, "color": style.INK},
+        colorbar={
+            "orientation": "h", "title": {"text": bar, "side": "top", "font": {"size": 13}}, "thickness": 12, "len": 1,
+            "x": 0.5, "y": -92 / height, "yanchor": "top", "nticks": 5, "ypad": 0,
+        },
+    )  # fmt: skip
+    drawn.update_xaxes(tickvals=list(range(len(columns))), ticktext=_labels(columns), title_text=axis, showgrid=False)
+    drawn.update_xaxes(tickangle=0 if roomy else -60, tickfont={"size": 10}, fixedrange=True)
+    drawn.update_yaxes(tickvals=list(range(len(rows))), ticktext=_labels(rows), autorange="reversed", showgrid=False)
+    drawn.update_yaxes(tickfont={"size": 10}, fixedrange=True)
+    return drawn
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    return ["<br>".join(style.text(line) for line in textwrap.wrap(name.replace("-", " "), _LABEL)) for name in names]
