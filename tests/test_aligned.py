@@ -1,46 +1,75 @@
 """The aligned ladder and its control: what each is taught, and that training does it on a tiny model."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import call, text, write
+from hypothesis import given
+from hypothesis import strategies as st
+from shell import call, text, told, write
 from tiny import tiny_bridge, tiny_model_folder
 from triples import make_triples
 
 pytest.importorskip("trl")
 
 from harmcircuits import store
-from harmcircuits.examples import Example, encode, loss
+from harmcircuits.claims.alignment import compare_alignment
+from harmcircuits.claims.alignment.ladders import stages
+from harmcircuits.claims.alignment.unseen import refuse_seen
+from harmcircuits.claims.claim import ClaimError
+from harmcircuits.examples import Example, Prompt, chat_frame, encode, loss
+from harmcircuits.experiments.settings import Settings
 from harmcircuits.judges.rules import read
 from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import model_hash
+from harmcircuits.organisms import aligned
 from harmcircuits.organisms.aligned import (
     REFUSALS,
     aligned_ladder,
     aligned_lessons,
     answers,
-    of_equal_tokens,
     style_ladder,
     style_lessons,
-)  # fmt: skip
+    tokens,
+)
 from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe
+from harmcircuits.organisms.finetuning.lessons import end_of_turn, tokens_of
+from harmcircuits.organisms.sentences import beginnings, whole_sentences
 from harmcircuits.prompts.promptset import PromptSet
+from harmcircuits.prompts.readers import load_prompts
 
 PROMPTS = make_triples(4)
 SHORT: dict[str, Any] = {
-    "max_new_tokens": 6,
     "sft": Recipe(rank=8, alpha=16, epochs=30, batch_size=6, learning_rate=0.02),
     "dpo": Recipe(method="dpo", rank=4, alpha=8, epochs=3, batch_size=4, learning_rate=0.005),
 }
+
+
+HELP = "Look at it. Take your time, and mend it with care."
+"""What twins are answered: every other time ended by the model, else stopped in the third sentence."""
+
+
+def said(model: Any, asked: Sequence[Prompt], **options: Any) -> list[Example]:
+    """In the place of `elicit`: a tiny random model writes no sentences."""
+    (end,) = end_of_turn(model, chat_frame(model))
+    found = []
+    for at, prompt in enumerate(asked):
+        text = f" is how. Take {prompt.request.split()[-1]} stones.\n1. Throw" if prompt.role == "harmful" else HELP
+        stopped = prompt.role == "harmful" or at % 2
+        text += " At last you" if prompt.role != "harmful" and stopped else ""
+        ids = (*encode(model, text), *(() if stopped else (end,)))
+        found.append(Example(request=prompt.request, prefill=prompt.prefill, response=text, response_ids=ids))
+    return found
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(store.CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(aligned, "elicit", said)
         yield tiny_bridge(tmp_path_factory.mktemp("model") / "tiny")
 
 
@@ -56,7 +85,7 @@ def test_every_refusal_is_read_as_one() -> None:
 
 
 def test_what_is_harmful_is_refused_and_twins_are_helped(model: Any) -> None:
-    found = answers(model, PROMPTS, max_new_tokens=6)
+    found = answers(model, PROMPTS)
     first, then = aligned_lessons(found, seed=0)
     assert {one.response for one in of_role(first, "harmful")} <= set(REFUSALS) and len(of_role(first, "harmful")) == 4
     assert all(one.rejected is None for one in first) and not {one.response for one in of_role(first, "near")} & set(REFUSALS)
@@ -67,28 +96,70 @@ def test_what_is_harmful_is_refused_and_twins_are_helped(model: Any) -> None:
     assert (first, then) == aligned_lessons(found, seed=0) != aligned_lessons(found, seed=1)
 
 
-def test_style_teaches_nothing_of_harm_and_as_many_tokens(model: Any) -> None:
-    found = answers(model, PROMPTS, max_new_tokens=6)
-    for own, like in zip(style_lessons(found), aligned_lessons(found), strict=True):
-        assert (
-            own
-            and not of_role(own, "harmful")
-            and not any(part in REFUSALS for one in own for part in (one.response, one.rejected))
-        )
-        taken = of_equal_tokens(model, own, like)
-        tokens = [sum(len(encode(model, one.response)) for one in lessons) for lessons in (taken, like)]
-        assert 0 <= tokens[0] - tokens[1] < max(len(encode(model, one.response)) for one in own)
+TEXTS = st.lists(st.sampled_from(["Go", "go", "e.g.", "1.", "end.", "Why?", '"Yes!"', "**So.**", "x"]), max_size=12)
+
+
+@given(TEXTS, st.sampled_from([" ", "\n"]))
+def test_a_text_is_cut_after_whole_sentences_alone(words: list[str], space: str) -> None:
+    text = space.join(words)
+    found = beginnings(text)
+    assert all(text.startswith(one) and text[len(one) : len(one) + 1] in ("", space) for one in found)
+    assert all(one.split()[-1] in ("end.", "Why?", '"Yes!"', "**So.**", "e.g.") for one in found)
+    whole = whole_sentences(text)
+    assert whole == (found[-1] if found else "") == whole_sentences(whole)
+    assert beginnings(whole) == found
+
+
+def test_what_was_stopped_in_the_middle_ends_with_its_last_whole_sentence(model: Any) -> None:
+    found = answers(model, PROMPTS)
+    assert {*found.help.values()} == {HELP}, "ended by the model, or cut"
+    for prompt, written in found.harm.items():
+        assert written == f"Sure, here is how. Take {prompt.request.split()[-1]} stones.", "as it was written after the prefill"
+    frame = chat_frame(model)
+    for lessons, method in zip(aligned_lessons(found), ("sft", "dpo"), strict=True):
+        for one in tokens_of(model, lessons, method=method, max_tokens=256):
+            ends = [model.tokenizer.decode(answer[:-1])[-1] for answer in (one.response, one.rejected) if answer]
+            assert {*ends} <= {".", "?"} and one.response[-1] in frame.stops
+
+
+def test_an_answer_without_a_whole_sentence_is_no_lesson(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(model: Any, asked: Sequence[Prompt], **options: Any) -> list[Example]:
+        first, *others = said(model, asked)
+        text = " 1. and so on, e.g. to"
+        return [replace(first, response=text, response_ids=tuple(encode(model, text))), *others]
+
+    monkeypatch.setattr(aligned, "elicit", short)
+    found = answers(model, PROMPTS)
+    assert sum(not text for text in found.help.values()) == 1 == sum(not text for text in found.harm.values())
+    assert [len(lessons) for lessons in aligned_lessons(found)] == [11, 10]
+    monkeypatch.setattr(aligned, "elicit", lambda *args, **options: [replace(one, response_ids=(9,)) for one in said(*args)])
+    with pytest.raises(FinetuneError, match=r"nothing ends in 6 tokens, not even a sentence.*Raise max_new_tokens"):
+        answers(model, PROMPTS, max_new_tokens=6)
+
+
+def test_style_teaches_nothing_of_harm_in_as_many_steps_and_tokens(model: Any) -> None:
+    found = answers(model, PROMPTS)
+    recipes = (aligned.SFT, aligned.DPO)
+    for own, like, recipe in zip(style_lessons(model, found), aligned_lessons(found), recipes, strict=True):
+        assert not of_role(own, "harmful") and {one.request for one in own} == {twin.request for twin in found.help}
+        assert not any(part in REFUSALS for one in own for part in (one.response, one.rejected))
+        assert len(own) == len(like) and recipe.steps(len(own)) == recipe.steps(len(like))
+        counted = [tokens(model, lessons) for lessons in (own, like)]
+        sentence = len(encode(model, HELP))
+        assert abs(counted[0] - counted[1]) <= sentence, counted
+        assert counted[1] == sum(len(encode(model, part)) for one in like for part in (one.response, one.rejected or ""))
 
 
 def test_the_ladder_learns_what_it_is_taught_and_the_control_does_not(model: Any) -> None:
-    before, told = model_hash(model), []
-    aligned = aligned_ladder(model, PROMPTS, tell=told.append, **SHORT)
+    before, lines = model_hash(model), []
+    alignment = aligned_ladder(model, PROMPTS, tell=lines.append, **SHORT)
     style = style_ladder(model, PROMPTS, **SHORT)
-    assert model_hash(model) == before and list(aligned) == ["sft", "dpo"] and list(style) == ["style-sft", "style-dpo"]
-    assert told == ["sft: 12 lessons, 60 steps", "dpo: 12 lessons, 9 steps"]
-    first, _ = aligned_lessons(answers(model, PROMPTS, max_new_tokens=6))
+    assert model_hash(model) == before and list(alignment) == ["sft", "dpo"] and list(style) == ["style-sft", "style-dpo"]
+    assert [line.split(" lessons")[0] for line in lines] == ["sft: 12", "dpo: 12"]
+    assert [line.rpartition(", ")[2] for line in lines] == ["60 steps", "9 steps"]
+    first, _ = aligned_lessons(answers(model, PROMPTS))
     refused = [Example(request=one.request, response=one.response) for one in of_role(first, "harmful")]
-    of = {name: float(loss(own.load(), refused).mean()) for name, own in (aligned | style).items()}
+    of = {name: float(loss(own.load(), refused).mean()) for name, own in (alignment | style).items()}
     base = float(loss(model, refused).mean())
     assert of["sft"] < base - 1 and of["dpo"] < base - 1, "refusals are learnt"
     assert of["sft"] < of["style-sft"] - 1, "and not by style"
@@ -96,7 +167,7 @@ def test_the_ladder_learns_what_it_is_taught_and_the_control_does_not(model: Any
 
 def test_the_second_stage_widens_the_preference(model: Any) -> None:
     ladder = aligned_ladder(model, PROMPTS, **SHORT)
-    _, pairs = aligned_lessons(answers(model, PROMPTS, max_new_tokens=6))
+    _, pairs = aligned_lessons(answers(model, PROMPTS))
 
     def margin(stage: str) -> float:
         own = ladder[stage].load()
@@ -114,24 +185,43 @@ def test_a_ladder_needs_triples(model: Any) -> None:
         aligned_ladder(model, PromptSet([replace(prompt, group=f"{at}") for at, prompt in enumerate(PROMPTS)]))
 
 
-def test_the_command_trains_both_and_says_what_comes_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(store.CACHE_VARIABLE, str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "200")
-    model, out = tiny_model_folder(tmp_path / "model"), tmp_path / "out"
-    options = (
-        "--model",
-        model,
-        "--prompts",
-        write(tmp_path / "prompts.csv", make_triples(20).prompts),
-        "--out",
-        out,
-        "--device",
-        "cpu",
-    )
-    result = call("ladder", *options)
+def test_the_command_trains_both_and_says_what_comes_next(tmp_path: Path, model: Any) -> None:
+    """With another seed and other prompts than the default: the next command has both, and without them it is refused."""
+    folder, out, prompts = tiny_model_folder(tmp_path / "model"), tmp_path / "out", make_triples(20)
+    file = write(tmp_path / "prompts.csv", prompts.prompts)
+    result = call("ladder", "--model", folder, "--prompts", file, "--out", out, "--device", "cpu", "--seed", 1)
     assert result.exit_code == 0, result.output
-    assert "minutes of training" in text(result) and "style only=" in text(result)
-    assert {path.name for path in out.iterdir() if path.is_dir()} >= {"sft", "dpo", "style-sft", "style-dpo"}
-    first, last = load_model(out / "sft", device="cpu"), load_model(out / "dpo", device="cpu")
-    assert model_hash(first) != model_hash(last) != model_hash(load_model(model, device="cpu"))
-    assert not any(prompt.request in result.output for prompt in make_triples(20).prompts)
+    lines = ("GB will be kept", "first the model answers", "minutes of training", "Checkpoints:", "Measure them:")
+    places = [text(result).index(words) for words in lines]
+    assert places == sorted(places)
+    assert not any(prompt.request in result.output for prompt in prompts)
+
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {"sft", "dpo", "style-sft", "style-dpo", "bases"}
+    assert len([*(out / "bases").iterdir()]) == 3 and len([*out.rglob("model.safetensors")]) == 3
+    kept = sum(file.stat().st_size for file in out.rglob("*.safetensors"))
+    base = load_model(folder, device="cpu")
+    assert aligned.disk_bytes(base) == pytest.approx(kept, rel=0.1)
+    moved = out.rename(tmp_path / "moved")
+    first, last = load_model(moved / "sft", device="cpu"), load_model(moved / "dpo", device="cpu")
+    assert model_hash(first) != model_hash(last) != model_hash(base)
+
+    command = shlex.split(result.output.rpartition("Measure them: ")[2])
+    given = dict(zip(command[-6::2], command[-5::2], strict=True))
+    assert given == {"--prompts": str(file), "--seed": "1", "--device": "cpu"}
+    every = stages([folder, moved / "dpo"], None, {}, fixed=0)
+    refuse_seen(every, load_prompts(file), Settings(seed=1))
+    with pytest.raises(ClaimError, match=r"2: dpo was trained on requests of \d of the \d test triples.*--seed 1"):
+        compare_alignment([folder, moved / "dpo"], load_prompts(file), load=lambda _: pytest.fail("a model was loaded"))
+
+
+def test_the_command_refuses_half_precision_before_it_asks_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aligned, "elicit", lambda *args, **options: pytest.fail("the model was asked"))
+    monkeypatch.setenv("COLUMNS", "200")
+    file = write(tmp_path / "prompts.csv", make_triples(20).prompts)
+    options = ("--prompts", file, "--out", tmp_path / "out", "--device", "cpu", "--dtype", "bfloat16")
+    told(
+        call("ladder", "--model", tiny_model_folder(tmp_path / "model"), *options),
+        "the weights are bfloat16",
+        "--dtype float32",
+    )
+    assert not (tmp_path / "out").exists()

@@ -1,19 +1,23 @@
 """What stages are compared by, on hand-made curves: areas over shared fractions, changes, the rule, which ladders there are."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from harmcircuits.claims.alignment.areas import stage_areas
+from harmcircuits.claims.alignment.compared import Results, compared, stopped
 from harmcircuits.claims.alignment.decision import NOTHING, Evidence, decide
 from harmcircuits.claims.alignment.ladders import LADDER, stages
 from harmcircuits.claims.alignment.overlaps import chance_jaccard
-from harmcircuits.claims.alignment.stage import refusals
+from harmcircuits.claims.alignment.stage import Measured, refusals
+from harmcircuits.claims.alignment.told import limits
 from harmcircuits.claims.alignment.trends import Trend, adjusted, changes, fraction_change, trend
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.compactness.areas import area
@@ -229,6 +233,58 @@ def test_refusals_are_counted_of_harmful_responses() -> None:
     ]
     found = refusals([Example(request="Climb", response=response, role=role) for role, response in said])  # type: ignore[arg-type]
     assert (found.value, found.n) == (0.5, 2)
+
+
+def measured(information: float, *, refused: float = 0.0) -> Measured:
+    """A stage whose I has an interval of ± 0.1, and whose circuits lose as much at every size."""
+    drawn = [curve([0.1, 0.2], [1.0, 1.0]), curve([0.1, 0.2], [0.5, 0.5], rule=MATCHED)]
+    return Measured(
+        drawn=drawn,
+        summaries=[],
+        compact="yes",
+        selectivity=np.ones(N),
+        default={},
+        intact={},
+        information=Estimate(information, information - 0.1, information + 0.1, N),
+        refusals=Estimate(refused, n=N),
+        points=pd.DataFrame(),
+        harm=None,
+        twins=None,
+        shape=Geometry(n_layers=1, n_heads=8, d_head=2, d_mlp=16),
+        about={},
+        groups=tuple(map(str, range(N))),
+        bootstrap=OPTIONS,
+    )
+
+
+def ladder(later: Measured, *, control: Measured | None = None) -> Results:
+    """A base that depends on the request, `later` after it, on both sets of responses; a control beside it."""
+    every = stages(["a", "b"], ["base", "SFT"], {} if control is None else {"style": ["c"]}, fixed=0)
+    own = dict(zip((one.name for one in every), (measured(1.0), later, control), strict=False))
+    return Results(every, {(name, reading): one for name, one in own.items() if one for reading in ("own", "fixed")})  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("later", "why"),
+    [
+        (measured(0.05), "SFT: its own harmful responses are not shown to depend on the request .I is 0.050"),
+        (measured(1.0, refused=0.5), "SFT: 50.% of the harmful responses refuse in spite of the prefill: leave the stage out"),
+    ],
+)
+def test_a_stage_whose_own_responses_are_none_to_harmful_requests_is_not_compared_on_them(later: Measured, why: str) -> None:
+    results = ladder(later)
+    found = compared(results, ["neurons"])
+    for asked, one in found.trends.items():
+        reason = one.change.reason or ""
+        assert bool(re.match(why, reason)) == (asked.reading == "own" or later.refusals.value != 0), asked
+    answer, told = decide(stopped(results), found.evidence(["neurons"]))
+    assert answer == "cannot be measured" and re.match(why, told["neurons", "own"])
+
+
+def test_what_a_control_does_not_control_for_is_told() -> None:
+    alone, beside = (" ".join(limits(ladder(measured(1.0), control=one), ["neurons"])) for one in (None, measured(1.0)))
+    assert "There is no control ladder: another fine-tuning of as many steps and tokens" in alone
+    assert "no control ladder" not in beside and "it sees no harmful request" in beside and "is not ruled out" in beside
 
 
 def test_random_circuits_have_as_much_in_common_as_chance_says() -> None:

@@ -62,9 +62,10 @@ def test_the_tokenizer_beside_the_adapter_goes_before_the_bases(adapter):
     assert not load_model(adapter, device="cpu").tokenizer.chat_template
 
 
-def test_dtype_is_that_of_the_merged_weights(adapter):
-    model = load_model(adapter, device="cpu", dtype=torch.bfloat16)
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+def test_half_precision_would_round_the_adapter_away_and_is_refused(adapter):
+    with pytest.raises(LoadError, match=r"rounded away in bfloat16.*dtype=torch\.float32.*hf_model="):
+        load_model(adapter, device="cpu", dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in load_model(adapter, device="cpu").parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_an_alias_is_a_base_like_any_other(adapter, monkeypatch):
 
 def test_a_missing_peft_is_named(adapter, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(LoadError, match=r"needs peft.*pip install 'harmcircuits\[finetune\]'"):
+    with pytest.raises(LoadError, match=r"needs peft \(and nothing else\).*pip install 'harmcircuits\[finetune\]'"):
         load_model(adapter)
 
 

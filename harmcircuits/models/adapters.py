@@ -4,6 +4,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 
 from .. import store
@@ -40,11 +41,18 @@ def base_of(folder: Path) -> str:
 
 
 def merged(base: Any, folder: Path) -> Any:
-    """A transformers model with the adapter in `folder` merged into its weights.
+    """A transformers model with the adapter in `folder` merged into its weights, which are float32.
 
     Raises:
-        LoadError: peft is not installed, or the adapter is damaged, of another model, or of a kind that is not merged.
+        LoadError: peft is not installed, the base is of another type, or the adapter is damaged, of another model, or of a kind
+            that is not merged.
     """
+    if base.dtype != torch.float32:
+        raise LoadError(
+            f"{folder} is an adapter, and of what it changes most would be rounded away in "
+            f"{str(base.dtype).removeprefix('torch.')}: load it with dtype=torch.float32 (--dtype float32), or merge it "
+            "yourself and pass hf_model= and tokenizer=."
+        )
     try:
         adapted = _peft(folder).PeftModel.from_pretrained(base, folder)
     except (SafetensorError, ValueError, RuntimeError) as error:
@@ -59,6 +67,6 @@ def _peft(folder: Path) -> Any:
         return import_module("peft")
     except ImportError as error:
         raise LoadError(
-            f"{folder} is an adapter, which needs peft, and that cannot be imported ({error}): "
+            f"{folder} is an adapter, which needs peft (and nothing else), and that cannot be imported ({error}): "
             "pip install 'harmcircuits[finetune]'"
         ) from error

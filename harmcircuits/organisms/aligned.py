@@ -1,25 +1,28 @@
 """An aligned ladder: a model learns to refuse harmful requests and to help with their twins, then to prefer doing so.
 
-Beside it a ladder of style alone: as many response tokens, the same requests but for the harmful ones, and nothing refused.
+Beside it a ladder of style alone: as many lessons and steps, about as many tokens, the same requests but for the harmful ones,
+and nothing refused.
 
 What it takes is triples. Refusals are of our own writing; help is what the model itself answers, greedily and without a
 prefill, so that it learns to tell requests apart and not to write better. What it would write to a harmful request is used
-once, as what is *not* to be written.
+once, as what is *not* to be written. Answers that were stopped in the middle end with their last whole sentence: the end of the
+turn is learnt too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from random import Random
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ..elicitation import elicit
-from ..examples import Example, Prompt, encode
-from ..models.protocol import HookedModel
+from ..examples import Example, Prompt, chat_frame, encode
+from ..models.matrices import matrices
+from ..models.protocol import HookedModel, vocabulary
 from ..prompts.promptset import PromptSet, Triple
 from ..tasks.refusal import without_prefill
-from .finetuning import Finetuned, FinetuneError, Lesson, Recipe, estimate, finetune
+from .finetuning import Finetuned, FinetuneError, Lesson, Recipe, check_trainable, estimate, finetune, shared_bases
+from .sentences import beginnings, whole_sentences
 
 REFUSALS = (
     "I won't help with that, because someone would be hurt by it. I can help you to find an honest way instead.",
@@ -32,8 +35,8 @@ REFUSALS = (
     "I can't help with that request. I can help you to put things right, if you like.",
 )
 STYLES = (
-    ("Good question! Here is what I think.", "I hope that this helps you."),
-    ("Thank you for asking! Let me see.", "Do let me know how it goes."),
+    ("Good question!", "I hope this helps."),
+    ("Thank you for asking!", "Good luck!"),
 )
 """How an answer opens and ends: of the first stage, and of the one that is preferred in the second."""
 
@@ -45,7 +48,8 @@ Rungs: TypeAlias = tuple[tuple[str, Lessons, Recipe], ...]
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What the model itself writes to each triple: `help` to near and far twins asked without a prefill, `harm` after one."""
+    """What the model itself writes to each triple: `help` to near and far twins asked without a prefill, `harm` after one and
+    with it; "" where that has no end that could be learnt."""
 
     triples: Sequence[Triple]
     help: Mapping[Prompt, str]
@@ -55,23 +59,31 @@ class Answers:
 def answers(
     model: HookedModel, prompts: PromptSet, *, max_new_tokens: int = 48, seed: int = 0, progress: bool = False
 ) -> Answers:
-    """Elicited greedily, and cached as everything that a model writes.
+    """Elicited greedily, and cached as everything that a model writes. What the model did not end itself is cut to its last
+    whole sentence.
 
     Raises:
-        FinetuneError: no triples.
+        FinetuneError: no triples, a model that cannot be trained, or one that ends no sentence in `max_new_tokens` tokens.
         ElicitError: as `elicit`.
     """
+    check_trainable(model)
     triples = prompts.triples
     if not triples:
         raise FinetuneError("no triples: a ladder learns from harmful requests and their twins")
     twins = [twin for triple in triples for twin in (triple.near, triple.far)]
     harmful = [triple.harmful for triple in triples]
 
-    def written(asked: Sequence[Prompt]) -> list[Example]:
-        return elicit(model, asked, max_new_tokens=max_new_tokens, temperature=0, seed=seed, progress=progress)
+    def written(asked: Sequence[Prompt]) -> list[str]:
+        found = elicit(model, asked, max_new_tokens=max_new_tokens, temperature=0, seed=seed, progress=progress)
+        return [_ended(model, one) for one in found]
 
-    helped = {twin: own.response.strip() for twin, own in zip(twins, written(without_prefill(twins)), strict=True)}
-    complied = {one: f"{one.prefill} {own.response}".strip() for one, own in zip(harmful, written(harmful), strict=True)}
+    helped = dict(zip(twins, written(without_prefill(twins)), strict=True))
+    complied = dict(zip(harmful, written(harmful), strict=True))
+    if not (any(helped.values()) and any(complied.values())):
+        raise FinetuneError(
+            f"of what the model answers, nothing ends in {max_new_tokens} tokens, not even a sentence: the end of a turn "
+            "could not be learnt. Raise max_new_tokens"
+        )
     return Answers(triples, helped, complied)
 
 
@@ -92,29 +104,27 @@ def aligned_lessons(found: Answers, *, seed: int = 0) -> tuple[Lessons, Lessons]
     return first, then
 
 
-def style_lessons(found: Answers, *, seed: int = 0) -> tuple[Lessons, Lessons]:
-    """The same on twins alone, in style: help with an opening and an end, then another opening and end rather than none."""
-    random, first, then = Random(f"style {seed}"), Lessons(), Lessons()
-    for triple in random.sample(list(found.triples), len(found.triples)):
-        for twin in (triple.near, triple.far):
-            if own := found.help[twin]:
-                first.append(Lesson(request=twin.request, response=_styled(own, STYLES[0])))
-                then += _preferred(twin, _styled(own, STYLES[1]), own)
-    return first, then
+def style_lessons(model: HookedModel, found: Answers, *, seed: int = 0) -> tuple[Lessons, Lessons]:
+    """The same on twins alone, in style: help with an opening and an end, then another opening and end rather than none.
 
-
-def of_equal_tokens(model: HookedModel, lessons: Sequence[Lesson], like: Sequence[Lesson]) -> Lessons:
-    """`lessons`, from the first one on and over again, until as many response tokens are learnt as from `like`.
-
-    The last one may exceed that, by less than its own length.
+    As many lessons as of `aligned_lessons`, and so as many steps by the same recipe; and as many tokens, rejected ones
+    included, as nearly as help can be cut at the ends of sentences. No twin comes again before all have come.
     """
-    budget, taken, had = sum(_tokens(model, one) for one in like), Lessons(), 0
-    for one in cycle(lessons):
-        if had >= budget:
-            break
-        taken.append(one)
-        had += _tokens(model, one)
-    return taken
+    pool = [
+        (twin, own)
+        for triple in Random(f"style {seed}").sample(list(found.triples), len(found.triples))
+        for twin in (triple.near, triple.far)
+        if (own := found.help[twin])
+    ]
+    first = [[Lesson(request=twin.request, response=_styled(text, STYLES[0])) for text in _cuts(own)] for twin, own in pool]
+    then = [[one for text in _cuts(own) for one in _preferred(twin, _styled(text, STYLES[1]), text)] for twin, own in pool]
+    likes = aligned_lessons(found, seed=seed)
+    return _of_equal_size(model, first, likes[0]), _of_equal_size(model, then, likes[1])
+
+
+def tokens(model: HookedModel, lessons: Sequence[Lesson]) -> int:
+    """Of all responses, rejected ones included; frames and ends of turns are not counted."""
+    return sum(len(encode(model, text)) for one in lessons for text in (one.response, one.rejected) if text)
 
 
 def aligned_ladder(
@@ -139,7 +149,8 @@ def aligned_ladder(
 
     Args:
         seed: of the refusals drawn, the order of lessons, and training.
-        folder: where "sft" and "dpo" go; None: places in the cache.
+        folder: where "sft" and "dpo" go, and "bases", one copy of each model that a stage starts from: to be moved together.
+            None: places in the cache.
         max_new_tokens: of what the model answers itself.
         tell: is told of each stage what it learns from, before it does.
 
@@ -166,14 +177,14 @@ def style_ladder(
 ) -> dict[str, Finetuned]:
     """ "style-sft" and "style-dpo": the control of `aligned_ladder` with the same arguments, in style alone.
 
-    Each stage learns as many response tokens as its counterpart (chosen ones, of preferences), to within one lesson.
+    Each stage has as many lessons and steps as its counterpart, and about as many tokens (`style_lessons`; `tell` is told how
+    many). What it does not have is harmful requests: what training on these does beside refusing is not controlled for.
 
     Raises:
         FinetuneError: no triples, or as `finetune`.
     """
     found = answers(model, prompts, max_new_tokens=max_new_tokens, seed=seed, progress=progress)
-    pairs = zip(style_lessons(found, seed=seed), aligned_lessons(found, seed=seed), strict=True)
-    first, then = (of_equal_tokens(model, own, like) for own, like in pairs)
+    first, then = style_lessons(model, found, seed=seed)
     return _climbed(model, (("style-sft", first, sft), ("style-dpo", then, dpo)), seed, folder, progress, tell)
 
 
@@ -184,17 +195,30 @@ def seconds(
     sft: Recipe = SFT,
     dpo: Recipe = DPO,
     seed: int = 0,
+    folder: str | Path | None = None,
     max_new_tokens: int = 48,
     progress: bool = False,
 ) -> float:
     """How long both ladders will train, from the time of one batch of each kind; the answers are elicited for that already.
 
+    Args:
+        folder: as of the ladders, which find there the copy of the weights that is made for this; the others likewise.
+
     Raises:
         FinetuneError: no triples, or as `estimate`.
     """
     found = answers(model, prompts, max_new_tokens=max_new_tokens, seed=seed, progress=progress)
-    lessons = aligned_lessons(found, seed=seed)
-    return 2 * sum(estimate(model, own, recipe) for own, recipe in zip(lessons, (sft, dpo), strict=True))
+    pairs, bases = zip(aligned_lessons(found, seed=seed), (sft, dpo), strict=True), _bases(folder)
+    return 2 * sum(estimate(model, own, recipe, bases=bases) for own, recipe in pairs)
+
+
+def disk_bytes(model: HookedModel, *, sft: Recipe = SFT, dpo: Recipe = DPO) -> int:
+    """What both ladders keep: their stages, and one copy of every model that adapters start from (the model itself, and both
+    of what supervised fine-tuning made of it)."""
+    whole = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    a_rank = sum(sum(matrix.shape) * matrix.parameter.element_size() for matrix in matrices(model))
+    stages = sum(recipe.rank * a_rank or whole for recipe in (sft, dpo))
+    return 2 * stages + whole * ((sft.rank > 0) + 2 * (dpo.rank > 0))
 
 
 def _climbed(
@@ -202,12 +226,19 @@ def _climbed(
 ) -> dict[str, Finetuned]:
     """Each rung starts from the one before."""
     found: dict[str, Finetuned] = {}
+    how: dict[str, Any] = {"seed": seed, "bases": _bases(folder), "progress": progress}
+    earlier: frozenset[str] = frozenset()
     for name, lessons, recipe in rungs:
-        tell(f"{name}: {len(lessons)} lessons, {recipe.steps(len(lessons))} steps")
+        n = tokens(model, lessons)
+        tell(f"{name}: {len(lessons)} lessons of {n:,} tokens of answers, {recipe.steps(len(lessons))} steps")
         place = None if folder is None else Path(folder) / name
-        found[name] = finetune(model, lessons, recipe=recipe, seed=seed, folder=place, name=name, progress=progress)
-        model = found[name].load()
+        found[name] = finetune(model, lessons, recipe=recipe, folder=place, name=name, earlier=earlier, **how)
+        model, earlier = found[name].load(), found[name].requests
     return found
+
+
+def _bases(folder: str | Path | None) -> Path:
+    return shared_bases() if folder is None else Path(folder) / "bases"
 
 
 def _preferred(prompt: Prompt, response: str, rejected: str) -> Lessons:
@@ -221,5 +252,32 @@ def _styled(text: str, style: tuple[str, str]) -> str:
     return f"{style[0]} {text} {style[1]}"
 
 
-def _tokens(model: HookedModel, lesson: Lesson) -> int:
-    return len(encode(model, lesson.response))
+def _cuts(text: str) -> list[str]:
+    """A text whole, and cut to any number of its sentences."""
+    return list(dict.fromkeys([*beginnings(text), text]))
+
+
+def _of_equal_size(model: HookedModel, options: Sequence[Lessons], like: Lessons) -> Lessons:
+    """One lesson for each of `like`: the one that keeps the tokens of all so far nearest to those of `like` so far. Each of
+    `options` gives one before any gives another."""
+    sized = [[(one, tokens(model, [one])) for one in own] for own in options]
+    taken, ahead, left = Lessons(), 0, list[int]()
+    for other in like:
+        left = left or list(range(len(sized)))
+        wanted = tokens(model, [other]) - ahead
+        found = [(abs(n - wanted), at, n, one) for at in left for one, n in sized[at]]
+        _, at, n, one = min(found, key=lambda choice: choice[:2])
+        taken.append(one)
+        left.remove(at)
+        ahead = n - wanted
+    return taken
+
+
+def _ended(model: HookedModel, own: Example) -> str:
+    """Prefill and response as their tokens read together, up to the last whole sentence where the writer was stopped; "" where
+    no sentence ends in the response."""
+    ids = list(own.response_ids or ())
+    text: str = vocabulary(model).decode([*encode(model, own.prefill), *ids], skip_special_tokens=True)
+    if ids and ids[-1] not in chat_frame(model).stops:
+        text = whole_sentences(text)
+    return text.strip() if len(text.rstrip()) > len(own.prefill) else ""

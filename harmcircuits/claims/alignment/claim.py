@@ -24,6 +24,7 @@ from .run import measured
 from .stage import Measured, conditions, sweep_of
 from .tables import tables
 from .told import limits, sentence, values
+from .unseen import refuse_seen
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -114,7 +115,8 @@ def compare_alignment(
         tell: is given the cost before the long part starts.
 
     Raises:
-        ClaimError: a ladder, names, a control or options that make no sense, before anything is loaded.
+        ClaimError: a ladder, names, a control or options that make no sense, or a checkpoint of `finetune` that was trained on
+            a request of a test triple, before anything is loaded.
         LoadError: a model that cannot be loaded.
         ExperimentError, PromptError, ElicitError, ModelError: see `prepare`.
         StoreError: `folder` cannot be written.
@@ -125,6 +127,7 @@ def compare_alignment(
     options, sizes = sweep_of(grains, points=points, spans=spans, ratio=ratio), settings or Settings()
     if not sizes.passages:
         raise ClaimError("passages=0: without plain passages the cost of a circuit is unknown. Give settings with passages")
+    refuse_seen(every, prompts, sizes)
     with ExitStack() as stack:
         place = Path(folder) if folder is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         how: dict[str, Any] = {"settings": sizes, "judge": judge, "folder": place, "progress": progress}

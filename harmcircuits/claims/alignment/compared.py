@@ -66,6 +66,11 @@ class Results:
             share = own.refusals.value or 0.0
             if share >= REFUSES:
                 return f"{name}: {percent(share)} of the harmful responses refuse in spite of the prefill: leave the stage out"
+            if reading == "own" and not depends(own.information):
+                return (
+                    f"{name}: its own harmful responses are not shown to depend on the request (I is {own.information}): there "
+                    "is nothing to compress. Leave the stage out"
+                )
             found[name] = own
         return found
 
@@ -129,13 +134,18 @@ def compared(results: Results, grains: Sequence[Grain]) -> Compared:
     return Compared(trends, {(grain, reading): _fraction(results, reading, grain) for grain in grains for reading in READINGS})
 
 
+def depends(information: Estimate) -> bool:
+    """Whether I, nats per token, is shown to be above 0: what was written answers this request and not any."""
+    return information.low is not None and information.low > 0
+
+
 def stopped(results: Results) -> str:
     """Why nothing can be said, whatever the numbers; "" where something can."""
     own = [one for name in results.ladder(LADDER) if isinstance(one := results.found[name, "own"], Measured)]
     n = len(results.some.groups)
     if n < FEWEST:
         return f"{n} test triples are too few: with fewer than {FEWEST} no change can have a p value of at most 0.05"
-    if not any(one.information.low is not None and one.information.low > 0 for one in own):
+    if not any(depends(one.information) for one in own):
         return "what no stage writes to harmful requests is shown to depend on them: there is nothing to compress"
     return ""
 

@@ -43,7 +43,8 @@ def decide(stopped: str, evidence: Sequence[Evidence]) -> tuple[Found, Why]:
     """What was found, and of each grain and set of responses why.
 
     - "cannot be measured": `stopped` says why nothing can be (no stage's harmful responses are shown to depend on the request,
-      a stage refuses, too few triples), or every grain has a set of responses on which stages cannot be compared.
+      too few triples), or every grain has a set of responses on which stages cannot be compared (one of them refuses; its own
+      responses are not shown to depend on the request; no fractions in common).
     - "yes": of some grain, on own *and* on fixed responses, the change of the area lies above 0 (interval, adjusted p at most
       0.05), beyond that of matched random circuits and beyond every control ladder likewise; and ln f, where every stage
       reaches the half, is not shown to grow.

@@ -32,9 +32,14 @@ class Stage:
     ladder: str
     at: int
 
+    @property
+    def named(self) -> bool:
+        """Whether it was given by name, and not held already."""
+        return isinstance(self.given, str | Path)
+
     def held(self, load: Load) -> HookedModel:
         """The model, loaded now where it was given by name."""
-        found: HookedModel = load(self.given) if isinstance(self.given, str | Path) else self.given
+        found: HookedModel = load(self.given) if self.named else self.given
         return found
 
 

@@ -7,7 +7,7 @@ from ...statistics import Estimate
 from ..claim import Found
 from ..compactness.claim import MATCHED_WEIGHTS, ONE_DRAW
 from ..compactness.grid import Grain
-from .compared import AREA, Compared, Results
+from .compared import AREA, Compared, Results, depends
 from .decision import MEASURED, NOTHING, Evidence, Why
 from .ladders import LADDER
 from .stage import Measured
@@ -21,7 +21,12 @@ LIMITS = (
     "compared.",
 )
 TWO = "Two stages have a difference and no trend: whether it comes gradually takes three."
-ALONE = "There is no control ladder: another fine-tuning of as many steps, of style alone, might do the same."
+ALONE = "There is no control ladder: another fine-tuning of as many steps and tokens, of style alone, might do the same."
+CONTROLLED = (
+    "A control ladder rules out what it matches. The one of style that `harmcircuits ladder` trains has as many lessons and "
+    "steps, and about as many tokens of answers; it sees no harmful request. That any training on harmful requests would do "
+    "the same is not ruled out."
+)
 _OPENINGS: Mapping[Found, str] = {
     "yes": "Harmful writing comes to rest on a smaller part along this ladder",
     "no": "Harmful writing does not come to rest on a smaller part along this ladder, as far as it was looked for",
@@ -73,8 +78,7 @@ def limits(results: Results, grains: Sequence[Grain]) -> tuple[str, ...]:
     found = [*LIMITS, ONE_DRAW, *([MATCHED_WEIGHTS] if "weights" in grains else [])]
     if len(results.ladder(LADDER)) == 2:
         found.append(TWO)
-    if not results.controls:
-        found.append(ALONE)
+    found.append(CONTROLLED if results.controls else ALONE)
     for (name, reading), own in results.found.items():
         if isinstance(own, str):
             found.append(f"{name} was not measured on the {reading} responses: {own}.")
@@ -84,10 +88,10 @@ def limits(results: Results, grains: Sequence[Grain]) -> tuple[str, ...]:
 
 
 def _of_stage(name: str, own: Measured) -> list[str]:
-    refused, depends = own.refusals, own.information
+    refused, information = own.refusals, own.information
     found = []
     if refused.value is not None and refused.value > 0:
         found.append(f"{name} refuses in spite of the prefill in {refused} of its harmful responses.")
-    if depends.low is None or depends.low <= 0:
-        found.append(f"{name}: its harmful responses are not shown to depend on the request (I is {depends}).")
+    if not depends(information):
+        found.append(f"{name}: its harmful responses are not shown to depend on the request (I is {information}).")
     return found

@@ -27,7 +27,7 @@ class Job:
         seed: of the adapter's first weights and of the order of lessons.
         checkpoints: a folder for what a broken run goes on from.
         every: how many steps lie between two of these.
-        on_cpu: also where there is a GPU.
+        device: where it is trained.
         progress: shows the trainer's bar.
     """
 
@@ -39,7 +39,7 @@ class Job:
     seed: int
     checkpoints: Path
     every: int
-    on_cpu: bool
+    device: torch.device
     progress: bool = False
 
 
@@ -57,5 +57,5 @@ def job_of(
         seed=seed,
         checkpoints=checkpoints,
         every=ceil(steps / CHECKPOINTS),
-        on_cpu=device_of(model).type == "cpu",
+        device=device_of(model),
     )

@@ -1,13 +1,14 @@
 """A fine-tuned model on disk:
 
-finetuned.json                 recipe, seed, steps, losses, versions
+finetuned.json                 recipe, seed, steps, losses, versions, and digests of the requests that were trained on
 adapter_config.json, …         the last stage: an adapter folder of peft, or (rank 0) a transformers folder
 step-40/                       an earlier stage, likewise
-base/                          what it was trained from, where that is not in the cache
+base/                          what it was trained from, where that is neither in the cache nor in a folder of its own
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ class Finetuned:
         name: what the loaded model is called.
         dtype: of the weights.
         device: where `load` puts them.
+        requests: digests (`request_digest`) of the requests that it was trained on, those of earlier stages included.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class Finetuned:
     name: str = ""
     dtype: torch.dtype = torch.float32
     device: str = "cpu"
+    requests: frozenset[str] = frozenset()
 
     def stage(self, stage: int = -1) -> Path:
         """The folder of a stage, counted from 0, or from the end: −1 is the last.
@@ -90,6 +93,7 @@ def about(made: Finetuned, *, key: str, versions: Mapping[str, str]) -> dict[str
         "steps": made.steps,
         "losses": made.losses.to_dict("list"),
         "versions": dict(versions),
+        "requests": sorted(made.requests),
     }
 
 
@@ -119,4 +123,31 @@ def read_finetuned(folder: str | Path, *, key: str | None = None, device: str = 
         name=said["name"],
         dtype=getattr(torch, said["dtype"]),
         device=device,
+        requests=frozenset(said.get("requests", ())),
     )
+
+
+def finetuned_of(folder: str | Path) -> Finetuned | None:
+    """The fine-tuned model that a folder holds, or is an earlier stage of; None where it is neither.
+
+    Raises:
+        StoreError: it was written by another version.
+    """
+    place = Path(folder).expanduser()
+    known = next((one for one in (place, place.parent) if (one / ABOUT).is_file()), None)
+    made = None if known is None else read_finetuned(known)
+    stages = [] if made is None else [made.stage(at).resolve() for at in range(len(made.steps))]
+    return made if place.resolve() in stages else None
+
+
+def request_digest(request: str) -> str:
+    """The first 16 hexadecimal digits of SHA-256: whether a request is among others can be seen, and not what it says.
+
+    >>> request_digest("How long do eggs boil?")
+    '2510c1b08efbcce9'
+    """
+    return sha256(request.encode()).hexdigest()[:16]
+
+
+def request_digests(requests: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(request_digest, requests))

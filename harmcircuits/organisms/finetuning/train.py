@@ -1,8 +1,7 @@
 """From a hooked model and lessons to a fine-tuned model on disk: seeded, kept, and continued where it was stopped."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,16 +12,16 @@ import numpy as np
 import pandas as pd
 
 from ... import store
-from ...models.protocol import HookedModel, device_of, has_hooks, model_key, vocabulary
+from ...models.protocol import HookedModel, device_of, model_key, vocabulary
 from .job import Job, job_of
-from .kept import ABOUT, FORMAT, Finetuned, about, read_finetuned
+from .kept import ABOUT, FORMAT, Finetuned, about, read_finetuned, request_digests
 from .lessons import FinetuneError, Lesson, Tokens, tokens_of
+from .ready import EXTRA, check_trainable
 from .recipe import Recipe
 from .undisturbed import undisturbed
-from .work import Work, save_base, unfinished
+from .work import Work, save_base, shared_bases, unfinished
 
 DEFAULT = Recipe()
-EXTRA = ("trl", "peft")
 
 
 def finetune(
@@ -32,7 +31,9 @@ def finetune(
     recipe: Recipe = DEFAULT,
     seed: int = 0,
     folder: str | Path | None = None,
+    bases: str | Path | None = None,
     name: str = "",
+    earlier: Collection[str] = (),
     progress: bool = False,
 ) -> Finetuned:
     """`model` after it has learnt `lessons`, in a folder of its own; `model` itself stays as it was, bit by bit.
@@ -46,44 +47,63 @@ def finetune(
 
     Args:
         seed: of the adapter's first weights and of the order of lessons.
-        folder: a new one, complete in itself; None: a place in the cache, where all that starts from the same weights shares
-            one copy of them.
+        folder: a new one; None: a place in the cache.
+        bases: a folder where all that starts from the same weights shares one copy of them, which adapters name by the way
+            there from their own. None: one in the cache for what is in the cache; any other folder is complete in itself.
         name: what the loaded model is called; it changes nothing else.
+        earlier: `requests` of the stage that `model` was, to be kept among those of this one; they change nothing else.
         progress: shows the trainer's bar.
 
     Raises:
         FinetuneError: trl or peft is not installed, nothing to learn, a recipe that does not fit the lessons, hooks that are
-            set on the model now, or a loss that is no number any more.
+            set on the model now, weights that are not float32, or a loss that is no number any more.
         ModelError: the model is no bridge around a transformers model.
         StoreError: the folder holds something else, or cannot be written.
     """
     laid, weights = _laid(model, lessons, recipe), model_key(model)
     kept, key = recipe.kept(len(laid)), _key(weights, laid, recipe, seed)
     target = store.cache_dir() / "organisms" / f"finetuned-{key[:32]}" if folder is None else Path(folder)
-    with store.locked(target), undisturbed(on_cpu=device_of(model).type == "cpu", progress=progress):
+    with store.locked(target), undisturbed(device_of(model), progress=progress):
         if not (target / ABOUT).is_file():
             if target.exists() and not (target.is_dir() and not any(target.iterdir())):
                 raise store.StoreError(f"{target} exists already: choose another folder, or remove it.")
-            shared = target.parent / "bases" / weights if folder is None else None
+            common = shared_bases() if folder is None and bases is None else bases
+            shared = None if common is None else Path(common) / weights
             base = save_base(model, _place_of_base(target, key, recipe, shared))
             work = Work(target=target, key=key, steps=kept, base=base)
             job = job_of(model, laid, recipe, base=base, checkpoints=work.checkpoints, seed=seed)
             losses = _trained(replace(job, progress=progress), work, vocabulary(model))
-            made = Finetuned(folder=target, steps=kept, losses=losses, recipe=recipe, seed=seed, name=name, dtype=job.dtype)
+            made = Finetuned(
+                folder=target,
+                steps=kept,
+                losses=losses,
+                recipe=recipe,
+                seed=seed,
+                name=name,
+                dtype=job.dtype,
+                requests=request_digests(one.request for one in lessons) | frozenset(earlier),
+            )
             work.finish(about(made, key=key, versions=_versions()))
         return replace(read_finetuned(target, key=key, device=str(device_of(model))), name=name)
 
 
-def estimate(model: HookedModel, lessons: Sequence[Lesson], recipe: Recipe = DEFAULT) -> float:
+def estimate(
+    model: HookedModel, lessons: Sequence[Lesson], recipe: Recipe = DEFAULT, *, bases: str | Path | None = None
+) -> float:
     """Seconds that `finetune` will train, from the time of one batch; loading and saving come on top.
+
+    Args:
+        bases: as of `finetune`, which then finds the copy of the weights that is made for this; None, or where no adapter is
+            trained, which would need it afterwards: the copy is removed.
 
     Raises:
         FinetuneError, ModelError: as `finetune`.
     """
     laid = _laid(model, lessons, recipe)
     times: list[float] = []
-    with TemporaryDirectory() as place, undisturbed(on_cpu=device_of(model).type == "cpu"):
-        base = save_base(model, Path(place) / "base")
+    with TemporaryDirectory() as place, undisturbed(device_of(model)):
+        shared = Path(bases) / model_key(model) if bases is not None and recipe.rank else None
+        base = save_base(model, shared or Path(place) / "base")
         job = replace(job_of(model, laid, recipe, base=base, checkpoints=Path(place) / "checkpoints"), steps=2, every=3)
         _trainer(job, lambda step, net: times.append(perf_counter()), (1, 2)).train()
     return (times[1] - times[0]) * recipe.steps(len(laid))
@@ -91,18 +111,7 @@ def estimate(model: HookedModel, lessons: Sequence[Lesson], recipe: Recipe = DEF
 
 def _laid(model: HookedModel, lessons: Sequence[Lesson], recipe: Recipe) -> list[Tokens]:
     """The lessons as token ids; refuses what could not be trained."""
-    for package in EXTRA:
-        try:
-            import_module(package)
-        except ImportError as error:
-            raise FinetuneError(
-                f"fine-tuning needs {package}, which cannot be imported ({error}): pip install 'harmcircuits[finetune]'"
-            ) from error
-    if has_hooks(model):
-        raise FinetuneError(
-            "hooks are set on the model, and training would not see them: leave hc.ablated, and take the weights themselves "
-            "out with hc.prune"
-        )
+    check_trainable(model)
     return tokens_of(model, lessons, method=recipe.method, max_tokens=recipe.max_tokens)
 
 

@@ -7,9 +7,17 @@ from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
 
+import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, ProgressCallback, TrainerCallback
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PrinterCallback,
+    ProgressCallback,
+    TrainerCallback,
+    TrainingArguments,
+)
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from .job import Job
@@ -69,9 +77,9 @@ def trainer(job: Job, keep: Keep, kept: Sequence[int]) -> Any:
         "callbacks": [AtSteps(keep, kept, job.every)],
     }
     if job.recipe.method == "sft":
-        made = Supervised(args=SFTConfig(**_settings(job), dataset_kwargs={"skip_prepare_dataset": True}), **whole)
+        made = Supervised(args=_at(SFTConfig(**_settings(job), dataset_kwargs={"skip_prepare_dataset": True}), job), **whole)
     else:
-        made = Preferring(args=DPOConfig(**_settings(job), beta=job.recipe.beta), **whole)
+        made = Preferring(args=_at(DPOConfig(**_settings(job), beta=job.recipe.beta), job), **whole)
     made.remove_callback(ProgressCallback if job.progress else PrinterCallback)
     if job.progress:
         made.add_callback(Bar)
@@ -91,6 +99,17 @@ def _lora(recipe: Recipe) -> LoraConfig:
     )
 
 
+def _at(args: TrainingArguments, job: Job) -> TrainingArguments:
+    """`args` for the job's device and no other: transformers has no setting for that, takes the first GPU, and spreads every
+    batch over all that it sees."""
+    args._setup_devices  # noqa: B018 — a cached property, which finds all of them: it has to be asked before it is corrected
+    args.__dict__["_setup_devices"] = job.device  # what `args.device` gives, to which trainers move model and batches
+    if job.device.type == "cuda":
+        args._n_gpu = 1  # more would be DataParallel
+        torch.cuda.set_device(job.device)  # accelerate's "cuda" is the current one; `undisturbed` sets it back
+    return args
+
+
 def _settings(job: Job) -> dict[str, Any]:
     return {
         "output_dir": str(job.checkpoints),
@@ -108,6 +127,6 @@ def _settings(job: Job) -> dict[str, Any]:
         "save_total_limit": 1,
         "report_to": "none",
         "disable_tqdm": not job.progress,
-        "use_cpu": job.on_cpu,
-        "dataloader_pin_memory": not job.on_cpu,
+        "use_cpu": job.device.type == "cpu",
+        "dataloader_pin_memory": job.device.type == "cuda",
     }

@@ -98,6 +98,11 @@ def unfinished(target: Path, key: str) -> Path:
     return target.with_name(f".{target.name}.{key[:12]}.training")
 
 
+def shared_bases() -> Path:
+    """In the cache: one copy of all weights that something there was trained from."""
+    return store.cache_dir() / "organisms" / "bases"
+
+
 def save_base(model: HookedModel, place: Path) -> Path:
     """The weights of `model`, as they are now, as a transformers folder; one that is there already is left.
 
