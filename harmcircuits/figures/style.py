@@ -46,6 +46,7 @@ KINDS = {
 TITLE_WIDTH, NOTE_WIDTH, LABEL_WIDTH = 42, 52, 44  # characters that fit into 380 px in each font
 _PHONE = 340  # px of plot that a phone leaves
 _LINE, _NOTE_LINE, _LEGEND_ROW = 20, 16, 29  # px
+_RAISED = 10  # px by which plotly raises a title for each line after the first, out of the figure
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 
 
@@ -109,9 +110,10 @@ def figure(
         under: px between the plotting area and the legend (ticks, the axis title, a colour bar).
     """
     titles, notes = wrapped(title, TITLE_WIDTH), wrapped(note, NOTE_WIDTH)
-    top = 24 + _LINE * len(titles) + _NOTE_LINE * len(notes) + (6 if notes else 0)
+    down = _RAISED * (len(titles) - 1)
+    top = 24 + _LINE * len(titles) + _NOTE_LINE * len(notes) + (6 + down if notes else 0)
     bottom = under + _LEGEND_ROW * _rows(legend) + 8
-    heading: dict[str, Any] = {"text": "<br>".join(titles)}
+    heading: dict[str, Any] = {"text": "<br>".join(titles), "pad": {"l": 12, "t": 14 + down}}
     if notes:
         heading["subtitle"] = {"text": "<br>".join(notes), "font": {"size": 12, "color": GREY}}
     drawn = go.Figure()

@@ -41,7 +41,9 @@ def forecast(
 
     Args:
         plan: its `asked` are the domains of `advice`.
-        advice, recipe, seed: as of `emergent_misalignment`.
+        advice: as of `emergent_misalignment`.
+        recipe: likewise.
+        seed: of the division of questions.
 
     Raises:
         FinetuneError: a recipe that does not fit the lessons.
