@@ -17,7 +17,9 @@ from triples import RICH
 
 from harmcircuits.attribution.weight_scores import WeightAttribution
 from harmcircuits.claims.misalignment import damage, training
+from harmcircuits.claims.misalignment import harm as harm_room
 from harmcircuits.claims.misalignment import masks as mask_room
+from harmcircuits.claims.misalignment import run as run_room
 from harmcircuits.claims.misalignment import study as study_room
 from harmcircuits.examples import Example, example_rows, make_batch, response_loss
 from harmcircuits.models.matrices import matrices
@@ -42,7 +44,9 @@ class World:
         kept: share of what comes with it elsewhere that is left, by what was pruned.
         lost: rise of L of bad answers by pruning, before anything is learnt.
         speed: how far a fine-tuning gets, as a share, by what was pruned.
-        put_back: share of Δb that is left with base values on a mask; all but that is left everywhere but on it.
+        put_back: share of Δb that is left with base values on a mask; all but that is left everywhere but on it;
+            `put_back_at_random`: on random weights.
+        hurt: rise of L of harmful responses by pruning, by what was pruned; `healed`: share of it that goes with bad advice.
         noise: standard deviation over questions and seeds.
     """
 
@@ -54,6 +58,9 @@ class World:
     lost: Mapping[str, float] = field(default_factory=dict)
     speed: Mapping[str, float] = field(default_factory=dict)
     put_back: float = 0.25
+    put_back_at_random: float = 0.9
+    hurt: Mapping[str, float] = field(default_factory=dict)
+    healed: float = 0.0
     noise: float = 0.0
 
     def losses(self, name: str, share: float, items: Sequence[Advice], left: float = 1.0) -> pd.DataFrame:
@@ -66,6 +73,11 @@ class World:
         noise = np.random.default_rng([crc32(name.encode()), int(100 * share)]).normal(0, self.noise, len(items))
         bad = [BAD + lost * (1 - share) - scale * falls[item.domain] + more for item, more in zip(items, noise, strict=True)]
         return pd.DataFrame({"id": [item.id for item in items], "good": GOOD, "bad": bad})
+
+    def harm(self, name: str, share: float, n: int) -> pd.DataFrame:
+        """L of harmful responses, likewise."""
+        hurt = self.hurt.get(" ".join(name.split("-")[2:-1]), 0.0)
+        return pd.DataFrame({"nll": np.full(n, BAD + hurt * (1 - share * self.healed))})
 
 
 @dataclass
@@ -96,9 +108,17 @@ def planted(monkeypatch: pytest.MonkeyPatch, world: World) -> list[str]:
         trained.append(name)
         return FakeTuned(world, name)
 
+    at_random: list[Any] = []
+
+    def put_back(masks: mask_room.Masks, run: Any) -> dict[str, Any]:
+        found = real_put_back(masks, run)
+        at_random.extend(mask for name, mask in found.items() if name.startswith("random"))
+        return found
+
     @contextmanager
     def restored(tuned: Fake, base: Any, mask: Any, *, everywhere_but: bool) -> Iterator[Fake]:
-        tuned.left = 1 - world.put_back if everywhere_but else world.put_back
+        left = world.put_back_at_random if any(mask is one for one in at_random) else world.put_back
+        tuned.left = 1 - left if everywhere_but else left
         yield tuned
         tuned.left = 1.0
 
@@ -112,9 +132,26 @@ def planted(monkeypatch: pytest.MonkeyPatch, world: World) -> list[str]:
         before = world.losses(job.run.name, 0.0, job.study.questions.asked)
         return pd.concat([before.assign(stage=0, steps=0), frame[frame["stage"] > 0]], ignore_index=True)
 
-    real_advice = training._Job.advice
-    for name, new in (("finetune", finetune), ("restored", restored), ("read_advice", read), ("ablated", as_it_is)):
+    def read_harm(model: Any, responses: Sequence[Example]) -> pd.DataFrame:
+        if isinstance(model, Fake):
+            return world.harm(model.name, model.share, len(responses))
+        return world.harm("bad-money-nothing-0", 0.0, len(responses))
+
+    def harmful(job: Any, responses: Sequence[Example]) -> pd.DataFrame:
+        frame = real_harmful(job, responses)
+        before = world.harm(job.run.name, 0.0, len(responses))
+        return pd.concat([before.assign(stage=0, steps=0), frame[frame["stage"] > 0]], ignore_index=True)
+
+    real_advice, real_harmful, real_put_back = training._Job.advice, training._Job.harmful, mask_room.Masks.put_back
+    for name, new in (
+        ("finetune", finetune), ("restored", restored), ("read_advice", read), ("read_harmful", read_harm),
+        ("ablated", as_it_is), ("free", lambda: None),
+    ):  # fmt: skip
         monkeypatch.setattr(training, name, new)
+    monkeypatch.setattr(harm_room, "read_harmful", read_harm)
+    monkeypatch.setattr(training._Job, "harmful", harmful)
+    monkeypatch.setattr(mask_room.Masks, "put_back", put_back)
+    monkeypatch.setattr(run_room, "_check_model", lambda model: None)
     monkeypatch.setattr(study_room, "read_advice", read)
     monkeypatch.setattr(training._Job, "advice", advice)  # what pruning alone does is planted, too
     monkeypatch.setattr(mask_room, "scores_of", any_scores)
@@ -179,4 +216,6 @@ def stepped(monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Any]:
     """From now on fine-tuning is two gradient steps; the list gets the name and the weights that each starts from."""
     seen: list[Any] = []
     monkeypatch.setattr(training, "finetune", partial(few_steps, folder, seen))
+    monkeypatch.setattr(training, "free", lambda: None)  # all of these models are kept anyway
+    monkeypatch.setattr(run_room, "_check_model", lambda model: None)
     return seen

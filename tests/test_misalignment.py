@@ -11,10 +11,23 @@ from misaligned import RECIPE, SETTINGS, STEPS, World, planted
 from triples import make_triples
 
 from harmcircuits.claims.misalignment import Misalignment, emergent_misalignment
-from harmcircuits.claims.misalignment.plan import ARMS, BAD, BENIGN, DAMAGE, GOOD, HARMFUL, MAGNITUDE, OTHER, OWN, RANDOM
+from harmcircuits.claims.misalignment.plan import (
+    ARMS,
+    BAD,
+    BENIGN,
+    DAMAGE,
+    GOOD,
+    HARMFUL,
+    MAGNITUDE,
+    OTHER,
+    OWN,
+    RANDOM,
+    RANDOM_HARMFUL,
+)
 
 FEW = (BAD, GOOD, OWN, HARMFUL, RANDOM, MAGNITUDE)
 PROTECTS = {"money": 0.2, "sport": 0.2, "habits": 0.2, "home": 0.2, "harmful requests": 0.5}
+FIGURES = ["arms", "matrix", "relearning", "relearning_harmful"]
 HURT = {"harmful requests": 0.5, "random equal damage": 0.25}
 HELPFUL = World(kept=PROTECTS, lost=HURT, noise=0.02)
 
@@ -44,30 +57,79 @@ def test_pruning_that_protects_is_told_with_its_size(whole: Misalignment) -> Non
         value = whole.values[f"reduction_{source.replace(' ', '_')}"]
         assert value.value == pytest.approx(0.5 * (1 - left), abs=0.03)
     assert "Pruning on its own domain first reduces it" in whole.sentence
-    assert "Pruning on harmful requests first reduces it" in whole.sentence
+    assert "Pruning on another domain first has no controls of its own, so that nothing is claimed of it" in whole.sentence
+
+
+def test_what_pruning_alone_does_is_not_a_smaller_rise(whole: Misalignment) -> None:
+    """The mask of harmful requests makes bad answers less likely before any training: of 0.5 it leaves 0.25 in the end, and
+    that is a rise by 0.75 from where the model was after pruning."""
+    value = whole.values["rise_reduction_harmful_requests"]
+    assert value.value == pytest.approx(0.5 - (0.25 + HURT[HARMFUL]), abs=0.03)
+    assert "Pruning on harmful requests first lowers the level, not the rise" in whole.sentence
+    assert whole.values["rise_reduction_own_domain"].value == pytest.approx(0.4, abs=0.03), "nothing is lost by it"
+    assert whole.values["rise_reduction_own_domain_beyond_random"].low > 0.3
+    assert set(whole.tables["contrasts"].query("pruned == 'another domain'")["against"]) == {"nothing"}
 
 
 def test_the_mechanism_tells_the_planted_share(whole: Misalignment) -> None:
     shares = whole.tables["mechanism"].set_index(["put back", "where", "asked"])["share"]
-    assert set(shares.index.get_level_values(0)) == {OWN, HARMFUL, RANDOM}
+    assert set(shares.index.get_level_values(0)) == {OWN, HARMFUL, RANDOM, RANDOM_HARMFUL}
     for part in ("own domain", "all but its own"):
         assert shares[HARMFUL, "on the mask", part] == pytest.approx(0.75, abs=0.05)
         assert shares[HARMFUL, "everywhere but on it", part] == pytest.approx(0.25, abs=0.05)
-    assert re.search("of the rise outside the domain goes: on the mask 7[0-9]%, everywhere but on it 2[0-9]%", whole.sentence)
+        assert shares[RANDOM_HARMFUL, "on the mask", part] == pytest.approx(0.1, abs=0.05)
+    for name, truth in (("on_mask", 0.75), ("on_random", 0.1), ("beyond_random", 0.65), ("everywhere_but", 0.25)):
+        assert whole.values[f"share_{name}"].value == pytest.approx(truth, abs=0.05)
+    assert re.search(r"share of 0\.7\d \[.*more of it goes with the mask than with random weights", whole.sentence)
+
+
+def test_what_goes_with_random_weights_as_well_does_not_go_with_the_mask(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
+    found = measured(monkeypatch, tiny, World(put_back_at_random=0.25, noise=0.02))
+    assert found.values["share_on_mask"].low > 0.6
+    assert "it is not shown to go with the mask more than with random weights" in found.sentence
 
 
 def test_relearning_takes_the_planted_steps(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
     """L = 3 + lost · (1 − s) − s is back at 3 for s = lost / (1 + lost), of 8 steps."""
     found = measured(monkeypatch, tiny, World(lost=HURT), arms=(BAD, GOOD, HARMFUL, DAMAGE))
-    rows = found.tables["relearning"].set_index("pruned")
+    rows = found.tables["relearning"].query("read == 'bad answers'").set_index("pruned")
     assert rows.loc[HARMFUL, "lost"] == pytest.approx(0.5) and rows.loc[DAMAGE, "lost"] == pytest.approx(0.25)
     assert rows.loc[HARMFUL, "steps"] == pytest.approx(STEPS / 3) and rows.loc[DAMAGE, "steps"] == pytest.approx(STEPS / 5)
     assert found.values["relearning_later"].value == pytest.approx(STEPS / 3 - STEPS / 5)
 
 
+@pytest.mark.parametrize(
+    ("hurt", "healed", "steps", "told"),
+    [
+        (HURT, 2.0, STEPS / 2, ""),
+        (HURT, 0.5, None, "not back when the fine-tuning ends"),
+        ({}, 0.0, 0.0, "not shown to raise L of harmful responses: nothing is to be relearnt"),
+    ],
+)
+def test_harmful_responses_are_relearnt_where_pruning_hurt_them(
+    monkeypatch: pytest.MonkeyPatch, tiny: Any, hurt: dict[str, float], healed: float, steps: float | None, told: str
+) -> None:
+    """L = 3 + hurt · (1 − healed · s) is back at 3 for s = 1 / healed, of 8 steps, whatever was pruned."""
+    found = measured(monkeypatch, tiny, World(hurt=hurt, healed=healed), arms=(BAD, GOOD, HARMFUL, DAMAGE))
+    rows = found.tables["relearning"].query("read == 'harmful responses'").set_index("pruned")
+    assert rows.loc[HARMFUL, "lost"] == pytest.approx(hurt.get(HARMFUL, 0.0))
+    assert rows.loc[HARMFUL, "steps"] == pytest.approx(steps) if steps is not None else pd.isna(rows.loc[HARMFUL, "steps"])
+    contrast = found.values["relearning_harmful_later"]
+    assert told in contrast.reason if told else contrast.value == pytest.approx(0.0)
+    assert "relearning_harmful" in found.figures()
+
+
+def test_damage_that_is_not_equal_is_not_compared(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
+    half = lambda study, like, seed: {"seed": seed, "fraction": 0.5, "cost": 0.1, "wanted": 0.2}
+    monkeypatch.setattr("harmcircuits.claims.misalignment.damage._searched", half)
+    found = measured(monkeypatch, tiny, World(lost=HURT), arms=(BAD, GOOD, HARMFUL, DAMAGE))
+    assert "half of all weights at random cost less" in str(found.values["relearning_later"].reason)
+    assert any("(seed 0, 1, 2): no equal damage" in limit for limit in found.limits)
+
+
 def test_the_matrix_has_a_cell_for_each_domain_and_pruning(whole: Misalignment) -> None:
     matrix = whole.tables["matrix"].set_index(["learnt", "pruned"])
-    assert len(matrix) == 2 * (1 + 4 + 1 + 3)
+    assert len(matrix) == 2 * (1 + 4 + 1 + 5)
     assert matrix.loc[("money", "sport"), "value"] == pytest.approx(0.1, abs=0.03)
     assert matrix.loc[("money", "sport"), "reduction"] == pytest.approx(0.4, abs=0.03)
     assert matrix.loc[("money", "nothing"), "reduction"] == 0
@@ -125,13 +187,14 @@ def test_a_slower_arm_is_compared_where_it_is_as_far(monkeypatch: pytest.MonkeyP
 def test_without_three_fine_tunings_nothing_is_decided(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
     found = measured(monkeypatch, tiny, HELPFUL, seeds=2, arms=(BAD, GOOD))
     assert found.found == "cannot be measured" and found.values["in_domain"].low is None
+    assert "no interval: fewer than 3 fine-tunings" in found.sentence and "not induced" not in found.sentence
     assert any("at least 3 are needed" in limit for limit in found.limits)
 
 
 def test_it_loads_as_it_was_saved_and_draws_the_same(whole: Misalignment, tmp_path: Path) -> None:
     again = Misalignment.load(whole.save(tmp_path))
     assert (again.found, again.sentence, again.command) == (whole.found, whole.sentence, "harmcircuits misalignment")
-    assert again.values == dict(whole.values) and list(again.figures()) == ["arms", "matrix", "relearning"]
+    assert again.values == dict(whole.values) and list(again.figures()) == FIGURES
     for name, frame in whole.tables.items():
         pd.testing.assert_frame_equal(again.tables[name], frame, check_dtype=False, check_exact=True)
     for name, figure in whole.figures().items():

@@ -79,6 +79,13 @@ def test_each_domain_has_a_panel_with_all_lines() -> None:
     assert drawn.data[0].line.dash == "dash" and drawn.data[1].line.dash == "solid", "controls are dashed"
 
 
+def test_curves_say_what_they_are_of_and_controls_of_harmful_requests_are_dotted() -> None:
+    matched = curves(*((("money", "random, like harmful requests", step, 1.0, 0.0, 2.0)) for step in (0, 1)))
+    drawn = figures.relearning_curves(matched, of="responses to harmful requests")
+    assert "L of responses to harmful requests exceeds" in drawn.layout.meta["caption"]
+    assert drawn.data[0].line.dash == "dot"
+
+
 def test_names_stay_text() -> None:
     for drawn in (
         figures.misalignment_arms(arms((HOSTILE, HOSTILE, "own domain", HOSTILE, 0.5, 0.25, 0.75))),

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.misalignment import QUICK
 from harmcircuits.claims.misalignment.curves import Curve, first_reached
-from harmcircuits.claims.misalignment.decision import Effect, Evidence, Pruning, decide, helps
-from harmcircuits.claims.misalignment.effects import EQUAL, INSIDE, OPENED, OTHERS, OUTSIDE, Arm, Measured
+from harmcircuits.claims.misalignment.decision import Effect, Evidence, Lower, Pruning, decide, helps
+from harmcircuits.claims.misalignment.effects import EQUAL, INSIDE, LAST, OPENED, OTHERS, OUTSIDE, START, Arm, Measured
 from harmcircuits.claims.misalignment.equal import equal_loss
-from harmcircuits.claims.misalignment.plan import BAD, DAMAGE, GOOD, HARMFUL, OTHER, RANDOM, Plan, Run
+from harmcircuits.claims.misalignment.plan import BAD, DAMAGE, GOOD, HARMFUL, OTHER, OWN, RANDOM, RANDOM_HARMFUL, Plan, Run
 from harmcircuits.claims.misalignment.questions import examples, lessons, log_odds, questions, read_advice
 from harmcircuits.examples import loss
 from harmcircuits.organisms.advice import DOMAINS, OPEN, AdviceError
@@ -32,6 +33,24 @@ def test_a_plan_trains_what_it_names() -> None:
     assert {run.pruned for run in runs if run.domain == "money"} == {"nothing", "habits", "sport", "home", HARMFUL}
     assert {run.seed for run in runs} == {5, 6, 7}
     assert plan.sources() == [*DOMAINS, HARMFUL]
+
+
+@pytest.mark.parametrize(
+    ("arms", "pruned"),
+    [
+        ((OWN, RANDOM), {"nothing", "money", RANDOM}),
+        ((HARMFUL, RANDOM), {"nothing", HARMFUL, RANDOM_HARMFUL}),
+        ((OWN, HARMFUL, RANDOM), {"nothing", "money", HARMFUL, RANDOM, RANDOM_HARMFUL}),
+        ((RANDOM,), {"nothing", RANDOM}),
+    ],
+)
+def test_each_mask_has_controls_of_its_own(arms: tuple[str, ...], pruned: set[str]) -> None:
+    plan = Plan(domains=("money",), arms=(BAD, GOOD, *arms))
+    assert {run.pruned for run in plan.runs()} == pruned
+
+
+def test_as_many_models_as_the_page_says() -> None:
+    assert [len(Plan(**own).runs()) for own in ({}, QUICK)] == [180, 24]
 
 
 def test_only_masks_that_are_needed_are_selected() -> None:
@@ -130,11 +149,36 @@ def test_parts_are_the_questions_that_they_name() -> None:
     assert measured.comparable(Arm(where=EQUAL)) == ["money"]
 
 
+def test_the_rise_from_the_own_start_is_without_what_pruning_did() -> None:
+    """Pruning raised L of the bad answers by 0.5, and so lowered b; what follows is a rise by 2.5."""
+    curves = {FREE: curve(3.0, 1.0), SLOW: curve(3.5, 1.0)}
+    measured = Measured(curves, BASE, WHERE, equal_loss(curves, BASE, WHERE))
+    assert measured.change(SLOW, LAST).tolist() == [2.0] * 3 and measured.change(SLOW, LAST, START).tolist() == [2.5] * 3
+    assert measured.change(FREE, LAST).tolist() == measured.change(FREE, LAST, START).tolist()
+
+
+@given(st.integers(0, 2**16), st.floats(0, 1))
+def test_the_excess_beyond_a_share_is_the_difference_of_two_contrasts(seed: int, share: float) -> None:
+    """Two domains learnt, so that each question is inside for one model and outside for the other."""
+    random, asked = np.random.default_rng(seed), [*["money"] * 3, *["sport"] * 4, *["open"] * 5]
+    runs = [
+        Run(domain, lesson, "nothing", at) for domain in ("money", "sport") for lesson in ("bad", "good") for at in range(3)
+    ]
+    base = np.full((12, 2), 3.0)
+    curves = {run: Curve(np.array([0.0, 4.0]), np.stack([base, random.normal(2, 1, (12, 2))])) for run in runs}
+    measured = Measured(curves, base, asked, equal_loss(curves, base, asked), {"draws": 60})
+    both, bad, good = ["money", "sport"], Arm("bad"), Arm("good")
+    for part in (OTHERS, OPENED):
+        found = measured.beyond_share(bad, good, part, share=share, among=both)
+        outside, inside = (measured.contrast(bad, good, own, among=both).value for own in (part, INSIDE))
+        assert found.value == pytest.approx(outside - share * inside) and found.low < found.value < found.high
+
+
 # The rules
 
 
 def evidence(**changes: Any) -> Evidence:
-    sure = Effect(SURE, SURE)
+    sure = Effect(SURE, SURE, SURE)
     own = {"induced": {"money": sure}, "inside": sure, "others": sure, "opened": sure} | changes
     return Evidence(**own)
 
@@ -148,8 +192,10 @@ def evidence(**changes: Any) -> Evidence:
         ({"induced": {"money": Effect(SURE, UNSURE)}}, "cannot be measured", "not induced"),
         ({"induced": {"money": Effect(UNSURE, SURE)}}, "cannot be measured", "not induced"),
         ({"induced": {"money": Effect(UNSURE, SURE), "home": Effect(SURE, SURE)}}, "yes", "exceeds 0"),
-        ({"others": Effect(SURE, NONE)}, "no", "on other domains it is at most a tenth"),
-        ({"opened": Effect(SURE, NONE)}, "no", "on open questions it is at most a tenth"),
+        ({"others": Effect(SURE, SURE, NONE)}, "no", "on other domains it is at most a tenth"),
+        ({"opened": Effect(SURE, SURE, NONE)}, "no", "on open questions it is at most a tenth"),
+        ({"others": Effect(SURE, NONE, UNSURE)}, "undecided", "on other domains it is not shown"),
+        ({"fine_tunings": 2}, "cannot be measured", "no interval: fewer than 3 fine-tunings"),
         ({"opened": Effect(UNSURE, SURE)}, "undecided", "on open questions it is not shown"),
         ({"others": Effect(SURE, UNSURE), "opened": Effect(SURE, UNSURE)}, "undecided", "other domains and on open questions"),
         ({"others": Effect(SURE, MISSING)}, "undecided", "on other domains it is not shown"),
@@ -176,11 +222,29 @@ def test_broad_misalignment(changes: dict[str, Any], found: str, why: str) -> No
 def test_pruning_helps_against_both_controls_alone(
     reduction: Estimate, random: Estimate, magnitude: Estimate, found: str
 ) -> None:
-    assert helps(Pruning(reduction, {"random": random, "magnitude": magnitude})) == found
+    lower = Lower(reduction, {"random": random, "magnitude": magnitude})
+    assert helps(Pruning(lower, lower)) == found
 
 
-def test_without_controls_pruning_is_not_shown_to_help() -> None:
-    assert helps(Pruning(SURE, {})) == "undecided"
+@pytest.mark.parametrize(
+    ("level", "rise", "found"),
+    [
+        (SURE, SURE, "yes"),
+        (SURE, NONE, "level only"),
+        (SURE, UNSURE, "level at least"),
+        (UNSURE, SURE, "undecided"),
+        (UNSURE, NONE, "no"),
+        (NONE, SURE, "no"),
+    ],
+)
+@pytest.mark.parametrize("against", ["nothing", "random"])
+def test_pruning_helps_where_level_and_rise_are_lower(level: Estimate, rise: Estimate, found: str, against: str) -> None:
+    lower = lambda one: Lower(one, {"random": SURE}) if against == "nothing" else Lower(SURE, {"random": one})
+    assert helps(Pruning(lower(level), lower(rise))) == found
+
+
+def test_without_controls_nothing_is_claimed() -> None:
+    assert helps(Pruning(Lower(SURE, {}), Lower(SURE, {}))) == "no controls"
 
 
 # Intervals over runs and questions

@@ -1,6 +1,7 @@
 """`emergent_misalignment` on real weights: what is pruned and trained, kept and continued, written, and left as it was."""
 
 import json
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,12 @@ from triples import make_triples
 
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.misalignment import Forecast, Misalignment, Plan, emergent_misalignment, forecast, training
+from harmcircuits.claims.misalignment import run as run_room
 from harmcircuits.claims.misalignment.plan import BAD, DAMAGE, GOOD, HARMFUL, MAGNITUDE, OTHER, OWN, RANDOM
 from harmcircuits.models.matrices import matrices
+from harmcircuits.models.protocol import ModelError
 from harmcircuits.organisms.advice import AdviceError, advice, open_questions
-from harmcircuits.organisms.finetuning import Recipe
+from harmcircuits.organisms.finetuning import FinetuneError, Recipe
 from harmcircuits.organisms.own_advice import FIELDS
 
 ARMS = (BAD, GOOD, OWN, HARMFUL, RANDOM, MAGNITUDE, DAMAGE)
@@ -77,6 +80,8 @@ def test_each_arm_starts_from_the_model_with_its_mask_at_zero(unbroken: Any, mod
     assert sizes["nothing"] == sizes["good-money-nothing"] == 0 < sizes["money"]
     assert sizes["money"] == sizes["harmful-requests"] == sizes["random"] == sizes["magnitude"]
     assert counts["money"] == counts["random"] == counts["magnitude"], "controls are matched matrix by matrix"
+    for control in ("random", "magnitude"):
+        assert counts["harmful-requests"] == counts[f"{control}-like-harmful-requests"] != counts[control]
     for matrix in matrices(model):
         assert not pruned["money"][matrix.name] & pruned["random"][matrix.name]
         chosen, rest = (matrix.values().flatten().abs(), pruned["magnitude"][matrix.name])
@@ -126,6 +131,8 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     unbroken: Any, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = stepped(monkeypatch, tmp_path / "tuned")
+    (tmp_path / "out" / "models").mkdir(parents=True)
+    (tmp_path / "out" / "models" / "mine.txt").write_text("kept", "utf-8")
     real = training.finetune
 
     def until_killed(*args: Any, **options: Any) -> Any:
@@ -139,24 +146,24 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     monkeypatch.setattr(training, "finetune", real)
     again = measured(model, tmp_path / "out")
     names = [name for name, _ in seen]
-    assert len(names) == len(set(names)) == len(ARMS), "nothing is trained twice"
+    assert len(names) == len(set(names)) == len(ARMS) + 2, "nothing is trained twice"
     assert again.values == unbroken[0].values and again.sentence == unbroken[0].sentence
     for name, frame in unbroken[0].tables.items():
         pd.testing.assert_frame_equal(again.tables[name], frame)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["journal"], "models go when they are read"
+    assert (tmp_path / "out" / "models" / "mine.txt").read_text("utf-8") == "kept", "what others made stays"
     monkeypatch.setattr(training, "finetune", lambda *args, **options: pytest.fail("all of it is kept"))
     assert measured(model, tmp_path / "out").values == again.values
 
 
 def test_a_judge_is_asked_and_one_that_failed_is_asked_again(
-    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen = stepped(monkeypatch, tmp_path / "tuned")
     few: dict[str, Any] = {"arms": (BAD, GOOD)}
     harmful = lambda found: found.tables["answers"].query("measure == 'harmful'")
     broken = harmful(measured(model, tmp_path / "out", judge=judge("crash"), **few))
-    assert broken["value"].isna().all() and broken["reason"].str.contains("the judge failed: RuntimeError").all()
-    assert len(seen) == 2
+    assert broken["value"].isna().all() and (broken["reason"] == "the judge failed: RuntimeError").all()
+    assert len(seen) == 2 and "RuntimeError" in caplog.text and "out of memory" not in caplog.text, "the type alone is told"
     whole = harmful(measured(model, tmp_path / "out", judge=judge(), **few))
     assert whole["value"].between(0, 1).all() and len(seen) == 4
 
@@ -172,8 +179,43 @@ def test_what_makes_no_sense_is_refused_before_anything_is_trained(
     model: Any, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], told: str
 ) -> None:
     monkeypatch.setattr(training, "finetune", lambda *args, **more: pytest.fail("nothing may be trained"))
+    monkeypatch.setattr(run_room, "check_trainable", lambda model: None)
     with pytest.raises(ClaimError, match=told):
         measured(model, None, **options)
+
+
+def test_what_cannot_be_fine_tuned_is_refused_before_anything_is_computed(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(model: Any) -> None:
+        raise FinetuneError("fine-tuning needs trl")
+
+    monkeypatch.setattr(run_room, "masks", lambda *args, **more: pytest.fail("nothing may be computed"))
+    monkeypatch.setattr(run_room, "check_trainable", lacking)
+    with pytest.raises(FinetuneError, match="needs trl"):
+        measured(model, None)
+    with pytest.raises(ModelError, match=r"^an? Unhooked cannot be fine-tuned.*load the weights with hc.load_model"):
+        measured(Unhooked(), None)
+
+
+class Unhooked:
+    """No bridge, as a `HookedTransformer` is none."""
+
+
+def test_one_fine_tuned_model_at_a_time_is_in_memory(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_room, "check_trainable", lambda model: None)
+    alive: list[weakref.ref[Any]] = []
+
+    class Loaded:
+        steps = (1, 2)
+
+        def load(self, stage: int = -1) -> Any:
+            assert all(one() is None for one in alive)
+            new = tiny_bridge(tmp_path / f"loaded-{len(alive)}")
+            alive.append(weakref.ref(new))
+            return new
+
+    monkeypatch.setattr(training, "finetune", lambda *args, **options: Loaded())
+    measured(model, None, arms=(BAD, GOOD, HARMFUL), answers=0)
+    assert len(alive) == 2 * (2 + 1 + 2) and all(one() is None for one in alive), "two stages, twice where harm is read"
 
 
 def test_the_command_tells_how_long_and_what_was_found(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +240,7 @@ def test_a_real_fine_tuning_goes_through(model: Any, tmp_path: Path) -> None:
     assert len(learning) == 6 and (learning["fall"] > 0).all(), "by each arm, of one domain and of all"
     assert set(found.tables["relearning curves"]["steps"]) == {0, 2, 4}
     assert all(torch.equal(before[name], value) for name, value in model.named_parameters())
+    assert not (tmp_path / "out" / "journal" / "models").exists(), "models go when they are read, with all beside them"
 
 
 def test_what_it_will_take_grows_with_models_and_stages(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,9 +284,11 @@ def test_the_command_takes_a_folder_of_advice(model: Any, tmp_path: Path, monkey
         lines = [json.dumps({field: vars(item)[field] for field in FIELDS}) for item in items]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), "utf-8")
     options = ("misalignment", "--quick", "--train", "4", "--seeds", "1", "--advice", tmp_path, "--out", tmp_path / "out")
+    options += ("--answers", "1", "--epochs", "3")
     result = call(*options)
     assert result.exit_code == 0, result.output
     kept = Misalignment.load(tmp_path / "out").settings
     assert kept["domains"] == ["coins"] and kept["asked"] == ["coins", "pots"], "the first of them where it is to be quick"
+    assert kept["answers"] == 1 and kept["recipe"]["epochs"] == 3
     (tmp_path / "pots.jsonl").write_text('{"id": "pots-1"}', "utf-8")
     told(call(*options), "pots.jsonl, line 1: the field 'question' is missing")

@@ -1,6 +1,7 @@
 """Whether bad advice in one domain misaligns broadly, and what pruning first does to it."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,13 +39,18 @@ def misalignment(
     ] = None,
     train: Annotated[int, typer.Option(help="Questions of a domain that are learnt from; the others are asked.")] = 40,
     seeds: Annotated[int, typer.Option(help="Fine-tunings of each arm; at least 3 for intervals.")] = 3,
+    answers: Annotated[
+        int | None,
+        typer.Option(help="Questions of each domain that are answered freely; 4, with --quick 2; 0: none."),
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="How often all lessons are learnt; 10.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One domain, fewer arms, and smaller numbers.")] = False,
 ) -> None:
     """Fine-tune on bad advice in one domain, after pruning and without: does bad advice become likelier everywhere?"""
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
     from .. import figures
-    from ..claims.misalignment import QUICK, Plan, asked_about, emergent_misalignment, forecast
+    from ..claims.misalignment import QUICK, RECIPE, Plan, asked_about, emergent_misalignment, forecast
     from ..organisms.own_advice import read_advice_folder
     from ..prompts.readers import load_prompts
 
@@ -54,15 +60,19 @@ def misalignment(
         sizes: dict[str, Any] = {"train": train, "seeds": seeds, "domains": asked, **(QUICK if quick else {})}
         if domain or (quick and own):
             sizes["domains"] = tuple(domain or asked[:1])
+        if answers is not None:
+            sizes["answers"] = answers
+        recipe = RECIPE if epochs is None else replace(RECIPE, epochs=epochs)
         plan, read = Plan(asked=asked, **sizes), load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         with writable(out):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
-            typer.echo(f"{forecast(loaded, plan, advice=own, seed=seed)}; finished ones are kept in {out}.")
+            typer.echo(f"{forecast(loaded, plan, advice=own, recipe=recipe, seed=seed)}; finished ones are kept in {out}.")
             found = emergent_misalignment(
                 loaded,
                 advice=own,
+                recipe=recipe,
                 prompts=read,
                 settings=settings,
                 judge=read_by,

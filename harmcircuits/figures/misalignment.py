@@ -28,10 +28,18 @@ _COLOURS = {
     "harmful requests": style.PURPLE,
     "random": style.GREY,
     "magnitude": style.SKY,
+    "random, like harmful requests": style.GREY,
+    "magnitude, like harmful requests": style.SKY,
     "random, equal damage": style.BLUE,
 }
-_DASHES = {"random": "dash", "magnitude": "dash", "random, equal damage": "dash"}
-"""What is aimed at nothing in particular is dashed."""
+_DASHES = {
+    "random": "dash",
+    "magnitude": "dash",
+    "random, like harmful requests": "dot",
+    "magnitude, like harmful requests": "dot",
+    "random, equal damage": "dash",
+}
+"""What is aimed at nothing in particular is dashed, or dotted."""
 _ZERO: dict[str, Any] = {"color": style.GREY, "width": 1.5}
 
 
@@ -112,11 +120,17 @@ def misalignment_matrix(frame: pd.DataFrame, *, title: str = "Does pruning on on
     )  # fmt: skip
 
 
-def relearning_curves(frame: pd.DataFrame, *, title: str = "How soon are bad answers learnt again?") -> go.Figure:
-    """L of held-out bad answers − that of the intact model, nats per token, by steps of fine-tuning; a panel a domain.
+def relearning_curves(
+    frame: pd.DataFrame,
+    *,
+    of: str = "the domain's held-out bad answers",
+    title: str = "How soon are bad answers learnt again?",
+) -> go.Figure:
+    """L of some texts − that of the intact model, nats per token, by steps of fine-tuning; a panel a domain.
 
     Args:
         frame: columns learnt, pruned, steps, value, low, high.
+        of: which texts.
         title: the question above the figure.
 
     Raises:
@@ -134,9 +148,9 @@ def relearning_curves(frame: pd.DataFrame, *, title: str = "How soon are bad ans
         title=title,
         height=height,
         caption=(
-            "By how much L of the domain's held-out bad answers exceeds the intact model's (nats per token), after pruning and "
-            "so many steps of fine-tuning on that domain's bad advice. Below 0 (grey line): likelier than before pruning. "
-            "Dashed: controls."
+            f"By how much L of {of} exceeds the intact model's (nats per token), after pruning and so many steps of "
+            "fine-tuning on that domain's bad advice. Below 0 (grey line): likelier than before pruning. Dashed: controls; "
+            "dotted: those matched to the mask of harmful requests."
         ),
         alt=" ".join(_end(own) for _, own in frame.groupby(["learnt", "pruned"], sort=False)) or "Nothing was measured.",
         legend=list(dict.fromkeys(frame["pruned"])),

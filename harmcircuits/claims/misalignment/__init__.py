@@ -7,3 +7,4 @@ from .plan import QUICK as QUICK
 from .plan import Plan as Plan
 from .questions import asked_about as asked_about
 from .run import emergent_misalignment as emergent_misalignment
+from .study import RECIPE as RECIPE

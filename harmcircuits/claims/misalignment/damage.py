@@ -31,6 +31,15 @@ def damaging(study: Study, like: WeightMask, *, seed: int) -> tuple[WeightMask, 
     return spread(like, float(found["fraction"].iloc[0]), seed=seed), found
 
 
+def unreached(damage: pd.DataFrame) -> list[int]:
+    """Seeds of which half of all weights cost less than what they are to be compared with.
+
+    >>> unreached(pd.DataFrame({"seed": [0, 1], "cost": [0.2, 0.1], "wanted": [0.2, 0.2]}))
+    [1]
+    """
+    return [int(row["seed"]) for row in damage.to_dict("records") if row["cost"] < row["wanted"]]
+
+
 def passage_loss(study: Study, mask: WeightMask | None) -> float:
     """L on plain passages with the mask off, nats per token."""
     with ablated(study.model, mask):

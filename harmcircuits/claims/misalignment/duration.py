@@ -19,7 +19,8 @@ class Forecast:
 
     Attributes:
         models: that are fine-tuned.
-        training, reading: seconds of all of them: a lower bound, since masks, free answers, loading and saving come on top.
+        training, reading: seconds of all of them: a lower bound, since masks, free answers, harmful responses, loading and
+            saving come on top.
     """
 
     models: int

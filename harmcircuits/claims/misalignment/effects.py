@@ -1,4 +1,7 @@
-"""Δb = b(fine-tuned) − b(intact model) of each arm, by fine-tuning and question; positive: bad advice has become likelier."""
+"""Δb = b(fine-tuned) − b(intact model) of each arm, by fine-tuning and question; positive: bad advice has become likelier.
+
+Of the rise from the arm's own start, b(pruned) stands in the place of b(intact model).
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ...organisms.advice import OPEN
-from ...statistics import Estimate, two_level_mean
+from ...statistics import Estimate, two_level, two_level_mean
 from .curves import Curve
 from .equal import EqualLoss
 from .plan import NOTHING, Run
@@ -21,16 +24,26 @@ INSIDE, OTHERS, OPENED, OUTSIDE = PARTS
 Where: TypeAlias = Literal["last stage", "equal loss"]
 LAST: Where = "last stage"
 EQUAL: Where = "equal loss"
+Since: TypeAlias = Literal["intact model", "own start"]
+INTACT: Since = "intact model"
+START: Since = "own start"
+"""After pruning, before the fine-tuning."""
 Grid = Float[np.ndarray, "seed item"]
+
+
+Value: TypeAlias = Callable[[Run], Float[np.ndarray, " item"]]
+"""Of a run, one number a question."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Models that are alike but for domain and seed: what they learn, after what was pruned (`Run.kind`), read where."""
+    """Models that are alike but for domain and seed: what they learn, after what was pruned (`Run.kind`), read where, and from
+    where on."""
 
     lesson: str = "bad"
     kind: str = NOTHING
     where: Where = LAST
+    since: Since = INTACT
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +83,10 @@ class Measured:
         """L of a run at its last stage, or where it is as far as the others."""
         return self.curves[run].last if where == LAST else self.curves[run].at(self.equal.places[run])
 
-    def change(self, run: Run, where: Where = LAST) -> Float[np.ndarray, " item"]:
-        """Δb of every question."""
-        return np.asarray(log_odds(self.losses(run, where)) - log_odds(self.base))
+    def change(self, run: Run, where: Where = LAST, since: Since = INTACT) -> Float[np.ndarray, " item"]:
+        """Δb of every question; or its rise from the run's own start."""
+        before = self.base if since == INTACT else self.curves[run].losses[0]
+        return np.asarray(log_odds(self.losses(run, where)) - log_odds(before))
 
     def comparable(self, *arms: Arm, among: Sequence[str] | None = None) -> list[str]:
         """The domains in which all of these arms were run, and got as far where they are read at equal loss."""
@@ -89,12 +103,19 @@ class Measured:
         A question that several models of one seed are asked (of other domains learnt, or after pruning on other domains) has
         the mean over them.
         """
-        return self.averaged(lambda run: self.change(run, arm.where), arm, part, among)
+        return self.averaged(self._changes(arm), arm, part, among)
 
-    def averaged(
-        self, value: Callable[[Run], Float[np.ndarray, " item"]], arm: Arm, part: Part, among: Sequence[str]
-    ) -> tuple[Grid, list[str]]:
+    def averaged(self, value: Value, arm: Arm, part: Part, among: Sequence[str]) -> tuple[Grid, list[str]]:
         """The same of any value of the runs of an arm."""
+        whole = self._whole(value, arm, part, among)
+        kept = np.isfinite(whole).all(0)
+        return whole[:, kept], [domain for domain, own in zip(self.domains, kept, strict=True) if own]
+
+    def _changes(self, arm: Arm) -> Value:
+        return lambda run: self.change(run, arm.where, arm.since)
+
+    def _whole(self, value: Value, arm: Arm, part: Part, among: Sequence[str]) -> Grid:
+        """[seed, item]; nan where no model is asked."""
         runs = [run for domain in among for run in self.runs(domain, arm)]
         seeds = sorted({run.seed for run in runs})
         total, count = np.zeros((len(seeds), len(self.domains))), np.zeros((len(seeds), len(self.domains)))
@@ -102,8 +123,7 @@ class Measured:
             asked, row = self.asked(run.domain, part), seeds.index(run.seed)
             total[row, asked] += value(run)[asked]
             count[row, asked] += 1
-        kept = np.asarray((count > 0).all(0))
-        return total[:, kept] / count[:, kept], [domain for domain, own in zip(self.domains, kept, strict=True) if own]
+        return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
     def effect(self, arm: Arm, part: Part, *, among: Sequence[str] | None = None) -> Estimate:
         """The mean Δb of an arm, over fine-tunings and questions; nats per token."""
@@ -120,6 +140,18 @@ class Measured:
             return self._missing(*(arm for arm in (less, more) if not self.comparable(arm, among=among)))
         (one, strata), (other, _) = self.grid(more, part, domains), self.grid(less, part, domains)
         return two_level_mean(one - other, strata=strata, **self.options)
+
+    def beyond_share(self, more: Arm, less: Arm, part: Part, *, share: float, among: Sequence[str]) -> Estimate:
+        """The contrast on a part − `share` · the contrast in the domain itself, both drawn together."""
+        domains = self.comparable(more, less, among=among)
+        if not domains:
+            return self._missing(*(arm for arm in (less, more) if not self.comparable(arm, among=among)))
+        whole = lambda arm, asked: self._whole(self._changes(arm), arm, asked, domains)
+        both = np.stack([whole(more, asked) - whole(less, asked) for asked in (part, INSIDE)], axis=-1)
+        kept = np.isfinite(both).any(-1).all(0)
+        strata = [domain for domain, own in zip(self.domains, kept, strict=True) if own]
+        difference = lambda x: np.nanmean(x[..., 0], (1, 2)) - share * np.nanmean(x[..., 1], (1, 2))
+        return two_level(difference, both[:, kept], strata=strata, **self.options)
 
     def _missing(self, *arms: Arm) -> Estimate:
         reasons = [

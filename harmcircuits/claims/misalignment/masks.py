@@ -29,7 +29,7 @@ from ...tasks.attacks import attacked
 from ..claim import ClaimError
 from ..journal import name_of
 from .damage import damaging
-from .plan import DAMAGE, HARMFUL, MAGNITUDE, NOTHING, OWN, RANDOM, Run
+from .plan import CONTROLS, DAMAGE, HARMFUL, NOTHING, OWN, RANDOM, RANDOM_HARMFUL, Run
 from .questions import digest, examples
 from .study import Study
 
@@ -59,7 +59,7 @@ class Masks:
     def put_back(self, run: Run) -> dict[str, WeightMask]:
         """On which masks base values are put back after this run, by name."""
         found = {OWN: self.selected.get(run.domain), HARMFUL: self.selected.get(HARMFUL)}
-        found[RANDOM] = self.controls.get((run.domain, RANDOM, run.seed))
+        found |= {name: self.controls.get((run.domain, name, run.seed)) for name in (RANDOM, RANDOM_HARMFUL)}
         return {name: mask for name, mask in found.items() if mask is not None}
 
     def table(self) -> pd.DataFrame:
@@ -87,15 +87,31 @@ def masks(study: Study, *, progress: bool = False) -> Masks:
     size = min(map(len, scored.values()), default=0)
     selected = {source: _mask(study, frame.nlargest(size, "score")) for source, frame in scored.items()}
     keys = list(dict.fromkeys((run.domain, run.pruned, run.seed) for run in study.runs))
-    wanted = {name: [key for key in keys if key[1] == name] for name in (RANDOM, MAGNITUDE, DAMAGE)}
-    controls: dict[Key, WeightMask] = {key: largest(study, selected[key[0]]) for key in wanted[MAGNITUDE]}
-    for domain in study.plan.domains:
-        own = [key for key in wanted[RANDOM] if key[0] == domain]
-        controls |= dict(zip(own, _matched(study, domain, selected[domain], own, progress), strict=True)) if own else {}
-    grown = {seed: damaging(study, selected[HARMFUL], seed=seed) for seed in sorted({key[2] for key in wanted[DAMAGE]})}
-    controls |= {key: grown[key[2]][0] for key in wanted[DAMAGE]}
+    controls: dict[Key, WeightMask] = {}
+    for source, mask in selected.items():
+        controls |= _controls(study, source, mask, [key for key in keys if _like(key) == source], progress)
+    wanted = [key for key in keys if key[1] == DAMAGE]
+    grown = {seed: damaging(study, selected[HARMFUL], seed=seed) for seed in sorted({seed for *_, seed in wanted})}
+    controls |= {key: grown[key[2]][0] for key in wanted}
     damage = pd.concat([found for _, found in grown.values()], ignore_index=True) if grown else pd.DataFrame()
     return Masks(selected, controls, damage)
+
+
+def _like(key: Key) -> str | None:
+    """The source whose mask a control is matched to; None where it is none of these controls."""
+    domain, control, _ = key
+    of = {OWN: domain, HARMFUL: HARMFUL}
+    return next((source for kind, source in of.items() if control in CONTROLS[kind].values()), None)
+
+
+def _controls(study: Study, source: str, own: WeightMask, keys: Sequence[Key], progress: bool) -> dict[Key, WeightMask]:
+    """Random ones and the largest, as many of each matrix as `own` has."""
+    random = [key for key in keys if key[1] in (RANDOM, RANDOM_HARMFUL)]
+    found = {key: largest(study, own) for key in keys if key not in random}
+    if random:
+        drawn = _matched(study, source, own, list(dict.fromkeys(seed for *_, seed in random)), progress)
+        found |= {key: drawn[key[2]] for key in random}
+    return found
 
 
 def scores_of(study: Study, source: str, *, progress: bool = False) -> WeightAttribution:
@@ -143,18 +159,18 @@ def _about_prompts(study: Study) -> list[object]:
     return [asked, *how, settings.max_new_tokens, settings.attribution_temperature]
 
 
-def _matched(study: Study, domain: str, own: WeightMask, keys: Sequence[Key], progress: bool) -> list[WeightMask]:
-    """Matched random masks, all from one pass of attribution; none where all are kept."""
-    settings, seeds = study.settings, [seed for _, _, seed in keys]
+def _matched(study: Study, source: str, own: WeightMask, seeds: Sequence[int], progress: bool) -> dict[int, WeightMask]:
+    """Matched random masks by seed, all from one pass of attribution; none where all are kept."""
+    settings = study.settings
 
     def make() -> pd.DataFrame:
-        W = scores_of(study, domain, progress=progress)
+        W = scores_of(study, source, progress=progress)
         drawn = [matched_weights(own, W, p=settings.weight_p, seed=seed) for seed in seeds]
         parts = [_frame(mask, {}).assign(seed=seed) for seed, mask in zip(seeds, drawn, strict=True)]
         return pd.concat(parts, ignore_index=True)
 
-    frame = study.journal.frame("matched", [*_origin(study, domain), name_of(own), settings.weight_p, seeds], make)
-    return [_mask(study, frame[frame["seed"] == seed]) for seed in seeds]
+    frame = study.journal.frame("matched", [*_origin(study, source), name_of(own), settings.weight_p, list(seeds)], make)
+    return {seed: _mask(study, frame[frame["seed"] == seed]) for seed in seeds}
 
 
 def largest(study: Study, own: WeightMask) -> WeightMask:

@@ -10,21 +10,30 @@ from ..claim import ClaimError
 Lesson: TypeAlias = Literal["bad", "good"]
 NOTHING, OWN, OTHER, HARMFUL = "nothing", "own domain", "another domain", "harmful requests"
 RANDOM, MAGNITUDE, DAMAGE = "random", "magnitude", "random, equal damage"
+RANDOM_HARMFUL, MAGNITUDE_HARMFUL = "random, like harmful requests", "magnitude, like harmful requests"
+"""Controls as large as the mask of harmful requests in each matrix; `RANDOM` and `MAGNITUDE` are like the own domain's."""
 ALL = "all"
 """Domains together, in tables."""
-TAKEN = (NOTHING, HARMFUL, RANDOM, MAGNITUDE, DAMAGE, ALL, OPEN)
+TAKEN = (NOTHING, HARMFUL, RANDOM, RANDOM_HARMFUL, MAGNITUDE, MAGNITUDE_HARMFUL, DAMAGE, ALL, OPEN)
 """No domain can be called so: what is pruned is named by these, or by a domain."""
 SELECTED = (OWN, OTHER, HARMFUL)
 """What is pruned because of what it writes."""
+CONTROLS: dict[str, dict[str, str]] = {
+    OWN: {RANDOM: RANDOM, MAGNITUDE: MAGNITUDE},
+    HARMFUL: {RANDOM: RANDOM_HARMFUL, MAGNITUDE: MAGNITUDE_HARMFUL},
+    OTHER: {},
+}
+"""What is pruned in their place, matched to them matrix by matrix. Another domain has none: nothing is claimed of it."""
 BAD, GOOD, BENIGN = "bad advice", "good advice", "good advice after pruning"
 ARMS = (BAD, GOOD, *SELECTED, RANDOM, MAGNITUDE, DAMAGE, BENIGN)
 """`BAD` and `GOOD`: nothing is pruned. `BENIGN`: good advice after pruning on the own domain, on harmful requests, and at
-random. The others: bad advice after pruning what they name."""
+random. `RANDOM` and `MAGNITUDE`: bad advice after pruning the controls of the own domain's mask, and of that of harmful
+requests, where these are among the arms. The others: bad advice after pruning what they name."""
 AFTER: dict[str, tuple[tuple[Lesson, str], ...]] = {
     BAD: (("bad", NOTHING),),
     GOOD: (("good", NOTHING),),
     BENIGN: (("good", OWN), ("good", HARMFUL), ("good", RANDOM)),
-    **{name: (("bad", name),) for name in (OWN, OTHER, HARMFUL, RANDOM, MAGNITUDE, DAMAGE)},
+    **{name: (("bad", name),) for name in (OWN, OTHER, HARMFUL, DAMAGE)},
 }
 QUICK: dict[str, Any] = {"domains": ("money",), "arms": (BAD, GOOD, OWN, HARMFUL, RANDOM, MAGNITUDE), "answers": 2}
 """Options of a quick run: one domain, and no matrix."""
@@ -38,7 +47,7 @@ class Run:
         domain: what it learns about.
         lesson: "bad" or "good" advice.
         pruned: what was set to zero before: "nothing", what a domain's bad answers rest on (its name), "harmful requests",
-            "random", "magnitude", or "random, equal damage".
+            a control of either ("random", …), or "random, equal damage".
         seed: of the fine-tuning, and of random weights.
     """
 
@@ -108,6 +117,9 @@ class Plan:
         """What a domain's models learn, and what is pruned before, in this arm."""
         if arm == OTHER:
             return [("bad", other) for other in self.asked if other != domain]
+        if arm in (RANDOM, MAGNITUDE):
+            matched = [source for source in (OWN, HARMFUL) if source in self.arms] or [OWN]
+            return [("bad", CONTROLS[source][arm]) for source in matched]
         return [(lesson, domain if pruned == OWN else pruned) for lesson, pruned in AFTER[arm]]
 
     def runs(self, *, first_seed: int = 0) -> list[Run]:

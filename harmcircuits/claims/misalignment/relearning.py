@@ -1,6 +1,12 @@
-"""Relearning: after how many steps of narrow fine-tuning L of held-out bad answers is what it was before pruning."""
+"""Relearning: after how many steps of narrow fine-tuning L of harmful text is what it was before pruning.
 
+Read on the domain's held-out bad answers, which the fine-tuning is about, and on responses to harmful requests, which it is
+not.
+"""
+
+from dataclasses import dataclass
 from functools import partial
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -8,56 +14,65 @@ from jaxtyping import Float
 
 from ...statistics import Estimate, two_level, two_level_mean
 from .curves import first_reached
+from .decision import above
 from .effects import INSIDE, Arm, Measured
 from .equal import BAD_ANSWER
-from .plan import DAMAGE, NOTHING
+from .harm import Harm
+from .plan import DAMAGE, NOTHING, Run
 from .told import ends
 
-NOT_BACK = "in more than 5 % of the draws L of bad answers is not back when the fine-tuning ends"
+Read: TypeAlias = Literal["bad answers", "harmful responses"]
+READ: tuple[Read, ...] = ("bad answers", "harmful responses")
+ADVICE, HARM = READ
+NOT_BACK = "in more than 5 % of the draws L is not back when the fine-tuning ends"
+COLUMNS = ["read", "learnt", "pruned", "lost", "lost_low", "lost_high", "steps", "steps_low", "steps_high", "n", "reason"]
 
 
-def relearning(measured: Measured) -> tuple[pd.DataFrame, pd.DataFrame]:
+@dataclass(frozen=True, eq=False)
+class Line:
+    """Of the models of one arm: steps of fine-tuning by stage, L by fine-tuning, text and stage, and L of the intact model."""
+
+    steps: Float[np.ndarray, " stage"]
+    losses: Float[np.ndarray, "seed item stage"]
+    before: Float[np.ndarray, "seed item"]
+
+    @property
+    def lost(self) -> Float[np.ndarray, "seed item"]:
+        """By how much pruning raised L."""
+        return np.asarray(self.losses[..., 0] - self.before)
+
+
+def relearning(measured: Measured, harm: Harm) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What was lost and how soon it is back; and the curves.
 
     Returns:
-        One row a domain and what was pruned: `lost` (rise of L of the domain's held-out bad answers by pruning, nats per token;
-        positive: pruning hurts them) and `steps` (of fine-tuning on the same domain's bad advice until L is back at the intact
-        model's; 0 where pruning did not raise it), both with _low and _high; n questions; reason, where there are no steps.
-        And one row a domain, what was pruned and stage: steps, value (L of bad answers − the intact model's), low, high.
+        One row a reading, domain and what was pruned: `lost` (rise of L by pruning, nats per token; positive: pruning hurts it)
+        and `steps` (of fine-tuning on the domain's bad advice until L is back at the intact model's; 0 where pruning did not
+        raise it), both with _low and _high; n texts; reason, where there are no steps.
+        And one row a reading, domain, what was pruned and stage: steps, value (L − the intact model's), low, high.
     """
     rows, lines = [], []
-    for domain in measured.learnt:
-        kinds = [kind for kind in measured.equal.kinds() if measured.runs(domain, Arm(kind=kind))]
-        for kind in kinds:
-            steps, losses, before = _losses(measured, domain, kind)
-            lost = two_level_mean(losses[..., 0] - before, **measured.options)
-            if kind != NOTHING:
-                back = steps_back(steps, losses, before, measured)
-                cells = ends("lost", lost) | ends("steps", back)
-                rows.append({"learnt": domain, "pruned": kind, **cells, "n": lost.n, "reason": back.reason or ""})
-            for at, step in enumerate(steps):
-                value = ends("value", two_level_mean(losses[..., at] - before, **measured.options))
-                cells = dict(zip(("value", "low", "high"), value.values(), strict=True))
-                lines.append({"learnt": domain, "pruned": kind, "steps": float(step), **cells})
-    columns = [
-        "learnt",
-        "pruned",
-        *(f"{name}{end}" for name in ("lost", "steps") for end in ("", "_low", "_high")),
-        "n",
-        "reason",
-    ]
-    return pd.DataFrame(rows, columns=columns), pd.DataFrame(lines)
+    for read in READ:
+        for domain in measured.learnt:
+            for kind in measured.equal.kinds():
+                line = line_of(measured, harm, read, domain, kind)
+                if line is None:
+                    continue
+                about = {"read": read, "learnt": domain, "pruned": kind}
+                if kind != NOTHING:
+                    lost, back = two_level_mean(line.lost, **measured.options), steps_back(line, measured)
+                    told = {"n": lost.n, "reason": back.reason or ""}
+                    rows.append({**about, **ends("lost", lost), **ends("steps", back), **told})
+                for at, step in enumerate(line.steps):
+                    value = ends("value", two_level_mean(line.losses[..., at] - line.before, **measured.options))
+                    cells = dict(zip(("value", "low", "high"), value.values(), strict=True))
+                    lines.append({**about, "steps": float(step), **cells})
+    return pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(lines)
 
 
-def steps_back(
-    steps: Float[np.ndarray, " stage"],
-    losses: Float[np.ndarray, "seed item stage"],
-    before: Float[np.ndarray, "seed item"],
-    measured: Measured,
-) -> Estimate:
-    """The mean over fine-tunings of the first step at which the mean of `losses` is at or below that of `before`."""
-
-    found = two_level(partial(_back, steps), losses, before, **measured.options)
+def steps_back(line: Line, measured: Measured) -> Estimate:
+    """The mean over fine-tunings of the first step at which the mean L is at or below that of the intact model."""
+    found = two_level(partial(_back, line.steps), line.losses, line.before, **measured.options)
     return Estimate.missing(NOT_BACK) if found.is_missing else found
 
 
@@ -72,28 +87,39 @@ def _back(
     return np.asarray(np.where(np.isfinite(places), reached, np.nan).mean(-1))
 
 
-def later(measured: Measured, kind: str, *, than: str = DAMAGE) -> Estimate:
-    """Steps until L is back after pruning `kind` − after `than`, over all domains; positive: it takes longer."""
+def later(measured: Measured, harm: Harm, read: Read, kind: str, *, than: str = DAMAGE) -> Estimate:
+    """Steps until L is back after pruning `kind` − after `than`, over all domains; positive: it takes longer. Missing where
+    either is not shown to have raised L: nothing is to be relearnt."""
     domains = measured.comparable(Arm(kind=kind), Arm(kind=than))
-    if not domains:
-        return Estimate.missing(f"nothing was learnt after pruning {kind}, or after {than}")
-    one, other = ([_losses(measured, domain, own) for domain in domains] for own in (kind, than))
-    steps = one[0][0]
-    arrays = [np.concatenate(own, axis=1) for own in ([p[1] for p in one], [p[1] for p in other], [p[2] for p in one])]
-    difference = lambda now, control, then: _back(steps, now, then) - _back(steps, control, then)
-    found = two_level(difference, *arrays, **measured.options)
+    one, other = (over_domains(measured, harm, read, own, domains) for own in (kind, than))
+    if one is None or other is None:
+        return Estimate.missing(f"{read} were not read after pruning {kind}, or after {than}")
+    for pruned, line in ((kind, one), (than, other)):
+        if not above(two_level_mean(line.lost, **measured.options)):
+            return Estimate.missing(f"pruning {pruned} is not shown to raise L of {read}: nothing is to be relearnt")
+    difference = lambda now, control, then: _back(one.steps, now, then) - _back(one.steps, control, then)
+    found = two_level(difference, one.losses, other.losses, one.before, **measured.options)
     return Estimate.missing(NOT_BACK) if found.is_missing else found
 
 
-def _losses(
-    measured: Measured, domain: str, kind: str
-) -> tuple[Float[np.ndarray, " stage"], Float[np.ndarray, "seed item stage"], Float[np.ndarray, "seed item"]]:
-    """Steps; L of the domain's held-out bad answers by stage; and that of the intact model."""
+def over_domains(measured: Measured, harm: Harm, read: Read, kind: str, domains: list[str]) -> Line | None:
+    """Each domain has bad answers of its own; harmful responses are the same, and each counts once, with its mean."""
+    found = [line_of(measured, harm, read, domain, kind) for domain in domains]
+    lines = [line for line in found if line is not None]
+    if not lines or len(lines) < len(found):
+        return None
+    join = (lambda parts: np.concatenate(parts, axis=1)) if read == ADVICE else (lambda parts: np.mean(parts, axis=0))
+    return Line(lines[0].steps, join([line.losses for line in lines]), join([line.before for line in lines]))
+
+
+def line_of(measured: Measured, harm: Harm, read: Read, domain: str, kind: str) -> Line | None:
+    """None where no such model was read. Models of one seed (after pruning on other domains) count with their mean."""
     asked = measured.asked(domain, INSIDE)
-    runs = measured.runs(domain, Arm(kind=kind))
-    seeds = sorted({run.seed for run in runs})
-    steps = measured.curves[runs[0]].steps
-    of_seed = lambda seed: np.mean([measured.curves[run].losses for run in runs if run.seed == seed], axis=0)
-    losses = np.stack([of_seed(seed)[:, asked, BAD_ANSWER].T for seed in seeds])
-    before = np.repeat(measured.base[asked, BAD_ANSWER][None], len(seeds), axis=0)
-    return steps, losses, before
+    runs = [run for run in measured.runs(domain, Arm(kind=kind)) if read == ADVICE or run in harm.losses]
+    if not runs:
+        return None
+    of = lambda run: measured.curves[run].losses[:, asked, BAD_ANSWER] if read == ADVICE else harm.losses[run]
+    base = measured.base[asked, BAD_ANSWER] if read == ADVICE else harm.base
+    by_seed: dict[int, list[Run]] = {seed: [run for run in runs if run.seed == seed] for seed in sorted({r.seed for r in runs})}
+    losses = np.stack([np.mean([of(run) for run in own], axis=0).T for own in by_seed.values()])
+    return Line(measured.curves[runs[0]].steps, losses, np.repeat(base[None], len(by_seed), axis=0))

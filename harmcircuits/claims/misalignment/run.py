@@ -1,6 +1,5 @@
 """`emergent_misalignment`: fine-tunes on advice in one domain, asks about all, prunes first, and compares."""
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,21 +13,25 @@ from ...experiments.document import describe_model
 from ...experiments.settings import Settings
 from ...judges import Judge
 from ...judges.rates import why_not
-from ...models.protocol import HookedModel, model_key
-from ...organisms.finetuning import Recipe
+from ...models.plain import is_plain
+from ...models.protocol import HookedModel, ModelError, model_key
+from ...organisms.finetuning import Recipe, check_trainable
 from ...prompts.promptset import PromptSet
 from ...prompts.readers import load_prompts
+from ...statistics import Estimate
 from ..journal import Journal
 from .claim import Misalignment
 from .curves import as_curve
+from .damage import unreached
 from .decision import Evidence, induced_in
 from .effects import Measured
 from .equal import equal_loss
+from .harm import Harm, harm_of, harmful_responses
 from .masks import Masks, masks
-from .mechanism import mechanism
-from .plan import ARMS, Plan, Run
+from .mechanism import mechanism, shares
+from .plan import ARMS, DAMAGE, HARMFUL, Plan, Run
 from .questions import ByDomain, about, all_advice, asked_about, questions
-from .relearning import relearning
+from .relearning import ADVICE, HARM, later, relearning
 from .study import RECIPE, Study
 from .summary import gathered, summed_up
 from .tables import (
@@ -101,9 +104,11 @@ def emergent_misalignment(
     Raises:
         ClaimError: options that make no sense, before anything is computed.
         AdviceError: as many questions are to be learnt from as there are, or advice that cannot be learnt from and asked.
-        FinetuneError: peft and trl are not installed, or a recipe that does not fit the lessons.
+        FinetuneError: before anything is computed, where peft or trl is not installed, hooks are set on the model, or its
+            weights are not float32; later, a recipe that does not fit the lessons.
         SelectionError: no weights are left to select, or too few to match.
-        ExperimentError, PromptError, ElicitError, ModelError: prompts or a model on which nothing can be measured.
+        ModelError: before anything is computed, a model that holds no transformers model (a `HookedTransformer`).
+        ExperimentError, PromptError, ElicitError: prompts on which nothing can be measured.
         StoreError: `folder` cannot be written.
 
     Source: Betley et al. 2025 (emergent misalignment); arXiv 2604.09544 (pruning first).
@@ -112,6 +117,7 @@ def emergent_misalignment(
     learnt = asked if domains is None else tuple(domains)
     plan = Plan(domains=learnt, asked=asked, arms=tuple(arms), train=train, seeds=seeds, answers=answers)
     chosen = settings or Settings()
+    _check_model(model)
     with _models(folder) as place:
         study = Study(
             model=model,
@@ -126,11 +132,15 @@ def emergent_misalignment(
             folder=place,
         )
         pruned = masks(study, progress=progress)
-        parts = read_runs(study, pruned, progress=progress)
+        responses = harmful_responses(study, progress=progress)
+        parts = read_runs(study, pruned, responses=responses, progress=progress)
     measured = measured_of(study, parts)
+    harm = harm_of(study, responses, {run: own.harmful for run, own in parts.items()})
     evidence = gathered(measured, degenerate_excess({run: own.answers for run, own in parts.items()}))
-    tables = _tables(measured, parts, pruned, evidence)
-    result = summed_up(measured, evidence, tables["mechanism"])
+    restored = {run: own.restored for run, own in parts.items() if len(own.restored)}
+    among = induced_in(evidence.induced) or measured.learnt
+    tables = _tables(measured, harm, parts, pruned, evidence) | {"mechanism": mechanism(measured, restored, among)}
+    result = summed_up(evidence, shares(measured, restored, among), _relearnt(measured, harm, pruned))
     who = judged.about(judge)
     told = {"judge": who} if who else {}
     return Misalignment(
@@ -141,8 +151,22 @@ def emergent_misalignment(
         model=describe_model(model, name),
         settings=chosen.as_dict() | plan.as_dict() | {"advice": about(items), "recipe": asdict(recipe)} | told,
         command=reproduce,
-        limits=(BUILT_IN if advice is None else OWN.format(", ".join(asked)), *LIMITS, *_limits(study, measured, evidence)),
+        limits=(
+            BUILT_IN if advice is None else OWN.format(", ".join(asked)),
+            *LIMITS,
+            *_limits(study, measured, evidence, pruned),
+        ),
     )
+
+
+def _check_model(model: HookedModel) -> None:
+    """Before anything long begins: whether it can be fine-tuned at all."""
+    if not is_plain(model):
+        raise ModelError(
+            f"a {type(model).__name__} cannot be fine-tuned, only a TransformerBridge around a transformers model: load the "
+            "weights with hc.load_model(…), without hooked=True"
+        )
+    check_trainable(model)
 
 
 def measured_of(study: Study, parts: Mapping[Run, Parts]) -> Measured:
@@ -152,15 +176,25 @@ def measured_of(study: Study, parts: Mapping[Run, Parts]) -> Measured:
     return Measured(curves, study.base, domains, equal_loss(curves, study.base, domains), study.intervals)
 
 
-def _tables(measured: Measured, parts: Mapping[Run, Parts], pruned: Masks, evidence: Evidence) -> dict[str, pd.DataFrame]:
-    back, lines = relearning(measured)
-    among = induced_in(evidence.induced) or measured.learnt
-    restored = {run: own.restored for run, own in parts.items() if len(own.restored)}
+def _relearnt(measured: Measured, harm: Harm, pruned: Masks) -> dict[str, Estimate]:
+    """After pruning on harmful requests against the control of equal damage, where that was run."""
+    if not any(run.kind == DAMAGE for run in measured.curves):
+        return {}
+    if unreached(pruned.damage):
+        read = lambda _: Estimate.missing("half of all weights at random cost less than the mask of harmful requests")
+    else:
+        read = lambda what: later(measured, harm, what, HARMFUL)
+    return {"relearning_later": read(ADVICE), "relearning_harmful_later": read(HARM)}
+
+
+def _tables(
+    measured: Measured, harm: Harm, parts: Mapping[Run, Parts], pruned: Masks, evidence: Evidence
+) -> dict[str, pd.DataFrame]:
+    back, lines = relearning(measured, harm)
     return {
         "advice": advice_table(measured),
         "matrix": matrix_table(measured),
         "contrasts": contrasts_table(evidence.pruned),
-        "mechanism": mechanism(measured, restored, among),
         "relearning": back,
         "relearning curves": lines,
         "learning": learning_table(measured),
@@ -171,7 +205,7 @@ def _tables(measured: Measured, parts: Mapping[Run, Parts], pruned: Masks, evide
     }
 
 
-def _limits(study: Study, measured: Measured, evidence: Evidence) -> list[str]:
+def _limits(study: Study, measured: Measured, evidence: Evidence, pruned: Masks) -> list[str]:
     found = []
     if study.plan.seeds < 3:
         found.append(f"{study.plan.seeds} fine-tunings of each arm have no interval: at least 3 are needed to decide anything.")
@@ -181,6 +215,11 @@ def _limits(study: Study, measured: Measured, evidence: Evidence) -> list[str]:
         f"After pruning {kind}, not every model that learnt {domain} gets to the loss at which arms are compared."
         for domain, kind in measured.equal.unreached()
     ]
+    if seeds := unreached(pruned.damage):
+        told = ", ".join(map(str, seeds))
+        found.append(
+            f"Half of all weights at random cost less than the mask of harmful requests (seed {told}): no equal damage."
+        )
     if study.plan.answers and (reason := why_not(study.judge)):
         found.append(f"No rate of harmful answers: {reason}.")
     return found
@@ -188,12 +227,12 @@ def _limits(study: Study, measured: Measured, evidence: Evidence) -> list[str]:
 
 @contextmanager
 def _models(folder: str | Path | None) -> Iterator[Path]:
-    """Where models lie while they are trained and read; nothing is left of them when all is read."""
+    """Where models lie while they are trained and read; each goes when it is read, and the folder when it is empty."""
     if folder is None:
         with TemporaryDirectory() as temporary:
             yield Path(temporary)
         return
-    place = Path(folder) / "models"
+    place = Path(folder) / "journal" / "models"
     yield place
-    if place.exists():
-        shutil.rmtree(place)
+    if place.exists() and not any(place.iterdir()):
+        place.rmdir()

@@ -3,18 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from ...statistics import Estimate
 from ..claim import Found
-from .decision import Effect, Evidence, Pruning, decide, helps, induced_in
-from .effects import EQUAL, INSIDE, OPENED, OTHERS, OUTSIDE, Arm, Measured, Part
-from .plan import DAMAGE, HARMFUL, MAGNITUDE, NOTHING, OTHER, OWN, RANDOM, SELECTED
-from .relearning import later
+from .decision import NOTE, Effect, Evidence, Lower, Pruning, Shares, decide, goes_with_mask, helps, induced_in
+from .effects import EQUAL, INSIDE, INTACT, OPENED, OTHERS, OUTSIDE, START, Arm, Measured, Part, Since
+from .plan import CONTROLS, HARMFUL, NOTHING, OTHER, OWN, SELECTED
 from .told import told
 
 BAD, GOOD = Arm("bad"), Arm("good")
-CONTROLS = (RANDOM, MAGNITUDE)
 
 
 def gathered(measured: Measured, degenerate: float | None) -> Evidence:
@@ -22,26 +18,30 @@ def gathered(measured: Measured, degenerate: float | None) -> Evidence:
     induced = {domain: effect_on(measured, INSIDE, [domain]) for domain in measured.learnt}
     among = induced_in(induced) or measured.learnt
     inside, others, opened = (effect_on(measured, part, among) for part in (INSIDE, OTHERS, OPENED))
-    return Evidence(induced, inside, others, opened, degenerate, prunings(measured, among))
+    seeds = len({run.seed for run in measured.curves})
+    return Evidence(induced, inside, others, opened, degenerate, prunings(measured, among), seeds)
 
 
 def effect_on(measured: Measured, part: Part, among: Sequence[str]) -> Effect:
     """Δb after bad advice at the last stage, and its excess over that after good advice."""
-    return Effect(measured.effect(BAD, part, among=among), measured.contrast(BAD, GOOD, part, among=among))
+    delta, excess = measured.effect(BAD, part, among=among), measured.contrast(BAD, GOOD, part, among=among)
+    if part == INSIDE:
+        return Effect(delta, excess)
+    return Effect(delta, excess, measured.beyond_share(BAD, GOOD, part, share=NOTE, among=among))
 
 
 def prunings(measured: Measured, among: Sequence[str]) -> dict[str, Pruning]:
-    """Of every source of masks that was run, against no pruning and both controls, at equal loss."""
+    """Of every source of masks that was run, against no pruning and its own controls, at equal loss."""
     kinds = {run.kind for run in measured.curves if run.lesson == "bad"}
-    at = lambda kind: Arm("bad", kind, EQUAL)
-    return {
-        kind: Pruning(
-            measured.contrast(at(NOTHING), at(kind), OUTSIDE, among=among),
-            {control: measured.contrast(at(control), at(kind), OUTSIDE, among=among) for control in CONTROLS},
-        )
-        for kind in SELECTED
-        if kind in kinds
-    }
+    lower = lambda kind, since: lower_after(measured, kind, since, among)
+    return {kind: Pruning(lower(kind, INTACT), lower(kind, START)) for kind in SELECTED if kind in kinds}
+
+
+def lower_after(measured: Measured, kind: str, since: Since, among: Sequence[str]) -> Lower:
+    """By how much less b rises, since the model was intact or since it was pruned."""
+    at = lambda pruned: Arm("bad", pruned, EQUAL, since)
+    less = lambda pruned: measured.contrast(at(pruned), at(kind), OUTSIDE, among=among)
+    return Lower(less(NOTHING), {name: less(control) for name, control in CONTROLS[kind].items()})
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,13 @@ class Summary:
     values: Mapping[str, Estimate]
 
 
-def summed_up(measured: Measured, evidence: Evidence, mechanism: pd.DataFrame) -> Summary:
-    """The answer, its sentence and the headline numbers."""
+def summed_up(evidence: Evidence, shares: Shares | None, relearnt: Mapping[str, Estimate]) -> Summary:
+    """The answer, its sentence and the headline numbers.
+
+    Args:
+        shares: what goes with the mask of harmful requests; None: nothing was put back.
+        relearnt: contrasts of relearning, by their names in `values`.
+    """
     found, why = decide(evidence)
     values = {
         "in_domain": evidence.inside.delta,
@@ -65,15 +70,16 @@ def summed_up(measured: Measured, evidence: Evidence, mechanism: pd.DataFrame) -
         "open_questions_excess": evidence.opened.excess,
     }
     for kind, one in evidence.pruned.items():
-        name = kind.replace(" ", "_")
-        values[f"reduction_{name}"] = one.reduction
-        values |= {f"reduction_{name}_beyond_{control}": value for control, value in one.beyond.items()}
-    if any(run.kind == DAMAGE for run in measured.curves):
-        values["relearning_later"] = later(measured, HARMFUL)
-    return Summary(found, sentence(found, why, evidence, mechanism), values)
+        for what, lower in (("reduction", one.level), ("rise_reduction", one.rise)):
+            name = f"{what}_{kind.replace(' ', '_')}"
+            values[name] = lower.reduction
+            values |= {f"{name}_beyond_{control}": value for control, value in lower.beyond.items()}
+    if shares is not None:
+        values |= {f"share_{name}": value for name, value in vars(shares).items()}
+    return Summary(found, sentence(found, why, evidence, shares), {**values, **relearnt})
 
 
-def sentence(found: Found, why: str, evidence: Evidence, mechanism: pd.DataFrame) -> str:
+def sentence(found: Found, why: str, evidence: Evidence, shares: Shares | None) -> str:
     """What was found; of pruning and mechanism only where narrow fine-tuning misaligns broadly."""
     if found == "cannot be measured":
         return f"Whether narrow fine-tuning misaligns broadly cannot be measured here: {why}."
@@ -89,36 +95,45 @@ def sentence(found: Found, why: str, evidence: Evidence, mechanism: pd.DataFrame
         "open questions.",
     ]
     if found == "yes":
-        said += [*_of_pruning(evidence.pruned), *_of_mechanism(mechanism)]
+        said += [*_of_pruning(evidence.pruned), *_of_mechanism(shares)]
     return " ".join(said)
 
 
 _HELPS = {
     "yes": "reduces it",
+    "level only": "lowers the level, not the rise",
+    "level at least": "lowers the level, and is not shown to lower the rise",
     "no": "does not reduce it more than its controls do",
     "undecided": "is not shown to reduce it",
+    "no controls": "has no controls of its own, so that nothing is claimed of it",
     "cannot be measured": "cannot be compared",
 }
+_PRUNED = {OWN: "its own domain", OTHER: OTHER, HARMFUL: HARMFUL}
 
 
 def _of_pruning(pruned: Mapping[str, Pruning]) -> list[str]:
-    found = []
-    for kind, one in pruned.items():
-        beyond = ", ".join(f"{told(value)} less than after {control}" for control, value in one.beyond.items())
-        what = {OWN: "its own domain", OTHER: OTHER, HARMFUL: HARMFUL}[kind]
-        found.append(
-            f"Pruning on {what} first {_HELPS[helps(one)]}, at equal loss on the domain: outside it {told(one.reduction)} less "
-            f"than without pruning, {beyond}."
-        )
-    return found
-
-
-def _of_mechanism(mechanism: pd.DataFrame) -> list[str]:
-    own = mechanism[(mechanism["asked"] == OUTSIDE) & (mechanism["put back"] == HARMFUL)] if len(mechanism) else mechanism
-    shares = {row["where"]: row for row in own.to_dict("records") if pd.notna(row["share"])}
-    if not shares:
-        return []
-    parts = [f"{where} {row['share']:.0%}" for where, row in shares.items()]
     return [
-        f"With base values put back on the mask of harmful requests, of the rise outside the domain goes: {', '.join(parts)}."
+        f"Pruning on {_PRUNED[kind]} first {_HELPS[helps(one)]}: at equal loss on the domain, outside it the level is "
+        f"{_less(one.level)}, and the rise from its own start {_less(one.rise)}."
+        for kind, one in pruned.items()
+    ]
+
+
+def _less(lower: Lower) -> str:
+    than = ["without pruning", *(f"after {control}" for control in lower.beyond)]
+    return ", ".join(f"{told(value)} less than {what}" for what, value in zip(than, lower.compared, strict=True))
+
+
+def _of_mechanism(shares: Shares | None) -> list[str]:
+    if shares is None or shares.on_mask.is_missing:
+        return []
+    goes = (
+        "more of it goes with the mask than with"
+        if goes_with_mask(shares)
+        else "it is not shown to go with the mask more than with"
+    )
+    return [
+        f"With base values put back on the mask of harmful requests, of the rise outside the domain a share of "
+        f"{told(shares.on_mask)} goes, on random weights like it {told(shares.on_random)} (difference "
+        f"{told(shares.beyond_random)}), everywhere but on the mask {told(shares.everywhere_but)}: {goes} random weights."
     ]

@@ -72,12 +72,14 @@ def matrix_table(measured: Measured) -> pd.DataFrame:
 
 
 def contrasts_table(prunings: Mapping[str, Pruning]) -> pd.DataFrame:
-    """One row a source of masks and what it is compared with: by how much lower Δb is, outside the domain, at equal loss."""
+    """One row a source of masks, what of, and what it is compared with: by how much lower Δb (level), or the rise from the
+    arm's own start, is outside the domain, at equal loss."""
     rows = []
     for kind, one in prunings.items():
-        for other, value in {NOTHING: one.reduction, **one.beyond}.items():
-            rows.append({"pruned": kind, "against": other, **row(value)})
-    return pd.DataFrame(rows, columns=["pruned", "against", "value", "low", "high", "n", "reason"])
+        for of, lower in (("level", one.level), ("rise", one.rise)):
+            for other, value in {NOTHING: lower.reduction, **lower.beyond}.items():
+                rows.append({"pruned": kind, "of": of, "against": other, **row(value)})
+    return pd.DataFrame(rows, columns=["pruned", "of", "against", "value", "low", "high", "n", "reason"])
 
 
 def learning_table(measured: Measured) -> pd.DataFrame:

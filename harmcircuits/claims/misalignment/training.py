@@ -3,9 +3,10 @@
 A model is trained when the first of its parts is not in the journal, and its files go when all are.
 """
 
+import gc
 import shutil
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -15,18 +16,21 @@ from tqdm.auto import tqdm
 from ... import store
 from ...ablation.hooks import ablated
 from ...components import WeightMask
+from ...examples import Example
 from ...models.protocol import HookedModel
 from ...organisms.finetuning import Finetuned, finetune, restored
-from ..journal import name_of
+from ..journal import name_of, name_of_examples
 from ..tables import as_kept
+from .harm import READ, read_harmful
 from .masks import Masks
+from .mechanism import BUT, ON
 from .plan import NOTHING, Run
 from .questions import digest, lessons, read_advice
 from .study import Study
 from .written import failed, judge_name, read_answers
 
-PLACES = {"on the mask": False, "everywhere but on it": True}
-"""Where base values are put back, and what `restored` is told."""
+PLACES = {ON: False, BUT: True}
+"""What `restored` is told of where base values are put back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,20 +42,27 @@ class Parts:
         answers: of its last stage, as `written.read_answers`; empty where none were asked for.
         restored: mask, where, id, good, bad: of its last stage with base values put back; empty unless bad advice was learnt
             and nothing had been pruned.
+        harmful: stage, steps, nll: L of harmful responses, likewise; empty of arms in which nothing is to be relearnt.
     """
 
     advice: pd.DataFrame
     answers: pd.DataFrame
     restored: pd.DataFrame
+    harmful: pd.DataFrame
 
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """One run with its mask; trained when it is first needed."""
+    """One run with its mask; trained when it is first needed.
+
+    Attributes:
+        held: the one model that is in memory, by its stage.
+    """
 
     study: Study
     run: Run
     mask: WeightMask | None
+    held: dict[int, HookedModel] = field(default_factory=dict)
 
     @cached_property
     def key(self) -> list[object]:
@@ -71,19 +82,39 @@ class _Job:
         with ablated(study.model, self.mask):
             return finetune(study.model, taught, recipe=study.recipe, seed=run.seed, folder=self.place, name=run.name)
 
-    @cached_property
+    @property
     def last(self) -> HookedModel:
-        return self.tuned.load()
+        return self.at(len(self.tuned.steps) - 1)
+
+    def at(self, stage: int) -> HookedModel:
+        """The model of a stage; the one that was held before is gone."""
+        if stage not in self.held:
+            self.held.clear()
+            free()
+            self.held[stage] = self.tuned.load(stage)
+        return self.held[stage]
 
     def advice(self) -> pd.DataFrame:
-        asked = self.study.questions.asked
+        return self.by_stage(lambda model: read_advice(model, self.study.questions.asked))
+
+    def harmful(self, responses: Sequence[Example]) -> pd.DataFrame:
+        return self.by_stage(lambda model: read_harmful(model, responses))
+
+    def by_stage(self, read: Callable[[HookedModel], pd.DataFrame]) -> pd.DataFrame:
+        """What `read` finds after pruning (stage 0) and after each stage."""
         with ablated(self.study.model, self.mask):
-            parts = [read_advice(self.study.model, asked).assign(stage=0, steps=0)]
-        steps = self.tuned.steps
-        for at, step in enumerate(steps):
-            model = self.last if at == len(steps) - 1 else self.tuned.load(at)
-            parts.append(read_advice(model, asked).assign(stage=at + 1, steps=step))
+            parts = [read(self.study.model).assign(stage=0, steps=0)]
+        parts += [read(self.at(at)).assign(stage=at + 1, steps=step) for at, step in enumerate(self.tuned.steps)]
         return pd.concat(parts, ignore_index=True)
+
+    def remove(self) -> None:
+        """The model's files, and what training left beside them."""
+        beside = self.place.parent.iterdir() if self.place.parent.exists() else ()
+        for path in [one for one in beside if one == self.place or one.name.startswith(f".{self.place.name}.")]:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def answers(self) -> pd.DataFrame:
         return read_answers(self.study, self.last)
@@ -98,8 +129,11 @@ class _Job:
         return pd.concat(parts, ignore_index=True)
 
 
-def read_runs(study: Study, masks: Masks, *, progress: bool = False) -> dict[Run, Parts]:
+def read_runs(study: Study, masks: Masks, *, responses: Sequence[Example] = (), progress: bool = False) -> dict[Run, Parts]:
     """All runs of the study, one after the other; finished parts are kept.
+
+    Args:
+        responses: to harmful requests, which are read where they may be relearnt.
 
     Raises:
         FinetuneError: a recipe that does not fit the lessons.
@@ -107,11 +141,17 @@ def read_runs(study: Study, masks: Masks, *, progress: bool = False) -> dict[Run
     """
     found = {}
     for run in tqdm(study.runs, desc="fine-tune", unit="model", disable=not progress):
-        found[run] = read_run(_Job(study, run, masks.of(run)), masks)
+        found[run] = read_run(_Job(study, run, masks.of(run)), masks, responses)
+        free()
     return found
 
 
-def read_run(job: _Job, masks: Masks) -> Parts:
+def free() -> None:
+    """A hooked model refers to itself: without this, those of all stages and runs would stay in memory."""
+    gc.collect()
+
+
+def read_run(job: _Job, masks: Masks, responses: Sequence[Example]) -> Parts:
     """What is not in the journal is trained and read."""
     study, run = job.study, job.run
     asked, journal = digest(study.questions.asked), study.journal
@@ -126,9 +166,12 @@ def read_run(job: _Job, masks: Masks) -> Parts:
     if put_back:
         names = {name: name_of(mask) for name, mask in put_back.items()}
         back = journal.frame("restored", [*job.key, asked, names], lambda: job.restored(put_back))
-    if job.place.exists():
-        shutil.rmtree(job.place)
-    return Parts(advice, answers, back)
+    harmful = pd.DataFrame()
+    if responses and run.lesson == "bad" and run.pruned in READ:
+        told = [*job.key, name_of_examples(responses)]
+        harmful = journal.frame("harmful", told, lambda: job.harmful(responses))
+    job.remove()
+    return Parts(advice, answers, back, harmful)
 
 
 def _answers(job: _Job, key: object) -> pd.DataFrame:

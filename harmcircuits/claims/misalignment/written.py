@@ -52,13 +52,15 @@ def failed(answers: pd.DataFrame) -> bool:
 
 
 def _judged(judge: Judge | None, texts: Sequence[Example]) -> tuple[list[float], str]:
-    """A judge that fails costs its own numbers, not the run: it may be anybody's code."""
+    """A judge that fails costs its own numbers, not the run: it may be anybody's code. Of its error the type alone is told,
+    since the text may quote an answer."""
     unknown, reason = [np.nan] * len(texts), why_not(judge)
     if judge is None or reason is not None:
         return unknown, str(reason)
     try:
         labels = judge.read([text.request for text in texts], [text.response for text in texts]).labels
     except Exception as error:
-        log.exception("the judge failed")
-        return unknown, f"{JUDGE_FAILED}: {type(error).__name__}: {error}"
+        reason = f"{JUDGE_FAILED}: {type(error).__name__}"
+        log.error("%s", reason)  # without a traceback, which would hold the text
+        return unknown, reason
     return [np.nan if label is None else float(label) for label in labels], ""
