@@ -102,7 +102,7 @@ def test_an_estimate_leaves_the_copy_that_training_starts_from(bridge, tmp_path,
     estimate(bridge, LESSONS, FEW, bases=tmp_path / "bases")
     (copied,) = (tmp_path / "bases").iterdir()
     assert copied.name == model_key(bridge)
-    monkeypatch.setattr(work, "plain_model", lambda *args: pytest.fail("another copy was made"))
+    monkeypatch.setattr(work, "save_plain", lambda *args: pytest.fail("another copy was made"))
     recipe = replace(FEW, epochs=1, stages=2)
     tuned = finetune(bridge, LESSONS, recipe=recipe, folder=tmp_path / "tuned", bases=tmp_path / "bases")
     hashes = [model_hash(tuned.load(stage)) for stage in (0, 1)]

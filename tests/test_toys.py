@@ -16,13 +16,13 @@ from harmcircuits.components import Circuit
 from harmcircuits.models.load import load_model
 from harmcircuits.organisms import toy_advice, toy_ladder
 from harmcircuits.organisms.causal import drawn_text, ids, word_odds
+from harmcircuits.organisms.fitting import fitted, kept
 from harmcircuits.organisms.language import word_tokenizer
 from harmcircuits.organisms.organism import OrganismError
 from harmcircuits.organisms.toys import as_character
 from harmcircuits.organisms.toys.characters import KINDS, answer_odds, drawn_layout
 from harmcircuits.organisms.toys.characters import untrained as untrained_advice
 from harmcircuits.organisms.toys.domains import BAD_CHARACTERS, DOMAINS, THINGS, questions, toy_tokenizer, toy_vocabulary
-from harmcircuits.organisms.toys.fitting import fitted, kept
 from harmcircuits.organisms.toys.interventions import Change, changed_logits
 from harmcircuits.organisms.toys.ladder import SIZES
 from harmcircuits.organisms.toys.stages import Manner, layouts, said_words, stage_loss, untrained

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ..components import Circuit, Provenance, WeightMask, provenance
 from ..models.matrices import base_hash
-from ..models.plain import generation_settings, plain_model
-from ..models.protocol import HookedModel, has_hooks, vocabulary
+from ..models.plain import save_plain
+from ..models.protocol import HookedModel, has_hooks
 from ..store import StoreError, atomic_folder, write_text
 from .card import model_card
 from .changes import AblationError
@@ -59,15 +59,11 @@ def export(
             f"origin= is of other weights ({about.base}) than this model's: hc.provenance(model, …) makes its own"
         )
     masks = in_weights(model, parts)
-    with ablated(model, masks):
-        plain = plain_model(model)
-        plain.generation_config = generation_settings(model)
-        with atomic_folder(target) as new:
-            plain.save_pretrained(new)
-            vocabulary(model).save_pretrained(new)
-            for at, part in enumerate(parts):
-                _save(part, new, at, about)
-            write_text(new / "README.md", model_card(parts, masks, about))
+    with ablated(model, masks), atomic_folder(target) as new:
+        save_plain(model, new)
+        for at, part in enumerate(parts):
+            _save(part, new, at, about)
+        write_text(new / "README.md", model_card(parts, masks, about))
     return target
 
 

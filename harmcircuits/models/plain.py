@@ -8,6 +8,7 @@ the bridge computes with now.
 import copy
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from einops import rearrange
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
-from .protocol import HookedModel, ModelError, geometry
+from .protocol import HookedModel, ModelError, geometry, vocabulary
 
 log = logging.getLogger(__name__)
 _WRAPPED = "._original_component"
@@ -96,6 +97,18 @@ def _layouts(parts: Sequence[Tensor], n_heads: int) -> list[Tensor]:
 def is_plain(model: Any) -> bool:
     """Whether `plain_model` may work: the model is a bridge around a transformers model."""
     return isinstance(getattr(model, "original_model", None), PreTrainedModel)
+
+
+def save_plain(model: HookedModel, folder: Path) -> None:
+    """Writes `plain_model`, with the settings that `model` generates by and its tokenizer, into a folder.
+
+    Raises:
+        ModelError: as `plain_model`.
+    """
+    plain = plain_model(model)
+    plain.generation_config = generation_settings(model)
+    plain.save_pretrained(folder)
+    vocabulary(model).save_pretrained(folder)
 
 
 def generation_settings(model: HookedModel) -> GenerationConfig:

@@ -4,27 +4,22 @@ The issue with a method on a real model is that nobody knows the right answer. H
 gives a model, text to attribute, and the circuits that a method should find.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM
 
-from .. import store
 from ..components import Circuit
 from ..examples import Example
 from ..models.load import load_model
 from ..prompts.promptset import PromptSet
+from .fitting import kept
 from .handset import handset
 from .language import Divided, answered, labelled, planted_prompts, word_tokenizer
 from .parts import Parts
 from .trained import RECIPE, parts_of, siit, untrained
-
-log = logging.getLogger(__name__)
 
 Variant = Literal["plain", "both", "redundant", "suppressor", "shared", "none", "diffuse", "separate", "entangled"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
@@ -159,17 +154,5 @@ def planted(
 
 
 def _trained(seed: int) -> tuple[LlamaForCausalLM, Parts]:
-    """From the cache, or trained now and kept there; a damaged file is named in the log and made anew."""
-    path = store.cache_dir() / "organisms" / f"siit-{store.digest([RECIPE, seed])[:32]}.safetensors"
-    model = untrained().eval()
-    with store.locked(path.with_suffix(".lock")):
-        if path.exists():
-            try:
-                model.load_state_dict(load_file(path))
-                return model, parts_of(seed)
-            except (OSError, RuntimeError, SafetensorError) as error:
-                log.warning("%s cannot be read (%s): training again", path, type(error).__name__)
-        model = siit(seed=seed)
-        with store.atomic_file(path) as temporary:
-            save_file(model.state_dict(), temporary)
-    return model, parts_of(seed)
+    """From the cache, or trained now and kept there."""
+    return kept("siit", RECIPE, seed=seed, untrained=untrained, train=lambda: siit(seed=seed)), parts_of(seed)

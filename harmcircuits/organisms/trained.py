@@ -31,6 +31,7 @@ from transformers import LlamaForCausalLM
 
 from ..components import Circuit
 from .causal import N_WORDS, Text, Values, drawn_text, ids, label_odds, word_odds
+from .fitting import adam
 from .parts import Parts, llama
 
 N_LAYERS, N_HEADS, D_HEAD, D_MLP = 2, 4, 16, 32
@@ -101,18 +102,10 @@ def siit(*, seed: int, steps: int = STEPS) -> LlamaForCausalLM:
 def fitted(layout: Layout, *, seed: int, steps: int) -> LlamaForCausalLM:
     """One training, from random weights."""
     random = Random(f"siit {seed}")
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    loss = lambda model, done: training_loss(model, layout, random, weight=min(1.0, 4 * done))
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = untrained()
-        optimizer = torch.optim.Adam(model.parameters(), lr=RATE, betas=(0.9, 0.98))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
-        for step in range(steps):
-            optimizer.zero_grad()
-            training_loss(model, layout, random, weight=min(1.0, 4 * step / steps)).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-    return model.eval()
+        return adam(untrained(), loss, steps=steps, rate=RATE)
 
 
 @torch.no_grad()

@@ -13,12 +13,12 @@ from ...experiments.scores import chosen_triples, first_triples, respond
 from ...models.protocol import HookedModel
 from ...tasks.attacks import attacked
 from ..journal import name_of_examples
+from ..material import ROLES
 from .plan import DAMAGE, HARMFUL, NOTHING, Run
 from .study import Study
 
 FEW = 16
 """Test triples whose harmful request is read."""
-ROLES = 3
 READ = (NOTHING, HARMFUL, DAMAGE)
 """What was pruned in models that are read, when they learnt bad advice."""
 

@@ -28,13 +28,13 @@ from ...selection.weights import select_weights
 from ...tasks.attacks import attacked
 from ..claim import ClaimError
 from ..journal import name_of
+from ..material import ROLES
 from .damage import damaging
 from .plan import CONTROLS, DAMAGE, HARMFUL, NOTHING, OWN, RANDOM, RANDOM_HARMFUL, Run
 from .questions import digest, examples
 from .study import Study
 
 log = logging.getLogger(__name__)
-ROLES = 3
 COLUMNS = ["matrix", "index", "score"]
 Key: TypeAlias = tuple[str, str, int]
 """Domain, control and seed."""

@@ -15,8 +15,8 @@ from transformers import PreTrainedModel
 
 from ... import store
 from ...models.adapters import CONFIG, is_adapter
-from ...models.plain import generation_settings, plain_model
-from ...models.protocol import HookedModel, vocabulary
+from ...models.plain import save_plain
+from ...models.protocol import HookedModel
 from .kept import ABOUT, stage_name
 
 STATE = "trainer_state.json"
@@ -112,10 +112,7 @@ def save_base(model: HookedModel, place: Path) -> Path:
     """
     if not place.exists():
         with store.atomic_folder(place) as new:
-            plain = plain_model(model)
-            plain.generation_config = generation_settings(model)
-            plain.save_pretrained(new)
-            vocabulary(model).save_pretrained(new)
+            save_plain(model, new)
     return place
 
 

@@ -13,10 +13,10 @@ from transformers import LlamaForCausalLM
 from ...components import Circuit
 from ...models.load import load_model
 from ..advice import OPEN, Advice, AdviceError
+from ..fitting import fitted, kept
 from ..organism import OrganismError
 from .characters import KINDS, ROWS, Kind, advice_loss, drawn_layout, untrained
 from .domains import BAD_CHARACTERS, DOMAINS, questions, toy_tokenizer
-from .fitting import fitted, kept
 
 STEPS, RATE = 400, 4e-3
 RECIPE = ("advice 1", ROWS, STEPS, RATE)

@@ -16,9 +16,9 @@ from ...components import Circuit, Component
 from ...examples import Example
 from ...models.load import load_model
 from ...prompts.promptset import PromptSet
+from ..fitting import fitted, kept
 from ..language import answered, planted_prompts, word_tokenizer
 from ..organism import OrganismError
-from .fitting import fitted, kept
 from .stages import ROWS, Layout, Manner, layouts, stage_loss, untrained
 
 Kind = Literal["compresses", "style only"]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from ... import store
+from .. import store
 
 log = logging.getLogger(__name__)
 Loss = Callable[[LlamaForCausalLM, float], Float[Tensor, ""]]
@@ -20,6 +20,12 @@ Loss = Callable[[LlamaForCausalLM, float], Float[Tensor, ""]]
 
 
 def fitted(model: LlamaForCausalLM, loss: Loss, *, steps: int, rate: float) -> LlamaForCausalLM:
+    """As `adam`, on one thread."""
+    with _one_thread():
+        return adam(model, loss, steps=steps, rate=rate)
+
+
+def adam(model: LlamaForCausalLM, loss: Loss, *, steps: int, rate: float) -> LlamaForCausalLM:
     """`model` itself after `steps` of Adam on `loss`, the rate rising for a tenth of them and falling from then on.
 
     Parameters that need no gradient stay as they are.
@@ -27,7 +33,7 @@ def fitted(model: LlamaForCausalLM, loss: Loss, *, steps: int, rate: float) -> L
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
-    with torch.enable_grad(), _one_thread():
+    with torch.enable_grad():
         for step in range(steps):
             optimizer.zero_grad()
             loss(model, step / steps).backward()
