@@ -141,7 +141,7 @@ def test_words_are_readable_on_every_colour() -> None:
 def test_it_names_what_is_missing_doubled_or_no_number() -> None:
     with pytest.raises(FigureError, match=r"crossed_effects needs the columns .*; missing: \['drop'\]"):
         figures.crossed_effects(FEW.drop(columns="drop"))
-    with pytest.raises(FigureError, match="'control' has two rows for 'reading'; keep one a condition and task"):
+    with pytest.raises(FigureError, match="'control' has two rows for 'reading'; keep one a cell"):
         figures.crossed_effects(pd.concat([FEW, FEW[3:]]))
     with pytest.raises(FigureError, match="column 'value' must hold numbers"):
         figures.crossed_effects(FEW.assign(value="much"))

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .style import FigureError
+from .matrix import Cell, Place, by_place
 
 _COLUMNS = ["condition", "aim", "task", "value", "low", "high", "drop", "p_adjusted", "n"]
 _LARGE = 0.8
@@ -52,8 +52,8 @@ def crossed_effects(
     ['<b>+0.50</b> *<br>+0.25 to<br>+0.75']
     """
     frame = style.checked(frame, _COLUMNS, numbers=_COLUMNS[3:], what="crossed_effects")
-    conditions, tasks = (list(dict.fromkeys(frame[column])) for column in ("condition", "task"))
-    cells = _by_place(frame)
+    conditions, tasks = (list(dict.fromkeys(frame[column].astype(str))) for column in ("condition", "task"))
+    cells = by_place(frame, "condition", "task", "crossed_effects")
     height = _ROW * len(conditions) + _HEAD
     drawn = style.figure(
         title=title,
@@ -74,18 +74,7 @@ def crossed_effects(
     return drawn
 
 
-Cell = Mapping[Any, Any]
-Cells = Mapping[tuple[Any, Any], Cell]
-
-
-def _by_place(frame: pd.DataFrame) -> Cells:
-    cells: dict[tuple[Any, Any], Cell] = {}
-    for row in frame.to_dict("records"):
-        place = row["condition"], row["task"]
-        if place in cells:
-            raise FigureError(f"crossed_effects: {place[0]!r} has two rows for {place[1]!r}; keep one a condition and task.")
-        cells[place] = row
-    return cells
+Cells = Mapping[Place, Cell]
 
 
 def _add_cells(drawn: go.Figure, cells: Cells, conditions: Sequence[Any], tasks: Sequence[Any], height: float) -> None:
