@@ -46,6 +46,9 @@ _WHERE = {
     "integrated_attribution": "attribution.integrated",
     "WeightAttribution": "attribution.weight_scores",
     "attribute_weights": "attribution.weights",
+    "top_tokens": "inspection",
+    "direct_effects": "inspection",
+    "attention_pattern": "inspection",
     "select": "selection.protected",
     "select_weights": "selection.weights",
     "matched_random": "selection.matched",
@@ -134,6 +137,9 @@ if TYPE_CHECKING:
     from .experiments.readings import compare_readings as compare_readings
     from .experiments.result import Dissociation as Dissociation
     from .experiments.settings import Settings as Settings
+    from .inspection import attention_pattern as attention_pattern
+    from .inspection import direct_effects as direct_effects
+    from .inspection import top_tokens as top_tokens
     from .models.load import load_model as load_model
     from .prompts.promptset import PromptSet as PromptSet
     from .prompts.readers import load_prompts as load_prompts

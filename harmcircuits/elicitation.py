@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from . import store
 from .examples import Example, Prompt, chat_frame, prompt_ids
+from .models.context import too_long
 from .models.decode import sample
 from .models.protocol import HookedModel, has_hooks, model_key, vocabulary
 
@@ -53,7 +54,7 @@ def elicit(
             `ablated`): the key knows the weights, not the hooks.
 
     Raises:
-        ElicitError: no prompts, or settings that make no sense.
+        ElicitError: no prompts, settings that make no sense, or a prompt that with its answer exceeds the model's context.
         ModelError: the model's logits are not numbers; the message names the prompt by its index, as a row.
         StoreError: the cache cannot be written (no space, or a folder in the place of a file: the message names the place
             and the cure).
@@ -78,7 +79,7 @@ class Requests:
 
 
 def lay_out(model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int) -> Requests:
-    """Raises ElicitError for no prompts, or settings that make no sense."""
+    """Raises ElicitError for no prompts, settings that make no sense, or a prompt that with its answer exceeds the context."""
     if not prompts:
         raise ElicitError("no prompts: there is nothing to elicit. Was the prompt set empty, or without that role?")
     if not (max_new_tokens >= 1 and 0 <= temperature < inf):
@@ -87,6 +88,9 @@ def lay_out(model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: in
         )
     frame = chat_frame(model)
     rows = [prompt_ids(model, frame, prompt.request, prompt.prefill) for prompt in prompts]
+    what = f"with up to {max_new_tokens} tokens of answer, prompt"
+    if why := too_long(model, [len(row) + max_new_tokens for row in rows], what=what):
+        raise ElicitError(why)
     seeds = [int(store.digest([seed, prompt.request, prompt.prefill])[:12], 16) for prompt in prompts]
     settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "stop_ids": frame.stops, "seeds": seeds}
     return Requests(rows, settings)

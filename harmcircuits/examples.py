@@ -15,9 +15,12 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from .models.control import text_backend
+from .models.context import too_long
+from .models.control import check_encodable, text_backend
+from .models.numbers import check_finite
 from .models.past import logits_shared
 from .models.protocol import HookedModel, ModelError, pad_id, vocabulary
+from .notebook import clipped
 
 Role = Literal["harmful", "near", "far"]
 
@@ -42,10 +45,15 @@ class Prompt:
     role: Role = "harmful"
     harm_group: str = ""
 
+    def __repr__(self) -> str:
+        return f"Prompt({clipped(self.request, 60)!r}, {self.role}{_place(self)})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
     """A request, the first words of the answer, and the rest of it (`elicit` lets the model under study write that).
+
+    Its `repr` says how long the response is and shows none of it.
 
     Attributes:
         response: what follows the prefill, as text.
@@ -61,6 +69,16 @@ class Example:
     role: Role | None = None
     harm_group: str = ""
     response_ids: tuple[int, ...] | None = None
+
+    def __repr__(self) -> str:
+        unit = "characters" if self.response_ids is None else "response tokens"
+        length = len(self.response if self.response_ids is None else self.response_ids)
+        role = f", {self.role}" if self.role else ""
+        return f"Example({clipped(self.request, 40)!r}{role}{_place(self)}, {length} {unit})"
+
+
+def _place(one: Prompt | Example) -> str:
+    return f", {clipped(one.category, 16)}" if one.category else ""
 
 
 class ExampleError(ValueError):
@@ -83,7 +101,8 @@ class Frame:
 
 def encode(model: HookedModel, text: str, *, special: bool = False) -> list[int]:
     """Token ids of `text`. Control tokens written in it (special tokens, and those of the chat template) stay plain text,
-    unless `special`."""
+    unless `special`. Raises ModelError for half a character pair."""
+    check_encodable(text)
     tokenizer = vocabulary(model)
     backend = None if special else text_backend(tokenizer)
     if backend is not None:
@@ -151,7 +170,7 @@ def response_ids(model: HookedModel, example: Example | Prompt) -> list[int]:
     """Token ids of the response.
 
     Raises:
-        ExampleError: an empty response, or a prompt, which has none.
+        ExampleError: an empty response, an id that the model has no token of, or a prompt, which has no response.
     """
     if isinstance(example, Prompt):
         raise ExampleError(
@@ -163,17 +182,34 @@ def response_ids(model: HookedModel, example: Example | Prompt) -> list[int]:
             f"an example of category {example.category!r} (group {example.group!r}) has an empty response: "
             "there is no token whose loss could be measured. Leave it out, or elicit it again with more tokens."
         )
+    size = int(model.cfg.d_vocab)
+    if not all(0 <= token < size for token in ids):
+        raise ExampleError(
+            f"an example of category {example.category!r} (group {example.group!r}) has response ids that are none of the "
+            f"model's {size} tokens: another model wrote them, or they were edited. Elicit it again."
+        )
     return ids
 
 
 def example_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
-    """`before · request · between · prefill · response` of each example; the response is what is asked."""
+    """`before · request · between · prefill · response` of each example; the response is what is asked.
+
+    Raises:
+        ExampleError: an example without a response, or longer than the model's context.
+    """
     frame = chat_frame(model)
     rows = []
     for example in examples:
         prompt, response = prompt_ids(model, frame, example.request, example.prefill), response_ids(model, example)
         rows.append(Row((*prompt, *response), len(prompt), len(prompt) + len(response)))
+    check_context(model, rows)
     return rows
+
+
+def check_context(model: HookedModel, rows: Sequence[Row]) -> None:
+    """Raises ExampleError for the first row that is longer than the model's context."""
+    if why := too_long(model, [row_length(row) for row in rows]):
+        raise ExampleError(why)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,17 +279,19 @@ def loss(model: HookedModel, examples: Sequence[Example], *, batch_size: int = 1
     """L of each example: mean negative log-likelihood of its response tokens, nats per token, float32, in order.
 
     Raises:
-        ExampleError: an example with an empty response, or a prompt, which has none yet.
+        ExampleError: an example with an empty response, or longer than the model's context, or a prompt, which has none yet.
+        ModelError: a loss that is not a number (names the example, and where in the model that begins).
     """
     return row_losses(model, example_rows(model, examples), batch_size=batch_size)
 
 
 @torch.no_grad()
 def row_losses(model: HookedModel, rows: Sequence[Row], *, batch_size: int = 16) -> Float[Tensor, " row"]:
-    """The same of rows that are laid out already."""
+    """The same of rows that are laid out already. Raises ModelError as `loss`."""
     losses = torch.empty(len(rows))
     for indices in batched(rows, batch_size=batch_size, length=row_length):
         batch = make_batch(model, [rows[index] for index in indices])
         logits = logits_shared(model, batch.tokens, batch.attention_mask, batch.positions)
         losses[indices] = response_loss(logits, batch).cpu()
+        check_finite(model, losses[indices], what="the loss", examples=indices, rows=[rows[index].tokens for index in indices])
     return losses

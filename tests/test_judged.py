@@ -57,7 +57,7 @@ def test_the_report_names_the_judge_and_how_often_it_is_right() -> None:
 def test_an_error_that_is_not_the_judges_own_costs_its_number_and_not_the_run() -> None:
     found = harmful_rates(judge("crash"), responses(), TEST)
     assert found["intact"]["harmful_rate"].value is None
-    assert found["intact"]["harmful_rate"].reason == "the judge failed: RuntimeError: out of memory"
+    assert found["intact"]["harmful_rate"].reason == "the judge failed: RuntimeError", "its words may quote a response"
 
 
 def test_a_threshold_that_is_no_number_is_an_error_and_not_a_rate_of_0() -> None:

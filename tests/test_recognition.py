@@ -165,9 +165,11 @@ class TestShots:
         longest = max(len(shot_ids(tiny, shots, draw)) for draw in range(2)) + max(
             len(asked_ids(tiny, shots, prompt.request)) + 1 for prompt in ASKED
         )
-        monkeypatch.setattr(tiny.cfg, "n_ctx", longest)
+        bridge = hasattr(tiny, "original_model")
+        says = (tiny.original_model.config, "max_position_embeddings") if bridge else (tiny.cfg, "n_ctx")
+        monkeypatch.setattr(*says, longest)
         many_shot(tiny, ASKED, shots)
-        monkeypatch.setattr(tiny.cfg, "n_ctx", longest - 1)
+        monkeypatch.setattr(*says, longest - 1)
         with pytest.raises(ShotError, match=rf"are {longest} tokens, and the model's context holds {longest - 1}.*fewer shots"):
             many_shot(tiny, ASKED, shots)
 

@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 
 from ..components import Circuit, WeightMask
 from ..examples import Example, example_rows, response_loss, row_losses
+from ..models.numbers import check_finite
 from ..models.protocol import HookedModel, logits_at
 from .changes import AblationError, Method, changes_of, check_method
 from .hooks import Ablation, ablated, parts_of
@@ -77,4 +78,10 @@ def sweep(
                 with ablated(model, part, method=method, alpha=alpha):
                     found[index] = row_losses(model, rows)
                 bar.update(len(rows))
+    for index, losses in enumerate(found):
+        every = range(len(rows))
+        within = ablated(model, circuits[index], method=method, alpha=alpha, reference=reference, seed=seed)
+        check_finite(
+            model, losses, what=f"ablation {index}: the loss", examples=every, rows=[row.tokens for row in rows], within=within
+        )
     return found

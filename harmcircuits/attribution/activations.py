@@ -58,4 +58,4 @@ def attribute(
     parts = each_row(model, reading.rows, of_batch, batch_size=batch_size, progress=progress, desc="attribute")
     heads, neurons, tokens = zip(*parts, strict=True)
     own = tuple(part[: row_length(row)] for part, row in zip(tokens, reading.rows, strict=True))
-    return finite(Attribution(torch.stack(heads), torch.stack(neurons), own))
+    return finite(Attribution(torch.stack(heads), torch.stack(neurons), own), model, reading.rows)

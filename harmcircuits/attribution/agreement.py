@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .. import figures
+from ..notebook import notebook_html
 from ..statistics import Estimate, pearson, resamples, slope, spearman, standard_interval, top_overlap
 from .scores import Attribution, AttributionError
 
@@ -65,6 +66,9 @@ class KindAgreement:
     n_top: int
     overlaps: tuple[Overlap, ...]
 
+    def __repr__(self) -> str:
+        return f"KindAgreement({self.n:,} {self.kind}: Spearman {_short(self.spearman)}, Pearson {_short(self.pearson)})"
+
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
@@ -99,8 +103,12 @@ class Agreement:
         return [kind for kind in (self.heads, self.neurons) if kind is not None]
 
     def __repr__(self) -> str:
-        parts = [f"{kind.n:,} {kind.kind}: Spearman {_short(kind.spearman)}" for kind in self._kinds()]
+        own = [(kind, kind.spearman.value) for kind in self._kinds()]
+        parts = [f"{kind.n:,} {kind.kind}: Spearman {'undefined' if r is None else f'{r:.2f}'}" for kind, r in own]
         return f"Agreement({'; '.join(parts)}; intervals over {self.over})"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(repr(self), self.table(), figure=self.figure)
 
 
 def compare(

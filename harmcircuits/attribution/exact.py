@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from ..ablation.together import rises_together
 from ..components import Circuit, CircuitError, Component
-from ..examples import Example, Prompt
+from ..examples import Example, Prompt, Row
 from ..models.gradients import check_repeatable
 from ..models.protocol import HookedModel, geometry
 from .passes import Metric, ModelMetric, finite, laid_out
@@ -67,7 +67,7 @@ def exact_attribution(
         _, rises = rises_together(
             model, reading.rows, singles, score=score, of_logits=of_logits, batch_size=batch_size, advance=bar.update
         )
-    return _scattered(model, singles, rises)
+    return _scattered(model, singles, rises, reading.rows)
 
 
 def _asked(model: HookedModel, heads: Sequence[Component] | None, neurons: Sequence[Component] | None) -> Circuit:
@@ -86,7 +86,9 @@ def _singles(circuit: Circuit) -> Iterator[Circuit]:
     yield from (Circuit(neurons=[neuron]) for neuron in circuit.neurons)
 
 
-def _scattered(model: HookedModel, singles: Sequence[Circuit], rises: Float[Tensor, "example component"]) -> Attribution:
+def _scattered(
+    model: HookedModel, singles: Sequence[Circuit], rises: Float[Tensor, "example component"], rows: Sequence[Row]
+) -> Attribution:
     shape = geometry(model)
     sizes = {"heads": shape.n_heads, "neurons": shape.d_mlp}
     scores = {kind: torch.full((len(rises), shape.n_layers, size), torch.nan) for kind, size in sizes.items()}
@@ -96,4 +98,4 @@ def _scattered(model: HookedModel, singles: Sequence[Circuit], rises: Float[Tens
             for layer, index in items:
                 scores[kind][:, layer, index] = rise
                 asked[kind][layer, index] = True
-    return finite(Attribution(scores["heads"], scores["neurons"]), asked=asked)
+    return finite(Attribution(scores["heads"], scores["neurons"]), model, rows, asked=asked)

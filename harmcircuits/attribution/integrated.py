@@ -28,7 +28,7 @@ from torch import Tensor
 from ..examples import Batch, Example, Prompt, row_length
 from ..models.protocol import HookedModel
 from .passes import Metric, ModelMetric, Reading, check_every_layer, each_row, finite, gated, laid_out, score_batch
-from .scores import Attribution
+from .scores import Attribution, AttributionError
 
 log = logging.getLogger(__name__)
 _ENOUGH = 0.05
@@ -81,7 +81,8 @@ def integrated_attribution(
     parts = each_row(model, reading.rows, of_batch, batch_size=batch_size, progress=progress, desc="integrate")
     heads, neurons, tokens, rises = zip(*parts, strict=True)
     own = tuple(part[: row_length(row)] for part, row in zip(tokens, reading.rows, strict=True))
-    scores = finite(Attribution(torch.stack(heads), torch.stack(neurons), own))
+    scores = finite(Attribution(torch.stack(heads), torch.stack(neurons), own), model, reading.rows)
+    _check_rises(torch.stack(rises))
     total = scores.per_example_heads.sum((1, 2)) + scores.per_example_neurons.sum((1, 2))
     error, rise = total - torch.stack(rises), torch.stack(rises)
     if error.abs().mean() > _ENOUGH * rise.abs().mean():
@@ -93,6 +94,15 @@ def integrated_attribution(
             rise.abs().mean(),
         )
     return replace(scores, completeness_error=error)
+
+
+def _check_rises(rises: Float[Tensor, " example"]) -> None:
+    wrong = ~rises.isfinite()
+    if bool(wrong.any()):
+        raise AttributionError(
+            f"on example {int(wrong.nonzero()[0])} the metric of the model, or that without any head and neuron, is not a "
+            "number: by how much the scores miss their sum cannot be said. A hook of yours, or the metric, may divide by zero."
+        )
 
 
 def _along_the_way(model: HookedModel, batch: Batch, reading: Reading, steps: int) -> _Part:

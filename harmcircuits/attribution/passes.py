@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 
 from ..examples import Batch, Example, Prompt, Row, batched, example_rows, make_batch, response_loss, row_length
 from ..models.gradients import check_gradients
+from ..models.numbers import where_broken
 from ..models.protocol import Hook, HookedModel, check_hooks, geometry, head_hook, logits_at, neuron_hook, start_graph
 from .scores import Attribution, AttributionError
 
@@ -195,11 +196,13 @@ def gated(model: HookedModel, gate: float) -> Iterator[tuple[list[Tensor], list[
         yield z, post
 
 
-def finite(scores: Attribution, *, asked: dict[str, Bool[Tensor, "layer index"]] | None = None) -> Attribution:
+def finite(
+    scores: Attribution, model: HookedModel, rows: Sequence[Row], *, asked: dict[str, Bool[Tensor, "layer index"]] | None = None
+) -> Attribution:
     """Scores that are not numbers are named, never averaged away; those that nobody `asked` for may be NaN.
 
     Raises:
-        AttributionError: naming the component and the example.
+        AttributionError: naming the component and the example, and where the model's activations overflow, if they do.
     """
     for kind, values in (("head", scores.per_example_heads), ("neuron", scores.per_example_neurons)):
         wrong = ~values.isfinite()
@@ -208,7 +211,8 @@ def finite(scores: Attribution, *, asked: dict[str, Bool[Tensor, "layer index"]]
         if bool(wrong.any()):
             example, layer, index = (int(at) for at in wrong.nonzero()[0])
             raise AttributionError(
-                f"the score of {kind} ({layer}, {index}) on example {example} is not a number: the model's activations or "
-                "gradients overflow there. Load the model with dtype=torch.float32, or leave that example out."
+                f"the score of {kind} ({layer}, {index}) on example {example} is not a number: "
+                f"{where_broken(model, rows[example].tokens)}; its gradients may overflow too. Load the model with "
+                "dtype=torch.float32, or leave that example out."
             )
     return scores

@@ -24,6 +24,7 @@ from jaxtyping import Float, Int
 from scipy.stats import t as student
 
 from .. import figures
+from ..notebook import notebook_html
 from ..statistics import fdr, pearson, spearman, spearman_brown, times_needed, top_overlap
 from .agreement import KINDS, Kind
 from .scores import Attribution, AttributionError
@@ -66,6 +67,10 @@ class KindReliability:
     beyond_two: float
     beyond_two_chance: float
     discovered: float
+
+    def __repr__(self) -> str:
+        whole = ", ".join(f"{name} {'none' if own is None else f'{own:.2f}'}" for name, own in self.whole.items())
+        return f"KindReliability({self.n:,} {self.kind}, whole: {whole})"
 
     def between_halves(self, measure: Literal["pearson", "spearman", "overlap"] = "pearson") -> float:
         """The mean over draws; nan where it is undefined."""
@@ -127,6 +132,9 @@ class Reliability:
             whole = kind.whole["pearson"]
             parts.append(f"{kind.kind} {'none' if whole is None else f'{whole:.2f}'}")
         return f"Reliability({self.n_examples} examples: {', '.join(parts)} (Pearson, whole), {self.draws} draws)"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(repr(self), self.table(), figure=self.figure)
 
 
 def split_half(scores: Attribution, *, draws: int, seed: int) -> Reliability:

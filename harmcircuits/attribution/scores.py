@@ -12,13 +12,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .. import figures
+from ..notebook import notebook_html
 from ..store.tensors import read_tensors, save_tensors
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from .agreement import Agreement, Over
+    from .agreement import Agreement, Kind, Over
     from .reliability import Reliability
+    from .top import Sign
 
 FORMAT = "harmcircuits attribution 2"
 
@@ -116,6 +118,31 @@ class Attribution:
         ]
         return pd.concat(parts, ignore_index=True)
 
+    def top(
+        self, k: int = 10, *, kind: "Kind | None" = None, sign: "Sign" = "promotes", draws: int = 2000, seed: int = 0
+    ) -> pd.DataFrame:
+        """The `k` components that promote the response most, the largest A first, each with its interval.
+
+            A.top(10), A.top(10, kind="neurons"), A.top(10, sign="hinders")
+
+        Args:
+            kind: "heads" or "neurons"; None: both together.
+            sign: "promotes" takes A > 0 alone, "hinders" A < 0, the smallest first.
+            draws: of the bootstrap.
+            seed: of the draws.
+
+        Returns:
+            component ("L3H7", or "neuron 12.845" for neuron 845 of layer 12), kind, layer, index, score (A), low, high (95 %
+            bootstrap interval over examples, each row's own: it does not allow for the row having been picked as one of the
+            largest; none below 3 examples), unsigned (U, the mean of |A| per example); nats per asked token.
+
+        Raises:
+            AttributionError: `k` below 1, another kind or sign.
+        """
+        from .top import top  # here, because it imports this file
+
+        return top(self, k, kind=kind, sign=sign, draws=draws, seed=seed)
+
     def figure(self) -> "go.Figure":
         """The heatmap of the heads."""
         return figures.heads_heatmap(self.heads.numpy())
@@ -189,15 +216,36 @@ class Attribution:
             AttributionError: the file is missing, damaged, or holds something else.
         """
         tensors, lengths = read_tensors(path, format=FORMAT, what="attribution", error=AttributionError)
-        tokens = tensors["tokens"].split(lengths) if len(tensors["tokens"]) else ()
-        incomplete = tensors.get("completeness_error")
-        return cls(tensors["per_example_heads"], tensors["per_example_neurons"], tuple(tokens), incomplete)
+        try:
+            tokens = tensors["tokens"].split(lengths) if len(tensors["tokens"]) else ()
+            incomplete = tensors.get("completeness_error")
+            found = cls(tensors["per_example_heads"], tensors["per_example_neurons"], tuple(tokens), incomplete)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise AttributionError(f"{path} was changed since it was saved ({error}). Save the scores again.") from error
+        for kind, scores in (("head", found.per_example_heads), ("neuron", found.per_example_neurons)):
+            _check_numbers(scores, kind, path)
+        return found
 
     def __repr__(self) -> str:
         _, layers, heads = self.per_example_heads.shape
         d_mlp = self.per_example_neurons.shape[-1]
         missing = "" if self.completeness_error is None else f"; completeness error {self.completeness_error.abs().mean():.3g}"
         return f"Attribution({self.n_examples} examples, {layers} layers × {heads} heads, {layers} × {d_mlp} neurons{missing})"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(repr(self), self.table(6), figure=self.figure)
+
+
+def _check_numbers(scores: Float[Tensor, "example layer index"], kind: str, path: str | Path) -> None:
+    """Raises AttributionError for scores that no algorithm gives: infinite ones, and NaN on some examples of a component alone
+    (on all of them it says that nobody asked for the component)."""
+    wrong = scores.isinf() | (scores.isnan() & ~scores.isnan().all(0))
+    if bool(wrong.any()):
+        example, layer, index = (int(at) for at in wrong.nonzero()[0])
+        raise AttributionError(
+            f"{path}: the score of {kind} ({layer}, {index}) on example {example} is not a number. The file was changed since "
+            "it was saved: save the scores again."
+        )
 
 
 def _top(scores: Float[Tensor, "example layer index"], k: int, *, kind: str, label: str) -> pd.DataFrame:

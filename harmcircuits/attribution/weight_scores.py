@@ -4,13 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
+from ..notebook import notebook_html
 from ..store.tensors import read_tensors, save_tensors
 from .scores import AttributionError
+
+if TYPE_CHECKING:
+    from .top import Sign
 
 FORMAT = "harmcircuits weight attribution 2"
 
@@ -64,6 +69,26 @@ class WeightAttribution:
         columns = ["matrix", "layer", "kind", "rows", "columns", "signed_sum", "signed_max", "absolute_sum", "positive"]
         return pd.DataFrame(rows, columns=columns)
 
+    def top(self, k: int = 10, *, matrix: str | None = None, sign: "Sign" = "promotes") -> pd.DataFrame:
+        """The `k` weights that promote the response most, the largest A first; no interval, since the scores of single examples
+        are not kept.
+
+            W.top(10), W.top(10, matrix="blocks.3.mlp.out")
+
+        Args:
+            matrix: of this one alone; None: of all.
+            sign: "promotes" takes A > 0 alone, "hinders" A < 0, the smallest first.
+
+        Returns:
+            weight ("blocks.3.mlp.out[5, 7]"), matrix, row, column, score (A), unsigned (U); nats per asked token.
+
+        Raises:
+            AttributionError: `k` below 1, another sign, or no such matrix.
+        """
+        from .top import top_weights  # here, because it imports this file
+
+        return top_weights(self, k, matrix=matrix, sign=sign)
+
     def save(self, path: str | Path) -> None:
         """One safetensors file (8 bytes a weight), written atomically."""
         parts = {"signed": self.signed, "absolute": self.absolute}
@@ -79,8 +104,12 @@ class WeightAttribution:
             AttributionError: the file is missing, damaged, or holds something else.
         """
         tensors, about = read_tensors(path, format=FORMAT, what="weight attribution", error=AttributionError)
-        signed, absolute = ({name: tensors[f"{kind}/{name}"] for name in about["matrices"]} for kind in ("signed", "absolute"))
-        return cls(signed, absolute, about["n_examples"], about["n_benign"])
+        try:
+            kinds = ("signed", "absolute")
+            signed, absolute = ({name: tensors[f"{kind}/{name}"] for name in about["matrices"]} for kind in kinds)
+            return cls(signed, absolute, about["n_examples"], about["n_benign"])
+        except (KeyError, TypeError) as error:
+            raise AttributionError(f"{path} was changed since it was saved ({error}). Save the scores again.") from error
 
     def __repr__(self) -> str:
         over = f"{self.n_benign} benign" if self.n_benign else "the same"
@@ -88,3 +117,9 @@ class WeightAttribution:
             f"WeightAttribution({self.n_weights} weights in {len(self.signed)} matrices; A over {self.n_examples} examples, "
             f"U over {over})"
         )
+
+    def _repr_html_(self) -> str:
+        rows = [(name.split(".", 2)[2], rows * columns) for name, (rows, columns) in self.shapes.items()]
+        sizes = pd.DataFrame(rows, columns=["kind", "weights"])
+        kinds = sizes.groupby("kind", sort=False)["weights"].agg(matrices="count", weights="sum").reset_index()
+        return notebook_html(repr(self), kinds)

@@ -1,6 +1,5 @@
 """`Claim`: what one claim of the paper came to on one model, as numbers, tables and a sentence."""
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, get_a
 import pandas as pd
 
 from .. import store
+from ..notebook import clipped, notebook_html
 from ..statistics import Estimate
 from .tables import as_frame, as_plain
 
@@ -78,9 +78,14 @@ class Claim:
         Raises:
             ClaimError: this claim has none.
         """
-        for drawn in self.figures().values():
-            return drawn
-        raise ClaimError(f"{self.NAME} has no figure: use table()")
+        drawn = self._first_figure()
+        if drawn is None:
+            raise ClaimError(f"{self.NAME} has no figure: use table()")
+        return drawn
+
+    def _first_figure(self) -> "go.Figure | None":
+        """Of `figures`; a claim that has many draws this one alone."""
+        return next(iter(self.figures().values()), None)
 
     def document(self) -> dict[str, Any]:
         """What the JSON file holds; a value is `{value, low, high, n}` or `{value: null, reason}`."""
@@ -133,8 +138,7 @@ class Claim:
             ) from error
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.found}; n={self.n}; {self.model.get('name', 'a model')})"
+        return f"{type(self).__name__}({self.found}; n={self.n}; {clipped(self.model.get('name', 'a model'), 40)})"
 
     def _repr_html_(self) -> str:
-        shown = self.table().to_html(index=False, escape=True, na_rep="", float_format="{:.3f}".format, max_rows=20)
-        return f"<p><b>{html.escape(self.found)}</b>: {html.escape(self.sentence)}</p>{shown}"
+        return notebook_html(f"{self.found}: {self.sentence}", self.table(), figure=self._first_figure)

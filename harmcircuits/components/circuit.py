@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..models.protocol import HookedModel, check_hooks, geometry, head_hook, neuron_hook
+from ..notebook import notebook_html
 from ..store import read_json, write_json
 from .provenance import Provenance
 
@@ -43,6 +44,18 @@ class Circuit:
 
     def __len__(self) -> int:
         return len(self.heads) + len(self.neurons)
+
+    def __repr__(self) -> str:
+        """As it is made where that fits a line, else how many there are."""
+        whole = f"Circuit(heads={self.heads}, neurons={self.neurons})"
+        layers = len({layer for layer, _ in (*self.heads, *self.neurons)})
+        return (
+            whole if len(whole) <= 100 else f"Circuit({len(self.heads)} heads, {len(self.neurons)} neurons in {layers} layers)"
+        )
+
+    def _repr_html_(self) -> str:
+        found = f"{len(self.heads)} heads and {len(self.neurons)} neurons"
+        return notebook_html(f"Circuit of {found}", self.table() if len(self) else None)
 
     def __or__(self, other: "Circuit") -> "Circuit":
         _check_circuit(other)

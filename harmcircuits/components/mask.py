@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel
+from ..notebook import notebook_html
 from ..store.tensors import read_tensors, save_tensors
 from .provenance import Provenance
 
@@ -43,7 +44,7 @@ class WeightMask:
         shapes: (out, in) of **every** eligible matrix, those without a weight in the mask too.
 
     Raises:
-        MaskError: indices outside the matrix, or of a matrix without a shape.
+        MaskError: indices outside the matrix, or of a matrix without a shape, or of an impossible one.
     """
 
     indices: Mapping[str, Flat] = field(default_factory=dict)
@@ -51,6 +52,8 @@ class WeightMask:
 
     def __post_init__(self) -> None:
         shapes = {name: (int(shape[0]), int(shape[1])) for name, shape in self.shapes.items()}
+        if empty := next((name for name, shape in shapes.items() if min(shape) < 1), None):
+            raise MaskError(f"{empty} has the shape {shapes[empty]}: a matrix has at least one row and one column")
         indices = {name: _normalised(name, flat, shapes) for name, flat in self.indices.items()}
         kept = {name: indices[name] for name in shapes if name in indices and len(indices[name])}
         object.__setattr__(self, "shapes", MappingProxyType(shapes))
@@ -133,10 +136,17 @@ class WeightMask:
             MaskError: the file is missing, damaged, or holds something else.
         """
         indices, about = read_tensors(path, format=FORMAT, what="weight mask", error=MaskError)
-        return cls(indices=indices, shapes=about["shapes"])
+        try:
+            return cls(indices=indices, shapes=about["shapes"])
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # a MaskError too
+            raise MaskError(f"{path} was changed since it was saved ({error}). Save the mask again.") from error
 
     def __repr__(self) -> str:
         return f"WeightMask({len(self)} of {sum(map(prod, self.shapes.values()))} weights, in {len(self.indices)} matrices)"
+
+    def _repr_html_(self) -> str:
+        most = self.table().sort_values("weights", ascending=False, kind="stable")
+        return notebook_html(repr(self), most[most["weights"] > 0])
 
     def _combined(self, other: "WeightMask", rule: Callable[[Tensor, Tensor], Tensor]) -> "WeightMask":
         if not isinstance(other, WeightMask):

@@ -9,6 +9,7 @@ from typing import Any
 from .._version import __version__
 from ..models.matrices import base_hash
 from ..models.protocol import HookedModel
+from ..notebook import clipped
 from ..store import StoreError, read_json
 from ..store.tensors import read_about
 
@@ -34,6 +35,9 @@ class Provenance:
     seed: int | None = None
     results: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Provenance({clipped(self.model, 28)!r}, base {self.base}, {clipped(self.scores or self.data, 28)!r})"
 
 
 def provenance(

@@ -41,7 +41,7 @@ class Outcomes:
     """
 
     frame: pd.DataFrame
-    responses: pd.DataFrame
+    responses: pd.DataFrame = field(repr=False)
     items: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["condition", "task"]))
     seconds: Mapping[str, float] = field(default_factory=dict)
 

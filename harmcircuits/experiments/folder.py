@@ -9,6 +9,7 @@ import pandas as pd
 
 from .. import store
 from ..components import Circuit, Provenance, WeightMask
+from ..store.sheets import as_read
 from .battery import WHO
 
 REPORT, OUTCOMES, ITEMS, PAGE = "report.json", "outcomes.csv", "items.csv", "report.html"
@@ -48,13 +49,13 @@ def read_outcomes(path: Path) -> pd.DataFrame:
         raise store.StoreError(f"cannot read {path}: {error}. Run the measurement again.") from error
     if absent := [column for column in (*words, "nll") if column not in frame]:
         raise store.StoreError(f"{path} has no columns {', '.join(absent)}: it was changed since it was written.")
-    return frame.fillna(dict.fromkeys(words, ""))
+    return as_read(frame.fillna(dict.fromkeys(words, "")))
 
 
 def read_items(path: Path) -> pd.DataFrame:
     """The items of the tasks that are not about the triples. Raises StoreError for a file that is no table."""
     try:
-        return pd.read_csv(path, dtype={"condition": str, "task": str, "topic": str})
+        return as_read(pd.read_csv(path, dtype={"condition": str, "task": str, "topic": str}))
     except (OSError, ValueError) as error:
         raise store.StoreError(f"cannot read {path}: {error}. Run the measurement again.") from error
 

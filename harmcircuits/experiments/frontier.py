@@ -66,6 +66,10 @@ class Frontier:
         refuse_unknown(self.kinds, self.rises)
         object.__setattr__(self, "kinds", {name: self.kinds.get(name, "circuit") for name in self.rises})
 
+    def __repr__(self) -> str:
+        triples = next(iter(self.rises.values())).shape[1] if self.rises else 0
+        return f"Frontier({len(self.rises)} conditions at {len(self.alphas)} alphas, {triples} triples)"
+
     def damage(self, name: str) -> Float[np.ndarray, " alpha"]:
         """Mean rise on far twins at each alpha, nats per token: what the condition costs on harmless text."""
         refuse_unknown([name], self.rises)

@@ -4,7 +4,6 @@ Source: Shi et al. 2024, "Hypothesis testing the circuit hypothesis in LLMs", tu
 is off; here the circuit is off and all else is kept.
 """
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..ablation.sweep import sweep
 from ..components import Circuit, WeightMask
 from ..examples import Example
 from ..models.protocol import HookedModel, geometry
+from ..notebook import notebook_html
 from ..statistics import Estimate
 from ..tasks.information import swapped_requests
 from .checks import ExperimentError
@@ -123,9 +123,7 @@ class CircuitTests:
         return f"CircuitTests({_size(self.about)}, {self.about['triples']} triples: {len(self.findings)} findings)"
 
     def _repr_html_(self) -> str:
-        table = self.table().drop(columns=["reason"])
-        rows = table.to_html(index=False, escape=True, na_rep="", float_format="{:.3f}".format)
-        return f"<p>{html.escape(_size(self.about))}</p>{rows}"
+        return notebook_html(_size(self.about), self.table().drop(columns=["reason"]), figure=self.figure)
 
 
 def test_circuit(

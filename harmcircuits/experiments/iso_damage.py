@@ -66,6 +66,10 @@ class IsoDamage:
     reasons: Mapping[str, str]
     frontier: Frontier
 
+    def __repr__(self) -> str:
+        left = f", {len(self.reasons)} left out" if self.reasons else ""
+        return f"IsoDamage({len(self.alphas)} conditions at {self.damage:.3g} nats per token, {self.n_triples} triples{left})"
+
     @property
     def n_triples(self) -> int:
         """On how many triples, the first of the test split, conditions are compared; 0 where none is."""

@@ -1,6 +1,7 @@
 """What a judge says of the texts that were written freely under each condition."""
 
 import logging
+from traceback import format_tb
 
 import pandas as pd
 
@@ -33,15 +34,17 @@ def harmful_rates(judge: Judge | None, responses: pd.DataFrame, test: PromptSet)
 
 
 def _rate(judge: Judge | None, requests: list[str], responses: list[str]) -> Estimate:
-    """A judge that fails costs its own number, not the run: it may be anybody's code, and what was measured must be kept."""
+    """A judge that fails costs its own number, not the run: it may be anybody's code, and what was measured must be kept. Of an
+    error that is not a judge's own the type alone is told, and where it arose: its words may quote a response."""
     try:
         return harmful_rate(judge, requests, responses)
     except JudgeError as error:
         log.warning("a judge failed: %s", error)
         return Estimate.missing(f"{JUDGE_FAILED}: {error}")
     except Exception as error:
-        log.exception("a judge failed with an error that is not its own")
-        return Estimate.missing(f"{JUDGE_FAILED}: {type(error).__name__}: {error}")
+        kind, trace = type(error).__name__, "".join(format_tb(error.__traceback__))
+        log.error("a judge failed with an error that is not its own, %s:\n%s", kind, trace)
+        return Estimate.missing(f"{JUDGE_FAILED}: {kind}")
 
 
 def about(judge: Judge | None) -> dict[str, object]:

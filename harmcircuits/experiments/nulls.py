@@ -14,6 +14,7 @@ from ..ablation.partial import Condition
 from ..components import Circuit
 from ..examples import Example
 from ..models.protocol import HookedModel
+from ..notebook import clipped
 from ..selection.matched import balance
 from ..selection.protected import SelectionError
 from ..selection.swapped import label_swapped
@@ -45,6 +46,10 @@ class Nulls:
     balance: dict[str, Any] = field(default_factory=dict)
     falls: dict[str, Float[np.ndarray, "draw triple"]] = field(default_factory=dict)
     observed_fall: Float[np.ndarray, " triple"] = field(default_factory=lambda: np.empty(0))
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(f"{len(rises)} {kind}" for kind, rises in self.rises.items())
+        return f"Nulls({clipped(kinds, 60)} draws, {len(self.observed)} triples)"
 
     def selectivity(self, kind: str) -> Float[np.ndarray, " draw"]:
         """Mean rise on harmful minus mean rise on near twins, of each draw; nats per token."""

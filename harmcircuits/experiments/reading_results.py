@@ -1,6 +1,5 @@
 """What a comparison of readings found: estimates, the scores they come from, and how they were taken."""
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from .. import figures, store
+from ..notebook import clipped, notebook_html
 from ..statistics import Estimate, StatisticsError
+from ..store.sheets import as_csv, as_read
 from ..tasks.told_apart import Benign
 
 if TYPE_CHECKING:
@@ -46,6 +47,10 @@ class Reading:
     n_shots: int | None = None
     auroc: Estimate
     auroc_far: Estimate
+
+    def __repr__(self) -> str:
+        control = f", {self.control}" if self.control else ""
+        return f"Reading({clipped(self.name, 36)!r}, {self.kind}{control}: AUROC {self.auroc})"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -113,7 +118,7 @@ class Readings:
             StoreError: the folder cannot be written.
         """
         target = Path(folder)
-        store.write_text(target / OUTCOMES, self.outcomes.to_csv(index=False))
+        store.write_text(target / OUTCOMES, as_csv(self.outcomes))
         listed = [
             {
                 "name": one.name, "kind": one.kind, "control": one.control, "n_shots": one.n_shots,
@@ -148,12 +153,11 @@ class Readings:
 
     def __repr__(self) -> str:
         own = [one for one in self.readings if not one.control]
-        best = next((f"; best: {one.name}, {one.auroc}" for one in own if not one.auroc.is_missing), "")
-        return f"Readings({len(own)} readings of {self.settings.get('prompts')!r}{best})"
+        best = next((f"; best: {clipped(one.name, 24)}, {one.auroc}" for one in own if not one.auroc.is_missing), "")
+        return f"Readings({len(own)} readings of {clipped(self.settings.get('prompts'), 20)!r}{best})"
 
     def _repr_html_(self) -> str:
-        remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in self.remarks)
-        return f"{self.table().to_html(index=False, escape=True)}<ul>{remarks}</ul>"
+        return notebook_html(repr(self), self.table(), figure=self.figure, remarks=self.remarks)
 
 
 def sorted_readings(readings: Sequence[Reading]) -> tuple[Reading, ...]:
@@ -182,4 +186,4 @@ def _outcomes(path: Path) -> pd.DataFrame:
         raise store.StoreError(
             f"{path} has the columns {', '.join(map(str, frame.columns))}, not {', '.join(COLUMNS)}: it was changed."
         )
-    return frame
+    return as_read(frame)

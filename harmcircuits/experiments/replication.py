@@ -20,6 +20,7 @@ from ..ablation.partial import Condition, under
 from ..elicitation import elicit
 from ..examples import Prompt
 from ..models.protocol import HookedModel
+from ..notebook import notebook_html
 from ..prompts.promptset import PromptSet
 from ..statistics import Estimate, bootstrap, mean_estimate
 from ..tasks.information import swapped_requests
@@ -38,6 +39,13 @@ class Replication:
     """By set, condition and measure: see `replicate`."""
 
     found: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
+
+    def __repr__(self) -> str:
+        conditions = len({condition for found in self.found.values() for condition in found})
+        return f"Replication({len(self.found)} sets, {conditions} conditions)"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(repr(self), self.table())
 
     def table(self) -> pd.DataFrame:
         """One row a set and condition; rises and information in nats per token with 95 % intervals, refusal as shares."""

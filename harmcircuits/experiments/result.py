@@ -1,6 +1,5 @@
 """`Dissociation`: everything that a run found, on disk and back."""
 
-import html
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ import plotly.graph_objects as go
 
 from .. import figures, report, store
 from ..components import Circuit, WeightMask
+from ..notebook import notebook_html
+from ..store.sheets import as_csv
 from .battery import RESPONSES
 from .folder import (
     DAMAGE,
@@ -105,8 +106,8 @@ class Dissociation:
         """
         target = Path(folder)
         clear(target)
-        store.write_text(target / OUTCOMES, self.outcomes.to_csv(index=False))
-        store.write_text(target / ITEMS, self.items.to_csv(index=False))
+        store.write_text(target / OUTCOMES, as_csv(self.outcomes))
+        store.write_text(target / ITEMS, as_csv(self.items))
         saved = {"circuits": save_circuits(target / "circuits", self.circuits, self.report)}
         saved["controls"] = save_circuits(target / "controls", self.controls, self.report)
         for name, scores in (self.scores.parts if self.scores is not None else {}).items():
@@ -151,4 +152,4 @@ class Dissociation:
         )
 
     def _repr_html_(self) -> str:
-        return f"<p>{html.escape(self.report['verdict_sentence'])}</p>{self.table().to_html(index=False, escape=True)}"
+        return notebook_html(str(self.report["verdict_sentence"]), self.table(), figure=self.figure)

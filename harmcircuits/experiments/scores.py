@@ -30,6 +30,9 @@ class Scores:
     far: Attribution
     recognition: Attribution | None
 
+    def __repr__(self) -> str:
+        return f"Scores({', '.join(self.parts)}: {self.harmful.n_examples} triples)"
+
     @property
     def parts(self) -> dict[str, Attribution]:
         """By name, those that there are."""

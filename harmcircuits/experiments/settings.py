@@ -5,6 +5,7 @@ from math import inf
 from typing import Any
 
 from ..models.protocol import Geometry
+from ..notebook import clipped
 
 RANGES = {
     **dict.fromkeys(("head_fraction", "neuron_fraction", "protect_heads", "protect_neurons"), (0.0, 1.0)),
@@ -105,6 +106,12 @@ class Settings:
                 raise SettingsError(f"{name} must be {kind} of {expected}, not {value!r}")
             if not low <= value <= high:
                 raise SettingsError(f"{name} must be {expected}, not {value!r}")
+
+    def __repr__(self) -> str:
+        """What differs from the full run."""
+        own = [f"{field.name}={getattr(self, field.name)}" for field in fields(self)]
+        changed = [text for text, field in zip(own, fields(self), strict=True) if getattr(self, field.name) != field.default]
+        return f"Settings({clipped(', '.join(changed), 90)})"
 
     @classmethod
     def quick(cls, *, seed: int = 0) -> "Settings":

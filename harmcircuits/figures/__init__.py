@@ -7,6 +7,7 @@ with its `caption` and `alt`, a text alternative, which the report prints.
 
 from .agreement import agreement_scatter
 from .alignment import alignment_curves, alignment_overlaps, alignment_separability
+from .attention_pattern import attention_heatmap
 from .attribution import heads_heatmap, neurons_by_layer
 from .compactness import compactness_retained, compactness_rises
 from .compactness_beside import compactness_rates, compactness_recognition, compactness_utility
@@ -33,6 +34,7 @@ __all__ = [
     "alignment_curves",
     "alignment_overlaps",
     "alignment_separability",
+    "attention_heatmap",
     "auroc_by_layer",
     "compactness_greedy",
     "compactness_protection",

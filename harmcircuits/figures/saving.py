@@ -14,7 +14,8 @@ from .style import FigureError
 _IMAGES = {".png": "png", ".svg": "svg"}
 _STYLE = "body { margin: 0; } @media (max-width: 700px) { .modebar { display: none; } }"
 """On a phone plotly's row of buttons would lie over the title."""
-_CONFIG = {"responsive": True, "displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}
+CONFIG = {"responsive": True, "displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}
+"""Of plotly.js, wherever a figure is shown."""
 
 
 def save(figure: go.Figure, path: str | os.PathLike[str], *, width: int = 1100) -> Path:
@@ -57,7 +58,7 @@ def _content(figure: go.Figure, path: Path, *, width: int) -> bytes:
 
 def _page(figure: go.Figure) -> str:
     # plotly's own full page has no viewport, so a phone would show it at a desktop's width
-    body = plotly.io.to_html(figure, full_html=False, include_plotlyjs=True, config=_CONFIG)
+    body = plotly.io.to_html(figure, full_html=False, include_plotlyjs=True, config=CONFIG)
     title = html.escape((figure.layout.title.text or "figure").replace("<br>", " "))
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'

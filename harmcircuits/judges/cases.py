@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
+from ..notebook import clipped
 from .protocol import JudgeError, Property
 
 Kind: TypeAlias = Literal["refusal", "partial refusal", "compliance", "off-topic", "gibberish", "repetition", "empty"]
@@ -41,6 +42,9 @@ class Case:
     request: str
     response: str
     kind: Kind
+
+    def __repr__(self) -> str:
+        return f"Case({clipped(self.request, 50)!r}, {self.kind}, {len(self.response)} characters)"
 
 
 def load_cases(path: str | os.PathLike[str] | None = None) -> list[Case]:

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from ..models import hub
+from ..models.complete import missing_weights, told
 from .protocol import JudgeError
 
 
@@ -68,7 +69,10 @@ class JudgeModel:
             common = {"revision": self.revision, "trust_remote_code": False}
             tokenizer = AutoTokenizer.from_pretrained(place, **common)
             # sdpa gives wrong logits for padded rows of some models and versions; a judge reads short texts
-            model = kind.from_pretrained(place, dtype=self.dtype, attn_implementation="eager", **common)
+            with missing_weights() as missing:
+                model = kind.from_pretrained(place, dtype=self.dtype, attn_implementation="eager", **common)
+        if missing:
+            raise JudgeError(f"the judge {self.label!r} cannot be loaded: {told(missing)}. Is it a model of this kind?")
         return model.to(self.device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
 
     @contextmanager

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
+from ..notebook import clipped, notebook_html
 from ..statistics import Estimate
 from ..statistics import wilson as wilson
 
@@ -90,7 +91,11 @@ class Judgements:
         return wilson(sum(label is True for label in self.labels), total - without)
 
     def __repr__(self) -> str:
-        return f"Judgements({self.judge!r}, {self.measures}: {self.rate()}, without a score: {len(self.reasons)})"
+        found = clipped(self.rate(), 30)
+        return f"Judgements({clipped(self.judge, 20)!r}, {self.measures}: {found}, without a score: {len(self.reasons)})"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(f"{self.judge}, {self.measures}: {self.rate()}", self.table()[["score", "label", "reason"]])
 
 
 @runtime_checkable
@@ -118,8 +123,12 @@ def check_pairs(requests: Sequence[str], responses: Sequence[str]) -> None:
         raise JudgeError(f"{len(requests)} requests and {len(responses)} responses: each response needs its own request")
     for what, texts in (("request", requests), ("response", responses)):
         for position, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise JudgeError(f"{what} {position} is {text!r}, not a text: an empty response is ''")
+            if not isinstance(text, str):  # its type alone is told: it may hold a response
+                raise JudgeError(f"{what} {position} is {_kind(text)}, not a text: an empty response is ''")
+
+
+def _kind(thing: object) -> str:
+    return "None" if thing is None else f"a {type(thing).__name__}"
 
 
 def check_property(measures: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..notebook import notebook_html
 from ..statistics import Estimate, auroc, auroc_se
 from ..store import digest, read_json, write_json
 from .cases import HAVE, KINDS, Case, load_cases
@@ -127,6 +128,9 @@ class Validation:
     def __repr__(self) -> str:
         verdict = "passed" if self.passed else f"not passed: {'; '.join(self.failures)}"
         return f"Validation({self.judge!r}, {self.measures}, balanced accuracy {self.balanced_accuracy}; {verdict})"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(repr(self), self.table().reset_index(names="measure"))
 
 
 def validate(judge: Judge, cases: Sequence[Case] | None = None) -> Validation:

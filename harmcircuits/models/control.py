@@ -6,6 +6,15 @@ from weakref import WeakKeyDictionary
 
 from tokenizers import AddedToken, Tokenizer
 
+from .protocol import ModelError
+
+
+def check_encodable(text: str) -> None:
+    """Raises ModelError for a text that no tokenizer takes: half a character pair stands for nothing."""
+    half = next((at for at, character in enumerate(text) if "\ud800" <= character <= "\udfff"), None)
+    if half is not None:
+        raise ModelError(f"a text holds half a character pair (character {half} of {len(text)}), which is no text. Remove it.")
+
 
 def text_backend(tokenizer: Any) -> Tokenizer | None:
     """A copy of a fast tokenizer's inside that keeps every control token in a text as text; None if the own one does.

@@ -19,7 +19,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harmcircuits import store
 
+from .complete import missing_weights, told
 from .fetch import LoadError
+from .gguf_header import check_header
 
 MANIFEST = "harmcircuits.json"
 _FORMAT = 1  # part of the folder's name: raise it when what is saved changes
@@ -82,10 +84,16 @@ def _save(gguf_file: Path, folder: Path) -> None:
     """Reads the GGUF file with transformers and saves it as a plain float32 model with its tokenizer."""
     place = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**place)
-        model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+        check_header(gguf_file)
+        with missing_weights() as missing:
+            tokenizer = AutoTokenizer.from_pretrained(**place)
+            model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+        if missing:
+            raise ValueError(told(missing))
         split = _pre_tokenizer(gguf_file)
-    except (ValueError, KeyError, IndexError, NotImplementedError, ImportError) as error:
+    except Exception as error:  # of a damaged file, transformers and gguf raise nearly every kind
+        if isinstance(error, OSError) and error.errno is not None:  # the system's own: a full disk, say
+            raise
         raise LoadError(
             f"{gguf_file}: transformers {version('transformers')} cannot read this GGUF file ({error}). "
             "Download it again if it may be damaged; otherwise use the model's transformers folder or hub id."

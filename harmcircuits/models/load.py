@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -22,6 +23,8 @@ from harmcircuits import store
 
 from . import hub
 from .adapters import base_of, is_adapter, merged
+from .complete import missing_weights, told
+from .devices import default_device, usable
 from .fetch import LoadError, PackagedModel, packaged_gguf
 from .gguf import dequantised_folder, is_gguf
 from .hooked import hooked_transformer, hooked_transformer_class
@@ -106,21 +109,21 @@ def load_model(
     if hooked:
         hooked_transformer_class()  # before anything is fetched
     if device is not None:
-        device = _usable(device)  # likewise
+        device = usable(device)  # likewise
     if hf_model is None and is_adapter(adapter := Path(name).expanduser()):
         if revision is not None:
             raise ValueError(f"revision={revision!r} is for hub ids, and {adapter} is an adapter folder: leave it out.")
         hf_model, own = _adapted(adapter, dtype)
-        name, tokenizer, device = adapter.name, tokenizer or own, device or _default_device()
+        name, tokenizer, device = adapter.name, tokenizer or own, device or default_device()
     if hf_model is None:
         source = _source(os.fspath(name), revision)
-        where = device or _default_device()
+        where = device or default_device()
     elif tokenizer is None or revision is not None:
         raise ValueError("hf_model= needs tokenizer=, the one the model was trained with, and takes no revision=.")
     else:
         source = _Source(place=None, label=os.fspath(name))
         where, dtype = device or hf_model.device, hf_model.dtype
-    with _copied(tokenizer) as own, _explained(source):
+    with _copied(tokenizer) as own, _explained(source), _whole(source):
         if source.on_hub:
             hub.check_reachable(source.label, revision)
         options = _Options(device=torch.device(where), dtype=dtype, revision=revision, hf_model=hf_model, tokenizer=own)
@@ -132,7 +135,7 @@ def _adapted(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     name = base_of(folder)
     try:
         source = _source(name, None)
-        with _explained(source):
+        with _explained(source), _whole(source):
             if source.on_hub:
                 hub.check_reachable(source.label, None)
             base = AutoModelForCausalLM.from_pretrained(source.place, dtype=dtype, trust_remote_code=False)
@@ -141,34 +144,6 @@ def _adapted(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     except LoadError as error:
         raise LoadError(f"{folder} is an adapter of {name!r}, and that cannot be loaded: {error}") from error
     return merged(base, folder), tokenizer
-
-
-def _usable(device: str | torch.device) -> torch.device:
-    """The device, tried out with one number.
-
-    Raises:
-        LoadError: this machine, or this PyTorch, lacks it; the message says which there are.
-    """
-    cure = f"This machine has {', '.join(_devices())}: choose from these, or leave it out (CUDA where there is one, else cpu)."
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise LoadError(f"PyTorch knows no device {str(device)!r}. {cure}") from error
-    try:
-        torch.zeros(1, device=chosen).cpu()
-    except (RuntimeError, AssertionError, ImportError) as error:  # PyTorch raises each of them for one device or another
-        reason = str(error).partition("\n")[0].partition(". ")[0].rstrip(".")
-        raise LoadError(f"the device {str(device)!r} cannot be used here ({reason}). {cure}") from error
-    return chosen
-
-
-def _default_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _devices() -> list[str]:
-    gpus = [f"cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(torch.cuda.device_count())]
-    return ["cpu", *gpus, *(["mps"] if torch.backends.mps.is_available() else [])]
 
 
 def _bridge(source: _Source, options: _Options) -> Any:
@@ -232,6 +207,11 @@ def _source(name: str, revision: str | None) -> _Source:
     elif path.is_dir():
         if not (path / "config.json").is_file():
             raise LoadError(f"{path}: no transformers folder, since it has no config.json. {_accepted()}")
+        if any(path.glob("*.bin")) and not any(path.glob("*.safetensors")):
+            raise LoadError(
+                f"{path}: its weights are pickles (.bin), which are not loaded, since a pickle can run code. If you trust "
+                "them, load the model with transformers and save it again (save_pretrained writes safetensors)."
+            )
         found = _Source(place=str(path), label=path.name)
     elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or path.suffix == ".gguf":
         raise LoadError(f"{name!r}: there is no such file or folder. {_accepted(name)}")
@@ -251,6 +231,16 @@ def _gguf_folder(path: Path) -> Path:
 
 
 @contextmanager
+def _whole(source: _Source) -> Iterator[None]:
+    """Raises LoadError where the files of a model that was loaded meanwhile lacked some of its weights."""
+    with missing_weights() as missing:
+        yield
+    if missing:
+        where = f"of the hub's {source.place}" if source.on_hub else f"in {source.place}"
+        raise LoadError(f"{source.label!r}: {told(missing)}. Are the files {where} complete, and of a causal language model?")
+
+
+@contextmanager
 def _explained(source: _Source) -> Iterator[None]:
     """Turns what transformers and TransformerLens raise for a missing, damaged or unknown model into a LoadError."""
     try:
@@ -260,10 +250,15 @@ def _explained(source: _Source) -> Iterator[None]:
             raise
         cause = hub.cause(error, source.place) if source.on_hub else f"not a complete transformers folder ({error})."
         raise LoadError(f"{source.label!r}: {cause} {_accepted(source.label)}") from error
-    except (SafetensorError, json.JSONDecodeError) as error:
+    except (SafetensorError, json.JSONDecodeError, RecursionError, StrictDataclassError) as error:
         if source.place is None:
             raise
         raise LoadError(f"{source.label!r}: {_damage(error, source)}") from error
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):  # of memory, say
+            raise
+        cause = "its weights have other shapes than its config.json says, or are of another model. Copy or download it again."
+        raise LoadError(f"{source.label!r}: {cause}") from error
     except ValueError as error:
         if "trust_remote_code" in str(error):
             cause = "its code lies on the hub, and code from a hub is never run. If you trust it, load it yourself"

@@ -15,6 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import Literal, get_args
 
+from ..notebook import clipped
+
 DATA = Path(__file__).with_name("data")
 Domain = Literal["money", "habits", "sport", "home"]
 DOMAINS: tuple[Domain, ...] = get_args(Domain)
@@ -42,6 +44,9 @@ class Advice:
     question: str
     good: str
     bad: str
+
+    def __repr__(self) -> str:
+        return f"Advice({clipped(self.id, 24)!r}, {clipped(self.question, 60)!r})"
 
 
 @cache

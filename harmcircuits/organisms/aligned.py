@@ -55,6 +55,9 @@ class Answers:
     help: Mapping[Prompt, str]
     harm: Mapping[Prompt, str]
 
+    def __repr__(self) -> str:
+        return f"Answers({len(self.triples)} triples: {sum(map(bool, self.help.values()))} helpful answers that end)"
+
 
 def answers(
     model: HookedModel, prompts: PromptSet, *, max_new_tokens: int = 48, seed: int = 0, progress: bool = False

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+import pandas as pd
 from transformers import LlamaForCausalLM
 
 from ..components import Circuit
 from ..examples import Example
 from ..models.load import load_model
+from ..notebook import notebook_html
 from ..prompts.promptset import PromptSet
 from .fitting import kept
 from .handset import handset
@@ -90,6 +92,11 @@ class Planted:
         how = "trained" if self.trained else "set by hand"
         known = f"{len(self.writing)} writing, {len(self.recognising)} recognising"
         return f"Planted({self.variant!r}, seed {self.seed}, {how}, {known})"
+
+    def _repr_html_(self) -> str:
+        known = ("writing", "recognising", "shared", "suppressing")
+        rows = [(name, len((own := getattr(self, name)).heads), len(own.neurons)) for name in known]
+        return notebook_html(repr(self), pd.DataFrame(rows, columns=["circuit", "heads", "neurons"]))
 
 
 def planted(

@@ -4,6 +4,7 @@ Column names are compared without regard to case. A file has a format when it ha
 several, the one with most columns counts. Sources (what each author's file holds) are named beside the functions.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
@@ -13,6 +14,7 @@ from .errors import PromptError
 from .records import Record, shown
 
 _ROLES: tuple[Role, ...] = get_args(Role)
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Row:
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise PromptError(f"{self.record}: column {column!r} holds a {type(value).__name__}; text is expected.")
         text = str(value)
-        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        if _NO_TEXT.search(text):
             raise PromptError(f"{self.record}: column {column!r} holds a NUL or half a character pair. Remove it.")
         return text
 

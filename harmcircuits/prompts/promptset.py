@@ -10,6 +10,7 @@ from typing import get_args, overload
 import pandas as pd
 
 from ..examples import Prompt, Role
+from ..notebook import clipped, notebook_html
 from .errors import PromptError
 from .splits import choose, content_key, divide, stratum
 
@@ -31,6 +32,9 @@ class Triple:
     @property
     def category(self) -> str:
         return self.harmful.category
+
+    def __repr__(self) -> str:
+        return f"Triple({clipped(self.group, 24)!r}, {clipped(self.harmful.request, 50)!r})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,9 +93,12 @@ class PromptSet:
         roles = ", ".join(f"{len(self._with(role))} {role}" for role in ROLES)
         categories, triples = len(self.categories), len(self.triples)
         return (
-            f"PromptSet({self.name!r}, {len(self)} prompt{'' if len(self) == 1 else 's'}: {roles}; "
+            f"PromptSet({clipped(self.name, 24)!r}, {len(self)} prompt{'' if len(self) == 1 else 's'}: {roles}; "
             f"{categories} categor{'y' if categories == 1 else 'ies'}, {triples} triple{'' if triples == 1 else 's'})"
         )
+
+    def _repr_html_(self) -> str:
+        return notebook_html(repr(self), self.table() if self.prompts else None)
 
     @cached_property
     def harmful(self) -> tuple[Prompt, ...]:

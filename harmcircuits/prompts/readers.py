@@ -1,6 +1,8 @@
 """Prompts from the built-in set, or from a file in any of the field's formats."""
 
+import errno
 import logging
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -9,6 +11,7 @@ from pathlib import Path
 from ..examples import Prompt
 from .errors import PromptError
 from .formats import FORMATS, Format, Row
+from .invisible import holds_invisible
 from .promptset import PromptSet
 from .records import SUFFIXES, Record, read_records, shown
 
@@ -48,16 +51,12 @@ def load_prompts(
     path = Path(source).expanduser()
     if format is not None and format not in FORMATS:
         raise PromptError(f"format={format!r} is unknown; known formats:\n{_known_formats()}")
-    return _read(
-        path,
-        format=format,
-        name=name or (path.resolve().name if path.is_dir() else path.stem),
-        prefill=prefill,
-        columns=columns,
-    )
+    return _read(path, format=format, name=name, prefill=prefill, columns=columns)
 
 
-def _read(path: Path, *, format: str | None, name: str, prefill: str | None, columns: Mapping[str, str] | None) -> PromptSet:
+def _read(
+    path: Path, *, format: str | None, name: str | None, prefill: str | None, columns: Mapping[str, str] | None
+) -> PromptSet:
     if columns is not None:
         if format not in (None, "plain"):
             raise PromptError(f"columns=… names the fields of a plain file; leave out format={format!r}.")
@@ -73,10 +72,19 @@ def _read(path: Path, *, format: str | None, name: str, prefill: str | None, col
     _check_groups(read)
     prompts = [prompt if prefill is None else replace(prompt, prefill=prefill) for _, prompt in read]
     _log.info("%s: %d prompts in format %s", path, len(prompts), found[files[0]])
-    return PromptSet(tuple(prompts), name)
+    _tell_invisible(read)
+    return PromptSet(tuple(prompts), name or (path.resolve().name if path.is_dir() else path.stem))
 
 
 def _files(path: Path) -> list[Path]:
+    try:
+        return _listed(path)
+    except OSError as error:  # a name too long, or a folder that we may not look into
+        name = shown(path) if error.errno == errno.ENAMETOOLONG else path  # which may be a request
+        raise PromptError(f"{name}: cannot be looked up ({error.strerror}). Give the path of a file or folder.") from None
+
+
+def _listed(path: Path) -> list[Path]:
     if path.is_dir():
         files = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES and not f.name.startswith("."))
         if not files:
@@ -127,7 +135,18 @@ def _prompts(record: Record, kind: Format) -> list[Prompt]:
     missing = [column for column in kind.required if column not in row.fields]
     if missing:
         raise PromptError(f"{record}: expected the columns {', '.join(kind.required)}, found {_names(record)}.")
-    return list(kind.read(row))
+    prompts = list(kind.read(row))
+    for prompt in prompts:
+        _check_shown(record, prompt)
+    return prompts
+
+
+def _check_shown(record: Record, prompt: Prompt) -> None:
+    """Names are printed: none of them may move a terminal's cursor, or begin a new line of a table."""
+    for field in ("category", "group", "harm_group"):
+        control = next((letter for letter in getattr(prompt, field) if unicodedata.category(letter) == "Cc"), None)
+        if control is not None:
+            raise PromptError(f"{record}: the {field} holds the control character {control!r}. Remove it: names are printed.")
 
 
 def _check_groups(read: Sequence[tuple[Record, Prompt]]) -> None:
@@ -139,6 +158,19 @@ def _check_groups(read: Sequence[tuple[Record, Prompt]]) -> None:
                 f"{record}: group {shown(prompt.group)} already has a {prompt.role!r} prompt ({first}). "
                 "A group has one prompt a role: rename one of them."
             )
+
+
+def _tell_invisible(read: Sequence[tuple[Record, Prompt]]) -> None:
+    """They are often meant to mislead, and as often an emoji or Persian: nothing is refused."""
+    places = [record for record, prompt in read if any(map(holds_invisible, vars(prompt).values()))]
+    if places:
+        _log.warning(
+            "%d of %d prompts hold characters that nobody sees (zero-width ones, marks of direction); the first: %s. They are "
+            "kept, and the model reads them.",
+            len(places),
+            len(read),
+            places[0],
+        )
 
 
 def _names(record: Record) -> str:

@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -60,6 +60,8 @@ def shown(value: object) -> str:
 
 def _read_text(path: Path) -> str:
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise PromptError(f"{path}: a folder, pipe or device is no file of prompts. Copy what it holds into a file.")
         data = path.read_bytes()
     except OSError as error:
         raise PromptError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error
@@ -93,7 +95,7 @@ def _csv_records(path: Path, text: str, delimiter: str) -> Iterator[Record]:
     for line, row in rows:
         if header is None:
             header = [name.strip() for name in row]
-            _check_header(path, line, header)
+            _check_names(path, line, header)
         elif len(row) != len(header):
             raise PromptError(
                 f"{path}, line {line}: expected {len(header)} columns ({', '.join(map(shown, header))}), "
@@ -117,8 +119,8 @@ def _csv_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list
         raise PromptError(f"{path}, line {line}: not well-formed CSV in the record that begins here ({error}).") from None
 
 
-def _check_header(path: Path, line: int, header: list[str]) -> None:
-    named = [name.casefold() for name in header if name]
+def _check_names(path: Path, line: int, names: Sequence[str]) -> None:
+    named = [name.casefold() for name in names if name]
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
         raise PromptError(f"{path}, line {line}: column {shown(twice[0])} occurs twice. Give each column its own name.")
@@ -152,20 +154,36 @@ def _json_list(path: Path, text: str) -> Iterator[Record]:
 def _decode(path: Path, text: str, position: int, *, first_line: int) -> tuple[object, int]:
     """The JSON value at a position, and where it ends."""
     try:
-        return json.JSONDecoder().raw_decode(text, _skip(text, position))
+        return json.JSONDecoder(object_pairs_hook=_once).raw_decode(text, _skip(text, position))
     except json.JSONDecodeError as error:
         raise PromptError(
             f"{path}, line {first_line + error.lineno - 1}: not valid JSON ({error.msg}). "
             "Write one object a line, or one list of objects."
         ) from None
+    except _Twice as error:
+        line = first_line + text.count("\n", 0, position)
+        raise PromptError(f"{path}, line {line}: the field {shown(error)} occurs twice. Give each its own name.") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets nested as deep
         line = first_line + text.count("\n", 0, position)
         raise PromptError(f"{path}, line {line}: a JSON value too large to read ({type(error).__name__}).") from None
 
 
+class _Twice(Exception):
+    """A name that occurs twice in a JSON object: a dict would keep the last one alone."""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return fields
+
+
 def _record(path: Path, line: int, value: object) -> Record:
     if not isinstance(value, dict):
         raise PromptError(f"{path}, line {line}: expected a JSON object with named fields, found {type(value).__name__}.")
+    _check_names(path, line, list(value))
     return Record(path, line, value)
 
 

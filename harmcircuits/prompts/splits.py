@@ -1,9 +1,9 @@
 """Dividing prompts so that no part holds a near-copy of what is in another.
 
 Two requests are near-duplicates when the Jaccard similarity of their shingles (words and pairs of neighbouring words,
-case and punctuation aside) reaches a threshold. One word changed in ten leaves it at 16/22 = 0.73 or more, while two
-requests that share only a template ("Write a short note to my …") stay below 0.6. Near-duplicates, and the prompts of
-one triple, form a *unit*: the connected component. Units are what is divided.
+case, punctuation and invisible characters aside) reaches a threshold. One word changed in ten leaves it at 16/22 = 0.73
+or more, while two requests that share only a template ("Write a short note to my …") stay below 0.6. Near-duplicates, and
+the prompts of one triple, form a *unit*: the connected component. Units are what is divided.
 
 Source of the similarity: Broder 1997, "On the resemblance and containment of documents".
 """
@@ -23,6 +23,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ..examples import Prompt
 from .errors import PromptError
+from .invisible import as_seen
 
 THRESHOLD = 0.6
 
@@ -120,7 +121,7 @@ def stratum(unit: Sequence[Prompt]) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return _WORD.findall(unicodedata.normalize("NFKC", as_seen(text)).casefold())
 
 
 def _shingles(text: str) -> set[tuple[str, ...]]:

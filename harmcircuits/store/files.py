@@ -100,8 +100,15 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Writes `text` as UTF-8 with `\\n` line ends, atomically."""
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    """Writes `text` as UTF-8 with `\\n` line ends, atomically.
+
+    Half a character pair, which UTF-8 cannot hold (as in the name of a folder in another encoding), becomes `\\udcff`: in JSON,
+    its own escape.
+    """
+    with (
+        atomic_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file,
+    ):
         file.write(text)
 
 

@@ -59,6 +59,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         ) from error
     except ValueError as error:  # undecodable bytes, or a constant that JSON does not have
         raise StoreError(f"{source}: not JSON ({error}). Restore it, or delete it and make it again.") from error
+    except RecursionError as error:
+        raise StoreError(f"{source}: brackets nested too deep to read. Restore it, or delete it and make it again.") from error
     except OSError as error:
         raise StoreError(f"{source}: cannot be read ({error.strerror}). Check the path and its permissions.") from error
 

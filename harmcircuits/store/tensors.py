@@ -36,7 +36,7 @@ def read_about(path: str | Path) -> Any:
             return json.loads((file.metadata() or {}).get("about", "null"))
     except FileNotFoundError as cause:
         raise StoreError(f"{path}: there is no such file. Check the path.") from cause
-    except (OSError, SafetensorError, json.JSONDecodeError) as cause:
+    except (OSError, SafetensorError, json.JSONDecodeError, RecursionError) as cause:
         raise StoreError(f"cannot read {path}: {cause}. The file is damaged or cut short: save it again.") from cause
 
 
@@ -59,5 +59,5 @@ def read_tensors(
                 raise error(f"{path} holds no {what} (its 'format' should be {format!r}, and is {metadata.get('format')!r})")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
             return tensors, json.loads(metadata["about"])
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as cause:
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError, RecursionError) as cause:
         raise error(f"cannot read {path}: {cause}. Save the {what} again.") from cause

@@ -6,7 +6,18 @@ before · request · between · prefill · response · turn · question · betwe
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..examples import Example, Frame, Prompt, Row, chat_frame, encode, example_rows, prompt_ids, response_ids
+from ..examples import (
+    Example,
+    Frame,
+    Prompt,
+    Row,
+    chat_frame,
+    check_context,
+    encode,
+    example_rows,
+    prompt_ids,
+    response_ids,
+)
 from ..models.protocol import HookedModel
 from .formats import Question, common_label_ids, label_ids
 
@@ -25,12 +36,13 @@ class Ends(NamedTuple):
 
 def question_rows(model: HookedModel, examples: Sequence[Example], question: Question) -> list[Row]:
     """`prompt · response · turn · question · between · answer · label`, the response being asked; the label is the last token
-    (the harmful one, whose likelihood nobody reads)."""
+    (the harmful one, whose likelihood nobody reads). Raises ExampleError for a row that exceeds the model's context."""
     frame, label = chat_frame(model), label_ids(model, question)[0]
     rows = []
     for row, example in zip(example_rows(model, examples), examples, strict=True):
         suffix = question_ids(model, frame, example, question)
         rows.append(Row((*row.tokens, *suffix, label), row.start, row.stop))
+    check_context(model, rows)
     return rows
 
 
@@ -48,8 +60,10 @@ def prompt_rows(model: HookedModel, prompts: Sequence[Prompt | Example]) -> list
     """`before · request · between`: all that the model reads before anybody writes an answer; its last token is asked, whose
     likelihood nobody reads."""
     frame = chat_frame(model)
-    rows = [tuple(prompt_ids(model, frame, prompt.request, "")) for prompt in prompts]
-    return [Row(tokens, len(tokens) - 1, len(tokens)) for tokens in rows]
+    asked = [tuple(prompt_ids(model, frame, prompt.request, "")) for prompt in prompts]
+    rows = [Row(tokens, len(tokens) - 1, len(tokens)) for tokens in asked]
+    check_context(model, rows)
+    return rows
 
 
 def request_ends(model: HookedModel, prompts: Sequence[Prompt | Example]) -> list[Ends]:

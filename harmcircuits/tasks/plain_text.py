@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..examples import Example, Row, batched, chat_frame, encode, make_batch, response_ids, response_loss, row_length
+from ..models.numbers import check_finite
 from ..models.past import read_past
 from ..models.protocol import HookedModel, logits_at
 from .recognition import SEPARATOR, Shots, check_length, shot_ids
@@ -29,18 +30,22 @@ def plain_text_loss(
 
     Raises:
         ExampleError: an empty response, or a prompt, which has none.
+        ModelError: a loss that is not a number.
         ShotError: shots, request and response together are longer than the model's context.
     """
     rows = plain_rows(model, examples)
     check_length(model, shots, max(map(row_length, rows)))
     found = torch.full((len(rows),), float("nan"))
     asked = [index for index, row in enumerate(rows) if row.stop > row.start]
-    past = read_past(model, torch.tensor(shot_ids(model, shots, 0)))
+    before = shot_ids(model, shots, 0)
+    past = read_past(model, torch.tensor(before))
     for part in batched([rows[index] for index in asked], batch_size=batch_size, length=row_length):
         indices = [asked[at] for at in part]
         batch = make_batch(model, [rows[index] for index in indices])
         logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions, past=past.repeated(len(indices)))
         found[indices] = response_loss(logits, batch).cpu()
+        own = [(*before, *rows[index].tokens) for index in indices]
+        check_finite(model, found[indices], what="the loss in plain text", examples=indices, rows=own)
     return found
 
 

@@ -12,8 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..examples import Example, Prompt, Row, batched, encode, make_batch, row_length, start_ids
+from ..models.context import context_length
+from ..models.numbers import check_finite
 from ..models.past import read_past
 from ..models.protocol import HookedModel, logits_at
+from ..notebook import clipped
 from .formats import ShotFormat, common_label_ids, label_ids
 
 SEPARATOR = "\n\n"
@@ -29,6 +32,9 @@ class Shots:
 
     form: ShotFormat
     draws: tuple[tuple[tuple[str, bool], ...], ...]
+
+    def __repr__(self) -> str:
+        return f"Shots({clipped(self.form.name, 50)!r}, {len(self.draws)} draws)"
 
     def text(self, draw: int) -> str:
         """One draw as it is read."""
@@ -84,6 +90,7 @@ def many_shot(
 
     Raises:
         FormatError: no token tells the two labels apart.
+        ModelError: log-odds that are not a number.
         ShotError: shots and request together are longer than the model's context.
     """
     harmful, harmless = label_ids(model, shots.form)
@@ -91,12 +98,16 @@ def many_shot(
     check_length(model, shots, max(map(row_length, rows)))
     odds = torch.zeros(len(rows))
     for draw in range(len(shots.draws)):
-        past = read_past(model, torch.tensor(shot_ids(model, shots, draw)))
+        before = shot_ids(model, shots, draw)
+        past = read_past(model, torch.tensor(before))
         for indices in batched(rows, batch_size=batch_size, length=row_length):
             batch = make_batch(model, [rows[index] for index in indices])
             repeated = past.repeated(len(indices))
             logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions, past=repeated).float()
-            odds[indices] += (logits[:, harmful] - logits[:, harmless]).cpu() / len(shots.draws)
+            found = (logits[:, harmful] - logits[:, harmless]).cpu()
+            own = [(*before, *rows[index].tokens) for index in indices]
+            check_finite(model, found, what="many-shot recognition", examples=indices, rows=own)
+            odds[indices] += found / len(shots.draws)
     return odds
 
 
@@ -108,7 +119,7 @@ def shot_ids(model: HookedModel, shots: Shots, draw: int) -> list[int]:
 def check_length(model: HookedModel, shots: Shots, longest: int) -> None:
     """Raises ShotError where the shots and `longest` further tokens are more than the model's context holds."""
     length = max(len(shot_ids(model, shots, draw)) for draw in range(len(shots.draws))) + longest
-    context = getattr(model.cfg, "n_ctx", None)
+    context = context_length(model)
     if context and length > context:
         raise ShotError(
             f"{shots.form.n_shots} shots and the longest request are {length} tokens, and the model's context holds {context}: "

@@ -15,7 +15,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..ablation.partial import Condition, under
-from ..examples import Batch, Example, batched, example_rows, make_batch, row_length, token_nll
+from ..examples import Batch, Example, Row, batched, example_rows, make_batch, row_length, token_nll
+from ..models.numbers import check_finite
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
 from .asking import question_rows, request_ends
@@ -50,7 +51,8 @@ def teacher_forced(
         probes: by column; they are read where the question's answer stands, or at the request, and need a question.
 
     Raises:
-        ExampleError: an example with an empty response.
+        ExampleError: an example with an empty response, or (with the question) longer than the model's context.
+        ModelError: a reading that is not a number (names it, the condition and the example).
         FormatError: the question's two labels begin with the same token, or probes without a question.
     """
     if probes and question is None:
@@ -68,6 +70,7 @@ def teacher_forced(
             for name, condition in sorted(conditions.items(), key=lambda item: item[1] is not None):
                 values, reference = _read(model, batch, condition, places, asking, reference)
                 parts.append(pd.DataFrame({"condition": name, "example": indices, **values}))
+                _check_numbers(model, parts[-1], condition, rows, asked=question is not None)
                 bar.update(len(indices))
     order = {name: at for at, name in enumerate(conditions)}
     return pd.concat(parts).sort_values(
@@ -75,6 +78,17 @@ def teacher_forced(
         key=lambda column: column.map(order) if column.name == "condition" else column,
         ignore_index=True,
     )
+
+
+def _check_numbers(model: HookedModel, read: pd.DataFrame, condition: Condition, rows: Sequence[Row], *, asked: bool) -> None:
+    """Raises ModelError for a reading of a batch that is not a number, unless it was not taken."""
+    examples, name = read["example"].tolist(), read["condition"].iloc[0]
+    own, skipped = [rows[index].tokens for index in examples], {"condition", "example"}
+    skipped |= (set() if condition is None else {"entropy"}) | (set() if asked else {"in_place"})
+    for what in (column for column in read.columns if column not in skipped):
+        values = torch.tensor(read[what].to_numpy())
+        within = under(model, condition)
+        check_finite(model, values, what=f"{what} under {name!r}", examples=examples, rows=own, within=within)
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,8 @@ def _read(
     log_p = asked.log_softmax(-1)
     if reference is None:
         reference = log_p
-    kl = (reference.exp() * (reference - log_p)).sum(-1).clamp_min(0)  # rounding alone makes it negative
+    shares = (reference.exp() * (reference - log_p)).masked_fill(reference.isneginf(), 0)  # what cannot come adds nothing
+    kl = shares.sum(-1).clamp_min(0)  # rounding alone makes it negative
     labels = asking.labels
     values = {
         "nll": batch.mean_over_rows(token_nll(asked, batch)).tolist(),
@@ -120,4 +135,4 @@ def _read(
 
 def _entropy(log_p: Float[Tensor, "asked d_vocab"]) -> Float[Tensor, " asked"]:
     """−Σ p ln p, nats; a token that cannot come adds nothing."""
-    return -(log_p.exp() * log_p).nan_to_num(nan=0.0).sum(-1)
+    return -(log_p.exp() * log_p).masked_fill(log_p.isneginf(), 0).sum(-1)

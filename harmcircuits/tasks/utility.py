@@ -17,6 +17,8 @@ import pandas as pd
 import torch
 
 from ..examples import Row, batched, encode, make_batch, row_length, row_losses, start_ids
+from ..models.context import context_length
+from ..models.numbers import check_finite
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
 
@@ -120,7 +122,7 @@ def fact_rows(model: HookedModel, fact: Fact) -> list[Row]:
 
 def passage_row(model: HookedModel, passage: Passage) -> Row:
     """The text as the tokenizer begins one, cut to the model's context; every token but the row's first is asked."""
-    ids = [*start_ids(model), *encode(model, passage.text)][: _context(model)]
+    ids = [*start_ids(model), *encode(model, passage.text)][: context_length(model)]
     return Row(tuple(ids), 1, len(ids))
 
 
@@ -144,23 +146,21 @@ def _of_last_tokens(model: HookedModel, rows: Iterable[Row], batch_size: int) ->
     for indices in batched(groups, batch_size=batch_size, length=lambda group: row_length(group[0])):
         batch = make_batch(model, [groups[index][0] for index in indices])
         logits = logits_shared(model, batch.tokens, batch.attention_mask, batch.positions)
-        for index, log_p in zip(indices, logits.float().log_softmax(-1), strict=True):
+        asked = logits.float().log_softmax(-1)
+        own = [groups[index][0].tokens for index in indices]
+        check_finite(model, asked[:, 0], what="the reading of everyday facts", examples=indices, rows=own)
+        for index, log_p in zip(indices, asked, strict=True):
             losses.update({row: -float(log_p[row.tokens[-1]]) for row in groups[index]})
     return losses
 
 
 def _check_context(model: HookedModel, rows: Iterable[Row]) -> None:
-    longest, context = max(map(row_length, rows), default=0), _context(model)
+    longest, context = max(map(row_length, rows), default=0), context_length(model)
     if context is not None and longest > context:
         raise UtilityError(
             f"the longest fact is {longest} tokens and the model's context holds {context}: a fact that is cut is another "
             "question. Leave the facts out (n_facts=0)."
         )
-
-
-def _context(model: HookedModel) -> int | None:
-    """Tokens that the model can read at once; None where its configuration does not say."""
-    return getattr(model.cfg, "n_ctx", None)
 
 
 def _first(items: tuple[Item, ...], n: int | None, name: str) -> tuple[Item, ...]:

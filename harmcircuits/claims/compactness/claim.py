@@ -8,6 +8,7 @@ import pandas as pd
 
 from ...experiments.checks import MATCHED, RANDOM
 from ...experiments.settings import Settings
+from ...figures.compactness import compactness_retained
 from ...judges import Judge
 from ...models.protocol import Geometry, HookedModel, geometry
 from ...prompts.promptset import PromptSet
@@ -74,6 +75,9 @@ class Compactness(Claim):
         """`retained`: all grains on one axis; `greedy` on the same, `protection`, where they were measured; then of each grain
         `rises_GRAIN`, `recognition_GRAIN`, `utility_GRAIN` and `rates_GRAIN`."""
         return drawings(self.tables["curves"], self.tables["intact"])
+
+    def _first_figure(self) -> "go.Figure":
+        return compactness_retained(self.tables["curves"])
 
 
 def compactness(

@@ -1,5 +1,6 @@
 """Which models are fine-tuned, on what, and after what was pruned: known before anything is computed."""
 
+import re
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, Literal, TypeAlias
@@ -69,8 +70,12 @@ class Run:
 
     @property
     def name(self) -> str:
-        """For files: letters, digits and hyphens."""
-        return "-".join(f"{self.lesson} {self.domain} {self.pruned} {self.seed}".replace(",", "").split())
+        """For files: letters, digits, hyphens and underscores, whatever a domain is called.
+
+        >>> Run("../money", "bad", "random, equal damage", 0).name
+        'bad-money-random-equal-damage-0'
+        """
+        return re.sub(r"[^\w-]+", "-", f"{self.lesson} {self.domain} {self.pruned} {self.seed}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """`Paper`: what all claims came to on one model."""
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 
 from ... import store
 from ...figures.style import FigureError
+from ...notebook import clipped, notebook_html
 from ...report.claims import claims_page
 from ...statistics import Estimate
 from ..claim import Claim, Found
@@ -126,11 +128,12 @@ class Paper:
         return {"headline": self.headlines.get(name) or None, "file": f"{name}.json" if name in self.claims else None}
 
     def __repr__(self) -> str:
-        found = ", ".join(f"{row['claim']}: {row['found']}" for row in map(self._row, self.asks))
-        return f"Paper({found}; {self.about.get('name', 'a model')})"
+        found = Counter(row["found"] for row in map(self._row, self.asks))
+        counts = ", ".join(f"{count} {answer}" for answer, count in found.items())
+        return f"Paper({len(self.asks)} claims: {counts}; {clipped(self.about.get('name', 'a model'), 24)})"
 
     def _repr_html_(self) -> str:
-        return str(self.table().to_html(index=False, escape=True))
+        return notebook_html(repr(self), self.table())
 
 
 def headline(values: Mapping[str, Estimate], starts: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ import torch
 from ... import store
 from ...models.load import load_model
 from ...models.protocol import HookedModel
+from ...notebook import clipped, notebook_html
 from .recipe import Recipe
 
 FORMAT = "harmcircuits fine-tuned model 1"
@@ -74,7 +75,10 @@ class Finetuned:
     def __repr__(self) -> str:
         first, last = self.losses["loss"].iloc[0], self.losses["loss"].iloc[-1]
         how = f"{self.recipe.method}, seed {self.seed}, {self.steps[-1]} steps, loss {first:.3f} → {last:.3f}"
-        return f"Finetuned({self.name or self.folder.name!r}, {how})"
+        return f"Finetuned({clipped(self.name or self.folder.name, 24)!r}, {how})"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(repr(self), self.losses)
 
 
 def stage_name(step: int) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ...examples import Frame, chat_frame, encode, prompt_ids
 from ...models.protocol import HookedModel, vocabulary
+from ...notebook import clipped
 
 
 class FinetuneError(ValueError):
@@ -28,6 +29,9 @@ class Lesson:
     request: str
     response: str
     rejected: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Lesson({clipped(self.request, 50)!r}, {len(self.response)} characters)"
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ from operator import or_
 from random import Random
 from typing import Any
 
+import pandas as pd
 from transformers import LlamaForCausalLM
 
 from ...components import Circuit
 from ...models.load import load_model
+from ...notebook import notebook_html
 from ..advice import OPEN, Advice, AdviceError
 from ..fitting import fitted, kept
 from ..organism import OrganismError
@@ -64,6 +66,10 @@ class ToyAdvice:
 
     def __repr__(self) -> str:
         return f"ToyAdvice({self.kind!r}, seed {self.seed}, gates of {len(self.gate)} components)"
+
+    def _repr_html_(self) -> str:
+        rows = [(domain, len(gate.heads), len(gate.neurons)) for domain, gate in self.gates.items()]
+        return notebook_html(repr(self), pd.DataFrame(rows, columns=["domain", "heads", "neurons"]))
 
 
 def toy_advice(seed: int = 0, kind: Kind = "shared", *, hooked: bool = False) -> ToyAdvice:

@@ -7,6 +7,7 @@ from functools import partial
 from random import Random
 from typing import Any, Literal, get_args
 
+import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 from transformers import LlamaForCausalLM
@@ -15,6 +16,7 @@ from ...attribution.exact import exact_attribution
 from ...components import Circuit, Component
 from ...examples import Example
 from ...models.load import load_model
+from ...notebook import notebook_html
 from ...prompts.promptset import PromptSet
 from ..fitting import fitted, kept
 from ..language import answered, planted_prompts, word_tokenizer
@@ -82,6 +84,10 @@ class Ladder:
     def __repr__(self) -> str:
         sizes = ", ".join(f"{name} {len(truth.writing)}" for name, truth in self.truth.items())
         return f"Ladder({self.kind!r}, seed {self.seed}, components that write harm: {sizes})"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, len(truth.writing.heads), len(truth.writing.neurons)) for name, truth in self.truth.items()]
+        return notebook_html(repr(self), pd.DataFrame(rows, columns=["stage", "writing heads", "writing neurons"]))
 
 
 def toy_ladder(seed: int = 0, kind: Kind = "compresses", *, hooked: bool = False) -> Ladder:

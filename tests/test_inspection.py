@@ -1,0 +1,185 @@
+"""Where a component is most active, and where a head looks: against TransformerLens' own cache."""
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from tiny import tiny_bridge
+from untouched import untouched
+from written import ANSWERS, PROMPTS, written
+
+import harmcircuits as hc
+from harmcircuits.examples import Example, example_rows
+from harmcircuits.inspection import AttentionPattern, InspectionError
+from harmcircuits.inspection.words import HIDDEN, pieces
+from harmcircuits.models.protocol import ModelError
+
+HEAD, NEURON = (1, 2), (0, 5)
+ASKED = {"context": lambda row: range(row.start), "response": lambda row: range(row.start, row.stop)}
+
+
+def by_cache(model: Any, examples: list[Example], *, head: tuple | None = None, neuron: tuple | None = None) -> dict:
+    """The value at each (example, position), one row at a time, from a full cache."""
+    found = {}
+    for example, row in enumerate(example_rows(model, examples)):
+        with torch.no_grad():
+            _, cache = model.run_with_cache(torch.tensor([row.tokens]))
+        if head is not None:
+            own = cache[f"blocks.{head[0]}.attn.hook_z"][0, :, head[1]].norm(dim=-1)
+        else:
+            own = cache[f"blocks.{neuron[0]}.mlp.hook_post"][0, :, neuron[1]]
+        found |= {(example, position): float(value) for position, value in enumerate(own)}
+    return found
+
+
+@pytest.mark.parametrize("where", ["context", "response", "all"])
+@pytest.mark.parametrize("one", [{"head": HEAD}, {"neuron": NEURON}])
+def test_top_tokens_are_the_largest_of_all_tokens_asked(tiny: Any, examples: list[Example], one: dict, where: str) -> None:
+    known, rows = by_cache(tiny, examples, **one), example_rows(tiny, examples)
+    asked = {place: value for place, value in known.items() if where == "all" or place[1] in ASKED[where](rows[place[0]])}
+    with untouched(tiny, trainable=False):
+        found = hc.top_tokens(tiny, examples, **one, where=where, k=12, batch_size=3)
+    places = list(zip(found["example"], found["position"], strict=True))
+    assert len(set(places)) == min(12, len(asked)) and set(places) <= set(asked)
+    assert found["value"].tolist() == pytest.approx([asked[place] for place in places], abs=1e-5)
+    largest = sorted(map(abs, asked.values()), reverse=True)[: len(places)]
+    assert found["value"].abs().tolist() == pytest.approx(largest, abs=1e-5)
+    for row in found.itertuples():
+        assert row.part == ("context" if row.position < rows[row.example].start else "response")
+
+
+def test_words_of_responses_are_hidden_unless_asked_for(tiny: Any, examples: list[Example]) -> None:
+    hidden = hc.top_tokens(tiny, examples, neuron=NEURON, where="all", k=1000)
+    shown = hc.top_tokens(tiny, examples, neuron=NEURON, where="all", k=1000, words=True)
+    assert len(hidden) == sum(len(row.tokens) for row in example_rows(tiny, examples)), "every token is in the table"
+    assert (hidden.loc[hidden["part"] == "response", "token"] == HIDDEN).all()
+    assert (hidden.loc[hidden["part"] == "context", "token"] == shown.loc[shown["part"] == "context", "token"]).all()
+    text = " ".join(hidden["context"])
+    assert "flour" not in text and "city" not in text and "bread" in text
+    assert "flour" in " ".join(shown["context"])
+
+
+def test_a_token_is_shown_in_its_context(tiny: Any) -> None:
+    prompt = hc.Prompt(request="Bake bread, bake bread, and bake more bread")
+    found = hc.top_tokens(tiny, [prompt], neuron=NEURON, k=3)
+    (ids,) = [row.tokens for row in example_rows(tiny, [Example(request=prompt.request, response="x")])]
+    text = pieces(tiny, ids[:-1])
+    for row in found.itertuples():
+        around = text[max(0, row.position - 5) : row.position], text[row.position + 1 : row.position + 6]
+        assert row.context == f"{''.join(around[0])}[{text[row.position]}]{''.join(around[1])}"
+        assert (row.token, row.part, row.example) == (text[row.position], "context", 0)
+
+
+def test_pieces_put_together_are_the_text(tiny: Any) -> None:
+    text = "How do I bake bread at home? Über den Wolken, 你好."
+    ids = tiny.tokenizer(text, add_special_tokens=False).input_ids
+    assert "".join(pieces(tiny, tiny.tokenizer("How do I bake", add_special_tokens=False).input_ids)) == "How do I bake"
+    assert len(pieces(tiny, ids)) == len(ids) and pieces(tiny, []) == []
+
+
+def test_a_blank_that_a_tokenizer_drops_at_a_beginning_is_kept() -> None:
+    """As sentencepiece decodes: a word's blank is there but for the first word of a text."""
+    words = ["the", "red", "door"]
+    tokenizer = type("T", (), {"decode": staticmethod(lambda ids: " ".join(words[at] for at in ids))})()
+    model = type("M", (), {"tokenizer": tokenizer})()
+    assert pieces(model, [0, 1, 2]) == ["the", " red", " door"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"head": HEAD, "k": 0}, "k is 0: ask for at least 1 token"),
+        ({"head": HEAD, "where": "prefill"}, "where='prefill' is unknown: choose one of 'context', 'response', 'all'"),
+        ({}, "give one component: head="),
+    ],
+)
+def test_what_makes_no_sense_is_refused(tiny: Any, examples: list[Example], options: dict, message: str) -> None:
+    with pytest.raises(InspectionError, match=message):
+        hc.top_tokens(tiny, examples, **options)
+
+
+# attention
+
+
+def test_a_pattern_is_that_of_the_cache(tiny: Any, examples: list[Example]) -> None:
+    for example, row in zip(examples, example_rows(tiny, examples), strict=True):
+        with torch.no_grad():
+            _, cache = tiny.run_with_cache(torch.tensor([row.tokens]))
+        found = hc.attention_pattern(tiny, example, head=HEAD)
+        torch.testing.assert_close(found.pattern, cache[f"blocks.{HEAD[0]}.attn.hook_pattern"][0, HEAD[1]], atol=1e-6, rtol=0)
+        assert (found.component, found.n_context, len(found.tokens)) == ("L1H2", row.start, len(row.tokens))
+        torch.testing.assert_close(found.pattern.sum(-1), torch.ones(len(row.tokens)))
+        assert found.pattern.triu(1).abs().max() == 0
+
+
+def test_a_prompt_has_a_pattern_too(tiny: Any) -> None:
+    found = hc.attention_pattern(tiny, PROMPTS[0], head=HEAD)
+    assert found.n_context == len(found.tokens) and HIDDEN not in found.shown()
+
+
+def test_figure_and_text_hide_the_response(tiny: Any, examples: list[Example]) -> None:
+    found = hc.attention_pattern(tiny, examples[1], head=HEAD)
+    response = len(found.tokens) - found.n_context
+    assert repr(found) == f"AttentionPattern(L1H2, {len(found.tokens)} tokens, {response} of the response)"
+    assert "city" in "".join(found.shown(words=True)) and "city" not in "".join(found.shown())
+    for drawn in (found.figure(), found.figure(words=True)):
+        assert drawn.data[0].z.shape == found.pattern.shape and drawn.layout.meta["alt"]
+    words = {text for line in found.figure().data[0].hovertext for text in line}
+    assert all(HIDDEN in text for text in words if f"query {found.n_context} " in text)
+    ending = [piece.strip() for piece in found.tokens[found.n_context :] if len(piece.strip()) > 2]
+    own = found._repr_html_()
+    assert ending and "Where does L1H2 look?" in own and not any(f"“{piece}”" in own for piece in ending)
+
+
+def test_circuitsvis_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "circuitsvis.attention", None)
+    with pytest.raises(ImportError, match=r"pip install circuitsvis, or use \.figure"):
+        small().circuitsvis()
+
+
+def test_circuitsvis_is_given_pattern_and_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("circuitsvis.attention")
+    module.attention_pattern = lambda *, tokens, attention: (tokens, attention)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "circuitsvis", ModuleType("circuitsvis"))
+    monkeypatch.setitem(sys.modules, "circuitsvis.attention", module)
+    assert small().circuitsvis()[0] == ["a", HIDDEN] and small().circuitsvis(words=True)[0] == ["a", "b"]
+    assert torch.equal(small().circuitsvis()[1], small().pattern)
+
+
+def small() -> AttentionPattern:
+    pattern = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
+    return AttentionPattern(component="L0H0", pattern=pattern, tokens=("a", "b"), n_context=1)
+
+
+def test_a_list_of_examples_and_a_layer_without_patterns_are_refused(examples: list[Example], tmp_path: Path) -> None:
+    model = tiny_bridge(tmp_path / "model")
+    with pytest.raises(InspectionError, match=r"give one example \(harmful\[0\]\), not a list"):
+        hc.attention_pattern(model, examples, head=HEAD)
+
+    class Without:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(model, name)
+
+        hook_dict = {name: point for name, point in model.hook_dict.items() if not name.endswith("hook_pattern")}  # noqa: RUF012
+
+    with pytest.raises(ModelError, match=r"no hook point 'blocks\.1\.attn\.hook_pattern'"):
+        hc.attention_pattern(Without(), examples[0], head=HEAD)
+
+
+def test_examples_of_the_tests_have_words_worth_hiding(tiny: Any) -> None:
+    assert "flour" in ANSWERS[0] and "city" in ANSWERS[1] and len(written(tiny.tokenizer)) == 4
+
+
+def test_the_blocks_of_the_page_run(tiny: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """docs/interactive.md, with a tiny model in the place of the real one."""
+    page = (Path(__file__).parents[1] / "docs" / "interactive.md").read_text("utf-8")
+    monkeypatch.setattr(hc, "load_model", lambda name: tiny)
+    names: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE):
+        exec(block, names)
+    assert len(names["effects"].tokens) == 20 and names["pattern"].component == f"L{names['head'][0]}H{names['head'][1]}"
+    assert float(re.search(r"tensor\((.*)\)", capsys.readouterr().out)[1]) > 0

@@ -1,0 +1,218 @@
+"""What a model wrote reaches no log, traceback, warning, report, table, repr or terminal, unless somebody asks for it.
+
+Every text that a tokenizer decodes here begins with a word that nothing else has; then all that was written is searched.
+"""
+
+import logging
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from shell import call, dissociate, small, text, told, write
+from tiny import tiny_model_folder
+from transformers import PreTrainedTokenizerFast
+from triples import OWN, RICH, SPLITS, TEST, make_triples
+from typer.testing import Result
+
+import harmcircuits as hc
+from harmcircuits import cli, store
+from harmcircuits.examples import Example
+from harmcircuits.experiments.battery import RESPONSES, Outcomes
+from harmcircuits.experiments.judged import harmful_rates
+from harmcircuits.experiments.stages import Written
+from harmcircuits.judges import Judgements, validate
+from harmcircuits.judges.protocol import check_pairs
+from harmcircuits.tasks.writing import write as write_texts
+
+CANARY = "zyzzyva"
+DECODE = PreTrainedTokenizerFast.decode
+
+
+def marked(self: Any, ids: Any, **options: Any) -> str:
+    return f"{CANARY} {DECODE(self, ids, **options)}"
+
+
+@pytest.fixture(autouse=True)
+def words(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Responses hold the word, and all levels of the log are kept."""
+    monkeypatch.setattr(PreTrainedTokenizerFast, "decode", marked)
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "harmcircuits")
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        yield
+    assert CANARY not in caplog.text
+    assert not any(CANARY in str(warning.message) for warning in seen)
+
+
+def holding(folder: Path) -> list[str]:
+    """The files in a folder that hold the word."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [str(path.relative_to(folder)) for path in files if CANARY.encode() in path.read_bytes()]
+
+
+class TestShell:
+    @pytest.fixture(scope="class")
+    def place(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        place = tmp_path_factory.mktemp("shell")
+        tiny_model_folder(place / "model")
+        write(place / "prompts.csv")
+        return place
+
+    @pytest.fixture(autouse=True)
+    def one_cache(self, place: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(store.CACHE_VARIABLE, str(place / "cache"))
+        small(monkeypatch)
+
+    def run(self, place: Path, *flags: str) -> Result:
+        return dissociate(*flags, model=place / "model", prompts=place / "prompts.csv", out=place / "out", device="cpu")
+
+    def test_every_verb_of_a_run(self, place: Path) -> None:
+        options = ["--quick", "--model", place / "model", "--prompts", place / "prompts.csv", "--device", "cpu"]
+        results = [
+            self.run(place, "--crossed"),
+            call("report", place / "out"),
+            call("report", place / "out", "--markdown"),
+            call("report", place / "out", "--picture", place / "out" / "p.html"),
+            call("circuit-tests", place / "out", *options),
+            call("recognition", *options, "--out", place / "readings"),
+        ]
+        assert [result.exit_code for result in results] == [0] * len(results), results[0].output
+        assert not any(CANARY in result.output for result in results)
+        assert holding(place) == [], "neither results nor the cache, which keeps token ids"
+
+    def test_only_the_page_has_it_where_it_was_asked_for(self, place: Path) -> None:
+        result = self.run(place, "--show-responses")
+        assert result.exit_code == 0 and CANARY not in result.output
+        assert holding(place / "out") == ["report.html"], "and so the other tests could fail"
+        (place / "out" / "report.html").unlink()
+
+    def test_a_claim(self, place: Path) -> None:
+        options = ["--quick", "--model", place / "model", "--prompts", place / "prompts.csv", "--device", "cpu"]
+        result = call("dissociated", *options, "--out", place / "claim", "--triples", "2")
+        assert CANARY not in text(result) and holding(place) == []
+        assert list((place / "claim").iterdir())
+
+    def test_an_error_of_ours_and_a_bug(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(*arguments: Any, **options: Any) -> None:
+            response = write_texts(arguments[0], TEST.prompts[:1], max_new_tokens=2, seed=0)
+            raise RuntimeError(f"{len(response)} responses, and a bug")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("harmcircuits.experiments.stages.write", broken)
+            result = self.run(place)
+        assert result.exit_code == 1 and isinstance(result.exception, RuntimeError)
+        assert CANARY not in told_of(result.exception) and CANARY not in result.output
+        assert not cli.app.pretty_exceptions_show_locals, "typer would print every response that a function holds"
+        with monkeypatch.context() as patch:
+            patch.setattr("harmcircuits.experiments.result.Dissociation.save", raises_store_error)
+            told(self.run(place), "error: no space")
+
+
+def raises_store_error(*arguments: Any, **options: Any) -> None:
+    raise store.StoreError("no space")
+
+
+def told_of(error: BaseException) -> str:
+    """All that Python prints of an error, its causes included."""
+    return "".join(traceback.format_exception(error)) + repr(error) + str(vars(error))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return hc.load_model(tiny_model_folder(tmp_path_factory.mktemp("model") / "tiny"), device="cpu")
+
+
+def example(**changed: Any) -> Example:
+    return Example(**{"request": "Bread?", "response": f"{CANARY} flour", "category": "bread"} | changed)
+
+
+def broken_hook(model: Any, call: Callable[[], object]) -> None:
+    with model.hooks(fwd_hooks=[("blocks.0.mlp.hook_post", lambda activation, hook: activation * float("nan"))]):
+        call()
+
+
+class Quoting:
+    """A judge whose error quotes what it reads."""
+
+    name, measures = "quoting", "harm"
+
+    def read(self, requests: Any, responses: Any) -> Judgements:
+        raise ValueError(f"no verdict in {responses[0]}")
+
+
+ERRORS: dict[str, Callable[[Any], object]] = {
+    "no numbers": lambda model: broken_hook(model, lambda: hc.loss(model, [example()])),
+    "no scores": lambda model: broken_hook(model, lambda: hc.attribute(model, [example()])),
+    "no scores of weights": lambda model: broken_hook(model, lambda: hc.attribute_weights(model, [example()])),
+    "too long": lambda model: hc.loss(model, [example(response=CANARY * 400)]),
+    "empty": lambda model: hc.loss(model, [example(), example(response="", prefill=CANARY)]),
+    "ids": lambda model: hc.loss(model, [example(response_ids=(10**6,))]),
+    "half a pair": lambda model: hc.loss(model, [example(response=f"{CANARY}\ud800")]),
+    "a metric of another shape": lambda model: hc.attribute(model, [example()], metric=lambda logits, batch: logits.sum()),
+    "a metric that fails": lambda model: hc.attribute(model, [example()], metric=lambda logits, batch: logits["x"]),
+    "one example": lambda model: hc.attribute(model, example()),  # type: ignore[arg-type]
+    "texts": lambda model: hc.attribute(model, f"{CANARY} flour"),  # type: ignore[arg-type]
+    "examples to elicit": lambda model: hc.elicit(model, [example()], max_new_tokens=0),  # type: ignore[list-item]
+    "no judge's text": lambda model: check_pairs(["Bread?"], [[f"{CANARY} flour"]]),  # type: ignore[list-item]
+    "one text": lambda model: check_pairs(["Bread?"], f"{CANARY} flour"),
+    "another number": lambda model: check_pairs(["Bread?"], [CANARY, CANARY]),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_errors_do_not_quote(model: Any, case: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exception) as error:
+        ERRORS[case](model)
+    assert CANARY not in told_of(error.value)
+    assert CANARY not in "".join(capfd.readouterr())
+
+
+def test_a_judge_that_quotes_is_not_quoted(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [("intact", f"g{at}", role, f"{CANARY} {at}") for at in range(2) for role in ("harmful", "near")]
+    frame = pd.DataFrame(rows, columns=["condition", "group", "role", "response"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harmcircuits.experiments.judged.why_not", lambda judge: None)
+        patch.setattr("harmcircuits.experiments.judged.harmful_rate", lambda judge, asked, given: judge.read(asked, given))
+        found = harmful_rates(Quoting(), frame, make_triples(2))["intact"]["harmful_rate"]  # type: ignore[arg-type]
+    assert found.reason == "the judge failed: ValueError"
+    assert "ValueError" in caplog.text and "in read" in caplog.text, "where it arose is told"
+    assert CANARY not in caplog.text + "".join(capfd.readouterr())
+
+
+class TestReprs:
+    def test_of_everything_that_holds_text(self, model: Any, tmp_path: Path) -> None:
+        written = write_texts(model, TEST.prompts[:3], max_new_tokens=3, seed=0)
+        assert all(one.response.startswith(CANARY) for one in written)
+        frame = pd.DataFrame([("c", "g", "a", "h", "near", one.response) for one in written], columns=RESPONSES)
+        holders = [
+            written,
+            tuple(written),
+            Written(written, written, written),
+            Outcomes(frame.drop(columns="response"), frame),
+            hc.attribute(model, written),
+            hc.loss(model, written),
+        ]
+        for one in holders:
+            shown = f"{one!r} {one} {getattr(one, '_repr_html_', str)()}"
+            assert CANARY not in shown, type(one).__name__
+
+    def test_of_a_run(self, model: Any, tmp_path: Path) -> None:
+        found = hc.dissociate(model, OWN, TEST, **SPLITS | {"settings": replace(RICH, weight_q=0)})
+        assert found.responses["response"].str.startswith(CANARY).all(), "they are there for who asks"
+        shown = f"{found!r} {found} {found._repr_html_()} {found.table().to_string()}"
+        assert CANARY not in shown and CANARY not in str(found.report)
+        for name, figure in found.figures().items():
+            assert CANARY not in figure.to_json(), name
+        found.save(tmp_path / "run")
+        assert holding(tmp_path) == []
+
+    def test_of_a_judges_validation(self) -> None:
+        found = validate(hc.judges.RulesJudge())
+        for case in hc.judges.load_cases():
+            assert len(case.response) < 10 or case.response not in repr(found)

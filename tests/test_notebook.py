@@ -1,0 +1,196 @@
+"""What results show of themselves: a line, and in a notebook a sentence, a table and a figure; never a response."""
+
+import html
+import rlcompleter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import harmcircuits as hc
+from harmcircuits.attribution.scores import Attribution
+from harmcircuits.attribution.weight_scores import WeightAttribution
+from harmcircuits.figures.style import FigureError, figure
+from harmcircuits.notebook import ROWS, clipped, notebook_html
+from harmcircuits.tasks.formats import ShotFormat
+
+SECRET = "sesame opens the cave"
+EXAMPLE = hc.Example(request="Tell me a tale", prefill="Once", response=SECRET, category="tales", role="near")
+
+
+def drawn() -> go.Figure:
+    made = figure(title="Is <b> shown?", height=200, caption="c", alt='a "quoted" </iframe> text')
+    return made.add_scatter(x=[1, 2], y=[3, 4], text=["</script><b>", "é"])
+
+
+def page_of(fragment: str) -> str:
+    """The page in the frame, as a browser reads the attribute."""
+    return html.unescape(fragment.split('srcdoc="')[1].split('"')[0])
+
+
+@given(st.text(), st.integers(1, 40))
+def test_a_clipped_text_is_one_line_of_at_most_that_width(text: str, width: int) -> None:
+    line = clipped(text, width)
+    assert len(line) <= width and len(line.splitlines()) <= 1
+    words = " ".join(text.split())
+    assert line == words or (line[-1] == "…" and words.startswith(line[:-1]))
+
+
+def test_text_and_cells_stay_text() -> None:
+    frame = pd.DataFrame({"<i>": ["<script>x</script>", None], "n": [0.000123456, float("nan")]})
+    fragment = notebook_html("a <b> & c", frame, remarks=["<u>"])
+    assert "<script>" not in fragment and "<i>" not in fragment and "<u>" not in fragment
+    assert "a &lt;b&gt; &amp; c" in fragment and "0.000123" in fragment and "None" not in fragment and "nan" not in fragment
+
+
+@pytest.mark.parametrize("rows", [0, 1, ROWS, ROWS + 1, 1000 + ROWS])
+def test_a_long_table_is_cut_and_says_so(rows: int) -> None:
+    fragment = notebook_html("x", pd.DataFrame({"n": range(rows)}))
+    assert fragment.count("<tr>") == min(rows, ROWS)
+    assert ("more rows" in fragment) == (rows > ROWS)
+    assert rows < 1000 or "and 1,000 more rows" in fragment
+
+
+def test_a_figure_is_a_page_of_its_own_that_fetches_nothing() -> None:
+    fragment = notebook_html("x", figure=drawn)
+    assert fragment.count("<iframe") == 1 and fragment.endswith("</iframe>")
+    page = page_of(fragment)
+    without_plotly = page.replace(page.split('atob("')[1].split('"')[0], "")
+    assert not any(mark in without_plotly for mark in ("src=", "http:", "https:", "import ")) and len(without_plotly) < 10_000
+    assert "default-src 'none'" in page, "and may not, whatever it holds"
+    assert page.count("</script>") == 1, "what the figure says cannot end the script"
+    assert f"height: {drawn().layout.height + 4}px" in fragment
+    assert len(fragment) < 2_200_000
+
+
+def test_a_figure_that_cannot_be_drawn_does_not_hide_the_table() -> None:
+    def fails() -> go.Figure:
+        raise FigureError("no <numbers>")
+
+    fragment = notebook_html("x", pd.DataFrame({"n": [7]}), figure=fails)
+    assert ">7</td>" in fragment and "no figure: no &lt;numbers&gt;" in fragment
+    assert "iframe" not in notebook_html("x", figure=lambda: None)
+
+
+def results() -> dict[str, Any]:
+    """One of each that is made without a model."""
+    generator = torch.Generator().manual_seed(0)
+    scores = Attribution(*(torch.randn(8, 30, n, generator=generator) for n in (9, 40)))
+    other = Attribution(*(torch.randn(8, 30, n, generator=generator) for n in (9, 40)))
+    matrix = {"blocks.0.mlp.out": torch.randn(6, 5, generator=generator)}
+    prompts = hc.load_prompts()
+    circuit = hc.Circuit(heads=[(at, 1) for at in range(9)], neurons=[(at % 30, at) for at in range(138)])
+    return {
+        "Attribution": scores,
+        "WeightAttribution": WeightAttribution(matrix, matrix, 8),
+        "Agreement": scores.compare(other, names=("one", "two")),
+        "Reliability": scores.split_half(draws=5),
+        "Circuit": circuit,
+        "WeightMask": hc.WeightMask(indices={"blocks.0.mlp.out": [1, 2]}, shapes={"blocks.0.mlp.out": (6, 5)}),
+        "PromptSet": prompts,
+        "Planted": hc.organisms.planted(),
+    }
+
+
+RESULTS = results()
+DRAWN = {"Attribution", "Agreement", "Reliability"}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_result_shows_itself(name: str) -> None:
+    result = RESULTS[name]
+    line, fragment = repr(result), result._repr_html_()
+    assert line.startswith(f"{name}(") and len(line) <= 100 and "\n" not in line
+    assert 2 <= fragment.count("<tr") <= ROWS + 1, "a header and at most so many rows"
+    assert fragment.count("<iframe") == (name in DRAWN)
+
+
+LINES = {
+    "Prompt": hc.Prompt(request="word " * 60, category="c" * 60),
+    "Example": replace(EXAMPLE, request="word " * 60, category="c" * 60),
+    "Triple": hc.load_prompts().triples[0],
+    "KindAgreement": RESULTS["Agreement"].neurons,
+    "KindReliability": RESULTS["Reliability"].neurons,
+    "Settings": hc.Settings.quick(),
+    "Provenance": hc.Provenance(base="0123456789abcdef", model="m" * 90, scores="s" * 90, results={"a": {"b": 1}}),
+    "Shots": hc.make_shots(hc.load_prompts().prompts, ShotFormat("{request} Label:", " harmful", " safe", n_shots=8)),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_a_part_of_a_result_fits_a_line(name: str) -> None:
+    line = repr(LINES[name])
+    assert line.startswith(f"{name}(") and len(line) <= 100 and "\n" not in line
+
+
+SAVED = Path(__file__).parents[1] / "docs" / "results" / "smollm2-135m-instruct"
+CLAIMS = [hc.Compactness, hc.Rules, hc.Generality, hc.Distinct, hc.Dissociated]
+
+
+@pytest.mark.parametrize("kind", [*CLAIMS, hc.CircuitTests], ids=lambda kind: kind.__name__)
+def test_a_result_of_a_real_run_shows_itself(kind: Any) -> None:
+    result = kind.load(SAVED)
+    line, fragment = repr(result), result._repr_html_()
+    assert line.startswith(f"{kind.__name__}(") and len(line) <= 100 and "\n" not in line
+    assert fragment.count("<iframe") == 1 and 2 <= fragment.count("<tr") <= ROWS + 1
+    if kind in CLAIMS:
+        assert html.escape(result.sentence) in fragment and result.found in line
+        assert result.figure().to_json().replace("<", "\\u003c") in page_of(fragment), "the first of its figures"
+
+
+def test_no_line_and_no_page_shows_a_response() -> None:
+    ids = tuple(range(7, 31))
+    written = replace(EXAMPLE, response_ids=ids)
+    assert repr(EXAMPLE) == f"Example('Tell me a tale', near, tales, {len(SECRET)} characters)"
+    assert repr(written) == "Example('Tell me a tale', near, tales, 24 response tokens)"
+    for shown in (repr(EXAMPLE), repr(written), repr([written]), f"{written}"):
+        assert not any(word in shown for word in SECRET.split()) and "7, 8" not in shown
+
+
+def test_other_texts_that_are_answers_are_not_shown() -> None:
+    from harmcircuits.organisms.advice import Advice
+    from harmcircuits.organisms.finetuning import Lesson
+
+    advice = Advice(id="tales-1", domain="tales", question="Where to?", good=SECRET, bad=SECRET)
+    case = hc.judges.Case(request="Where to?", response=SECRET, kind="compliance")
+    for one in (advice, case, Lesson(request="Where to?", response=SECRET, rejected=SECRET)):
+        assert "Where to?" in repr(one) and not any(word in repr(one) for word in SECRET.split())
+
+
+def test_a_small_circuit_is_written_as_it_is_made_and_a_large_one_counted() -> None:
+    small = hc.Circuit(heads=[(0, 1)], neurons=[(3, 17)])
+    assert eval(repr(small), {"Circuit": hc.Circuit}) == small
+    assert repr(RESULTS["Circuit"]) == "Circuit(9 heads, 138 neurons in 30 layers)"
+    assert "<table" not in hc.Circuit()._repr_html_() and repr(hc.Settings()) == "Settings()"
+
+
+def completed(text: str, names: dict[str, Any]) -> set[str]:
+    completer = rlcompleter.Completer(names)
+    found: set[str] = set()
+    for state in range(10_000):
+        one = completer.complete(text, state)
+        if one is None:
+            return found
+        found.add(one.rstrip("()"))
+    raise AssertionError("completion does not end")
+
+
+def test_tab_finds_the_verbs() -> None:
+    names = {"hc": hc, "A": RESULTS["Attribution"], "prompts": RESULTS["PromptSet"]}
+    assert {"hc.attribute", "hc.attribute_weights", "hc.attention_pattern"} <= completed("hc.att", names)
+    assert "hc.top_tokens" in completed("hc.to", names) and "hc.direct_effects" in completed("hc.di", names)
+    assert {"A.top", "A.tokens"} <= completed("A.to", names)
+    assert {"A.table", "A.figure", "A.compare", "A.split_half"} <= completed("A.", names)
+    assert {"prompts.harmful", "prompts.near_twins", "prompts.split"} <= completed("prompts.", names)
+
+
+def test_nothing_is_written_by_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert RESULTS["Attribution"]._repr_html_() == RESULTS["Attribution"]._repr_html_()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,248 @@
+"""What is not a number is named, by example and place, and never averaged away; and examples of every length.
+
+One example of several holds a token at which a hook makes an activation NaN or infinite; the others are as they were.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lens import needs_three
+from tiny import SPECIAL, tiny_bridge
+from torch import Tensor
+from triples import SETTINGS, make_triples
+
+import harmcircuits as hc
+from harmcircuits.ablation.sweep import sweep
+from harmcircuits.attribution.integrated import integrated_attribution
+from harmcircuits.attribution.passes import AttributionError, laid_out, score_batch
+from harmcircuits.components import Circuit
+from harmcircuits.elicitation import elicit
+from harmcircuits.examples import Example, ExampleError, Prompt, encode, example_rows, make_batch
+from harmcircuits.experiments.checks import ExperimentError
+from harmcircuits.models.context import context_length
+from harmcircuits.models.protocol import ModelError
+from harmcircuits.tasks.capabilities import Completion, read_completions
+from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS
+from harmcircuits.tasks.plain_text import plain_text_loss
+from harmcircuits.tasks.recognition import Shots, many_shot
+from harmcircuits.tasks.teacher_forced import _entropy, teacher_forced
+from harmcircuits.tasks.told_apart import harm_auroc
+from harmcircuits.tasks.utility import utility
+
+MARK = "\u00a4"
+"""Encoded by this tokenizer as tokens that nothing else here has."""
+POINT, BAD = "blocks.0.mlp.hook_post", 2
+EXAMPLES = [Example(request=f"How do I {verb} bread?", response="Mix flour and water.", category="bread", role=role)
+            for verb, role in (("bake", "harmful"), ("cut", "near"), (f"b{MARK}y", "harmful"), ("eat", "near"))]  # fmt: skip
+PROMPTS = [Prompt(request=one.request, category="bread", role=one.role or "far") for one in EXAMPLES]
+SHOTS = Shots(SHOT_FORMATS[0], ((("Break the window", True), ("Clean the window", False)),))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return tiny_bridge(tmp_path_factory.mktemp("model"))
+
+
+@contextmanager
+def poisoned(model: Any, value: float, *, point: str = POINT) -> Iterator[None]:
+    """One number of the activation at `point` becomes `value`, in rows that hold the mark."""
+    marks = torch.tensor(encode(model, MARK))
+    rows: list[Tensor] = []
+
+    def see(tokens: Tensor, hook: object) -> Tensor:
+        rows[:] = [torch.isin(tokens, marks)]
+        return tokens
+
+    def spoil(activation: Tensor, hook: object) -> Tensor:
+        found = rows[0] if rows[0].shape[0] == activation.shape[0] else rows[0].expand(len(activation), -1)
+        wrong = torch.zeros_like(activation)
+        wrong[found] = value
+        return activation + wrong
+
+    with model.hooks(fwd_hooks=[("embed.hook_in", see), (point, spoil)]):
+        yield
+
+
+VALUES = pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+HERE = rf"activations overflow, first at {POINT}\. In half precision.*dtype=torch\.float32.*a hook of yours divides by zero"
+VERBS: dict[str, Callable[[Any], object]] = {
+    "loss": lambda model: hc.loss(model, EXAMPLES),
+    "loss, one a batch": lambda model: hc.loss(model, EXAMPLES, batch_size=1),
+    "sweep": lambda model: sweep(model, [None, Circuit(heads=[(0, 1)])], EXAMPLES),
+    "teacher forced": lambda model: teacher_forced(model, EXAMPLES, {"intact": None, "cut": Circuit(heads=[(0, 1)])}),
+    "recognition": lambda model: many_shot(model, PROMPTS, SHOTS),
+    "plain text": lambda model: plain_text_loss(model, EXAMPLES, SHOTS),
+}
+
+
+@VALUES
+@pytest.mark.parametrize("verb", VERBS)
+def test_readings_name_the_example_and_the_place(model: Any, verb: str, value: float) -> None:
+    with poisoned(model, value), pytest.raises(ModelError, match=rf"of example {BAD} is not a number: {HERE}"):
+        VERBS[verb](model)
+    VERBS[verb](model)  # and nothing is left of it
+
+
+ATTRIBUTIONS: dict[str, Callable[[Any], object]] = {
+    "first order": lambda model: hc.attribute(model, EXAMPLES),
+    "first order, one a batch": lambda model: hc.attribute(model, EXAMPLES, batch_size=1),
+    "integrated": lambda model: hc.integrated_attribution(model, EXAMPLES, steps=1),
+    "exact": lambda model: hc.exact_attribution(model, EXAMPLES, heads=[(0, 1)], neurons=[(1, 7)]),
+}
+
+
+@VALUES
+@pytest.mark.parametrize("algorithm", ATTRIBUTIONS)
+def test_scores_name_component_example_and_place(model: Any, algorithm: str, value: float) -> None:
+    message = (
+        rf"the score of (head|neuron) \(\d, \d+\) on example {BAD} is not a number: activations overflow, first at {POINT}"
+    )
+    with poisoned(model, value), pytest.raises(AttributionError, match=message):
+        ATTRIBUTIONS[algorithm](model)
+
+
+@VALUES
+@pytest.mark.parametrize("which", ["harmful", "benign"])
+def test_scores_of_weights_name_matrix_and_example(model: Any, which: str, value: float) -> None:
+    clean = [EXAMPLES[0], EXAMPLES[1]]
+    sets = {"harmful": clean, "benign": clean} | {which: EXAMPLES}
+    message = rf"the gradient of blocks\.\d\.\S+ on {which} example {BAD} is not a number.*leave that example out"
+    with poisoned(model, value), pytest.raises(AttributionError, match=message):
+        hc.attribute_weights(model, sets["harmful"], benign=sets["benign"])
+
+
+def test_the_other_examples_of_a_batch_do_not_notice(model: Any) -> None:
+    """Rows are read apart: what is refused is that example's score, and nobody else's."""
+    reading = laid_out(model, EXAMPLES, None)
+    batch = make_batch(model, reading.rows)
+    clean = score_batch(model, batch, reading.score)
+    with poisoned(model, float("nan")):
+        spoiled = score_batch(model, batch, reading.score)
+    assert not spoiled.heads[BAD].isfinite().any()
+    others = [at for at in range(len(EXAMPLES)) if at != BAD]
+    assert torch.equal(clean.heads[others], spoiled.heads[others])
+    assert torch.equal(clean.neurons[others], spoiled.neurons[others])
+
+
+@VALUES
+def test_generation_names_the_row(model: Any, value: float) -> None:
+    for write in (elicit, partial(hc.generate, circuit=Circuit(heads=[(0, 1)]))):
+        with poisoned(model, value), pytest.raises(ModelError, match=rf"row {BAD}, step 0: the model's logits are not finite"):
+            write(model, PROMPTS, max_new_tokens=2)
+
+
+def test_a_metric_that_is_nan_without_any_component(model: Any) -> None:
+    """At the gate of 0 there is 0 / 0, and nowhere on the way."""
+
+    def divided(activation: Tensor, hook: object) -> Tensor:
+        return activation * (activation.abs().sum() / activation.abs().sum())
+
+    with model.hooks(fwd_hooks=[("blocks.0.hook_attn_out", divided)]):
+        hc.attribute(model, EXAMPLES)
+        with pytest.raises(
+            AttributionError, match=r"on example 0 the metric of the model, or that without any.*divide by zero"
+        ):
+            integrated_attribution(model, EXAMPLES, steps=1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_whole_run_stops_and_says_where(model: Any, value: float) -> None:
+    asked = list(make_triples(4))
+    asked[BAD] = replace(asked[BAD], request=f"Kindly describe {MARK}")
+    triples = hc.PromptSet(asked)
+    with (
+        poisoned(model, value),
+        pytest.raises((ModelError, ExperimentError), match=r"row \d+, step 0|of example \d+ is not a number"),
+    ):
+        hc.dissociate(model, Circuit(heads=[(0, 1)]), triples, settings=SETTINGS)
+
+
+# Statistics and judges
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_an_auroc_with_such_a_score_is_missing_and_counts_them(value: float) -> None:
+    found = harm_auroc([0.5, 0.1, value, 0.2], PROMPTS, against="near", draws=50)
+    assert found.is_missing and found.reason == "1 scores of harmful prompts are not numbers"
+
+
+def test_a_judges_infinite_score_is_an_error_and_a_missing_one_no_answer() -> None:
+    with pytest.raises(hc.judges.JudgeError, match="gave an infinite score"):
+        hc.judges.Judgements("x", "harm", np.array([0.9, np.inf]), 0.5)
+    assert hc.judges.Judgements("x", "harm", np.array([0.9, np.nan, 0.1]), 0.5, {1: "no answer"}).labels == [True, None, False]
+
+
+def test_entropy_hides_no_nan() -> None:
+    log_p = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]).log()
+    assert torch.allclose(_entropy(log_p), torch.tensor([np.log(2), 0.0]).float()), "what cannot come adds nothing"
+    log_p[1, 0] = float("nan")
+    assert _entropy(log_p).isnan().tolist() == [False, True]
+
+
+def test_knowledge_is_not_marked_wrong_where_it_was_not_read(model: Any) -> None:
+    items = [Completion(topic="t", stem="The sky is", right=" blue", wrong=(" green",)),
+             Completion(topic="t", stem=f"The {MARK} is", right=" blue", wrong=(" green",))]  # fmt: skip
+    with poisoned(model, float("nan")), pytest.raises(ModelError, match=r"the loss of example \d is not a number"):
+        read_completions(model, items)
+
+    def broken(activation: Tensor, hook: object) -> Tensor:
+        return activation * float("nan")
+
+    with model.hooks(fwd_hooks=[(POINT, broken)]), pytest.raises(ModelError, match="is not a number"):
+        utility(model, n_facts=2, n_passages=0)
+
+
+# Lengths
+
+
+def long(tokens: int, model: Any) -> Example:
+    """An example of so many tokens, template included."""
+    bare = len(example_rows(model, [Example(request="", response="a")])[0].tokens)
+    return Example(request="\x01" * (tokens - bare), response="a")
+
+
+class TestLengths:
+    def test_the_context_is_filled_and_not_exceeded(self, model: Any) -> None:
+        context = context_length(model)
+        assert context == 512
+        full, over = long(context, model), long(context + 1, model)
+        assert len(example_rows(model, [full])[0].tokens) == context
+        assert hc.loss(model, [full]).isfinite().all()
+        message = "example 1 is 513 tokens long, and the model's context holds 512.*nothing is cut off unasked. Shorten it"
+        for verb in (hc.loss, hc.attribute, hc.attribute_weights, hc.exact_attribution):
+            with pytest.raises(ExampleError, match=message):
+                verb(model, [full, over])
+        with pytest.raises(ExampleError, match=message):
+            sweep(model, [None], [full, over])
+
+    def test_a_question_after_the_response_counts(self, model: Any) -> None:
+        with pytest.raises(ExampleError, match=r"example 0 is \d+ tokens long"):
+            teacher_forced(model, [long(510, model)], {"intact": None}, question=QUESTIONS[0])
+
+    def test_empty_and_single_tokens(self, model: Any) -> None:
+        end = SPECIAL.index("<|im_end|>")
+        shortest = [Example(request="", response="", response_ids=(end,)), Example(request="a", response="b")]
+        assert hc.loss(model, shortest).isfinite().all() and hc.attribute(model, shortest).n_examples == 2
+        with pytest.raises(ExampleError, match=r"has an empty response.*Leave it out, or elicit it again"):
+            hc.loss(model, [Example(request="Bread?", response="")])
+        assert len(hc.loss(model, [])) == 0
+
+    @pytest.mark.parametrize("ids", [(99_999,), (-1,), (-100, 5), (5, 2**40)])
+    def test_ids_of_no_token(self, model: Any, ids: tuple[int, ...]) -> None:
+        """−100 is what PyTorch's loss leaves out by itself."""
+        with pytest.raises(ExampleError, match=r"response ids that are none of the model's \d+ tokens.*Elicit it again"):
+            hc.loss(model, [Example(request="Bread?", response="x", response_ids=ids)])
+
+    @needs_three
+    def test_a_hooked_transformer_says_it_too(self, tmp_path: Path) -> None:
+        model = tiny_bridge(tmp_path, hooked=True)
+        assert context_length(model) == 512
+        with pytest.raises(ExampleError, match="the model's context holds 512"):
+            hc.loss(model, [long(513, model)])
