@@ -1,0 +1,62 @@
+"""From scores to a circuit: protect what benign text needs, select, and compare with random circuits on held-out triples.
+
+Runs as a script (`python examples/02_circuit.py`, meant for less than 3 minutes on two cores) and cell by cell in an editor.
+"""
+
+# %% Scores of every head and neuron, on greedy responses to 12 training triples: A harmful ones, B near and far twins.
+import harmcircuits as hc
+from harmcircuits.selection.matched import balance
+from harmcircuits.statistics import mean_estimate, paired_difference
+
+model = hc.load_model()
+train, development, test = hc.load_prompts().split(seed=0)
+few = train.sample(12, seed=0)
+A, B = (hc.attribute(model, hc.elicit(model, own, max_new_tokens=24, temperature=0)) for own in (few.harmful, few.benign))
+print(A)
+
+# %% A circuit is what promotes harmful text most (A > 0), after the components that benign text rests on are set aside: half
+# of the heads and a tenth of the neurons, by the mean of |A| over benign examples.
+size, protection = {"heads": 8, "neurons": 138}, {"heads": 0.5, "neurons": 0.1}
+circuit = hc.select(A, protect=B, protect_fraction=protection, **size)
+careless = hc.select(A, **size)
+print(f"Without protection {len(careless - circuit)} of {len(circuit)} components are others")
+print(circuit.table().to_string(index=False, max_colwidth=60))
+
+# %% Controls: other components of the same layers, as protected, and of like |A| and U. How like, the sums of |A| say.
+controls = [hc.matched_random(circuit, A, protect=B, seed=seed, protect_fraction=protection) for seed in range(8)]
+for kind, sums in balance(circuit, controls, A, protect=B).items():
+    share = sums["abs_A"]["drawn"] / sums["abs_A"]["circuit"]
+    print(f"{kind}: the controls' sum of |A| is {share:.0%} of the circuit's")
+
+# %% Triples that nothing has touched, sampled at temperature 1: there nothing favours the intact model's own mode.
+held_out = test.sample(12, seed=0)
+harmful = hc.elicit(model, held_out.harmful, max_new_tokens=24)
+near = hc.elicit(model, held_out.near_twins, max_new_tokens=24)
+assert [one.group for one in harmful] == [one.group for one in near], "the same triples, in the same order"
+
+# %% All circuits off in turn, as rows of the same batches. The rise of L in nats per token; positive: the ablation hurts.
+conditions = {"circuit": circuit, "not protected": careless}
+conditions |= {f"matched random {at}": control for at, control in enumerate(controls, 1)}
+rises = {}
+for role, examples in (("harmful", harmful), ("near", near)):
+    L = hc.sweep(model, [None, *conditions.values()], examples, progress=True)
+    rises[role] = dict(zip(conditions, (L[1:] - L[0]).numpy(), strict=True))
+
+# %% Selectivity: the rise on harmful minus that on near twins, paired within triples, with a 95 % interval over triples. Where
+# it includes 0, the circuit is not shown to write harm rather than text.
+print(f"{'off':18}{'harmful rise':>14}{'near rise':>11}   selectivity, nats per token")
+for name in conditions:
+    own, twins = rises["harmful"][name], rises["near"][name]
+    print(f"{name:18}{own.mean():+14.3f}{twins.mean():+11.3f}   {paired_difference(own, twins)}")
+
+# %% Against the controls as a whole: does the circuit do more than components that look as important? A p value takes 39 of
+# them (statistics.p_value), more triples, and more minutes; `hc.dissociate` does all of it.
+drawn = sum(rises["harmful"][name] for name in conditions if name.startswith("matched")) / len(controls)
+print(f"harmful rise of the circuit: {mean_estimate(rises['harmful']['circuit'])} nats per token")
+print(f"less the controls' mean:     {paired_difference(rises['harmful']['circuit'], drawn)}")
+
+# %% A circuit is a few kilobytes, and says where it comes from.
+origin = hc.provenance(model, data="built-in triples, 12 of the attribution split", scores="first order, greedy", seed=0)
+path = "out/example-02/circuit.json"
+circuit.save(path, provenance=origin)
+print(f"{path}: read again it is equal: {hc.Circuit.load(path) == circuit}; of the model {hc.read_provenance(path).base}")

@@ -1,0 +1,169 @@
+"""The example scripts run from beginning to end, write under out/ alone, and show nothing of what a model wrote.
+
+They run with a tiny random model in the place of one that would be loaded by an alias; responses are shorter, and `dissociate`
+gets few and short triples.
+"""
+
+import ast
+import importlib.util
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from runpy import run_path
+from typing import Any
+
+import pytest
+import torch
+from folders import names
+from guided import load_tiny_models, make_folders
+from pages import DOCS, ROOT, text_of
+from triples import SPLITS, TEST
+
+import harmcircuits as hc
+from harmcircuits.store import CACHE_VARIABLE
+
+SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
+LINES = 80  # fewer than
+OF_A_FUNCTION = 6
+TOLD = {
+    "02_circuit": "read again it is equal: True; of the model [0-9a-f]{16}",
+    "04_weights": "read again it is equal: True",
+    "05_prune_export_reload": "greedy responses of 24 tokens: 12 of 12 equal",
+    "08_own_judge": "harmful rate: — .* measures refusal, which is not harm",
+    "11_known_answer": "found what was planted: True",
+}
+"""What must come out, whatever the model."""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Large enough for 8 heads and 138 neurons to be left after protection."""
+    place = tmp_path_factory.mktemp("scripts")
+    return make_folders(place, n_layers=2, n_heads=48, n_kv=8, d_model=96, d_mlp=512) / "base"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a script left, and the responses that it was given."""
+
+    place: Path
+    printed: str
+    responses: list[str] = field(repr=False)
+
+    def pieces(self) -> set[str]:
+        """Of the responses, long and varied enough to be nobody else's."""
+        found = {text[at : at + 12] for text in self.responses for at in range(0, len(text) - 11, 6)}
+        return {piece for piece in found if len(set(piece)) > 5}
+
+    def holding(self) -> list[str]:
+        """The files that hold a piece of a response, and "printed" where the output does."""
+        pieces = self.pieces()
+        files = [path for path in (self.place / "cwd").rglob("*") if path.is_file()]
+        texts = {path.name: path.read_bytes().decode(errors="replace") for path in files} | {"printed": self.printed}
+        return [name for name, text in texts.items() if any(piece in text for piece in pieces)]
+
+
+def run(script: Path, place: Path, base: Path, patch: pytest.MonkeyPatch) -> Ran:
+    """In a folder of its own, with a place for temporary files and a cache beside it."""
+    for name in ("cwd", "temporary", "cache"):
+        (place / name).mkdir(exist_ok=True)
+    load_tiny_models(patch, base)
+    patch.chdir(place / "cwd")
+    patch.setattr(tempfile, "tempdir", str(place / "temporary"))
+    patch.setenv(CACHE_VARIABLE, str(place / "cache"))
+    responses: list[str] = []
+    dissociate, few = hc.dissociate, SPLITS | {"settings": hc.Settings.quick()}
+    patch.setattr(hc, "dissociate", lambda model, circuit, test, **given: dissociate(model, circuit, TEST, **given | few))
+
+    def kept(verb: Any, **fewer: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            examples = verb(*arguments, **options | fewer)
+            responses.extend(one.response for one in examples)
+            return examples
+
+        return call
+
+    patch.setattr(hc, "elicit", kept(hc.elicit, max_new_tokens=12))
+    patch.setattr(hc, "generate", kept(hc.generate))
+    with redirect_stdout(StringIO()) as out, redirect_stderr(StringIO()) as progress:
+        run_path(str(script), run_name="__main__")
+    return Ran(place, out.getvalue() + progress.getvalue(), responses)
+
+
+@pytest.fixture(scope="module", params=SCRIPTS, ids=lambda script: script.stem)
+def script(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def ran(script: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    """The script has run once, which left the random numbers and the folder of examples as they were."""
+    seed, before = torch.initial_seed(), names(script.parent)
+    with pytest.MonkeyPatch.context() as patch:
+        yield run(script, tmp_path_factory.mktemp(script.stem), base, patch)
+    assert torch.initial_seed() == seed and names(script.parent) - {"__pycache__"} == before - {"__pycache__"}
+
+
+def test_it_writes_under_out_alone(ran: Ran, script: Path) -> None:
+    assert names(ran.place / "cwd") <= {"out"}
+    assert not [name for name in names(ran.place / "temporary") if "wandb" not in name]  # which trl imports, where it is there
+    own = f"example-{script.stem[:2]}"
+    assert not (ran.place / "cwd" / "out").exists() or names(ran.place / "cwd" / "out") == {own}
+
+
+def test_it_tells_what_must_come_out(ran: Ran, script: Path) -> None:
+    assert re.search(TOLD.get(script.stem, r"\d\.\d"), ran.printed)
+
+
+def test_it_shows_no_word_of_a_response(ran: Ran, script: Path) -> None:
+    assert ran.pieces() or "planted" in text_of(script), "nothing was written, so that nothing could be shown"
+    assert ran.holding() == []
+
+
+def test_it_reads_as_cells(script: Path) -> None:
+    text = text_of(script)
+    tree, first = ast.parse(text), text.index("\n# %% ")
+    assert text.count("\n") < LINES
+    assert len(ast.parse(text[:first]).body) == 1, "only the docstring comes before the first cell"
+    assert len(re.findall(r"^# %% \S", text, re.M)) == len(re.findall(r"^# ?%%", text, re.M)) > 4
+    what, how = (ast.get_docstring(tree) or "").split("\n\n")
+    assert 1 <= len(re.findall(r"[.?!](?=\s|$)", what)) <= 2 and f"`python examples/{script.name}`" in how
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert all((node.end_lineno or 0) - node.lineno < OF_A_FUNCTION for node in functions)
+
+
+def test_scripts_are_numbered_and_listed_in_the_order_in_which_one_reads_them() -> None:
+    assert [script.name[:3] for script in SCRIPTS] == [f"{at:02}_" for at in range(1, len(SCRIPTS) + 1)]
+    rows = re.findall(r"^\| `examples/(\w+\.py)`", text_of(DOCS / "get-started.md"), re.M)
+    assert rows == [script.name for script in SCRIPTS]
+    for other in (ROOT / "README.md", *sorted(DOCS.rglob("*.md"))):
+        assert all((ROOT / named).is_file() for named in re.findall(r"examples/\w+\.py", text_of(other))), other
+
+
+def test_what_a_script_shows_or_leaves_elsewhere_is_seen(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text(
+        "import harmcircuits as hc\n"
+        "text = hc.elicit(hc.load_model(), hc.load_prompts()[:4], max_new_tokens=24)[2].response\n"
+        "print('a word:', text)\n"
+        "open('elsewhere.txt', 'w', encoding='utf-8').write(text)\n",
+        encoding="utf-8",
+    )
+    found = run(bad, tmp_path, base, monkeypatch)
+    assert found.holding() == ["elsewhere.txt", "printed"] and names(tmp_path / "cwd") == {"elsewhere.txt"}
+
+
+def test_checkpoints_are_compared_without_the_extra_too(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "trl" else find(name, *rest))
+    script = next(path for path in SCRIPTS if "checkpoints" in path.name)
+    folder = tmp_path / "cwd" / "out" / "example-09" / "pruned"
+    folder.mkdir(parents=True)  # by an earlier run
+    found = run(script, tmp_path, base, monkeypatch)
+    assert (folder / "config.json").is_file() and found.holding() == []
+    assert re.search(r"second without first's circuit +0\.000 \[0\.000, 0\.000\]", found.printed), "off already"
