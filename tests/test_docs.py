@@ -1,0 +1,142 @@
+"""The documentation says what is there: links, names, options and files exist, and the how-to guides' blocks run.
+
+The guides run with a tiny random model in the place of one that would be loaded by an alias or a hub id, with tiny models in
+the folders that they name, and with `Settings.quick` made smaller still.
+"""
+
+import importlib.util
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from guided import load_tiny_models, make_folders
+from pages import DOCS, FILES, PAGES, ROOT, Block, anchors, blocks, commands, links, options, shown, text_of, wrong_names
+from typer.main import get_command
+
+from harmcircuits import cli
+
+GUIDES = [page for page in sorted((DOCS / "how-to").glob("*.md")) if blocks(page, "python")]
+PYTHON = [block for page in FILES for block in blocks(page, "python")]
+COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
+SOURCE = re.compile(r"`(harmcircuits/[\w/]+\.py)`(?: \(((?:`\w+`(?:,\s+)?)+)\))?")
+
+
+@pytest.mark.parametrize("page", FILES, ids=shown)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in links(page):
+        file, _, anchor = target.partition("#")
+        found = (page.parent / file).resolve() if file else page
+        assert found.exists(), target
+        if anchor and found.suffix == ".md":
+            assert anchor in anchors(found), target
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    def files(entry: Any) -> list[str]:
+        parts = entry.values() if isinstance(entry, dict) else entry
+        return [entry] if isinstance(entry, str) else [file for part in parts for file in files(part)]
+
+    listed = files(yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"])
+    assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES)
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.name)
+def test_python_names_what_is_there(block: Block) -> None:
+    block.code()
+    assert not wrong_names(block)
+
+
+def test_a_wrong_name_or_argument_is_seen() -> None:
+    wrong = ("hc.eliciit(model)", "hc.select(A, heds=3)", "from harmcircuits.judges import Jury", "hc.Settings.quik()")
+    for line in wrong:
+        assert wrong_names(Block(FILES[0], 1, line)), line
+    assert not wrong_names(Block(FILES[0], 1, "hc.select(A, protect=B, heads=3).heads[0]"))
+
+
+@pytest.mark.parametrize("page", FILES, ids=shown)
+def test_commands_have_the_options_that_they_are_shown_with(page: Path) -> None:
+    for words in commands(page, "harmcircuits"):
+        assert words[1] in COMMANDS, words
+        known = {name for option in COMMANDS[words[1]].params for name in (*option.opts, *option.secondary_opts)}
+        assert set(options(words[2:])) <= known | {"--help"}, words
+    for words in commands(page, "python"):
+        if words[1].endswith(".py"):
+            script = ROOT / words[1]
+            assert script.exists() and all(f'"{name}"' in text_of(script) for name in options(words[2:])), words
+    targets = set(re.findall(r"^([a-z]+):", text_of(ROOT / "Makefile"), re.M))
+    for words in commands(page, "make"):
+        assert {word for word in words[1:] if word.isalpha() and word.islower()} <= targets, words
+
+
+@pytest.mark.parametrize("page", FILES, ids=shown)
+def test_source_files_have_what_is_said_to_be_in_them(page: Path) -> None:
+    for file, names in SOURCE.findall(text_of(page)):
+        assert (ROOT / file).is_file(), file
+        for name in re.findall(r"\w+", names):
+            assert re.search(rf"^\s*(def|class) {name}\b|^{name}\b", text_of(ROOT / file), re.M), f"{file}: {name}"
+
+
+def test_formulas_are_well_formed_and_tell_their_source() -> None:
+    formulas = re.findall(r"<math.*?</math>", text_of(DOCS / "methods.md"), re.S)
+    assert len(formulas) > 20
+    for formula in formulas:
+        (semantics,) = ET.fromstring(formula)
+        drawn, source = semantics
+        assert drawn.tag == "mrow" and len(drawn) and source.attrib == {"encoding": "application/x-tex"} and source.text
+
+
+def test_diagrams_have_a_text_alternative() -> None:
+    diagrams = sorted((DOCS / "images").glob("*.svg"))
+    assert diagrams
+    for diagram in diagrams:
+        texts = {child.tag.rpartition("}")[2]: child.text for child in ET.parse(diagram).getroot()}
+        assert texts["title"] and texts["desc"], diagram.name
+
+
+def test_the_gallery_s_figures_are_drawn_from_saved_numbers() -> None:
+    drawing = _tool("docs_figures")
+    places = drawing.PLACE.findall(text_of(DOCS / "gallery.md"))
+    assert len(places) > 10
+    for results, name in places:
+        assert drawing.figure_of(results, name).data, (results, name)
+    with pytest.raises(drawing.ResultsError, match=r"has no figure 'face'; it has crossed, layers"):
+        drawing.figure_of("smollm2-135m-instruct/dissociation.json", "face")
+
+
+def test_a_page_with_figures_gets_the_one_copy_of_plotly(tmp_path: Path) -> None:
+    drawing = _tool("docs_figures")
+    place = '<div class="drawn" data-results="simulated.json" data-figure="power"></div>'
+    page = type("Page", (), {"url": "gallery/"})
+    found = drawing.on_page_content(f"<p>before</p>{place}", page=page)
+    assert found.startswith(f'<script src="../{drawing.SCRIPT}">') and "Plotly.newPlot" in found and place not in found
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", found), "nothing is fetched from elsewhere"
+    assert drawing.on_page_content("<p>no figure</p>", page=page) == "<p>no figure</p>"
+    drawing.on_post_build({"site_dir": str(tmp_path)})
+    assert "Plotly" in (tmp_path / drawing.SCRIPT).read_text("utf-8")
+
+
+def _tool(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("guides") / "path" / "to"
+    return make_folders(place, n_layers=2, n_heads=12, n_kv=4, d_model=48, d_mlp=128)
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=shown)
+def test_the_blocks_of_a_guide_run(guide: Path, folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_tiny_models(monkeypatch, folders / "base")
+    (tmp_path / "path").symlink_to(folders.parent, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {"__name__": "guide"}
+    for block in blocks(guide, "python"):
+        exec(block.code(), names)
