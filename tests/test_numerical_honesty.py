@@ -221,6 +221,10 @@ class TestLengths:
                 verb(model, [full, over])
         with pytest.raises(ExampleError, match=message):
             sweep(model, [None], [full, over])
+        unanswered = [Prompt(request="a"), Prompt(request=over.request + "\x01")]  # a token more, in place of the response's
+        for texts in ([full, over], unanswered):
+            with pytest.raises(ExampleError, match=message):
+                hc.top_tokens(model, texts, neuron=(0, 0))
 
     def test_a_question_after_the_response_counts(self, model: Any) -> None:
         with pytest.raises(ExampleError, match=r"example 0 is \d+ tokens long"):

@@ -78,10 +78,9 @@ def sweep(
                 with ablated(model, part, method=method, alpha=alpha):
                     found[index] = row_losses(model, rows)
                 bar.update(len(rows))
-    for index, losses in enumerate(found):
-        every = range(len(rows))
-        within = ablated(model, circuits[index], method=method, alpha=alpha, reference=reference, seed=seed)
-        check_finite(
-            model, losses, what=f"ablation {index}: the loss", examples=every, rows=[row.tokens for row in rows], within=within
-        )
+    tokens = [row.tokens for row in rows]
+    for index, (circuit, losses) in enumerate(zip(circuits, found, strict=True)):
+        within = ablated(model, circuit, method=method, alpha=alpha, reference=reference, seed=seed)
+        what = f"ablation {index}: the loss"
+        check_finite(model, losses, what=what, examples=range(len(rows)), rows=tokens, within=within)
     return found

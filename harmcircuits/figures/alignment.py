@@ -149,10 +149,7 @@ def alignment_overlaps(frame: pd.DataFrame, *, title: str = "Do the stages write
         z=[[cell.get("excess", np.nan) for cell in line] for line in grid], x=places, y=places, xgap=2, ygap=2, zmin=-limit,
         zmax=limit, colorscale=[(0, _DOWN), (0.5, "white"), (1, _UP)], hoverongaps=False, texttemplate="%{text}",
         text=[[_words(cell) for cell in line] for line in grid], hoverinfo="skip", textfont={"size": 11, "color": style.INK},
-        colorbar={
-            "orientation": "h", "title": {"text": "Jaccard less that of the twins' circuits", "side": "top"},
-            "thickness": 12, "len": 1, "x": 0.5, "y": -92 / height, "yanchor": "top", "nticks": 5, "ypad": 0,
-        },
+        colorbar=style.colour_bar("Jaccard less that of the twins' circuits", below=92, height=height),
     )  # fmt: skip
     labels = ["<br>".join(style.text(line) for line in textwrap.wrap(name, _LABEL)) for name in names]
     look: dict[str, Any] = {

@@ -50,8 +50,7 @@ def attention_heatmap(
     drawn.add_heatmap(
         z=np.where(np.tri(n, dtype=bool), pattern, np.nan), zmin=0, zmax=1, hovertext=hover,
         hovertemplate="%{hovertext}<extra></extra>", colorscale=[(0, "white"), (1, style.BLUE)], hoverongaps=False,
-        colorbar={"orientation": "h", "title": {"text": "attention", "side": "top", "font": {"size": 13}}, "thickness": 12,
-                  "len": 1, "x": 0.5, "y": -92 / height, "yanchor": "top", "nticks": 5, "ypad": 0},
+        colorbar=style.colour_bar("attention", below=92, height=height),
     )  # fmt: skip
     if 0 < n_context < n:
         line = {"color": style.VERMILLION, "width": 1.5}

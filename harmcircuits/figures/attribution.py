@@ -60,8 +60,7 @@ def heads_heatmap(
     drawn.add_heatmap(
         z=scores, zmin=-limit, zmax=limit, zmid=0, xgap=1, ygap=1, text=hover, hovertemplate="%{text}<extra></extra>",
         colorscale=[(0, style.BLUE), (0.5, "white"), (1, style.VERMILLION)], hoverongaps=True,
-        colorbar={"orientation": "h", "title": {"text": _A, "side": "top", "font": {"size": 13}}, "thickness": 12,
-                  "len": 1, "x": 0.5, "y": -54 / height, "yanchor": "top", "nticks": 5, "ypad": 0},
+        colorbar=style.colour_bar(_A, below=54, height=height),
     )  # fmt: skip
     if pairs:
         drawn.add_scatter(

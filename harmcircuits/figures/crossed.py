@@ -81,10 +81,7 @@ def _add_cells(drawn: go.Figure, cells: Cells, conditions: Sequence[Any], tasks:
     """One heat map a row, so that there is room for a label above each; words over them, frames and grey patches by shapes."""
     known = [abs(cell["value"]) for cell in cells.values() if np.isfinite(cell["value"])]
     limit = max([_LARGE, *known])
-    bar = {
-        "orientation": "h", "title": {"text": "standardised effect d (positive: the task falls)", "side": "top",
-        "font": {"size": 13}}, "thickness": 12, "len": 1, "x": 0.5, "y": -56 / height, "yanchor": "top", "nticks": 5, "ypad": 0,
-    }  # fmt: skip
+    bar = style.colour_bar("standardised effect d (positive: the task falls)", below=56, height=height)
     colours = [(0, _RISES), (0.5, "white"), (1, _FALLS)]
     drawn.update_layout(coloraxis={"cmin": -limit, "cmax": limit, "cmid": 0, "colorscale": colours, "colorbar": bar})
     for row, condition in enumerate(conditions):

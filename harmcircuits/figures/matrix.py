@@ -80,10 +80,7 @@ def matrix(
         text=[[words(of(place), roomy) if place in cells else "" for place in line] for line in grid],
         hovertext=[[hover(place, of(place)) for place in line] for line in grid],
         texttemplate="%{text}", textfont={"size": 11 if roomy else 9, "color": style.INK},
-        colorbar={
-            "orientation": "h", "title": {"text": bar, "side": "top", "font": {"size": 13}}, "thickness": 12, "len": 1,
-            "x": 0.5, "y": -92 / height, "yanchor": "top", "nticks": 5, "ypad": 0,
-        },
+        colorbar=style.colour_bar(bar, below=92, height=height),
     )  # fmt: skip
     drawn.update_xaxes(tickvals=list(range(len(columns))), ticktext=_labels(columns), title_text=axis, showgrid=False)
     drawn.update_xaxes(tickangle=0 if roomy else -60, tickfont={"size": 10}, fixedrange=True)

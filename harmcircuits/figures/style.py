@@ -128,6 +128,31 @@ def figure(
     return drawn
 
 
+def colour_bar(title: str, *, below: float, height: float, ticks: int = 5) -> dict[str, Any]:
+    """A colour bar that lies under a plot as wide as it, its title above.
+
+    Args:
+        title: what the colours are, with their unit.
+        below: px from the plot's lower edge to its top.
+        height: of the plot, px.
+        ticks: at most.
+
+    >>> colour_bar("attention", below=92, height=460)["y"]
+    -0.2
+    """
+    return {
+        "orientation": "h",
+        "title": {"text": title, "side": "top", "font": {"size": 13}},
+        "thickness": 12,
+        "len": 1,
+        "x": 0.5,
+        "y": -below / height,
+        "yanchor": "top",
+        "nticks": ticks,
+        "ypad": 0,
+    }
+
+
 def _rows(legend: Sequence[str]) -> int:
     """Lines that plotly's horizontal legend takes on a phone."""
     rows, used = 0, float("inf")

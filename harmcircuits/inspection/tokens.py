@@ -9,7 +9,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..components import Component
-from ..examples import Example, Prompt, Row, batched, chat_frame, example_rows, make_batch, prompt_ids, row_length
+from ..examples import (
+    Example,
+    Frame,
+    Prompt,
+    Row,
+    batched,
+    chat_frame,
+    check_context,
+    example_rows,
+    make_batch,
+    prompt_ids,
+    row_length,
+)
 from ..models.protocol import HookedModel, logits_at
 from .part import InspectionError, Part, check_examples, keep, part_of
 from .words import shown_pieces
@@ -53,7 +65,7 @@ def top_tokens(
     Raises:
         InspectionError: not one component, no examples, `k` below 1, or another `where`.
         CircuitError: the model does not have the component.
-        ExampleError: an example with an empty response.
+        ExampleError: an example with an empty response, or a text longer than the model's context.
     """
     part = part_of(model, head=head, neuron=neuron)
     check_examples(examples)
@@ -74,14 +86,15 @@ def top_tokens(
 
 def laid_out(model: HookedModel, examples: Sequence[Example | Prompt]) -> list[Row]:
     """As losses read them; a prompt has no response yet."""
-    frame, rows = chat_frame(model), []
-    for one in examples:
-        if isinstance(one, Prompt):
-            ids = tuple(prompt_ids(model, frame, one.request, one.prefill))
-            rows.append(Row(ids, len(ids), len(ids)))
-        else:
-            rows += example_rows(model, [one])
+    frame, written = chat_frame(model), iter(example_rows(model, [one for one in examples if isinstance(one, Example)]))
+    rows = [_unanswered(model, frame, one) if isinstance(one, Prompt) else next(written) for one in examples]
+    check_context(model, rows)
     return rows
+
+
+def _unanswered(model: HookedModel, frame: Frame, prompt: Prompt) -> Row:
+    ids = tuple(prompt_ids(model, frame, prompt.request, prompt.prefill))
+    return Row(ids, len(ids), len(ids))
 
 
 def _asked(row: Row, where: Where) -> tuple[int, int]:

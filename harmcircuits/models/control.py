@@ -1,6 +1,7 @@
 """Tokens that a chat template writes and a user's text must not: some tokenizers do not mark all of theirs as special."""
 
 import copy
+import re
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -8,12 +9,15 @@ from tokenizers import AddedToken, Tokenizer
 
 from .protocol import ModelError
 
+_HALF = re.compile("[\ud800-\udfff]")
+
 
 def check_encodable(text: str) -> None:
     """Raises ModelError for a text that no tokenizer takes: half a character pair stands for nothing."""
-    half = next((at for at, character in enumerate(text) if "\ud800" <= character <= "\udfff"), None)
+    half = _HALF.search(text)
     if half is not None:
-        raise ModelError(f"a text holds half a character pair (character {half} of {len(text)}), which is no text. Remove it.")
+        where = f"character {half.start()} of {len(text)}"
+        raise ModelError(f"a text holds half a character pair ({where}), which is no text. Remove it.")
 
 
 def text_backend(tokenizer: Any) -> Tokenizer | None:

@@ -85,9 +85,9 @@ def _check_numbers(model: HookedModel, read: pd.DataFrame, condition: Condition,
     examples, name = read["example"].tolist(), read["condition"].iloc[0]
     own, skipped = [rows[index].tokens for index in examples], {"condition", "example"}
     skipped |= (set() if condition is None else {"entropy"}) | (set() if asked else {"in_place"})
+    within = under(model, condition)  # entered once at most: what is found is an error
     for what in (column for column in read.columns if column not in skipped):
         values = torch.tensor(read[what].to_numpy())
-        within = under(model, condition)
         check_finite(model, values, what=f"{what} under {name!r}", examples=examples, rows=own, within=within)
 
 
