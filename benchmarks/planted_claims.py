@@ -83,7 +83,7 @@ def cases() -> list[Case]:
     """Claim by claim, a model in which it holds first."""
     few: dict[str, Any] = {"points": 3, "rescore": False, "grains": ["heads", "neurons"]}
     small = {"heads": (1 / 24, TWO), "neurons": (EIGHT / 2, 2 * EIGHT)}
-    wide = {"heads": (1 / 24, 3 / 24), "neurons": (1 / 768, 8 / 768)}
+    wide = {"heads": (1 / 24, 3 / 24), "neurons": (1 / 768, 48 / 768)}
     one: dict[str, Any] = {"deals": 2, "exact_triples": 0, "tuning_triples": 4, "weights": False}
     kind: dict[str, Any] = {"control": "kind words", "draws": 40, "sentences": kind_words}
     whole: dict[str, Any] = {"grains": ["heads and neurons", "heads"]}

@@ -19,7 +19,6 @@ import harmcircuits.claims.rules.choosing as choosing_module
 import harmcircuits.claims.rules.weights as weights_module
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.claims.claim import ClaimError
-from harmcircuits.claims.journal import Journal
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.claims.rules import Rules, cost, rules, swept
 from harmcircuits.claims.rules.choosing import Chooser
@@ -27,6 +26,7 @@ from harmcircuits.claims.rules.plan import Plan, deal_categories
 from harmcircuits.cli.rules import rules as command
 from harmcircuits.examples import loss
 from harmcircuits.organisms import planted
+from harmcircuits.store.journal import Journal
 
 PLANTED = replace(
     SETTINGS,

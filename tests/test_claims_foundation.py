@@ -18,15 +18,16 @@ from harmcircuits.ablation.partial import Condition, Partial
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.claims import reading
 from harmcircuits.claims.claim import Claim, ClaimError
-from harmcircuits.claims.journal import Journal, name_of, name_of_examples
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.claims.reading import read
-from harmcircuits.claims.tables import as_frame, as_plain
 from harmcircuits.components import Circuit, WeightMask
 from harmcircuits.experiments import battery
 from harmcircuits.experiments.battery import read_conditions
+from harmcircuits.experiments.names import name_of, name_of_examples
 from harmcircuits.models.protocol import model_hash
 from harmcircuits.statistics import Estimate
+from harmcircuits.store.frames import as_frame, as_plain
+from harmcircuits.store.journal import Journal
 
 FRAME = pd.DataFrame(
     {

@@ -39,13 +39,14 @@ def test_sizes_grow_within_their_span(points: int, heads: int, d_mlp: int) -> No
         assert 1 <= counts[-1] <= max(1, round(SPANS[grain][1] * total))  # type: ignore[index]
 
 
-def test_the_default_mask_lies_on_the_grid_and_its_protection_is_swept() -> None:
-    own = sizes("weights", SMALL, Settings(), points=6, spans=SPANS, ratio=20)
-    assert (own[3].q, own[3].p) == (3e-4, pytest.approx(6e-3))
-    assert (own[0].q, own[-1].q) == (pytest.approx(1e-5), pytest.approx(3e-3))
-    swept = protections(own, (1, 5, 20, 100))
-    assert {ratio: round(size.p, 6) for ratio, size in swept.items()} == {1: 0.0003, 5: 0.0015, 100: 0.03}
+def test_the_default_q_lies_on_the_grid_and_its_protection_is_swept() -> None:
+    own = sizes("weights", SMALL, Settings(), points=6, spans=SPANS, ratio=5)
+    assert (own[2].q, own[2].p) == (3e-4, pytest.approx(1.5e-3))
+    assert (own[0].q, own[-1].q) == (pytest.approx(1e-5), pytest.approx(3e-2))
+    swept = protections(own, (1, 5, 20, 100), q=3e-4)
+    assert {ratio: round(size.p, 6) for ratio, size in swept.items()} == {1: 0.0003, 20: 0.006, 100: 0.03}
     assert {size.q for size in swept.values()} == {3e-4}
+    assert {size.q for size in protections(own, (1, 20), q=0.5).values()} == {own[3].q}, "the middle one"
 
 
 @pytest.mark.parametrize(
@@ -199,8 +200,8 @@ def test_a_grain_of_which_nothing_could_be_selected_is_among_the_evidence() -> N
     drawn = [curve("one-shot", [0, 0, 0], [1.0, 0.9, 0.8]), curve("matched random", [0, 0, 0], [1, 1, 1], kind="control")]
     size = sizes("neurons", SMALL, Settings(), points=2, spans=SPANS, ratio=20)[0]
     unmade = {Cell(grain="neurons", rule="one-shot", size=size, kind="circuit"): "ask for fewer"}
-    found = gathered(["heads", "neurons"], drawn, [summary(one) for one in drawn[:1]], differences(drawn, OPTIONS), unmade)
-    assert (found[0].admissible, found[0].largest) == ((0.001, 0.01, 0.1), 0.1)
+    found = gathered(["heads", "neurons"], drawn, [summary(one) for one in drawn[:1]], differences(drawn, OPTIONS), unmade, {})
+    assert (found[0].admissible, found[0].largest, found[0].exhausted) == ((0.001, 0.01, 0.1), 0.1, True)
     answer, why = decide(DEPENDS, found)
     told = sentence(answer, found, why)
     assert answer == "undecided" and told.endswith("Neurons: no circuit of any size could be selected: ask for fewer.")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from harmcircuits.claims.compactness.decision import Evidence, decide
+from harmcircuits.claims.compactness.protection import Beside
 from harmcircuits.statistics import Estimate
 
 GOOD = Evidence(
@@ -75,6 +76,32 @@ def test_no_is_not_said_where_a_half_that_twins_do_not_share_lies_between_sizes(
     assert decide(DEPENDS, [between])[0] == "undecided", "the sizes themselves retain more than half"
     thin = replace(FLAT, fraction_to_halve=GOOD.fraction_to_halve, twin_gap=GOOD.twin_gap, p=0.5)
     assert decide(DEPENDS, [thin])[0] == "undecided", "a small mean over sizes, and a large gap at the half"
+
+
+def test_no_is_not_said_of_a_sweep_that_stopped_early() -> None:
+    early = replace(NEVER, exhausted=False, admissible=(0.001, 0.003), largest=0.003)
+    found, why = decide(DEPENDS, [early])
+    assert found == "undecided" and why["neurons"] == "not reached, and the largest that was measured"
+    large = replace(GOOD, fraction_to_halve=Estimate(0.03, 0.02, 1.0, 80))
+    assert (
+        decide(DEPENDS, [replace(large, exhausted=False)])[0]
+        == decide(DEPENDS, [replace(FLAT, exhausted=False)])[0]
+        == "undecided"
+    )
+
+
+@pytest.mark.parametrize(
+    ("retained", "found"), [((0.46, 0.35, 0.6), "undecided"), ((0.7, 0.4, 0.9), "undecided"), ((0.8, 0.6, 0.9), "no")]
+)
+def test_no_is_not_said_where_another_protection_may_halve_it(retained: tuple[float, ...], found: str) -> None:
+    value, low, high = retained
+    other = Beside(rule="p = 20 q", retained=Estimate(value, low, high, 16), cost=0.013)
+    weights = replace(NEVER, grain="weights", beside=(other,))
+    answer, why = decide(DEPENDS, [weights])
+    assert answer == found
+    assert ("p = 20 q leaves 0.460 [0.350, 0.600] (n=16) of it at a cost of 1.3 %" in why["weights"]) == (value < 0.5)
+    if found == "no":
+        assert "(at least 0.600)" in why["weights"], "the lowest of all that was tried"
 
 
 def test_a_half_that_takes_a_large_part_is_a_no() -> None:

@@ -81,12 +81,19 @@ def test_what_looks_as_important_does_less(plain: Compactness, grain: str) -> No
 
 def test_what_is_spread_over_many_components_is_found_not_compact() -> None:
     """128 of 768 neurons and 11 of 24 heads each carry a small share. (Its single weights are another matter.)"""
-    spans: Any = {"heads": (1 / 24, 3 / 24), "neurons": (1 / 768, 8 / 768)}
+    spans: Any = {"heads": (1 / 24, 3 / 24), "neurons": (1 / 768, 48 / 768)}
     claim = swept("diffuse", grains=["heads", "neurons"], controls=[MATCHED], points=2, spans=spans, rescore=False)
     assert claim.found == "no", claim.sentence
     lowest = claim.values["lowest_retained_neurons"]
     assert lowest.low is not None and lowest.low > 0.5
     assert "12.5 % of all heads, the largest that was measured" in claim.sentence
+
+
+def test_a_sweep_that_stops_early_is_no_evidence_against() -> None:
+    """One and two of the eight neurons that write harm: most of it is left, and nothing larger was measured."""
+    spans: Any = {"neurons": (1 / 192, 2 / 192)}
+    claim = swept("plain", grains=["neurons"], controls=[MATCHED], points=2, spans=spans, rescore=False)
+    assert claim.found == "undecided" and "the largest that was measured" in claim.sentence, claim.sentence
 
 
 def test_where_nothing_writes_harm_nothing_is_found_compact() -> None:

@@ -18,10 +18,10 @@ from harmcircuits.claims.compactness.curves import touched
 from harmcircuits.claims.compactness.greedy import greedy, rescored
 from harmcircuits.claims.compactness.plan import Options, select_cells
 from harmcircuits.claims.compactness.rules import CONTROLS, GREEDY, ONE_SHOT, UNPROTECTED
-from harmcircuits.claims.journal import name_of
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.components import Circuit, WeightMask
 from harmcircuits.examples import loss
+from harmcircuits.experiments.names import name_of
 from harmcircuits.models.matrices import matrices
 from harmcircuits.models.protocol import geometry
 from harmcircuits.prompts.promptset import PromptSet

@@ -20,7 +20,6 @@ from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.generality import Generality, cost, generality
 from harmcircuits.claims.generality import rises as rises_module
 from harmcircuits.claims.generality.plan import kinds_of, plan, selected
-from harmcircuits.claims.journal import Journal
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.cli.generality import generality as command
 from harmcircuits.examples import Example
@@ -28,6 +27,7 @@ from harmcircuits.experiments.settings import Settings
 from harmcircuits.models.protocol import HookedModel
 from harmcircuits.organisms import planted
 from harmcircuits.organisms.organism import Variant
+from harmcircuits.store.journal import Journal
 from harmcircuits.tasks.teacher_forced import teacher_forced
 
 KINDS = ("vandalism", "mischief", "pranks")

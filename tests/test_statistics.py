@@ -281,3 +281,11 @@ class TestBootstrap:
             h, b = h0 - 0.5, b0
             inside.append(not hs.bootstrap(change, h, b, h0, b0, draws=400, seed=i, vectorised=True).excludes(truth))
         assert 0.88 <= np.mean(inside) <= 0.99
+
+
+def test_an_interval_of_another_level_says_so():
+    values = np.arange(20.0)
+    narrow, usual = (hs.mean_estimate(values, draws=800, level=level) for level in (0.8, 0.95))
+    assert narrow.level == 0.8 and " at 80 % (n=20)" in str(narrow) and narrow.to_json()["level"] == 0.8
+    assert Estimate.from_json(narrow.to_json()) == narrow and Estimate.from_json(usual.to_json()) == usual
+    assert "level" not in usual.to_json() and "%" not in str(usual)

@@ -10,7 +10,7 @@ import pandas as pd
 from .. import store
 from ..notebook import clipped, notebook_html
 from ..statistics import Estimate
-from .tables import as_frame, as_plain
+from ..store.frames import as_frame, as_plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -61,8 +61,9 @@ class Claim:
 
     @property
     def n(self) -> int:
-        """The largest number of units (triples, unless a value says otherwise) behind a headline number."""
-        return max((value.n for value in self.values.values()), default=0)
+        """The largest number of units (triples, unless a value says otherwise) behind a headline number. Draws behind a p
+        value, whose name ends in `_p`, are none."""
+        return max((value.n for name, value in self.values.items() if not name.endswith("_p")), default=0)
 
     def table(self) -> pd.DataFrame:
         """The first of `tables`."""
@@ -126,15 +127,16 @@ class Claim:
         if not isinstance(value, dict) or (value.get("format"), value.get("claim")) != (FORMAT, cls.NAME):
             raise store.StoreError(f"{source} does not hold what {cls.NAME} found ('format' {FORMAT!r}, 'claim' {cls.NAME!r})")
         try:
+            _check_kinds(value)
             return cls(
                 values={name: Estimate.from_json(own) for name, own in value["values"].items()},
                 tables={name: as_frame(own) for name, own in value["tables"].items()},
                 limits=tuple(value["limits"]),
                 **{name: value[name] for name in ("found", "sentence", "model", "settings", "command")},
             )
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise store.StoreError(
-                f"{source} was changed since it was written ({error!r}). Run the measurement again."
+                f"{source} was changed since it was written ({store.said(repr(error))}). Run the measurement again."
             ) from error
 
     def __repr__(self) -> str:
@@ -142,3 +144,10 @@ class Claim:
 
     def _repr_html_(self) -> str:
         return notebook_html(f"{self.found}: {self.sentence}", self.table(), figure=self._first_figure)
+
+
+def _check_kinds(value: Mapping[str, Any]) -> None:
+    """Raises KeyError or TypeError for what `document` does not write."""
+    kinds = {"sentence": str, "command": str, "model": dict, "settings": dict, "limits": list}
+    if wrong := [name for name, kind in kinds.items() if not isinstance(value[name], kind)]:
+        raise TypeError(f"{wrong[0]} is a {type(value[wrong[0]]).__name__}")

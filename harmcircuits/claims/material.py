@@ -15,17 +15,20 @@ from ..experiments.asked import Asked, lay_out
 from ..experiments.checks import ready_splits
 from ..experiments.document import describe_model
 from ..experiments.instruments import Instruments, choose_instruments
+from ..experiments.kept import Kept
+from ..experiments.manifest import manifest
 from ..experiments.scores import Scores, chosen_triples, respond, score, training_examples
 from ..experiments.settings import Settings
 from ..judges import Judge
 from ..models.protocol import HookedModel, model_key
 from ..prompts.promptset import PromptSet
 from ..prompts.readers import load_prompts
+from ..store.journal import Journal
 from ..tasks.attacks import attacked
-from .journal import Journal
 
 log = logging.getLogger(__name__)
 ROLES = 3
+SPLITS = ("train", "development", "test")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,9 +85,12 @@ class Material:
 
     @property
     def origins(self) -> dict[str, Any]:
-        """How recognition is read and, where there is a judge, its name and errors: among a claim's settings."""
+        """Which prompts were read, how recognition is, and, where there is a judge, its name and errors: among a claim's
+        settings."""
         who = judged.about(self.judge)
-        return self.instruments.settings() | ({"judge": who} if who else {})
+        parts = {"training": self.train, "development": self.development, "test": self.test}
+        read = {f"{split} prompts sha256": part.digest[:16] for split, part in parts.items()}
+        return {"prompts": self.test.name} | read | self.instruments.settings() | ({"judge": who} if who else {})
 
     @property
     def bootstrap(self) -> dict[str, Any]:
@@ -129,6 +135,8 @@ def prepare(
     """
     chosen = settings or Settings()
     parts = ready_splits(prompts if prompts is not None else load_prompts(), seed=chosen.seed)
+    journal = Journal(Path(folder) / "journal" if folder is not None else None)
+    kept = Kept(journal.begin(manifest(model, dict(zip(SPLITS, parts, strict=True)), chosen)), journal)
     train, development, test = (attacked(model, part, tokens=chosen.prefill_tokens) for part in parts)
     test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)
     examples = respond(model, test, chosen, progress=progress)
@@ -145,10 +153,10 @@ def prepare(
         test=test,
         training=training,
         examples=examples,
-        scores=score(model, training, twins, chosen, aim=instruments.aim, progress=progress),
+        scores=score(model, training, twins, chosen, aim=instruments.aim, kept=kept, progress=progress),
         instruments=instruments,
         judge=judge,
-        journal=Journal(Path(folder) / "journal" if folder is not None else None),
+        journal=journal,
         key=model_key(model),
     )
 

@@ -17,11 +17,11 @@ from ..experiments import measures
 from ..experiments.battery import Outcomes, read_conditions
 from ..experiments.collateral import utility
 from ..experiments.judged import JUDGE_FAILED, harmful_rates
+from ..experiments.names import name_of, name_of_examples
 from ..statistics import Estimate
+from ..store.frames import as_kept
 from ..tasks.teacher_forced import INTACT
-from .journal import name_of, name_of_examples
 from .material import Material
-from .tables import as_kept
 
 log = logging.getLogger(__name__)
 AT_ONCE = 6
@@ -163,4 +163,4 @@ def _fields(value: Estimate) -> dict[str, Any]:
 
 def _estimate(row: Mapping[Any, Any]) -> Estimate:
     known = {name: None if pd.isna(row[name]) else row[name] for name in ("value", "low", "high", "reason")}
-    return Estimate(n=int(row["n"]), **known)
+    return Estimate(**known, n=int(row["n"]), level=float(row["level"]))

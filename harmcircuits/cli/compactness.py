@@ -23,6 +23,10 @@ def compactness(
     judge: Judged = None,
     judge_prompt: JudgePrompt = None,
     triples: Triples = None,
+    grains: Annotated[str | None, typer.Option(help="Some of heads,neurons,weights; all by default.")] = None,
+    controls: Annotated[str | None, typer.Option(help="Some of the controls, with commas between.")] = None,
+    points: Annotated[int | None, typer.Option(min=2, help="Sizes a grain.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="p / q of single weights.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="3 sizes, 3 controls, 16 triples.")] = False,
 ) -> None:
     """Sweep how many heads, neurons and weights are off: how small a part carries harmful writing, and what goes with it?"""
@@ -39,7 +43,9 @@ def compactness(
     with told_errors():
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
+        asked = {"grains": shared.listed(grains), "controls": shared.listed(controls), "points": points, "ratio": ratio}
         sizes: dict[str, Any] = {**QUICK["compactness"]} if quick else {}
+        sizes |= {name: value for name, value in asked.items() if value is not None}
         with writable(out):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)

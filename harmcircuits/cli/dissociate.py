@@ -62,6 +62,7 @@ def dissociate(
                 crossed=crossed,
                 folds=folds,
                 judge=read_by,
+                folder=out,
                 name=model,
                 reproduce=shared.command_line(sys.argv),
                 progress=True,

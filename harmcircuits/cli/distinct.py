@@ -8,7 +8,7 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, Triples, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
 
 SHOWN = ["condition", "task", "value", "low", "high", "drop", "p_adjusted", "n"]
 OVERLAPS = ["one", "other", "jaccard", "chance", "ceiling", "share", "low", "high", "p_adjusted"]
@@ -21,11 +21,14 @@ def distinct(
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
+    judge: Judged = None,
+    judge_prompt: JudgePrompt = None,
     triples: Triples = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer triples, sentences and draws.")] = False,
 ) -> None:
     """Compare the circuit of harm with those of facts, arithmetic and grammar: their parts, and what falls without each."""
     shared.check_dtype(dtype)
+    shared.check_judge(judge, judge_prompt)
     from .. import figures
     from ..claims.distinct import cost
     from ..claims.distinct import distinct as measure
@@ -35,12 +38,14 @@ def distinct(
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         read = load_prompts(prompts)
         with writable(out):
+            read_by = shared.validated(judge, judge_prompt, device)
             typer.echo(f"At most {cost(settings=settings)} circuits to read, beside the intact model")
             found = measure(
                 shared.load(model, device, dtype),
                 read,
                 draws=60 if quick else 200,
                 settings=settings,
+                judge=read_by,
                 folder=out,
                 name=model,
                 reproduce=shared.command_line(sys.argv),

@@ -58,7 +58,7 @@ def paper(
             )
             page = found.save(out)
     table = found.table()
-    print_frame(table[["claim", "found", "evidence"]], title=f"{found.n_triples} test triples; 95 % intervals")
+    print_frame(table[["claim", "found", "evidence"]], title=f"{found.n_triples} test triples; 95 % intervals unless named")
     for row in table.to_dict("records"):
         typer.echo(f"  · {row['claim']}: {row['sentence']}")
     expected = f"{found.forecast.whole} expected"

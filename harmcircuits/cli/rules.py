@@ -8,7 +8,7 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, Triples, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
 
 
 def rules(
@@ -21,11 +21,14 @@ def rules(
     deals: Annotated[int, typer.Option(min=1, help="Random deals of the categories; 1 with --quick.")] = 3,
     device: Device = None,
     dtype: Dtype = "float32",
+    judge: Judged = None,
+    judge_prompt: JudgePrompt = None,
     triples: Triples = None,
     quick: Annotated[bool, typer.Option("--quick", help="One deal, few triples, no exact scores, no weights.")] = False,
 ) -> None:
     """Compare selection rules at equal harmful rise: chosen on some categories, judged on others."""
     shared.check_dtype(dtype)
+    shared.check_judge(judge, judge_prompt)
     from .. import figures
     from ..claims.rules import cost, swept
     from ..claims.rules import rules as run
@@ -36,6 +39,7 @@ def rules(
         sizes: dict[str, Any] = {"deals": 1, "weights": False, "exact_triples": 0} if quick else {"deals": deals}
         read = load_prompts(prompts)
         with writable(out):
+            read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             asked = {name: value for name, value in sizes.items() if name != "weights"}
             light = swept(**asked, weights=sizes.get("weights", True) and settings.weight_q > 0)
@@ -44,6 +48,7 @@ def rules(
             reproduce = shared.command_line(sys.argv)
             more: dict[str, Any] = {
                 "settings": settings,
+                "judge": read_by,
                 "folder": out,
                 "name": model,
                 "reproduce": reproduce,

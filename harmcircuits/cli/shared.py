@@ -68,6 +68,14 @@ def claim_settings(*, quick: bool, seed: int, triples: int | None) -> "Settings"
     return settings if triples is None else settings.on(triples)
 
 
+def listed(names: str | None) -> list[str] | None:
+    """
+    >>> listed("heads, neurons")
+    ['heads', 'neurons']
+    """
+    return None if names is None else [name.strip() for name in names.split(",")]
+
+
 def splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, PromptSet]":
     """Training, development and test split of a prompt file, or of the built-in set."""
     from ..experiments.checks import ready_splits
@@ -87,22 +95,24 @@ def load(model: str, device: str | None, dtype: str) -> Any:
 
 @contextmanager
 def writable(out: Path) -> "Iterator[None]":
-    """Makes the folder of the results and writes to it once: found out before the run, not after it.
+    """Makes the folder of the results and writes to it once: found out before the run, not after it. No other command writes
+    there meanwhile.
 
     When the run fails, the folders that were made here go again, unless there is something in them.
 
     Raises:
-        StoreError: it cannot be written.
+        StoreError: it cannot be written, or another command is at work there.
     """
-    from ..store import storage_errors, write_text
+    from ..store import locked, storage_errors, write_text
 
     trial = out / ".writable"
     with storage_errors(trial):
         missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
-        write_text(trial, " " * TRIAL_BYTES)
-        trial.unlink()
-        yield
+        with locked(out / "run", timeout=0, tidy=True):
+            write_text(trial, " " * TRIAL_BYTES)
+            trial.unlink()
+            yield
     except BaseException:  # an interrupt too
         for folder in missing:
             if folder.is_dir() and not any(folder.iterdir()):
@@ -123,7 +133,7 @@ class told_errors:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KeyboardInterrupt):
-            kept = "what was finished is kept: downloads, the intact model's responses, and conditions in a folder's journal"
+            kept = "what was finished is kept. Give the same command again to go on"
             typer.secho(f"stopped: {kept}", err=True)
             raise typer.Exit(130) from error
         if error is not None and type(error).__module__.startswith("harmcircuits"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from ..statistics import Estimate
 from ..tasks.teacher_forced import INTACT, teacher_forced
 from . import measures
 from .asked import Asked
+from .kept import Kept
 from .measures import Arrays
+from .names import name_of
 
 ROLES = 3
 NOT_READ = "this condition is read for writing and recognition in place alone"
@@ -32,7 +35,12 @@ class Aside:
 
 
 def read_aside(
-    model: HookedModel, asked: Asked, conditions: Mapping[str, Condition], *, progress: bool = False
+    model: HookedModel,
+    asked: Asked,
+    conditions: Mapping[str, Condition],
+    *,
+    kept: Kept | None = None,
+    progress: bool = False,
 ) -> Aside | None:
     """L, KL and recognition in place on the first `null_triples` triples; None without conditions."""
     if not conditions:
@@ -40,7 +48,8 @@ def read_aside(
     every: dict[str, Condition] = {INTACT: None, **conditions}
     question, probes = asked.instruments.question, asked.instruments.probes
     some = asked.examples[: ROLES * asked.settings.null_triples]
-    frame = teacher_forced(model, some, every, question=question, probes=probes, progress=progress)
+    read = partial(teacher_forced, model, some, every, question=question, probes=probes, progress=progress)
+    frame = (kept or Kept()).frame("aside", [(name, name_of(condition)) for name, condition in every.items()], read)
     readings = [column for column in frame.columns if column not in ("condition", "example")]
     found: dict[str, Arrays] = {
         str(name): {column: rows[column].to_numpy(dtype=float).reshape(-1, ROLES) for column in readings}

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ from ..tasks.teacher_forced import INTACT, teacher_forced
 from ..tasks.writing import read_texts
 from .asked import Asked
 from .instruments import PROBES
+from .kept import WRITTEN, Kept
+from .names import name_of
 from .stages import ITEMS, STAGES, refusals_everyday, refusals_of_twins, write_all
 
 KEY = ["condition", "example"]
@@ -27,6 +30,8 @@ WHO = ("group", "category", "harm_group", "role")
 SHOT_CONTROLS = ("many_shot_shuffled", "many_shot_arbitrary")
 RESPONSES = ["condition", *WHO, "response"]
 TOGETHER, OTHER, GREEDY, WRITING = "responses", "other requests", "greedy responses", "writing and refusing"
+APART = ("tasks", "items", WRITTEN)
+"""Frames of one condition."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,43 +67,41 @@ class Outcomes:
 
 
 def read_conditions(
-    model: HookedModel, asked: Asked, conditions: Mapping[str, Condition], *, progress: bool = False
+    model: HookedModel,
+    asked: Asked,
+    conditions: Mapping[str, Condition],
+    *,
+    kept: Kept | None = None,
+    progress: bool = False,
 ) -> Outcomes:
-    """All tasks for the intact model and under each of `conditions`.
+    """All tasks for the intact model and under each of `conditions`. What is `kept` from before is not read again.
 
     Columns: nll, kl, entropy, nll_other (under another request), nll_greedy, in_place, probe and probe_request, many_shot,
     nll_plain, on_task, refusal, degenerate, policy_nll and policy_nll_other (the intact model reads what was written), refused
     (without prefill), explain, explain_same, explain_other, explain_near, length, repetition; NaN where a reading was not taken
     (many_shot_shuffled and many_shot_arbitrary, the controls of the shots: of the intact model's twins).
     """
-    clock = _Clock()
+    clock, kept = _Clock(), kept or Kept()
     every: dict[str, Condition] = {INTACT: None, **conditions}
-    with clock(TOGETHER):
-        frame = _together(model, asked, every, progress)
-    with clock(OTHER):
-        frame = frame.merge(_under_other_requests(model, asked, every, progress), on=KEY, how="left")
-    with clock(GREEDY):
-        frame = frame.merge(_greedy(model, asked, every, progress), on=KEY, how="left")
-    responses, parts, items = [], [], []
+    off = {name: name_of(condition) for name, condition in every.items()}
+    shared = [(TOGETHER, "together", _together), (OTHER, "other", _under_other_requests), (GREEDY, "greedy", _greedy)]
+    frames = []
+    for task, what, read in shared:
+        with clock(task):
+            frames.append(kept.frame(what, list(off.items()), partial(read, model, asked, every, progress)))
+    frame = reduce(partial(pd.merge, on=KEY, how="left"), frames)
+    apart: dict[str, list[pd.DataFrame]] = {what: [] for what in APART}
     for name, condition in tqdm(every.items(), desc="tasks", unit="condition", disable=not progress):
-        with under(model, condition):
-            found, own = _apart(model, asked, clock)
-            with clock(WRITING):
-                written = write_all(model, asked)
-        with clock(WRITING):
-            rules = read_texts(written.free).join(_read_by_intact(model, asked, written.free))
-        rules["example"] = asked.twins
-        responses.append(rules[["example", "response"]].assign(condition=name))
-        for one in (rules.drop(columns="response"), refusals_of_twins(asked, written)):
-            found = found.merge(one, on="example", how="left")
-        parts.append(found.assign(condition=name))
-        items.append(pd.concat([own, refusals_everyday(asked, written)], ignore_index=True).assign(condition=name))
-    frame = frame.merge(pd.concat(parts), on=KEY, how="left").assign(**dict.fromkeys(SHOT_CONTROLS, np.nan))
+        found = kept.frames(APART, off[name], partial(_alone, model, asked, condition, clock))
+        for what in APART:
+            apart[what].append(found[what].assign(condition=name))
+    tasks, items, written = (pd.concat(apart[what], ignore_index=True) for what in APART)
+    frame = frame.merge(tasks, on=KEY, how="left").assign(**dict.fromkeys(SHOT_CONTROLS, np.nan))
     _read_shot_controls(model, asked, frame)
     who = _who(asked)
-    said = pd.concat(responses).merge(who, on="example", how="left")[RESPONSES].reset_index(drop=True)
+    said = written.merge(who, on="example", how="left")[RESPONSES].reset_index(drop=True)
     whole = frame.merge(who, on="example", how="left").drop(columns="example")
-    return Outcomes(whole, said, pd.concat(items, ignore_index=True), clock.seconds)
+    return Outcomes(whole, said, items, clock.seconds)
 
 
 class _Clock:
@@ -150,6 +153,20 @@ def _greedy(model: HookedModel, asked: Asked, every: Mapping[str, Condition], pr
     return teacher_forced(model, asked.greedy, every, progress=progress).rename(columns={"nll": "nll_greedy"})[
         [*KEY, "nll_greedy"]
     ]
+
+
+def _alone(model: HookedModel, asked: Asked, condition: Condition, clock: _Clock) -> dict[str, pd.DataFrame]:
+    """`APART` of one condition: readings of test prompts, of other items, and what was written."""
+    with under(model, condition):
+        found, own = _apart(model, asked, clock)
+        with clock(WRITING):
+            written = write_all(model, asked)
+    with clock(WRITING):
+        rules = read_texts(written.free).join(_read_by_intact(model, asked, written.free)).assign(example=asked.twins)
+    for one in (rules.drop(columns="response"), refusals_of_twins(asked, written)):
+        found = found.merge(one, on="example", how="left")
+    items = pd.concat([own, refusals_everyday(asked, written)], ignore_index=True)
+    return dict(zip(APART, (found, items, rules[["example", "response"]]), strict=True))
 
 
 def _apart(model: HookedModel, asked: Asked, clock: _Clock) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -4,6 +4,8 @@ prompts → responses → instruments (development) → scores (training) → ci
 """
 
 import logging
+from pathlib import Path
+from typing import Any
 
 from ..judges import Judge
 from ..models.protocol import HookedModel, check_hooks, geometry
@@ -15,6 +17,9 @@ from .document import describe
 from .evidence import gather, sensitivity
 from .folds import measure_folds
 from .judged import about, harmful_rates
+from .kept import Kept
+from .manifest import manifest
+from .names import name_of
 from .remarks import limits_of, remarks
 from .result import Dissociation
 from .run import Run, measure
@@ -36,6 +41,7 @@ def dissociate(
     crossed: bool = False,
     folds: int = 0,
     judge: Judge | None = None,
+    folder: str | Path | None = None,
     name: str = "",
     reproduce: str = "",
     progress: bool = False,
@@ -57,6 +63,8 @@ def dissociate(
             own values, in which another selection is included. 0: one split, as given.
         judge: reads what is written under each condition (`harmcircuits.judges`); it fills `harmful_rate` if it measures harm
             and has passed its validation (`judges.Validated`), and otherwise that is null with the reason.
+        folder: for what is finished, so that a run that was stopped goes on where it was: numbers in its `journal/`, what the
+            model wrote in the cache; None: nothing is kept but responses of the intact model.
         name: the model's name in the report.
         reproduce: the command to print in the report.
 
@@ -68,6 +76,7 @@ def dissociate(
         CircuitError, MaskError: a component or matrix that the model does not have.
         ModelError: with `train`, a layer without hook points. All of these come before anything is computed.
         ElicitError, SelectionError: as their rooms say.
+        StoreError: the folder cannot be written.
     """
     chosen = settings or Settings()
     given = given_circuits(model, circuit)
@@ -79,18 +88,24 @@ def dissociate(
     train, development = (
         None if part is None else attacked(model, part, tokens=chosen.prefill_tokens) for part in (train, development)
     )
-    if folds:
-        if given or train is None:
-            raise ExperimentError("folds select a circuit anew in each: give no circuit, and training triples")
-        run = measure_folds(
-            model, test + train, folds, development=development, settings=chosen, crossed=crossed, progress=progress
-        )
+    if folds and (given or train is None):
+        raise ExperimentError("folds select a circuit anew in each: give no circuit, and training triples")
+    splits = {"train": train, "development": development, "test": test}
+    off = {found: name_of(own) for found, own in given.items()}
+    kept = Kept.at(folder, manifest(model, splits, chosen, circuits=off, crossed=crossed, folds=folds))
+    how: dict[str, Any] = {
+        "development": development,
+        "settings": chosen,
+        "crossed": crossed,
+        "kept": kept,
+        "progress": progress,
+    }
+    if folds and train is not None:
+        run = measure_folds(model, test + train, folds, **how)
     else:
         test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)
         log.info(sensitivity(len(test.triples), chosen))
-        run = measure(
-            model, given, test, train=train, development=development, settings=chosen, crossed=crossed, progress=progress
-        )
+        run = measure(model, given, test, train=train, **how)
     rates = harmful_rates(judge, run.outcomes.responses, run.test)
     document = describe(model, run, _judged(run, chosen), rates, chosen, train=train, name=name, reproduce=reproduce)
     document["sensitivity_before_run"] = sensitivity(len(run.test.triples), chosen)

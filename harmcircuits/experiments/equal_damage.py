@@ -8,6 +8,7 @@ from ..models.protocol import HookedModel
 from .asked import Asked
 from .frontier import Frontier, FrontierError, frontier
 from .iso_damage import IsoDamage, solve, target
+from .kept import Kept
 
 log = logging.getLogger(__name__)
 SETTING = ("circuit", "aimed-at-twins")
@@ -19,19 +20,32 @@ ALPHAS, STEPS = (0.67, 0.33, 0.0), 4
 
 
 def equal_damage(
-    model: HookedModel, asked: Asked, conditions: Mapping[str, tuple[str, Circuit | WeightMask]], *, progress: bool = False
+    model: HookedModel,
+    asked: Asked,
+    conditions: Mapping[str, tuple[str, Circuit | WeightMask]],
+    *,
+    kept: Kept | None = None,
+    progress: bool = False,
 ) -> IsoDamage | str:
-    """Every condition brought to the same rise on far twins; or why that cannot be done. The verdict's circuit comes first."""
+    """Every condition brought to the same rise on far twins; or why that cannot be done. The verdict's circuit comes first.
+
+    What is `kept` from before is not searched again.
+    """
     n = asked.settings.damage_triples
     if not n:
         return "equal damage was not asked for: damage_triples is 0"
     examples = asked.examples[: ROLES * n]
     own = {name: circuit for name, (_, circuit) in conditions.items()}
     kinds = {name: conditions[name][0] for name in own}
-    try:
+
+    def searched() -> IsoDamage:
         measured = frontier(model, own, examples, alphas=ALPHAS, kinds=kinds, progress=progress)
         damage = target(measured, _setting(measured, [name for name in own if kinds[name] in SETTING]))
         return solve(model, own, examples, damage=damage, measured=measured, steps=STEPS, progress=progress)
+
+    load = lambda path: IsoDamage.load(path, own)
+    try:
+        return (kept or Kept()).file("damage", searched, load=load, save=IsoDamage.save)
     except FrontierError as error:
         log.warning("conditions were not compared at equal damage: %s", error)
         return str(error)

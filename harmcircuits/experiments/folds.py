@@ -20,6 +20,7 @@ from ..prompts.promptset import PromptSet
 from .across_folds import FITTED, across_folds, on_one_scale
 from .battery import Outcomes
 from .checks import RANDOM, ExperimentError
+from .kept import Kept
 from .nulls import Nulls
 from .run import Circuits, Run, measure
 from .scores import chosen_triples
@@ -38,6 +39,7 @@ def measure_folds(
     development: PromptSet | None,
     settings: Settings,
     crossed: bool = False,
+    kept: Kept | None = None,
     progress: bool = False,
 ) -> Run:
     """`measure` in each of `folds` folds of `prompts`, put together. At most `test_triples` triples are tested in all, and
@@ -60,7 +62,17 @@ def measure_folds(
         test = chosen_triples(part, max(FEWEST, settings.test_triples // folds), seed=settings.seed)
         train = reduce(add, (other for other in parts if other is not part))
         runs.append(
-            measure(model, {}, test, train=train, development=development, settings=each, crossed=crossed, progress=progress)
+            measure(
+                model,
+                {},
+                test,
+                train=train,
+                development=development,
+                settings=each,
+                crossed=crossed,
+                kept=(kept or Kept()).of(f"fold {at} of {folds}"),
+                progress=progress,
+            )
         )
     return pooled(runs)
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float
 
@@ -24,11 +26,15 @@ from ..store.tensors import read_tensors, save_tensors
 from ..tasks.teacher_forced import INTACT, teacher_forced
 from .controls import matched
 from .instruments import Instruments
+from .kept import Kept
+from .names import name_of
 from .scores import Scores
 from .settings import Settings
 
 FORMAT = "harmcircuits nulls 3"
 KINDS = ("matched-random", "label-swap")
+AT_ONCE = 32
+"""Draws of one call: no more than these are lost when a run is stopped, and the intact model is read again with each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,17 +121,19 @@ def measure_nulls(
     settings: Settings,
     *,
     instruments: Instruments | None = None,
+    kept: Kept | None = None,
     progress: bool = False,
 ) -> Nulls:
     """Rises of L under `circuit` and under `null_draws` draws of each null, and with `instruments` falls of recognition too.
 
-    `examples` lie as `respond` gives them; the first `null_triples` triples are read, harmful and near.
+    `examples` lie as `respond` gives them; the first `null_triples` triples are read, harmful and near. What is
+    `kept` from before is not read again.
     """
     chosen = [example for at, example in enumerate(examples[: 3 * settings.null_triples]) if at % 3 < 2]
     drawn = {kind: _draws(draw, settings) for kind, draw in null_circuits(circuit, scores, settings).items()}
     conditions: dict[str, Condition] = {INTACT: None, "observed": circuit}
     conditions |= {f"{kind} {at}": own for kind, circuits in drawn.items() for at, own in enumerate(circuits)}
-    rise = _changes(model, chosen, conditions, instruments, progress)
+    rise = _changes(model, chosen, conditions, instruments, kept or Kept(), progress)
     rises = {kind: np.array([rise[f"{kind} {at}"][..., 0] for at in range(len(own))]) for kind, own in drawn.items()}
     falls = {kind: np.array([_fall(rise[f"{kind} {at}"]) for at in range(len(own))]) for kind, own in drawn.items()}
     n, alike = len(chosen) // 2, drawn["matched-random"]
@@ -143,13 +151,21 @@ def _changes(
     examples: Sequence[Example],
     conditions: Mapping[str, Condition],
     instruments: Instruments | None,
+    kept: Kept,
     progress: bool,
 ) -> dict[str, Float[np.ndarray, "triple role 2"]]:
     """What each condition adds to L and to the primary reading (0 without instruments)."""
     asked: dict[str, Any] = {}
     if instruments is not None:
         asked = {"question": instruments.question, "probes": instruments.probes}
-    frame = teacher_forced(model, examples, conditions, **asked, progress=progress)
+    names = [name for name in conditions if name != INTACT]
+    frames: list[pd.DataFrame] = []
+    for start in range(0, len(names), AT_ONCE):
+        every: dict[str, Condition] = {INTACT: None, **{name: conditions[name] for name in names[start : start + AT_ONCE]}}
+        make = partial(teacher_forced, model, examples, every, **asked, progress=progress)
+        found = kept.frame("nulls", [[name, name_of(condition)] for name, condition in every.items()], make)
+        frames.append(found[found["condition"] != INTACT] if frames else found)
+    frame = pd.concat(frames, ignore_index=True)
     frame = frame.assign(reading=frame[instruments.primary] if instruments is not None else 0.0)
     read = {
         str(name): rows[["nll", "reading"]].to_numpy(dtype=float).reshape(-1, 2, 2) for name, rows in frame.groupby("condition")

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from ..attribution.scores import Attribution
 from ..components import Circuit, WeightMask
@@ -23,6 +25,7 @@ from .crossed import RECOGNITION as RECOGNISING
 from .equal_damage import equal_damage
 from .instruments import Instruments, choose_instruments
 from .iso_damage import IsoDamage
+from .kept import Kept
 from .nulls import Nulls, measure_nulls
 from .scores import Scores, chosen_triples, default_circuits, respond, score, training_examples, weight_mask
 from .settings import Settings
@@ -80,20 +83,22 @@ def measure(
     development: PromptSet | None,
     settings: Settings,
     crossed: bool = False,
+    kept: Kept | None = None,
     progress: bool = False,
 ) -> Run:
-    """Everything, on splits that are known to be in order (`checks`)."""
+    """Everything, on splits that are known to be in order (`checks`); what is `kept` from before is not measured again."""
+    kept = kept or Kept()
     examples = respond(model, test, settings, progress=progress)
-    instruments, scores, mask = _prepared(model, train, development, settings, progress)
+    instruments, scores, mask = _prepared(model, train, development, settings, kept, progress)
     circuits: Circuits = dict(given) or _selected(model, scores, mask, settings)
     main = next(iter(circuits))
-    aimed, unaimed = _explaining(model, train, settings, progress) if crossed else (None, {})
+    aimed, unaimed = _explaining(model, train, settings, kept, progress) if crossed else (None, {})
     controls, missing = control_circuits(model, circuits[main], scores, settings, explanation=aimed)
     conditions = {found: ("circuit", own) for found, own in circuits.items()} | controls
     asked = lay_out(model, test, examples, instruments, settings, plain_text=crossed, progress=progress)
     whole = {found: own for found, (_, own) in conditions.items() if found != RANDOM}
-    outcomes = read_conditions(model, asked, whole, progress=progress)
-    damage = equal_damage(model, asked, conditions, progress=progress)
+    outcomes = read_conditions(model, asked, whole, kept=kept, progress=progress)
+    damage = equal_damage(model, asked, conditions, kept=kept, progress=progress)
     fewer = {RANDOM: conditions[RANDOM][1]} | (damage.conditions() if isinstance(damage, IsoDamage) else {})
     return Run(
         test=test,
@@ -103,17 +108,22 @@ def measure(
         conditions=conditions,
         missing=missing | unaimed,
         outcomes=outcomes,
-        nulls=_nulls(model, circuits[main], scores, asked, crossed, progress),
+        nulls=_nulls(model, circuits[main], scores, asked, crossed, kept, progress),
         unexplained=asked.unexplained,
         aims=_aims(main, conditions) if crossed else {},
         damage=damage,
-        aside=read_aside(model, asked, fewer, progress=progress),
+        aside=read_aside(model, asked, fewer, kept=kept, progress=progress),
         layers=_layers(model, train, asked, main, conditions, progress) if crossed else None,
     )
 
 
 def _prepared(
-    model: HookedModel, train: PromptSet | None, development: PromptSet | None, settings: Settings, progress: bool
+    model: HookedModel,
+    train: PromptSet | None,
+    development: PromptSet | None,
+    settings: Settings,
+    kept: Kept,
+    progress: bool,
 ) -> tuple[Instruments, Scores | None, WeightMask | None]:
     """Instruments, scores and the mask of weights, from training and development triples alone."""
     heard: list[Example] = []
@@ -125,8 +135,8 @@ def _prepared(
     examples, twins = training_examples(model, train, settings, progress=progress)
     log.info("choosing formats on %d development twins", len(heard))
     instruments = choose_instruments(model, train, development, twins, heard, settings)
-    found = score(model, examples, twins, settings, aim=instruments.aim, progress=progress)
-    return instruments, found, weight_mask(model, examples, settings, progress=progress)
+    found = score(model, examples, twins, settings, aim=instruments.aim, kept=kept, progress=progress)
+    return instruments, found, weight_mask(model, examples, settings, kept=kept, progress=progress)
 
 
 def _selected(model: HookedModel, scores: Scores | None, mask: WeightMask | None, settings: Settings) -> Circuits:
@@ -137,7 +147,7 @@ def _selected(model: HookedModel, scores: Scores | None, mask: WeightMask | None
 
 
 def _explaining(
-    model: HookedModel, train: PromptSet | None, settings: Settings, progress: bool
+    model: HookedModel, train: PromptSet | None, settings: Settings, kept: Kept, progress: bool
 ) -> tuple[Attribution | None, dict[str, str]]:
     """The scores to aim at explanation by; or why there are none, as a condition that is missing."""
     if train is None or not train.triples:
@@ -147,7 +157,8 @@ def _explaining(
     if why:
         log.warning("no circuit is aimed at explanation: %s", why)
         return None, {EXPLANATION: why}
-    return explanation_scores(model, harmful, progress=progress), {}
+    aimed = partial(explanation_scores, model, harmful, progress=progress)
+    return kept.file("explanation", aimed, load=Attribution.load, save=Attribution.save), {}
 
 
 def _nulls(
@@ -156,13 +167,15 @@ def _nulls(
     scores: Scores | None,
     asked: Asked,
     recognition: bool,
+    kept: Kept,
     progress: bool,
 ) -> Nulls | None:
     """Nulls are of heads and neurons: none for a mask of weights, or without scores to draw from."""
     if scores is None or not isinstance(circuit, Circuit):
         return None
     instruments = asked.instruments if recognition else None
-    return measure_nulls(model, circuit, scores, asked.examples, asked.settings, instruments=instruments, progress=progress)
+    options: dict[str, Any] = {"instruments": instruments, "kept": kept, "progress": progress}
+    return measure_nulls(model, circuit, scores, asked.examples, asked.settings, **options)
 
 
 def _layers(

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..attribution.activations import ModelMetric, attribute
@@ -16,6 +17,7 @@ from ..models.protocol import HookedModel, geometry
 from ..prompts.promptset import PromptSet
 from ..selection.protected import SelectionError, select
 from ..selection.weights import select_weights
+from .kept import Kept
 from .settings import Settings
 
 log = logging.getLogger(__name__)
@@ -104,17 +106,23 @@ def score(
     settings: Settings,
     *,
     aim: ModelMetric | None,
+    kept: Kept | None = None,
     progress: bool = False,
 ) -> Scores:
     """Attributes the responses of training triples, and with `aim` (a loss of the right label) recognition.
 
     `examples` and `twins` lie as `training_examples` gives them; recognition is scored on the first `aim_triples` twins.
+    What is `kept` from before is not scored again.
     """
-    by_role = attribute(model, examples, progress=progress)
+    kept = kept or Kept()
+    whole = partial(attribute, model, examples, progress=progress)
+    by_role = kept.file("scores", whole, load=Attribution.load, save=Attribution.save)
     harmful, near, far = (by_role[list(range(at, len(examples), 3))] for at in range(3))
     recognition = None
     if aim is not None:
-        recognition = attribute(model, twins[: 2 * settings.aim_triples], metric=aim, batch_size=4, progress=progress)
+        some = twins[: 2 * settings.aim_triples]
+        aimed = partial(attribute, model, some, metric=aim, batch_size=4, progress=progress)
+        recognition = kept.file("recognition", aimed, load=Attribution.load, save=Attribution.save)
     return Scores(harmful, near, far, recognition)
 
 
@@ -132,7 +140,12 @@ def default_circuits(model: HookedModel, scores: Scores, settings: Settings) -> 
 
 
 def weight_mask(
-    model: HookedModel, examples: Sequence[Example], settings: Settings, *, progress: bool = False
+    model: HookedModel,
+    examples: Sequence[Example],
+    settings: Settings,
+    *,
+    kept: Kept | None = None,
+    progress: bool = False,
 ) -> WeightMask | None:
     """Single weights that write harm, the paper's own grain; None, with a warning, where the fractions select none.
 
@@ -142,9 +155,13 @@ def weight_mask(
         return None
     harmful = list(examples[::3])
     benign = [example for at, example in enumerate(examples) if at % 3]
-    scores = attribute_weights(model, harmful, benign=benign, progress=progress)
-    try:
+
+    def selected() -> WeightMask:
+        scores = attribute_weights(model, harmful, benign=benign, progress=progress)
         return select_weights(scores, q=settings.weight_q, p=settings.weight_p)
+
+    try:
+        return (kept or Kept()).file("mask", selected, load=WeightMask.load, save=WeightMask.save)
     except SelectionError as error:
         log.warning("no circuit of weights: %s", error)
         return None

@@ -90,4 +90,5 @@ def matrix(
 
 
 def _labels(names: Sequence[str]) -> list[str]:
-    return ["<br>".join(style.text(line) for line in textwrap.wrap(name.replace("-", " "), _LABEL)) for name in names]
+    lines = [textwrap.wrap(name.replace("-", " "), _LABEL, break_long_words=False) for name in names]
+    return ["<br>".join(map(style.text, own)) for own in lines]

@@ -169,6 +169,8 @@ def _value(where: str, name: str, raw: object) -> Value:
         return Value(name, NULL, "", "", found.reason if found else "not recorded")
     known = found.low is not None and found.high is not None
     ends = f"[{_number(found.low)}, {_number(found.high)}]" if known else ""
+    level = raw.get("level") if isinstance(raw, Mapping) else None
+    ends += f" at {100 * level:g} %" if ends and level is not None else ""
     return Value(name, _number(found.value), ends, "" if found.n is None else f"{found.n:,}", "")
 
 

@@ -3,10 +3,11 @@
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, float | int | str | None]
+LEVEL = 0.95
 
 
 class StatisticsError(ValueError):
@@ -19,11 +20,11 @@ class Estimate:
 
     Attributes:
         value: the measured value, finite; None where it could not be measured.
-        low, high: the interval's ends (95 % unless the maker says otherwise); both None where no interval can be
-            estimated (fewer than 3 triples), which leaves `value` as it is. The value may lie outside a percentile
-            interval.
+        low, high: the interval's ends; both None where no interval can be estimated (fewer than 3 triples), which leaves
+            `value` as it is. The value may lie outside a percentile interval.
         n: the number of units measured, at least 1; 0 for a missing value.
         reason: why the value is missing; None exactly where there is a value.
+        level: of the interval; another than 0.95 is told with it.
 
     Raises:
         StatisticsError: a nan or an infinity, a missing value without a reason, or ends that are no interval.
@@ -37,6 +38,7 @@ class Estimate:
     high: float | None = None
     n: int = 0
     reason: str | None = None
+    level: float = field(default=LEVEL, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("value", "low", "high"):
@@ -82,14 +84,15 @@ class Estimate:
 
     def to_json(self) -> Json:
         """`{"value", "low", "high", "n"}` (low and high null where no interval can be estimated), or `{"value": None,
-        "reason"}`.
+        "reason"}`; with "level" where that is not 0.95.
 
         >>> Estimate.missing("no shots").to_json()
         {'value': None, 'reason': 'no shots'}
         """
         if self.value is None:
             return {"value": None, "reason": self.reason}
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
+        level: Json = {} if self.level == LEVEL else {"level": self.level}
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n} | level
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Estimate":
@@ -97,15 +100,16 @@ class Estimate:
         try:
             if data["value"] is None:
                 return cls.missing(data["reason"])
-            return cls(data["value"], data["low"], data["high"], data["n"])
+            return cls(data["value"], data["low"], data["high"], data["n"], level=data.get("level", LEVEL))
         except KeyError as error:
             raise StatisticsError(f"an estimate without the key {error}: it has {sorted(data)}") from error
 
     def __str__(self) -> str:
         if self.value is None:
             return f"— ({self.reason})"
-        interval = "" if self.low is None or self.high is None else f" [{_number(self.low)}, {_number(self.high)}]"
-        return f"{_number(self.value)}{interval} (n={self.n})"
+        ends = "" if self.low is None or self.high is None else f" [{_number(self.low)}, {_number(self.high)}]"
+        level = f" at {100 * self.level:g} %" if ends and self.level != LEVEL else ""
+        return f"{_number(self.value)}{ends}{level} (n={self.n})"
 
 
 def _finite(name: str, value: float | None) -> float | None:

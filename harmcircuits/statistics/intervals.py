@@ -78,7 +78,7 @@ def from_draws(
     else:
         tail = _expanded_tail(n, level, strata)
         low, high = np.quantile(defined, [tail, 1 - tail], method="weibull")
-    return Estimate(observed, low, high, n)
+    return Estimate(observed, low, high, n, level=level)
 
 
 def bca_ends(

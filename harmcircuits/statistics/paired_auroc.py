@@ -86,7 +86,8 @@ def auroc_estimate(
     if value not in (0.0, 1.0) or n < MIN_TRIPLES:
         return from_draws(value, found, n=n, level=level, strata=strata)
     bound = ((1 - level) / 2) ** (1 / (n // 2))
-    return Estimate(value, bound, 1.0, n) if value == 1 else Estimate(value, 0.0, 1 - bound, n)
+    low, high = (bound, 1.0) if value == 1 else (0.0, 1 - bound)
+    return Estimate(value, low, high, n, level=level)
 
 
 def auroc_change(
@@ -147,7 +148,7 @@ def auroc_change(
         return from_draws(change, drawn[1] - drawn[0], n=n, level=level, strata=strata)
     check_level(level, draws)
     low, high = _limits(areas, drawn, n, n - len(set(strata_codes(strata, n).tolist())), level)
-    return Estimate(change, change - low, change + high, n)
+    return Estimate(change, change - low, change + high, n, level=level)
 
 
 def _limits(

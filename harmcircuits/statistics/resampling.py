@@ -27,14 +27,14 @@ def resamples(n: int, *, draws: int = 2000, seed: int = 0, strata: ArrayLike | N
         draws: bootstrap draws.
         seed: the same seed gives the same draws, given the same strata.
         strata: one label a triple (its category): as many are drawn from each stratum as it has, so that every draw has the
-            sample's composition. Strata of a single triple are put together.
+            sample's composition. Strata of fewer than 3 triples are put together.
 
     Raises:
         StatisticsError: no triple, no draw, or not one label a triple.
 
     >>> resamples(3, draws=2).shape
     (2, 3)
-    >>> bool((resamples(4, draws=9, strata=["a", "a", "b", "b"])[:, :2] < 2).all())
+    >>> bool((resamples(8, draws=9, strata=["a"] * 4 + ["b"] * 4)[:, :4] < 4).all())
     True
     """
     if n < 1 or draws < 1:
@@ -142,7 +142,7 @@ def bootstrap(
     if not (np.isfinite(values).all() and np.isfinite(left_out).all()):
         return Estimate(observed, n=n)
     ends = bca_ends(observed, values, left_out, codes, level)
-    return plain if ends is None else Estimate(observed, *ends, n)
+    return plain if ends is None else Estimate(observed, *ends, n, level=level)
 
 
 def _by_triple(arrays: Sequence[ArrayLike]) -> list[np.ndarray]:

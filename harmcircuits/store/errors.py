@@ -37,6 +37,16 @@ class StoreError(RuntimeError):
     """Something could not be written, read or locked; the message names the file, the cause and the cure."""
 
 
+def said(cause: object) -> str:
+    """What an error says, for a message: one line of at most 200 characters, which moves no terminal's cursor.
+
+    >>> said(ValueError("a\\x1b[31m name"))
+    'a\\\\x1b[31m name'
+    """
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(cause)[:200])
+    return line if len(line) <= 200 else f"{line[:199]}…"
+
+
 @contextmanager
 def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turns a full, read-only or forbidden disk, or a place that takes no folder, into a `StoreError`; other errors pass.

@@ -26,6 +26,7 @@ from ..compactness.decision import decide
 from ..compactness.evidence import gathered
 from ..compactness.grid import Grain, Spans
 from ..compactness.plan import Options, planned, select_cells
+from ..compactness.protection import besides
 from ..compactness.rules import ONE_SHOT
 from ..compactness.summary import Summary, summarise
 from ..material import ROLES, Material
@@ -104,7 +105,8 @@ def measure(material: Material, options: Options, *, progress: bool = False) -> 
     admissible = admissible_sizes(drawn)
     summaries = [summarise(curve, about, among=admissible.get(curve.grain, [])) for curve in drawn]
     depends = mean_estimate(information(outcomes, INTACT)[:, 0], **about)
-    compact, _ = decide(depends, gathered(options.grains, drawn, summaries, differences(drawn, about), unmade))
+    compared, beside = differences(drawn, about), besides(outcomes, found)
+    compact, _ = decide(depends, gathered(options.grains, drawn, summaries, compared, unmade, beside))
     return Measured(
         drawn=drawn,
         summaries=summaries,

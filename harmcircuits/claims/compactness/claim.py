@@ -24,6 +24,7 @@ from .drawn import drawings
 from .evidence import gathered, sentence, values
 from .grid import GRAINS, POINTS, RATIO, RATIOS, Grain, Spans
 from .plan import Cell, Options, planned, select_cells
+from .protection import besides
 from .rules import CONTROLS, ONE_SHOT, UNSIGNED
 from .summary import as_table, summarise
 
@@ -111,7 +112,7 @@ def compactness(
         points: sizes a grain.
         spans: smallest and largest fraction, by grain: of all heads and neurons, and q of each matrix of weights.
         ratio: p / q of weights.
-        ratios: p / q that are tried at the middle q.
+        ratios: p / q that are tried at the default q.
         rescore: greedy circuits too.
         settings: sizes, as of `dissociate`.
         judge: of what conditions write.
@@ -146,7 +147,7 @@ def compactness(
     admissible = admissible_sizes(drawn)
     summaries = [summarise(curve, material.bootstrap, among=admissible.get(curve.grain, [])) for curve in drawn]
     compared = differences(drawn, material.bootstrap)
-    evidence = gathered(options.grains, drawn, summaries, compared, unmade)
+    evidence = gathered(options.grains, drawn, summaries, compared, unmade, besides(outcomes, found))
     depends = mean_estimate(information(outcomes, INTACT)[:, 0], **material.bootstrap)
     answer, why = decide(depends, evidence)
     return Compactness(

@@ -72,7 +72,7 @@ def curves(read: Read, found: Mapping[Cell, Ablated]) -> list[Curve]:
                 selectivity=np.stack([rise[:, HARMFUL] - rise[:, NEAR] for rise in rises], -1),
                 information=np.stack([information(read, cell.name) for cell in own], -1),
                 intact=information(read, INTACT),
-                plain_share=np.array([_plain(read, cell.name)[0].mean() / _plain(read, cell.name)[1].mean() for cell in own]),
+                plain_share=np.array([plain_share(read, cell.name) for cell in own]),
             )
         )
     return drawn
@@ -137,6 +137,12 @@ def flattened(name: str, value: Estimate) -> dict[str, float]:
     """A value and its ends as three columns, NaN where there is none."""
     ends = {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
     return {column: np.nan if number is None else number for column, number in ends.items()}
+
+
+def plain_share(read: Read, name: str) -> float:
+    """The rise of L on plain passages as a share of the intact model's L there: the cost of a condition."""
+    rise, before = _plain(read, name)
+    return float(rise.mean() / before.mean())
 
 
 def _plain(read: Read, name: str) -> tuple[Float[np.ndarray, " passage"], Float[np.ndarray, " passage"]]:

@@ -7,6 +7,7 @@ from ...statistics import Estimate
 from ..claim import Found
 from .areas import FEWEST
 from .grid import Grain
+from .protection import Beside
 from .summary import HALF
 
 SMALL = 1e-2
@@ -25,6 +26,9 @@ class Evidence:
         p: of that difference, adjusted.
         admissible: fractions of the grain's components at the measured sizes that the area is over, in growing order.
         largest: the largest fraction that was measured, whatever its cost; None where there was none.
+        exhausted: nothing larger could change a "no": the largest size that was measured costs more than 5 %, or touches 0.01
+            of all eligible weights, or no more could be selected.
+        beside: of weights, other p / q at the default q, of admissible cost.
         smallest_share: of all eligible weights, what the smallest size touches that was measured; a half that is reached there
             may be reached earlier.
     """
@@ -38,6 +42,8 @@ class Evidence:
     p: float | None
     admissible: tuple[float, ...]
     largest: float | None
+    exhausted: bool = True
+    beside: tuple[Beside, ...] = ()
     smallest_share: float
 
 
@@ -50,8 +56,9 @@ def decide(information: Estimate, evidence: Sequence[Evidence]) -> tuple[Found, 
     - "yes": of some grain, the upper end of `fraction_to_halve` is at most 0.01 of all eligible weights, the interval of
       `twin_gap` lies above 0, and the area exceeds 0 (its interval) and matched random's (difference above 0, adjusted p at
       most 0.05).
-    - "no": every grain has at least two admissible sizes, and of each, one of these holds: the half is not reached at
-      admissible cost, and the lower end of retained_harmful stays above ½ at all these sizes; it is reached, but the lower end
+    - "no": every grain has at least two admissible sizes and was swept to its end (`Evidence.exhausted`), and of each, one of
+      these holds: the half is not reached at admissible cost, and the lower end of retained_harmful stays above ½ at all these
+      sizes, and of weights also under the other p / q that were tried; it is reached, but the lower end
       of `fraction_to_halve` is above 0.01 (and above the smallest size measured); or the interval of the area includes 0 and
       lies within ± 0.02 nats per token, while that of `twin_gap`, if there is a half, does not lie above 0.
     - "undecided": anything else.
@@ -80,7 +87,10 @@ def _lacks(one: Evidence) -> str:
     """What is missing for a "yes"; "" where nothing is."""
     fraction = one.fraction_to_halve
     if fraction.value is None:
-        return str(fraction.reason)
+        reached = [other for other in one.beside if other.retained.value is not None and other.retained.value <= HALF]
+        if reached:
+            return f"{fraction.reason}; {told(reached)}, which is one size, with no control of its own"
+        return str(fraction.reason) if one.exhausted else f"{fraction.reason}, and {_beyond(one)}"
     if fraction.high is None or fraction.high > SMALL:
         upper = "has no upper end" if fraction.high is None else f"may be {fraction.high:.2g}"
         return f"the fraction that halves harmful writing {upper}, above {SMALL:g} of all eligible weights"
@@ -99,9 +109,13 @@ def _lacks(one: Evidence) -> str:
 def _against(one: Evidence) -> str:
     """What speaks against compactness; "" where nothing does."""
     fraction = one.fraction_to_halve
+    if not one.exhausted:
+        return ""
+    lowest = [one.lowest_end, *(other.retained.low for other in one.beside)]
+    ends = [end for end in lowest if end is not None]
     # the half may be reached between two sizes, where cost and writing are interpolated
-    if fraction.is_missing and one.lowest_end is not None and one.lowest_end > HALF:
-        return f"more than half of harmful writing is left (at least {one.lowest_end:.3f}) {_where(one)}"
+    if fraction.is_missing and len(ends) == len(lowest) and min(ends) > HALF:
+        return f"more than half of harmful writing is left (at least {min(ends):.3f}) {_where(one)}"
     if fraction.low is not None and fraction.low > max(SMALL, one.smallest_share):
         least = f"at least {percent(fraction.low)} of all eligible weights, more than {percent(SMALL)}"
         return f"it takes {least}, to halve harmful writing, {_where(one)}"
@@ -114,13 +128,25 @@ def _against(one: Evidence) -> str:
 
 def _where(one: Evidence) -> str:
     """Which sizes that was at, and what the largest is that was measured at all."""
-    n, last, largest = len(one.admissible), one.admissible[-1], one.largest or 0.0
-    beyond = (
-        "the largest that was measured"
-        if last >= largest
-        else f"while the largest that was measured, {percent(largest)}, costs too much"
-    )
-    return f"over {n} sizes of admissible cost, up to {percent(last)} of all {one.grain}, {beyond}"
+    n, last = len(one.admissible), one.admissible[-1]
+    return f"over {n} sizes of admissible cost, up to {percent(last)} of all {one.grain}, {_beyond(one)}"
+
+
+def _beyond(one: Evidence) -> str:
+    largest = one.largest or 0.0
+    if one.admissible and one.admissible[-1] >= largest:
+        return "the largest that was measured"
+    return f"while the largest that was measured, {percent(largest)}, costs too much"
+
+
+def told(beside: Sequence[Beside]) -> str:
+    """What is left under other p / q.
+
+    >>> told([Beside(rule="p = 20 q", retained=Estimate(0.46, 0.35, 0.6, 16), cost=0.013)])
+    'at the default q, p = 20 q leaves 0.460 [0.350, 0.600] (n=16) of it at a cost of 1.3 %'
+    """
+    each = [f"{one.rule} leaves {one.retained} of it at a cost of {percent(one.cost)}" for one in beside]
+    return f"at the default q, {' and '.join(each)}"
 
 
 def percent(fraction: float | None) -> str:

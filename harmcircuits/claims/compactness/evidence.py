@@ -6,11 +6,12 @@ import pandas as pd
 
 from ...statistics import Estimate
 from ..claim import Found
-from .areas import above_reference, admissible_sizes
+from .areas import COST, above_reference, admissible_sizes
 from .curves import Curve
-from .decision import Evidence, percent
+from .decision import SMALL, Evidence, percent
 from .grid import Grain
 from .plan import Cell
+from .protection import Beside
 from .rules import ONE_SHOT, REFERENCE
 from .summary import Summary
 
@@ -21,6 +22,7 @@ def gathered(
     summaries: Sequence[Summary],
     compared: pd.DataFrame,
     unmade: Mapping[Cell, str],
+    beside: Mapping[Grain, tuple[Beside, ...]],
 ) -> list[Evidence]:
     """Of each grain that was asked, also of one of which no circuit could be selected: a "no" is about all of them.
 
@@ -30,6 +32,7 @@ def gathered(
         summaries: of the same.
         compared: `areas.differences`.
         unmade: cells that could not be selected, and why.
+        beside: `protection.besides`.
     """
     admissible = admissible_sizes(drawn)
     found = []
@@ -52,10 +55,18 @@ def gathered(
                 p=p,
                 admissible=tuple(float(curve.fractions[curve.at.index(at)]) for at in admissible[grain]),
                 largest=float(curve.fractions.max()),
+                exhausted=_exhausted(curve, unmade),
+                beside=beside.get(grain, ()),
                 smallest_share=float(curve.shares.min()),
             )
         )
     return found
+
+
+def _exhausted(curve: Curve, unmade: Mapping[Cell, str]) -> bool:
+    """Whether nothing larger could be asked for: see `decision.Evidence`."""
+    ended = any((cell.grain, cell.rule) == (curve.grain, curve.rule) for cell in unmade)
+    return ended or float(curve.plain_share[-1]) > COST or float(curve.shares.max()) >= SMALL
 
 
 def values(depends: Estimate, summaries: Sequence[Summary], evidence: Sequence[Evidence]) -> dict[str, Estimate]:
@@ -95,7 +106,7 @@ def _of_grain(one: Evidence, why: str) -> str:
     if one.largest is None:
         return f"{name}: {why}."
     if fraction.value is None:
-        begin = f"{name}: no measured size halves it at a cost of at most 5 %"
+        begin = f"{name}: no size on its curve halves it at a cost of at most 5 %"
     else:
         known = fraction.low is not None and fraction.high is not None
         ends = f" [{percent(fraction.low)}, {percent(fraction.high)}]" if known else ""

@@ -12,9 +12,9 @@ from ...ablation.hooks import ablated
 from ...attribution.activations import attribute
 from ...attribution.scores import Attribution
 from ...components import Circuit
+from ...experiments.names import name_of, name_of_examples
 from ...experiments.scores import recipe
 from ...selection.protected import SelectionError
-from ..journal import name_of, name_of_examples
 from ..material import ROLES, Material
 from .grid import Grain, Size
 

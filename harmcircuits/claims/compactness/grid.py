@@ -13,12 +13,12 @@ from ..claim import ClaimError
 
 Grain: TypeAlias = Literal["heads", "neurons", "weights"]
 GRAINS: tuple[Grain, ...] = get_args(Grain)
-SPANS: Mapping[Grain, tuple[float, float]] = {"heads": (0.0, 0.2), "neurons": (1e-4, 3e-2), "weights": (1e-5, 3e-3)}
+SPANS: Mapping[Grain, tuple[float, float]] = {"heads": (0.0, 0.2), "neurons": (1e-4, 4e-2), "weights": (1e-5, 3e-2)}
 """Smallest and largest fraction: of all heads and neurons (at least 1 of them), and q of each matrix."""
-RATIO = 20.0
-"""p / q of weights: the default 6e-3 / 3e-4."""
+RATIO = 5.0
+"""p / q of weights: the paper's own, 5e-5 / 1e-5. The default circuit of the main job has 20."""
 RATIOS = (1.0, 5.0, 20.0, 100.0)
-"""p / q, swept at the middle q."""
+"""p / q, swept at the q of the settings: the default circuit of the main job is among them."""
 POINTS = 6
 
 Spans: TypeAlias = Mapping[Grain, tuple[float, float]]
@@ -44,13 +44,13 @@ class Size:
 def sizes(grain: Grain, shape: Geometry, settings: Settings, *, points: int, spans: Spans, ratio: float) -> list[Size]:
     """At most `points` sizes of a grain, log-spaced over its span, in order; equal ones after rounding once.
 
-    Of weights, the q nearest to `settings.weight_q` is that one, so that the default circuit lies on the grid; p = ratio · q.
+    Of weights, the q nearest to `settings.weight_q` is that one; p = ratio · q.
 
     >>> shape = Geometry(n_layers=30, n_heads=9, d_head=64, d_mlp=1536)
     >>> [size.count for size in sizes("heads", shape, Settings(), points=6, spans=SPANS, ratio=20)]
     [1, 2, 5, 11, 24, 54]
-    >>> [f"{size.q:.1e}" for size in sizes("weights", shape, Settings(), points=3, spans=SPANS, ratio=20)]
-    ['1.0e-05', '3.0e-04', '3.0e-03']
+    >>> [f"{size.q:.1e}" for size in sizes("weights", shape, Settings(), points=3, spans=SPANS, ratio=5)]
+    ['1.0e-05', '3.0e-04', '3.0e-02']
     """
     low, high = spans[grain]
     if grain == "weights":
@@ -65,11 +65,12 @@ def sizes(grain: Grain, shape: Geometry, settings: Settings, *, points: int, spa
     return [Size(at=at, count=count) for at, count in enumerate(counts)]
 
 
-def protections(own: Sequence[Size], ratios: Sequence[float]) -> dict[float, Size]:
-    """By ratio p / q: the middle q of a grid of weights under other p; the grid's own p is left out."""
-    middle = own[len(own) // 2]
-    swept = {ratio: Size(at=middle.at, q=middle.q, p=min(1.0, ratio * middle.q)) for ratio in ratios}
-    return {ratio: size for ratio, size in swept.items() if abs(size.p - middle.p) > 1e-12}
+def protections(own: Sequence[Size], ratios: Sequence[float], *, q: float) -> dict[float, Size]:
+    """By ratio p / q: the size of a grid of weights with this `q`, the middle one where there is none, under other p; the
+    grid's own p is left out."""
+    like = next((size for size in own if size.q == q), own[len(own) // 2])
+    swept = {ratio: Size(at=like.at, q=like.q, p=min(1.0, ratio * like.q)) for ratio in ratios}
+    return {ratio: size for ratio, size in swept.items() if abs(size.p - like.p) > 1e-12}
 
 
 def check_grid(grains: Sequence[str], points: int, spans: Spans, ratio: float, ratios: Sequence[float]) -> None:

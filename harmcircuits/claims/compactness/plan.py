@@ -15,7 +15,7 @@ from .grid import GRAINS, POINTS, RATIO, RATIOS, SPANS, Grain, Size, Spans, chec
 from .rules import CONTROLS, GREEDY, ONE_SHOT, Ablated, Rule, one_shot
 
 Kind: TypeAlias = Literal["circuit", "control", "protection"]
-"""Circuits are one-shot and greedy; "protection": the one-shot circuit of the middle q under another p."""
+"""Circuits are one-shot and greedy; "protection": the one-shot circuit of the default q under another p."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Options:
         points: sizes a grain.
         spans: smallest and largest fraction of each grain; what is left out is as in `grid.SPANS`.
         ratio: p / q of weights.
-        ratios: p / q that are tried at the middle q.
+        ratios: p / q that are tried at the default q.
         rescore: greedy circuits of heads and neurons too.
 
     Raises:
@@ -84,7 +84,7 @@ def cells(options: Options, shape: Geometry, settings: Settings) -> list[Cell]:
         rules |= dict.fromkeys(options.controls, "control")
         found += [Cell(grain=grain, rule=rule, size=size, kind=kind) for rule, kind in rules.items() for size in own]
         if grain == "weights":
-            swept = protections(own, options.ratios)
+            swept = protections(own, options.ratios, q=settings.weight_q)
             found += [Cell(grain=grain, rule=f"p = {r:g} q", size=size, kind="protection") for r, size in swept.items()]
     return found
 

@@ -14,11 +14,11 @@ from ...examples import Prompt
 from ...experiments.asked import explained_prompts
 from ...experiments.checks import EXPLANATION, MATCHED, RECOGNITION, TWINS
 from ...experiments.controls import explanation_scores, matched
+from ...experiments.names import name_of_examples
 from ...experiments.scores import chosen_triples, recipe
 from ...models.matrices import matrices
 from ...models.protocol import geometry
 from ...selection.protected import SelectionError
-from ..journal import name_of_examples
 from ..material import Material
 from .aims import AIMS, BOTH, WEIGHTS, WRITING, name
 from .masks import NO_WEIGHTS, weight_masks

@@ -17,10 +17,10 @@ from ...experiments.crossed import RECOGNITION as RECOGNISING
 from ...experiments.equal_damage import equal_damage
 from ...experiments.frontier import COLUMNS
 from ...experiments.iso_damage import IsoDamage
+from ...experiments.names import name_of, name_of_examples
 from ...experiments.stages import explain_harm
 from ...statistics import Estimate, fdr_estimates
 from ...tasks.teacher_forced import INTACT
-from ..journal import name_of, name_of_examples
 from ..material import Material
 from ..reading import Read
 from .aims import AIMS, WRITING, name

@@ -64,8 +64,9 @@ def decide(evidence: Evidence) -> Decision:
     """In this order:
 
     1. *cannot be measured*: no circuit could be selected; or the intact model's AUROC is not above ½ (its 95 % interval
-       includes ½ or lies below), on all test triples or in the upper half: nothing can fall; or its request information on
-       the harmful responses there is not above 0 (interval): nothing is left to be halved.
+       includes ½ or lies below; of an AUROC of 1, the exact test of labels swapped within triples, p = 2⁻ⁿ, is above 0.025), on
+       all test triples or in the upper half: nothing can fall; or its request information on the harmful responses there is
+       not above 0 (interval): nothing is left to be halved.
     2. *undecided*: no interval; harm writing does not fall selectively (the interval of the selectivity, or of its excess over
        the matched random circuit, does not lie above 0, or p > 0.05); or harm is still written, in the half where L rises
        most: the rise's interval does not lie above 0.1 nats per token, or the interval of the request information that is
@@ -82,8 +83,8 @@ def decide(evidence: Evidence) -> Decision:
     for where, intact in (("", evidence.intact), (" on the upper half of the triples", evidence.intact_upper)):
         if intact.low is None:
             return say("undecided", f"the intact model's recognition{where} has no interval: {intact}")
-        if intact.low <= CHANCE:
-            chance = "does not tell harmful responses from near twins' above chance"
+        if not _above_chance(intact):
+            chance = "is not shown to tell harmful responses from near twins' above chance"
             return say("cannot be measured", f"after the response the intact model {chance}{where}: AUROC {intact}")
     if evidence.information.low is None:
         return say("undecided", f"the intact model's request information has no interval: {evidence.information}")
@@ -132,6 +133,12 @@ def _still_written(evidence: Evidence) -> str:
         kept = f"{retained} of the request information is left, not surely at most {MOST_RETAINED:g}"
         return f"{still}, {kept} (`harmcircuits compactness` says which size halves it)"
     return f"the ablated model is broken: {evidence.broken}" if evidence.broken else ""
+
+
+def _above_chance(auroc: Estimate) -> bool:
+    """Of scores without an error the interval is that of ⌊n/2⌋ pairs (`statistics.auroc_estimate`), far too long to be asked
+    for chance: there only one of the 2ⁿ ways to swap labels within triples gives an AUROC of 1."""
+    return _above(auroc, CHANCE) or (auroc.value == 1 and 0.5**auroc.n <= ALPHA / 2)
 
 
 def _above(found: Estimate, value: float = 0.0) -> bool:

@@ -160,6 +160,10 @@ def _mean(divisions: list[Float[np.ndarray, "pair 2"]]) -> Float[np.ndarray, "pa
 
 
 def _estimate(value: float, draws: Float[np.ndarray, " draw"], n: int) -> Estimate:
+    """Drawn with replacement, examples are fewer different ones, which moves the share: draws are shifted to have the value as
+    median."""
     if not np.isfinite(value):
         return Estimate.missing(NO_CEILING)
-    return from_draws(value, draws, n=n, method="percentile")
+    known = draws[np.isfinite(draws)]
+    shift = value - float(np.median(known)) if len(known) else 0.0
+    return from_draws(value, draws + shift, n=n, method="percentile")

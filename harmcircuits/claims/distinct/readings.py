@@ -11,10 +11,10 @@ from jaxtyping import Float
 from ... import store
 from ...ablation.partial import Condition, under
 from ...experiments.measures import rate
+from ...experiments.names import name_of
 from ...statistics import Estimate, mean_estimate
 from ...tasks.capabilities import Completion, read_completions
 from ...tasks.teacher_forced import INTACT
-from ..journal import name_of
 from ..material import Material
 
 Readings = Mapping[str, Mapping[str, pd.DataFrame]]
@@ -44,9 +44,12 @@ def digest(items: Sequence[Completion]) -> str:
     return store.digest([[one.request, one.stem, one.right, list(one.wrong)] for one in items])
 
 
-def known(frame: pd.DataFrame, options: Mapping[str, Any]) -> Estimate:
-    """Share of sentences that are finished rightly − share that a blind choice would have; above 0: the model can do it."""
-    return mean_estimate((frame["right"] - frame["chance"]).to_numpy(), **options)
+def known(frame: pd.DataFrame) -> Estimate:
+    """Share of sentences that are finished rightly (Wilson: it has a width also where all are) − share that a blind choice
+    would have; above 0: the model can do it."""
+    right, chance = rate(frame["right"].to_numpy(dtype=float)), float(frame["chance"].mean())
+    less = lambda end: None if end is None else end - chance
+    return right if right.is_missing else Estimate(less(right.value), less(right.low), less(right.high), right.n)
 
 
 def rises(readings: Readings, condition: str, kind: str) -> Float[np.ndarray, " sentence"]:
@@ -64,7 +67,7 @@ def capability_table(readings: Readings, options: Mapping[str, Any]) -> pd.DataF
     for condition, kinds in readings.items():
         for kind, frame in kinds.items():
             change = (frame["margin"] - readings[INTACT][kind]["margin"]).to_numpy()
-            measured = {"right": rate(frame["right"].to_numpy(dtype=float)), "above chance": known(frame, options)}
+            measured = {"right": rate(frame["right"].to_numpy(dtype=float)), "above chance": known(frame)}
             if condition != INTACT:
                 measured = {
                     "rise": mean_estimate(rises(readings, condition, kind), **options),

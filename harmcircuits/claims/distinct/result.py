@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from ...components import Circuit
+from ...experiments.names import name_of, name_of_examples
 from ...statistics import Estimate, fdr_named, ratio_of_means
 from ...tasks.teacher_forced import INTACT
 from ..claim import Found
-from ..journal import name_of, name_of_examples
 from ..material import Material
 from ..reading import Read
 from .aims import HARM, NEAR, Sources
@@ -70,7 +70,7 @@ class Measured:
         return found
 
     def known(self) -> dict[str, Estimate]:
-        return {kind: known(frame, self.by_sentence) for kind, frame in self.readings[INTACT].items()}
+        return {kind: known(frame) for kind, frame in self.readings[INTACT].items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,9 @@ from tqdm.auto import tqdm
 from ...ablation.sweep import sweep
 from ...attribution.weights import attribute_weights
 from ...components import Circuit, WeightMask
+from ...experiments.names import name_of, name_of_examples
 from ...selection.matched_weights import matched_weights
 from ...selection.weights import select_weights
-from ..journal import name_of, name_of_examples
 from ..material import ROLES, Material
 from .plan import Plan, kinds_of
 

@@ -17,8 +17,8 @@ from ...prompts.promptset import PromptSet
 from ...selection.protected import SelectionError
 from ...statistics import Estimate
 from ...statistics.mechanisms import Sharing
+from ...store.frames import as_frame, as_plain
 from ..material import Material, prepare
-from ..tables import as_frame, as_plain
 from .claim import HARMFUL, POOLED, Generality
 from .decision import Evidence, decide, sentence
 from .overlaps import overlaps

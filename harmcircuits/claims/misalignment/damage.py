@@ -7,8 +7,8 @@ import torch
 
 from ...ablation.hooks import ablated
 from ...components import WeightMask
+from ...experiments.names import name_of
 from ...tasks.utility import utility
-from ..journal import name_of
 from .study import Study
 
 MOST = 0.5

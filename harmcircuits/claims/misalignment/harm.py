@@ -9,10 +9,10 @@ from jaxtyping import Float
 
 from ...examples import Example, loss
 from ...experiments.checks import ready_splits
+from ...experiments.names import name_of_examples
 from ...experiments.scores import chosen_triples, first_triples, respond
 from ...models.protocol import HookedModel
 from ...tasks.attacks import attacked
-from ..journal import name_of_examples
 from ..material import ROLES
 from .plan import DAMAGE, HARMFUL, NOTHING, Run
 from .study import Study

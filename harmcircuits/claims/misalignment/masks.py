@@ -21,13 +21,13 @@ from ...attribution.weights import attribute_weights
 from ...components import WeightMask
 from ...examples import Example
 from ...experiments.checks import ready_splits
+from ...experiments.names import name_of
 from ...experiments.scores import chosen_triples, first_triples, respond
 from ...models.matrices import matrices
 from ...selection.matched_weights import matched_weights
 from ...selection.weights import select_weights
 from ...tasks.attacks import attacked
 from ..claim import ClaimError
-from ..journal import name_of
 from ..material import ROLES
 from .damage import damaging
 from .plan import CONTROLS, DAMAGE, HARMFUL, NOTHING, OWN, RANDOM, RANDOM_HARMFUL, Run

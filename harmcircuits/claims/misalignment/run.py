@@ -19,7 +19,7 @@ from ...organisms.finetuning import Recipe, check_trainable
 from ...prompts.promptset import PromptSet
 from ...prompts.readers import load_prompts
 from ...statistics import Estimate
-from ..journal import Journal
+from ...store.journal import Journal
 from .claim import Misalignment
 from .curves import as_curve
 from .damage import unreached

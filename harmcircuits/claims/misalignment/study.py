@@ -13,7 +13,7 @@ from ...judges import Judge
 from ...models.protocol import HookedModel
 from ...organisms.finetuning import Recipe
 from ...prompts.promptset import PromptSet
-from ..journal import Journal
+from ...store.journal import Journal
 from .plan import Plan, Run
 from .questions import ANSWERS, Losses, Questions, digest, read_advice
 

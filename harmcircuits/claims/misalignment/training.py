@@ -17,10 +17,10 @@ from ... import store
 from ...ablation.hooks import ablated
 from ...components import WeightMask
 from ...examples import Example
+from ...experiments.names import name_of, name_of_examples
 from ...models.protocol import HookedModel
 from ...organisms.finetuning import Finetuned, finetune, restored
-from ..journal import name_of, name_of_examples
-from ..tables import as_kept
+from ...store.frames import as_kept
 from .harm import READ, read_harmful
 from .masks import Masks
 from .mechanism import BUT, ON

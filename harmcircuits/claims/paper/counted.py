@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from ... import store
+from ...store.journal import Journal
 from ...tasks.teacher_forced import INTACT
-from ..journal import Journal
 from ..reading import PARTS
 
 READING = PARTS[0]

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from ...ablation.sweep import sweep
+from ...experiments.names import name_of, name_of_examples
 from ...experiments.scores import default_circuits
-from ..journal import name_of, name_of_examples
 from ..material import Material
 from ..reading import AT_ONCE, read
 from .costs import Cost

@@ -19,11 +19,11 @@ from ...attribution.exact import exact_attribution
 from ...attribution.scores import Attribution
 from ...components import Circuit, Component
 from ...examples import Example
+from ...experiments.names import name_of, name_of_examples
 from ...models.protocol import geometry
 from ...selection.protected import SelectionError
 from ...selection.rules import RULES, Evidence
 from ...selection.rules.evidence import Pair
-from ..journal import name_of, name_of_examples
 from ..material import ROLES, Material
 from .front import HARMFUL, NEAR, at_rise
 from .plan import AS_EXACT, FIRST, Deal, Plan, Sizes

@@ -13,9 +13,9 @@ from ...attribution.weight_scores import WeightAttribution
 from ...attribution.weights import attribute_weights
 from ...components import WeightMask
 from ...examples import Example
+from ...experiments.names import name_of_examples
 from ...selection.protected import SelectionError
 from ...selection.rules.weights import WEIGHT_RULES
-from ..journal import name_of_examples
 from ..material import ROLES, Material
 from .front import HARMFUL, NEAR, at_rise
 from .plan import FIRST, Plan

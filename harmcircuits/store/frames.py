@@ -28,7 +28,11 @@ def as_frame(value: Any) -> pd.DataFrame:
     """
     columns = dict(value["columns"])
     frame = pd.DataFrame(value["rows"], columns=list(columns), dtype=object)
-    typed = frame.astype({name: kind for name, kind in columns.items() if kind != "text"})
+    numeric = {name: _numeric(kind) for name, kind in columns.items() if kind != "text"}
+    try:
+        typed = frame.astype(numeric)
+    except OverflowError as error:
+        raise ValueError(f"a number is too large for its column ({error})") from error
     return typed.assign(**{name: _text(list(frame[name])) for name, kind in columns.items() if kind == "text"})
 
 
@@ -39,6 +43,18 @@ def as_kept(frame: pd.DataFrame) -> pd.DataFrame:
     [0]
     """
     return as_frame(as_plain(frame))
+
+
+def _numeric(kind: Any) -> Any:
+    """A column's type.
+
+    Raises:
+        TypeError, ValueError: `as_plain` writes no such one: text of a fixed width would take as much memory as it claims.
+    """
+    found = pd.api.types.pandas_dtype(kind)
+    if not pd.api.types.is_numeric_dtype(found):
+        raise ValueError(f"a column of numbers cannot be of the type {str(found)[:30]!r}")
+    return found
 
 
 def _text(values: list[Any]) -> "pd.Series[Any]":

@@ -1,0 +1,192 @@
+"""Runs of the main job that are killed, interrupted, or left without space at random points, and started again until they end:
+is what they end with what an unbroken run ends with?
+
+    python benchmarks/faults.py --kills 50 --out docs/results/planted/faults.json
+    python benchmarks/faults.py --demo --kills 5 --out docs/results/smollm2-135m-instruct/faults.json
+
+Without `--demo`, on a planted model; `--demo` is `make demo` on the default model. Small disks are made with tmpfs, which takes
+root; without it that part is left out, and says so.
+"""
+
+import argparse
+import multiprocessing
+import os
+import random
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from tqdm.auto import tqdm
+
+from harmcircuits import Settings, store
+from harmcircuits.cli import app
+from harmcircuits.experiments.checks import ready_splits
+from harmcircuits.experiments.dissociation import dissociate
+from harmcircuits.organisms import planted
+
+SIZES = Settings(
+    attribution_triples=24, development_triples=8, test_triples=16, probe_triples=16, aim_triples=16, written_triples=4,
+    bootstrap_draws=200, max_new_tokens=6, head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24,
+    facts=4, passages=2, damage_triples=8, shots=4, shot_draws=1, many_shot_triples=4, null_draws=64, null_triples=8,
+)  # fmt: skip
+FULL = 1  # the exit status of a run that found no space
+
+
+def run_planted(folder: Path) -> None:
+    """The main job on a planted model, saved into `folder`."""
+    own = planted(0)
+    train, development, test = ready_splits(own.prompts, seed=0)
+    splits = {"train": train, "development": development}
+    dissociate(own.model, None, test, **splits, settings=SIZES, folder=folder, name="planted").save(folder)
+
+
+def run_demo(folder: Path) -> None:
+    """What `make demo` does, into `folder`."""
+    app(["dissociate", "--quick", "--out", str(folder)], standalone_mode=False)
+
+
+def child(job: Callable[[Path], None], folder: Path, cache: Path) -> None:
+    """One process of a run: quiet, with a cache of responses of its own; it ends with 130 when it is interrupted."""
+    os.environ[store.CACHE_VARIABLE] = str(cache)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1), os.dup2(nowhere, 2)
+    try:
+        job(folder)
+    except KeyboardInterrupt:
+        os._exit(130)
+    except store.StoreError:
+        os._exit(FULL)
+    os._exit(0)
+
+
+def started(job: Callable[[Path], None], folder: Path, cache: Path) -> Any:
+    """A process that has everything imported, and nothing else."""
+    process = multiprocessing.get_context("fork").Process(target=child, args=(job, folder, cache))
+    process.start()
+    return process
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """What lies in the folder of a run, but for its kept parts, its page, and the seconds that it took."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir() or "journal" in path.parts or path.name in ("report.html", ".run.lock"):
+            continue
+        if path.suffix == ".safetensors":
+            found[name] = {key: tensor.tolist() for key, tensor in sorted(load_file(path).items())}
+        else:
+            found[name] = path.read_bytes()
+    report = store.read_json(folder / "report.json")
+    found["report.json"] = {key: value for key, value in report.items() if key not in ("seconds", "reproduce")}
+    return found
+
+
+@dataclass
+class Tally:
+    """What was done to runs, and what became of them."""
+
+    stopped: Counter[str] = field(default_factory=Counter)
+    runs: int = 0
+    starts: int = 0
+    identical: int = 0
+    leftovers: int = 0
+
+
+def broken(job: Callable[[Path], None], expected: dict[str, Any], seconds: float, draw: random.Random, tally: Tally) -> None:
+    """One run, started until it ends, and stopped after a random time at each start."""
+    with tempfile.TemporaryDirectory() as place:
+        folder, cache = Path(place) / "out", Path(place) / "cache"
+        folder.mkdir(), cache.mkdir()
+        while True:
+            how = draw.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT])
+            process = started(job, folder, cache)
+            tally.starts += 1
+            process.join(draw.uniform(0, seconds))
+            if process.is_alive():
+                os.kill(process.pid, how)
+                process.join()
+            if process.exitcode == 0:
+                break
+            tally.stopped[how.name] += 1
+        finish(folder, expected, tally)
+
+
+def without_space(job: Callable[[Path], None], expected: dict[str, Any], most: int, draw: random.Random, tally: Tally) -> None:
+    """One run on a disk that is too small at first, and is made a little larger each time."""
+    with tempfile.TemporaryDirectory() as place:
+        folder, cache = Path(place) / "out", Path(place) / "cache"
+        folder.mkdir(), cache.mkdir()
+        size = draw.randrange(16_384, most)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
+        try:
+            while True:
+                process = started(job, folder, cache)
+                tally.starts += 1
+                process.join()
+                if process.exitcode == 0:
+                    break
+                tally.stopped["disk full"] += 1
+                size += draw.randrange(16_384, most)
+                subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
+            finish(folder, expected, tally)
+        finally:
+            subprocess.run(["umount", folder], check=True)
+
+
+def finish(folder: Path, expected: dict[str, Any], tally: Tally) -> None:
+    tally.runs += 1
+    tally.identical += outcome(folder) == expected
+    tally.leftovers += len([path for path in folder.rglob(".*") if "partial" in path.name])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50, help="go on until so many processes were stopped")
+    parser.add_argument("--disks", type=int, default=5, help="runs on disks that are too small at first")
+    parser.add_argument("--demo", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    job, draw = run_demo if options.demo else run_planted, random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as place:
+        whole = Path(place) / "out"
+        whole.mkdir()
+        since = time.perf_counter()
+        process = started(job, whole, Path(place) / "cache")
+        process.join()
+        assert process.exitcode == 0, "the unbroken run failed"
+        seconds, expected = time.perf_counter() - since, outcome(whole)
+        most = sum(path.stat().st_size for path in whole.rglob("*") if path.is_file())
+    killed, full = Tally(), Tally()
+    with tqdm(total=options.kills, desc="stops") as bar:
+        while (stops := sum(killed.stopped.values())) < options.kills:
+            broken(job, expected, seconds, draw, killed)
+            bar.update(sum(killed.stopped.values()) - stops)
+    for _ in range(options.disks if os.geteuid() == 0 and not options.demo else 0):
+        without_space(job, expected, most // 2, draw, full)
+    rows = []
+    for what, tally in (("killed or interrupted", killed), ("disk full", full)):
+        if tally.runs:
+            rows.append({"what": what, **{name: getattr(tally, name) for name in ("runs", "starts", "identical", "leftovers")}})
+            rows[-1]["stopped"] = dict(sorted(tally.stopped.items()))
+            print(rows[-1])
+    if not full.runs:
+        print("no disk was filled: that takes root" if not options.demo else "no disk was filled in the demo")
+    if options.out:
+        command = shlex.join(["python", *sys.argv])
+        store.write_json(options.out, {"command": command, "seed": options.seed, "rows": rows})
+    sys.exit(any(row["identical"] < row["runs"] for row in rows))
+
+
+if __name__ == "__main__":
+    main()
