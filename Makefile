@@ -15,7 +15,7 @@ CACHES = build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypot
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check docs bench clean distclean
+.PHONY: help demo test check docs bench fuzz clean distclean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +37,9 @@ docs: $(VENV)/.installed-docs ## the documentation, into site/
 
 bench: $(VENV)/.installed-dev ## every script in benchmarks/
 	@set -e; for script in benchmarks/*.py; do printf '\n== %s\n' "$$script"; $(VENV)/bin/python "$$script"; done
+
+fuzz: $(VENV)/.installed-dev ## a hundred thousand broken files for every reader and page
+	$(VENV)/bin/python tools/fuzz.py --blind --inputs 100000
 
 clean: ## removes what tools built and cached here; results (out/) and environments stay
 	rm -rf $(CACHES)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .. import figures
 from ..notebook import notebook_html
+from ..store import said
 from ..store.tensors import read_tensors, save_tensors
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .top import Sign
 
 FORMAT = "harmcircuits attribution 2"
+_SCORES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 class AttributionError(ValueError):
@@ -220,8 +222,9 @@ class Attribution:
             tokens = tensors["tokens"].split(lengths) if len(tensors["tokens"]) else ()
             incomplete = tensors.get("completeness_error")
             found = cls(tensors["per_example_heads"], tensors["per_example_neurons"], tuple(tokens), incomplete)
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise AttributionError(f"{path} was changed since it was saved ({error}). Save the scores again.") from error
+            _check_shapes(found)
+        except (KeyError, OverflowError, TypeError, ValueError, RuntimeError) as error:
+            raise AttributionError(f"{path} was changed since it was saved ({said(error)}). Save the scores again.") from error
         for kind, scores in (("head", found.per_example_heads), ("neuron", found.per_example_neurons)):
             _check_numbers(scores, kind, path)
         return found
@@ -234,6 +237,19 @@ class Attribution:
 
     def _repr_html_(self) -> str:
         return notebook_html(repr(self), self.table(6), figure=self.figure)
+
+
+def _check_shapes(found: Attribution) -> None:
+    """Raises ValueError for tensors that are not of one set of examples and one model."""
+    heads, neurons, error = found.per_example_heads, found.per_example_neurons, found.completeness_error
+    if heads.ndim != 3 or neurons.ndim != 3 or heads.shape[:2] != neurons.shape[:2]:
+        raise ValueError(f"heads of shape {tuple(heads.shape)} and neurons of shape {tuple(neurons.shape)} do not fit together")
+    if len(found.tokens) not in (0, len(heads)) or any(part.shape[1:] != (2,) for part in found.tokens):
+        raise ValueError("its tokens are not those of its examples")
+    if error is not None and error.shape != heads.shape[:1]:
+        raise ValueError("its completeness error is not that of its examples")
+    if any(scores.dtype not in _SCORES for scores in (heads, neurons, *found.tokens)):
+        raise ValueError(f"scores are fractions, not {heads.dtype} and {neurons.dtype}")
 
 
 def _check_numbers(scores: Float[Tensor, "example layer index"], kind: str, path: str | Path) -> None:

@@ -157,7 +157,7 @@ def _normalised(kind: str, items: Iterable[Iterable[int]]) -> tuple[Component, .
         raise CircuitError(f"{kind} must be pairs (layer, index) of whole numbers, not {shortened(items)}") from error
     negative = sorted(pair for pair in pairs if min(pair) < 0)
     if negative:
-        raise CircuitError(f"{kind} are counted from 0: {negative[0]} is negative")
+        raise CircuitError(f"{kind} are counted from 0: {shortened(negative[0])} is negative")
     return tuple(sorted(pairs))
 
 

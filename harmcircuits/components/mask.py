@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from random import Random
+from reprlib import repr as shortened
 from types import MappingProxyType
 
 import pandas as pd
@@ -24,6 +25,8 @@ from .provenance import Provenance
 
 FORMAT = "harmcircuits weight mask 2"
 Flat = Int[Tensor, " n"]
+_MOST = 2**63 - 1
+"""Weights of a matrix that an index of 64 bits can name."""
 
 
 class MaskError(ValueError):
@@ -52,8 +55,11 @@ class WeightMask:
 
     def __post_init__(self) -> None:
         shapes = {name: (int(shape[0]), int(shape[1])) for name, shape in self.shapes.items()}
-        if empty := next((name for name, shape in shapes.items() if min(shape) < 1), None):
-            raise MaskError(f"{empty} has the shape {shapes[empty]}: a matrix has at least one row and one column")
+        if wrong := next((name for name, shape in shapes.items() if min(shape) < 1 or prod(shape) > _MOST), None):
+            raise MaskError(
+                f"{_named(wrong)} has the shape {shortened(shapes[wrong])}: a matrix has at least one row and one column, and "
+                "no more weights than 64 bits can count"
+            )
         indices = {name: _normalised(name, flat, shapes) for name, flat in self.indices.items()}
         kept = {name: indices[name] for name in shapes if name in indices and len(indices[name])}
         object.__setattr__(self, "shapes", MappingProxyType(shapes))
@@ -138,7 +144,7 @@ class WeightMask:
         indices, about = read_tensors(path, format=FORMAT, what="weight mask", error=MaskError)
         try:
             return cls(indices=indices, shapes=about["shapes"])
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # a MaskError too
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:  # a MaskError too
             raise MaskError(f"{path} was changed since it was saved ({error}). Save the mask again.") from error
 
     def __repr__(self) -> str:
@@ -163,14 +169,19 @@ class WeightMask:
 
 def _normalised(name: str, flat: object, shapes: Mapping[str, tuple[int, int]]) -> Flat:
     if name not in shapes:
-        raise MaskError(f"the mask has weights in {name!r}, of which no shape is given")
+        raise MaskError(f"the mask has weights in {shortened(name)}, of which no shape is given")
     given = torch.as_tensor(flat)
     if not given.numel():
         return torch.empty(0, dtype=torch.long)
     if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
-        raise MaskError(f"{name}: weights are named by whole numbers (row · columns + column), not {given.dtype}")
+        raise MaskError(f"{_named(name)}: weights are named by whole numbers (row · columns + column), not {given.dtype}")
     unique: Tensor = given.detach().cpu().long().flatten().unique()
     if len(unique) and not 0 <= int(unique[0]) <= int(unique[-1]) < prod(shapes[name]):
         wrong = int(unique[0]) if unique[0] < 0 else int(unique[-1])
-        raise MaskError(f"{name} has {prod(shapes[name])} weights, counted from 0: there is none of index {wrong}")
+        raise MaskError(f"{_named(name)} has {prod(shapes[name])} weights, counted from 0: there is none of index {wrong}")
     return unique
+
+
+def _named(name: str) -> str:
+    """A matrix's name for a message; one that an edited file made up is cut, and moves no terminal's cursor."""
+    return name if len(name) <= 60 and name.isprintable() else shortened(name)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 from .._version import __version__
@@ -37,7 +38,9 @@ class Provenance:
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Provenance({clipped(self.model, 28)!r}, base {self.base}, {clipped(self.scores or self.data, 28)!r})"
+        return (
+            f"Provenance({clipped(self.model, 28)!r}, base {clipped(self.base, 16)}, {clipped(self.scores or self.data, 28)!r})"
+        )
 
 
 def provenance(
@@ -80,7 +83,7 @@ def read_provenance(path: str | Path) -> Provenance | None:
     names = {each.name for each in fields(Provenance)}
     if not isinstance(found, dict) or "base" not in found or not set(found) <= names:
         told = sorted(found) if isinstance(found, dict) else found
-        raise StoreError(f"{path} says of its origin what this version does not know: {told!r}. Save it again.")
+        raise StoreError(f"{path} says of its origin what this version does not know: {shortened(told)}. Save it again.")
     return Provenance(**found)
 
 

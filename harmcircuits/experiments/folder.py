@@ -34,6 +34,8 @@ def read_circuits(folder: Path, found: object, kind: str) -> dict[str, Circuit |
     files = found.get(kind) if isinstance(found, dict) else None
     if not isinstance(files, dict) or not isinstance(found, dict) or "conditions" not in found:
         raise store.StoreError(f"{folder / REPORT} is not the report of a run: it names no {kind}. Run it again.")
+    if not all(isinstance(file, str) and file.isprintable() and len(file) < 256 for file in files.values()):
+        raise store.StoreError(f"{folder / REPORT} was changed since it was written: what it names of {kind} are no files.")
     return {
         name: (WeightMask if file.endswith(".safetensors") else Circuit).load(folder / kind / Path(file).name)
         for name, file in files.items()

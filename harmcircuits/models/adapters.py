@@ -37,7 +37,14 @@ def base_of(folder: Path) -> str:
             "as base_model_name_or_path."
         )
     beside = folder / name
-    return str(beside.resolve()) if (beside / "config.json").is_file() else name
+    return str(beside.resolve()) if _holds_model(beside) else name
+
+
+def _holds_model(folder: Path) -> bool:
+    try:
+        return (folder / "config.json").is_file()
+    except OSError:  # a name too long for a folder's
+        return False
 
 
 def merged(base: Any, folder: Path) -> Any:

@@ -13,7 +13,7 @@ from .errors import PromptError
 from .formats import FORMATS, Format, Row
 from .invisible import holds_invisible
 from .promptset import PromptSet
-from .records import SUFFIXES, Record, read_records, shown
+from .records import SUFFIXES, Record, listed, read_records, shown
 
 BUILTIN = Path(__file__).with_name("builtin")
 
@@ -174,7 +174,7 @@ def _tell_invisible(read: Sequence[tuple[Record, Prompt]]) -> None:
 
 
 def _names(record: Record) -> str:
-    return ", ".join(shown(name) for name in record.fields)
+    return listed(record.fields)
 
 
 def _known_formats() -> str:

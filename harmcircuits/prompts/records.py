@@ -5,7 +5,8 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -16,6 +17,7 @@ from .errors import PromptError
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
 
 _csv_limit = threading.Lock()
+_LISTED = 16
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -53,9 +55,24 @@ def read_records(path: Path) -> list[Record]:
 
 
 def shown(value: object) -> str:
-    """A value for an error message, unless it is long enough to be a request (as in a file without a header)."""
+    """A value for an error message, unless it is long enough to be a request (as in a file without a header).
+
+    Bytes are counted, since scripts that write no spaces say more in a character: ten of Chinese.
+    """
     text = str(value)
-    return repr(text) if len(text) <= 30 and len(text.split()) <= 3 else f"<a text of {len(text)} characters>"
+    short = len(text.encode("utf-8", "replace")) <= 30 and len(text.split()) <= 3
+    return repr(text) if short else f"<a text of {len(text)} characters>"
+
+
+def listed(names: Iterable[str]) -> str:
+    """The columns of a file for an error message, the first ones where there are many.
+
+    >>> listed(["goal", "target"])
+    "'goal', 'target'"
+    """
+    every = list(names)
+    more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
+    return ", ".join(map(shown, every[:_LISTED])) + more
 
 
 def _read_text(path: Path) -> str:
@@ -98,7 +115,7 @@ def _csv_records(path: Path, text: str, delimiter: str) -> Iterator[Record]:
             _check_names(path, line, header)
         elif len(row) != len(header):
             raise PromptError(
-                f"{path}, line {line}: expected {len(header)} columns ({', '.join(map(shown, header))}), "
+                f"{path}, line {line}: expected {len(header)} columns ({listed(header)}), "
                 f"found {len(row)}. "
                 'Quote fields that hold the delimiter, a quote or a line break: "…".'
             )
@@ -116,14 +133,19 @@ def _csv_rows(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list
                 yield line, row
             line = reader.line_num + 1
     except csv.Error as error:
-        raise PromptError(f"{path}, line {line}: not well-formed CSV in the record that begins here ({error}).") from None
+        told = str(error).replace("\t", "\\t")
+        raise PromptError(f"{path}, line {line}: not well-formed CSV in the record that begins here ({told}).") from None
 
 
 def _check_names(path: Path, line: int, names: Sequence[str]) -> None:
-    named = [name.casefold() for name in names if name]
-    twice = sorted({name for name in named if named.count(name) > 1})
+    twice = _repeated(name.casefold() for name in names if name)
     if twice:
         raise PromptError(f"{path}, line {line}: column {shown(twice[0])} occurs twice. Give each column its own name.")
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    """Those that occur more than once, in the order of the alphabet."""
+    return sorted(name for name, times in Counter(names).items() if times > 1)
 
 
 def _json_lines(path: Path, text: str) -> Iterator[Record]:
@@ -175,8 +197,7 @@ class _Twice(Exception):
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _Twice(next(name for name in names if names.count(name) > 1))
+        raise _Twice(_repeated(name for name, _ in pairs)[0])
     return fields
 
 

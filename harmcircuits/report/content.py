@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .columns import KEY_NUMBERS, NOTES, TABLES, Column
-from .values import Measured, components, conditions, crossed_parts, find, interval, measured, nulls, number, walk
+from .values import Measured, ReportError, components, conditions, crossed_parts, find, interval, measured, nulls, number, walk
 
 _SHOWN_APART = {
     "circuits", "conditions", "controls", "crossed", "equal_damage", "intact", "limits", "n_triples", "probes_by_layer",
@@ -77,6 +77,10 @@ def numbers(report: Mapping[str, Any]) -> dict[str, Any]:
     listed = conditions(report)
     circuits = [condition for condition in listed if condition.get("kind") == "circuit"]
     intact = report.get("intact") or {}
+    if not isinstance(intact, Mapping):
+        raise ReportError(
+            f'the report\'s "intact" is a {type(intact).__name__}; expected an object. Run the measurement again.'
+        )
     rows = [{"name": "intact", **intact}, *listed] if intact else listed
     in_tables = {column.path for columns in TABLES.values() for column in columns}
     return {
@@ -148,10 +152,13 @@ def _recorded(rows: Iterable[Mapping[str, Any]]) -> dict[str, Sequence[Column]]:
 
 
 def _seconds(recorded: object) -> list[tuple[str, str]]:
-    """What each task took; what is no number is left as it was recorded."""
+    """What each task took; what is no number of seconds is left as it was recorded."""
     if not isinstance(recorded, Mapping):
         return []
-    return [(str(task), f"{took:,.1f}" if isinstance(took, (int, float)) else str(took)) for task, took in recorded.items()]
+    return [
+        (str(task), f"{took:,.1f}" if isinstance(took, (int, float)) and took < 1e9 else str(took))
+        for task, took in recorded.items()
+    ]
 
 
 def _reasons(report: Mapping[str, Any]) -> list[Reason]:

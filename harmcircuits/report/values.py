@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from reprlib import repr as shortened
 from typing import Any
 
 NO_REASON = "no reason recorded"
@@ -52,10 +53,10 @@ def measured(raw: object, *, where: str = "value") -> Measured | None:
     if _is_number(raw):
         raw = {"value": raw}
     if not isinstance(raw, Mapping) or not (raw.get("value") is None or _is_number(raw["value"])):
-        raise ReportError(f"{where} is {raw!r}; expected {{value, low, high, n}} or {{value: null, reason}}.")
+        raise ReportError(f"{where} is {shortened(raw)}; expected {{value, low, high, n}} or {{value: null, reason}}.")
     value = _finite(raw.get("value"))
     if value is None:
-        otherwise = NO_REASON if raw.get("value") is None else f"not a finite number ({raw['value']})"
+        otherwise = NO_REASON if raw.get("value") is None else f"not a finite number ({shortened(raw['value'])})"
         return Measured(None, reason=str(raw.get("reason") or otherwise))
     n = _finite(raw.get("n"))
     return Measured(value, _finite(raw.get("low")), _finite(raw.get("high")), None if n is None else int(n))
@@ -108,8 +109,15 @@ def components(condition: Mapping[str, Any]) -> str:
     >>> components({"n_heads": 8, "n_neurons": 0, "n_weights": 1})
     '8 heads, 1 weight'
     """
-    counts = ((int(condition.get(f"n_{kind}s") or 0), kind) for kind in ("head", "neuron", "weight"))
+    counts = ((_count(condition, f"n_{kind}s"), kind) for kind in ("head", "neuron", "weight"))
     return ", ".join(f"{count:,} {kind}{'' if count == 1 else 's'}" for count, kind in counts if count) or "none"
+
+
+def _count(condition: Mapping[str, Any], name: str) -> int:
+    found = condition.get(name) or 0
+    if not isinstance(found, int):
+        raise ReportError(f"{condition.get('name', '')}: {name} is {shortened(found)}; expected a whole number.")
+    return found
 
 
 def walk(tree: object, *, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Measured]]:
@@ -150,7 +158,9 @@ def crossed_parts(report: Mapping[str, Any], name: str) -> list[Mapping[str, Any
         return []
     found = table.get(name, []) if isinstance(table, Mapping) else table
     if not isinstance(table, Mapping) or not isinstance(found, list) or not all(isinstance(part, Mapping) for part in found):
-        raise ReportError(f"the report's crossed {name} are {found!r}; expected a list of objects. Run the measurement again.")
+        raise ReportError(
+            f"the report's crossed {name} are {shortened(found)}; expected a list of objects. Run the measurement again."
+        )
     return found
 
 
@@ -187,4 +197,7 @@ def _is_number(value: object) -> bool:
 
 
 def _finite(value: Any) -> float | None:
-    return float(value) if _is_number(value) and math.isfinite(value) else None
+    try:
+        return float(value) if _is_number(value) and math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond what a float holds
+        return None

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .errors import StoreError
+from .errors import StoreError, said
 from .files import atomic_file
 from .plain import plain
 
@@ -36,8 +36,8 @@ def read_about(path: str | Path) -> Any:
             return json.loads((file.metadata() or {}).get("about", "null"))
     except FileNotFoundError as cause:
         raise StoreError(f"{path}: there is no such file. Check the path.") from cause
-    except (OSError, SafetensorError, json.JSONDecodeError, RecursionError) as cause:
-        raise StoreError(f"cannot read {path}: {cause}. The file is damaged or cut short: save it again.") from cause
+    except (OSError, SafetensorError, ValueError, RecursionError) as cause:  # also a number of thousands of digits
+        raise StoreError(f"cannot read {path}: {said(cause)}. The file is damaged or cut short: save it again.") from cause
 
 
 def read_tensors(
@@ -56,8 +56,11 @@ def read_tensors(
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != format:
-                raise error(f"{path} holds no {what} (its 'format' should be {format!r}, and is {metadata.get('format')!r})")
+                found = said(metadata.get("format"))
+                raise error(f"{path} holds no {what} (its 'format' should be {format!r}, and is {found!r})")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
             return tensors, json.loads(metadata["about"])
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError, RecursionError) as cause:
-        raise error(f"cannot read {path}: {cause}. Save the {what} again.") from cause
+    except error:
+        raise
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as cause:  # also of shapes beyond 64 bits
+        raise error(f"cannot read {path}: {said(cause)}. Save the {what} again.") from cause
