@@ -100,7 +100,7 @@ class Panel:
             return np.where(reached, at_least, np.maximum(at_least, below(a, b)))
 
         low, high = (ratio(above, below, own[shown], first[shown], vectorised=True, **kept) for above in (least, most))
-        return low if low.is_missing else Estimate(low.value, low.low, high.high, low.n)
+        return low if low.is_missing else Estimate(low.value, low.low, high.high, low.n, level=low.level)
 
     def fronts(self) -> pd.DataFrame:
         """One row a rule and size: panel, rule, factor, heads, neurons, weights (means over deals), default (whether this is
