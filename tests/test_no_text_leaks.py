@@ -105,7 +105,8 @@ class TestShell:
 
         with monkeypatch.context() as patch:
             patch.setattr("harmcircuits.experiments.stages.write", broken)
-            result = self.run(place)
+            files = {"model": place / "model", "prompts": place / "prompts.csv", "out": place / "bug"}
+            result = dissociate(**files, device="cpu")
         assert result.exit_code == 1 and isinstance(result.exception, RuntimeError)
         assert CANARY not in told_of(result.exception) and CANARY not in result.output
         assert not cli.app.pretty_exceptions_show_locals, "typer would print every response that a function holds"

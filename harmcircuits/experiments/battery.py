@@ -1,7 +1,7 @@
 """Every task under every condition: one frame of outcomes on the test triples, one of other items, and arrays of them."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, reduce
 
@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from ..ablation.partial import Condition, under
 from ..examples import Example
-from ..models.protocol import HookedModel
+from ..models.protocol import HookedModel, vocabulary
 from ..tasks.information import swapped_requests
 from ..tasks.on_policy import on_policy
 from ..tasks.recognition import many_shot
@@ -99,9 +99,9 @@ def read_conditions(
     frame = frame.merge(tasks, on=KEY, how="left").assign(**dict.fromkeys(SHOT_CONTROLS, np.nan))
     _read_shot_controls(model, asked, frame)
     who = _who(asked)
-    said = written.merge(who, on="example", how="left")[RESPONSES].reset_index(drop=True)
+    said = written.assign(response=_as_text(model, written["ids"])).merge(who, on="example", how="left")[RESPONSES]
     whole = frame.merge(who, on="example", how="left").drop(columns="example")
-    return Outcomes(whole, said, items, clock.seconds)
+    return Outcomes(whole, said.reset_index(drop=True), items, clock.seconds)
 
 
 class _Clock:
@@ -156,7 +156,7 @@ def _greedy(model: HookedModel, asked: Asked, every: Mapping[str, Condition], pr
 
 
 def _alone(model: HookedModel, asked: Asked, condition: Condition, clock: _Clock) -> dict[str, pd.DataFrame]:
-    """`APART` of one condition: readings of test prompts, of other items, and what was written."""
+    """`APART` of one condition: readings of test prompts, of other items, and what was written, as token ids."""
     with under(model, condition):
         found, own = _apart(model, asked, clock)
         with clock(WRITING):
@@ -166,7 +166,13 @@ def _alone(model: HookedModel, asked: Asked, condition: Condition, clock: _Clock
     for one in (rules.drop(columns="response"), refusals_of_twins(asked, written)):
         found = found.merge(one, on="example", how="left")
     items = pd.concat([own, refusals_everyday(asked, written)], ignore_index=True)
-    return dict(zip(APART, (found, items, rules[["example", "response"]]), strict=True))
+    ids = [" ".join(map(str, one.response_ids or ())) for one in written.free]
+    return dict(zip(APART, (found, items, pd.DataFrame({"example": asked.twins, "ids": ids})), strict=True))
+
+
+def _as_text(model: HookedModel, ids: Iterable[str]) -> list[str]:
+    decode = vocabulary(model).decode
+    return [decode([int(one) for one in own.split()], skip_special_tokens=True) for own in ids]
 
 
 def _apart(model: HookedModel, asked: Asked, clock: _Clock) -> tuple[pd.DataFrame, pd.DataFrame]:

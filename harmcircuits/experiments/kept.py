@@ -11,7 +11,7 @@ from ..store.frames import as_kept
 from ..store.journal import Journal, Made
 
 WRITTEN = "written"
-"""The part that holds what a model wrote."""
+"""The part that holds what a model wrote, as token ids."""
 
 
 @dataclass(frozen=True)
