@@ -80,7 +80,7 @@ def outcome(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_dir() or "journal" in path.parts or path.name in ("report.html", ".run.lock"):
+        if path.is_dir() or "journal" in path.parts or path.name == "report.html":
             continue
         if path.suffix == ".safetensors":
             found[name] = {key: tensor.tolist() for key, tensor in sorted(load_file(path).items())}

@@ -38,7 +38,7 @@ def paper(
 
     with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        named = None if claims is None else [name.strip() for name in claims.split(",") if name.strip()]
+        named = shared.listed(claims)
         entries(named)  # a name that is not one is told before anything is loaded
         read = load_prompts(prompts)
         with writable(out):

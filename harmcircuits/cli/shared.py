@@ -73,7 +73,7 @@ def listed(names: str | None) -> list[str] | None:
     >>> listed("heads, neurons")
     ['heads', 'neurons']
     """
-    return None if names is None else [name.strip() for name in names.split(",")]
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
 
 
 def splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, PromptSet]":
