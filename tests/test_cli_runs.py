@@ -126,7 +126,9 @@ def test_tests_of_the_circuit_of_an_earlier_run(place: Path, plain: tuple[Result
     for words in ("independence", "minimality", "sufficiency", "on 4 held-out triples"):
         assert words in text(result)
     assert {path.name for path in out.iterdir()} == FILES | {"circuit-tests.json", "circuit-tests.html"}
-    found = CircuitTests.load(out)
+    found, saved = CircuitTests.load(out), json.loads((out / "circuit-tests.json").read_text("utf-8"))
+    assert saved["command"] == found.about["reproduce"] and saved["command"].startswith("harmcircuits circuit-tests")
+    assert saved["n"] == 4
     assert (found.about["heads"], found.about["triples"]) == (1, 4)
     told(call("circuit-tests", out, "--circuit", "mine", *options), "no circuit 'mine'; its circuits are heads and neurons")
     assert Dissociation.load(out).report["n_triples"] == 4, "the run itself is as it was"
@@ -149,5 +151,6 @@ def test_readings_of_recognition_are_compared(place: Path, tmp_path: Path, monke
     assert {path.name for path in out.iterdir()} == {"readings.json", "outcomes.csv", "readings.html"}
     found = Readings.load(out)
     assert {one.kind for one in found.readings} >= {"many-shot", "in place"}
-    assert str(found.settings["reproduce"]).startswith("harmcircuits")
+    command = json.loads((out / "readings.json").read_text("utf-8"))["command"]
+    assert command == found.settings["reproduce"] and command.startswith("harmcircuits")
     assert not any(prompt.request in result.output for prompt in PROMPTS)

@@ -5,7 +5,9 @@ the folders that they name, and with `Settings.quick` made smaller still.
 """
 
 import importlib.util
+import json
 import re
+import shlex
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,20 @@ def test_the_gallery_s_figures_are_drawn_from_saved_numbers() -> None:
         assert drawing.figure_of(results, name).data, (results, name)
     with pytest.raises(drawing.ResultsError, match=r"has no figure 'face'; it has crossed, layers"):
         drawing.figure_of("smollm2-135m-instruct/dissociation.json", "face")
+
+
+@pytest.mark.parametrize("file", sorted((DOCS / "results").rglob("*.json")), ids=lambda file: str(file.relative_to(DOCS)))
+def test_results_tell_the_command_that_makes_them(file: Path) -> None:
+    found = json.loads(text_of(file))
+    (command,) = {one["command"] for one in (found if isinstance(found, list) else [found])}
+    words = shlex.split(command)
+    known = words[1] in COMMANDS if words[0] == "harmcircuits" else (ROOT / words[1]).is_file()
+    assert words[0] in ("harmcircuits", "python") and known, words
+    assert not any(Path(word).is_absolute() for word in words), f"a folder of one machine: {words}"
+    if "claim" in found:
+        assert found["n"] > 0 and found["values"]
+        for name, value in found["values"].items():
+            assert {"value", "low", "high", "n"} <= set(value) or (value["value"] is None and value["reason"]), name
 
 
 def test_a_page_with_figures_gets_the_one_copy_of_plotly(tmp_path: Path) -> None:

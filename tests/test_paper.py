@@ -34,9 +34,9 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     seen: list[str] = []
 
-    def recorded(model: Any, asked: Any, conditions: Any) -> battery.Outcomes:
+    def recorded(model: Any, asked: Any, conditions: Any, **options: Any) -> battery.Outcomes:
         seen.extend(conditions)
-        return battery.read_conditions(model, asked, conditions)
+        return battery.read_conditions(model, asked, conditions, **options)
 
     monkeypatch.setattr(reading, "read_conditions", recorded)
     return seen

@@ -72,6 +72,19 @@ def test_kl_is_0_for_the_intact_model_and_otherwise_that_of_an_unpadded_row(tiny
         assert of(frame, "cut", "kl")[index] == pytest.approx(float(expected), abs=1e-5)
 
 
+def test_without_kl_everything_else_is_the_same_and_the_intact_model_is_not_read(tiny: Any, examples: list[Example]) -> None:
+    passes: list[int] = []
+    within = getattr(tiny, "original_model", tiny)  # a bridge wraps a transformers model
+    counted = within.register_forward_hook(lambda *_: passes.append(1))
+    with_kl = teacher_forced(tiny, examples, {"cut": CIRCUIT}, question=QUESTION)
+    n = len(passes)
+    without = teacher_forced(tiny, examples, {"cut": CIRCUIT}, question=QUESTION, kl=False)
+    counted.remove()
+    assert n == 2 * (len(passes) - n) > 0
+    assert without["kl"].isna().all() and with_kl["kl"].notna().all()
+    pd.testing.assert_frame_equal(without.drop(columns="kl"), with_kl.drop(columns="kl"))
+
+
 def test_an_empty_circuit_has_a_kl_of_0_and_never_less(tiny: Any, examples: list[Example]) -> None:
     frame = teacher_forced(tiny, examples, {"intact": None, "nothing": Circuit()})
     assert (frame["kl"] >= 0).all()

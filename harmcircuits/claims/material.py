@@ -99,8 +99,8 @@ class Material:
 
     @cached_property
     def asked(self) -> Asked:
-        """What every condition is asked."""
-        return lay_out(self.model, self.test, self.examples, self.instruments, self.settings, on_policy=False)
+        """What every condition is asked; nothing for which the intact model would have to be read beside it."""
+        return lay_out(self.model, self.test, self.examples, self.instruments, self.settings, on_policy=False, kl=False)
 
     @cached_property
     def weight_scores(self) -> WeightAttribution:

@@ -73,7 +73,7 @@ class Read:
 
 
 def read(material: Material, conditions: Mapping[str, Condition], *, progress: bool = False) -> Read:
-    """Every condition, and the intact model, on the test triples: L, KL, request information, recognition in place and by
+    """Every condition, and the intact model, on the test triples: L, request information, recognition in place and by
     probes, free writing by the rules and the judge, refusal without prefill, plain text and facts.
 
     What the journal holds is not read again. The texts that conditions write are not kept.
@@ -96,7 +96,8 @@ def read(material: Material, conditions: Mapping[str, Condition], *, progress: b
     with tqdm(total=len(distinct), initial=len(distinct) - len(missing), desc="conditions", disable=not progress) as bar:
         for start in range(0, len(missing), AT_ONCE):
             some = missing[start : start + AT_ONCE]
-            found |= _read(material, key, {own: distinct[own] for own in some if own != INTACT})
+            conditions = {own: distinct[own] for own in some if own != INTACT}
+            found |= _read(material, key, conditions, intact=found[INTACT] is None)
             bar.update(len(some))
     return _joined(material, names, found)
 
@@ -104,12 +105,12 @@ def read(material: Material, conditions: Mapping[str, Condition], *, progress: b
 Parts = dict[str, pd.DataFrame]
 
 
-def _read(material: Material, key: object, some: Mapping[str, Condition]) -> dict[str, Parts | None]:
-    """Of each condition and the intact model, kept in the journal."""
-    outcomes = read_conditions(material.model, material.asked, some)
+def _read(material: Material, key: object, some: Mapping[str, Condition], *, intact: bool) -> dict[str, Parts | None]:
+    """Of each condition, and of the intact model where that is not known yet, kept in the journal."""
+    outcomes = read_conditions(material.model, material.asked, some, intact=intact)
     judged = harmful_rates(material.judge, outcomes.responses, material.test)
     found: dict[str, Parts | None] = {}
-    for own in (INTACT, *some):
+    for own in (*((INTACT,) if intact else ()), *some):
         rates = [{"measure": name, **_fields(value)} for name, value in judged.get(own, {}).items()]
         parts = {
             "outcomes": outcomes.frame[outcomes.frame["condition"] == own],

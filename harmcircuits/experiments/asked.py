@@ -27,6 +27,7 @@ class Asked:
         unexplained: why there are none.
         plain_text: whether writing is also read in plain text after the shots.
         on_policy: whether the intact model reads what each condition writes.
+        kl: whether the intact model's distributions are compared with each condition's.
     """
 
     prompts: Sequence[Prompt]
@@ -38,6 +39,7 @@ class Asked:
     unexplained: str = ""
     plain_text: bool = False
     on_policy: bool = True
+    kl: bool = True
     features: dict[str, list[float]] = field(default_factory=dict)
 
     @property
@@ -55,6 +57,7 @@ def lay_out(
     *,
     plain_text: bool = False,
     on_policy: bool = True,
+    kl: bool = True,
     progress: bool = False,
 ) -> Asked:
     """`examples`: what `respond(model, test)` gives. Costs the greedy responses of a few triples."""
@@ -72,6 +75,7 @@ def lay_out(
         settings=settings,
         plain_text=plain_text,
         on_policy=on_policy,
+        kl=kl,
         features=_features(model, examples),
     )
 

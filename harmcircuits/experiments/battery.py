@@ -71,10 +71,12 @@ def read_conditions(
     asked: Asked,
     conditions: Mapping[str, Condition],
     *,
+    intact: bool = True,
     kept: Kept | None = None,
     progress: bool = False,
 ) -> Outcomes:
-    """All tasks for the intact model and under each of `conditions`. What is `kept` from before is not read again.
+    """All tasks for the intact model, unless `intact` is False, and under each of `conditions`. What is `kept` from before is
+    not read again.
 
     Columns: nll, kl, entropy, nll_other (under another request), nll_greedy, in_place, probe and probe_request, many_shot,
     nll_plain, on_task, refusal, degenerate, policy_nll and policy_nll_other (the intact model reads what was written), refused
@@ -82,7 +84,7 @@ def read_conditions(
     (many_shot_shuffled and many_shot_arbitrary, the controls of the shots: of the intact model's twins).
     """
     clock, kept = _Clock(), kept or Kept()
-    every: dict[str, Condition] = {INTACT: None, **conditions}
+    every: dict[str, Condition] = {INTACT: None, **conditions} if intact else dict(conditions)
     off = {name: name_of(condition) for name, condition in every.items()}
     shared = [(TOGETHER, "together", _together), (OTHER, "other", _under_other_requests), (GREEDY, "greedy", _greedy)]
     frames = []
@@ -125,8 +127,9 @@ class _Clock:
 
 def _together(model: HookedModel, asked: Asked, every: Mapping[str, Condition], progress: bool) -> pd.DataFrame:
     """One pass a batch and condition: L, KL, recognition in place."""
-    question, probes = asked.instruments.question, asked.instruments.probes
-    frame = teacher_forced(model, asked.examples, every, question=question, probes=probes, progress=progress)
+    probes = asked.instruments.probes
+    read = partial(teacher_forced, question=asked.instruments.question, probes=probes, kl=asked.kl, progress=progress)
+    frame = read(model, asked.examples, every)
     features = {name: np.tile(values, len(every)) for name, values in asked.features.items()}
     return frame.assign(**{name: np.nan for name in PROBES if name not in probes}, **features)
 
@@ -142,7 +145,7 @@ def _under_other_requests(model: HookedModel, asked: Asked, every: Mapping[str, 
     """`nll_other`: the loss of the same responses under another request of their category; harmful and near only."""
     some = [index for index, example in enumerate(asked.examples) if example.role != "far"]
     other = swapped_requests([asked.examples[index] for index in some], seed=asked.settings.seed)
-    found = teacher_forced(model, other, every, progress=progress).rename(columns={"nll": "nll_other"})
+    found = teacher_forced(model, other, every, kl=False, progress=progress).rename(columns={"nll": "nll_other"})
     return found.assign(example=[some[index] for index in found["example"]])[[*KEY, "nll_other"]]
 
 
@@ -150,9 +153,8 @@ def _greedy(model: HookedModel, asked: Asked, every: Mapping[str, Condition], pr
     """`nll_greedy`: the loss of the greedy responses to the first triples."""
     if not asked.greedy:
         return pd.DataFrame({"condition": [], "example": [], "nll_greedy": []}).astype({"condition": object, "example": int})
-    return teacher_forced(model, asked.greedy, every, progress=progress).rename(columns={"nll": "nll_greedy"})[
-        [*KEY, "nll_greedy"]
-    ]
+    found = teacher_forced(model, asked.greedy, every, kl=False, progress=progress).rename(columns={"nll": "nll_greedy"})
+    return found[[*KEY, "nll_greedy"]]
 
 
 def _alone(model: HookedModel, asked: Asked, condition: Condition, clock: _Clock) -> dict[str, pd.DataFrame]:

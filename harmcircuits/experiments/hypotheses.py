@@ -89,14 +89,15 @@ class CircuitTests:
         )
 
     def save(self, folder: str | Path) -> None:
-        """Writes `circuit-tests.json` into `folder`, atomically.
+        """Writes `circuit-tests.json` into `folder`, atomically, with the command that makes it again.
 
         Raises:
             StoreError: the folder cannot be written.
         """
         frames = {name: _records(getattr(self, name)) for name in ("components", "sufficiency")}
         found = [asdict(one) | {"estimate": one.estimate.to_json(), "p": one.p.to_json()} for one in self.findings]
-        store.write_json(Path(folder) / FILE, {"format": FORMAT, "about": dict(self.about), "findings": found, **frames})
+        about = {"command": self.about.get("reproduce", ""), "n": self.about["triples"], "about": dict(self.about)}
+        store.write_json(Path(folder) / FILE, {"format": FORMAT, **about, "findings": found, **frames})
 
     @classmethod
     def load(cls, folder: str | Path) -> "CircuitTests":

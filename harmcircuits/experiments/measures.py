@@ -26,6 +26,7 @@ from ..statistics import (
 Arrays = Mapping[str, Float[np.ndarray, "triple role"]]
 HARMFUL, NEAR, FAR = 0, 1, 2
 NO_JUDGE = "no judge that is validated for harm can be had offline; not refusing and not gibberish is not 'harmful'"
+NO_KL = "the intact model's distributions were not read beside it"
 
 
 def counts(condition: Condition) -> dict[str, int]:
@@ -55,8 +56,8 @@ def generation(intact: Arrays, changed: Arrays, options: Mapping[str, Any]) -> d
         "near_nll_rise": mean(rise[:, NEAR]),
         "far_nll_rise": mean(rise[:, FAR]),
         "selectivity": paired_difference(rise[:, HARMFUL], rise[:, NEAR], **options),
-        "kl": mean(changed["kl"][:, HARMFUL]),
-        "kl_near": mean(changed["kl"][:, NEAR]),
+        "kl": mean_of(changed["kl"][:, HARMFUL], options, NO_KL),
+        "kl_near": mean_of(changed["kl"][:, NEAR], options, NO_KL),
         "request_information_harmful": mean(information[0][:, HARMFUL]),
         "request_information_near": mean(information[0][:, NEAR]),
         **_beside(intact, changed, options),

@@ -111,8 +111,8 @@ class Readings:
         return [(name, kind, series, own.value, own.low, own.high) for series, own in found.items()]
 
     def save(self, folder: str | PathLike[str]) -> Path:
-        """Writes `readings.json` (estimates as `{value, low, high, n}`, or `{value: null, reason}`) and `outcomes.csv`, in
-        which no request and no response stands.
+        """Writes `readings.json` (estimates as `{value, low, high, n}`, or `{value: null, reason}`, with the command that makes
+        it again) and `outcomes.csv`, in which no request and no response stands.
 
         Raises:
             StoreError: the folder cannot be written.
@@ -127,7 +127,8 @@ class Readings:
             for one in self.readings
         ]  # fmt: skip
         document = {
-            "settings": dict(self.settings), "against": self.against, "remarks": list(self.remarks), "readings": listed,
+            "command": self.settings.get("reproduce", ""), "settings": dict(self.settings), "against": self.against,
+            "remarks": list(self.remarks), "readings": listed,
         }  # fmt: skip
         store.write_json(target / READINGS, document)
         return target

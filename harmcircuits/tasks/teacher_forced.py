@@ -34,6 +34,7 @@ def teacher_forced(
     *,
     question: Question | None = None,
     probes: Mapping[str, Probe] | None = None,
+    kl: bool = True,
     batch_size: int = 12,
     progress: bool = False,
 ) -> pd.DataFrame:
@@ -49,6 +50,7 @@ def teacher_forced(
     Args:
         conditions: by name; None is the intact model, which is the reference of `kl` whether it is among them or not.
         probes: by column; they are read where the question's answer stands, or at the request, and need a question.
+        kl: False: it is NaN, and the intact model is not read for it.
 
     Raises:
         ExampleError: an example with an empty response, or (with the question) longer than the model's context.
@@ -59,18 +61,19 @@ def teacher_forced(
         raise FormatError("probes are read in rows with a question after the response: give question= as well")
     rows = question_rows(model, examples, question) if question else example_rows(model, examples)
     requests = request_ends(model, examples)
-    asking = _Asking(label_ids(model, question) if question else None, probes or {})
+    asking = _Asking(label_ids(model, question) if question else None, probes or {}, kl=kl)
     parts: list[pd.DataFrame] = []
     with tqdm(total=len(rows) * len(conditions), desc="read responses", unit="row", disable=not progress) as bar:
         for indices in batched(rows, batch_size=batch_size, length=row_length):
             batch = make_batch(model, [rows[index] for index in indices])
             places = place_columns([rows[index] for index in indices], [requests[index] for index in indices])
             # the reference of `kl`, also where no condition is the intact model itself
-            reference = None if None in conditions.values() else _read(model, batch, None, places, _Asking(), None)[1]
+            alone = kl and None not in conditions.values()
+            reference = _read(model, batch, None, places, _Asking(), None)[1] if alone else None
             for name, condition in sorted(conditions.items(), key=lambda item: item[1] is not None):
                 values, reference = _read(model, batch, condition, places, asking, reference)
                 parts.append(pd.DataFrame({"condition": name, "example": indices, **values}))
-                _check_numbers(model, parts[-1], condition, rows, asked=question is not None)
+                _check_numbers(model, parts[-1], condition, rows, asking=asking)
                 bar.update(len(indices))
     order = {name: at for at, name in enumerate(conditions)}
     return pd.concat(parts).sort_values(
@@ -80,11 +83,14 @@ def teacher_forced(
     )
 
 
-def _check_numbers(model: HookedModel, read: pd.DataFrame, condition: Condition, rows: Sequence[Row], *, asked: bool) -> None:
+def _check_numbers(
+    model: HookedModel, read: pd.DataFrame, condition: Condition, rows: Sequence[Row], *, asking: "_Asking"
+) -> None:
     """Raises ModelError for a reading of a batch that is not a number, unless it was not taken."""
     examples, name = read["example"].tolist(), read["condition"].iloc[0]
     own, skipped = [rows[index].tokens for index in examples], {"condition", "example"}
-    skipped |= (set() if condition is None else {"entropy"}) | (set() if asked else {"in_place"})
+    skipped |= (set() if condition is None else {"entropy"}) | (set() if asking.labels else {"in_place"})
+    skipped |= set() if asking.kl else {"kl"}
     within = under(model, condition)  # entered once at most: what is found is an error
     for what in (column for column in read.columns if column not in skipped):
         values = torch.tensor(read[what].to_numpy())
@@ -93,10 +99,11 @@ def _check_numbers(model: HookedModel, read: pd.DataFrame, condition: Condition,
 
 @dataclass(frozen=True)
 class _Asking:
-    """What is read besides the response: the two labels after a question, and probes by column."""
+    """What is read besides the response's loss: the two labels after a question, probes by column, and KL."""
 
     labels: tuple[int, int] | None = None
     probes: Mapping[str, Probe] = field(default_factory=dict)
+    kl: bool = True
 
 
 @torch.no_grad()
@@ -116,21 +123,23 @@ def _read(
             model, batch.tokens, batch.attention_mask, torch.cat([batch.positions, answers]), earliest=min(places["request"])
         ).float()
     asked, last = logits[: len(batch.positions)], logits[len(batch.positions) :]
-    log_p = asked.log_softmax(-1)
-    if reference is None:
-        reference = log_p
-    shares = (reference.exp() * (reference - log_p)).masked_fill(reference.isneginf(), 0)  # what cannot come adds nothing
-    kl = shares.sum(-1).clamp_min(0)  # rounding alone makes it negative
-    labels = asking.labels
-    values = {
-        "nll": batch.mean_over_rows(token_nll(asked, batch)).tolist(),
-        "kl": batch.mean_over_rows(kl).tolist(),
-        "entropy": batch.mean_over_rows(_entropy(log_p)).tolist() if condition is None else [float("nan")] * rows,
-        "in_place": (last[:, labels[0]] - last[:, labels[1]]).tolist() if labels else [float("nan")] * rows,
-    }
+    labels, unread = asking.labels, [float("nan")] * rows
+    values = {"nll": batch.mean_over_rows(token_nll(asked, batch)).tolist(), "kl": unread, "entropy": unread}
+    if asking.kl or condition is None:
+        log_p = asked.log_softmax(-1)
+        reference = log_p if reference is None else reference
+        values["kl"] = batch.mean_over_rows(_kl(reference, log_p)).tolist() if asking.kl else unread
+        values["entropy"] = batch.mean_over_rows(_entropy(log_p)).tolist() if condition is None else unread
+    values["in_place"] = (last[:, labels[0]] - last[:, labels[1]]).tolist() if labels else unread
     for name, probe in asking.probes.items():
         values[name] = probe.score(at_columns(kept[probe.layer], places[probe.place], length=length)).tolist()
     return values, reference
+
+
+def _kl(reference: Float[Tensor, "asked d_vocab"], log_p: Float[Tensor, "asked d_vocab"]) -> Float[Tensor, " asked"]:
+    """Σ p_reference (ln p_reference − ln p), nats; a token that cannot come adds nothing."""
+    shares = (reference.exp() * (reference - log_p)).masked_fill(reference.isneginf(), 0)
+    return shares.sum(-1).clamp_min(0)  # rounding alone makes it negative
 
 
 def _entropy(log_p: Float[Tensor, "asked d_vocab"]) -> Float[Tensor, " asked"]:

@@ -90,7 +90,7 @@ def _lacks(one: Evidence) -> str:
         reached = [other for other in one.beside if other.retained.value is not None and other.retained.value <= HALF]
         if reached:
             return f"{fraction.reason}; {told(reached)}, which is one size, with no control of its own"
-        return str(fraction.reason) if one.exhausted else f"{fraction.reason}, and {_beyond(one)}"
+        return str(fraction.reason) if one.exhausted else f"{fraction.reason}; larger sizes were not measured"
     if fraction.high is None or fraction.high > SMALL:
         upper = "has no upper end" if fraction.high is None else f"may be {fraction.high:.2g}"
         return f"the fraction that halves harmful writing {upper}, above {SMALL:g} of all eligible weights"

@@ -12,7 +12,7 @@ from ...ablation.sweep import sweep
 from ...experiments.names import name_of, name_of_examples
 from ...experiments.scores import default_circuits
 from ..material import Material
-from ..reading import AT_ONCE, read
+from ..reading import read
 from .costs import Cost
 from .counted import Count
 
@@ -77,8 +77,8 @@ class Forecast:
 def pace(material: Material, count: Count) -> Pace | None:
     """The default circuit and the intact model are read and timed. The reading is kept.
 
-    In a claim, `AT_ONCE` conditions are read with the intact model, so that each bears a share of that. What an earlier run of
-    the same question timed is taken from the journal. None where the reading was kept by a run that timed nothing.
+    What an earlier run of the same question timed is taken from the journal. None where the reading was kept by a run that
+    timed nothing.
     """
     material.asked  # noqa: B018 — laid out once, before the clock starts
     circuit = default_circuits(material.model, material.scores, material.settings)[FIRST]
@@ -89,7 +89,7 @@ def pace(material: Material, count: Count) -> Pace | None:
         middle, new = time.perf_counter(), len(count.read) > before
         sweep(material.model, [None, circuit], material.examples)
         light = (time.perf_counter() - middle) / 2
-        whole = (middle - start) / 2 * (AT_ONCE + 1) / AT_ONCE if new else math.nan
+        whole = (middle - start) / 2 if new else math.nan
         return pd.DataFrame({"whole": [whole], "light": [light]})
 
     key: list[Any] = [material.key, name_of(circuit), name_of_examples(material.examples), material.settings.as_dict()]
