@@ -131,7 +131,7 @@ def test_what_it_costs_is_told_and_what_was_read_is_not_read_again(
     assert most == 15 and said[0].startswith("about 15 conditions read whole")
     kept = list((folder / "journal").glob("outcomes-*"))
     assert 0 < len(kept) - 3 <= most, "the intact models beside"
-    monkeypatch.setattr(reading_module, "_read", lambda *_: pytest.fail("it was read again"))
+    monkeypatch.setattr(reading_module, "_read", lambda *_, **__: pytest.fail("it was read again"))
     again = compare_alignment(models, names=["base", "SFT"], folder=folder, reproduce="again", **HOW)
     assert again.document() == two.document()
 
@@ -142,11 +142,11 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
 ) -> None:
     whole, calls = reading_module._read, []
 
-    def stopping(*given: Any) -> Any:
+    def stopping(*given: Any, **options: Any) -> Any:
         calls.append(given)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return whole(*given)
+        return whole(*given, **options)
 
     monkeypatch.setattr(reading_module, "_read", stopping)
     how = {"names": ["base", "SFT"], "folder": tmp_path, "reproduce": "again"} | HOW

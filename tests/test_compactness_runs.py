@@ -94,9 +94,9 @@ def test_a_sweep_reads_what_it_said_once_and_says_the_same_one_by_one(
     calls: list[str] = []
     whole = reading_module._read
 
-    def counted(material: Material, key: object, some: Any) -> Any:
+    def counted(material: Material, key: object, some: Any, **options: Any) -> Any:
         calls.extend(some)
-        return whole(material, key, some)
+        return whole(material, key, some, **options)
 
     monkeypatch.setattr(reading_module, "_read", counted)
     before = {name: parameter.clone() for name, parameter in material.model.named_parameters()}

@@ -96,11 +96,11 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_an_undisturbed_one(
     monkeypatch.setattr(reading, "AT_ONCE", 1)
     whole, calls = reading.read_conditions, [0]
 
-    def interrupted(*asked: Any) -> battery.Outcomes:
+    def interrupted(*asked: Any, **options: Any) -> battery.Outcomes:
         calls[0] += 1
         if calls[0] == after + 1:
             raise KeyboardInterrupt
-        return whole(*asked)
+        return whole(*asked, **options)
 
     monkeypatch.setattr(reading, "read_conditions", interrupted)
     with pytest.raises(KeyboardInterrupt):
