@@ -149,6 +149,8 @@ def test_what_is_saved(tiny: Any, tmp_path: Path) -> None:
     assert kept == found.document()
     assert [row["file"] for row in kept["claims"]] == ["small.json", None, "shared.json"]
     assert [row["headline"] for row in kept["claims"]] == ["rise of L", None, "rise of L"]
+    whole = store.read_json(tmp_path / "small.json")
+    assert kept["claims"][0]["value"] == whole["values"]["rise of L"] and kept["claims"][1]["value"] is None
     cost = kept["cost"]
     assert cost["expected conditions in all"] == {"whole": 6, "light": 0}
     assert (cost["conditions read"], cost["conditions kept from before"]) == (4, 0)

@@ -64,6 +64,7 @@ class Paper:
         return {
             "format": FORMAT,
             "command": self.command,
+            "n": self.n_triples,
             "model": dict(self.about),
             "n_triples": self.n_triples,
             "claims": [self._row(name) | self._where(name) for name in self.asks],
@@ -124,8 +125,13 @@ class Paper:
         evidence = f"{shown}: {claim.values[shown]}" if claim is not None and shown else ""
         return {"claim": name, "asks": self.asks[name], "found": found, "evidence": evidence, "sentence": sentence}
 
-    def _where(self, name: str) -> dict[str, str | None]:
-        return {"headline": self.headlines.get(name) or None, "file": f"{name}.json" if name in self.claims else None}
+    def _where(self, name: str) -> dict[str, Any]:
+        """The value that stands for a claim, as numbers, and the file of all its others."""
+        if name not in self.claims:
+            return {"headline": None, "value": None, "file": None}
+        shown = self.headlines.get(name)
+        value = self.claims[name].values[shown].to_json() if shown else None
+        return {"headline": shown or None, "value": value, "file": f"{name}.json"}
 
     def __repr__(self) -> str:
         found = Counter(row["found"] for row in map(self._row, self.asks))
