@@ -14,7 +14,7 @@ _POINTS = ["aim", "role", "triple", "rise", "change"]
 _MEANS = ["aim", "role", *(f"{name}{end}" for name in ("rise", "change") for end in ("", "_low", "_high"))]
 _SHOWN = ("harmful", "near")
 _OFFSET, _FIRST, _ROW = 0.15, -0.18, 112  # of a row; px
-_PANEL, _GAP = 260, 92  # px
+_PANEL, _GAP, _NAME = 260, 92, 20  # px
 _X = "rise of L on the response (nats per token)"
 _FOREST = (
     "Change of the AUROC of harmful responses against near twins', ablated minus intact, on the half of the triples whose "
@@ -132,6 +132,8 @@ def same_tokens(
         alt=f"Rise of L and change of recognition. {' '.join(spoken)}".strip(),
         legend=[style.ROLES[role].name for role in _SHOWN],
     )
+    drawn.layout.margin.t += _NAME  # the first panel's name stands under the title
+    drawn.layout.height += _NAME
     across = style.span(points["rise"], means["rise_low"], means["rise_high"], hold=0)
     up = style.span(points["change"], means["change_low"], means["change_high"], hold=0)
     for row, aim in enumerate(aims):
