@@ -127,7 +127,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a configuration of another kind": (lambda folder: configured(folder, num_hidden_layers="two"), "damaged or cut short"),
     "weights in a pickle": (
         lambda folder: (folder / WEIGHTS).rename(folder / "pytorch_model.bin"),
-        r"its weights are pickles \(\.bin\), which are not loaded, since a pickle can run code",
+        r"its weights are pickles \(pytorch_model\.bin\), which are not loaded, since a pickle can run code",
     ),
     "code of its own": (
         lambda folder: configured(folder, model_type="other", auto_map={"AutoConfig": "own.C"}),

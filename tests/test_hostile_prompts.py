@@ -148,6 +148,26 @@ class TestNearDuplicates:
                 2 * [one.request for one in plain if one in part.prompts]
             )
 
+    @pytest.mark.parametrize(
+        ("latin", "own"),
+        [
+            ("abehikmopt", "\u0430\u0432\u0435\u04bb\u0456\u043a\u043c\u043e\u0440\u0442"),  # Cyrillic
+            ("ABEHKMOPTX", "\u0410\u0412\u0415\u041d\u041a\u041c\u041e\u0420\u0422\u0425"),
+            ("abeikot", "\u03b1\u03b2\u03b5\u03b9\u03ba\u03bf\u03c4"),  # Greek
+            ("abdefghiklmoptw", "".join(chr(ord(letter) + 0xFEE0) for letter in "abdefghiklmoptw")),  # full width
+        ],
+    )
+    def test_letters_that_look_latin_hide_no_copy(self, latin: str, own: str) -> None:
+        text = "How do I bake a loaf of bread AT MY OTHER HOME"
+        hidden = text.translate(str.maketrans(latin, own))
+        assert len(set(text.split()) & set(hidden.split())) < 8
+        pair = [Prompt(request=text), Prompt(request=hidden), Prompt(request="Name three birds.")]
+        assert near_duplicate_groups(pair) == ((0, 1), (2,))
+
+    def test_texts_in_another_alphabet_are_as_alike_as_before(self) -> None:
+        texts = ("Как испечь хороший хлеб дома?", "КАК ИСПЕЧЬ ХОРОШИЙ ХЛЕБ ДОМА", "Назови трёх птиц.", "Πώς ψήνω καλό ψωμί;")
+        assert near_duplicate_groups([Prompt(request=text) for text in texts]) == ((0, 1), (2,), (3,))
+
     def test_emoji_and_scripts_are_not_called_hidden_for_their_looks(self) -> None:
         assert not any(map(holds_invisible, ("❤\ufe0f", ARABIC, "naïve", "ไทย", "한국어")))
 

@@ -79,7 +79,7 @@ def hub_error(kind):
         ("someone/model", ValueError("Could not determine supported architecture"), "lacks its architecture"),
     ],
 )
-def test_a_hub_id_that_cannot_be_loaded(monkeypatch, name, error, message):
+def test_a_hub_id_that_cannot_be_loaded(monkeypatch, tmp_path, name, error, message):
     asked = {}
 
     def boot(place, **options):
@@ -89,6 +89,7 @@ def test_a_hub_id_that_cannot_be_loaded(monkeypatch, name, error, message):
     monkeypatch.setattr(load.TransformerBridge, "boot_transformers", boot)
     monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(hub, "get_hf_file_metadata", lambda url: None)
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: str(tmp_path / "none"))
     with pytest.raises(LoadError, match=message) as caught:
         load_model(name, revision="v1")
     assert asked["place"] == name and asked["revision"] == "v1" and not asked.get("trust_remote_code")

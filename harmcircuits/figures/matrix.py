@@ -17,6 +17,8 @@ _DOWN, _UP = "#4D9CC9", "#E28E4D"  # blue and vermillion with 30 % white: dark t
 _ROW, _LABEL = 66, 13
 _ROOMY = 5
 """Columns up to which a cell has room for its interval on a phone."""
+_ACROSS = 52
+"""Letters of ten pixels that fit beside one another there, as long as each column's longest word."""
 
 
 def by_place(frame: pd.DataFrame, row: str, column: str, what: str) -> dict[Place, Cell]:
@@ -83,10 +85,16 @@ def matrix(
         colorbar=style.colour_bar(bar, below=92, height=height),
     )  # fmt: skip
     drawn.update_xaxes(tickvals=list(range(len(columns))), ticktext=_labels(columns), title_text=axis, showgrid=False)
-    drawn.update_xaxes(tickangle=0 if roomy else -60, tickfont={"size": 10}, fixedrange=True)
+    drawn.update_xaxes(tickangle=0 if roomy else -60, tickfont={"size": 9 if _crowded(columns) else 10}, fixedrange=True)
     drawn.update_yaxes(tickvals=list(range(len(rows))), ticktext=_labels(rows), autorange="reversed", showgrid=False)
     drawn.update_yaxes(tickfont={"size": 10}, fixedrange=True)
     return drawn
+
+
+def _crowded(columns: Sequence[str]) -> bool:
+    """Whether the columns' names would touch on a phone."""
+    longest = max((len(word) for name in columns for word in name.split()), default=0)
+    return len(columns) * longest > _ACROSS
 
 
 def _labels(names: Sequence[str]) -> list[str]:

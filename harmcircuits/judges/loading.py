@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from ..models import hub
 from ..models.complete import missing_weights, told
+from ..models.pickles import pickled
 from .protocol import JudgeError
 
 
@@ -63,17 +64,26 @@ class JudgeModel:
             model, tokenizer = self.loaded
             return model.eval(), tokenizer
         place, kind = os.fspath(self.place), AutoModelForSequenceClassification if self.classifier else AutoModelForCausalLM
+        self._check(place)
         with self._explained(place):
-            if not Path(place).is_dir():
-                hub.check_reachable(place, self.revision)
             common = {"revision": self.revision, "trust_remote_code": False}
             tokenizer = AutoTokenizer.from_pretrained(place, **common)
             # sdpa gives wrong logits for padded rows of some models and versions; a judge reads short texts
             with missing_weights() as missing:
-                model = kind.from_pretrained(place, dtype=self.dtype, attn_implementation="eager", **common)
+                own: dict[str, Any] = {"dtype": self.dtype, "attn_implementation": "eager", "use_safetensors": True}
+                model = kind.from_pretrained(place, **own, **common)
         if missing:
             raise JudgeError(f"the judge {self.label!r} cannot be loaded: {told(missing)}. Is it a model of this kind?")
         return model.to(self.device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
+
+    def _check(self, place: str) -> None:
+        """Raises JudgeError for weights that are pickles, or a hub that cannot be reached, before anything large is fetched."""
+        with self._explained(place):
+            if not Path(place).is_dir():
+                hub.check_reachable(place, self.revision)
+            why = pickled(place, revision=self.revision)
+        if why:
+            raise JudgeError(f"the judge {self.label!r} cannot be loaded: {why}")
 
     @contextmanager
     def _explained(self, place: str) -> Iterator[None]:

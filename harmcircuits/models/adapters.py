@@ -26,7 +26,10 @@ def base_of(folder: Path) -> str:
     """
     _peft(folder)
     if not (folder / _WEIGHTS).is_file():
-        raise LoadError(f"{folder} is an adapter without {_WEIGHTS}: copy it again. Weights in pickles are not loaded.")
+        raise LoadError(
+            f"{folder} is an adapter without {_WEIGHTS}: copy it again. Weights in pickles are not loaded: save such an "
+            "adapter again with peft, if you trust it (save_pretrained writes safetensors)."
+        )
     try:
         name = store.read_json(folder / CONFIG)["base_model_name_or_path"]
     except (store.StoreError, KeyError, TypeError) as error:
@@ -60,8 +63,11 @@ def merged(base: Any, folder: Path) -> Any:
             f"{str(base.dtype).removeprefix('torch.')}: load it with dtype=torch.float32 (--dtype float32), or merge it "
             "yourself and pass hf_model= and tokenizer=."
         )
+    peft = _peft(folder)
     try:
-        adapted = _peft(folder).PeftModel.from_pretrained(base, folder)
+        # a learnt prompt may name a file, a pickle even, that it would be started from
+        prompt = peft.PeftConfig.from_pretrained(folder).is_prompt_learning
+        adapted: Any = None if prompt else peft.PeftModel.from_pretrained(base, folder)
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise LoadError(f"{folder}: the adapter is damaged, or is for another base than it names ({error}).") from error
     if not hasattr(adapted, "merge_and_unload"):

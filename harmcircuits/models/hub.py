@@ -1,8 +1,13 @@
-"""Model hubs: whether one can be reached at all, and why a model could not be had from there."""
+"""Model hubs: whether one can be reached at all, what a repository holds, and why a model could not be had from there."""
 
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from pathlib import Path
+
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -27,6 +32,33 @@ def check_reachable(name: str, revision: str | None) -> None:
     except Exception as error:
         if _is_about_the_network(error):
             raise ConnectionError("the hub cannot be reached") from error
+
+
+def holds(name: str, file: str, revision: str | None) -> bool:
+    """Whether a repository has a file: in the local cache, or else by asking the hub. False where neither can tell, and for a
+    name that is no repository's: what is wrong is left to the loading itself, which knows more."""
+    try:
+        if isinstance(try_to_load_from_cache(name, file, revision=revision), str):
+            return True
+        if constants.HF_HUB_OFFLINE:
+            return False
+        get_hf_file_metadata(hf_hub_url(name, file, revision=revision))
+    except (EntryNotFoundError, HfHubHTTPError, HFValidationError):
+        return False
+    except Exception as error:
+        if _is_about_the_network(error):
+            return False
+        raise
+    return True
+
+
+def fetched(name: str, file: str, revision: str | None) -> Path:
+    """A small file of a repository, from the local cache or else downloaded into it, as transformers will have it.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    return Path(hf_hub_download(name, file, revision=revision))
 
 
 def cause(error: BaseException, name: str) -> str:

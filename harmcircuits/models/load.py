@@ -28,6 +28,7 @@ from .devices import default_device, usable
 from .fetch import LoadError, PackagedModel, packaged_gguf
 from .gguf import dequantised_folder, is_gguf
 from .hooked import hooked_transformer, hooked_transformer_class
+from .pickles import pickled
 
 DEFAULT = "smollm2-135m-instruct"
 ALIASES: Mapping[str, PackagedModel] = MappingProxyType(
@@ -124,8 +125,7 @@ def load_model(
         source = _Source(place=None, label=os.fspath(name))
         where, dtype = device or hf_model.device, hf_model.dtype
     with _copied(tokenizer) as own, _explained(source), _whole(source):
-        if source.on_hub:
-            hub.check_reachable(source.label, revision)
+        _check_hub(source, revision)
         options = _Options(device=torch.device(where), dtype=dtype, revision=revision, hf_model=hf_model, tokenizer=own)
         return _ready(_hooked(source, options) if hooked else _bridge(source, options), source)
 
@@ -136,8 +136,7 @@ def _adapted(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     try:
         source = _source(name, None)
         with _explained(source), _whole(source):
-            if source.on_hub:
-                hub.check_reachable(source.label, None)
+            _check_hub(source, None)
             base = AutoModelForCausalLM.from_pretrained(source.place, dtype=dtype, trust_remote_code=False)
             words = folder if (folder / "tokenizer_config.json").is_file() else source.place
             tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False)
@@ -207,11 +206,8 @@ def _source(name: str, revision: str | None) -> _Source:
     elif path.is_dir():
         if not (path / "config.json").is_file():
             raise LoadError(f"{path}: no transformers folder, since it has no config.json. {_accepted()}")
-        if any(path.glob("*.bin")) and not any(path.glob("*.safetensors")):
-            raise LoadError(
-                f"{path}: its weights are pickles (.bin), which are not loaded, since a pickle can run code. If you trust "
-                "them, load the model with transformers and save it again (save_pretrained writes safetensors)."
-            )
+        if why := pickled(path):
+            raise LoadError(f"{path}: {why}")
         found = _Source(place=str(path), label=path.name)
     elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or path.suffix == ".gguf":
         raise LoadError(f"{name!r}: there is no such file or folder. {_accepted(name)}")
@@ -222,6 +218,15 @@ def _source(name: str, revision: str | None) -> _Source:
     if revision is not None:
         raise ValueError(f"revision={revision!r} is for hub ids, and {name!r} is an alias or a local path: leave it out.")
     return found
+
+
+def _check_hub(source: _Source, revision: str | None) -> None:
+    """Before anything large is fetched from a hub: whether it can be reached, and whether the weights there are pickles."""
+    if not source.on_hub:
+        return
+    hub.check_reachable(source.label, revision)
+    if why := pickled(source.label, revision=revision):
+        raise LoadError(f"{source.label!r}: {why}")
 
 
 def _gguf_folder(path: Path) -> Path:

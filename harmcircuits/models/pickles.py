@@ -1,0 +1,79 @@
+"""Weights that are pickles are refused before anything of them is opened: a pickle can run code while it is read.
+
+transformers takes them where a model has no safetensors. It reads them in PyTorch's restricted mode, which runs none; here that
+is a second wall, for what cannot be seen from the names of files.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from .. import store
+from . import hub
+
+_SAFE, _INDEX = ".safetensors", ".safetensors.index.json"
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json")
+"""What transformers looks for where there are none of `_WEIGHTS`."""
+_BESIDE = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+"""Of an adapter in a model's own folder: it is loaded with the model, its weights from the first of the two that is there."""
+
+
+def pickled(place: str | PathLike[str], *, revision: str | None = None) -> str:
+    """Why the weights of a transformers folder or of a hub's repository are not loaded, with the cure; "" where they are no
+    pickles, or there are none.
+
+    Args:
+        place: a folder, or else a hub id.
+        revision: branch, tag or commit; for hub ids alone.
+    """
+    found = next(_pickles(_Files(fspath(place), revision)), "")
+    if not found:
+        return ""
+    return (
+        f"its weights are pickles ({found}), which are not loaded, since a pickle can run code. If you trust them, load model "
+        "and tokenizer with transformers, save both into a folder (save_pretrained writes safetensors), and give that folder."
+    )
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What lies in a folder, or in a hub's repository."""
+
+    place: str
+    revision: str | None
+
+    def has(self, name: str) -> bool:
+        if Path(self.place).is_dir():
+            return (Path(self.place) / name).is_file()
+        return hub.holds(self.place, name, self.revision)
+
+    def json(self, name: str) -> dict[str, Any]:
+        """{} for a file that is missing or damaged: what is wrong with it is left to the loading itself, which knows more."""
+        try:
+            if not self.has(name):
+                return {}
+            local = Path(self.place).is_dir()
+            value = store.read_json(Path(self.place) / name if local else hub.fetched(self.place, name, self.revision))
+        except (store.StoreError, OSError, RecursionError, ValueError):  # ValueError: a name that can be no file's
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+def _pickles(files: _Files) -> Iterator[str]:
+    """Names of the files that transformers would open as pickles."""
+    named = files.json("config.json").get("transformers_weights")
+    weights = named if isinstance(named, str) else next(filter(files.has, _WEIGHTS), "")
+    if weights.endswith(_INDEX):
+        shards = files.json(weights).get("weight_map")
+        names = map(str, shards.values() if isinstance(shards, dict) else ())
+        yield from (name for name in names if not name.endswith(_SAFE))
+    elif not weights:
+        yield from filter(files.has, _PICKLES)
+    elif not weights.endswith(_SAFE):
+        yield weights
+    settings, safe, unsafe = _BESIDE
+    if files.has(settings) and not files.has(safe) and files.has(unsafe):
+        yield unsafe

@@ -1,0 +1,172 @@
+"""What a model wrote reaches none of what the other commands print, write and raise: claims, ladders, fine-tunings.
+
+`test_no_text_leaks` has the commands of the main job, and the word by which text is known. All claims share one folder, and so
+what each has read.
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import test_no_text_leaks as leaks
+from shell import call, small, write
+from test_no_text_leaks import CANARY, holding
+from tiny import tiny_model_folder
+from transformers import PreTrainedTokenizerFast
+from triples import SETTINGS
+
+from harmcircuits import cli, store
+from harmcircuits.claims.alignment import Alignment
+from harmcircuits.claims.compactness import Compactness
+from harmcircuits.claims.dissociated import Dissociated
+from harmcircuits.claims.distinct import Distinct
+from harmcircuits.claims.generality import Generality
+from harmcircuits.claims.misalignment import Misalignment
+from harmcircuits.claims.misalignment import plan as plans
+from harmcircuits.claims.rules import Rules
+from harmcircuits.elicitation import elicit
+from harmcircuits.examples import Prompt
+from harmcircuits.models.protocol import vocabulary
+from harmcircuits.organisms.finetuning import Recipe
+
+words = leaks.words
+"""The fixture: every text that is decoded begins with the word, and neither logs nor warnings hold it."""
+THERE = {"dissociate", "report", "circuit-tests", "recognition"}
+"""Driven by `test_no_text_leaks`."""
+CLAIMS: dict[str, tuple[type[Any], Sequence[str]]] = {
+    "compactness": (Compactness, ["--grains", "neurons,weights", "--points", "2", "--controls", "matched random"]),
+    "rules": (Rules, []),
+    "generality": (Generality, ["--matched", "1", "--weights"]),
+    "distinct": (Distinct, []),
+    "dissociated": (Dissociated, ["--grain", "heads"]),
+}
+SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, explained_triples=0, facts=2, passages=1, bootstrap_draws=60)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("shell")
+    for seed, name in enumerate(("model", "later")):
+        tiny_model_folder(place / name, n_layers=1, seed=seed)
+    write(place / "prompts.csv")
+    return place
+
+
+@pytest.fixture(autouse=True)
+def small_runs(place: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(store.CACHE_VARIABLE, str(place / "cache"))
+    small(monkeypatch)
+    monkeypatch.setattr("harmcircuits.cli.shared.claim_settings", lambda **sizes: SMALL)
+
+
+def options(place: Path, out: str, *, quick: bool = True) -> list[str]:
+    files = ["--prompts", str(place / "prompts.csv"), "--out", str(place / out), "--device", "cpu"]
+    return [*files, "--quick"] if quick else files
+
+
+def silent(place: Path, capfd: pytest.CaptureFixture[str], command: str, *arguments: object) -> None:
+    """The command ends well, and the word is neither printed nor in any file, the cache's among them."""
+    result = call("-v", command, *arguments)
+    assert result.exit_code == 0, result.output
+    assert CANARY not in result.output and CANARY not in "".join(capfd.readouterr())
+    assert holding(place) == []
+
+
+def unseen(*results: Any) -> None:
+    for one in results:
+        shown = f"{one!r} {one} {one._repr_html_()} {one.table().to_string()} {[f.to_json() for f in one.figures().values()]}"
+        assert CANARY not in shown, type(one).__name__
+
+
+def test_every_command_is_driven_somewhere() -> None:
+    here = {*CLAIMS, "paper", "alignment", "ladder", "misalignment"}
+    assert {command.__name__.replace("_", "-") for command in cli.COMMANDS} == here | THERE
+
+
+@pytest.mark.parametrize("command", CLAIMS)
+def test_a_claim(place: Path, capfd: pytest.CaptureFixture[str], command: str) -> None:
+    kind, own = CLAIMS[command]
+    silent(place, capfd, command, "--model", place / "model", *options(place, "claims"), *own)
+    unseen(kind.load(place / "claims"))
+
+
+def test_all_claims_together(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    own = ["--claims", "generality,dissociated"]
+    silent(place, capfd, "paper", "--model", place / "model", *options(place, "claims"), *own)
+    assert (place / "claims" / "paper.html").exists()
+
+
+def test_alignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    silent(place, capfd, "alignment", place / "model", place / "later", *options(place, "alignment"))
+    unseen(Alignment.load(place / "alignment"))
+
+
+def test_misalignment(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("trl")
+    monkeypatch.setattr("harmcircuits.claims.misalignment.RECIPE", Recipe(rank=2, alpha=4, epochs=1, batch_size=29, stages=1))
+    quick = {"domains": ("money",), "arms": (plans.BAD, plans.GOOD), "answers": 1}
+    monkeypatch.setattr("harmcircuits.claims.misalignment.QUICK", quick)
+    own = ["--model", place / "model", "--train", "58", "--seeds", "1", "--epochs", "1"]
+    silent(place, capfd, "misalignment", *own, *options(place, "misalignment"))
+    unseen(Misalignment.load(place / "misalignment"))
+
+
+def test_a_ladder(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It learns from what the model answers: whole sentences of it, which a tiny random model does not write."""
+    pytest.importorskip("trl")
+    monkeypatch.setattr(PreTrainedTokenizerFast, "decode", lambda *given, **how: f"{leaks.marked(*given, **how)} bakes. It")
+    silent(place, capfd, "ladder", "--model", place / "model", *options(place, "ladder", quick=False))
+
+
+# what a bug prints
+
+
+def broken(model: Any, *given: Any, **options: Any) -> None:
+    """Fails where a text that the model wrote lies at hand."""
+    (one,) = elicit(model, [Prompt(request="Bread?")], max_new_tokens=2, seed=0)
+    text, ids = one.response, vocabulary(model).encode(one.response)
+    assert text.startswith(CANARY)
+    raise RuntimeError(f"{len(ids)} tokens, and a bug")
+
+
+BUGS: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
+    "dissociate": ("experiments.dissociation.measure", lambda place: options(place, "bug")),
+    "recognition": ("experiments.readings._many_shot", lambda place: options(place, "bug")),
+    **{claim: ("claims.material.respond", lambda place: options(place, "bug")) for claim in (*CLAIMS, "paper")},
+    "ladder": ("organisms.aligned.answers", lambda place: options(place, "bug", quick=False)),
+}
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer sets its own
+    yield
+
+
+@pytest.mark.usefixtures("hook")
+@pytest.mark.parametrize("command", BUGS)
+def test_what_python_prints_of_a_bug(
+    place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    target, asked = BUGS[command]
+    monkeypatch.setattr(f"harmcircuits.{target}", broken)
+    argv = [command, "--model", str(place / "model"), *asked(place)]
+    shown = printed_of_a_bug(argv, capfd, monkeypatch)
+    assert "and a bug" in shown and "broken" in shown, "where it arose is told"
+    assert CANARY not in shown and holding(place) == []
+    if command == "dissociate":
+        monkeypatch.setattr(cli.app, "pretty_exceptions_show_locals", True)
+        assert CANARY in printed_of_a_bug(argv, capfd, monkeypatch), "and so it could be seen"
+
+
+def printed_of_a_bug(argv: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """All that a terminal shows of a command that fails by an error which is not ours."""
+    monkeypatch.setattr(sys, "argv", ["harmcircuits", *argv])
+    try:
+        cli.main()
+    except RuntimeError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    return "".join(capfd.readouterr())

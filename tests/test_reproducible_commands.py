@@ -1,0 +1,141 @@
+"""The line of a report that makes it again: a shell reads it, the parser takes it, and it asks the same."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from shell import call, small, text, write
+from tiny import tiny_model_folder
+
+from harmcircuits import cli, store
+from harmcircuits.cli.shared import command_line
+from harmcircuits.experiments.reading_results import Readings
+from harmcircuits.experiments.result import Dissociation
+from harmcircuits.prompts.promptset import PromptSet
+
+ODD = "it's $HOME; `x` <é> \\ *"
+"""The name of a folder that a shell would take for much else."""
+ASKS: dict[str, tuple[str, Sequence[str]]] = {
+    "dissociate": (
+        "experiments.dissociation.dissociate",
+        ["--seed", "3", "--crossed", "--folds", "2", "--attack", "prefill:2"],
+    ),
+    "circuit-tests": ("experiments.earlier.test_earlier", ["--circuit", "heads and neurons"]),
+    "compactness": ("claims.compactness.compactness", ["--triples", "2", "--grains", "heads, neurons", "--ratio", "2.5"]),
+    "rules": ("claims.rules.rules", ["--triples", "3"]),
+    "generality": ("claims.generality.generality", ["--matched", "2", "--weights"]),
+    "distinct": ("claims.distinct.distinct", ["--seed", "4"]),
+    "dissociated": ("claims.dissociated.dissociated", ["--grain", "heads", "--grain", "heads and neurons"]),
+    "alignment": ("claims.alignment.compare_alignment", ["--names", "base one,two", "--control", "style only=my model"]),
+    "misalignment": ("claims.misalignment.emergent_misalignment", ["--domain", "money", "--epochs", "0.5"]),
+    "paper": ("claims.paper.paper", ["--claims", "rules, distinct"]),
+}
+"""What runs each command, and options that are not its defaults."""
+EARLIER = SimpleNamespace(report={"seed": 2})
+QUIET = {"report", "ladder", "recognition"}
+"""`report` shows what another command measured; `ladder` writes no report; `recognition` has a test of its own."""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Any) -> Path:
+    """A working folder with prompts in a folder of an odd name, and a model that is held already."""
+    small(monkeypatch)
+    (tmp_path / ODD).mkdir()
+    write(tmp_path / ODD / "my prompts.csv")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli.shared, "load", lambda *named: tiny)
+    monkeypatch.setattr("harmcircuits.claims.misalignment.forecast", lambda *_, **__: "an hour")
+    monkeypatch.setattr(Dissociation, "load", lambda folder: EARLIER)
+    return tmp_path
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, argv: Sequence[str]) -> Any:
+    """The command as the shell would start it."""
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/harmcircuits", *argv])
+    return call(*argv)
+
+
+def by_shell(line: str) -> list[str]:
+    """The words of a line as `sh` reads them, but for the first, which is the program."""
+    done = subprocess.run(["sh", "-c", f"printf '%s\\0' {line}"], capture_output=True, check=True)
+    program, *words = done.stdout.decode().split("\0")[:-1]
+    assert program == "harmcircuits"
+    return words
+
+
+def comparable(value: Any) -> Any:
+    """What was asked, with the contents of prompts in the place of sets."""
+    if isinstance(value, PromptSet):
+        return value.digest
+    if isinstance(value, dict):
+        return {name: comparable(own) for name, own in value.items()}
+    return [comparable(own) for own in value] if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.parametrize("flags", [["--quick"], []])
+@pytest.mark.parametrize("command", ASKS)
+def test_a_line_asks_the_same_again(place: Path, monkeypatch: pytest.MonkeyPatch, command: str, flags: Sequence[str]) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def instead(*given: Any, **options: Any) -> None:
+        asked.append({"given": given} | {name: own for name, own in options.items() if name not in ("load", "tell")})
+        raise store.StoreError("that is all")
+
+    target, options = ASKS[command]
+    room, _, verb = target.rpartition(".")
+    monkeypatch.setattr(import_module(f"harmcircuits.{room}"), verb, instead)
+    files = ["--prompts", f"{ODD}/my prompts.csv", "--device", "cpu"]
+    first = {"circuit-tests": [f"{ODD}/an earlier run"], "alignment": ["my model", f"{ODD}/two"]}.get(command, [])
+    out = [] if command == "circuit-tests" else ["--out", f"{ODD}/out"]
+    for more in (options if flags else [], []):  # and with every other option as it is by default
+        argv = ["-v", command, *first, *files, *out, *flags, *more]
+        result = typed(monkeypatch, argv)
+        assert "error: that is all" in text(result), result.output
+        line = asked[-1]["reproduce"]
+        assert line.startswith("harmcircuits -v ")
+        again = by_shell(line)
+        assert again == argv
+        typed(monkeypatch, again)
+        one, other = (comparable(own) for own in asked[-2:])
+        assert one == other and one["reproduce"] == line
+
+
+def test_every_command_that_writes_a_report_has_one() -> None:
+    names = {command.__name__.replace("_", "-") for command in cli.COMMANDS}
+    assert names == {*ASKS, *QUIET}
+
+
+def test_what_is_typed_is_what_a_shell_reads() -> None:
+    for words in (["report", ODD], ["report", ""], ["report", "a\nb", "-x=~"], ["report", "--", "-"]):
+        assert by_shell(command_line(["anything", *words])) == words == shlex.split(command_line(["", *words]))[1:]
+
+
+def test_a_line_that_is_typed_again_gives_the_same_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time in another working folder with an empty cache, where the files lie as they did."""
+    small(monkeypatch)
+    argv = ["recognition", "--quick", "--model", "my model", "--prompts", "my prompts.csv", "--out", ODD, "--seed", "1"]
+    found: list[dict[str, bytes]] = []
+    drawn_as = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # plotly draws the name of a figure's place at random
+    for at in range(2):
+        working = tmp_path / str(at)
+        tiny_model_folder(working / "my model", n_layers=1)
+        write(working / "my prompts.csv")
+        (working / "cache").mkdir()
+        monkeypatch.setenv(store.CACHE_VARIABLE, str(working / "cache"))
+        monkeypatch.chdir(working)
+        result = typed(monkeypatch, argv)
+        assert result.exit_code == 0, result.output
+        found.append({path.name: drawn_as.sub(b"", path.read_bytes()) for path in (working / ODD).iterdir()})
+        line = json.loads(found[-1]["readings.json"])["command"]
+        argv = by_shell(line)
+        assert line == Readings.load(working / ODD).settings["reproduce"]
+    assert set(found[0]) == {"readings.json", "outcomes.csv", "readings.html"}
+    assert found[0] == found[1]
