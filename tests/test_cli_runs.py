@@ -127,7 +127,7 @@ def test_tests_of_the_circuit_of_an_earlier_run(place: Path, plain: tuple[Result
         assert words in text(result)
     assert {path.name for path in out.iterdir()} == FILES | {"circuit-tests.json", "circuit-tests.html"}
     found, saved = CircuitTests.load(out), json.loads((out / "circuit-tests.json").read_text("utf-8"))
-    assert saved["command"] == found.about["reproduce"] and saved["command"].startswith("harmcircuits circuit-tests")
+    assert saved["command"] == found.about["reproduce"] and saved["command"].startswith("harmcircuits ")
     assert saved["n"] == 4
     assert (found.about["heads"], found.about["triples"]) == (1, 4)
     told(call("circuit-tests", out, "--circuit", "mine", *options), "no circuit 'mine'; its circuits are heads and neurons")
