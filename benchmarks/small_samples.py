@@ -1,6 +1,6 @@
 """How often a 95 % interval of a mean holds the true one, of samples smaller than those that `simulated.py` asks about.
 
-    python benchmarks/small_samples.py --samples 2000 --out docs/results/small_samples.json
+    python benchmarks/small_samples.py --samples 1000 --out docs/results/small_samples.json
 
 Values are drawn from a normal and from an exponential distribution less its mean, both about 0; strata have the same mean, so
 that they take nothing away from the spread and cost what few members cost.
@@ -19,8 +19,7 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from harmcircuits import store
-from harmcircuits.statistics import mean_estimate
-from harmcircuits.statistics.shares import wilson
+from harmcircuits.statistics import mean_estimate, wilson
 
 STRATA = (
     (3,), (4,), (5,), (6,), (8,), (4, 4), (2,) * 4, (10,), (5, 5), (3,) * 4, (16,), (2,) * 4 + (8,), (2,) * 8, (4,) * 4,
@@ -58,7 +57,7 @@ def covered(sizes: tuple[int, ...], distribution: str, *, samples: int, seed: in
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("docs/results/small_samples.json"))
     options = parser.parse_args()

@@ -1,6 +1,6 @@
 """The same question has the same answer: in another process to the byte, with other threads and batches within rounding.
 
-Where numbers may differ: docs/trust.md, "The same again".
+Where numbers may differ: docs/trust.md, "Would the same run give the same numbers?".
 """
 
 import os
@@ -28,7 +28,7 @@ from harmcircuits.experiments.result import Dissociation
 
 READINGS, REPORT = 1e-4, 1e-3
 """How far readings of single examples may differ in float32 (nats, log-odds), and numbers of a report, where these are larger
-than 1 by their own size: docs/trust.md has both, and what was measured."""
+than 1 by their own size: docs/trust.md has both."""
 AGAIN = """
 import sys
 sys.path.insert(0, sys.argv.pop(1))

@@ -96,8 +96,8 @@ def read(material: Material, conditions: Mapping[str, Condition], *, progress: b
     with tqdm(total=len(distinct), initial=len(distinct) - len(missing), desc="conditions", disable=not progress) as bar:
         for start in range(0, len(missing), AT_ONCE):
             some = missing[start : start + AT_ONCE]
-            conditions = {own: distinct[own] for own in some if own != INTACT}
-            found |= _read(material, key, conditions, intact=found[INTACT] is None)
+            new = {own: distinct[own] for own in some if own != INTACT}
+            found |= _read(material, key, new, intact=found[INTACT] is None)
             bar.update(len(some))
     return _joined(material, names, found)
 
@@ -110,7 +110,7 @@ def _read(material: Material, key: object, some: Mapping[str, Condition], *, int
     outcomes = read_conditions(material.model, material.asked, some, intact=intact)
     judged = harmful_rates(material.judge, outcomes.responses, material.test)
     found: dict[str, Parts | None] = {}
-    for own in (*((INTACT,) if intact else ()), *some):
+    for own in [INTACT, *some] if intact else some:
         rates = [{"measure": name, **_fields(value)} for name, value in judged.get(own, {}).items()]
         parts = {
             "outcomes": outcomes.frame[outcomes.frame["condition"] == own],

@@ -127,9 +127,8 @@ class _Clock:
 
 def _together(model: HookedModel, asked: Asked, every: Mapping[str, Condition], progress: bool) -> pd.DataFrame:
     """One pass a batch and condition: L, KL, recognition in place."""
-    probes = asked.instruments.probes
-    read = partial(teacher_forced, question=asked.instruments.question, probes=probes, kl=asked.kl, progress=progress)
-    frame = read(model, asked.examples, every)
+    question, probes = asked.instruments.question, asked.instruments.probes
+    frame = teacher_forced(model, asked.examples, every, question=question, probes=probes, kl=asked.kl, progress=progress)
     features = {name: np.tile(values, len(every)) for name, values in asked.features.items()}
     return frame.assign(**{name: np.nan for name in PROBES if name not in probes}, **features)
 
