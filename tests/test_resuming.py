@@ -1,6 +1,8 @@
 """A run of the main job that is stopped, wherever that is, goes on where it was and ends as an unbroken one does."""
 
+import re
 from collections.abc import Iterator
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from safetensors.torch import load_file
 from triples import RICH, SPLITS, TEST
 
 from harmcircuits import store
-from harmcircuits.experiments import battery, nulls
+from harmcircuits.experiments import battery, manifest, nulls
 from harmcircuits.experiments.dissociation import dissociate
 from harmcircuits.experiments.result import Dissociation
 from harmcircuits.store.journal import Journal
@@ -150,3 +152,9 @@ def test_the_journal_keeps_a_result_with_a_file_of_its_own(tmp_path: Path, caplo
     path.write_text("damaged")
     assert ask("third") == "third" == ask("fourth") and str(path) in caplog.text
     assert Journal().file("x", 0, lambda: "made", load=load, save=lambda *_: pytest.fail("it was kept")) == "made"
+
+
+def test_the_manifest_asks_for_no_package_that_is_not_installed_with_this_one() -> None:
+    """The extras of the tests bring more: what a user has is what is required without any."""
+    own = [line for line in requires("harmcircuits") or [] if "extra ==" not in line]
+    assert {*manifest.PACKAGES} <= {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in own}

@@ -10,7 +10,7 @@ from ..models.protocol import HookedModel, device_of, model_key
 from ..prompts.promptset import PromptSet
 from .settings import Settings
 
-PACKAGES = ("torch", "transformers", "transformer_lens", "numpy", "scipy", "scikit-learn")
+PACKAGES = ("torch", "transformers", "transformer_lens", "numpy", "scipy")
 
 
 def manifest(
