@@ -118,8 +118,11 @@ def test_more_folds_than_triples(place: Path, tmp_path: Path) -> None:
     told(run(place, tmp_path / "o", folds=99), "error:", "cannot fill 99 parts")
 
 
-def test_tests_of_the_circuit_of_an_earlier_run(place: Path, plain: tuple[Result, Path]) -> None:
+def test_tests_of_the_circuit_of_an_earlier_run(
+    place: Path, plain: tuple[Result, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, out = plain
+    monkeypatch.setattr("sys.argv", ["/elsewhere/bin/harmcircuits", "circuit-tests", str(out), "--quick"])
     options = ["--quick", "--model", place / "model", "--prompts", place / "prompts.csv", "--device", "cpu"]
     result = call("circuit-tests", out, *options)
     assert result.exit_code == 0, result.output
@@ -127,7 +130,7 @@ def test_tests_of_the_circuit_of_an_earlier_run(place: Path, plain: tuple[Result
         assert words in text(result)
     assert {path.name for path in out.iterdir()} == FILES | {"circuit-tests.json", "circuit-tests.html"}
     found, saved = CircuitTests.load(out), json.loads((out / "circuit-tests.json").read_text("utf-8"))
-    assert saved["command"] == found.about["reproduce"] and saved["command"].startswith("harmcircuits ")
+    assert saved["command"] == found.about["reproduce"] and saved["command"].startswith("harmcircuits circuit-tests ")
     assert saved["n"] == 4
     assert (found.about["heads"], found.about["triples"]) == (1, 4)
     told(call("circuit-tests", out, "--circuit", "mine", *options), "no circuit 'mine'; its circuits are heads and neurons")
