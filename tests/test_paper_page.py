@@ -35,7 +35,7 @@ DOCUMENT = {
 }
 REPORT = {
     "model": {"name": "a model"},
-    "n_triples": 16,
+    "n": 16,
     "claims": ROWS,
     "settings": {"seed": 0},
     "cost": {"expected conditions": {"compactness": {"whole": 49}}},

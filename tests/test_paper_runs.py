@@ -95,7 +95,7 @@ def test_fewer_triples(place: Path) -> None:
     result = call(place, "--claims", "small", "--triples", "2")
     assert result.exit_code == 0, result.output
     kept = json.loads((place / "o" / "paper.json").read_text("utf-8"))
-    assert (kept["settings"]["test_triples"], kept["n_triples"]) == (2, 2)
+    assert (kept["settings"]["test_triples"], kept["n"]) == (2, 2)
     told(call(place, "--triples", "1"), "Invalid value for '--triples'", code=2)
 
 

@@ -104,7 +104,7 @@ def claims_page(
         model=str(model.get("name") or "the model"),
         facts=_pairs(model),
         summary=_summary(rows),
-        n_triples=report.get("n_triples"),
+        n_triples=report.get("n"),
         sections=sections,
         settings=_pairs(settings),
         cost=_pairs(report.get("cost") or {}),

@@ -66,7 +66,6 @@ class Paper:
             "command": self.command,
             "n": self.n_triples,
             "model": dict(self.about),
-            "n_triples": self.n_triples,
             "claims": [self._row(name) | self._where(name) for name in self.asks],
             "cost": self.cost(),
             "settings": dict(self.settings),
