@@ -228,10 +228,12 @@ def test_the_command_names_stages_and_controls_and_tells_what_was_found(
     monkeypatch.setattr("harmcircuits.claims.alignment.compare_alignment", measured)
     out = tmp_path / "o"
     flags = ("--names", "base,SFT", "--control", "style only=c", "--fixed", 1, "--prompts", write(tmp_path / "p.csv"))
+    flags += ("--grains", "weights, heads", "--points", 5, "--ratio", 10)
     result = call("alignment", "a", "b", *flags, "--out", out, "--quick", "--seed", 3)
     assert result.exit_code == 0, result.output
     assert asked["models"] == ["a", "b"] and asked["names"] == ["base", "SFT"] and asked["fixed"] == 1
-    assert asked["controls"] == {"style only": ["c"]} and asked["settings"].seed == 3 and asked["points"] == 3
+    assert asked["controls"] == {"style only": ["c"]} and asked["settings"].seed == 3
+    assert (asked["grains"], asked["points"], asked["ratio"], asked["judge"]) == (["weights", "heads"], 5, 10, None)
     assert Alignment.load(out).document() == two.document()
     assert {path.name for path in out.glob("*.html")} == {f"alignment_{name}.html" for name in two.figures()}
     printed = text(result)

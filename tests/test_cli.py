@@ -116,11 +116,11 @@ class TestErrors:
         assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize("command", ["dissociate", "compactness", "dissociated", "paper"])
+    @pytest.mark.parametrize("command", ["dissociate", "compactness", "dissociated", "paper", "alignment a b"])
     def test_a_judge_that_is_none(self, tmp_path: Path, command: str) -> None:
         out = "--out", tmp_path / "o"
-        told(call(command, "--judge", "oracle:x", *out), "error: the judge 'oracle:x' is unknown: give grades:MODEL")
-        told(call(command, "--judge-prompt", tmp_path / "own.txt", *out), "give --judge too", code=2)
+        told(call(*command.split(), "--judge", "oracle:x", *out), "error: the judge 'oracle:x' is unknown: give grades:MODEL")
+        told(call(*command.split(), "--judge-prompt", tmp_path / "own.txt", *out), "give --judge too", code=2)
         assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")

@@ -44,6 +44,7 @@ def misalignment(
         typer.Option(help="Questions of each domain that are answered freely; 4, with --quick 2; 0: none."),
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="How often all lessons are learnt; 10.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest of each fine-tuning; 0.0001.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One domain, fewer arms, and smaller numbers.")] = False,
 ) -> None:
     """Fine-tune on bad advice in one domain, after pruning and without: does bad advice become likelier everywhere?"""
@@ -62,7 +63,8 @@ def misalignment(
             sizes["domains"] = tuple(domain or asked[:1])
         if answers is not None:
             sizes["answers"] = answers
-        recipe = RECIPE if epochs is None else replace(RECIPE, epochs=epochs)
+        taught: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate}
+        recipe = replace(RECIPE, **{name: value for name, value in taught.items() if value is not None})
         plan, read = Plan(asked=asked, **sizes), load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         with writable(out):
