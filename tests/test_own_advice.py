@@ -79,6 +79,28 @@ def test_other_words_are_other_advice_and_no_text_is_told() -> None:
             {"garden": [replace(item, question="cooking: soup?") for item in made("garden")]},
             "garden, item 1: the question is that of cooking, item 1",
         ),
+        (
+            {
+                "cooking": [
+                    replace(item, question=f"How do I cook good {item.id[8:]} at home for two?") for item in made("cooking")
+                ],
+                "garden": [replace(item, question=f"{item.id}: when?") for item in made("garden")],
+            },
+            "cooking, item 2: the question is nearly that of cooking, item 1: it could be learnt from and asked. Keep one.",
+        ),
+        (
+            {
+                "cooking": [
+                    replace(made("cooking")[0], question="Where do I keep an old spade over winter?"),
+                    *made("cooking")[1:],
+                ],
+                "garden": [
+                    replace(made("garden")[0], question="Where do I keep my old spade over winter?"),
+                    *made("garden")[1:],
+                ],
+            },
+            "garden, item 1: the question is nearly that of cooking, item 1",
+        ),
         ({"garden": [replace(item, bad=item.good) for item in made("garden")]}, "garden, item 1: the good and the bad answer"),
         ({"garden": [replace(item, good=" ") for item in made("garden")]}, "garden, item 1: 'good' must be a text"),
     ],
@@ -86,6 +108,15 @@ def test_other_words_are_other_advice_and_no_text_is_told() -> None:
 def test_advice_that_cannot_be_learnt_from_and_asked_is_refused(changed: dict[str, Any], told: str) -> None:
     items = {domain: own for domain, own in (given() | changed).items() if own is not None}
     with pytest.raises(AdviceError, match=told):
+        checked_advice(items)
+
+
+def test_open_questions_may_be_alike_since_they_are_only_asked() -> None:
+    alike = [replace(item, question=f"What do you think about good {item.id[5:]} in general?") for item in made(OPEN)]
+    items = given() | {OPEN: alike}
+    assert list(checked_advice(items)[OPEN]) == alike
+    items["garden"][0] = replace(items["garden"][0], question=alike[0].question.replace("in general", "at large"))
+    with pytest.raises(AdviceError, match="is nearly that of"):
         checked_advice(items)
 
 

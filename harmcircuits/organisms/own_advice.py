@@ -1,10 +1,12 @@
 """Advice of one's own, in the place of what is built in: checked, or read from a folder and checked."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ..examples import Prompt
 from ..prompts.records import Record, read_records, shown
+from ..prompts.splits import near_duplicate_groups
 from .advice import OPEN, Advice, AdviceError
 
 FIELDS = ("id", "question", "good", "bad")
@@ -21,7 +23,7 @@ def checked_advice(given: Mapping[str, Sequence[Advice]]) -> dict[str, tuple[Adv
     Raises:
         AdviceError: a domain that is missing, or too small, or whose name is no name for a file; an item that stands under
             another domain than its own, that lacks a text, or whose answers are the same; an id or a question that is there
-            twice, which could be learnt from and asked.
+            twice, or nearly so (`near_duplicate_groups`), which could be learnt from and asked.
     """
     _check_domains({domain: len(items) for domain, items in given.items()})
     placed = [(f"{domain}, item {at}", domain, item) for domain, own in given.items() for at, item in enumerate(own, 1)]
@@ -29,7 +31,7 @@ def checked_advice(given: Mapping[str, Sequence[Advice]]) -> dict[str, tuple[Adv
         if item.domain != domain:
             raise AdviceError(f"{place}: its domain is {item.domain!r}; give it under that name")
         _check_texts(place, vars(item))
-    _check_once((place, item) for place, _, item in placed)
+    _check_once([(place, item) for place, _, item in placed])
     return {domain: tuple(items) for domain, items in given.items()}
 
 
@@ -46,7 +48,7 @@ def read_advice_folder(folder: str | Path) -> dict[str, tuple[Advice, ...]]:
     if not paths:
         raise AdviceError(f"{folder}: no folder of advice. It has one file a domain, NAME{SUFFIX}, and open{SUFFIX}.")
     placed = {path.stem: [(str(record), _item(record)) for record in read_records(path)] for path in paths}
-    _check_once(pair for pairs in placed.values() for pair in pairs)
+    _check_once([pair for pairs in placed.values() for pair in pairs])
     return checked_advice({domain: [item for _, item in pairs] for domain, pairs in placed.items()})
 
 
@@ -82,10 +84,15 @@ def _check_texts(place: str, fields: Mapping[str, object]) -> None:
         raise AdviceError(f"{place}: the good and the bad answer are the same")
 
 
-def _check_once(placed: Iterable[tuple[str, Advice]]) -> None:
+def _check_once(placed: Sequence[tuple[str, Advice]]) -> None:
     seen: dict[tuple[str, str], str] = {}
     for place, item in placed:
         for name in ("id", "question"):
             before = seen.setdefault((name, getattr(item, name)), place)
             if before != place:
                 raise AdviceError(f"{place}: the {name} is that of {before}; each is given once, in one domain")
+    for group in near_duplicate_groups([Prompt(request=item.question) for _, item in placed]):
+        alike = [placed[at] for at in group]
+        if len(alike) > 1 and any(item.domain != OPEN for _, item in alike):  # open questions are only asked
+            (before, _), (place, _) = alike[:2]
+            raise AdviceError(f"{place}: the question is nearly that of {before}: it could be learnt from and asked. Keep one.")
