@@ -58,6 +58,7 @@ def run_demo(folder: Path) -> None:
 def child(job: Callable[[Path], None], folder: Path, cache: Path) -> None:
     """One process of a run: quiet, with a cache of responses of its own; it ends with 130 when it is interrupted."""
     os.environ[store.CACHE_VARIABLE] = str(cache)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has background jobs ignore it
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1), os.dup2(nowhere, 2)
     try:
