@@ -9,16 +9,27 @@ VENV3 ?= .venv-tl3
 PYTEST_ARGS ?=
 # EDITABLE= installs a copy of the package, as users get it, instead of this folder itself.
 EDITABLE ?= --editable
+# LOCKED=yes fills new environments for tests from requirements/, by hash, and with the newest torch; CI does.
+LOCKED ?=
+VENV_LOWEST ?= .venv-lowest
+VENV_WHEEL ?= .venv-wheel
+VENV_TOOLS ?= .venv-tools
+# Together they use every dependency (docs/supply-chain.md says which uses what); LOWEST_TESTS=tests runs all.
+LOWEST_TESTS ?= $(foreach name,attribution builtin cli components figures finetuning_kept load_adapters load_gguf packaging \
+  report_conditions statistics_intervals store_files,tests/test_$(name).py)
 
 PIP_INSTALL = bin/python -m pip install --disable-pip-version-check
+# One resolution for all systems and Pythons from the lowest on, with the hash of every file.
+RESOLVE = UV_PYTHON_DOWNLOADS=never $(VENV_TOOLS)/bin/uv pip compile --universal --python-version 3.10 --extra dev \
+  --generate-hashes --excludes requirements/left-out.txt --custom-compile-command 'make lock' --quiet
 CACHES = build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check docs bench fuzz clean distclean
+.PHONY: help demo test check docs bench fuzz lowest lock audit sbom dist demo-from-wheel clean distclean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 demo: $(VENV)/.installed ## the main job in small sizes on the default model; its report goes to out/demo
 	$(VENV)/bin/harmcircuits dissociate --quick --out out/demo
@@ -41,12 +52,42 @@ bench: $(VENV)/.installed-dev ## every script in benchmarks/
 fuzz: $(VENV)/.installed-dev ## a hundred thousand broken files for every reader and page
 	$(VENV)/bin/python tools/fuzz.py --blind --inputs 100000
 
+lowest: $(VENV_LOWEST)/.installed ## some of the tests on the lowest versions that pyproject.toml allows
+	$(VENV_LOWEST)/bin/pytest $(LOWEST_TESTS) $(PYTEST_ARGS)
+
+lock: $(VENV_TOOLS)/.installed ## what CI installs, resolved anew, into requirements/
+	rm -f requirements/ci.txt requirements/ci-tl3.txt
+	$(RESOLVE) --output-file requirements/ci.txt pyproject.toml
+	echo 'transformer-lens<4' | $(RESOLVE) --output-file requirements/ci-tl3.txt pyproject.toml -
+
+audit: $(VENV_TOOLS)/.installed ## known vulnerabilities of what CI installs and of the newest torch
+	@mkdir -p out
+	sed -n 's/^\([a-z].*\) \\$$/\1/p' requirements/ci.txt >out/audited.txt
+	echo torch | $(VENV_TOOLS)/bin/uv pip compile --quiet --no-deps --no-header --no-annotate - >>out/audited.txt
+	$(VENV_TOOLS)/bin/pip-audit --strict --no-deps --disable-pip --requirement out/audited.txt
+
+sbom: $(VENV)/.installed $(VENV_TOOLS)/.installed ## the package with all that it needs, as installed, and licences, in out/sbom.json
+	@mkdir -p out
+	$(VENV_TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file out/sbom.json $(VENV)
+
+dist: $(VENV_TOOLS)/.installed ## wheel and source distribution, compared with the tree and installed from nothing
+	rm -rf build dist *.egg-info
+	$(VENV_TOOLS)/bin/python -m build --outdir dist .
+	$(VENV_TOOLS)/bin/python tools/packaged.py dist
+	"$(PYTHON)" -m venv --clear $(VENV_WHEEL)
+	$(VENV_WHEEL)/$(PIP_INSTALL) dist/*.whl
+	$(VENV_WHEEL)/bin/python -m pip check
+	cd / && $(abspath $(VENV_WHEEL))/bin/harmcircuits --help
+
+demo-from-wheel: dist ## the demo from the built wheel, outside this folder; its report goes to out/demo-from-wheel
+	cd / && $(abspath $(VENV_WHEEL))/bin/harmcircuits dissociate --quick --out $(CURDIR)/out/demo-from-wheel
+
 clean: ## removes what tools built and cached here; results (out/) and environments stay
 	rm -rf $(CACHES)
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean ## removes the environments too
-	rm -rf $(VENV) $(VENV3)
+	rm -rf $(VENV) $(VENV3) $(VENV_LOWEST) $(VENV_WHEEL) $(VENV_TOOLS)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	$(VENV)/$(PIP_INSTALL) $(EDITABLE) .
@@ -56,11 +97,36 @@ $(VENV)/.installed-%: $(VENV)/bin/python pyproject.toml
 	$(VENV)/$(PIP_INSTALL) $(EDITABLE) '.[$*]'
 	@touch $@
 
+ifeq ($(LOCKED),)
 $(VENV3)/.installed-dev: $(VENV3)/bin/python pyproject.toml
 	$(VENV3)/$(PIP_INSTALL) $(EDITABLE) '.[dev]' 'transformer-lens>=3.9,<4'
 	@touch $@
+else
+$(VENV)/.installed-dev: lock = requirements/ci.txt
+$(VENV3)/.installed-dev: lock = requirements/ci-tl3.txt
+$(VENV)/.installed-dev $(VENV3)/.installed-dev: %/.installed-dev: %/bin/python pyproject.toml requirements/ci.txt requirements/ci-tl3.txt
+	@echo '$*/$(PIP_INSTALL) --no-deps --require-hashes --requirement $(lock)'
+	@$*/$(PIP_INSTALL) --no-deps --require-hashes --requirement $(lock) || { \
+	  echo "What $(lock) names cannot be had, or is another file than was locked: pip says which, above. Nothing is taken" \
+	    "in its place. Find out why, and only then lock anew: make lock" >&2; exit 1; }
+	$*/$(PIP_INSTALL) torch
+	$*/$(PIP_INSTALL) --no-deps --no-build-isolation $(EDITABLE) .
+	$*/bin/python -m pip check
+	@touch $@
+endif
 
-$(VENV)/bin/python $(VENV3)/bin/python:
+$(VENV_LOWEST)/.installed: $(VENV_LOWEST)/bin/python pyproject.toml tools/lowest.py
+	$(VENV_LOWEST)/$(PIP_INSTALL) packaging 'tomli; python_version < "3.11"'
+	$(VENV_LOWEST)/bin/python tools/lowest.py >$(VENV_LOWEST)/constraints.txt
+	$(VENV_LOWEST)/$(PIP_INSTALL) --constraint $(VENV_LOWEST)/constraints.txt setuptools
+	$(VENV_LOWEST)/$(PIP_INSTALL) --constraint $(VENV_LOWEST)/constraints.txt --no-build-isolation $(EDITABLE) '.[dev,images]'
+	@touch $@
+
+$(VENV_TOOLS)/.installed: $(VENV_TOOLS)/bin/python
+	$(VENV_TOOLS)/$(PIP_INSTALL) build cyclonedx-bom pip-audit uv
+	@touch $@
+
+$(addsuffix /bin/python,$(VENV) $(VENV3) $(VENV_LOWEST) $(VENV_TOOLS)):
 	@"$(PYTHON)" -c '' || { \
 	  echo "$(PYTHON) cannot be run. Install Python 3.10 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
