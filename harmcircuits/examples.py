@@ -21,6 +21,7 @@ from .models.numbers import check_finite
 from .models.past import logits_shared
 from .models.protocol import HookedModel, ModelError, pad_id, vocabulary
 from .notebook import clipped
+from .processes import each
 
 Role = Literal["harmful", "near", "far"]
 
@@ -288,10 +289,15 @@ def loss(model: HookedModel, examples: Sequence[Example], *, batch_size: int = 1
 @torch.no_grad()
 def row_losses(model: HookedModel, rows: Sequence[Row], *, batch_size: int = 16) -> Float[Tensor, " row"]:
     """The same of rows that are laid out already. Raises ModelError as `loss`."""
+
+    def read(indices: list[int]) -> Float[Tensor, " b"]:
+        some = [rows[index] for index in indices]
+        batch = make_batch(model, some)
+        found = response_loss(logits_shared(model, batch.tokens, batch.attention_mask, batch.positions), batch).cpu()
+        check_finite(model, found, what="the loss", examples=indices, rows=[row.tokens for row in some])
+        return found
+
     losses = torch.empty(len(rows))
-    for indices in batched(rows, batch_size=batch_size, length=row_length):
-        batch = make_batch(model, [rows[index] for index in indices])
-        logits = logits_shared(model, batch.tokens, batch.attention_mask, batch.positions)
-        losses[indices] = response_loss(logits, batch).cpu()
-        check_finite(model, losses[indices], what="the loss", examples=indices, rows=[rows[index].tokens for index in indices])
+    for indices, found in each(batched(rows, batch_size=batch_size, length=row_length), read):
+        losses[indices] = found
     return losses

@@ -18,6 +18,8 @@ from ..examples import Batch, Row, make_batch, row_length
 from ..models.past import WORTH_SHARING, read_past, shared_length, takes_more_rows
 from ..models.protocol import HookedModel
 from ..models.unembedding import logits_by_row, unembeds_alone
+from ..processes import each as each_job
+from ..processes import from_first
 from .changes import ZERO, Change
 from .memory import rows_that_fit
 from .rows import grown_hooks, lowest_layer, row_hooks, rows_broadcast
@@ -58,7 +60,7 @@ def rises_together(
     else:
         read = partial(logits_by_row, model, separately=unembeds_alone(model, rows[0].tokens))
         intact, found = torch.empty(len(rows)), torch.empty(len(rows), len(each))
-        for fit, examples in _alike(model, rows, batch_size):
+        for fit, examples in from_first(lambda: list(_alike(model, rows, batch_size))):
             own = [rows[at] for at in examples]
             for start in range(0, len(each), fit):
                 window = slice(start, start + fit)
@@ -82,13 +84,17 @@ def _joining(
     circuits, changes = ([each[part] for each in window] for part in (0, 1))
     with model.hooks(fwd_hooks=grown_hooks(model, circuits, changes)):  # type: ignore[arg-type]
         past = read_past(model, torch.tensor(rows[0].tokens[:shared])) if shared else None
-        for at, row in enumerate(rows):
-            one = make_batch(model, [row])
-            length = row_length(row) - shared
+
+        def of_example(at: int) -> Float[Tensor, " circuit"]:
+            one = make_batch(model, [rows[at]])
+            length = row_length(rows[at]) - shared
             positions = one.positions - shared + length * torch.arange(1 + len(window))[:, None]
             given = one.tokens[:, shared:], one.attention_mask[:, shared:], positions
             own = None if past is None else past.repeated(1)  # a pass lengthens it
-            found[at] = torch.cat([of_logits(logits, one).float().cpu() for logits in read(*given, past=own)])
+            return torch.cat([of_logits(logits, one).float().cpu() for logits in read(*given, past=own)])
+
+        for at, values in each_job(range(len(rows)), of_example):
+            found[at] = values
             advance(len(window))
     return found[:, 0], found[:, 1:] - found[:, :1]
 
@@ -113,17 +119,29 @@ def _in_full(
     """Rows of several examples and circuits in one pass, each through all layers."""
     conditions: list[tuple[Circuit | None, Change]] = [(None, ZERO), *each]
     found = torch.empty(len(rows), len(conditions))
-    jobs = [(example, at) for example in range(len(rows)) for at in range(len(conditions))]
-    jobs.sort(key=lambda job: row_length(rows[job[0]]), reverse=True)
-    while jobs:
-        size = batch_size or rows_that_fit(model, rows[jobs[0][0]])
-        taken, jobs = jobs[:size], jobs[size:]
-        examples, columns = map(list, zip(*taken, strict=True))
-        circuits, changes = zip(*[conditions[at] for at in columns], strict=True)
+
+    def read(taken: list[tuple[int, int]]) -> Float[Tensor, " b"]:
+        circuits, changes = zip(*[conditions[at] for _, at in taken], strict=True)
         with model.hooks(fwd_hooks=row_hooks(model, circuits, changes)):
-            found[examples, columns] = score(make_batch(model, [rows[at] for at in examples])).float().cpu()
+            return score(make_batch(model, [rows[example] for example, _ in taken])).float().cpu()
+
+    for taken, values in each_job(_filled(model, rows, len(conditions), batch_size), read):
+        examples, columns = map(list, zip(*taken, strict=True))
+        found[examples, columns] = values
         advance(sum(at > 0 for at in columns))
     return found[:, 0], found[:, 1:] - found[:, :1]
+
+
+def _filled(
+    model: HookedModel, rows: Sequence[Row], n_conditions: int, batch_size: int | None
+) -> Iterator[list[tuple[int, int]]]:
+    """Each example under each condition, as many in a batch as fit; the longest first."""
+    jobs = [(example, at) for example in range(len(rows)) for at in range(n_conditions)]
+    jobs.sort(key=lambda job: row_length(rows[job[0]]), reverse=True)
+    while jobs:
+        size = batch_size or from_first(partial(rows_that_fit, model, rows[jobs[0][0]]))
+        yield jobs[:size]
+        jobs = jobs[size:]
 
 
 def _alike(model: HookedModel, rows: Sequence[Row], batch_size: int | None) -> Iterator[tuple[int, list[int]]]:

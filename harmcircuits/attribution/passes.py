@@ -23,6 +23,7 @@ from ..examples import Batch, Example, Prompt, Row, batched, example_rows, make_
 from ..models.gradients import check_gradients
 from ..models.numbers import where_broken
 from ..models.protocol import Hook, HookedModel, check_hooks, geometry, head_hook, logits_at, neuron_hook, start_graph
+from ..processes import each
 from .scores import Attribution, AttributionError
 
 Metric = Callable[[Float[Tensor, "asked d_vocab"], Batch], Float[Tensor, " b"]]
@@ -131,8 +132,8 @@ def each_row(
     """`of_batch` over padded batches of like lengths; its tensors' first dimension taken apart, in the order of `rows`."""
     parts: list[tuple[Tensor, ...]] = [()] * len(rows)
     with tqdm(total=len(rows), desc=desc, unit="example", disable=not progress) as bar:
-        for indices in batched(rows, batch_size=batch_size, length=row_length):
-            batch = of_batch(make_batch(model, [rows[index] for index in indices]))
+        read = lambda indices: of_batch(make_batch(model, [rows[index] for index in indices]))
+        for indices, batch in each(batched(rows, batch_size=batch_size, length=row_length), read):
             for at, index in enumerate(indices):
                 parts[index] = tuple(part[at] for part in batch)
             bar.update(len(indices))

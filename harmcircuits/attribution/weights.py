@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -25,6 +25,8 @@ from ..examples import Example, Prompt, batched, make_batch, row_length
 from ..models.gradients import check_gradients
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import HookedModel, device_of
+from ..processes import add_up, from_first
+from ..processes import each as each_batch
 from .passes import Metric, ModelMetric, Reading, laid_out
 from .scores import AttributionError
 from .weight_gradients import Sums, add_gradients, empty_sums
@@ -89,7 +91,8 @@ def attribute_weights(
     where = torch.device(device) if device is not None else device_of(model)
     if where.type == "cuda" and not torch.cuda.is_available():
         raise AttributionError(f"device={str(device)!r}: there is no CUDA device here. Leave it out, or give device='cpu'.")
-    blocks = _blocks(matrices(model), bytes_a_weight=4 if benign is not None else 8, limit=_limit(max_memory, where))
+    limit = from_first(lambda: _limit(max_memory, where))  # processes that share the work take the same blocks
+    blocks = _blocks(matrices(model), bytes_a_weight=4 if benign is not None else 8, limit=limit)
     signed: dict[str, Tensor] = {}
     absolute: dict[str, Tensor] = {}
     with tqdm(total=len(blocks) * sum(len(each.reading.rows) for each in sets), unit="example", disable=not progress) as bar:
@@ -114,9 +117,12 @@ def _pass(
 ) -> Sums:
     """One data pass: the sums of all matrices of `block`."""
     sums = empty_sums(block, signed=each.signed, absolute=each.absolute, device=device)
-    for indices in batched(each.reading.rows, batch_size=batch_size, length=row_length):
+
+    def read(indices: list[int]) -> Bool[Tensor, "matrix b"]:
         batch = make_batch(model, [each.reading.rows[index] for index in indices])
-        finite = add_gradients(model, block, batch, each.reading.score, sums)
+        return add_gradients(model, block, batch, each.reading.score, sums)
+
+    for indices, finite in each_batch(batched(each.reading.rows, batch_size=batch_size, length=row_length), read):
         if not bool(finite.all()):
             matrix, row = (int(at) for at in (~finite).nonzero()[0])
             raise AttributionError(
@@ -124,6 +130,7 @@ def _pass(
                 "activations or gradients overflow there. Load the model with dtype=torch.float32, or leave that example out."
             )
         advance(len(indices))
+    add_up([*sums.signed.values(), *sums.absolute.values()])
     return sums
 
 

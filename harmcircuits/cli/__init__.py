@@ -1,11 +1,13 @@
 """The same verbs from a shell."""
 
 import logging
+import os
 from typing import Annotated
 
 import typer
 
 from .._version import __version__
+from ..processes import launched
 from . import (
     alignment,
     circuit_tests,
@@ -44,6 +46,8 @@ COMMANDS = (
     misalignment.misalignment,
     paper.paper,
 )
+SHARED = ("dissociate",)
+"""Commands whose work several processes can share."""
 for command in COMMANDS:
     app.command()(command)
 
@@ -56,6 +60,7 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
@@ -63,6 +68,15 @@ def options(
 ) -> None:
     """Logging for every command."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if launched() and context.invoked_subcommand not in SHARED:
+        _refuse(str(context.invoked_subcommand))
+
+
+def _refuse(command: str) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        cure = f"Start it without a launcher (harmcircuits {command} …). What can be shared: {', '.join(SHARED)}."
+        typer.secho(f"error: several processes cannot share {command}, each would do all of it. {cure}", err=True, fg="red")
+    raise typer.Exit(2)
 
 
 def main() -> None:

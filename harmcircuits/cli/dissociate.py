@@ -44,7 +44,7 @@ def dissociate(
     from ..experiments.settings import Settings
     from ..tasks.attacks import prefill_tokens
 
-    with told_errors():
+    with told_errors(), shared.processes() as group:
         settings = Settings.quick(seed=seed) if quick else Settings(seed=seed)
         settings = replace(settings, prefill_tokens=prefill_tokens(attack))
         train, development, test = shared.splits(prompts, seed)
@@ -65,10 +65,12 @@ def dissociate(
                 folder=out,
                 name=model,
                 reproduce=shared.command_line(sys.argv),
-                progress=True,
+                progress=group.first,
             )
-            result.save(out, show_responses=show_responses)
-    print_result(result.report, result.table(), out)
+            if group.first:
+                result.save(out, show_responses=show_responses)
+    if group.first:
+        print_result(result.report, result.table(), out)
 
 
 def _before(test: "PromptSet", settings: Any) -> str:

@@ -1,11 +1,15 @@
 """What every command shares: options, loading, a folder that can be written, and errors told in a line."""
 
+import logging
+import os
 import shlex
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ..processes import Group, ProcessError, current, from_first, several_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,24 +89,65 @@ def splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, Promp
 
 
 def load(model: str, device: str | None, dtype: str) -> Any:
-    """The model that the options name."""
+    """The model that the options name.
+
+    Raises:
+        ProcessError: several processes, and one GPU for all of them.
+    """
     import torch
 
     from ..models.load import load_model
 
+    if current().size > 1 and device is not None and ":" in device:
+        raise ProcessError(f"--device {device} is one for all {current().size} processes: leave it out, and each has its own.")
     return load_model(model, device=device, dtype=getattr(torch, dtype))
+
+
+@contextmanager
+def processes() -> "Iterator[Group]":
+    """The processes that share a command. All but the first are silent: nothing printed, no warnings, and no errors of ours,
+    which all of them raise."""
+    group = Group()
+    try:
+        with several_processes() as group:
+            if group.first:
+                yield group
+                return
+            with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
+                _quiet()
+                yield group
+    except BaseException as error:
+        if group.first or not (_ours(error) or isinstance(error, KeyboardInterrupt)):
+            raise
+        raise typer.Exit(1) from error
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _quiet() -> None:
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # of loading weights
+    logging.disable(logging.WARNING)
 
 
 @contextmanager
 def writable(out: Path) -> "Iterator[None]":
     """Makes the folder of the results and writes to it once: found out before the run, not after it. No other command writes
-    there meanwhile.
+    there meanwhile. Where several processes share the command, the first does so for all.
 
     When the run fails, the folders that were made here go again, unless there is something in them.
 
     Raises:
         StoreError: it cannot be written, or another command is at work there.
     """
+    with _claimed(out) if current().first else nullcontext():
+        from_first(lambda: None)  # the others begin when it is theirs
+        yield
+
+
+@contextmanager
+def _claimed(out: Path) -> "Iterator[None]":
     from ..store import locked, storage_errors, write_text
 
     trial = out / ".writable"
@@ -136,6 +181,10 @@ class told_errors:
             kept = "what was finished is kept. Give the same command again to go on"
             typer.secho(f"stopped: {kept}", err=True)
             raise typer.Exit(130) from error
-        if error is not None and type(error).__module__.startswith("harmcircuits"):
+        if error is not None and _ours(error):
             typer.secho(f"error: {error}", err=True, fg="red")
             raise typer.Exit(1) from error
+
+
+def _ours(error: BaseException) -> bool:
+    return type(error).__module__.startswith("harmcircuits")

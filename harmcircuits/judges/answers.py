@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..examples import batched
+from ..processes import each
 from .loading import JudgeModel, cut, without_control_tokens
 from .prompts import JudgePrompt
 from .protocol import JudgeError
@@ -145,7 +146,8 @@ def next_log_probabilities(
     """
     model, found = judge.model, torch.empty(len(rows), len(ids), dtype=torch.float64)
     device = next(model.parameters()).device
-    for batch in batched(rows, batch_size=batch_size):
+
+    def read(batch: list[int]) -> Float[Tensor, "b id"]:
         own = [torch.tensor(rows[at]) for at in batch]
         last = torch.tensor([len(row) - 1 for row in own])
         tokens = pad_sequence(own, batch_first=True)
@@ -154,7 +156,11 @@ def next_log_probabilities(
         few = {"logits_to_keep": kept.to(device)} if _keeps_few(model) else {}
         logits = model(input_ids=tokens.to(device), attention_mask=mask.to(device), use_cache=False, **few).logits
         at_last = logits[torch.arange(len(batch)), where if few else last].double().log_softmax(-1)
-        found[batch] = at_last[:, list(ids)].cpu()
+        asked: Tensor = at_last[:, list(ids)].cpu()
+        return asked
+
+    for batch, own in each(batched(rows, batch_size=batch_size), read):
+        found[batch] = own
     return found
 
 

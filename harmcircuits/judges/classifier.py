@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..examples import batched
+from ..processes import each
 from .loading import JudgeModel, cut
 from .protocol import JudgeError, Judgements, Property, check_pairs, check_property
 
@@ -89,11 +90,15 @@ class ClassifierJudge:
         batch_size = self.batch_size if pad is not None and pad == model.config.pad_token_id else 1
         scores = torch.empty(len(rows), dtype=torch.float64)
         device = next(model.parameters()).device
-        for batch in batched(rows, batch_size=batch_size, length=lambda row: len(row["input_ids"])):
+
+        def read(batch: list[int]) -> Float[Tensor, " b"]:
             own = [rows[at] for at in batch]
             inputs = tokenizer.pad(own, padding_side="right", return_tensors="pt") if batch_size > 1 else _alone(own[0])
             logits = model(**{name: values.to(device) for name, values in inputs.items()}).logits.double()
-            scores[batch] = self._probability(logits, positive).cpu()
+            return self._probability(logits, positive).cpu()
+
+        for batch, own in each(batched(rows, batch_size=batch_size, length=lambda row: len(row["input_ids"])), read):
+            scores[batch] = own
         return scores
 
     def _probability(self, logits: Float[Tensor, "b label"], positive: list[int]) -> Float[Tensor, " b"]:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..processes import each
 from .past import empty_past
 from .protocol import HookedModel, ModelError, device_of, logits_at, pad_id
 
@@ -58,7 +59,7 @@ def sample(
         seeds: one for each row, for p(token) ∝ exp(logit / temperature); not needed when `temperature` is 0.
         temperature: 0 is greedy.
         rows: write after these prompts only (their indices); what the others write is then empty.
-        finished: called after each batch with what its rows wrote, by their indices.
+        finished: called with what the rows of each batch wrote, by their indices.
         write: what continues a batch; None: `write_hooked` of the model as it is.
 
     Raises:
@@ -76,12 +77,14 @@ def sample(
     written: list[list[int]] = [[] for _ in prompts]
     asked = range(len(prompts)) if rows is None else rows
     by_length = sorted(asked, key=lambda row: len(prompts[row]))  # neighbours need little padding
-    for start in range(0, len(by_length), batch_size):
-        batch = {row: prompts[row] for row in by_length[start : start + batch_size]}
-        uniform = _uniforms([seeds[row] for row in batch], max_new_tokens) if seeds is not None else None
+
+    def continued(some: list[int]) -> dict[int, list[int]]:
+        uniform = _uniforms([seeds[row] for row in some], max_new_tokens) if seeds is not None else None
         drawing = Drawing(max_new_tokens, stop_ids, temperature, uniform)
-        tokens = (write or partial(write_hooked, model))(batch, drawing)
-        ended = {row: _until_stop(ids, stop_ids) for row, ids in zip(batch, tokens.tolist(), strict=True)}
+        tokens = (write or partial(write_hooked, model))({row: prompts[row] for row in some}, drawing)
+        return {row: _until_stop(ids, stop_ids) for row, ids in zip(some, tokens.tolist(), strict=True)}
+
+    for _, ended in each((by_length[at : at + batch_size] for at in range(0, len(by_length), batch_size)), continued):
         for row, ids in ended.items():
             written[row] = ids
         if finished is not None:

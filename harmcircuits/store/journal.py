@@ -7,11 +7,13 @@ part, and nothing that is kept can answer for it.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
 
+from ..processes import current, from_first
 from .errors import StoreError, said
 from .frames import as_frame, as_kept, as_plain
 from .plain import digest, read_json, write_json
@@ -24,6 +26,8 @@ Made = TypeVar("Made")
 @dataclass(frozen=True)
 class Journal:
     """A folder of finished parts; without a folder, nothing is kept.
+
+    Where several processes share a run, the first one reads and writes, and the others have what it found.
 
     >>> Journal().frame("rises", {"seed": 0}, lambda: pd.DataFrame({"rise": [0.5]}))["rise"].tolist()
     [0.5]
@@ -41,7 +45,7 @@ class Journal:
             StoreError: the folder cannot be written.
         """
         key = digest(manifest)
-        if self.folder is None:
+        if self.folder is None or not current().first:
             return key
         path = self.folder / f"run-{key[:24]}.json"
         if path.exists():
@@ -73,22 +77,11 @@ class Journal:
 
     def kept(self, what: str, key: object) -> pd.DataFrame | None:
         """The part, where it is there."""
-        if self.folder is None or not (path := self._path(what, key, "json")).exists():
-            return None
-        try:
-            value = read_json(path)
-            if value["format"] != FORMAT:
-                raise StoreError(f"{path} was written by another version")
-            if value["digest"] != digest(value["table"]):
-                raise StoreError(f"{path} was changed since it was written")
-            return as_frame(value["table"])
-        except (StoreError, KeyError, TypeError, ValueError, RecursionError) as error:
-            log.warning("%s is not used and made anew: %s", path, said(error))
-            return None
+        return None if self.folder is None else from_first(partial(_table, self._path(what, key, "json")))
 
     def keep(self, what: str, key: object, made: pd.DataFrame) -> None:
         """Writes a part, atomically."""
-        if self.folder is None:
+        if self.folder is None or not current().first:
             return
         table = as_plain(made)
         write_json(self._path(what, key, "json"), {"format": FORMAT, "digest": digest(table), "table": table})
@@ -111,15 +104,41 @@ class Journal:
         if self.folder is None:
             return make()
         path = self._path(what, key, "safetensors")
-        if path.exists():
-            try:
-                return load(path)
-            except (RuntimeError, ValueError) as error:
-                log.warning("%s is not used and made anew: %s", path, error)
+        found = from_first(partial(_loaded, path, load))
+        if found is not None:
+            return found
         made = make()
-        save(made, path)
+        if current().first:
+            save(made, path)
         return made
 
     def _path(self, what: str, key: object, ending: str) -> Path:
         assert self.folder is not None
         return self.folder / f"{what}-{digest([FORMAT, what, key])[:24]}.{ending}"
+
+
+def _table(path: Path) -> pd.DataFrame | None:
+    """The table in a file of `keep`; None, where nothing is, or not what was kept, which the log says."""
+    if not path.exists():
+        return None
+    try:
+        value = read_json(path)
+        if value["format"] != FORMAT:
+            raise StoreError(f"{path} was written by another version")
+        if value["digest"] != digest(value["table"]):
+            raise StoreError(f"{path} was changed since it was written")
+        return as_frame(value["table"])
+    except (StoreError, KeyError, TypeError, ValueError, RecursionError) as error:
+        log.warning("%s is not used and made anew: %s", path, said(error))
+        return None
+
+
+def _loaded(path: Path, load: Callable[[Path], Made]) -> Made | None:
+    """What is kept at `path`; None, where nothing is, or what is there is damaged, which the log says."""
+    if not path.exists():
+        return None
+    try:
+        return load(path)
+    except (RuntimeError, ValueError) as error:
+        log.warning("%s is not used and made anew: %s", path, error)
+        return None

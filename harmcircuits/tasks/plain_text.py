@@ -16,6 +16,7 @@ from ..examples import Example, Row, batched, chat_frame, encode, make_batch, re
 from ..models.numbers import check_finite
 from ..models.past import read_past
 from ..models.protocol import HookedModel, logits_at
+from ..processes import each
 from .recognition import SEPARATOR, Shots, check_length, shot_ids
 
 
@@ -39,13 +40,18 @@ def plain_text_loss(
     asked = [index for index, row in enumerate(rows) if row.stop > row.start]
     before = shot_ids(model, shots, 0)
     past = read_past(model, torch.tensor(before))
-    for part in batched([rows[index] for index in asked], batch_size=batch_size, length=row_length):
+
+    def read(part: list[int]) -> Float[Tensor, " b"]:
         indices = [asked[at] for at in part]
         batch = make_batch(model, [rows[index] for index in indices])
         logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions, past=past.repeated(len(indices)))
-        found[indices] = response_loss(logits, batch).cpu()
+        losses = response_loss(logits, batch).cpu()
         own = [(*before, *rows[index].tokens) for index in indices]
-        check_finite(model, found[indices], what="the loss in plain text", examples=indices, rows=own)
+        check_finite(model, losses, what="the loss in plain text", examples=indices, rows=own)
+        return losses
+
+    for part, losses in each(batched([rows[index] for index in asked], batch_size=batch_size, length=row_length), read):
+        found[[asked[at] for at in part]] = losses
     return found
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..examples import Example, Row, batched, make_batch, row_length
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
+from ..processes import each
 from .asking import Ends, question_rows, request_ends
 from .formats import Question
 from .residual import at_columns, residuals_kept
@@ -93,13 +94,19 @@ def place_residuals(
     """The residual stream after each of `layers` at all places, from one pass over each example and the question after it."""
     rows, requests = question_rows(model, examples, question), request_ends(model, examples)
     found: dict[tuple[Place, int], Tensor] = {}
-    for indices in batched(rows, batch_size=batch_size, length=row_length):
+
+    def read(indices: list[int]) -> dict[Place, Float[Tensor, "b layer d_model"]]:
         batch = make_batch(model, [rows[index] for index in indices])
         length = batch.tokens.shape[1]
         columns = place_columns([rows[index] for index in indices], [requests[index] for index in indices])
         with residuals_kept(model, layers) as kept:
             logits_shared(model, batch.tokens, batch.attention_mask, batch.positions[:1], earliest=min(columns["request"]))
+        return {
+            place: torch.stack([at_columns(kept[layer], columns[place], length=length) for layer in layers], 1).cpu()
+            for place in PLACES
+        }
+
+    for indices, residuals in each(batched(rows, batch_size=batch_size, length=row_length), read):
         for place in PLACES:
-            read = torch.stack([at_columns(kept[layer], columns[place], length=length) for layer in layers], 1).cpu()
-            found.update({(place, index): row for index, row in zip(indices, read, strict=True)})
+            found.update({(place, index): row for index, row in zip(indices, residuals[place], strict=True)})
     return {place: torch.stack([found[place, index] for index in range(len(rows))]) for place in PLACES}

@@ -25,6 +25,7 @@ from ..ablation.partial import Condition, under
 from ..examples import Prompt, Row, batched, make_batch, row_length
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel, geometry
+from ..processes import each
 from .asking import prompt_rows, request_ends
 from .probe import IN_WORDS, Place, place_columns, ridge
 from .residual import columns_kept
@@ -179,15 +180,19 @@ def _residuals(
 ) -> Residuals:
     """The residual stream after each layer at each place, float32, on the CPU."""
     rows, ends = prompt_rows(model, prompts), request_ends(model, prompts)
+
+    def read(indices: list[int]) -> Float[Tensor, "place layer b d_model"]:
+        own: list[Row] = [rows[index] for index in indices]
+        batch, columns = make_batch(model, own), place_columns(own, [ends[index] for index in indices])
+        asked, first = [columns[place] for place in places], min(columns["request"])
+        with columns_kept(model, layers, asked, length=batch.tokens.shape[1]) as kept:
+            logits_shared(model, batch.tokens, batch.attention_mask, batch.positions, earliest=first)
+        return torch.stack([kept[layer] for layer in layers], 1).cpu()
+
     found: Residuals = torch.empty(len(places), len(layers), len(rows), int(model.cfg.d_model))
     with under(model, condition):
-        for indices in batched(rows, batch_size=batch_size, length=row_length):
-            own: list[Row] = [rows[index] for index in indices]
-            batch, columns = make_batch(model, own), place_columns(own, [ends[index] for index in indices])
-            asked, first = [columns[place] for place in places], min(columns["request"])
-            with columns_kept(model, layers, asked, length=batch.tokens.shape[1]) as kept:
-                logits_shared(model, batch.tokens, batch.attention_mask, batch.positions, earliest=first)
-            found[:, :, indices] = torch.stack([kept[layer] for layer in layers], 1).cpu()
+        for indices, residuals in each(batched(rows, batch_size=batch_size, length=row_length), read):
+            found[:, :, indices] = residuals
     return found
 
 

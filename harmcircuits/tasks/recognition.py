@@ -5,6 +5,7 @@ The shots' keys and values are computed once a draw (and condition), and every r
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 
 import torch
@@ -14,9 +15,10 @@ from torch import Tensor
 from ..examples import Example, Prompt, Row, batched, encode, make_batch, row_length, start_ids
 from ..models.context import context_length
 from ..models.numbers import check_finite
-from ..models.past import read_past
+from ..models.past import BridgePast, HookedPast, read_past
 from ..models.protocol import HookedModel, logits_at
 from ..notebook import clipped
+from ..processes import each
 from .formats import ShotFormat, common_label_ids, label_ids
 
 SEPARATOR = "\n\n"
@@ -99,16 +101,28 @@ def many_shot(
     odds = torch.zeros(len(rows))
     for draw in range(len(shots.draws)):
         before = shot_ids(model, shots, draw)
-        past = read_past(model, torch.tensor(before))
-        for indices in batched(rows, batch_size=batch_size, length=row_length):
-            batch = make_batch(model, [rows[index] for index in indices])
-            repeated = past.repeated(len(indices))
-            logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions, past=repeated).float()
-            found = (logits[:, harmful] - logits[:, harmless]).cpu()
-            own = [(*before, *rows[index].tokens) for index in indices]
-            check_finite(model, found, what="many-shot recognition", examples=indices, rows=own)
+        read = partial(_after_shots, model, rows, before, read_past(model, torch.tensor(before)), (harmful, harmless))
+        for indices, found in each(batched(rows, batch_size=batch_size, length=row_length), read):
             odds[indices] += found / len(shots.draws)
     return odds
+
+
+def _after_shots(
+    model: HookedModel,
+    rows: Sequence[Row],
+    before: Sequence[int],
+    past: BridgePast | HookedPast,
+    labels: tuple[int, int],
+    indices: Sequence[int],
+) -> Float[Tensor, " b"]:
+    """The log-odds of the two labels after some of `rows`, which continue from `past`, the shots `before`."""
+    batch = make_batch(model, [rows[index] for index in indices])
+    repeated = past.repeated(len(indices))
+    logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions, past=repeated).float()
+    found = (logits[:, labels[0]] - logits[:, labels[1]]).cpu()
+    own = [(*before, *rows[index].tokens) for index in indices]
+    check_finite(model, found, what="many-shot recognition", examples=indices, rows=own)
+    return found
 
 
 def shot_ids(model: HookedModel, shots: Shots, draw: int) -> list[int]:

@@ -19,6 +19,7 @@ from ..examples import Batch, Example, Row, batched, example_rows, make_batch, r
 from ..models.numbers import check_finite
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
+from ..processes import current, each
 from .asking import question_rows, request_ends
 from .formats import FormatError, Question, label_ids
 from .probe import Place, Probe, place_columns
@@ -63,18 +64,25 @@ def teacher_forced(
     requests = request_ends(model, examples)
     asking = _Asking(label_ids(model, question) if question else None, probes or {}, kl=kl)
     parts: list[pd.DataFrame] = []
+    as_many = current().size  # processes read a batch at the same time
     with tqdm(total=len(rows) * len(conditions), desc="read responses", unit="row", disable=not progress) as bar:
-        for indices in batched(rows, batch_size=batch_size, length=row_length):
+
+        def read(indices: list[int]) -> list[pd.DataFrame]:
             batch = make_batch(model, [rows[index] for index in indices])
             places = place_columns([rows[index] for index in indices], [requests[index] for index in indices])
             # the reference of `kl`, also where no condition is the intact model itself
             alone = kl and None not in conditions.values()
             reference = _read(model, batch, None, places, _Asking(), None)[1] if alone else None
+            found = []
             for name, condition in sorted(conditions.items(), key=lambda item: item[1] is not None):
                 values, reference = _read(model, batch, condition, places, asking, reference)
-                parts.append(pd.DataFrame({"condition": name, "example": indices, **values}))
-                _check_numbers(model, parts[-1], condition, rows, asking=asking)
-                bar.update(len(indices))
+                found.append(pd.DataFrame({"condition": name, "example": indices, **values}))
+                _check_numbers(model, found[-1], condition, rows, asking=asking)
+                bar.update(len(indices) * as_many)
+            return found
+
+        for _, found in each(batched(rows, batch_size=batch_size, length=row_length), read):
+            parts += found
     order = {name: at for at, name in enumerate(conditions)}
     return pd.concat(parts).sort_values(
         ["condition", "example"],

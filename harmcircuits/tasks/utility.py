@@ -21,6 +21,7 @@ from ..models.context import context_length
 from ..models.numbers import check_finite
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
+from ..processes import each
 
 DATA = Path(__file__).with_name("data")
 COLUMNS = ("kind", "item", "topic", "nll", "right", "margin")
@@ -143,14 +144,17 @@ def _of_last_tokens(model: HookedModel, rows: Iterable[Row], batch_size: int) ->
     for row in rows:
         after.setdefault(row.tokens[:-1], []).append(row)
     groups, losses = sorted(after.values(), key=lambda group: group[0].tokens[:-1]), dict[Row, float]()
-    for indices in batched(groups, batch_size=batch_size, length=lambda group: row_length(group[0])):
+
+    def read(indices: list[int]) -> list[list[float]]:
         batch = make_batch(model, [groups[index][0] for index in indices])
         logits = logits_shared(model, batch.tokens, batch.attention_mask, batch.positions)
         asked = logits.float().log_softmax(-1)
         own = [groups[index][0].tokens for index in indices]
         check_finite(model, asked[:, 0], what="the reading of everyday facts", examples=indices, rows=own)
-        for index, log_p in zip(indices, asked, strict=True):
-            losses.update({row: -float(log_p[row.tokens[-1]]) for row in groups[index]})
+        return [[-float(log_p[row.tokens[-1]]) for row in groups[index]] for index, log_p in zip(indices, asked, strict=True)]
+
+    for indices, found in each(batched(groups, batch_size=batch_size, length=lambda group: row_length(group[0])), read):
+        losses.update(zip(chain(*(groups[index] for index in indices)), chain(*found), strict=True))
     return losses
 
 
