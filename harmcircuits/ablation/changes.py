@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..components import Circuit, by_layer
 from ..examples import Example, Row, batched, example_rows, make_batch, row_length
-from ..models.protocol import Hook, HookedModel, head_hook, logits_at, neuron_hook
+from ..models.protocol import Hook, HookedModel, device_of, head_hook, logits_at, neuron_hook
 
 Method = Literal["zero", "scale", "mean", "resample"]
 
@@ -144,8 +144,8 @@ def _activations(
         kept: dict[str, list[Tensor]] = {"heads": [], "neurons": []}
         with model.hooks(fwd_hooks=_keepers(circuit, real, kept)):
             logits_at(model, batch.tokens, batch.attention_mask, batch.positions[:1])
-        empty = torch.empty(int(real.sum()), 0)
-        heads, neurons = (torch.cat(kept[kind], 1) if kept[kind] else empty for kind in ("heads", "neurons"))
+        empty, first = [torch.empty(int(real.sum()), 0)], device_of(model)  # layers may lie on several devices
+        heads, neurons = (torch.cat([part.to(first) for part in kept[kind] or empty], 1) for kind in ("heads", "neurons"))
         yield heads, neurons
 
 

@@ -13,6 +13,7 @@ from ..components import Circuit, WeightMask, outgoing
 from ..elicitation import as_examples, elicit, lay_out
 from ..examples import Example, Prompt
 from ..models.decode import Drawing, sample, write_hooked
+from ..models.devices import dealt_out
 from ..models.generation import write_plain
 from ..models.plain import is_plain, plain_model
 from ..models.protocol import HookedModel, has_hooks, pad_id
@@ -62,8 +63,8 @@ def generate(
         raise AblationError(f"method={method!r} cannot be put into weights: use hc.elicit inside hc.ablated")
     written_how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
     kinds = {type(part) for part in parts_of(circuit) if part is not None}
-    if not is_plain(model) or has_hooks(model) or (method == "scale" and len(kinds) > 1):
-        log.info("hooks are set on the model, it is no bridge, or circuits and masks are scaled: writing with hooks")
+    if not is_plain(model) or dealt_out(model) or has_hooks(model) or (method == "scale" and len(kinds) > 1):
+        log.info("the model has hooks, is no bridge or lies on several devices, or both circuits and masks: writing with hooks")
         with ablated(model, circuit, method=method, alpha=alpha):
             return elicit(model, prompts, batch_size=batch_size, cache=False, progress=progress, **written_how)
     requests = lay_out(model, prompts, **written_how)

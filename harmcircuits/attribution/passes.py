@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..examples import Batch, Example, Prompt, Row, batched, example_rows, make_batch, response_loss, row_length
+from ..models.devices import stacked
 from ..models.gradients import check_gradients
 from ..models.numbers import where_broken
 from ..models.protocol import Hook, HookedModel, check_hooks, geometry, head_hook, logits_at, neuron_hook, start_graph
@@ -173,7 +174,7 @@ def _summed(
         each = product.sum(-1) if product.ndim == 4 else product  # a head is all of its d_head
         components.append(each.sum(1))
         positions.append(each.sum(-1))
-    return torch.stack(components, 1) / -gate, torch.stack(positions).sum(0) / -gate
+    return stacked(components, 1) / -gate, stacked(positions).sum(0) / -gate
 
 
 @contextmanager

@@ -32,9 +32,12 @@ class Sums:
     """Σ_n |∂L_n/∂W|."""
 
 
-def empty_sums(block: Sequence[Matrix], *, signed: bool, absolute: bool, device: torch.device) -> Sums:
+def empty_sums(block: Sequence[Matrix], *, signed: bool, absolute: bool, device: torch.device | str | None) -> Sums:
+    """Zeros on `device`; None: each beside its matrix."""
     zeros = lambda wanted: {
-        matrix.name: torch.zeros(matrix.shape, dtype=torch.float32, device=device) for matrix in block if wanted
+        matrix.name: torch.zeros(matrix.shape, dtype=torch.float32, device=device or matrix.parameter.device)
+        for matrix in block
+        if wanted
     }
     return Sums(zeros(signed), zeros(absolute))
 

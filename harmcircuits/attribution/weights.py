@@ -13,7 +13,7 @@ Source: arXiv 2604.09544, whose S is −A summed over examples (there: one pass 
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from ..examples import Example, Prompt, batched, make_batch, row_length
 from ..models.gradients import check_gradients
 from ..models.matrices import Matrix, matrices
-from ..models.protocol import HookedModel, device_of
+from ..models.protocol import HookedModel
 from ..processes import add_up, from_first
 from ..processes import each as each_batch
 from .passes import Metric, ModelMetric, Reading, laid_out
@@ -68,11 +68,11 @@ def attribute_weights(
         benign: whose U protects (`select_weights`); None: U is taken over `harmful` itself.
         metric: as in `attribute`; of both sets.
         batch_size: rows a pass; scores do not depend on it (beyond rounding).
-        device: of the accumulators, float32, 4 bytes a weight (8 without `benign`); None: the model's. Scores are returned on
-            the CPU.
-        max_memory: bytes that the accumulators of one pass may take; where all layers need more, blocks of layers are taken one
-            after the other, each in a data pass of its own. None: 60 % of a GPU's free memory; no limit on a CPU, where the
-            scores have to lie afterwards.
+        device: of the accumulators, float32, 4 bytes a weight (8 without `benign`); None: each lies beside its matrix. Scores
+            are returned on the CPU.
+        max_memory: bytes that the accumulators of one pass may take on a device; where all layers need more, blocks of layers
+            are taken one after the other, each in a data pass of its own. None: 60 % of a GPU's free memory; no limit on a CPU,
+            where the scores have to lie afterwards.
 
     Raises:
         AttributionError: no examples, a layer that does not fit `max_memory`, or a score that is not a number (names matrix and
@@ -88,18 +88,19 @@ def attribute_weights(
     sets = [_Set("harmful", laid_out(model, harmful, metric), signed=True, absolute=benign is None)]
     if benign is not None:
         sets.append(_Set("benign", laid_out(model, benign, metric), signed=False, absolute=True))
-    where = torch.device(device) if device is not None else device_of(model)
-    if where.type == "cuda" and not torch.cuda.is_available():
+    found = matrices(model)
+    where = {torch.device(device)} if device is not None else {matrix.parameter.device for matrix in found}
+    if device is not None and torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise AttributionError(f"device={str(device)!r}: there is no CUDA device here. Leave it out, or give device='cpu'.")
     limit = from_first(lambda: _limit(max_memory, where))  # processes that share the work take the same blocks
-    blocks = _blocks(matrices(model), bytes_a_weight=4 if benign is not None else 8, limit=limit)
+    blocks = _blocks(found, bytes_a_weight=4 if benign is not None else 8, limit=limit, device=device)
     signed: dict[str, Tensor] = {}
     absolute: dict[str, Tensor] = {}
     with tqdm(total=len(blocks) * sum(len(each.reading.rows) for each in sets), unit="example", disable=not progress) as bar:
         for block in blocks:
             for each in sets:
                 bar.set_description(f"weights, {each.name}")
-                sums = _pass(model, block, each, batch_size=batch_size, device=where, advance=bar.update)
+                sums = _pass(model, block, each, batch_size=batch_size, device=device, advance=bar.update)
                 signed |= _scores(block, sums.signed, scale=-1 / len(each.reading.rows))
                 absolute |= _scores(block, sums.absolute, scale=1 / len(each.reading.rows), absolute=True)
     n_benign = len(sets[1].reading.rows) if benign is not None else 0
@@ -112,7 +113,7 @@ def _pass(
     each: _Set,
     *,
     batch_size: int,
-    device: torch.device,
+    device: torch.device | str | None,
     advance: Callable[[int], object],
 ) -> Sums:
     """One data pass: the sums of all matrices of `block`."""
@@ -150,31 +151,37 @@ def _scores(
     return scores
 
 
-def _limit(max_memory: int | None, device: torch.device) -> int | None:
-    if max_memory is not None or device.type != "cuda":
-        return max_memory
+def _limit(max_memory: int | None, devices: Iterable[torch.device]) -> int | None:
+    """Of several GPUs, what the fullest one allows for each."""
+    free = [_free(device) for device in devices if device.type == "cuda"]
+    return max_memory if max_memory is not None or not free else int(_SHARE * min(free))
+
+
+def _free(device: torch.device) -> int:
     free, _ = torch.cuda.mem_get_info(device)
-    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's own to give
-    return int(_SHARE * (free + unused))
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's own to give
 
 
-def _blocks(found: Sequence[Matrix], *, bytes_a_weight: int, limit: int | None) -> list[list[Matrix]]:
-    """Layers in order, as many in a block as `limit` bytes of accumulators hold; says how many passes that takes."""
+def _blocks(
+    found: Sequence[Matrix], *, bytes_a_weight: int, limit: int | None, device: torch.device | str | None = None
+) -> list[list[Matrix]]:
+    """Layers in order, as many in a block as `limit` bytes of accumulators hold on each device."""
     blocks: list[list[Matrix]] = []
-    room = 0
+    taken: dict[object, int] = {}
     for layer in range(found[-1].layer + 1):
         own = [matrix for matrix in found if matrix.layer == layer]
+        place = device or own[0].parameter.device
         need = bytes_a_weight * sum(matrix.parameter.numel() for matrix in own)
         if limit is not None and need > limit:
             raise AttributionError(
                 f"the accumulators of layer {layer} alone take {need} bytes, and max_memory allows {limit}: allow more, or put "
                 "them elsewhere (device='cpu')."
             )
-        if not blocks or (limit is not None and need > room):
+        if not blocks or (limit is not None and taken.get(place, 0) + need > limit):
             blocks.append([])
-            room = limit or 0
+            taken = {}
         blocks[-1] += own
-        room -= need
+        taken[place] = taken.get(place, 0) + need
     if len(blocks) > 1:
         log.warning("weight scores take %d data passes, as the accumulators of all layers exceed %d bytes", len(blocks), limit)
     return blocks

@@ -134,10 +134,10 @@ def _normed(
     if absent := [name for name in names.values() if name not in model.hook_dict]:
         raise ModelError(f"the model has no hook point {absent[0]!r}, which direct effects are read at")
     kept: dict[str, Tensor] = {}
-    at = batch.positions.to(device_of(model))
+    at = batch.positions
 
     def read(what: str, activation: Tensor) -> None:
-        kept[what] = activation.flatten(0, 1)[at].float()
+        kept[what] = activation.flatten(0, 1)[at.to(activation.device)].float()
 
     with model.hooks(fwd_hooks=[keep(partial(read, what), name) for what, name in names.items()]):
         logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions)

@@ -102,7 +102,7 @@ def write_hooked(model: HookedModel, batch: Mapping[int, Sequence[int]], drawing
     steps: list[Tensor] = []
     for step in range(drawing.max_new_tokens):
         last = torch.arange(1, len(batch) + 1) * tokens.shape[1] - 1
-        logits = logits_at(model, tokens, mask, last, past=past).float()
+        logits = logits_at(model, tokens, mask, last, past=past).float().to(device)
         check_numbers(logits, done, list(batch), step)
         steps.append(drawing.draw(logits, step))
         done |= torch.isin(steps[-1], stops)

@@ -1,6 +1,10 @@
-"""Devices: whether one can be used here, and which there are."""
+"""Devices: whether one can be used here, which there are, and tensors of a model that is dealt out over several."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from .fetch import LoadError
 
@@ -26,6 +30,16 @@ def usable(device: str | torch.device) -> torch.device:
 
 def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def stacked(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """`torch.stack` of tensors of several layers, which may lie on several devices; on that of the first."""
+    return torch.stack([part.to(parts[0].device) for part in parts], dim)
+
+
+def dealt_out(model: Any) -> bool:
+    """Whether the model's layers lie on several devices (`device_map` of transformers)."""
+    return len({parameter.device for parameter in model.parameters()}) > 1
 
 
 def _devices() -> list[str]:

@@ -114,6 +114,7 @@ def has_hooks(model: HookedModel) -> bool:
 
 
 def device_of(model: HookedModel) -> torch.device:
+    """Where the model takes its tokens; the device of its first parameter."""
     return next(iter(model.parameters())).device
 
 
@@ -141,7 +142,7 @@ def start_graph(embedding: Tensor, hook: object) -> Tensor:
 
 
 def _keep_rows(positions: Int[Tensor, " row"], residual: Float[Tensor, "b pos d"], hook: object) -> Tensor:
-    return residual.flatten(0, 1)[positions][None]
+    return residual.flatten(0, 1)[positions.to(residual.device)][None]
 
 
 def logits_at(
@@ -157,7 +158,7 @@ def logits_at(
     It is a fifth of the work in a small model with a large vocabulary. The result lies on the model's device. `past`: keys
     and values of what comes before `tokens`; it grows by them (a `Past` is used up by one continuation).
     """
-    with model.hooks(fwd_hooks=[(unembed_hook(model), partial(_keep_rows, positions.to(device_of(model))))]):
+    with model.hooks(fwd_hooks=[(unembed_hook(model), partial(_keep_rows, positions))]):
         return forward(model, tokens, attention_mask, past=past)[0]
 
 

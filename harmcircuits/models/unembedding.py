@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .protocol import HookedModel, Past, alike, device_of, forward, logits_at, unembed_hook
+from .protocol import HookedModel, Past, alike, forward, logits_at, unembed_hook
 
 AT_ONCE = 512
 """Positions: enough for a matrix product to be efficient, few enough for their logits to be a tensor of moderate size."""
@@ -49,10 +49,10 @@ def residuals_at(
     kept: list[Tensor] = []
 
     def keep(at: Int[Tensor, " row"], residual: Float[Tensor, "b pos d"], hook: object) -> Float[Tensor, "1 1 d"]:
-        kept.append(residual.flatten(0, 1)[at])
+        kept.append(residual.flatten(0, 1)[at.to(residual.device)])
         return residual[:1, :1]
 
-    with model.hooks(fwd_hooks=[(unembed_hook(model), partial(keep, positions.to(device_of(model))))]):
+    with model.hooks(fwd_hooks=[(unembed_hook(model), partial(keep, positions))]):
         forward(model, tokens, attention_mask, past=past)
     return kept[0]
 

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..examples import Example, Row, batched, make_batch, row_length
+from ..models.devices import stacked
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
 from ..processes import each
@@ -102,7 +103,7 @@ def place_residuals(
         with residuals_kept(model, layers) as kept:
             logits_shared(model, batch.tokens, batch.attention_mask, batch.positions[:1], earliest=min(columns["request"]))
         return {
-            place: torch.stack([at_columns(kept[layer], columns[place], length=length) for layer in layers], 1).cpu()
+            place: stacked([at_columns(kept[layer], columns[place], length=length) for layer in layers], 1).cpu()
             for place in PLACES
         }
 

@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 from .. import figures
 from ..ablation.partial import Condition, under
 from ..examples import Prompt, Row, batched, make_batch, row_length
+from ..models.devices import stacked
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel, geometry
 from ..processes import each
@@ -187,7 +188,7 @@ def _residuals(
         asked, first = [columns[place] for place in places], min(columns["request"])
         with columns_kept(model, layers, asked, length=batch.tokens.shape[1]) as kept:
             logits_shared(model, batch.tokens, batch.attention_mask, batch.positions, earliest=first)
-        return torch.stack([kept[layer] for layer in layers], 1).cpu()
+        return stacked([kept[layer] for layer in layers], 1).cpu()
 
     found: Residuals = torch.empty(len(places), len(layers), len(rows), int(model.cfg.d_model))
     with under(model, condition):

@@ -1,0 +1,85 @@
+"""A model whose layers lie on several devices. There is one here: modules that accelerate moves tensors for, and `meta`."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from accelerate import dispatch_model
+from tiny import tiny_bridge, tiny_model, tiny_tokenizer
+from triples import OWN
+from written import written
+
+import harmcircuits as hc
+from harmcircuits.attribution import weights as scored
+from harmcircuits.models.devices import dealt_out, stacked
+from harmcircuits.models.protocol import _keep_rows
+
+CPU, ELSEWHERE = torch.device("cpu"), torch.device("meta")
+
+
+def test_what_layers_give_is_put_together_where_the_first_lies() -> None:
+    parts = [torch.ones(2, device=ELSEWHERE), torch.ones(2)]
+    with pytest.raises(RuntimeError):
+        torch.stack(parts)
+    assert stacked(parts, 1).device == ELSEWHERE and stacked(parts, 1).shape == (2, 2)
+    assert torch.equal(stacked([torch.zeros(2), torch.ones(2)]), torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
+
+
+def test_rows_are_kept_where_the_last_layer_lies() -> None:
+    residual = torch.zeros(2, 3, 4, device=ELSEWHERE)
+    assert _keep_rows(torch.tensor([1, 5]), residual, None).device == ELSEWHERE
+
+
+def test_a_model_on_several_devices_is_known() -> None:
+    model = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2, device=ELSEWHERE)])
+    assert dealt_out(model) and not dealt_out(model[0])
+
+
+def test_blocks_of_accumulators_fit_the_fullest_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {torch.device("cuda", 0): 1000, torch.device("cuda", 1): 500}
+    monkeypatch.setattr(scored, "_free", free.__getitem__)
+    assert scored._limit(None, free) == 300
+    assert scored._limit(None, [CPU]) is None and scored._limit(7, free) == 7
+
+
+def test_a_block_has_as_many_layers_as_fit_on_each_gpu() -> None:
+    """Four layers of 100 weights, two of them on another device; 4 bytes each."""
+    lies = [CPU, CPU, ELSEWHERE, ELSEWHERE]
+    found: Any = [SimpleNamespace(layer=at, parameter=torch.empty(100, device=place)) for at, place in enumerate(lies)]
+    layers = lambda limit, **where: [
+        [matrix.layer for matrix in block] for block in scored._blocks(found, bytes_a_weight=4, limit=limit, **where)
+    ]
+    assert layers(800) == [[0, 1, 2, 3]], "800 bytes on each"
+    assert layers(400) == [[0], [1, 2], [3]]
+    assert layers(800, device="cpu") == [[0, 1], [2, 3]], "and in one place, 800 in all"
+    assert layers(None) == [[0, 1, 2, 3]]
+
+
+def test_accumulators_lie_beside_their_matrices() -> None:
+    block: Any = [SimpleNamespace(name=str(at), shape=(2, 3), parameter=torch.empty(0, device=at)) for at in (CPU, ELSEWHERE)]
+    beside = scored.empty_sums(block, signed=True, absolute=False, device=None)
+    together = scored.empty_sums(block, signed=True, absolute=True, device="cpu")
+    assert [total.device for total in beside.signed.values()] == [CPU, ELSEWHERE]
+    assert {total.device for total in together.absolute.values()} == {CPU}
+
+
+def test_a_model_dispatched_by_accelerate_gives_the_same(tmp_path: Path) -> None:
+    """Every module has accelerate's hooks, as with `device_map` on several GPUs; all of them lead to the CPU."""
+    names = ("model.embed_tokens", "model.layers.0", "model.layers.1", "model.norm", "model.rotary_emb", "lm_head")
+    hf_model = dispatch_model(tiny_model(), device_map=dict.fromkeys(names, "cpu"), force_hooks=True)
+    assert hasattr(hf_model.model.layers[0], "_hf_hook") and hf_model.hf_device_map
+    model, plain = hc.load_model("tiny", hf_model=hf_model, tokenizer=tiny_tokenizer()), tiny_bridge(tmp_path)
+    examples = written(plain.tokenizer)
+    assert torch.equal(hc.loss(model, examples), hc.loss(plain, examples))
+    one, other = hc.attribute(model, examples), hc.attribute(plain, examples)
+    torch.testing.assert_close(one.per_example_heads, other.per_example_heads, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(one.per_example_neurons, other.per_example_neurons, rtol=1e-5, atol=1e-6)
+    ours, theirs = (hc.attribute_weights(each, examples).signed for each in (model, plain))
+    assert ours.keys() == theirs.keys()
+    for name, scores in ours.items():
+        torch.testing.assert_close(scores, theirs[name], rtol=1e-4, atol=1e-6)
+    prompts = [hc.Prompt(request=example.request) for example in examples]
+    how = {"max_new_tokens": 5, "temperature": 0}
+    assert hc.generate(model, prompts, OWN, **how) == hc.generate(plain, prompts, OWN, **how)
