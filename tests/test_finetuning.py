@@ -23,6 +23,7 @@ from harmcircuits.models.protocol import model_hash
 from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe, difference, estimate, finetune, train
 from harmcircuits.organisms.finetuning.job import job_of
 from harmcircuits.organisms.finetuning.lessons import tokens_of
+from harmcircuits.organisms.finetuning.ready import check_trainable
 from harmcircuits.organisms.finetuning.work import save_base
 
 ANSWERS = ("Mix flour and water.", "Wait an hour.", "Read every day, and speak.", "The sky is blue.", "Paris.")
@@ -263,6 +264,12 @@ def test_a_loss_that_is_no_number_is_an_error(bridge, tmp_path):
 def test_hooks_are_refused_since_training_would_not_see_them(bridge, tmp_path):
     with ablated(bridge, Circuit(heads=[(0, 1)])), pytest.raises(FinetuneError, match=r"leave hc\.ablated.*hc\.prune"):
         finetune(bridge, LESSONS, recipe=FEW, folder=tmp_path / "tuned")
+
+
+def test_several_processes_are_refused_since_the_trainer_would_divide_its_steps(bridge, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(FinetuneError, match=r"several processes.*fine-tune in one process"):
+        check_trainable(bridge)
 
 
 @pytest.mark.parametrize("package", ["trl", "peft"])

@@ -6,6 +6,7 @@ from importlib import import_module
 import torch
 
 from ...models.protocol import HookedModel, has_hooks
+from ...processes import launched
 from .lessons import FinetuneError
 
 EXTRA = ("trl", "peft")
@@ -14,11 +15,16 @@ PYTHON = (3, 11)
 
 
 def check_trainable(model: HookedModel) -> None:
-    """Makes sure that the extra is there, that no hooks are set, and that the weights are float32.
+    """Makes sure that one process trains, that the extra is there, that no hooks are set, and that the weights are float32.
 
     Raises:
         FinetuneError: which of these is not so, and the cure.
     """
+    if launched():
+        raise FinetuneError(
+            "a launcher has started several processes, among which the trainer would divide each step, so that other weights "
+            "would come out: fine-tune in one process, without a launcher"
+        )
     for package in EXTRA:
         try:
             import_module(package)
