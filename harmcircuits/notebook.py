@@ -22,19 +22,33 @@ Drawing = Callable[[], "go.Figure | None"]
 
 ROWS = 12
 _WIDEST = 60  # characters of a cell
-_ROOM = 4  # px, so that the frame needs no scroll bar
+_ROOM = 4  # px, so that a frame that cannot tell its height needs no scroll bar
+_SETTLED = 300  # ms after which a notebook that changes its theme has its new colours
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}"><title>figure</title><style>body {{ margin: 0; }}</style>
-<div id="figure"></div>
+<meta http-equiv="Content-Security-Policy" content="{policy}"><title>figure</title>
+<style>:root {{ color-scheme: light dark; }} body {{ margin: 0; }}</style><body>
+{figure}
 <script type="module">
 const packed = Uint8Array.from(atob("{plotly}"), (letter) => letter.charCodeAt(0));
-const script = document.createElement("script");
 const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-script.textContent = await new Response(unpacked).text();
-document.head.append(script);
-const drawn = {figure};
-Plotly.newPlot("figure", drawn.data, drawn.layout, {config});
-</script></html>"""
+for (const text of [await new Response(unpacked).text(), {script}]) {{
+  const script = document.createElement("script");
+  script.textContent = text;
+  document.head.append(script);
+}}
+</script>
+<script>
+// A notebook has a theme of its own, whatever the screen's: its text tells. Without an answer the screen decides.
+const frame = window.frameElement;
+if (frame !== null) {{
+  const follow = () => {{ document.documentElement.style.color = getComputedStyle(frame).color; }};
+  const around = new MutationObserver(() => setTimeout(follow, {settled}));
+  for (const root of [parent.document.documentElement, parent.document.body]) around.observe(root, {{ attributes: true }});
+  follow();
+  document.documentElement.style.overflow = "hidden"; // as high as what is in it
+  new ResizeObserver(() => {{ frame.style.height = `${{document.body.offsetHeight}}px`; }}).observe(document.body);
+}}
+</script></body></html>"""
 
 
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -80,13 +94,14 @@ def _table(table: pd.DataFrame) -> str:
     shown = table.head(ROWS).map(lambda cell: "" if cell is None else cell)
     with pd.option_context("display.max_colwidth", _WIDEST):
         rows = shown.to_html(index=False, escape=True, na_rep="", float_format="{:.3g}".format, border=0)
+    rows = rows.replace("<td>", '<td style="white-space: nowrap">')  # what JupyterLab says of cells is stronger than the box
     hidden = len(table) - len(shown)
     more = f"<p>and {hidden:,} more rows: see its table</p>" if hidden else ""
-    return f'<div style="overflow-x: auto; white-space: nowrap">{rows}</div>{more}'
+    return f'<div style="overflow-x: auto">{rows}</div>{more}'
 
 
 def _frame(figure: Drawing) -> str:
-    from .figures.saving import CONFIG  # here, so that a line of text alone needs no plotly
+    from .figures.drawing import element, script  # here, so that a line of text alone needs no plotly
     from .figures.style import FigureError
 
     try:
@@ -96,9 +111,10 @@ def _frame(figure: Drawing) -> str:
     if drawn is None:
         return ""
     page = _PAGE.format(
-        policy=_POLICY, plotly=_plotly(), figure=str(drawn.to_json()).replace("<", "\\u003c"), config=json.dumps(CONFIG)
-    )
-    style = f"width: 100%; height: {drawn.layout.height + _ROOM:.0f}px; border: 0; background: white; color-scheme: light"
+        policy=_POLICY, plotly=_plotly(), figure=element(drawn, "figure"), script=json.dumps(script()),
+        settled=_SETTLED,
+    )  # fmt: skip
+    style = f"width: 100%; height: {drawn.layout.height + _ROOM:.0f}px; border: 0"
     alt = (drawn.layout.meta or {}).get("alt", "figure")
     return f'<iframe title="{html.escape(alt)}" style="{style}" srcdoc="{html.escape(page)}"></iframe>'
 

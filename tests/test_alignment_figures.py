@@ -56,7 +56,7 @@ def curves() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def test_each_stage_has_a_line_in_both_panels_from_pale_to_dark() -> None:
+def test_each_stage_has_a_line_in_both_panels_from_faint_to_strong() -> None:
     drawn = alignment_curves(curves(), grain="heads")
     found = [trace for trace in drawn.data if trace.name == "DPO"]
     assert [floats(trace.y) for trace in found] == [[0.5, 0.5], [1.0, 1.0]] and floats(found[0].x) == [0.001, 0.01]
@@ -66,6 +66,12 @@ def test_each_stage_has_a_line_in_both_panels_from_pale_to_dark() -> None:
     assert "DPO, at 1.00e-02: harmful 0.50, near twins 1.00" in drawn.layout.meta["alt"]
     with pytest.raises(FigureError, match="nothing of 'neurons' to draw: grains are heads"):
         alignment_curves(curves(), grain="neurons")
+
+
+def test_each_stage_has_a_colour_of_its_own_on_a_dark_page_too() -> None:
+    drawn = alignment_curves(curves(), grain="heads")
+    stages = {trace.line.color for trace in drawn.data if trace.name}
+    assert len(stages) == curves()["stage"].nunique() == len({drawn.layout.meta["dark"][colour] for colour in stages})
 
 
 def test_overlaps_fill_both_halves_and_mark_what_is_more_than_chance() -> None:

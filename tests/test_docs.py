@@ -127,11 +127,14 @@ def test_a_page_with_figures_gets_the_one_copy_of_plotly(tmp_path: Path) -> None
     place = '<div class="drawn" data-results="simulated.json" data-figure="power"></div>'
     page = type("Page", (), {"url": "gallery/"})
     found = drawing.on_page_content(f"<p>before</p>{place}", page=page)
-    assert found.startswith(f'<script src="../{drawing.SCRIPT}">') and "Plotly.newPlot" in found and place not in found
+    plotly, draw = (f'<script src="../{path}"></script>' for path in drawing.SCRIPTS)
+    assert found.endswith(f"{plotly}\n{draw}") and 'data-figure="figure-1"' in found and place not in found
+    assert 'role="img" aria-label="' in found, "what the figure shows is told to those who do not see it"
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", found), "nothing is fetched from elsewhere"
     assert drawing.on_page_content("<p>no figure</p>", page=page) == "<p>no figure</p>"
     drawing.on_post_build({"site_dir": str(tmp_path)})
-    assert "Plotly" in (tmp_path / drawing.SCRIPT).read_text("utf-8")
+    written = [(tmp_path / path).read_text("utf-8") for path in drawing.SCRIPTS]
+    assert "plotly.js v" in written[0][:200] and "Plotly.react(" in written[1]
 
 
 def _tool(name: str) -> Any:

@@ -3,14 +3,18 @@
 import html
 import html.parser
 import importlib.util
+import json
+import re
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
 import pytest
+from browser import in_browser, load
 from drawn import FULL, MEASURES, RISES, retained_row, rise_rows, traces
 from fake_report import fake_curve, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
 from hypothesis import given, settings
@@ -18,6 +22,7 @@ from hypothesis import strategies as st
 
 from harmcircuits import figures
 from harmcircuits.figures import FigureError, style
+from harmcircuits.figures.legend import for_width
 from harmcircuits.report import retained_frame, rises_frame
 
 HOSTILE = '<b>bold</b> </script><script>alert(1)</script> "quoted" & more'
@@ -105,8 +110,84 @@ def test_a_saved_page_fetches_nothing_and_holds_its_figure(tmp_path: Path) -> No
     links = Links()
     links.feed(page)
     assert links.found == []
-    assert page.startswith("<!doctype html>") and 'name="viewport"' in page and "Plotly.newPlot" in page
+    assert page.startswith("<!doctype html>") and 'name="viewport"' in page and "Plotly.react(" in page
     assert "<script>alert(1)</script>" not in page
+
+
+def test_a_picture_has_no_empty_lines_under_its_legend() -> None:
+    drawn = figures.rises(rises_frame(fake_report()))  # three entries: two lines on a phone, one on a page
+    plot, bottom = drawn.layout.height - drawn.layout.margin.t - drawn.layout.margin.b, drawn.layout.margin.b
+    phone, page = for_width(drawn, 380), for_width(drawn, 1100)
+    assert phone.layout.margin.b == bottom
+    assert page.layout.margin.b == bottom - 29
+    for one in (phone, page):
+        assert one.layout.height - one.layout.margin.t - one.layout.margin.b == plot, "the plot itself is as high as before"
+
+
+def luminance(colour: str) -> float:
+    """WCAG's, of a #rrggbb or white."""
+    parts = [int(("#FFFFFF" if colour == "white" else colour)[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    return sum(
+        share * (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4)
+        for share, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True)
+    )
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_dark_colours_can_be_told_from_the_dark_ground() -> None:
+    of = lambda colour: style.DARK.get(colour, colour)
+    for ground in ("white", style.WARM, style.COOL):
+        assert contrast(style.INK, ground) >= 4.5 and contrast(of(style.INK), of(ground)) >= 4.5, ground
+    assert contrast(of(style.GREY), style.GROUND) >= 4.5 <= contrast(style.GREY, "white"), "notes under a title"
+    marks = (style.ORANGE, style.SKY, style.GREEN, style.YELLOW, style.BLUE, style.VERMILLION, style.PURPLE, style.BLACK)
+    assert min(contrast(of(mark), style.GROUND) for mark in marks) >= 3
+
+
+def colours(node: Any, *, named: bool = False) -> set[str]:
+    """Every string under a key that ends in a word for colour."""
+    if isinstance(node, str):
+        return {node} if named else set()
+    if isinstance(node, dict):
+        return set().union(
+            *(colours(one, named=key.endswith(("color", "colorway", "colorscale"))) for key, one in node.items())
+        )
+    return set().union(*(colours(one, named=named) for one in node)) if isinstance(node, list | tuple) else set()
+
+
+def test_a_dark_figure_has_no_light_colour_left_and_says_the_same(drawn: go.Figure) -> None:
+    before, dark = drawn.to_json(), figures.dark(drawn)
+    assert colours(json.loads(before)) & set(style.DARK)
+    assert not colours(json.loads(dark.to_json())) & set(style.DARK)
+    light = {partner: colour for colour, partner in style.DARK.items()}
+    again = figures.dark(dark.update_layout(meta={"dark": light})).update_layout(meta=drawn.layout.meta)
+    assert json.loads(again.to_json()) == json.loads(before), "turned back: nothing else had changed"
+    assert drawn.to_json() == before, "the figure itself stays as it was"
+
+
+def test_words_are_no_colours_and_other_figures_stay_as_they_are() -> None:
+    named = go.Figure(go.Bar(x=["white"], y=[1], name=style.INK, text=["white"]), layout={"meta": {"dark": style.DARK}})
+    assert figures.dark(named).data[0].to_plotly_json() == named.data[0].to_plotly_json()
+    other = go.Figure(go.Bar(x=[1], y=[1], marker_color="white"))
+    assert json.loads(figures.dark(other).to_json()) == json.loads(other.to_json())
+
+
+class TestInABrowser:
+    pytestmark = in_browser
+
+    @pytest.mark.parametrize(("ink", "ground"), [("#222", "white"), ("rgb(230 230 230 / 90%)", "rgb(27, 27, 27)")])
+    def test_a_figure_takes_the_colours_of_the_page_around_it(self, ink: str, ground: str, tmp_path: Path) -> None:
+        drawn = figures.rises(rises_frame(fake_report()))
+        text = figures.save(drawn, tmp_path / "figure.html").read_text("utf-8")
+        dom, log = load(text.replace("<body>", f'<body style="color: {ink}">'), tmp_path, width=1100)
+        (svg,) = re.findall(r'<svg class="main-svg"[^>]*style="background: ([^"]*);"', dom)
+        assert svg == ground
+        (high,) = {float(height) for height in re.findall(r'<svg class="main-svg"[^>]* height="([\d.]+)"', dom)}
+        assert drawn.layout.height - 40 < high < drawn.layout.height - 15, "a line of the legend less than on a phone"
+        assert "CONSOLE" not in log
 
 
 def test_json_is_read_back_as_the_same_figure(tmp_path: Path) -> None:

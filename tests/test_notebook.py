@@ -64,8 +64,8 @@ def test_a_figure_is_a_page_of_its_own_that_fetches_nothing() -> None:
     without_plotly = page.replace(page.split('atob("')[1].split('"')[0], "")
     assert not any(mark in without_plotly for mark in ("src=", "http:", "https:", "import ")) and len(without_plotly) < 10_000
     assert "default-src 'none'" in page, "and may not, whatever it holds"
-    assert page.count("</script>") == 1, "what the figure says cannot end the script"
-    assert f"height: {drawn().layout.height + 4}px" in fragment
+    assert page.count("</script>") == page.count("<script") == 3, "what the figure says cannot end a script"
+    assert f"height: {drawn().layout.height + 4}px" in fragment, "until the page in it is drawn, and tells its own"
     assert len(fragment) < 2_200_000
 
 
@@ -109,6 +109,13 @@ def test_a_result_shows_itself(name: str) -> None:
     assert line.startswith(f"{name}(") and len(line) <= 100 and "\n" not in line
     assert 2 <= fragment.count("<tr") <= ROWS + 1, "a header and at most so many rows"
     assert fragment.count("<iframe") == (name in DRAWN)
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_a_notebook_is_offered_text_and_one_page(name: str) -> None:
+    """Beside them Jupyter and VS Code would prefer a figure of plotly's own, and leave out the sentence and the table."""
+    offered = ("_repr_", "_mime_", "_ipython_display_")
+    assert [method for method in dir(RESULTS[name]) if method.startswith(offered)] == ["_repr_html_"]
 
 
 LINES = {

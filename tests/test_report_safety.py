@@ -1,8 +1,6 @@
 """Nothing in a report can become markup, a script or a request."""
 
 import re
-import shutil
-import subprocess
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from browser import in_browser, load
 from fake_report import fake_report, fake_responses, measured, null
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,25 +119,6 @@ def test_any_name_reads_as_it_was_written(name: str) -> None:
 
 
 # In a browser
-
-CHROMIUM = shutil.which("/usr/bin/chromium") or shutil.which("chromium")
-QUIET = "--disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-
-in_browser = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium at /usr/bin/chromium or on PATH"),
-]
-
-
-def load(text: str, folder: Path) -> tuple[str, str]:
-    """The DOM after a browser has run the page `text`, and what the browser logged."""
-    path = folder / "page.html"
-    path.write_text(text, encoding="utf-8")
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", *QUIET.split(), f"--user-data-dir={folder / 'profile'}",
-               "--enable-logging=stderr", "--v=0", "--virtual-time-budget=8000", "--window-size=500,900", "--dump-dom",
-               path.as_uri()]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=True)
-    return done.stdout, done.stderr
 
 
 def attacked(dom: str) -> bool:

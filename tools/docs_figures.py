@@ -4,31 +4,31 @@ mkdocs calls the two functions whose names begin with `on_` (`hooks:` in mkdocs.
 
     <div class="drawn" data-results="smollm2-135m-instruct/dissociation.json" data-figure="rises"></div>
 
-and gets plotly's drawing of it, by the very functions that draw a run's own report. The pages share one copy of plotly.js,
-that of the installed plotly, and fetch nothing else.
+and gets plotly's drawing of it, by the very functions and the script that draw a run's own report. The pages share one copy of
+plotly.js, that of the installed plotly, and fetch nothing else.
 """
 
-import html
 import json
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 import harmcircuits as hc
 from harmcircuits import figures, report
 from harmcircuits.experiments.reading_results import Reading
+from harmcircuits.figures.drawing import element, script
 from harmcircuits.statistics import Estimate
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-SCRIPT = f"javascripts/plotly-{get_plotlyjs_version()}.min.js"
-CONFIG = {"responsive": True, "displaylogo": False, "displayModeBar": False}
+SCRIPTS = {f"javascripts/plotly-{get_plotlyjs_version()}.min.js": get_plotlyjs, "javascripts/draw.js": script}
+"""Loaded by a page with figures, in this order, once it has been read."""
 PLACE = re.compile(r'<div class="drawn" data-results="([^"]+)" data-figure="([^"]+)"></div>')
 Drawing = Callable[[], go.Figure]
 
@@ -38,19 +38,22 @@ class ResultsError(ValueError):
 
 
 def on_page_content(content: str, *, page: Any, **_: Any) -> str:
-    """Puts each figure in its place, and plotly.js before the first."""
+    """Puts each figure in its place, and below all what draws them."""
     if PLACE.search(content) is None:
         return content
     root = "../" * page.url.count("/")
-    drawn = PLACE.sub(lambda place: _shown(figure_of(place[1], place[2])), content)
-    return f'<script src="{root}{SCRIPT}"></script>\n{drawn}'
+    names = (f"figure-{at}" for at in count(1))
+    shown = lambda place: f'<div class="drawn">{element(figure_of(place[1], place[2]), next(names))}</div>'
+    scripts = "".join(f'\n<script src="{root}{path}"></script>' for path in SCRIPTS)
+    return PLACE.sub(shown, content) + scripts
 
 
 def on_post_build(config: Mapping[str, Any], **_: Any) -> None:
-    """Writes the one copy of plotly.js."""
-    path = Path(config["site_dir"]) / SCRIPT
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(get_plotlyjs(), "utf-8")
+    """Writes the one copy of each script."""
+    for name, text in SCRIPTS.items():
+        path = Path(config["site_dir"]) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text(), "utf-8")
 
 
 def figure_of(results: str, name: str) -> go.Figure:
@@ -110,11 +113,3 @@ def _readings(value: Mapping[str, Any]) -> hc.Readings:
 def _power(rows: list[dict[str, Any]]) -> go.Figure:
     frame = pd.DataFrame([row for row in rows if row["kind"] == "power"]).rename(columns={"name": "test"})
     return figures.power_curve(frame)
-
-
-def _shown(figure: go.Figure) -> str:
-    """The drawing, with what it shows in words for those who do not see it."""
-    meta = figure.layout.meta if isinstance(figure.layout.meta, Mapping) else {}
-    drawn = plotly.io.to_html(figure, full_html=False, include_plotlyjs=False, config=CONFIG)
-    label = html.escape(str(meta.get("alt") or meta.get("caption") or "figure"), quote=True)
-    return f'<div class="drawn" role="img" aria-label="{label}">{drawn}</div>'

@@ -2,7 +2,7 @@
 
 Nothing of ours is imported here, so that every result object can draw itself. Colours mean the same everywhere:
 vermillion harmful, blue near twin, bluish green far twin, grey a control. Every figure carries `layout.meta`, a dict
-with its `caption` and `alt`, a text alternative, which the report prints.
+with its `caption` and `alt`, a text alternative, which the report prints, and `dark`, the colours that it has on a dark page.
 """
 
 from .agreement import agreement_scatter
@@ -13,6 +13,7 @@ from .compactness import compactness_retained, compactness_rises
 from .compactness_beside import compactness_rates, compactness_recognition, compactness_utility
 from .compactness_sweeps import compactness_greedy, compactness_protection
 from .crossed import crossed_effects
+from .dark import dark
 from .dissociation import retained, rises
 from .distinct import distinct_effects, distinct_overlaps
 from .frontier import damage_frontier
@@ -45,6 +46,7 @@ __all__ = [
     "compactness_utility",
     "crossed_effects",
     "damage_frontier",
+    "dark",
     "distinct_effects",
     "distinct_overlaps",
     "heads_heatmap",

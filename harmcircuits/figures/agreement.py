@@ -83,7 +83,7 @@ def agreement_scatter(
             yref="paper",
             yanchor="top",
             showarrow=False,
-            bgcolor="rgba(255,255,255,0.85)",
+            bgcolor=style.VEIL,
         )
     return drawn
 

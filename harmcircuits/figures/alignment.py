@@ -22,8 +22,8 @@ _DASHES = {"own": "solid", "fixed": "dash"}
 _SYMBOLS = {"own": "circle", "fixed": "diamond"}
 _COLOURS = {"own": style.VERMILLION, "fixed": style.PURPLE}
 _SCALE = ((0.0, "#9ECAE1"), (0.5, style.BLUE), (1.0, style.BLACK))
-"""Stages from pale to dark, in order."""
-_DOWN, _UP = "#4D9CC9", "#E28E4D"  # blue and vermillion with 30 % white: dark text stays readable on them
+_IN_DARK = ((0.0, "#3F7396"), (0.5, style.DARK[style.BLUE]), (1.0, style.DARK[style.BLACK]))
+"""Stages from faint to strong, in order."""
 _CELL, _LABEL = 66, 13
 _ASIDE = 0.06
 """Between lines at one stage, so that their intervals do not hide one another."""
@@ -80,7 +80,7 @@ def alignment_separability(
 
 
 def alignment_curves(curves: pd.DataFrame, *, grain: str, title: str = "") -> go.Figure:
-    """What is left of writing against the fraction off (logarithmic), a line a stage, from pale to dark; near twins below.
+    """What is left of writing against the fraction off (logarithmic), a line a stage, from faint to strong; near twins below.
 
     1 is the intact stage, 0 text that answers its own request no more than another; bands are 95 % intervals.
 
@@ -98,18 +98,21 @@ def alignment_curves(curves: pd.DataFrame, *, grain: str, title: str = "") -> go
     if not len(own):
         raise style.FigureError(f"there is nothing of {grain!r} to draw: grains are {', '.join({*frame['grain']}) or 'none'}")
     names = list(dict.fromkeys(own["stage"]))
-    colours = dict(zip(names, _shades(len(names)), strict=True))
+    shades = _shades(_SCALE, len(names))
+    colours = dict(zip(names, shades, strict=True))
     drawn = blank(
         len(_MEASURES),
         title=title or f"How many {grain} have to be off until half is gone, stage by stage?",
         caption=(
-            f"What is left of request-dependent writing against the fraction of {grain} that is off, a line a stage, pale to "
-            "dark in order, with 95 % bands. Above: harmful requests, below: near twins. Grey line: the half. Where alignment "
-            "compresses, dark lines fall earlier above and not below."
+            f"What is left of request-dependent writing against the fraction of {grain} that is off, a line a stage, faint "
+            "to strong in order, with 95 % bands. Above: harmful requests, below: near twins. Grey line: the half. Where "
+            "alignment compresses, strong lines fall earlier above and not below."
         ),
         alt=_spoken_curves(own),
         legend=names,
     )
+    in_dark = dict(zip(shades, _shades(_IN_DARK, len(names)), strict=True))
+    drawn.update_layout(meta={**drawn.layout.meta, "dark": {**style.DARK, **in_dark}})
     across = np.log10(own["fraction"])
     for row, (measure, label) in enumerate(_MEASURES.items()):
         up = style.span([1.0], *(own[column] for column in ends(measure)), hold=0)
@@ -147,7 +150,7 @@ def alignment_overlaps(frame: pd.DataFrame, *, title: str = "Do the stages write
     limit, places = max(known, default=0) or 1.0, list(range(len(names)))
     drawn.add_heatmap(
         z=[[cell.get("excess", np.nan) for cell in line] for line in grid], x=places, y=places, xgap=2, ygap=2, zmin=-limit,
-        zmax=limit, colorscale=[(0, _DOWN), (0.5, "white"), (1, _UP)], hoverongaps=False, texttemplate="%{text}",
+        zmax=limit, colorscale=[(0, style.COOL), (0.5, "white"), (1, style.WARM)], hoverongaps=False, texttemplate="%{text}",
         text=[[_words(cell) for cell in line] for line in grid], hoverinfo="skip", textfont={"size": 11, "color": style.INK},
         colorbar=style.colour_bar("Jaccard less that of the twins' circuits", below=92, height=height),
     )  # fmt: skip
@@ -225,8 +228,9 @@ def _add_curve(drawn: go.Figure, line: pd.DataFrame, name: str, measure: str, co
     )  # fmt: skip
 
 
-def _shades(n: int) -> list[str]:
-    return list(sample_colorscale([list(stop) for stop in _SCALE], np.linspace(0, 1, n).tolist())) if n > 1 else [style.BLUE]
+def _shades(scale: Sequence[tuple[float, str]], n: int) -> list[str]:
+    """So many colours from one end of `scale` to the other; of one stage alone, its middle."""
+    return list(sample_colorscale([list(stop) for stop in scale], np.linspace(0, 1, n).tolist())) if n > 1 else [scale[1][1]]
 
 
 def _words(cell: Mapping[Any, Any]) -> str:

@@ -15,6 +15,7 @@ from . import style
 from .style import FigureError
 
 _A = "attribution A (nats per token)"
+_FEW = 8
 _READ = (
     "Attribution A, averaged over examples; no interval is drawn. Positive: the component promotes the response. "
     "Negative: it suppresses it."
@@ -115,8 +116,9 @@ def neurons_by_layer(
         alt=f"Neurons by layer, {n_layers} by {d_mlp:,}. {_extremes(scores, 'N')} {len(pairs)} are selected.",
         legend=names if pairs else [],
     )
-    drawn.add_scatter(**_points(scores, others), name=names[0], marker={"color": "#A6A6A6", "size": 4, "opacity": 0.8})
-    drawn.update_xaxes(title_text="layer", tickformat="d", range=[-0.6, n_layers - 0.4])
+    drawn.add_scatter(**_points(scores, others), name=names[0], marker={"color": style.GREY, "size": 4, "opacity": 0.5})
+    whole = {"dtick": 1} if n_layers <= _FEW else {}  # plotly would put ticks between layers
+    drawn.update_xaxes(title_text="layer", tickformat="d", range=[-0.6, n_layers - 0.4], **whole)
     drawn.update_yaxes(title_text=_A, zeroline=True)
     if pairs:
         marker = {"color": style.VERMILLION, "size": 6, "opacity": 0.8}

@@ -15,7 +15,6 @@ _COLUMNS = ["condition", "aim", "task", "value", "low", "high", "drop", "p_adjus
 _LARGE = 0.8
 """d from which colours may be full at the earliest (Cohen: a large effect), so that chance looks pale."""
 _LEVEL = 0.05
-_FALLS, _RISES = "#E28E4D", "#4D9CC9"  # vermillion and blue with 30 % white: dark text stays readable on them
 _TOP, _BOTTOM = -0.16, 0.46
 """Where a row's cells begin and end; above them is the row's label."""
 _ROW, _HEAD = 86, 52  # px
@@ -82,7 +81,7 @@ def _add_cells(drawn: go.Figure, cells: Cells, conditions: Sequence[Any], tasks:
     known = [abs(cell["value"]) for cell in cells.values() if np.isfinite(cell["value"])]
     limit = max([_LARGE, *known])
     bar = style.colour_bar("standardised effect d (positive: the task falls)", below=56, height=height)
-    colours = [(0, _RISES), (0.5, "white"), (1, _FALLS)]
+    colours = [(0, style.COOL), (0.5, "white"), (1, style.WARM)]
     drawn.update_layout(coloraxis={"cmin": -limit, "cmax": limit, "cmid": 0, "colorscale": colours, "colorbar": bar})
     for row, condition in enumerate(conditions):
         own = [cells.get((condition, task), {}) for task in tasks]

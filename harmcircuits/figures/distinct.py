@@ -13,7 +13,6 @@ from .crossed import crossed_effects
 
 _NUMBERS = ["share", "low", "high", "jaccard", "chance", "ceiling"]
 _COLUMNS = ["one", "other", *_NUMBERS]
-_SHADE = "#E28E4D"  # vermillion with 30 % white: dark text stays readable on it
 _CELL, _HEAD = 66, 30  # px
 _WIDTH = 10
 """Characters of a name that fit over a column on a phone."""
@@ -61,6 +60,7 @@ def distinct_overlaps(frame: pd.DataFrame, *, title: str = "Are the circuits of 
     labels = ["<br>".join(style.wrapped(str(aim), _WIDTH)) for aim in aims]
     places = list(range(len(aims)))
     drawn.update_xaxes(tickvals=places, ticktext=labels, side="top", showgrid=False, ticks="", fixedrange=True, tickangle=0)
+    drawn.update_xaxes(tickfont={"size": 10})
     drawn.update_yaxes(
         tickvals=places, ticktext=labels, showgrid=False, ticks="", fixedrange=True, range=[len(aims) - 0.5, -0.5]
     )
@@ -91,7 +91,7 @@ def _add_heat(drawn: go.Figure, aims: list[Any], cells: Mapping[tuple[Any, Any],
     drawn.update_layout(plot_bgcolor=style.PALE)
     drawn.add_heatmap(
         z=[[value(one, other) for other in aims] for one in aims], x=np.arange(len(aims)), y=np.arange(len(aims)),
-        zmin=0, zmax=1, colorscale=[(0, "white"), (1, _SHADE)], colorbar=bar, xgap=2, ygap=2, hoverongaps=False,
+        zmin=0, zmax=1, colorscale=[(0, "white"), (1, style.WARM)], colorbar=bar, xgap=2, ygap=2, hoverongaps=False,
         text=[[_hover(one, other, cells.get((one, other), {})) for other in aims] for one in aims],
         hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip

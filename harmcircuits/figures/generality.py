@@ -74,7 +74,7 @@ def overlap_matrix(frame: pd.DataFrame, *, title: str = "Do circuits of two kind
     cells = half | {(other, one): cell for (one, other), cell in half.items()}
     return matrix(
         cells, names, names, value="excess", words=_overlap_words, hover=_overlap_hover, title=title,
-        axis="* adjusted p ≤ 0.05", bar="Jaccard in excess of that with the twins' circuits",
+        axis="* adjusted p ≤ 0.05", bar="Jaccard beyond that with twins' circuits",
         caption=(
             "Numbers: the Jaccard index of two groups' circuits (below: in all) minus the mean of those between each group's "
             "circuit and the other group's twin circuit, found by the same recipe. Above 0: they share components because of "

@@ -13,7 +13,6 @@ from .style import FigureError
 
 Cell = Mapping[Any, Any]
 Place = tuple[str, str]
-_DOWN, _UP = "#4D9CC9", "#E28E4D"  # blue and vermillion with 30 % white: dark text stays readable on them
 _ROW, _LABEL = 66, 13
 _ROOMY = 5
 """Columns up to which a cell has room for its interval on a phone."""
@@ -78,14 +77,16 @@ def matrix(
     drawn.add_heatmap(
         z=[[of(place).get(value, np.nan) for place in line] for line in grid],
         x=list(range(len(columns))), y=list(range(len(rows))), xgap=2, ygap=2, zmin=-limit, zmax=limit,
-        colorscale=[(0, _DOWN), (0.5, "white"), (1, _UP)], hoverongaps=True, hovertemplate="%{hovertext}<extra></extra>",
+        colorscale=[(0, style.COOL), (0.5, "white"), (1, style.WARM)], hoverongaps=True,
+        hovertemplate="%{hovertext}<extra></extra>",
         text=[[words(of(place), roomy) if place in cells else "" for place in line] for line in grid],
         hovertext=[[hover(place, of(place)) for place in line] for line in grid],
         texttemplate="%{text}", textfont={"size": 11 if roomy else 9, "color": style.INK},
         colorbar=style.colour_bar(bar, below=92, height=height),
     )  # fmt: skip
     drawn.update_xaxes(tickvals=list(range(len(columns))), ticktext=_labels(columns), title_text=axis, showgrid=False)
-    drawn.update_xaxes(tickangle=0 if roomy else -60, tickfont={"size": 9 if _crowded(columns) else 10}, fixedrange=True)
+    angle = {"autotickangles": [0, -60]} if roomy else {"tickangle": -60}  # aslant where a narrow box would make names touch
+    drawn.update_xaxes(tickfont={"size": 9 if _crowded(columns) else 10}, fixedrange=True, **angle)
     drawn.update_yaxes(tickvals=list(range(len(rows))), ticktext=_labels(rows), autorange="reversed", showgrid=False)
     drawn.update_yaxes(tickfont={"size": 10}, fixedrange=True)
     return drawn

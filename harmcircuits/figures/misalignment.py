@@ -222,7 +222,7 @@ def _add_panel(drawn: go.Figure, part: pd.DataFrame, learnt: str, *, row: int, d
     )
     drawn.add_annotation(
         text=f"<b>{style.text(learnt)}</b>", x=0.995, xref="paper", xanchor="right", y=domain[1], yref="paper", yanchor="top",
-        showarrow=False, bgcolor="rgba(255,255,255,0.85)",
+        showarrow=False, bgcolor=style.VEIL,
     )  # fmt: skip
     drawn.update_layout(
         {f"xaxis{suffix}": {"anchor": axes["yaxis"]}, f"yaxis{suffix}": {"anchor": axes["xaxis"], "domain": domain}}

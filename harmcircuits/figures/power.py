@@ -55,12 +55,13 @@ def power_curve(
         ),
         alt=" ".join(_spoken(names[key], part, target) for key, part in lines.items()) or "Nothing was simulated.",
         legend=list(names.values()),
+        under=74,
     )
     drawn.add_hline(y=target, line={"color": style.GREY, "width": 1.5})
     for (size, test), part in lines.items():
         (symbol, colour), (fill, dash) = _LOOKS[sizes.index(size)], _TESTS[tests.index(test)]
         _add_line(drawn, part, Look(names[size, test], colour, symbol + fill), dash=dash)
-    drawn.update_xaxes(title_text=f"true effect ({unit})", range=style.span(frame["effect"], hold=0))
+    drawn.update_xaxes(title_text=f"true effect<br>({unit})", range=style.span(frame["effect"], hold=0))
     drawn.update_yaxes(title_text="share of runs in which it is shown", range=[-0.03, 1.03], zeroline=True)
     return drawn
 

@@ -147,7 +147,7 @@ def _add_place(drawn: go.Figure, part: pd.DataFrame, colours: dict[Any, str], *,
     )
     drawn.add_annotation(
         text=f"<b>{style.text(part['place'].iloc[0])}</b>", x=0.005, xref="paper", xanchor="left", y=domain[1], yref="paper",
-        yanchor="top", showarrow=False, bgcolor="rgba(255,255,255,0.85)",
+        yanchor="top", showarrow=False, bgcolor=style.VEIL,
     )  # fmt: skip
     drawn.update_layout(
         {f"xaxis{suffix}": {"anchor": axes["yaxis"]}, f"yaxis{suffix}": {"anchor": axes["xaxis"], "domain": domain}}

@@ -7,23 +7,26 @@ import secrets
 from pathlib import Path
 
 import plotly.graph_objects as go
-import plotly.io
+from plotly.offline import get_plotlyjs
 
+from .drawing import element, script
+from .legend import for_width
 from .style import FigureError
 
 _IMAGES = {".png": "png", ".svg": "svg"}
-_STYLE = "body { margin: 0; } @media (max-width: 700px) { .modebar { display: none; } }"
+_STYLE = """:root { color-scheme: light dark; }
+body { margin: 0; }
+@media screen and (prefers-color-scheme: dark) { body { background: #1b1b1b; } }
+@media (max-width: 700px) { .modebar { display: none; } }"""
 """On a phone plotly's row of buttons would lie over the title."""
-CONFIG = {"responsive": True, "displaylogo": False, "showSendToCloud": False, "plotlyServerURL": ""}
-"""Of plotly.js, wherever a figure is shown."""
 
 
 def save(figure: go.Figure, path: str | os.PathLike[str], *, width: int = 1100) -> Path:
     """Writes `figure` to `path`, whose ending says how; a missing folder is made, and nothing half-written stays.
 
-    - `.html`: a page that holds everything it needs, plotly.js too, and fetches nothing;
+    - `.html`: a page that holds everything it needs, plotly.js too, and fetches nothing; light or dark as its reader's screen;
     - `.json`: plotly's own format, read back by `plotly.io.read_json`;
-    - `.png`, `.svg`: an image `width` px wide, by kaleido.
+    - `.png`, `.svg`: an image `width` px wide, by kaleido, in the figure's own colours (`dark` gives it others).
 
     Returns:
         The path written.
@@ -52,16 +55,16 @@ def _content(figure: go.Figure, path: Path, *, width: int) -> bytes:
     if ending in _IMAGES:
         if importlib.util.find_spec("kaleido") is None:
             raise FigureError(f"{path.name}: images need kaleido; pip install 'harmcircuits[images]', or save as .html.")
-        return bytes(figure.to_image(format=_IMAGES[ending], width=width, height=figure.layout.height, scale=2))
+        fitted = for_width(figure, width)
+        return bytes(fitted.to_image(format=_IMAGES[ending], width=width, height=fitted.layout.height, scale=2))
     raise FigureError(f"{path.name}: unknown ending {ending!r}; use .html, .json, .png or .svg.")
 
 
 def _page(figure: go.Figure) -> str:
-    # plotly's own full page has no viewport, so a phone would show it at a desktop's width
-    body = plotly.io.to_html(figure, full_html=False, include_plotlyjs=True, config=CONFIG)
     title = html.escape((figure.layout.title.text or "figure").replace("<br>", " "))
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n{element(figure, 'figure')}\n"
+        f"<script>{get_plotlyjs()}</script>\n<script>{script()}</script>\n</body>\n</html>\n"
     )

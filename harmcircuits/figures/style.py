@@ -11,10 +11,23 @@ import plotly.graph_objects as go
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from .legend import END, LEFT, PHONE, RIGHT, legend_height
+
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 """Okabe and Ito's palette, distinct under the common forms of colour blindness."""
 GREY, PALE, INK = "#767676", "#E3E3E3", "#222222"
+WARM, COOL = "#E28E4D", "#4D9CC9"
+"""Vermillion and blue with 30 % white, for cells: ink stays readable on them."""
+VEIL = "rgba(255,255,255,0.8)"
+"""Behind a label that lies over marks."""
+
+GROUND = "#1B1B1B"
+DARK = {
+    "white": GROUND, VEIL: "rgba(27,27,27,0.8)", INK: "#E4E4E4", BLACK: "#F2F2F2", GREY: "#A3A3A3", PALE: "#3A3A3A",
+    BLUE: "#3D9BDD", PURPLE: "#A05585", WARM: "#9C4A10", COOL: "#1F6A96",
+}  # fmt: skip
+"""What a colour is on a dark page, where ink keeps a contrast of 4.5 and marks keep 3; others are seen on both grounds."""
 
 
 class Look(NamedTuple):
@@ -44,8 +57,7 @@ KINDS = {
 """What is aimed at nothing in particular is grey."""
 
 TITLE_WIDTH, NOTE_WIDTH, LABEL_WIDTH = 42, 52, 44  # characters that fit into 380 px in each font
-_PHONE = 340  # px of plot that a phone leaves
-_LINE, _NOTE_LINE, _LEGEND_ROW = 20, 16, 29  # px
+_LINE, _NOTE_LINE = 20, 16  # px
 _RAISED = 10  # px by which plotly raises a title for each line after the first, out of the figure
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 
@@ -112,7 +124,7 @@ def figure(
     titles, notes = wrapped(title, TITLE_WIDTH), wrapped(note, NOTE_WIDTH)
     down = _RAISED * (len(titles) - 1)
     top = 24 + _LINE * len(titles) + _NOTE_LINE * len(notes) + (6 + down if notes else 0)
-    bottom = under + _LEGEND_ROW * _rows(legend) + 8
+    bottom = under + legend_height(legend, PHONE) + END
     heading: dict[str, Any] = {"text": "<br>".join(titles), "pad": {"l": 12, "t": 14 + down}}
     if notes:
         heading["subtitle"] = {"text": "<br>".join(notes), "font": {"size": 12, "color": GREY}}
@@ -121,9 +133,9 @@ def figure(
         template=_template(),
         title=heading,
         height=height + top + bottom,
-        margin={"t": top, "b": bottom, "l": 12, "r": 16},
+        margin={"t": top, "b": bottom, "l": LEFT, "r": RIGHT},
         legend_y=-under / height,
-        meta={"caption": caption, "alt": alt},
+        meta={"caption": caption, "alt": alt, "dark": DARK},
     )
     return drawn
 
@@ -151,17 +163,6 @@ def colour_bar(title: str, *, below: float, height: float, ticks: int = 5) -> di
         "nticks": ticks,
         "ypad": 0,
     }
-
-
-def _rows(legend: Sequence[str]) -> int:
-    """Lines that plotly's horizontal legend takes on a phone."""
-    rows, used = 0, float("inf")
-    for name in legend:
-        width = 48 + 7 * len(name)
-        if used + width > _PHONE:
-            rows, used = rows + 1, 0.0
-        used += width
-    return rows
 
 
 def _template() -> go.layout.Template:
@@ -248,7 +249,7 @@ def row_labels(drawn: go.Figure, labels: Sequence[tuple[str, str]]) -> None:
         drawn.add_annotation(
             text=f"<b>{text(short)}</b>{f' {text(plain)}' if plain else ''}",
             x=0, xref="x domain", xanchor="left", y=row - 0.42, yanchor="top", showarrow=False,
-            bgcolor="rgba(255,255,255,0.8)", borderpad=0,
+            bgcolor=VEIL, borderpad=0, font={"size": 12},
         )  # fmt: skip
     edges = [row - 0.45 for row in range(len(labels) + 1)]
     bounds = [max(len(labels), 1) - 0.45, -0.45]

@@ -91,7 +91,7 @@ def claims_page(
     rows = _rows(report)
     every = [figure for own in figures.values() for figure in own.values()]
     templates = parts.environment()
-    scripts = parts.scripts_of(templates, drawn=bool(every))
+    scripts = parts.scripts_of(drawn=bool(every))
     settings = report.get("settings") or {}
     sections = [
         _section(row, claims.get(row["claim"], {}), figures.get(row["claim"], {}), tables.get(row["claim"]), settings)
@@ -100,7 +100,7 @@ def claims_page(
     model = report.get("model") or {}
     return templates.get_template("claims.html").render(
         policy=parts.policy(scripts, every),
-        scripts=[Markup(script) for script in scripts],  # plotly.js and page.js: nothing of a run is in them
+        scripts=[Markup(script) for script in scripts],  # nothing of a run is in them
         model=str(model.get("name") or "the model"),
         facts=_pairs(model),
         summary=_summary(rows),

@@ -41,15 +41,15 @@ def page(
     True
     """
     templates = parts.environment()
-    scripts = parts.scripts_of(templates, drawn=bool(figures))
+    scripts = parts.scripts_of(drawn=bool(figures))
     shown = responses if show_responses else None
     return templates.get_template("page.html").render(
         **content.numbers(report),
         **content.words(report),
         policy=parts.policy(scripts, figures.values()),
-        scripts=[Markup(script) for script in scripts],  # plotly.js and page.js: nothing of a run is in them
+        scripts=[Markup(script) for script in scripts],  # nothing of a run is in them
         figures=[parts.drawn(name, figure) for name, figure in figures.items()],
         tables=[parts.shown(caption, frame) for caption, frame in tables.items()],
-        responses=None if shown is None else parts.shown("Responses", shown),
+        responses=None if shown is None else parts.shown("What the models wrote", shown),
         n_hidden=0 if responses is None or show_responses else len(responses),
     )

@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
+
+from ..figures.drawing import embedded, script
 
 _DEFAULT_HEIGHT, _DEFAULT_TOP = 450, 100  # plotly's own, px
 _TOP = 32  # px over a plot without a title, for plotly's buttons
@@ -32,12 +33,9 @@ def environment() -> Environment:
     )  # fmt: skip
 
 
-def scripts_of(templates: Environment, *, drawn: bool) -> list[str]:
-    """plotly.js and page.js, in which nothing of a run is, where there is a figure."""
-    if not drawn:
-        return []
-    assert templates.loader is not None
-    return [get_plotlyjs(), templates.loader.get_source(templates, "page.js")[0]]
+def scripts_of(*, drawn: bool) -> list[str]:
+    """plotly.js and what draws by it, in which nothing of a run is, where there is a figure."""
+    return [get_plotlyjs(), script()] if drawn else []
 
 
 @dataclass(frozen=True)
@@ -71,9 +69,7 @@ def drawn(name: str, figure: go.Figure) -> Drawn:
     margin = _DEFAULT_TOP if layout.margin.t is None else layout.margin.t
     height = int((layout.height or _DEFAULT_HEIGHT) - max(margin - _TOP, 0))
     bare = go.Figure(figure).update_layout(title=None, height=height, margin_t=min(margin, _TOP))
-    # plotly's own JSON, with <, > and & as \u escapes, so that no string in it can end the script element
-    embedded = htmlsafe_json_dumps(bare, dumps=lambda one: str(one.to_json()))
-    return Drawn(title, caption, note, str(meta.get("alt") or caption or title), height, embedded)
+    return Drawn(title, caption, note, str(meta.get("alt") or caption or title), height, Markup(embedded(bare)))
 
 
 def _words(markup: str | None) -> str:
