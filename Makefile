@@ -37,11 +37,12 @@ demo: $(VENV)/.installed ## the main job in small sizes on the default model; it
 test: $(VENV)/.installed-dev $(VENV3)/.installed-dev ## the tests on TransformerLens 4, the model-facing ones also on 3.9
 	@sh tests/both_lines.sh $(VENV) $(VENV3) $(PYTEST_ARGS)
 
-check: $(VENV)/.installed-dev ## style, types and the order of imports
+check: $(VENV)/.installed-dev ## style, types, the order of imports, and the documentation
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(MAKE) docs
 
 docs: $(VENV)/.installed-docs ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
