@@ -187,6 +187,8 @@ class TestInABrowser:
         assert svg == ground
         (high,) = {float(height) for height in re.findall(r'<svg class="main-svg"[^>]* height="([\d.]+)"', dom)}
         assert drawn.layout.height - 40 < high < drawn.layout.height - 15, "a line of the legend less than on a phone"
+        assert re.search(r'<svg class="main-svg"[^>]* role="img" aria-label="Rise of L', dom), "told to a screen reader"
+        assert not re.search(r'<div[^>]* role="img"[^>]*>', dom), "and plotly's buttons are not hidden in an image"
         assert "CONSOLE" not in log
 
 

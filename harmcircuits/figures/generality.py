@@ -15,6 +15,8 @@ _OVERLAP = ["one", "other", "excess", "jaccard", "with_twins", "random", "p_adju
 _SHARED = ["scores", "value", "low", "high", "p_value", "reason"]
 _FOREST_ROW = 62
 _LEVEL = 0.05
+_MUCH = 0.1
+"""Excess of a Jaccard index, from 0 to 1."""
 _SEEN = (-1.0, 3.0)
 """Of the forest's axis at most: an interval of a ratio can be very wide, and would squash the others."""
 
@@ -82,6 +84,7 @@ def overlap_matrix(frame: pd.DataFrame, *, title: str = "Do circuits of two kind
             "triples, adjusted over pairs."
         ),
         alt=f"Excess of the Jaccard index. {_spoken(half, names, names, 'excess')}",
+        full=_MUCH,
     )  # fmt: skip
 
 

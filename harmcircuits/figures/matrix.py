@@ -56,6 +56,7 @@ def matrix(
     bar: str,
     caption: str,
     alt: str,
+    full: float = 0.0,
 ) -> go.Figure:
     """A figure with a coloured, written cell for each row and column; blue below 0, vermillion above, white at 0.
 
@@ -68,11 +69,12 @@ def matrix(
         axis: what the columns are, said below them.
         bar: what colours are, said above their bar.
         title, caption, alt: of the figure, as `style.figure` has them.
+        full: the size from which colours are full at the earliest, so that what is next to nothing looks pale.
     """
     grid = [[(row, column) for column in columns] for row in rows]
     of = lambda place: cells.get(place, {})
     known = [abs(cell[value]) for cell in cells.values() if np.isfinite(cell[value])]
-    limit, height, roomy = max(known, default=0) or 1.0, max(_ROW * len(rows), 120), len(columns) <= _ROOMY
+    limit, height, roomy = max([full, *known]) or 1.0, max(_ROW * len(rows), 120), len(columns) <= _ROOMY
     drawn = style.figure(title=title, height=height, caption=caption, alt=alt, under=152)
     drawn.add_heatmap(
         z=[[of(place).get(value, np.nan) for place in line] for line in grid],
