@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import test_matrices as layouts
 import torch
+from families import MODELS, bridge_around, random_model
 from lens import lens_line
 from tiny import tiny_bridge
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -42,10 +42,11 @@ ELSEWHERE = """
 import sys, torch
 from transformers import AutoModelForCausalLM
 assert "transformer_lens" not in sys.modules
-for attention in ("eager", "sdpa"):
-    model = AutoModelForCausalLM.from_pretrained(sys.argv[1], attn_implementation=attention, dtype=torch.float32)
-    with torch.no_grad():
-        torch.save(model(torch.arange(5, 65).reshape(2, 30)).logits, f"{sys.argv[2]}/{attention}.pt")
+for folder in sys.argv[1:]:
+    for attention in ("eager", "sdpa"):
+        model = AutoModelForCausalLM.from_pretrained(folder, attn_implementation=attention, dtype=torch.float32)
+        with torch.no_grad():
+            torch.save(model(torch.arange(5, 65).reshape(2, 30)).logits, f"{folder}.{attention}.pt")
 """
 
 
@@ -59,10 +60,10 @@ def logits(model):
     return model(TOKENS, return_type="logits")
 
 
-def elsewhere(folder: Path, tmp_path: Path) -> dict[str, torch.Tensor]:
-    """The logits of the folder's model in a process of its own, without this package."""
-    subprocess.run([sys.executable, "-c", ELSEWHERE, str(folder), str(tmp_path)], check=True, capture_output=True)
-    return {attention: torch.load(tmp_path / f"{attention}.pt") for attention in ("eager", "sdpa")}
+def elsewhere(*folders: Path) -> list[dict[str, torch.Tensor]]:
+    """The logits of each folder's model in a process of its own, without this package."""
+    subprocess.run([sys.executable, "-c", ELSEWHERE, *map(str, folders)], check=True, capture_output=True)
+    return [{attention: torch.load(f"{folder}.{attention}.pt") for attention in ("eager", "sdpa")} for folder in folders]
 
 
 def files_in(folder: Path) -> list[str]:
@@ -73,20 +74,21 @@ def files_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("name", ["llama", *layouts.MODELS])
-def test_hooks_weights_and_the_exported_model_are_the_same(name, tmp_path):
-    model = tiny_bridge(tmp_path / "tiny") if name == "llama" else layouts.bridge_around(name, layouts.random_model(name))
-    intact = logits(model)
-    with ablated(model, CIRCUIT):
-        by_hooks = logits(model)
-    with ablated(model, outgoing(model, CIRCUIT)):
-        in_weights = logits(model)
-    export(model, CIRCUIT, tmp_path / "pruned")
-    reloaded = elsewhere(tmp_path / "pruned", tmp_path)
-    assert (by_hooks - in_weights).abs().max() <= 1e-5
-    assert (reloaded["eager"] - by_hooks).abs().max() <= 1e-5
-    assert (reloaded["sdpa"] - by_hooks).abs().max() <= 2e-4
-    assert torch.equal(logits(model), intact) and (intact - by_hooks).abs().max() > 1e-2
+def test_hooks_weights_and_the_exported_model_are_the_same(tmp_path):
+    by_hooks, folders = {}, []
+    for name in MODELS:
+        model = bridge_around(name, random_model(name))
+        intact = logits(model)
+        with ablated(model, CIRCUIT):
+            by_hooks[name] = logits(model)
+        with ablated(model, outgoing(model, CIRCUIT)):
+            in_weights = logits(model)
+        folders.append(export(model, CIRCUIT, tmp_path / name))
+        assert (by_hooks[name] - in_weights).abs().max() <= 1e-5, name
+        assert torch.equal(logits(model), intact) and (intact - by_hooks[name]).abs().max() > 1e-2, name
+    for (name, own), reloaded in zip(by_hooks.items(), elsewhere(*folders), strict=True):
+        assert (reloaded["eager"] - own).abs().max() <= 1e-5, name
+        assert (reloaded["sdpa"] - own).abs().max() <= 2e-4, name
 
 
 @pytest.mark.model
@@ -95,7 +97,7 @@ def test_a_mask_of_single_weights(bridge, tmp_path):
     with ablated(bridge, [mask, Circuit(heads=[(1, 0)])]):
         expected = logits(bridge)
     export(bridge, [mask, Circuit(heads=[(1, 0)])], tmp_path / "pruned")
-    assert (elsewhere(tmp_path / "pruned", tmp_path)["eager"] - expected).abs().max() <= 1e-5
+    assert (elsewhere(tmp_path / "pruned")[0]["eager"] - expected).abs().max() <= 1e-5
     assert WeightMask.load(tmp_path / "pruned/mask-0.safetensors") == mask
     assert Circuit.load(tmp_path / "pruned/circuit-1.json") == Circuit(heads=[(1, 0)])
 
@@ -106,7 +108,7 @@ def test_the_default_model_without_its_circuit(smollm2, tmp_path):
     circuit = Circuit(heads=[(layer, layer % 9) for layer in range(0, 30, 5)], neurons=[(layer, 7) for layer in range(30)])
     with ablated(smollm2, circuit):
         by_hooks = logits(smollm2)
-    reloaded = elsewhere(export(smollm2, circuit, tmp_path / "pruned"), tmp_path)
+    (reloaded,) = elsewhere(export(smollm2, circuit, tmp_path / "pruned"))
     assert (reloaded["eager"] - by_hooks).abs().max() <= 1e-5 and (logits(smollm2) - by_hooks).abs().max() > 0.1
     assert (reloaded["sdpa"] - by_hooks).abs().max() <= 5e-4, "of logits up to 33"
     assert (tmp_path / "pruned" / "circuit-0.json").stat().st_size < 4000

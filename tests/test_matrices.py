@@ -1,29 +1,14 @@
 """Which matrices a model has, in every layout: fused, transposed, grouped, gated; and which models are refused."""
 
-import copy
-from collections.abc import Callable
 from types import SimpleNamespace
 
 import plain
 import pytest
 import torch
+from families import GROUPED, IDS, MODELS, PYTHIA, UNGATED, blocks_of, bridge_around, canonical, random_model, weights_of
 from lens import lens_line
 from tiny import tiny_tokenizer
-from transformers import (
-    AutoTokenizer,
-    Gemma3ForCausalLM,
-    Gemma3TextConfig,
-    GPT2Config,
-    GPT2LMHeadModel,
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    MixtralConfig,
-    MixtralForCausalLM,
-    Phi3Config,
-    Phi3ForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
+from transformers import AutoTokenizer, MixtralConfig, MixtralForCausalLM
 from written import written
 
 from harmcircuits.ablation.hooks import ablated
@@ -33,68 +18,6 @@ from harmcircuits.examples import loss
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import KINDS, matrices
 from harmcircuits.models.protocol import ModelError
-
-SIZES = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 512}
-GROUPED = {**SIZES, "num_key_value_heads": 2}
-IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-
-
-def gpt2():
-    return GPT2LMHeadModel(GPT2Config(n_layer=2, n_head=4, n_embd=32, n_inner=64, n_positions=256, vocab_size=512, **IDS))
-
-
-MODELS = {
-    "gpt2": gpt2,
-    "EleutherAI/pythia-70m": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES, **IDS)),
-    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**GROUPED, **IDS)),
-    "gemma3": lambda: Gemma3ForCausalLM(
-        Gemma3TextConfig(**GROUPED, head_dim=8, architectures=["Gemma3ForCausalLM"], sliding_window=16, **IDS)
-    ),
-    "phi3": lambda: Phi3ForCausalLM(Phi3Config(**GROUPED, **IDS)),
-}
-
-
-def canonical(name: str, layer: int, of: Callable[[str], torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The canonical matrices of one layer, from `of(key)`, tensors under transformers' own names of modules in that layer."""
-    if name == "gpt2":
-        q, k, v = of("attn.c_attn").T.split(32)
-        parts = {"attn.o": of("attn.c_proj").T, "mlp.in": of("mlp.c_fc").T, "mlp.out": of("mlp.c_proj").T}
-    elif name.startswith("Eleuther"):
-        q, k, v = (part.reshape(32, 32) for part in of("attention.query_key_value").view(4, 3, 8, 32).unbind(1))
-        parts = {"attn.o": of("attention.dense"), "mlp.in": of("mlp.dense_h_to_4h"), "mlp.out": of("mlp.dense_4h_to_h")}
-    elif name == "phi3":
-        q, k, v = of("self_attn.qkv_proj").split([32, 16, 16])
-        gate, up = of("mlp.gate_up_proj").split(64)
-        parts = {"attn.o": of("self_attn.o_proj"), "mlp.gate": gate, "mlp.in": up, "mlp.out": of("mlp.down_proj")}
-    else:
-        return {f"blocks.{layer}.{kind}": of(key) for kind, key in plain.LLAMA.items()}
-    return {f"blocks.{layer}.{kind}": part for kind, part in {"attn.q": q, "attn.k": k, "attn.v": v, **parts}.items()}
-
-
-def layers_of(hf_model):
-    return next(module for module in hf_model.modules() if isinstance(module, torch.nn.ModuleList))
-
-
-def weights_of(block) -> dict[str, torch.nn.Parameter]:
-    return {name: module.weight for name, module in block.named_modules() if hasattr(module, "weight")}
-
-
-def blocks_of(hf_model):
-    return next(module for module in hf_model.modules() if isinstance(module, torch.nn.ModuleList))
-
-
-def random_model(name: str):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        hf_model = MODELS[name]().eval()
-        for key, parameter in hf_model.named_parameters():
-            if parameter.dim() > 1 or key.endswith("bias"):
-                torch.nn.init.normal_(parameter, 0, 0.2)
-    return hf_model
-
-
-def bridge_around(name: str, hf_model):
-    return load_model(name, hf_model=copy.deepcopy(hf_model), tokenizer=tiny_tokenizer(), device="cpu")
 
 
 @pytest.mark.model
@@ -110,7 +33,7 @@ def test_scores_are_those_of_autograd_in_every_layout(name):
         plain.nll(hf_model, *plain.ids_of(model, example)).mean().backward()
         own = [{key: w.detach() * w.grad for key, w in weights_of(block).items()} for block in blocks_of(hf_model)]
         products.append({at: part for layer, of in enumerate(own) for at, part in canonical(name, layer, of.get).items()})
-    assert set(W.signed) == set(products[0]) and len(W.signed) == 2 * (6 if name in ("gpt2", "EleutherAI/pythia-70m") else 7)
+    assert set(W.signed) == set(products[0]) and len(W.signed) == 2 * (6 if name in UNGATED else 7)
     for at, A in W.signed.items():
         each = torch.stack([product[at] for product in products])
         assert (A + each.mean(0)).abs().max() < 2e-5 * each.abs().max()
@@ -134,7 +57,7 @@ def test_masked_weights_are_off_in_every_layout(name):
         own = {key: weight.data for key, weight in weights_of(block).items()}
         for at, part in canonical(name, layer, own.get).items():
             rows, columns = torch.unravel_index(mask.indices[at], part.shape)
-            if name.startswith("Eleuther") and at.endswith(("q", "k", "v")):  # heads are interleaved there: no view of them
+            if name in PYTHIA and at.endswith(("q", "k", "v")):  # heads are interleaved there: no view of them
                 fused = block.attention.query_key_value.weight.data.view(4, 3, 8, 32)
                 fused[rows // 8, "qkv".index(at[-1]), rows % 8, columns] = 0
             else:
