@@ -19,6 +19,7 @@ from . import (
     ladder,
     misalignment,
     paper,
+    plan,
     recognition,
     report,
     rules,
@@ -45,6 +46,7 @@ COMMANDS = (
     alignment.alignment,
     misalignment.misalignment,
     paper.paper,
+    plan.plan,
 )
 SHARED = ("dissociate",)
 """Commands whose work several processes can share."""

@@ -27,6 +27,7 @@ from .reliability import reliability_curve
 from .rules import rule_fronts
 from .same_tokens import recognition_kept, same_tokens
 from .saving import save
+from .scaling import scaling
 from .style import FigureError
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "rule_fronts",
     "same_tokens",
     "save",
+    "scaling",
     "scatter_null",
     "shared_forest",
     "transfer_matrix",

@@ -1,0 +1,5 @@
+"""What a command costs on a model and a device, before anything is loaded: passes, tokens, FLOPs, bytes, peak memory, time."""
+
+from .planned import Plan, plan
+
+__all__ = ["Plan", "plan"]

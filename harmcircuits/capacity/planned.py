@@ -1,0 +1,209 @@
+"""`plan`: what commands would cost on a model and a device, from the model's configuration alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from .. import store
+from .._version import __version__
+from ..claims.paper.sizes import quick_settings
+from ..experiments.settings import Settings
+from ..models.aliases import DEFAULT
+from ..models.shape import Shape, model_shape
+from ..prompts.promptset import PromptSet
+from ..prompts.readers import load_prompts
+from .commands import COMMANDS, laid_out, work_of
+from .memory import Peak, activations, loading, weights, writing
+from .rates import Device, RateError, device_named
+from .steps import ATTRIBUTING, WRITING, Job, Steps
+from .texts import Texts
+from .work import Rows, Work
+
+BESIDE = 0.6e9
+"""Bytes of a process that has imported PyTorch, transformers and TransformerLens, on the CPU beside the model."""
+HEADROOM = 0.9
+"""Of a device's memory, that a run may plan with: the rest is fragments, and what nobody counted."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Plan:
+    """What is expected; docs/capacity.md says how well it is met.
+
+    Attributes:
+        commands: the work of each, step by step.
+        peaks: of memory, the steps that have one.
+    """
+
+    model: str
+    dtype: str
+    shape: Shape
+    device: Device
+    settings: Settings
+    commands: Mapping[str, Steps]
+    peaks: Sequence[Peak]
+
+    def seconds(self, work: Work) -> float:
+        """Of `work` on the device."""
+        return seconds(work, self.device)
+
+    def total(self, command: str) -> float:
+        """Seconds of a command; intervals, selecting and files come on top."""
+        return sum(map(self.seconds, self.commands[command].values()))
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether every step's peak is within `HEADROOM` of the device's memory; None where that is not known."""
+        return None if self.device.memory is None else all(self._fits(peak) for peak in self.peaks)
+
+    def table(self) -> pd.DataFrame:
+        """One row a command."""
+        rows = [{"command": name, **self._row(sum(steps.values(), Work()))} for name, steps in self.commands.items()]
+        return pd.DataFrame(rows)
+
+    def steps(self, command: str) -> pd.DataFrame:
+        """One row a step of a command."""
+        return pd.DataFrame([{"step": name, **self._row(work)} for name, work in self.commands[command].items()])
+
+    def memory(self) -> pd.DataFrame:
+        """One row a step with a peak, in GB (10⁹ bytes), what the process itself takes on a CPU among them."""
+        return pd.DataFrame(
+            [
+                {
+                    "step": peak.step,
+                    "peak GB": self._peak(peak) / 1e9,
+                    "fits": None if self.device.memory is None else self._fits(peak),
+                    "passes": peak.passes_over_data,
+                    "otherwise": "" if self._fits(peak) else peak.cure,
+                }
+                for peak in self.peaks
+            ]
+        )
+
+    def __str__(self) -> str:
+        """In a few lines: the model, the device, whether it fits, and the cure where it does not."""
+        shape, device = self.shape, self.device
+        lines = [
+            f"{self.model}: {shape.parameters / 1e6:,.0f} million parameters, of which {shape.matrices / 1e6:,.0f} are scored; "
+            f"{shape.n_layers} layers of {shape.n_heads} heads and {shape.d_mlp:,} neurons; {self.dtype}",
+            f"{device.name}: {device.flops / 1e9:,.0f} GFLOP/s, {device.bandwidth / 1e9:,.0f} GB/s ({device.source})",
+        ]
+        if device.memory is None:
+            return "\n".join([*lines, "whether it fits is not known: give the device's memory"])
+        short = [peak for peak in self.peaks if not self._fits(peak)]
+        if not short:
+            return "\n".join([*lines, f"it fits into {device.memory / 1e9:,.0f} GB"])
+        for peak in short:
+            needed, there = f"{self._peak(peak) / 1e9:,.1f} GB", f"{HEADROOM:.0%} of {device.memory / 1e9:,.1f} GB"
+            lines.append(f"does not fit: {peak.step} needs {needed}, and {there} are planned with. Cure: {peak.cure}.")
+        return "\n".join(lines)
+
+    def save(self, path: str | Path) -> Path:
+        """All of it as JSON."""
+        about = {"model": self.model, "dtype": self.dtype, "shape": asdict(self.shape), "device": asdict(self.device)}
+        commands = {
+            name: {"seconds": self.total(name), "steps": {step: self._row(work) for step, work in steps.items()}}
+            for name, steps in self.commands.items()
+        }
+        peaks = {peak.step: {"bytes": self._peak(peak), "passes": peak.passes_over_data} for peak in self.peaks}
+        rest = {"commands": commands, "peaks": peaks, "fits": self.fits, "settings": self.settings.as_dict()}
+        store.write_json(Path(path), {"harmcircuits_version": __version__, **about, **rest})
+        return Path(path)
+
+    def _peak(self, peak: Peak) -> float:
+        return peak.bytes + (0 if self.device.gpu else BESIDE)
+
+    def _fits(self, peak: Peak) -> bool:
+        return self.device.memory is None or self._peak(peak) <= HEADROOM * self.device.memory
+
+    def _row(self, work: Work) -> dict[str, Any]:
+        return {**vars(work), "seconds": self.seconds(work)}
+
+
+def plan(
+    name: str | PathLike[str] = DEFAULT,
+    *,
+    commands: Sequence[str] = COMMANDS,
+    device: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    prompts: PromptSet | None = None,
+    settings: Settings | None = None,
+    quick: bool = False,
+    texts: Texts | None = None,
+    flops: float | None = None,
+    bandwidth: float | None = None,
+    memory: float | None = None,
+    revision: str | None = None,
+) -> Plan:
+    """What commands would cost: passes, tokens, FLOPs, bytes, seconds, and peak memory. No weight of the model is read.
+
+        found = plan("HuggingFaceTB/SmolLM2-135M-Instruct", device="h100", dtype=torch.bfloat16)
+        print(found), found.table(), found.memory()
+
+    Args:
+        name: as of `load_model`: an alias, a folder, a GGUF file or a hub id, of which the configuration alone is fetched.
+        commands: of `COMMANDS`.
+        device: one of this machine (measured in a few seconds), or a card of the table (`rates.CARDS`); None: as `load_model`.
+        dtype: of the weights.
+        prompts: triples; None: the built-in ones.
+        settings: sizes; None: those of a full run, or with `quick` of a quick one.
+        texts: lengths in tokens.
+        flops: FLOPs a second, where the device is neither here nor in the table; with `bandwidth` nothing is measured.
+        bandwidth: bytes a second.
+        memory: bytes of the device; None: what it has or is stated to have.
+        revision: of a hub id.
+
+    Raises:
+        LoadError: the model cannot be found, or is of a kind that cannot be studied.
+        RateError: an unknown command or device, or a rate that is not positive.
+        ExperimentError, PromptError, ClaimError: prompts on which nothing could be measured.
+    """
+    if unknown := [command for command in commands if command not in COMMANDS]:
+        raise RateError(f"there is no plan for {unknown[0]!r}: choose of {', '.join(COMMANDS)}")
+    shape = model_shape(name, revision=revision)
+    found = device_named(device, dtype=dtype, flops=flops, bandwidth=bandwidth, memory=memory)
+    asked, lengths, element = prompts if prompts is not None else load_prompts(), texts or Texts(), dtype.itemsize
+    made: dict[str, Steps] = {}
+    for command in commands:
+        chosen = settings or _sizes(command, quick=quick)
+        material = laid_out(shape, asked, chosen)
+        job = Job.of(material, shape, chosen, lengths, element=element)
+        made[command] = work_of(command, job, material, quick=quick)
+    sizes = settings or _sizes("dissociate", quick=quick)
+    return Plan(
+        model=fspath(name),
+        dtype=str(dtype).removeprefix("torch."),
+        shape=shape,
+        device=found,
+        settings=sizes,
+        commands=made,
+        peaks=peaks_of(shape, found, lengths, sizes.max_new_tokens, element=element),
+    )
+
+
+def seconds(work: Work, device: Device) -> float:
+    """FLOPs ÷ rate + bytes ÷ bandwidth + calls · seconds of one: one after the other, as eager layers do them."""
+    products = (work.flops - work.full) / device.flops + work.full / (device.full or device.flops)
+    return products + work.bytes / device.bandwidth + work.calls * device.call
+
+
+def peaks_of(shape: Shape, device: Device, texts: Texts, new: int, *, element: int) -> list[Peak]:
+    """Of the steps of every command, at the batch sizes that they take by themselves."""
+    attributed = Rows(n=ATTRIBUTING, length=texts.prompt + new, asked=new, batch=ATTRIBUTING)
+    written = Rows(n=WRITING, length=texts.prompt, batch=WRITING)
+    return [
+        loading(shape, element=element),
+        activations(shape, attributed, element=element),
+        weights(shape, attributed, element=element, gpu=device.gpu, memory=device.memory),
+        writing(shape, written, new, element=element),
+    ]
+
+
+def _sizes(command: str, *, quick: bool) -> Settings:
+    if not quick:
+        return Settings()
+    return Settings.quick() if command == "dissociate" else quick_settings()

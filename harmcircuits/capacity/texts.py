@@ -1,0 +1,28 @@
+"""How long the texts are that everything here reads, in tokens: of the built-in prompts in SmolLM2's tokenizer and chat frame.
+
+Other tokenizers differ by a tenth or two, other prompts by more: `Texts(prompt=…)`.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Texts:
+    """Mean lengths in tokens.
+
+    Attributes:
+        prompt: frame, request and prefill.
+        question: what follows a response to ask whether it was harmful.
+        request: alone, in plain text, after the shots; a `shot` is one with its label.
+        explained: frame, request, the question for a reason; `reason` is the reference.
+        fact: a sentence up to its last word; `passage`: plain prose.
+    """
+
+    prompt: float = 60
+    question: float = 45
+    request: float = 25
+    shot: float = 29
+    explained: float = 80
+    reason: float = 25
+    fact: float = 10
+    passage: float = 90

@@ -1,0 +1,299 @@
+"""What commands would cost: shapes as the models have them, work and memory by hand, and what the command says."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from families import MODELS, PYTHIA, bridge_around, random_model
+from hypothesis import given
+from hypothesis import strategies as st
+from shell import call
+from tiny import tiny_bridge, tiny_model, tiny_tokenizer
+from tiny_gguf import write_gguf
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+from transformers import GPT2Config, LlamaConfig, MixtralConfig
+from written import written
+
+import harmcircuits as hc
+from harmcircuits.attribution.activations import attribute
+from harmcircuits.attribution.weights import attribute_weights
+from harmcircuits.capacity import memory, rates
+from harmcircuits.capacity.commands import COMMANDS, conditions, laid_out
+from harmcircuits.capacity.planned import peaks_of, seconds
+from harmcircuits.capacity.texts import Texts
+from harmcircuits.capacity.work import Rows, Work, attribution, forward, generation, weight_attribution
+from harmcircuits.claims.compactness import cost as compactness_cost
+from harmcircuits.claims.dissociated import cost as dissociated_cost
+from harmcircuits.claims.generality import cost as generality_cost
+from harmcircuits.examples import example_rows, loss, row_length
+from harmcircuits.experiments.settings import Settings
+from harmcircuits.models.fetch import LoadError
+from harmcircuits.models.matrices import matrices
+from harmcircuits.models.protocol import geometry
+from harmcircuits.models.shape import Shape, model_shape, shape_of
+from harmcircuits.prompts.readers import load_prompts
+
+RATES = {"flops": 1e11, "bandwidth": 1e10, "memory": 16e9}
+SIZES = {"n_layers": 2, "d_model": 8, "n_heads": 2, "n_kv_heads": 1, "d_head": 4, "d_mlp": 16}
+SMALL = Shape(**SIZES, vocabulary=32, parameters=2000, matrices=1000, largest=128)
+
+
+def llama(**sizes: int) -> LlamaConfig:
+    return LlamaConfig(**{"num_hidden_layers": 32, "vocab_size": 128_256, "num_key_value_heads": 8, **sizes})
+
+
+# shapes
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("name", MODELS)
+def test_a_shape_is_that_of_the_loaded_model(name: str) -> None:
+    hf_model = random_model(name)
+    shape, model = shape_of(hf_model.config), bridge_around(name, hf_model)
+    assert shape.geometry == geometry(model)
+    sizes = [matrix.parameter.numel() for matrix in matrices(model)]
+    assert (shape.matrices, shape.parameters) == (sum(sizes), sum(p.numel() for p in hf_model.parameters()))
+    grouped = name not in ("gpt2", *PYTHIA)
+    assert shape.n_kv_heads == (2 if grouped else 4)
+
+
+def test_a_folder_and_a_gguf_file_of_the_same_model_have_the_same_shape(folder: Path, tmp_path: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    write_gguf(tmp_path / "tiny.gguf", tiny_model(), tiny_tokenizer())
+    assert model_shape(folder) == model_shape(tmp_path / "tiny.gguf") == shape_of(tiny_model().config)
+
+
+def test_a_model_of_seventy_billion_is_counted_without_memory() -> None:
+    shape = shape_of(llama(num_hidden_layers=80, hidden_size=8192, intermediate_size=28_672, num_attention_heads=64))
+    assert shape.parameters == 70_553_706_496  # as published
+    assert shape_of(GPT2Config()).parameters == 124_439_808
+
+
+def test_what_cannot_be_studied_is_told_from_its_configuration(tmp_path: Path) -> None:
+    MixtralConfig(architectures=["MixtralForCausalLM"]).save_pretrained(tmp_path)
+    with pytest.raises(LoadError, match=r"is a mixture of experts \(MixtralForCausalLM, 8 a layer\).*Dense decoder-only"):
+        hc.plan(tmp_path, **RATES)
+    with pytest.raises(LoadError, match="no transformers folder, since it has no config"):
+        model_shape(tmp_path.parent)
+    (tmp_path / "text.gguf").write_bytes(b"GGUF")
+    with pytest.raises(LoadError, match="cut short or damaged"):
+        model_shape(tmp_path / "text.gguf")
+    with pytest.raises(LoadError, match="HF_HUB_OFFLINE is set"):
+        model_shape("someone/model")
+
+
+# work
+
+
+def test_work_by_hand() -> None:
+    """Two FLOPs a weight and token, 4·d_head for each pair of positions and head, two a word and coordinate asked."""
+    rows = Rows(n=3, length=5, asked=2, batch=3)
+    read, scored = forward(SMALL, rows, element=4), attribution(SMALL, rows, element=4)
+    heads = 2 * 8 * 4 * (2 + 2 * 1) * 15  # of the first layer's queries, keys and values no gradient is taken
+    linear, pairs, words = 2 * 1000 * 15, 4 * 2 * 2 * 4 * 5 * 15, 2 * 32 * 8 * 6
+    assert read.flops == linear + pairs + words
+    assert scored.flops == read.flops + linear - heads + 2 * pairs / 2 + words
+    assert (read.tokens, read.passes, scored.tokens) == (15, 1, 15)
+    for absolute in (False, True):
+        weighed = weight_attribution(SMALL, rows, element=4, absolute=absolute)
+        assert weighed.flops - scored.flops == linear + heads + pairs
+        assert weighed.bytes - scored.bytes == (3 if absolute else 1) * 8 * 1000
+    assert generation(SMALL, Rows(n=3, length=5, batch=3), 4, element=4).tokens == 15 + 12
+
+
+@given(n=st.integers(1, 40), times=st.integers(2, 5), length=st.integers(2, 50))
+def test_work_grows_linearly_in_prompts_heads_and_neurons(n: int, times: int, length: int) -> None:
+    """Twice the batches are twice the work; and what heads and neurons add is what as many more add again."""
+    rows = Rows(n=8 * n, length=length, batch=8)
+    for work in (forward, attribution):
+        one, more = (work(SMALL, replace(rows, n=k * 8 * n), element=4) for k in (1, times))
+        assert tuple(vars(more).values()) == pytest.approx(tuple(vars(times * one).values()))
+    for part, weights in (("n_heads", 4 * 8 * 4 * 2), ("d_mlp", 3 * 8 * 2)):
+        grown = [
+            attribution(
+                replace(SMALL, **{part: getattr(SMALL, part) + k}, matrices=SMALL.matrices + k * weights), rows, element=4
+            )
+            for k in (0, 1, 2)
+        ]
+        for of in ("flops", "bytes"):
+            first, second = (getattr(grown[k + 1], of) - getattr(grown[k], of) for k in (0, 1))
+            assert first == pytest.approx(second) and first > 0
+
+
+def test_sums_and_multiples_of_work() -> None:
+    one = Work(1, 2, 3, 4, 5, 2)
+    assert one + one == 2 * one == one * 2 == Work(2, 4, 6, 8, 10, 4)
+
+
+# memory
+
+
+def test_weights_of_eight_billion_fit_one_card_in_blocks_of_layers() -> None:
+    shape = shape_of(llama(hidden_size=4096, intermediate_size=14_336, num_attention_heads=32))
+    assert 8.0e9 < shape.parameters < 8.1e9
+    card = rates.device_named("h100", dtype=torch.bfloat16)
+    half, full = ({peak.step: peak for peak in peaks_of(shape, card, Texts(), 32, element=element)} for element in (2, 4))
+    assert half["loading"].bytes == 2 * shape.parameters and half["scores of weights"].bytes < card.memory
+    assert half["scores of weights"].passes_over_data == full["scores of weights"].passes_over_data == 1
+    small = replace(card, memory=40e9)
+    blocks = peaks_of(shape, small, Texts(), 32, element=2)[2]
+    assert blocks.passes_over_data == 2 and blocks.bytes < small.memory
+
+
+def test_memory_grows_with_the_batch_alone_beyond_the_weights() -> None:
+    rows = Rows(n=64, length=50, asked=10, batch=8)
+    once, twice = (memory.activations(SMALL, replace(rows, batch=batch), element=4).bytes for batch in (8, 16))
+    assert twice - once == once - 4 * SMALL.parameters > 0
+
+
+# plans
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("planned")
+    tiny_model().config.save_pretrained(folder)
+    return folder
+
+
+def test_conditions_are_those_that_claims_count_themselves(small: Path) -> None:
+    settings, shape = Settings(), model_shape(small)
+    material = laid_out(shape, load_prompts(), settings)
+    counted = {command: conditions(command, material) for command in COMMANDS[1:]}
+    assert counted["compactness"].whole == 1 + compactness_cost(settings, model=material.model)
+    assert counted["dissociated"].whole == 1 + dissociated_cost(settings=settings)
+    assert counted["generality"].light == 1 + generality_cost(settings=settings)
+    claims = [counted[command] for command in COMMANDS[1:-1]]
+    assert counted["paper"].whole == 1 + sum(count.whole - 1 for count in claims)
+    assert counted["paper"].light == sum(count.light for count in claims)
+
+
+def test_a_plan_adds_up(small: Path, tmp_path: Path) -> None:
+    found = hc.plan(small, commands=["dissociate", "distinct"], **RATES)
+    table, steps = found.table().set_index("command"), found.steps("distinct")
+    assert table.loc["distinct", "seconds"] == pytest.approx(steps["seconds"].sum()) == pytest.approx(found.total("distinct"))
+    expected = steps["flops"] / 1e11 + steps["bytes"] / 1e10 + steps["calls"] * rates.CALL
+    assert steps["seconds"].tolist() == pytest.approx(expected.tolist())
+    assert found.fits and "it fits into 16 GB" in str(found)
+    quick = hc.plan(small, commands=["dissociate"], quick=True, **RATES)
+    assert quick.total("dissociate") < found.total("dissociate") / 3
+    written = json.loads(found.save(tmp_path / "plan.json").read_text())
+    assert written["commands"]["distinct"]["seconds"] == pytest.approx(found.total("distinct"))
+    assert written["shape"]["parameters"] == tiny_model().num_parameters() and written["fits"] is True
+
+
+def test_what_does_not_fit_is_told_with_its_cure(small: Path) -> None:
+    found = hc.plan(small, commands=["distinct"], flops=1e11, bandwidth=1e10, memory=0.1e9)
+    assert found.fits is False and not found.memory()["fits"].any()
+    assert "does not fit: scores of weights needs 0.6 GB, and 90% of 0.1 GB are planned with. Cure: max_memory=" in str(found)
+    assert "Cure: dtype bfloat16 (--dtype bfloat16) takes half" in str(found)
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch, small: Path) -> None:
+    half, full = (rates.device_named("H100", dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
+    assert (half.flops, full.flops) == pytest.approx((0.4 * 989e12, 0.4 * 67e12)) and half.gpu and half.memory == 80e9
+    assert rates.device_named("a100", dtype=torch.float16, flops=1e12).flops == 1e12
+    monkeypatch.setattr(rates, "measured", lambda *_, **__: pytest.fail("nothing is measured"))
+    assert rates.device_named("mine", dtype=torch.float32, flops=1.0, bandwidth=2.0).source == "given"
+    with pytest.raises(rates.RateError, match=r"flops must be positive, not 0\.0"):
+        rates.device_named(None, dtype=torch.float32, flops=0.0)
+    with pytest.raises(rates.RateError, match=r"knows no device 'b900'.*not here may be h100, h200, a100"):
+        rates.device_named("b900", dtype=torch.float32)
+    with pytest.raises(rates.RateError, match="there is no plan for 'alignment': choose of dissociate, compactness"):
+        hc.plan(small, commands=["alignment"])
+
+
+def test_products_for_weights_are_float32_and_take_its_rate() -> None:
+    card, rows = rates.device_named("h100", dtype=torch.bfloat16), Rows(n=8, length=64)
+    work = weight_attribution(SMALL, rows, element=2, absolute=True)
+    assert work.full == 2 * 1000 * 8 * 64
+    slower = work.full / (0.4 * 67e12) - work.full / (0.4 * 989e12)
+    assert seconds(work, card) - seconds(replace(work, full=0), card) == pytest.approx(slower)
+
+
+def test_rates_are_measured_where_none_are_given() -> None:
+    found = rates.device_named("cpu", dtype=torch.float32)
+    assert 1e8 < found.flops < 1e15 and 1e8 < found.bandwidth < 1e13 and not found.gpu
+    assert found.memory > 1e8 and "products of 1024 × 1024 matrices" in found.source
+
+
+# the command
+
+
+def test_the_command_prints_what_is_planned_and_writes_it(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    options = ("--model", small, "--flops", 1e11, "--bandwidth", 1e10, "--memory", 16, "--json", tmp_path / "plan.json")
+    shown = call("plan", *options)
+    assert shown.exit_code == 0 and "it fits into 16 GB" in shown.output and "peak memory" in shown.output
+    assert all(command in shown.output for command in COMMANDS)
+    written = json.loads((tmp_path / "plan.json").read_text())
+    expected = hc.plan(small, **RATES)
+    assert {name: own["seconds"] for name, own in written["commands"].items()} == pytest.approx(
+        {name: expected.total(name) for name in COMMANDS}
+    )
+    steps = call("plan", "distinct", *options, "--quick")
+    assert "scores of weights" in steps.output and "conditions, every task" in steps.output
+
+
+def test_the_command_tells_what_is_wrong_in_a_line(tmp_path: Path) -> None:
+    MixtralConfig(architectures=["MixtralForCausalLM"]).save_pretrained(tmp_path)
+    for options, message in (
+        (("--model", tmp_path), "is a mixture of experts"),
+        (("alignment", "--model", tmp_path), "there is no plan for 'alignment'"),
+        (("--model", tmp_path, "--dtype", "int4"), "'int4' is not one of"),
+    ):
+        shown = call("plan", *options)
+        assert shown.exit_code != 0 and message in " ".join(shown.output.split()) and "Traceback" not in shown.output
+
+
+# against what PyTorch counts
+
+
+class _Counter(TorchDispatchMode):
+    """FLOPs of every product of matrices, whatever calls it."""
+
+    total = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket in flop_registry:
+            self.total += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def counted(step: Callable[[], object]) -> int:
+    with _Counter() as counter:
+        step()
+    return counter.total
+
+
+@pytest.mark.model
+def test_flops_are_those_that_pytorch_counts(tmp_path: Path) -> None:
+    """Of matrix products, nearly all there is; rotations make a thousandth beside them."""
+    model = tiny_bridge(tmp_path / "tiny")
+    shape, one = shape_of(model.original_model.config), written(model.tokenizer)[0]
+    (row,) = example_rows(model, [one])
+    rows = Rows(n=4, length=row_length(row), asked=row.stop - row.start, batch=4)
+    passes = (
+        (lambda: loss(model, [one]), forward(shape, replace(rows, n=1), element=4)),
+        (lambda: attribute(model, [one] * 4), attribution(shape, rows, element=4)),
+        (lambda: attribute_weights(model, [one] * 4), weight_attribution(shape, rows, element=4, absolute=True)),
+    )
+    for step, expected in passes:
+        assert counted(step) == pytest.approx(expected.flops, rel=2e-3)
+
+
+@pytest.mark.model
+def test_no_term_is_quadratic_in_components(tmp_path: Path) -> None:
+    """Second differences of what PyTorch counts are 0 in heads and in neurons, whose widths are held."""
+    for part, sizes in (("n_heads", (4, 8, 12)), ("d_mlp", (64, 128, 192))):
+        found = []
+        for size in sizes:
+            model = tiny_bridge(tmp_path / f"{part}-{size}", **{"d_model": 48, part: size}, head_dim=8)
+            found.append(counted(lambda model=model: attribute(model, written(model.tokenizer)[:1])))
+        assert found[2] - found[1] == found[1] - found[0] > 0, part
