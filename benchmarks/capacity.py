@@ -5,7 +5,7 @@
 Each measurement runs in a child process, forked when everything is imported: memory is its largest resident size beyond what it
 began with (getrusage), time its processor time (one thread, median of repeats), so that a busy machine changes neither much.
 What is predicted is what `harmcircuits.capacity` says of these shapes and lengths, at the rates of a product of matrices and a
-copy that are measured in the same way, in the same run.
+copy that are measured in the same way, in the same run. Linux alone: memory is read from /proc.
 """
 
 import argparse
@@ -55,7 +55,7 @@ EVERYDAY = "Tell me how to bake bread at home, what it needs, how long it takes,
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    options.add_argument("--out", type=Path, default=Path("docs/results/capacity.json"))
+    options.add_argument("--out", type=Path, help="a JSON file for all numbers; none by default")
     options.add_argument("--sizes", nargs="*", choices=SIZES, default=list(SIZES))
     asked = options.parse_args()
     torch.set_num_threads(1)
@@ -74,10 +74,12 @@ def main() -> None:
         for value in values:
             with tempfile.TemporaryDirectory() as folder:
                 scaling.append(of_point(what, value, Path(folder), device))
+    if asked.out is None:
+        return
     store.write_json(
         asked.out,
         {
-            "command": "python benchmarks/capacity.py",
+            "command": "python benchmarks/capacity.py --out docs/results/capacity.json",
             "machine": {"flops": device.flops, "bandwidth": device.bandwidth, "threads": 1, "dtype": "float32"},
             "torch": torch.__version__,
             "lengths": {"rows": ROWS, "tokens": TOKENS, "response": NEW},
