@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import importlib.util
 import inspect
 import re
 import shlex
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import harmcircuits as hc
@@ -105,8 +107,8 @@ def wrong_names(block: Block) -> list[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("harmcircuits"):
             module = importlib.import_module(str(node.module))
-            known |= {alias.asname or alias.name: getattr(module, alias.name, None) for alias in node.names}
-            wrong += [f"{node.module}.{alias.name}" for alias in node.names if not hasattr(module, alias.name)]
+            known |= {alias.asname or alias.name: _taken(module, alias.name) for alias in node.names}
+            wrong += [f"{node.module}.{alias.name}" for alias in node.names if known[alias.asname or alias.name] is None]
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute | ast.Call):
             try:
@@ -114,6 +116,14 @@ def wrong_names(block: Block) -> list[str]:
             except (AttributeError, TypeError) as error:
                 wrong.append(f"{ast.unparse(node)}: {error}")
     return wrong
+
+
+def _taken(module: ModuleType, name: str) -> Any:
+    """What `from module import name` gives, a module of its own among them; None where there is nothing of that name."""
+    whole = f"{module.__name__}.{name}"
+    if not hasattr(module, name) and hasattr(module, "__path__") and importlib.util.find_spec(whole):
+        importlib.import_module(whole)
+    return getattr(module, name, None)
 
 
 def _check(node: ast.Attribute | ast.Call, known: dict[str, Any]) -> None:
