@@ -14,6 +14,7 @@ from .style import FigureError
 Cell = Mapping[Any, Any]
 Place = tuple[str, str]
 _ROW, _LABEL = 66, 13
+_BAR, _UNDER, _ASLANT = 92, 152, 30  # px below the cells: to the bar, to the end, and more where names may lie aslant
 _ROOMY = 5
 """Columns up to which a cell has room for its interval on a phone."""
 _ACROSS = 52
@@ -75,7 +76,8 @@ def matrix(
     of = lambda place: cells.get(place, {})
     known = [abs(cell[value]) for cell in cells.values() if np.isfinite(cell[value])]
     limit, height, roomy = max([full, *known]) or 1.0, max(_ROW * len(rows), 120), len(columns) <= _ROOMY
-    drawn = style.figure(title=title, height=height, caption=caption, alt=alt, under=152)
+    aslant = _ASLANT if roomy and _crowded(columns) else 0
+    drawn = style.figure(title=title, height=height, caption=caption, alt=alt, under=_UNDER + aslant)
     drawn.add_heatmap(
         z=[[of(place).get(value, np.nan) for place in line] for line in grid],
         x=list(range(len(columns))), y=list(range(len(rows))), xgap=2, ygap=2, zmin=-limit, zmax=limit,
@@ -84,7 +86,7 @@ def matrix(
         text=[[words(of(place), roomy) if place in cells else "" for place in line] for line in grid],
         hovertext=[[hover(place, of(place)) for place in line] for line in grid],
         texttemplate="%{text}", textfont={"size": 11 if roomy else 9, "color": style.INK},
-        colorbar=style.colour_bar(bar, below=92, height=height),
+        colorbar=style.colour_bar(bar, below=_BAR + aslant, height=height),
     )  # fmt: skip
     drawn.update_xaxes(tickvals=list(range(len(columns))), ticktext=_labels(columns), title_text=axis, showgrid=False)
     angle = {"autotickangles": [0, -60]} if roomy else {"tickangle": -60}  # aslant where a narrow box would make names touch
