@@ -15,6 +15,7 @@ from ..claims.paper.sizes import quick_settings
 from ..experiments.settings import Settings
 from ..models.aliases import DEFAULT
 from ..models.shape import Shape, model_shape
+from ..notebook import clipped
 from ..prompts.promptset import PromptSet
 from ..prompts.readers import load_prompts
 from .commands import COMMANDS, laid_out, work_of
@@ -30,7 +31,7 @@ HEADROOM = 0.9
 """Of a device's memory, that a run may plan with: the rest is fragments, and what nobody counted."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Plan:
     """What is expected; docs/capacity.md says how well it is met.
 
@@ -83,6 +84,10 @@ class Plan:
                 for peak in self.peaks
             ]
         )
+
+    def __repr__(self) -> str:
+        fits = {True: "it fits", False: "it does not fit", None: "its memory is not known"}[self.fits]
+        return f"Plan({clipped(self.model, 40)!r} on {self.device.name}, {len(self.commands)} commands: {fits})"
 
     def __str__(self) -> str:
         """In a few lines: the model, the device, whether it fits, and the cure where it does not."""
