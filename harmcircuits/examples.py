@@ -147,7 +147,7 @@ def chat_frame(model: HookedModel) -> Frame:
     rest, between = rest.split(question)
     _, turn = rest.split(answer)
     parts = [tuple(encode(model, part, special=True)) for part in (before, between, turn)]
-    end_of_turn = {parts[2][0]} & set(tokenizer.all_special_ids)
+    end_of_turn = set(parts[2][:1]) & set(tokenizer.all_special_ids)  # some templates write nothing after an answer
     stops = {tokenizer.eos_token_id, *end_of_turn} - {None}
     return Frame(parts[0], parts[1], parts[2], tuple(sorted(stops)))
 

@@ -79,6 +79,20 @@ def test_control_tokens_that_somebody_wrote_stay_text(tiny, place):
     assert CONTROL in tiny.tokenizer.decode(row)
 
 
+def test_a_template_that_writes_nothing_after_an_answer_has_the_end_of_text_alone_as_its_end():
+    model = with_tokenizer(tiny_tokenizer())
+    model.tokenizer.chat_template = (
+        "{% for m in messages %}{% if m['role'] == 'user' %}<|im_start|>{{ m['content'] }}<|im_end|>"
+        "{% else %}{{ m['content'] }}{% endif %}{% endfor %}"
+    )
+    frame = chat_frame(model)
+    assert frame.turn == (SPECIAL.index("<|im_start|>"),) and frame.stops == (SPECIAL.index("<eos>"), frame.turn[0])
+    model.tokenizer.chat_template = model.tokenizer.chat_template.replace("<|im_start|>", "")
+    frame = chat_frame(model)
+    assert (frame.before, frame.turn, frame.stops) == ((), (), (SPECIAL.index("<eos>"),))
+    assert prompt_ids(model, frame, REQUEST, "") == templated(model, [user(REQUEST)])
+
+
 UNMARKED = ("<｜User｜>", "<think>", "<h1>", "    ")  # as DeepSeek, Qwen, Gemma and code models have them
 
 
