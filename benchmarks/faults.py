@@ -51,8 +51,9 @@ def run_planted(folder: Path) -> None:
 
 
 def run_demo(folder: Path) -> None:
-    """What `make demo` does, into `folder`."""
-    app(["dissociate", "--quick", "--out", str(folder)], standalone_mode=False)
+    """What `make demo` does, into `folder`. Raises KeyboardInterrupt where the command told its user that it was stopped."""
+    if status := app(["dissociate", "--quick", "--out", str(folder)], standalone_mode=False):
+        raise KeyboardInterrupt if status == 130 else RuntimeError(f"the demo ended with {status}")
 
 
 def child(job: Callable[[Path], None], folder: Path, cache: Path) -> None:
