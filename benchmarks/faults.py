@@ -120,6 +120,7 @@ def broken(job: Callable[[Path], None], expected: dict[str, Any], seconds: float
                 process.join()
             if process.exitcode == 0:
                 break
+            assert process.exitcode == (130 if how is signal.SIGINT else -how), f"a run ended with {process.exitcode} by itself"
             tally.stopped[how.name] += 1
         finish(folder, expected, tally)
 
