@@ -2,8 +2,8 @@
 
 import copy
 
+import families as layouts
 import pytest
-import test_matrices as layouts
 import torch
 from lens import lens_line
 from written import PROMPTS
@@ -145,7 +145,7 @@ def test_a_plain_model_is_the_bridge_in_every_layout(name, what):
 
 @pytest.mark.model
 def test_fused_matrices_that_were_trained_are_not_guessed():
-    name = "EleutherAI/pythia-70m"  # whose query, key and value matrices are copies in a bridge, where others' are views
+    name = "pythia"  # whose query, key and value matrices are copies in a bridge, where others' are views
     bridge = layouts.bridge_around(name, layouts.random_model(name))
     with torch.no_grad():
         for key, parameter in bridge.named_parameters():
