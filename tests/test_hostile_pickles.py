@@ -137,22 +137,29 @@ class TestOnline:
     """A hub that is asked for names alone."""
 
     @pytest.fixture
-    def files(self, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-        """What the repository has."""
+    def files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+        """What the repository has, of which it gives the configuration alone."""
         files = {"config.json"}
+        (tmp_path / "config.json").write_text('{"model_type": "llama"}', "utf-8")
 
         def metadata(url: str) -> None:
             if url.rpartition("/")[2] not in files:
                 raise RemoteEntryNotFoundError.__new__(RemoteEntryNotFoundError)
 
+        def download(_: str, name: str, **__: Any) -> str:
+            return str(tmp_path / name) if name == "config.json" else raises(OSError("the hub gives no file here"))
+
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(hub, "get_hf_file_metadata", metadata)
-        monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: raises(OSError("the hub gives no file here")))
+        monkeypatch.setattr(hub, "hf_hub_download", download)
         monkeypatch.setattr(load.TransformerBridge, "boot_transformers", lambda *_, **__: raises(Opened()))
         return files
 
     @pytest.mark.parametrize("held", [UNSAFE, f"{UNSAFE}.index.json", "adapter_model.bin"])
-    def test_pickles_are_refused_before_anything_is_fetched(self, files: set[str], held: str) -> None:
+    def test_pickles_are_refused_before_anything_is_fetched(
+        self, files: set[str], held: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: pytest.fail("something was fetched"))
         files |= {held, "adapter_config.json"}
         with pytest.raises(LoadError, match=rf"'lab/model': its weights are pickles \({held}\), {CURE}"):
             load_model("lab/model", device="cpu", revision="v1")

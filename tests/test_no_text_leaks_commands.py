@@ -82,7 +82,7 @@ def unseen(*results: Any) -> None:
 
 
 def test_every_command_is_driven_somewhere() -> None:
-    here = {*CLAIMS, "paper", "alignment", "ladder", "misalignment"}
+    here = {*CLAIMS, "paper", "alignment", "ladder", "misalignment", "plan"}
     assert {command.__name__.replace("_", "-") for command in cli.COMMANDS} == here | THERE
 
 
@@ -91,6 +91,12 @@ def test_a_claim(place: Path, capfd: pytest.CaptureFixture[str], command: str) -
     kind, own = CLAIMS[command]
     silent(place, capfd, command, "--model", place / "model", *options(place, "claims"), *own)
     unseen(kind.load(place / "claims"))
+
+
+def test_a_plan(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rates = ("--flops", "1e11", "--bandwidth", "1e10", "--json", place / "plan.json")
+    silent(place, capfd, "plan", "dissociate", "--model", place / "model", "--prompts", place / "prompts.csv", *rates)
+    assert (place / "plan.json").exists()
 
 
 def test_all_claims_together(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
