@@ -40,8 +40,9 @@ ASKS: dict[str, tuple[str, Sequence[str]]] = {
 }
 """What runs each command, and options that are not its defaults."""
 EARLIER = SimpleNamespace(report={"seed": 2})
-QUIET = {"report", "ladder", "recognition"}
-"""`report` shows what another command measured; `ladder` writes no report; `recognition` has a test of its own."""
+QUIET = {"report", "ladder", "recognition", "plan"}
+"""`report` shows what another command measured; `ladder` writes no report, and `plan` measures nothing; `recognition` has a test of
+its own."""
 
 
 @pytest.fixture
