@@ -39,7 +39,7 @@ SIZES = Settings(
     bootstrap_draws=200, max_new_tokens=6, head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24,
     facts=4, passages=2, damage_triples=8, shots=4, shot_draws=1, many_shot_triples=4, null_draws=64, null_triples=8,
 )  # fmt: skip
-FULL = 1  # the exit status of a run that found no space
+FULL = 28  # the exit status of a run that found no space
 
 
 def run_planted(folder: Path) -> None:
@@ -139,6 +139,7 @@ def without_space(job: Callable[[Path], None], expected: dict[str, Any], most: i
                 process.join()
                 if process.exitcode == 0:
                     break
+                assert process.exitcode == FULL, f"a run ended with {process.exitcode}, and not for want of space"
                 tally.stopped["disk full"] += 1
                 size += draw.randrange(16_384, most)
                 subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)

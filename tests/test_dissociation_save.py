@@ -15,6 +15,7 @@ from harmcircuits.ablation.prune import check_base
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.components import Circuit, WeightMask, read_provenance
 from harmcircuits.experiments.dissociation import dissociate
+from harmcircuits.experiments.folder import clear
 from harmcircuits.experiments.iso_damage import IsoDamage
 from harmcircuits.experiments.result import Dissociation
 from harmcircuits.models.matrices import base_hash
@@ -35,6 +36,20 @@ def result(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Dissociation:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(store.CACHE_VARIABLE, str(tmp_path_factory.mktemp("run-cache")))
         return dissociate(tiny, None, TEST, name="tiny", **{**SPLITS, "settings": RICH})
+
+
+@pytest.mark.parametrize(
+    "name", [5, None, ["a.json"], "..", "a\0.json", "x" * 5000 + ".json", "../theirs.json", "notes.txt", ""]
+)
+def test_an_edited_report_costs_the_next_run_nothing_and_removes_nobody_s_files(tmp_path: Path, name: object) -> None:
+    (tmp_path / "circuits").mkdir()
+    theirs = [tmp_path / "theirs.json", tmp_path / "circuits" / "notes.txt"]
+    for path in (*theirs, tmp_path / "circuits" / "own.json"):
+        path.write_text("{}", "utf-8")
+    store.write_json(tmp_path / "report.json", {"circuits": {"odd": name, "mine": "own.json"}, "controls": 3})
+    clear(tmp_path)
+    assert all(path.exists() for path in theirs)
+    assert not (tmp_path / "circuits" / "own.json").exists() and not (tmp_path / "report.json").exists()
 
 
 def test_every_file_is_written_atomically_and_no_text_is_in_them(

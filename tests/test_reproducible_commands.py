@@ -41,7 +41,7 @@ ASKS: dict[str, tuple[str, Sequence[str]]] = {
 """What runs each command, and options that are not its defaults."""
 EARLIER = SimpleNamespace(report={"seed": 2})
 QUIET = {"report", "ladder", "recognition", "plan"}
-"""`report` shows what another command measured; `ladder` writes no report, and `plan` measures nothing; `recognition` has a test of
+"""`report` shows what another command measured; `ladder` writes no report; `plan` measures nothing; `recognition` has a test of
 its own."""
 
 

@@ -62,6 +62,10 @@ def read_items(path: Path) -> pd.DataFrame:
         raise store.StoreError(f"cannot read {path}: {error}. Run the measurement again.") from error
 
 
+_OURS = re.compile(r"[\w-]{1,200}(~\d+)?\.(json|safetensors)")
+"""What `_files` names a file."""
+
+
 def clear(folder: Path) -> None:
     """Removes what an earlier run wrote there; nothing where there is no report of one, and no file that is not ours."""
     try:
@@ -69,7 +73,8 @@ def clear(folder: Path) -> None:
     except store.StoreError:
         found = {}
     listed = {kind: found.get(kind) if isinstance(found, dict) else None for kind in KINDS}
-    ours = [f"{kind}/{Path(file).name}" for kind, own in listed.items() if isinstance(own, dict) for file in own.values()]
+    named = [(kind, Path(str(file)).name) for kind, own in listed.items() if isinstance(own, dict) for file in own.values()]
+    ours = [f"{kind}/{name}" for kind, name in named if _OURS.fullmatch(name)]  # a report can be edited
     ours += [f"scores/{name}.safetensors" for name in SCORES] + [f"scores/{name}" for name in (NULLS, DAMAGE)]
     for name in (REPORT, PAGE, OUTCOMES, ITEMS, *LATER, *ours):
         with store.storage_errors(folder / name):
