@@ -178,6 +178,7 @@ def main() -> None:
         while (stops := sum(killed.stopped.values())) < options.kills:
             broken(job, expected, options.within * seconds, draw, killed)
             bar.update(sum(killed.stopped.values()) - stops)
+            bar.set_postfix(identical=f"{killed.identical}/{killed.runs}")
     for _ in range(options.disks if os.geteuid() == 0 and not options.demo else 0):
         without_space(job, expected, most // 2, draw, full)
     rows = []
