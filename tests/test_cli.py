@@ -173,7 +173,10 @@ class TestErrors:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(cli.shared, "load", stopped)
-        told(dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "o"), "stopped", code=130)
+        prompts = write(tmp_path / "p.csv")
+        told(dissociate(prompts=prompts, out=tmp_path / "o"), "stopped: what was finished is kept", code=130)
+        recognition = call("recognition", "--prompts", prompts, "--out", tmp_path / "r")
+        told(recognition, "stopped: nothing of this command is kept but what the model wrote", code=130)
 
     def test_a_bug_is_not_hidden(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cli.shared, "load", lambda *_: 1 / 0)

@@ -31,7 +31,7 @@ def circuit_tests(
     from ..experiments.earlier import test_earlier
     from ..experiments.result import Dissociation
 
-    with told_errors():
+    with told_errors(kept=False):
         run = Dissociation.load(folder)
         _, _, test = shared.splits(prompts, int(run.report["seed"]))
         loaded = shared.load(model, device, dtype)

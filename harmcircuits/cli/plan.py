@@ -36,7 +36,7 @@ def plan(
     from ..capacity.commands import COMMANDS
     from ..prompts.readers import load_prompts
 
-    with told_errors():
+    with told_errors(kept=False):
         settings = None if triples is None else shared.claim_settings(quick=quick, seed=0, triples=triples)
         found = run(
             model,

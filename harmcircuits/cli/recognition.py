@@ -32,7 +32,7 @@ def recognition(
     from ..experiments.readings import compare_readings
     from ..prompts.readers import load_prompts
 
-    with told_errors():
+    with told_errors(kept=False):
         read = load_prompts(prompts)
         sizes: dict[str, Any] = {"shots": (8, 16), "draws": 1, "n_train": 32, "n_test": 24} if quick else {}
         with writable(out):

@@ -84,7 +84,7 @@ def report(
 
     if picture is None and figure != RETAINED:
         raise typer.BadParameter("a figure needs a file to go to: give --picture too", param_hint="--figure")
-    with told_errors():
+    with told_errors(kept=False):
         found = _read_report(folder / "report.json")
         frame = summary_frame(found)
         if picture is not None:

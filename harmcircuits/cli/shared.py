@@ -171,15 +171,23 @@ def command_line(argv: list[str]) -> str:
 
 
 class told_errors:
-    """Errors of ours are told in a line or two, without a traceback; anything else is a bug and shows one."""
+    """Errors of ours are told in a line or two, without a traceback; anything else is a bug and shows one.
+
+    Args:
+        kept: whether the same command goes on where it was stopped; else it keeps the model's responses alone.
+    """
+
+    def __init__(self, *, kept: bool = True) -> None:
+        self.kept = kept
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KeyboardInterrupt):
-            kept = "what was finished is kept. Give the same command again to go on"
-            typer.secho(f"stopped: {kept}", err=True)
+            finished = "what was finished is kept. Give the same command again to go on"
+            nothing = "nothing of this command is kept but what the model wrote. Give it again to begin anew"
+            typer.secho(f"stopped: {finished if self.kept else nothing}", err=True)
             raise typer.Exit(130) from error
         if error is not None and _ours(error):
             typer.secho(f"error: {error}", err=True, fg="red")
