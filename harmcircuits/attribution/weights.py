@@ -33,8 +33,8 @@ from .weight_gradients import Sums, add_gradients, empty_sums
 from .weight_scores import WeightAttribution
 
 log = logging.getLogger(__name__)
-_SHARE = 0.6
-"""Of a GPU's free memory, for accumulators; the rest is for activations."""
+SHARE = 0.6
+"""Of a GPU's free memory, for accumulators; the rest is for activations. Beyond it, blocks of layers are taken one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,7 @@ def _scores(
 def _limit(max_memory: int | None, devices: Iterable[torch.device]) -> int | None:
     """Of several GPUs, what the fullest one allows for each."""
     free = [_free(device) for device in devices if device.type == "cuda"]
-    return max_memory if max_memory is not None or not free else int(_SHARE * min(free))
+    return max_memory if max_memory is not None or not free else int(SHARE * min(free))
 
 
 def _free(device: torch.device) -> int:

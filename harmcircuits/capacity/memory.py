@@ -10,6 +10,7 @@ generation           P·e + B·(s + new)·(keys and values of a token) + B·V·2
 
 from dataclasses import dataclass
 
+from ..attribution.weights import SHARE
 from ..models.shape import Shape
 from .work import FULL, Rows, cache_of_token
 
@@ -19,8 +20,6 @@ hook_z and its gradient; gate, activation, product, hook_post and its gradient; 
 token that is asked: logits, their logarithms, their gradient."""
 SETS = {"cpu": 2, "gpu": 1}
 """Accumulators of all weights beside the model: on a CPU the scores A stay while U is summed; from a GPU they have gone."""
-SHARE = 0.6
-"""Of a GPU's free memory, that accumulators may take: beyond it, blocks of layers are taken one after the other."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import Device, Dtype, Judged, JudgePrompt, Prompts, Seed, Triples, told_errors, writable
+from .shared import Device, Dtype, Grains, Judged, JudgePrompt, Points, Prompts, Ratio, Seed, Triples, told_errors, writable
 
 SHOWN = ["measure", "grain", "reading", "beyond", "change", "change_low", "change_high", "p_adjusted", "n"]
 STAGES = ["stage", "reading", "request_information", "refusals", "selectivity", "retained_harmful", "auroc", "compact"]
@@ -32,9 +32,9 @@ def alignment(
     judge: Judged = None,
     judge_prompt: JudgePrompt = None,
     triples: Triples = None,
-    grains: Annotated[str | None, typer.Option(help="Some of heads,neurons,weights; all by default.")] = None,
-    points: Annotated[int | None, typer.Option(min=2, help="Sizes a grain.")] = None,
-    ratio: Annotated[float | None, typer.Option(help="p / q of single weights.")] = None,
+    grains: Grains = None,
+    points: Points = None,
+    ratio: Ratio = None,
     quick: Annotated[bool, typer.Option("--quick", help="3 sizes of neurons and weights, 16 triples.")] = False,
 ) -> None:
     """Measure how compact harmful writing is at each checkpoint (base, SFT, DPO …): does it come to rest on a smaller part?"""
@@ -51,8 +51,7 @@ def alignment(
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {"points": 3, "grains": ("neurons", "weights")} if quick else {}
-        asked = {"grains": shared.listed(grains), "points": points, "ratio": ratio}
-        sizes |= {name: value for name, value in asked.items() if value is not None}
+        sizes |= shared.given(grains=shared.listed(grains), points=points, ratio=ratio)
         with writable(out):
             read_by = shared.validated(judge, judge_prompt, device)
             found = compare_alignment(

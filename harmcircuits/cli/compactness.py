@@ -8,7 +8,22 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
+from .shared import (
+    DEFAULT_MODEL,
+    Device,
+    Dtype,
+    Grains,
+    Judged,
+    JudgePrompt,
+    Model,
+    Points,
+    Prompts,
+    Ratio,
+    Seed,
+    Triples,
+    told_errors,
+    writable,
+)
 
 
 def compactness(
@@ -23,10 +38,10 @@ def compactness(
     judge: Judged = None,
     judge_prompt: JudgePrompt = None,
     triples: Triples = None,
-    grains: Annotated[str | None, typer.Option(help="Some of heads,neurons,weights; all by default.")] = None,
+    grains: Grains = None,
     controls: Annotated[str | None, typer.Option(help="Some of the controls, with commas between.")] = None,
-    points: Annotated[int | None, typer.Option(min=2, help="Sizes a grain.")] = None,
-    ratio: Annotated[float | None, typer.Option(help="p / q of single weights.")] = None,
+    points: Points = None,
+    ratio: Ratio = None,
     quick: Annotated[bool, typer.Option("--quick", help="3 sizes, 3 controls, 16 triples.")] = False,
 ) -> None:
     """Sweep how many heads, neurons and weights are off: how small a part carries harmful writing, and what goes with it?"""
@@ -43,9 +58,8 @@ def compactness(
     with told_errors():
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        asked = {"grains": shared.listed(grains), "controls": shared.listed(controls), "points": points, "ratio": ratio}
-        sizes: dict[str, Any] = {**QUICK["compactness"]} if quick else {}
-        sizes |= {name: value for name, value in asked.items() if value is not None}
+        asked = shared.given(grains=shared.listed(grains), controls=shared.listed(controls), points=points, ratio=ratio)
+        sizes: dict[str, Any] = ({**QUICK["compactness"]} if quick else {}) | asked
         with writable(out):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)

@@ -63,8 +63,7 @@ def misalignment(
             sizes["domains"] = tuple(domain or asked[:1])
         if answers is not None:
             sizes["answers"] = answers
-        taught: dict[str, Any] = {"epochs": epochs, "learning_rate": learning_rate}
-        recipe = replace(RECIPE, **{name: value for name, value in taught.items() if value is not None})
+        recipe = replace(RECIPE, **shared.given(epochs=epochs, learning_rate=learning_rate))
         plan, read = Plan(asked=asked, **sizes), load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         with writable(out):

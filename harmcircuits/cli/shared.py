@@ -26,6 +26,9 @@ Seed = Annotated[int, typer.Option(help="Seed of splits, sampling, nulls and boo
 Triples = Annotated[
     int | None, typer.Option(min=2, help="At most so many test triples, and what is written and known in proportion.")
 ]
+Grains = Annotated[str | None, typer.Option(help="Some of heads,neurons,weights; all by default.")]
+Points = Annotated[int | None, typer.Option(min=2, help="Sizes a grain.")]
+Ratio = Annotated[float | None, typer.Option(help="p / q of single weights.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; the GPU by default where there is one.")]
 Dtype = Annotated[str, typer.Option(help=f"Weights' type: {', '.join(DTYPES)}.")]
 Judged = Annotated[
@@ -70,6 +73,15 @@ def claim_settings(*, quick: bool, seed: int, triples: int | None) -> "Settings"
 
     settings = quick_settings(seed=seed) if quick else Settings(seed=seed)
     return settings if triples is None else settings.on(triples)
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Those that somebody gave; the others have the defaults of what is called.
+
+    >>> given(points=5, ratio=None)
+    {'points': 5}
+    """
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def listed(names: str | None) -> list[str] | None:
