@@ -1,27 +1,90 @@
-"""Two commands in one folder: the second is told so, and writes nothing."""
+"""Two runs in one folder: the second is told so, and writes nothing."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from folders import names
 
+import harmcircuits as hc
 from harmcircuits import store
 from harmcircuits.cli.shared import writable
+
+HELD = r"run: another process has held the lock .*run\.lock\. Wait until"
+VERBS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+    (hc.dissociate, (None, None, None)),
+    (hc.compactness, (None,)),
+    (hc.generality, (None,)),
+    (hc.rules, (None,)),
+    (hc.distinct, (None,)),
+    (hc.dissociated, (None,)),
+    (hc.paper, (None,)),
+    (hc.compare_alignment, (["a", "b"],)),
+    (hc.emergent_misalignment, (None,)),
+]
+
+
+def elsewhere(call: Callable[[], Any]) -> Any:
+    """What `call` gives in another thread, which holds none of this one's locks."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
+
+
+def enter(out: Path) -> None:
+    with writable(out):
+        pass
 
 
 def test_a_second_command_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "new" / "run"
     with writable(out):
         before = sorted(tmp_path.rglob("*"))
-        with (
-            pytest.raises(store.StoreError, match=r"run: another process has held the lock .*run\.lock\. Wait until"),
-            writable(out),
-        ):
-            pytest.fail("it was let in")
+        with pytest.raises(store.StoreError, match=HELD):
+            elsewhere(lambda: enter(out))
         assert sorted(tmp_path.rglob("*")) == before
-        with writable(tmp_path / "other"):
+        elsewhere(lambda: enter(tmp_path / "other"))
+    elsewhere(lambda: enter(out))
+    assert names(out) == set()
+
+
+@pytest.mark.parametrize(("verb", "given"), VERBS, ids=[verb.__name__ for verb, _ in VERBS])
+def test_a_second_call_from_python_is_refused_before_it_looks_at_anything(
+    verb: Callable[..., Any], given: tuple[Any, ...], tmp_path: Path
+) -> None:
+    with store.working_in(tmp_path / "run"), pytest.raises(store.StoreError, match=HELD):
+        elsewhere(lambda: verb(*given, folder=tmp_path / "run"))
+
+
+def test_a_call_inside_the_holder_of_the_folder_goes_on_and_leaves_it_held(tmp_path: Path) -> None:
+    with store.working_in(tmp_path):
+        with store.working_in(str(tmp_path)):
             pass
-    with writable(out):
-        pass
+        with pytest.raises(store.StoreError, match=HELD):
+            elsewhere(lambda: enter(tmp_path))
+    assert names(tmp_path) == set()
+
+
+def test_what_a_killed_run_left_half_written_goes_and_nothing_else(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    journal.mkdir()
+    half = [tmp_path / ".report.json.0123abcd.partial.json", journal / ".scores-1.0123abcd.partial.safetensors"]
+    others = [tmp_path / ".notes.partial", tmp_path / "report.json", journal / "a.partial", tmp_path / ".x.0123abcg.partial"]
+    for path in (*half, *others):
+        path.write_text("own")
+    with store.working_in(tmp_path):
+        assert not any(path.exists() for path in half) and all(path.read_text() == "own" for path in others)
+
+
+def test_the_names_that_are_swept_are_those_of_temporary_files(tmp_path: Path) -> None:
+    with store.atomic_file(tmp_path / "scores.safetensors") as first, store.atomic_file(tmp_path / "plain") as second:
+        first.write_text("half")
+        second.write_text("half")
+        store.remove_leftovers_in(tmp_path)
+        assert names(tmp_path) == set()
+        first.write_text("whole")
+        second.write_text("whole")
 
 
 def test_a_command_that_fails_leaves_no_folder_of_its_own(tmp_path: Path) -> None:

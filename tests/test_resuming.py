@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file
 from triples import RICH, SPLITS, TEST
 
@@ -137,6 +138,21 @@ def test_a_part_that_was_changed_by_hand_is_read_anew(tiny: Any, unbroken: Any, 
     again = dissociate(tiny, None, TEST, folder=folder, **ASKED)
     assert "was changed since it was written" in caplog.text and any(str(part) in caplog.text for part in parts)
     pd.testing.assert_frame_equal(again.outcomes, unbroken[0].outcomes, check_exact=True)
+
+
+def test_tensors_that_were_changed_by_hand_are_made_anew(tiny: Any, unbroken: Any, broken: Any, caplog: Any) -> None:
+    result, folder, _ = broken
+    parts = sorted((folder / "journal").glob("*.safetensors"))
+    assert {path.name.rpartition("-")[0] for path in parts} >= {"scores", "recognition", "mask", "damage"}
+    for part in parts:
+        whole = bytearray(part.read_bytes())
+        whole[-2] ^= 0x40  # of the last number, the exponent
+        part.write_bytes(whole)
+    again = dissociate(tiny, None, TEST, folder=folder, **ASKED)
+    told = [part for part in parts if f"{part} is not used and made anew: {part} was changed" in caplog.text]
+    assert len(told) == len({path.name.rpartition("-")[0] for path in parts}), "of another test's run, nothing is read"
+    pd.testing.assert_frame_equal(again.outcomes, unbroken[0].outcomes, check_exact=True)
+    assert torch.equal(again.scores.harmful.heads, result.scores.harmful.heads)
 
 
 def test_the_journal_keeps_a_result_with_a_file_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -3,13 +3,13 @@
 import logging
 import os
 import shlex
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..processes import Group, ProcessError, current, from_first, several_processes
+from ..processes import Group, ProcessError, current, several_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,33 +148,17 @@ def writable(out: Path) -> "Iterator[None]":
     """Makes the folder of the results and writes to it once: found out before the run, not after it. No other command writes
     there meanwhile. Where several processes share the command, the first does so for all.
 
-    When the run fails, the folders that were made here go again, unless there is something in them.
-
     Raises:
         StoreError: it cannot be written, or another command is at work there.
     """
-    with _claimed(out) if current().first else nullcontext():
-        from_first(lambda: None)  # the others begin when it is theirs
-        yield
+    from ..store import working_in, write_text
 
-
-@contextmanager
-def _claimed(out: Path) -> "Iterator[None]":
-    from ..store import locked, storage_errors, write_text
-
-    trial = out / ".writable"
-    with storage_errors(trial):
-        missing = [folder for folder in (out, *out.parents) if not folder.exists()]
-    try:
-        with locked(out / "run", timeout=0, tidy=True):
+    with working_in(out):
+        if current().first:
+            trial = out / ".writable"
             write_text(trial, " " * TRIAL_BYTES)
             trial.unlink()
-            yield
-    except BaseException:  # an interrupt too
-        for folder in missing:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        raise
+        yield
 
 
 def command_line(argv: list[str]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from ..judges import Judge
 from ..models.protocol import HookedModel, check_hooks, geometry
 from ..prompts.promptset import PromptSet
+from ..store import alone_in_folder
 from ..tasks.attacks import attacked
 from ..tasks.teacher_forced import INTACT
 from .checks import MATCHED, RECOGNITION, ExperimentError, Given, check_splits, given_circuits
@@ -30,6 +31,7 @@ from .verdict import Verdict, judge
 log = logging.getLogger(__name__)
 
 
+@alone_in_folder
 def dissociate(
     model: HookedModel,
     circuit: Given | None,

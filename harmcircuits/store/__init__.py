@@ -12,8 +12,11 @@ from .files import atomic_folder as atomic_folder
 from .files import cache_dir as cache_dir
 from .files import file_digest as file_digest
 from .files import remove_leftovers as remove_leftovers
+from .files import remove_leftovers_in as remove_leftovers_in
 from .files import write_text as write_text
+from .locks import alone_in_folder as alone_in_folder
 from .locks import locked as locked
+from .locks import working_in as working_in
 from .place import CACHE_VARIABLE as CACHE_VARIABLE
 from .plain import digest as digest
 from .plain import read_json as read_json

@@ -8,6 +8,7 @@ import errno
 import glob
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -17,6 +18,8 @@ from pathlib import Path
 
 from .errors import StoreError, storage_errors
 from .place import cache_place
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\..*)?")
 
 
 def cache_dir() -> Path:
@@ -97,6 +100,14 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
     target = Path(path)
     for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.partial{glob.escape(target.suffix)}"):
         _remove(leftover)
+
+
+def remove_leftovers_in(folder: str | os.PathLike[str]) -> None:
+    """Removes what killed processes left in `folder`, and not below it, under temporary names; call it only while nobody else
+    writes there."""
+    for leftover in Path(folder).glob(".*.partial*"):
+        if _TEMPORARY.fullmatch(leftover.name):
+            _remove(leftover)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -1,20 +1,27 @@
-"""Locks between processes and threads."""
+"""Locks between processes and threads, and folders that one of them works in at a time."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar, cast
 
 from filelock import FileLock, Timeout
 
+from ..processes import current, from_first
 from .errors import StoreError, storage_errors
+from .files import remove_leftovers_in
+
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
 
 
 @contextmanager
 def locked(path: str | os.PathLike[str], *, timeout: float | None = None, tidy: bool = False) -> Iterator[None]:
     """Holds the lock that guards `path`, between processes and threads; the lock is the file `.NAME.lock` beside it.
 
-    The system releases it when its holder ends, however it ends.
+    The system releases it when its holder ends, however it ends. A thread that holds it already goes on, and keeps it.
 
     Args:
         path: what is guarded; it need not exist.
@@ -26,11 +33,11 @@ def locked(path: str | os.PathLike[str], *, timeout: float | None = None, tidy: 
         StoreError: another process holds it for longer than `timeout`, or the lock file cannot be made.
     """
     target = Path(path)
-    lock = FileLock(target.with_name(f".{target.name}.lock"), timeout=-1 if timeout is None else timeout)
+    lock = FileLock(target.with_name(f".{target.name}.lock"), is_singleton=True)
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire()
+            lock.acquire(timeout=-1 if timeout is None else timeout)
         except Timeout as error:
             longer = f" for more than {timeout:g} s" if timeout else ""
             raise StoreError(
@@ -39,6 +46,55 @@ def locked(path: str | os.PathLike[str], *, timeout: float | None = None, tidy: 
     try:
         yield
     finally:
-        if tidy and os.name == "posix":  # elsewhere a file that is open cannot be removed
+        if tidy and lock.lock_counter == 1 and os.name == "posix":  # elsewhere a file that is open cannot be removed
             Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def working_in(folder: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Holds a run's folder for this process, and removes what killed runs left half-written there; None: nothing to hold.
+
+    When what is inside fails, the folders that were made here go again, unless there is something in them. Where several
+    processes share the run, the first one holds it for all.
+
+    Raises:
+        StoreError: another process or thread is at work there, or the folder cannot be made.
+    """
+    if folder is None:
+        yield
+    elif current().first:
+        with _held(Path(folder)):
+            from_first(lambda: None)
+            yield
+    else:
+        from_first(lambda: None)  # begins when the first one holds it
+        yield
+
+
+def alone_in_folder(verb: Callable[Given, Found]) -> Callable[Given, Found]:
+    """A verb that works in its option `folder=` as `working_in` does: a second call for the same folder, by another process or
+    thread, raises StoreError at once."""
+
+    @wraps(verb)
+    def alone(*args: Given.args, **options: Given.kwargs) -> Found:
+        with working_in(cast("str | Path | None", options.get("folder"))):
+            return verb(*args, **options)
+
+    return alone
+
+
+@contextmanager
+def _held(place: Path) -> Iterator[None]:
+    with storage_errors(place):
+        missing = [one for one in (place, *place.parents) if not one.exists()]
+    try:
+        with locked(place / "run", timeout=0, tidy=True):
+            for one in (place, place / "journal"):
+                remove_leftovers_in(one)
+            yield
+    except BaseException:  # an interrupt too
+        for one in missing:
+            if one.is_dir() and not any(one.iterdir()):
+                one.rmdir()
+        raise

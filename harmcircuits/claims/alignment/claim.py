@@ -14,6 +14,7 @@ from ...judges import Judge
 from ...models.load import load_model
 from ...models.protocol import HookedModel, geometry
 from ...prompts.promptset import PromptSet
+from ...store import alone_in_folder
 from ..claim import Claim, ClaimError
 from ..compactness.claim import LARGE
 from ..compactness.grid import GRAINS, RATIO, Grain, Spans
@@ -69,6 +70,7 @@ class Alignment(Claim):
         return found
 
 
+@alone_in_folder
 def compare_alignment(
     models: Sequence[Given],
     prompts: PromptSet | None = None,

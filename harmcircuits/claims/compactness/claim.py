@@ -13,6 +13,7 @@ from ...judges import Judge
 from ...models.protocol import Geometry, HookedModel, geometry
 from ...prompts.promptset import PromptSet
 from ...statistics import mean_estimate
+from ...store import alone_in_folder
 from ...tasks.teacher_forced import INTACT
 from ..claim import Claim, ClaimError
 from ..material import Material, prepare
@@ -81,6 +82,7 @@ class Compactness(Claim):
         return compactness_retained(self.tables["curves"])
 
 
+@alone_in_folder
 def compactness(
     model: HookedModel,
     prompts: PromptSet | None = None,

@@ -8,6 +8,7 @@ from ...judges import Judge
 from ...models.protocol import HookedModel
 from ...prompts.promptset import PromptSet
 from ...statistics import auroc_estimate
+from ...store import alone_in_folder
 from ...tasks.teacher_forced import INTACT
 from ..material import Material, prepare
 from ..reading import read
@@ -19,6 +20,7 @@ from .measured import conditions_frame, means_frame, measure, readings_frame, tr
 from .rule import decide
 
 
+@alone_in_folder
 def dissociated(
     model: HookedModel,
     prompts: PromptSet | None = None,

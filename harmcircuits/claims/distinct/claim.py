@@ -11,6 +11,7 @@ from ...judges import Judge
 from ...models.protocol import HookedModel, geometry
 from ...prompts.promptset import PromptSet
 from ...statistics import MIN_NULL_DRAWS
+from ...store import alone_in_folder
 from ...tasks.capabilities import CapabilityError, Completion, capabilities, checked, half
 from ..claim import Claim, ClaimError
 from ..material import Material, prepare
@@ -55,6 +56,7 @@ class Distinct(Claim):
         }
 
 
+@alone_in_folder
 def distinct(
     model: HookedModel,
     prompts: PromptSet | None = None,

@@ -17,6 +17,7 @@ from ...prompts.promptset import PromptSet
 from ...selection.protected import SelectionError
 from ...statistics import Estimate
 from ...statistics.mechanisms import Sharing
+from ...store import alone_in_folder
 from ...store.frames import as_frame, as_plain
 from ..material import Material, prepare
 from .claim import HARMFUL, POOLED, Generality
@@ -40,6 +41,7 @@ OF_WEIGHTS = (
 )
 
 
+@alone_in_folder
 def generality(
     model: HookedModel,
     prompts: PromptSet | None = None,

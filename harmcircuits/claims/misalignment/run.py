@@ -19,6 +19,7 @@ from ...organisms.finetuning import Recipe, check_trainable
 from ...prompts.promptset import PromptSet
 from ...prompts.readers import load_prompts
 from ...statistics import Estimate
+from ...store import alone_in_folder
 from ...store.journal import Journal
 from .claim import Misalignment
 from .curves import as_curve
@@ -58,6 +59,7 @@ LIMITS = (
 )
 
 
+@alone_in_folder
 def emergent_misalignment(
     model: HookedModel,
     *,

@@ -15,6 +15,7 @@ from ...experiments.settings import Settings
 from ...judges import Judge
 from ...models.protocol import HookedModel
 from ...prompts.promptset import PromptSet
+from ...store import alone_in_folder
 from ..claim import Claim
 from ..material import Material, prepare
 from . import registry
@@ -28,6 +29,7 @@ from .sizes import quick_settings
 log = logging.getLogger(__name__)
 
 
+@alone_in_folder
 def paper(
     model: HookedModel,
     prompts: PromptSet | None = None,

@@ -11,6 +11,7 @@ from ...judges import Judge
 from ...models.protocol import HookedModel
 from ...prompts.promptset import PromptSet
 from ...selection.rules.weights import WEIGHT_RULES
+from ...store import alone_in_folder
 from ..material import Material, prepare
 from ..reading import read
 from .claim import Rules
@@ -61,6 +62,7 @@ def swept(
     return deals * len(factors) * (len(chosen) + len(beside(chosen)) + weights * len(WEIGHT_RULES))
 
 
+@alone_in_folder
 def rules(
     model: HookedModel,
     prompts: PromptSet | None = None,
