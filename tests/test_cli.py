@@ -176,7 +176,7 @@ class TestErrors:
         prompts = write(tmp_path / "p.csv")
         told(dissociate(prompts=prompts, out=tmp_path / "o"), "stopped: what was finished is kept", code=130)
         recognition = call("recognition", "--prompts", prompts, "--out", tmp_path / "r")
-        told(recognition, "stopped: nothing of this command is kept but what the model wrote", code=130)
+        told(recognition, "stopped: what was finished is kept", code=130)
 
     def test_a_bug_is_not_hidden(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cli.shared, "load", lambda *_: 1 / 0)

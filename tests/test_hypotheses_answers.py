@@ -190,6 +190,38 @@ def test_the_same_seed_gives_the_same(whole):
     assert not other.sufficiency.equals(first.sufficiency)
 
 
+@pytest.mark.parametrize("mask", [False, True])
+def test_tests_that_were_stopped_go_on_where_they_were(whole, mask, tmp_path, monkeypatch):
+    model, of_circuit, of_mask = whole
+    circuit, sizes, unbroken = (outgoing(model, OWN), SMALL | {"draws": 2}, of_mask) if mask else (OWN, SMALL, of_circuit)
+    parts = ["request_information", "sufficiency"] if mask else ["request_information", "minimality", "sufficiency"]
+    for part in reversed(parts):
+        with monkeypatch.context() as patch:
+            patch.setattr(hypotheses, part, stopped)
+            with pytest.raises(KeyboardInterrupt):
+                hypotheses.test_circuit(model, circuit, small_examples(), **sizes, folder=tmp_path / part)
+    folder = tmp_path / parts[-1]
+    with monkeypatch.context() as patch:  # what was finished there is not measured again
+        for part in parts[:-1]:
+            patch.setattr(hypotheses, part, stopped)
+        found = hypotheses.test_circuit(model, circuit, small_examples(), **sizes, folder=folder)
+    with monkeypatch.context() as patch:
+        for part in parts:
+            patch.setattr(hypotheses, part, stopped)
+        again = hypotheses.test_circuit(model, circuit, small_examples(), **sizes, folder=folder)
+        for other in ({"seed": 1}, {"draws": 4}):
+            with pytest.raises(KeyboardInterrupt):
+                hypotheses.test_circuit(model, circuit, small_examples(), **(sizes | other), folder=folder)
+    for one in (found, again):
+        assert one.findings == unbroken.findings
+        pd.testing.assert_frame_equal(one.components, unbroken.components, check_exact=True)
+        pd.testing.assert_frame_equal(one.sufficiency, unbroken.sufficiency, check_exact=True)
+
+
+def stopped(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_one_category_and_few_triples(whole):
     for n, categories in ((4, ("vandalism",)), (2, ("vandalism", "mischief"))):
         tests = hypotheses.test_circuit(whole[0], OWN, small_examples(n, categories=categories), **SMALL)

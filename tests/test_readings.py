@@ -16,9 +16,9 @@ from triples import make_triples
 from harmcircuits import figures
 from harmcircuits.elicitation import elicit
 from harmcircuits.examples import Prompt
-from harmcircuits.experiments import readings as module
+from harmcircuits.experiments import reading_scores as module
 from harmcircuits.experiments.reading_results import COLUMNS, OUTCOMES, READINGS
-from harmcircuits.experiments.readings import Readings, ReadingsError, compare_readings
+from harmcircuits.experiments.readings import Readings, ReadingsError, _few, compare_readings
 from harmcircuits.prompts.promptset import PromptSet
 from harmcircuits.statistics import Estimate, auroc
 from harmcircuits.store import StoreError
@@ -76,7 +76,7 @@ def test_estimates_are_those_of_the_outcomes(found: Readings) -> None:
 
 def test_scores_are_those_of_the_tasks(tiny: Any, found: Readings) -> None:
     """Splits, shots and responses made here as the documentation says."""
-    parts = [module._few(part, n, 0) for part, n in zip(TRIPLES.split(seed=0), (10, 4, 8), strict=True)]
+    parts = [_few(part, n, 0) for part, n in zip(TRIPLES.split(seed=0), (10, 4, 8), strict=True)]
     train, development, test = (
         [prompt for prompt in part if last or prompt.role != "far"] for part, last in zip(parts, (0, 0, 1), strict=True)
     )
@@ -241,6 +241,42 @@ def test_the_same_seed_gives_the_same_readings(tiny: Any, found: Readings) -> No
 FOREST = ["reading", "kind", "series", "value", "low", "high"]
 BY_LAYER = ["condition", "kind", "place", "layer", "value", "low", "high"]
 HOSTILE = "<b>bold</b> & more"
+
+
+def test_a_comparison_that_was_stopped_goes_on_where_it_was(
+    tiny: Any, found: Readings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    measured = {name: getattr(module, name) for name in ("many_shot", "teacher_forced", "place_residuals")}
+    left = [0]
+
+    def counted(name: str) -> Any:
+        def measure(*args: Any, **options: Any) -> Any:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return measured[name](*args, **options)
+
+        return measure
+
+    for name in measured:
+        monkeypatch.setattr(module, name, counted(name))
+    stops = 0
+    while True:
+        left[0] = 3
+        try:
+            again = compare_readings(tiny, TRIPLES, **SIZES, folder=tmp_path)
+            break
+        except KeyboardInterrupt:
+            stops += 1
+    assert stops == 4, "12 many-shot ones with controls, 2 questions, the probes; three at a time"
+    assert again.readings == found.readings and again.remarks == found.remarks
+    pd.testing.assert_frame_equal(again.outcomes, found.outcomes, check_exact=True)
+    left[0] = 0
+    assert compare_readings(tiny, TRIPLES, **SIZES, folder=tmp_path).readings == found.readings
+    with pytest.raises(KeyboardInterrupt):
+        compare_readings(tiny, TRIPLES, seed=1, **SIZES, folder=tmp_path)
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "journal").iterdir()).decode()
+    assert not any(prompt.request in kept for prompt in TRIPLES)
 
 
 def test_figures_draw_what_they_are_given_and_text_as_text() -> None:

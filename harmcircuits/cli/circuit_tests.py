@@ -8,7 +8,7 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, told_errors
+from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, told_errors, writable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,20 +25,25 @@ def circuit_tests(
     dtype: Dtype = "float32",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer triples and components.")] = False,
 ) -> None:
-    """Is a circuit all that writes harm (independence), no more than that (minimality), and beyond chance (sufficiency)?"""
+    """Is a circuit all that writes harm (independence), no more than that (minimality), and beyond chance (sufficiency)?
+
+    Stopped and called again with the same options, it goes on where it was.
+    """
     shared.check_dtype(dtype)
     from .. import figures
     from ..experiments.earlier import test_earlier
     from ..experiments.result import Dissociation
 
-    with told_errors(kept=False):
+    with told_errors():
         run = Dissociation.load(folder)
         _, _, test = shared.splits(prompts, int(run.report["seed"]))
         loaded = shared.load(model, device, dtype)
         sizes: dict[str, Any] = {"triples": 4, "neurons": 12} if quick else {}
-        tests = test_earlier(loaded, run, test, name=circuit, reproduce=shared.command_line(sys.argv), progress=True, **sizes)
-        tests.save(folder)
-        figures.save(tests.figure(), folder / "circuit-tests.html")
+        how: dict[str, Any] = {"name": circuit, "reproduce": shared.command_line(sys.argv), "folder": folder, "progress": True}
+        with writable(folder):
+            tests = test_earlier(loaded, run, test, **how, **sizes)
+            tests.save(folder)
+            figures.save(tests.figure(), folder / "circuit-tests.html")
     print_frame(_shown(tests), title=f"Tests of the circuit, on {tests.about['triples']} held-out triples; 95 % intervals")
     for one in tests.findings:
         typer.echo(f"  · {one.test}, {one.measure}: {one.question}")

@@ -16,7 +16,7 @@ def recognition(
     prompts: Annotated[
         str | None, typer.Option(help="A prompt file with harmful and benign requests; the built-in triples by default.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for readings.json, outcomes.csv and readings.html.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for readings.json, outcomes.csv, readings.html, and the journal.")] = Path(
         "out/recognition"
     ),
     seed: Seed = 0,
@@ -24,7 +24,10 @@ def recognition(
     dtype: Dtype = "float32",
     quick: Annotated[bool, typer.Option("--quick", help="Fewer shots, draws and prompts.")] = False,
 ) -> None:
-    """Compare every reading of recognition on the intact model: shots, questions after the response, probes, and controls."""
+    """Compare every reading of recognition on the intact model: shots, questions after the response, probes, and controls.
+
+    Stopped and called again with the same options, it goes on where it was.
+    """
     shared.check_dtype(dtype)
     from dataclasses import replace
 
@@ -32,12 +35,12 @@ def recognition(
     from ..experiments.readings import compare_readings
     from ..prompts.readers import load_prompts
 
-    with told_errors(kept=False):
+    with told_errors():
         read = load_prompts(prompts)
         sizes: dict[str, Any] = {"shots": (8, 16), "draws": 1, "n_train": 32, "n_test": 24} if quick else {}
         with writable(out):
             loaded = shared.load(model, device, dtype)
-            found = compare_readings(loaded, read, seed=seed, progress=True, **sizes)
+            found = compare_readings(loaded, read, seed=seed, folder=out, progress=True, **sizes)
             found = replace(found, settings={**found.settings, "reproduce": shared.command_line(sys.argv)})
             found.save(out)
             figures.save(found.figure(), out / "readings.html")

@@ -36,7 +36,7 @@ def test_earlier(
         test: the test split that the run was given.
         name: of the circuit; None: the one that the verdict is about.
         reproduce: the command to keep in `about`, beside the model's and the circuit's names.
-        sizes: those of `test_circuit`.
+        sizes: those of `test_circuit`, and its `folder`.
 
     Raises:
         ExperimentError: an unknown name, another model, other test triples, or a cross-fitted run, each of whose circuits was

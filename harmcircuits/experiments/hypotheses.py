@@ -6,12 +6,14 @@ is off; here the circuit is off and all else is kept.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from jaxtyping import Float
 
 from .. import figures, store
 from ..ablation.sweep import sweep
@@ -20,6 +22,7 @@ from ..examples import Example
 from ..models.protocol import HookedModel, geometry
 from ..notebook import notebook_html
 from ..statistics import Estimate
+from ..store import alone_in_folder
 from ..tasks.information import swapped_requests
 from .checks import ExperimentError
 from .hypotheses_answers import Finding, Information, findings
@@ -27,6 +30,9 @@ from .hypotheses_components import COLUMNS as OF_COMPONENTS
 from .hypotheses_components import minimality
 from .hypotheses_random import COLUMNS as OF_RANDOM
 from .hypotheses_random import size_of, sufficiency
+from .kept import Kept
+from .manifest import manifest
+from .names import name_of, name_of_examples
 from .scores import Scores
 
 FORMAT = "harmcircuits circuit tests 1"
@@ -127,6 +133,7 @@ class CircuitTests:
         return notebook_html(_size(self.about), self.table().drop(columns=["reason"]), figure=self.figure)
 
 
+@alone_in_folder
 def test_circuit(
     model: HookedModel,
     circuit: Circuit | WeightMask,
@@ -139,6 +146,7 @@ def test_circuit(
     neurons: int = 32,
     margin: float = 0.1,
     seed: int = 0,
+    folder: str | Path | None = None,
     progress: bool = False,
 ) -> CircuitTests:
     """Tests whether `circuit` is all that writes harm, no more than that, and more than chance would give.
@@ -167,8 +175,11 @@ def test_circuit(
         neurons: at most so many of the circuit's neurons are tested one by one; heads all.
         margin: of "gone", nats per token, fixed beforehand.
         seed: of everything drawn.
+        folder: for each test that is finished (in its `journal/`), so that tests that were stopped go on where they were; None:
+            nothing is kept.
 
     Raises:
+        StoreError: the folder cannot be written, or another process works there.
         ExperimentError: a circuit without components, fewer than two triples, examples in another order, scores of another
             model, or a number that makes no sense. All before anything is computed.
         CircuitError, MaskError, ModelError: a component or matrix that the model does not have.
@@ -178,13 +189,19 @@ def test_circuit(
     _check(model, circuit, examples, scores, sizes, margin)
     twins = [example for at, example in enumerate(examples) if at % 3 < 2]
     few = twins[: 2 * triples]
+    kept = Kept.at(folder, _manifest(model, circuit, twins, scores, sizes | {"seed": seed}))
     asked: dict[str, Any] = {"seed": seed, "progress": progress}
-    information = request_information(model, circuit, twins, **asked)
+    information = _unpaired(
+        kept.frame("information", None, lambda: _paired(request_information(model, circuit, twins, **asked)))
+    )
     components: pd.DataFrame | str = NO_COMPONENTS
     if isinstance(circuit, Circuit):
-        components = _typed(minimality(model, circuit, few, scores=scores, neurons=neurons, added=added, **asked))
-    own, random = sufficiency(model, circuit, few, draws=draws, **asked)
-    random = _typed(random)
+        one_by_one = partial(minimality, model, circuit, few, scores=scores, neurons=neurons, added=added, **asked)
+        components = _typed(kept.frame("minimality", None, one_by_one))
+    grown = kept.frames(
+        ("own", "random"), None, lambda: _own_and_random(*sufficiency(model, circuit, few, draws=draws, **asked))
+    )
+    (own,), random = _unpaired(grown["own"]), _typed(grown["random"])
     about: dict[str, Any] = {**size_of(model, circuit), "triples": len(examples) // 3, "triples_of_few": len(few) // 2}
     about |= {"draws": draws, "added": added, "margin": margin, "seed": seed}
     found = findings(information, components, own, random, about)
@@ -204,6 +221,34 @@ def request_information(
     losses = sweep(model, [None, circuit], [*twins, *other], progress=progress).numpy().astype(float)
     own, under_other = losses[:, : len(twins)], losses[:, len(twins) :]
     return np.asarray((under_other - own).reshape(2, -1, 2))
+
+
+def _manifest(
+    model: HookedModel,
+    circuit: Circuit | WeightMask,
+    twins: Sequence[Example],
+    scores: Scores | None,
+    sizes: Mapping[str, int],
+) -> dict[str, Any]:
+    A = None if scores is None else [part.flatten().tolist() for part in (scores.harmful.heads, scores.harmful.neurons)]
+    of = {"circuit": name_of(circuit), "examples": name_of_examples(twins), "scores": store.digest(A)}
+    return manifest(model, {}, None, circuit_tests=dict(sizes), **of)
+
+
+def _paired(found: Float[np.ndarray, "condition triple 2"]) -> pd.DataFrame:
+    """One row a condition and triple."""
+    return pd.DataFrame(
+        [(at, *pair) for at, of in enumerate(found.tolist()) for pair in of], columns=["condition", "harmful", "near"]
+    )
+
+
+def _unpaired(frame: pd.DataFrame) -> Float[np.ndarray, "condition triple 2"]:
+    """What `_paired` was given."""
+    return np.stack([of[["harmful", "near"]].to_numpy(dtype=float) for _, of in frame.groupby("condition")])
+
+
+def _own_and_random(own: Float[np.ndarray, "triple 2"], random: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {"own": _paired(own[None]), "random": random}
 
 
 def _check(

@@ -14,12 +14,13 @@ PACKAGES = ("torch", "transformers", "transformer_lens", "numpy", "scipy")
 
 
 def manifest(
-    model: HookedModel, prompts: Mapping[str, PromptSet | None], settings: Settings, **asked: object
+    model: HookedModel, prompts: Mapping[str, PromptSet | None], settings: Settings | None, **asked: object
 ) -> dict[str, Any]:
     """All that the numbers of a run depend on, as plain values: what is asked, of which weights, by which versions.
 
     Args:
         prompts: by split.
+        settings: of the main job and of claims; None: what is asked has none.
         asked: whatever else is asked of the run; plain values.
     """
     return {
@@ -30,8 +31,7 @@ def manifest(
             "device": device_of(model).type,
         },
         "prompts": {split: None if part is None else part.digest for split, part in prompts.items()},
-        "settings": settings.as_dict(),
-        "seed": settings.seed,
+        **({} if settings is None else {"settings": settings.as_dict(), "seed": settings.seed}),
         **asked,
         "versions": {
             "harmcircuits": __version__,

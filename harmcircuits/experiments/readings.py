@@ -5,53 +5,30 @@ with shuffled labels and with arbitrary words as labels: what a format recognise
 Shots and probes come from the training part, a probe's layer from the development part, and all is measured on the test part.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from jaxtyping import Float
-from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..elicitation import elicit
-from ..examples import Example, Prompt
-from ..models.protocol import HookedModel, geometry
+from ..examples import Prompt
+from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
-from ..statistics import Estimate, auroc
+from ..statistics import Estimate
+from ..store import alone_in_folder
 from ..tasks.formats import QUESTIONS, SHOT_FORMATS, FormatError, Question, ShotFormat, label_ids
-from ..tasks.probe import PLACES, Place, Probe, place_residuals, ridge
-from ..tasks.recognition import ShotError, Shots, arbitrary_labels, make_shots, many_shot, shuffled_labels
-from ..tasks.teacher_forced import INTACT, teacher_forced
+from ..tasks.recognition import ShotError, Shots, make_shots
 from ..tasks.told_apart import benign_role, contrasted, harm_auroc
-from .reading_results import COLUMNS, Control, Kind, Reading, Readings, ReadingsError, sorted_readings
+from .kept import Kept
+from .manifest import manifest
+from .reading_results import COLUMNS, Reading, Readings, ReadingsError, sorted_readings
+from .reading_scores import Parts, Taken, in_place_readings, many_shot_readings, probe_readings
 from .scores import chosen_triples
 
-Scores = Float[np.ndarray, " prompt"]
-CONTROLS: tuple[Control, ...] = ("", "shuffled labels", "arbitrary words")
 
-
-@dataclass(frozen=True)
-class _Parts:
-    """`train` and `development` hold harmful prompts and those that these are held against; `test` far twins too."""
-
-    train: list[Prompt]
-    development: list[Prompt]
-    test: list[Prompt]
-
-
-@dataclass(frozen=True)
-class _Taken:
-    """The scores of the test prompts by one reading."""
-
-    name: str
-    kind: Kind
-    scores: Scores
-    control: Control = ""
-    n_shots: int | None = None
-
-
+@alone_in_folder
 def compare_readings(
     model: HookedModel,
     prompts: PromptSet,
@@ -66,6 +43,7 @@ def compare_readings(
     forms: Sequence[ShotFormat] = SHOT_FORMATS,
     questions: Sequence[Question] = QUESTIONS,
     bootstrap_draws: int = 2000,
+    folder: str | Path | None = None,
     progress: bool = False,
 ) -> Readings:
     """AUROC of every reading of recognition by the intact model: see `Readings`.
@@ -89,8 +67,11 @@ def compare_readings(
         n_train: at most this many training triples, or twice as many prompts in sets without.
         n_test: the same of the test part, and half as many of the development part.
         max_new_tokens: of each response.
+        folder: for what is finished (in its `journal/`), so that a comparison that was stopped goes on where it was; None:
+            nothing is kept but responses.
 
     Raises:
+        StoreError: the folder cannot be written, or another process works there.
         ReadingsError: a set without harmful or without benign prompts, one that is too small, or `train` and `prompts` with a
             request in common.
     """
@@ -99,13 +80,15 @@ def compare_readings(
     parts = _parts(prompts, train, n_train=n_train, n_test=n_test, seed=seed)
     remarks = _remarks(parts, prompts, train)
     made = _make_shots(parts.train, forms, shots, draws=draws, seed=seed, remarks=remarks)
-    taken = _many_shot(model, parts.test, made, seed=seed, remarks=remarks, progress=progress)
+    sizes = {"n_train": n_train, "n_test": n_test, "max_new_tokens": max_new_tokens, "seed": seed}
+    kept = Kept.at(folder, manifest(model, {"prompts": prompts, "train": train}, None, readings=sizes))
+    taken = many_shot_readings(model, parts.test, made, kept=kept, seed=seed, remarks=remarks, progress=progress)
     everybody = [*parts.train, *parts.development, *parts.test]
     examples = elicit(model, everybody, max_new_tokens=max_new_tokens, seed=seed, progress=progress)
     usable = [question for question in questions if _readable(model, question, remarks)]
-    taken += _in_place(model, examples[-len(parts.test) :], usable, progress=progress)
+    taken += in_place_readings(model, examples[-len(parts.test) :], usable, kept=kept, progress=progress)
     if usable:
-        taken += _probes(model, parts, examples, usable[0])
+        taken += probe_readings(model, parts, examples, usable[0], kept=kept)
     else:
         remarks.append("no question can be asked, and none of the probes was read: they stand in rows with a question")
     against = benign_role(parts.test)
@@ -129,7 +112,7 @@ def compare_readings(
     )
 
 
-def _parts(prompts: PromptSet, train: PromptSet | None, *, n_train: int, n_test: int, seed: int) -> _Parts:
+def _parts(prompts: PromptSet, train: PromptSet | None, *, n_train: int, n_test: int, seed: int) -> Parts:
     for one in (prompts, *([] if train is None else [train])):
         for own, what, missing in ((one.harmful, "harmful", "benign"), (one.benign, "benign", "harmful")):
             if len(own) == len(one):
@@ -147,7 +130,7 @@ def _parts(prompts: PromptSet, train: PromptSet | None, *, n_train: int, n_test:
             )
     few = [_few(part, n, seed) for part, n in ((learning, n_train), (development, max(1, n_test // 2)), (test, n_test))]
     taught, chosen_on = ([own[at] for at in contrasted(own)] for own in few[:2])
-    parts = _Parts(taught, chosen_on, few[2])
+    parts = Parts(taught, chosen_on, few[2])
     for name, own in vars(parts).items():
         harmful, others = (sum((own[at].role == "harmful") is kind for at in contrasted(own)) for kind in (True, False))
         if min(harmful, others) < 2:
@@ -166,7 +149,7 @@ def _few(prompts: PromptSet, n: int, seed: int) -> list[Prompt]:
     return list(prompts.sample(min(2 * n, units), seed=seed))
 
 
-def _remarks(parts: _Parts, prompts: PromptSet, train: PromptSet | None) -> list[str]:
+def _remarks(parts: Parts, prompts: PromptSet, train: PromptSet | None) -> list[str]:
     found = []
     own = [parts.test[at] for at in contrasted(parts.test)]
     harmful, benign = ([prompt for prompt in own if (prompt.role == "harmful") is kind] for kind in (True, False))
@@ -196,29 +179,6 @@ def _make_shots(
     return found
 
 
-def _many_shot(
-    model: HookedModel, test: Sequence[Prompt], made: Sequence[Shots], *, seed: int, remarks: list[str], progress: bool
-) -> list[_Taken]:
-    found = []
-    for shots in tqdm(made, desc="many-shot formats", unit="format", disable=not progress):
-        for control in CONTROLS:
-            own = _changed(control, seed)(shots)
-            name = shots.form.name
-            try:
-                scores = many_shot(model, test, own).numpy()
-            except (FormatError, ShotError) as error:
-                remarks.append(f"{name}{f', {control}' if control else ''}: {error}")
-            else:
-                found.append(_Taken(name, "many-shot", scores, control, shots.form.n_shots))
-    return found
-
-
-def _changed(control: Control, seed: int) -> Callable[[Shots], Shots]:
-    if control == "shuffled labels":
-        return partial(shuffled_labels, seed=seed)
-    return arbitrary_labels if control == "arbitrary words" else lambda shots: shots
-
-
 def _readable(model: HookedModel, question: Question, remarks: list[str]) -> bool:
     try:
         label_ids(model, question)
@@ -228,39 +188,7 @@ def _readable(model: HookedModel, question: Question, remarks: list[str]) -> boo
     return True
 
 
-def _in_place(model: HookedModel, test: Sequence[Example], questions: Sequence[Question], *, progress: bool) -> list[_Taken]:
-    found = []
-    for question in tqdm(questions, desc="questions in place", unit="question", disable=not progress):
-        frame = teacher_forced(model, test, {INTACT: None}, question=question)
-        found.append(_Taken(question.name, "in place", frame["in_place"].to_numpy(dtype=float)))
-    return found
-
-
-def _probes(model: HookedModel, parts: _Parts, examples: Sequence[Example], question: Question) -> list[_Taken]:
-    """One a place, after its best layer on the development part (the lowest of equal ones)."""
-    residuals = place_residuals(model, examples, question, range(geometry(model).n_layers))
-    n, middle = len(parts.train), len(parts.train) + len(parts.development)
-    taught, chosen_on = ([prompt.role == "harmful" for prompt in own] for own in (parts.train, parts.development))
-    found = []
-    for place in PLACES:
-        by_layer = residuals[place].transpose(0, 1)
-        probes = _by_layer(place, ridge(by_layer[:, :n], taught))
-        scores = np.stack([probe.score(own[n:]).numpy() for probe, own in zip(probes, by_layer, strict=True)])
-        development, harmful = scores[:, : middle - n], np.array(chosen_on)
-        best = int(np.argmax(auroc(development[:, harmful], development[:, ~harmful])))
-        found.append(_Taken(probes[best].name, "probe", scores[best, middle - n :]))
-    return found
-
-
-def _by_layer(place: Place, fitted: Sequence[Float[Tensor, "layer d_model"]]) -> list[Probe]:
-    parts = zip(*fitted, strict=True)
-    return [
-        Probe(layer=layer, place=place, mean=mean, scale=scale, direction=direction)
-        for layer, (mean, scale, direction) in enumerate(parts)
-    ]
-
-
-def _reading(taken: _Taken, *, prompts: Sequence[Prompt], draws: int, seed: int) -> Reading:
+def _reading(taken: Taken, *, prompts: Sequence[Prompt], draws: int, seed: int) -> Reading:
     against = benign_role(prompts)
     near, far = (harm_auroc(taken.scores, prompts, against=role, draws=draws, seed=seed) for role in (against, "far"))
     if against == "far":
@@ -268,7 +196,7 @@ def _reading(taken: _Taken, *, prompts: Sequence[Prompt], draws: int, seed: int)
     return Reading(name=taken.name, kind=taken.kind, control=taken.control, n_shots=taken.n_shots, auroc=near, auroc_far=far)
 
 
-def _outcomes(taken: Sequence[_Taken], test: Sequence[Prompt]) -> pd.DataFrame:
+def _outcomes(taken: Sequence[Taken], test: Sequence[Prompt]) -> pd.DataFrame:
     who = pd.DataFrame([(at, one.role, one.group, one.category) for at, one in enumerate(test)], columns=COLUMNS[3:7])
     parts = [who.assign(reading=one.name, control=one.control, kind=one.kind, score=one.scores) for one in taken]
     return pd.concat(parts, ignore_index=True)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
