@@ -27,9 +27,9 @@ from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
 from harmcircuits.examples import Batch, example_rows, make_batch
+from harmcircuits.models.aliases import ALIASES, DEFAULT
 from harmcircuits.models.fetch import packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
-from harmcircuits.models.load import ALIASES, DEFAULT
 
 OURS, OPPONENTS = ("attribute", "integrated"), ("eager", "sdpa")
 

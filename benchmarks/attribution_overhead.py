@@ -16,9 +16,9 @@ from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
 from harmcircuits.examples import Batch, batched, example_rows, make_batch, row_length
+from harmcircuits.models.aliases import ALIASES, DEFAULT
 from harmcircuits.models.fetch import packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
-from harmcircuits.models.load import ALIASES, DEFAULT
 
 
 def bare(model: torch.nn.Module, batches: list[Batch]) -> float:

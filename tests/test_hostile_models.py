@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import shutil
 import struct
 import tracemalloc
@@ -125,6 +126,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a configuration of brackets": (lambda folder: (folder / CONFIG).write_text('{"a":' * 10**5), "damaged or cut short"),
     "a configuration of another kind": (lambda folder: configured(folder, num_hidden_layers="two"), "damaged or cut short"),
+    "a tokenizer of another kind": (
+        lambda folder: (folder / "tokenizer.json").write_text('{"model": []}'),
+        r"configuration or tokenizer in .*own is damaged or changed, or too new.*: .*\)\. Copy or download the folder again",
+    ),
     "weights in a pickle": (
         lambda folder: (folder / WEIGHTS).rename(folder / "pytorch_model.bin"),
         r"its weights are pickles \(pytorch_model\.bin\), which are not loaded, since a pickle can run code",
@@ -150,6 +155,25 @@ class TestFolder:
         with pytest.raises(LoadError, match=message):
             load_model(own, device="cpu")
         assert not (tmp_path / "ran").exists()
+
+    @pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "config.json", "generation_config.json"])
+    def test_a_value_of_another_kind_is_named_or_of_no_account(self, folder: Path, tmp_path: Path, name: str) -> None:
+        own = shutil.copytree(folder, tmp_path / "own")
+        whole = json.loads((folder / name).read_text())
+        places = [(whole, key) for key in whole] + [(whole["model"], key) for key in whole.get("model", ())]
+        refused = 0
+        for holder, key in places:
+            before = holder[key]
+            for holder[key] in (5, "x", [], {"a": 5}):
+                (own / name).write_text(json.dumps(whole))
+                try:
+                    load_model(own, device="cpu")
+                except LoadError as error:
+                    refused += 1
+                    assert str(own) in str(error) or "'own'" in str(error)
+                    assert len(str(error)) < 1500, key
+            holder[key] = before
+        assert refused >= 3
 
     def test_code_beside_a_known_model_is_left_alone(self, folder: Path, tmp_path: Path) -> None:
         own = shutil.copytree(folder, tmp_path / "own")
@@ -177,6 +201,9 @@ SOURCES = sorted(Path(harmcircuits.__file__).parent.rglob("*.py"))
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}
 FORBIDDEN_CALLS = {"torch.load", "torch.save", "np.load", "numpy.load", "pd.read_pickle", "eval", "exec", "os.system"}
 
+HUBS = re.compile(r"(Auto\w+|kind)\.from_pretrained")
+"""Classes of transformers that look for code beside a model; those of peft and of one architecture don't."""
+
 
 def dotted(node: ast.AST) -> str:
     if isinstance(node, ast.Attribute):
@@ -196,6 +223,8 @@ def offences(source: str) -> set[str]:
             name = dotted(node.func)
             found |= {name} & FORBIDDEN_CALLS
             found |= {"to_pickle"} if name.endswith((".to_pickle", ".read_pickle")) else set()
+            if HUBS.fullmatch(name) and "trust_remote_code" not in {keyword.arg for keyword in node.keywords}:
+                found.add("trust_remote_code left out")
             for keyword in node.keywords:
                 off = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
                 if keyword.arg in ("trust_remote_code", "allow_pickle", "shell") and not off:
@@ -208,6 +237,12 @@ def test_the_package_reads_no_pickle_and_runs_no_foreign_code() -> None:
     assert {str(path): bad for path in SOURCES if (bad := offences(path.read_text("utf-8")))} == {}
 
 
+def test_archives_are_opened_in_one_place_which_checks_their_digest_first() -> None:
+    """`test_fetch` has what it does with one that would fill the disk."""
+    archives = re.compile(r"import (zipfile|tarfile|lzma|bz2|zlib)\b|unpack_archive|gzip\.(open|decompress|GzipFile)")
+    assert [path.name for path in SOURCES if archives.search(path.read_text("utf-8"))] == ["fetch.py"]
+
+
 @pytest.mark.parametrize(
     ("source", "found"),
     [
@@ -216,6 +251,7 @@ def test_the_package_reads_no_pickle_and_runs_no_foreign_code() -> None:
         ("import torch\ntorch.load('x')", "torch.load"),
         ("f(trust_remote_code=True)", "trust_remote_code="),
         ("f(trust_remote_code=asked)", "trust_remote_code="),
+        ("AutoTokenizer.from_pretrained(x, **more)", "trust_remote_code left out"),
         ("np.load(x, allow_pickle=True)", "allow_pickle="),
         ("subprocess.run(x, shell=True)", "shell="),
         ("frame.to_pickle(x)", "to_pickle"),

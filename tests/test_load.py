@@ -9,8 +9,9 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from harmcircuits.models import load
+from harmcircuits.models.aliases import ALIASES, DEFAULT
 from harmcircuits.models.fetch import LoadError, packaged_gguf
-from harmcircuits.models.load import ALIASES, DEFAULT, load_model
+from harmcircuits.models.load import load_model
 
 pytestmark = pytest.mark.model
 
@@ -55,17 +56,21 @@ def test_dtype_passes_through(folder):
     assert model.cfg.dtype == torch.bfloat16
 
 
+class Stop(BaseException):
+    """Nothing that loading may explain."""
+
+
 def test_device_defaults_to_cuda_where_there_is_one(folder, monkeypatch):
     asked = []
 
     def boot(place, **options):
         asked.append(options["device"])
-        raise ValueError("stop here")
+        raise Stop
 
     monkeypatch.setattr(load.TransformerBridge, "boot_transformers", boot)
     for available, options in ((True, {}), (False, {}), (True, {"device": "cpu"})):
         monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
-        with pytest.raises(ValueError, match="stop here"):
+        with pytest.raises(Stop):
             load_model(folder, **options)
     assert asked == [torch.device("cuda"), torch.device("cpu"), torch.device("cpu")]
 
@@ -80,7 +85,7 @@ def test_device_defaults_to_cuda_where_there_is_one(folder, monkeypatch):
     ],
 )
 def test_a_device_that_is_not_there_is_told_before_anything_is_fetched(monkeypatch, device, message, options):
-    monkeypatch.setattr(load, "_source", lambda *_: pytest.fail("the model was looked for"))
+    monkeypatch.setattr(load, "source_of", lambda *_: pytest.fail("the model was looked for"))
     with pytest.raises(LoadError, match=message):
         load_model(device=device, tokenizer=None, **options)
 

@@ -85,7 +85,7 @@ def test_a_base_that_cannot_be_found_is_named(adapter, base, says):
 
 
 def test_an_alias_is_a_base_like_any_other(adapter, monkeypatch):
-    monkeypatch.setattr("harmcircuits.models.load.dequantised_folder", lambda *args: adapter.parent / "base")
+    monkeypatch.setattr("harmcircuits.models.source.dequantised_folder", lambda *args: adapter.parent / "base")
     plain = logits(load_model(adapter, device="cpu"))
     assert torch.equal(logits(load_model(named(adapter, "smollm2-135m-instruct"), device="cpu")), plain)
 

@@ -7,8 +7,9 @@ from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, Repo
 from safetensors import SafetensorError
 
 from harmcircuits.models import hub, load
+from harmcircuits.models.aliases import DEFAULT
 from harmcircuits.models.fetch import LoadError
-from harmcircuits.models.load import DEFAULT, load_model
+from harmcircuits.models.load import load_model
 
 
 @pytest.mark.parametrize(

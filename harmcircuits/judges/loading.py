@@ -66,12 +66,11 @@ class JudgeModel:
         place, kind = os.fspath(self.place), AutoModelForSequenceClassification if self.classifier else AutoModelForCausalLM
         self._check(place)
         with self._explained(place):
-            common = {"revision": self.revision, "trust_remote_code": False}
-            tokenizer = AutoTokenizer.from_pretrained(place, **common)
+            tokenizer = AutoTokenizer.from_pretrained(place, revision=self.revision, trust_remote_code=False)
             # sdpa gives wrong logits for padded rows of some models and versions; a judge reads short texts
             with missing_weights() as missing:
                 own: dict[str, Any] = {"dtype": self.dtype, "attn_implementation": "eager", "use_safetensors": True}
-                model = kind.from_pretrained(place, **own, **common)
+                model = kind.from_pretrained(place, revision=self.revision, trust_remote_code=False, **own)
         if missing:
             raise JudgeError(f"the judge {self.label!r} cannot be loaded: {told(missing)}. Is it a model of this kind?")
         return model.to(self.device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer

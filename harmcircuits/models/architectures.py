@@ -51,7 +51,8 @@ def unlike(config: Any, *, loaded: bool = False) -> str:
         loaded: whether the model was loaded by whoever asks: a mixture of experts then passes, since its heads can be read.
     """
     text = config.get_text_config(decoder=True)
-    name = (getattr(config, "architectures", None) or [config.model_type])[0]
+    named = getattr(config, "architectures", None)
+    name = str(named[0]) if isinstance(named, list) and named else str(config.model_type)  # a file may say anything
     if config.is_encoder_decoder or text.is_encoder_decoder:
         return _encoder_decoder(name)
     if any(getattr(text, field, None) for field in _STATES) or text.model_type in _RECURRENT or _others(text):

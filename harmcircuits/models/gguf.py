@@ -83,13 +83,13 @@ def _build(folder: Path, name: str, sha256: str, gguf_file: Path) -> None:
 
 def _save(gguf_file: Path, folder: Path) -> None:
     """Reads the GGUF file with transformers and saves it as a plain float32 model with its tokenizer."""
-    place = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
+    place, file = gguf_file.parent, gguf_file.name
     try:
         if why := unlike_header(check_header(gguf_file).fields):
             raise LoadError(f"{gguf_file} {why}")
         with missing_weights() as missing:
-            tokenizer = AutoTokenizer.from_pretrained(**place)
-            model = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+            tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=file, trust_remote_code=False)
+            model = AutoModelForCausalLM.from_pretrained(place, gguf_file=file, dtype=torch.float32, trust_remote_code=False)
         if missing:
             raise ValueError(told(missing))
         split = _pre_tokenizer(gguf_file)

@@ -68,10 +68,11 @@ class Bar(ProgressCallback):  # type: ignore[misc]
 
 def trainer(job: Job, keep: Keep, kept: Sequence[int]) -> Any:
     """The trainer of a job, ready to `.train()`: `keep` is called after each of the steps `kept`."""
-    base = AutoModelForCausalLM.from_pretrained(job.base, dtype=job.dtype, attn_implementation="eager")
+    own: dict[str, Any] = {"dtype": job.dtype, "attn_implementation": "eager", "use_safetensors": True}
+    base = AutoModelForCausalLM.from_pretrained(job.base, **own, trust_remote_code=False)
     whole = {
         "model": base,
-        "processing_class": AutoTokenizer.from_pretrained(job.base),
+        "processing_class": AutoTokenizer.from_pretrained(job.base, trust_remote_code=False),
         "train_dataset": Dataset.from_list([_row(one, job.recipe.method) for one in job.lessons]),
         "peft_config": _lora(job.recipe) if job.recipe.rank else None,
         "callbacks": [AtSteps(keep, kept, job.every)],
