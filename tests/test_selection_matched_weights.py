@@ -4,9 +4,12 @@ import time
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harmcircuits.attribution.weight_scores import WeightAttribution
 from harmcircuits.components import WeightMask
+from harmcircuits.selection import matched_weights as matched
 from harmcircuits.selection.matched_weights import matched_weights
 from harmcircuits.selection.protected import SelectionError
 
@@ -52,6 +55,23 @@ def test_too_few_others_are_told() -> None:
     most = WeightMask(indices={OUT: range(40)}, shapes=W.shapes)
     with pytest.raises(SelectionError, match=r"blocks\.1\.mlp\.in has 20 other weights .* lower q or p"):
         matched_weights(most, W, p=0, seed=0)
+
+
+@given(
+    sizes=st.lists(st.integers(-6, 6), min_size=12, max_size=40),
+    own=st.sets(st.integers(0, 11), min_size=1, max_size=5),
+    nearest=st.integers(1, 4),
+    seed=st.integers(0, 3),
+)
+def test_what_is_out_of_reach_changes_nothing(sizes: list[int], own: set[int], nearest: int, seed: int) -> None:
+    """The same draws as where all others are looked at, also of equal sizes and of a mask of small ones."""
+    A = torch.tensor([sizes], dtype=torch.float32)
+    scores = WeightAttribution({IN: A}, {IN: A.abs()}, n_examples=1)
+    mask = WeightMask(indices={IN: sorted(own)}, shapes=scores.shapes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matched, "_within_reach", lambda values, *_: torch.ones(len(values), dtype=torch.bool))
+        whole = matched_weights(mask, scores, p=0, seed=seed, nearest=nearest)
+    assert matched_weights(mask, scores, p=0, seed=seed, nearest=nearest) == whole
 
 
 def test_a_mask_that_holds_all_of_the_largest_is_matched_in_time_that_grows_with_its_size() -> None:
