@@ -26,7 +26,7 @@ CACHES = build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypot
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check docs bench fuzz lowest lock audit sbom dist demo-from-wheel clean distclean
+.PHONY: help demo test check docs bench fuzz fuzz-guided lowest lock audit sbom dist demo-from-wheel clean distclean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -52,6 +52,10 @@ bench: $(VENV)/.installed-dev ## every script in benchmarks/
 
 fuzz: $(VENV)/.installed-dev ## a hundred thousand broken files for every reader and page
 	$(VENV)/bin/python tools/fuzz.py --blind --inputs 100000
+
+fuzz-guided: $(VENV)/.installed-dev ## the same by atheris, which keeps what reaches new code (Linux); slower
+	$(VENV)/$(PIP_INSTALL) atheris
+	$(VENV)/bin/python tools/fuzz.py --inputs 30000
 
 lowest: $(VENV_LOWEST)/.installed ## some of the tests on the lowest versions that pyproject.toml allows
 	$(VENV_LOWEST)/bin/pytest $(LOWEST_TESTS) $(PYTEST_ARGS)

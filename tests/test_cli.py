@@ -220,6 +220,15 @@ class TestReport:
         assert len({line.count("|") for line in table}) == 1
         assert lines[-1] == f"**undecided**: {fake_report()['verdict_sentence']}"
 
+    def test_a_name_ends_no_row_of_markdown_and_opens_no_element(self, folder: Path) -> None:
+        report = fake_report()
+        report["conditions"][0]["name"] = "a|b\n| c | <script>alert(1)</script>"
+        (folder / "report.json").write_text(json.dumps(report), "utf-8")
+        told = call("report", folder, "--markdown")
+        table = [line for line in told.output.splitlines() if line.startswith("|")]
+        assert told.exit_code == 0 and len({line.count("|") for line in table}) == 1
+        assert len(table) == 3 + len(report["conditions"]) and "<script" not in told.output and "&lt;script" in told.output
+
     def test_with_a_picture(self, folder: Path) -> None:
         assert call("report", folder, "--picture", folder / "p.json").exit_code == 0
         assert json.loads((folder / "p.json").read_text("utf-8"))["data"]

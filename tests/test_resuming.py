@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from importlib.metadata import requires
+from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ import torch
 from safetensors.torch import load_file
 from triples import RICH, SPLITS, TEST
 
+import harmcircuits as hc
 from harmcircuits import store
 from harmcircuits.experiments import battery, manifest, nulls
 from harmcircuits.experiments.dissociation import dissociate
 from harmcircuits.experiments.result import Dissociation
+from harmcircuits.models.protocol import model_key
 from harmcircuits.store.journal import Journal
 
 ASKED: dict[str, Any] = {**SPLITS, "settings": RICH, "name": "tiny", "reproduce": "this test"}
@@ -153,6 +155,20 @@ def test_tensors_that_were_changed_by_hand_are_made_anew(tiny: Any, unbroken: An
     assert len(told) == len({path.name.rpartition("-")[0] for path in parts}), "of another test's run, nothing is read"
     pd.testing.assert_frame_equal(again.outcomes, unbroken[0].outcomes, check_exact=True)
     assert torch.equal(again.scores.harmful.heads, result.scores.harmful.heads)
+
+
+def test_the_manifest_says_what_was_asked_of_which_weights_by_which_versions(tiny: Any, broken: Any) -> None:
+    _, folder, _ = broken
+    runs = [store.read_json(path) for path in (folder / "journal").glob("run-*.json")]
+    (found,) = [run["manifest"] for run in runs if run["manifest"]["seed"] == RICH.seed]
+    assert found["settings"] == RICH.as_dict()
+    assert found["prompts"] == {"test": TEST.digest, **{split: SPLITS[split].digest for split in ("train", "development")}}
+    assert found["model"] == {
+        "key": model_key(tiny), "class": type(tiny).__name__, "dtype": "float32", "device": "cpu"
+    }  # fmt: skip
+    assert found["circuits"] == {} and found["crossed"] is False and found["folds"] == 0
+    assert {name: version(name) for name in manifest.PACKAGES} == {name: found["versions"][name] for name in manifest.PACKAGES}
+    assert found["versions"]["harmcircuits"] == hc.__version__ and len(found["versions"]["python"].split(".")) == 3
 
 
 def test_the_journal_keeps_a_result_with_a_file_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

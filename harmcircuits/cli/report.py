@@ -1,5 +1,6 @@
 """Earlier runs, shown again; and how a run is printed."""
 
+import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -93,5 +94,10 @@ def report(
         print_result(found, frame, folder)
         return
     rows: list[list[object]] = [list(frame.columns), ["---"] * len(frame.columns), *frame.to_numpy().tolist()]
-    typer.echo("\n".join(f"| {' | '.join(str(cell).replace('|', '/') for cell in row)} |" for row in rows))
+    typer.echo("\n".join(f"| {' | '.join(_in_markdown(cell) for cell in row)} |" for row in rows))
     typer.echo(f"\n**{found['verdict']}**: {found['verdict_sentence']}")
+
+
+def _in_markdown(cell: object) -> str:
+    """A cell that ends no row and opens no element, whatever a circuit was named."""
+    return html.escape(" ".join(str(cell).replace("|", "/").split()), quote=False)

@@ -41,7 +41,7 @@ def named_judge(spec: str, *, prompt: str | Path | None = None, device: str | No
 
 def _prompt(path: Path) -> JudgePrompt:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise JudgeError(f"cannot read the judge's prompt {path}: {error}") from error
     try:
