@@ -13,6 +13,7 @@ from ..prompts.promptset import PromptSet
 from ..store import alone_in_folder
 from ..tasks.attacks import attacked
 from ..tasks.teacher_forced import INTACT
+from .called import as_call
 from .checks import MATCHED, RECOGNITION, ExperimentError, Given, check_splits, given_circuits
 from .document import describe
 from .evidence import gather, sensitivity
@@ -68,7 +69,7 @@ def dissociate(
         folder: for what is finished, so that a run that was stopped goes on where it was: numbers in its `journal/`, what the
             model wrote in the cache; None: nothing is kept but responses of the intact model.
         name: the model's name in the report.
-        reproduce: the command to print in the report.
+        reproduce: the command to print in the report; "": this call (`called.as_call`).
 
     Raises:
         ExperimentError: no triples, a test triple or a near-duplicate of one in training or development, development triples
@@ -86,6 +87,9 @@ def dissociate(
     if train is not None:
         layers = range(geometry(model).n_layers)
         check_hooks(model, heads=layers, neurons=layers)
+    who = name or str(getattr(model.cfg, "model_name", "") or "")
+    given_splits = {"train": train, "development": development, "test": test}
+    again = reproduce or as_call(who, given, given_splits, chosen, crossed=crossed, folds=folds)
     test = attacked(model, test, tokens=chosen.prefill_tokens)
     train, development = (
         None if part is None else attacked(model, part, tokens=chosen.prefill_tokens) for part in (train, development)
@@ -109,7 +113,7 @@ def dissociate(
         log.info(sensitivity(len(test.triples), chosen))
         run = measure(model, given, test, train=train, **how)
     rates = harmful_rates(judge, run.outcomes.responses, run.test)
-    document = describe(model, run, _judged(run, chosen), rates, chosen, train=train, name=name, reproduce=reproduce)
+    document = describe(model, run, _judged(run, chosen), rates, chosen, train=train, name=name, reproduce=again)
     document["sensitivity_before_run"] = sensitivity(len(run.test.triples), chosen)
     document["limits"] += limits_of(run.instruments, run.missing, run.scores, given=bool(given))
     if isinstance(run.damage, str):

@@ -1,0 +1,49 @@
+"""The call in the report of a run from Python: typed again, it makes the run again."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from triples import RICH, SPLITS, TEST
+
+import harmcircuits as hc
+from harmcircuits.components import Circuit
+
+SMALL = replace(
+    RICH, seed=3, test_triples=4, null_draws=0, damage_triples=0, explained_triples=0, everyday=0, facts=2, passages=1
+)
+
+
+def without_seconds(report: Any) -> dict[str, Any]:
+    return {key: value for key, value in report.items() if key != "seconds"}
+
+
+def test_the_call_in_the_report_makes_the_same_report(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    train, development, test = hc.load_prompts().split(seed=3)
+    tiny.cfg.model_name = "some-model"
+    found = hc.dissociate(tiny, None, test, train=train, development=development, settings=SMALL)
+    text = found.report["reproduce"]
+    assert "hc.load_model('some-model')" in text and "hc.load_prompts().split(seed=3)" in text
+    monkeypatch.setattr(hc, "load_model", lambda name: tiny)
+    *lines, last = text.splitlines()
+    names: dict[str, Any] = {}
+    exec("\n".join([*lines, f"again = {last}"]), names)
+    assert without_seconds(names["again"].report) == without_seconds(found.report)
+
+
+def test_what_only_its_caller_has_is_told_by_name_and_digest(tiny: Any) -> None:
+    mine = {"mine": Circuit(heads=[(0, 1)])}
+    found = hc.dissociate(tiny, mine, TEST, settings=SMALL, name="of mine").report["reproduce"]
+    assert found.splitlines()[1:] == [
+        "model = hc.load_model('of mine')",
+        f"# test: {len(TEST)} prompts of {TEST.name!r}, sha256 {TEST.digest[:16]}",
+        f"# mine: {mine['mine']!r}, saved beside this report",
+        f"hc.dissociate(model, {{'mine': ...}}, test, settings={hc.experiments.called.in_python(SMALL)})",
+    ]
+    whole = hc.dissociate(tiny, None, TEST, **(SPLITS | {"settings": SMALL}), folds=2).report["reproduce"]
+    assert whole.endswith(", folds=2)") and "train=train, development=development" in whole and "# train: " in whole
+
+
+def test_a_command_stands_as_it_was_given(tiny: Any) -> None:
+    report = hc.dissociate(tiny, Circuit(heads=[(0, 1)]), TEST, settings=SMALL, reproduce="harmcircuits dissociate").report
+    assert report["reproduce"] == "harmcircuits dissociate"
