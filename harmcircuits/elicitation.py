@@ -22,7 +22,7 @@ from .processes import current, from_first
 
 log = logging.getLogger(__name__)
 
-FORMAT = "harmcircuits responses 3"  # part of the key: raise it when the file's layout or what is sampled changes
+FORMAT = "harmcircuits responses 4"  # part of the key: raise it when the file's layout or what is sampled changes
 
 Written = list[list[int] | None]
 """Token ids of each response; None: still to come."""
@@ -124,7 +124,7 @@ def _completed(
             for row, ids in batch.items():
                 written[row] = ids
             if path and current().first:
-                store.write_json(path, {"format": FORMAT, "sha256": _checksum(written), "response_ids": written})
+                store.write_json(path, {"format": FORMAT, "sha256": _checksum(path, written), "response_ids": written})
             bar.update(len(batch))
 
         with bar:
@@ -150,7 +150,7 @@ def _cached(path: Path, n: int) -> Written | None:
     try:
         value = store.read_json(path)
         written: Written = value["response_ids"]
-        if value["format"] == FORMAT and len(written) == n and value["sha256"] == _checksum(written):
+        if value["format"] == FORMAT and len(written) == n and value["sha256"] == _checksum(path, written):
             return written
         problem = "its checksum does not match"
     except (store.StoreError, KeyError, TypeError) as error:
@@ -159,5 +159,6 @@ def _cached(path: Path, n: int) -> Written | None:
     return None
 
 
-def _checksum(written: Written) -> str:
-    return sha256(repr(written).encode()).hexdigest()
+def _checksum(path: Path, written: Written) -> str:
+    """Of what was written, and to which prompts: a good file under another's name is none."""
+    return sha256(repr((path.stem, written)).encode()).hexdigest()

@@ -180,7 +180,7 @@ def test_the_journal_keeps_a_result_with_a_file_of_its_own(tmp_path: Path, caplo
     journal = Journal(tmp_path)
     ask = lambda made: journal.file("x", 0, lambda: made, load=load, save=lambda text, path: store.write_text(path, text))
     assert [ask("first"), ask("second")] == ["first", "first"]
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.safetensors")
     path.write_text("damaged")
     assert ask("third") == "third" == ask("fourth") and str(path) in caplog.text
     assert Journal().file("x", 0, lambda: "made", load=load, save=lambda *_: pytest.fail("it was kept")) == "made"

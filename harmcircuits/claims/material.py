@@ -15,7 +15,7 @@ from ..experiments.asked import Asked, lay_out
 from ..experiments.checks import ready_splits
 from ..experiments.document import describe_model
 from ..experiments.instruments import Instruments, choose_instruments
-from ..experiments.kept import Kept
+from ..experiments.kept import Kept, place_to_keep
 from ..experiments.manifest import manifest
 from ..experiments.scores import Scores, chosen_triples, respond, score, training_examples
 from ..experiments.settings import Settings
@@ -135,7 +135,8 @@ def prepare(
     """
     chosen = settings or Settings()
     parts = ready_splits(prompts if prompts is not None else load_prompts(), seed=chosen.seed)
-    journal = Journal(Path(folder) / "journal" if folder is not None else None)
+    place = place_to_keep(model, folder)
+    journal = Journal(None if place is None else place / "journal")
     kept = Kept(journal.begin(manifest(model, dict(zip(SPLITS, parts, strict=True)), chosen)), journal)
     train, development, test = (attacked(model, part, tokens=chosen.prefill_tokens) for part in parts)
     test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)

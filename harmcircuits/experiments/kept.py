@@ -1,5 +1,6 @@
 """What a run of the main job has finished: its parts, in the run's folder."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,11 +8,21 @@ from pathlib import Path
 import pandas as pd
 
 from .. import store
+from ..models.protocol import HookedModel, has_hooks
 from ..store.frames import as_kept
 from ..store.journal import Journal, Made
 
+log = logging.getLogger(__name__)
 WRITTEN = "written"
 """The part that holds what a model wrote, as token ids."""
+
+
+def place_to_keep(model: HookedModel, folder: str | Path | None) -> Path | None:
+    """`folder`, unless hooks are set on the model: the keys of what is kept know the weights, not the hooks."""
+    if folder is not None and has_hooks(model):
+        log.warning("hooks are set on the model: nothing of this run is read from %s or kept there", Path(folder) / "journal")
+        return None
+    return None if folder is None else Path(folder)
 
 
 @dataclass(frozen=True)
@@ -29,15 +40,15 @@ class Kept:
     texts: Journal = field(default_factory=Journal)
 
     @classmethod
-    def at(cls, folder: str | Path | None, manifest: Mapping[str, object]) -> "Kept":
-        """Of the run that `manifest` asks, in `folder`; nowhere without one.
+    def at(cls, folder: Path | None, manifest: Mapping[str, object]) -> "Kept":
+        """Of the run that `manifest` asks, in `folder` (as `place_to_keep` gives it); nowhere without one.
 
         Raises:
             StoreError: the folder, or the cache, cannot be written.
         """
         if folder is None:
             return cls()
-        numbers = Journal(Path(folder) / "journal")
+        numbers = Journal(folder / "journal")
         return cls(numbers.begin(manifest), numbers, Journal(store.cache_dir() / WRITTEN))
 
     def of(self, part: object) -> "Kept":

@@ -235,6 +235,16 @@ def _effective(value: Any) -> Any:
 
 
 def model_key(model: HookedModel) -> str:
-    """SHA-256 (16 hexadecimal digits) over weights and configuration: the key of what the model wrote."""
-    settings = json.dumps(configuration(model), sort_keys=True, default=str)
+    """SHA-256 (16 hexadecimal digits) over weights, configuration and tokenizer: the key of what the model wrote and read."""
+    settings = json.dumps([configuration(model), _words(model.tokenizer)], sort_keys=True, default=str)
     return hashlib.sha256(f"{model_hash(model)} {settings}".encode()).hexdigest()[:16]
+
+
+def _words(tokenizer: Any) -> Any:
+    """What text becomes: the tokenizer's rules, its chat template and its special tokens. How the last batch was padded or cut
+    off, which tokenizers remember, is left out."""
+    if tokenizer is None:
+        return None
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    rules = tokenizer.get_vocab() if backend is None else json.loads(backend.to_str()) | {"padding": None, "truncation": None}
+    return [rules, tokenizer.chat_template, tokenizer.special_tokens_map]

@@ -9,17 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from ..processes import current, from_first
-from .errors import StoreError, said
+from .errors import StoreError, check_no_folder, said
+from .files import file_digest
 from .frames import as_frame, as_kept, as_plain
 from .plain import digest, read_json, write_json
 
 log = logging.getLogger(__name__)
-FORMAT = "harmcircuits journal 2"
+FORMAT = "harmcircuits journal 3"
 Made = TypeVar("Made")
 
 
@@ -48,12 +49,13 @@ class Journal:
         if self.folder is None or not current().first:
             return key
         path = self.folder / f"run-{key[:24]}.json"
-        if path.exists():
+        whole = {"format": FORMAT, "manifest": manifest}
+        if path.exists() and _is(path, whole):
             log.info("%s: going on with the run that was begun there", self.folder)
             return key
-        if others := list(self.folder.glob("run-*.json")):
+        if others := [one for one in self.folder.glob("run-*.json") if one != path]:
             log.info("%s: a run of its own beside %d others, whose parts stay as they are", self.folder, len(others))
-        write_json(path, {"format": FORMAT, "manifest": manifest})
+        write_json(path, whole)
         return key
 
     def frame(self, what: str, key: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
@@ -83,8 +85,8 @@ class Journal:
         """Writes a part, atomically."""
         if self.folder is None or not current().first:
             return
-        table = as_plain(made)
-        write_json(self._path(what, key, "json"), {"format": FORMAT, "digest": digest(table), "table": table})
+        table, path = as_plain(made), self._path(what, key, "json")
+        write_json(path, {"format": FORMAT, "digest": digest([path.name, table]), "table": table})
 
     def file(
         self,
@@ -95,7 +97,7 @@ class Journal:
         load: Callable[[Path], Made],
         save: Callable[[Made, Path], None],
     ) -> Made:
-        """As `frame`, of a result that has a safetensors file of its own.
+        """As `frame`, of a result that has a safetensors file of its own; a file beside it says which bytes were kept.
 
         Args:
             load: reads what `save` wrote; what it raises of ours (a damaged file) is named in the log, and the part made anew.
@@ -109,7 +111,9 @@ class Journal:
             return found
         made = make()
         if current().first:
+            _beside(path).unlink(missing_ok=True)
             save(made, path)
+            write_json(_beside(path), {"format": FORMAT, "of": path.name, "sha256": file_digest(path)})
         return made
 
     def _path(self, what: str, key: object, ending: str) -> Path:
@@ -119,14 +123,13 @@ class Journal:
 
 def _table(path: Path) -> pd.DataFrame | None:
     """The table in a file of `keep`; None, where nothing is, or not what was kept, which the log says."""
+    check_no_folder(path)
     if not path.exists():
         return None
     try:
-        value = read_json(path)
-        if value["format"] != FORMAT:
-            raise StoreError(f"{path} was written by another version")
-        if value["digest"] != digest(value["table"]):
-            raise StoreError(f"{path} was changed since it was written")
+        value = _read(path)
+        if value["digest"] != digest([path.name, value["table"]]):
+            raise StoreError(f"{path} was changed since it was written, or is another part")
         return as_frame(value["table"])
     except (StoreError, KeyError, TypeError, ValueError, RecursionError) as error:
         log.warning("%s is not used and made anew: %s", path, said(error))
@@ -135,10 +138,40 @@ def _table(path: Path) -> pd.DataFrame | None:
 
 def _loaded(path: Path, load: Callable[[Path], Made]) -> Made | None:
     """What is kept at `path`; None, where nothing is, or what is there is damaged, which the log says."""
+    for one in (path, _beside(path)):
+        check_no_folder(one)
     if not path.exists():
         return None
     try:
+        kept = _read(_beside(path))
+        if kept["of"] != path.name or kept["sha256"] != file_digest(path):
+            raise StoreError(f"{path} was changed since it was written, or is another part")
         return load(path)
-    except (RuntimeError, ValueError) as error:
-        log.warning("%s is not used and made anew: %s", path, error)
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        log.warning("%s is not used and made anew: %s", path, said(error))
         return None
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _read(path: Path) -> Any:
+    """Raises StoreError for a file that is missing, damaged or of another version, TypeError for another kind of value."""
+    value = read_json(path)
+    if value["format"] != FORMAT:
+        raise StoreError(f"{path} was written by another version")
+    return value
+
+
+def _is(path: Path, whole: object) -> bool:
+    """Whether the file holds just that; one that does not is named, and is to be written anew."""
+    check_no_folder(path)
+    try:
+        if digest(read_json(path)) == digest(whole):
+            return True
+        problem = "it was changed"
+    except (StoreError, TypeError, ValueError, RecursionError) as error:
+        problem = said(error)
+    log.warning("%s does not say what this run is asked (%s): it is written anew, and the run goes on", path, problem)
+    return False

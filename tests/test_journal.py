@@ -1,0 +1,173 @@
+"""The journal of a run: what is kept is what was made, for that very question, or it is made anew and said so."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from tiny import tiny_bridge
+from torch import Tensor
+from triples import RICH, TEST
+
+import harmcircuits as hc
+from harmcircuits import elicitation, store
+from harmcircuits.components import Circuit
+from harmcircuits.elicitation import elicit
+from harmcircuits.examples import Prompt
+from harmcircuits.experiments.kept import place_to_keep
+from harmcircuits.models.protocol import model_key
+from harmcircuits.store.journal import Journal
+from harmcircuits.store.tensors import read_tensors, save_tensors
+
+KIND: dict[str, Any] = {"format": "kind 1", "what": "kind"}
+
+
+def load(path: Path) -> float:
+    return float(read_tensors(path, **KIND)[0]["value"])
+
+
+def save(value: float, path: Path) -> None:
+    save_tensors(path, {"value": torch.tensor(value)}, format="kind 1", about=None)
+
+
+def table(journal: Journal, key: int, value: float) -> float:
+    return float(journal.frame("part", key, lambda: pd.DataFrame({"value": [value]}))["value"][0])
+
+
+def tensor(journal: Journal, key: int, value: float) -> float:
+    return journal.file("part", key, lambda: value, load=load, save=save)
+
+
+@pytest.mark.parametrize("ask", [table, tensor])
+def test_a_part_in_the_place_of_another_is_not_used(ask: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    journal = Journal(tmp_path)
+    assert [ask(journal, key, float(key)) for key in (0, 1)] == [0, 1] == [ask(journal, key, 9.0) for key in (0, 1)]
+    ending = "safetensors" if ask is tensor else "json"
+    first, second = sorted(tmp_path.glob(f"*.{ending}"))[:2]
+    kept = {path: path.read_bytes() for path in (first, second)}
+    first.write_bytes(kept[second])
+    second.write_bytes(kept[first])
+    if ask is tensor:  # with the files beside them, too
+        one, other = (path.with_name(f"{path.name}.json") for path in (first, second))
+        texts = one.read_bytes(), other.read_bytes()
+        other.write_bytes(texts[0]), one.write_bytes(texts[1])
+    assert [ask(journal, key, 10.0 + key) for key in (0, 1)] == [10, 11]
+    assert all(f"{path} is not used and made anew" in caplog.text for path in (first, second))
+    assert "or is another part" in caplog.text
+
+
+def test_tensors_saved_again_without_their_digest_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from safetensors.torch import save_file
+
+    journal = Journal(tmp_path)
+    tensor(journal, 0, 1.0)
+    (path,) = tmp_path.glob("*.safetensors")
+    save_file({"value": torch.tensor(2.0)}, path, metadata={"format": "kind 1", "about": "null"})
+    assert load(path) == 2, "the file alone could be of an earlier version"
+    assert tensor(journal, 0, 3.0) == 3 and "was changed since it was written" in caplog.text
+
+
+def test_tensors_whose_run_was_killed_before_they_were_noted_are_made_anew(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    tensor(journal, 0, 1.0)
+    (note,) = tmp_path.glob("*.safetensors.json")
+    note.unlink()
+    assert [tensor(journal, 0, 2.0), tensor(journal, 0, 3.0)] == [2, 2]
+
+
+@pytest.mark.parametrize("ask", [table, tensor])
+def test_a_folder_in_the_place_of_a_part_is_told_before_anything_is_measured(ask: Any, tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    ask(journal, 0, 1.0)
+    for path in list(tmp_path.iterdir()):
+        path.unlink()
+        path.mkdir()
+        with pytest.raises(store.StoreError, match="folder"):
+            ask(journal, 0, "never made")
+        path.rmdir()
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{}", '{"format"', "[" * 10_000, '{"format": "harmcircuits journal 3", "manifest": {"seed": 1}}']
+)
+def test_a_manifest_that_was_damaged_is_named_and_written_anew(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal, asked = Journal(tmp_path), {"seed": 0, "fractions": [0.1, 1.0]}
+    key = journal.begin(asked)
+    (path,) = tmp_path.iterdir()
+    before = path.read_text()
+    with caplog.at_level(logging.INFO):
+        assert journal.begin(asked) == key and "going on with the run" in caplog.text
+        caplog.clear()
+        path.write_text(damage)
+        assert journal.begin(asked) == key and path.read_text() == before
+    assert f"{path} does not say what this run is asked" in caplog.text and "beside" not in caplog.text
+
+
+# What the keys know
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Any:
+    return tiny_bridge(tmp_path / "model")
+
+
+def test_the_key_knows_the_words_and_the_template_and_not_the_padding(model: Any) -> None:
+    key = model_key(model)
+    model.tokenizer(["a long text", "text"], padding=True, truncation=True, max_length=2)
+    assert model_key(model) == key
+    template = model.tokenizer.chat_template
+    model.tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}!{% endfor %}"
+    assert model_key(model) != key
+    model.tokenizer.chat_template = template
+    assert model_key(model) == key
+    model.tokenizer.add_tokens(["neighbour"])
+    assert model_key(model) != key
+
+
+def test_another_template_is_another_run(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {"settings": RICH, "folder": tmp_path / "run", "reproduce": "again"}
+    monkeypatch.setenv(store.CACHE_VARIABLE, str(tmp_path / "cache"))
+    hc.dissociate(model, Circuit(heads=[(0, 1)]), TEST, **asked)
+    model.tokenizer.chat_template = model.tokenizer.chat_template.replace("user", "person")
+    found = hc.dissociate(model, Circuit(heads=[(0, 1)]), TEST, **asked)
+    fresh = hc.dissociate(model, Circuit(heads=[(0, 1)]), TEST, **(asked | {"folder": None}))
+    pd.testing.assert_frame_equal(found.outcomes, fresh.outcomes, check_exact=True)
+
+
+def test_under_hooks_nothing_is_kept(model: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def halved(activation: Tensor, hook: Any) -> Tensor:
+        return activation / 2
+
+    assert place_to_keep(model, tmp_path) == tmp_path and place_to_keep(model, None) is None and not caplog.text
+    with model.hooks([("blocks.0.hook_mlp_out", halved)]):
+        assert place_to_keep(model, tmp_path) is None and place_to_keep(model, None) is None
+    assert caplog.text.count("hooks are set on the model: nothing of this run is read from") == 1
+
+
+def test_responses_of_other_prompts_are_not_taken_for_these(model: Any, caplog: pytest.LogCaptureFixture) -> None:
+    ask = lambda request: elicit(model, [Prompt(request=request)], max_new_tokens=4)
+    own, other = ask("mend the fence"), ask("paint the old gate")
+    folder = store.cache_dir() / "responses"
+    files = sorted(folder.iterdir())
+    texts = [path.read_bytes() for path in files]
+    for path, text in zip(files, reversed(texts), strict=True):
+        path.write_bytes(text)
+    assert (ask("mend the fence"), ask("paint the old gate")) == (own, other)
+    assert caplog.text.count("were changed since they were written") == 2
+    assert [path.read_bytes() for path in files] == texts and json.loads(texts[0])["format"] == elicitation.FORMAT
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links take rights")
+def test_a_link_with_the_name_of_a_leftover_goes_and_not_what_it_points_to(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "note").write_text("own")
+    (tmp_path / ".report.json.0123abcd.partial").symlink_to(tmp_path / "mine")
+    with store.working_in(tmp_path):
+        assert not (tmp_path / ".report.json.0123abcd.partial").is_symlink()
+    assert (tmp_path / "mine" / "note").read_text() == "own"
