@@ -10,6 +10,8 @@ import shlex
 import sys
 from pathlib import Path
 
+import torch
+
 import harmcircuits as hc
 from harmcircuits.statistics import wilson
 from harmcircuits.store import write_json
@@ -17,6 +19,7 @@ from harmcircuits.tasks.refusal import refusals
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--model", default="smollm2-135m-instruct")
+parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
 parser.add_argument("--triples", type=int, default=240, help="at most so many, each category in proportion")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--out", type=Path, help="a JSON file")
@@ -25,7 +28,8 @@ options = parser.parse_args()
 prompts = hc.load_prompts()
 chosen = prompts.sample(min(options.triples, len(prompts.triples)), seed=options.seed)
 asked = [prompt for prompt in chosen if prompt.role != "far"]
-read = refusals(hc.load_model(options.model), asked, seed=options.seed).assign(role=[prompt.role for prompt in asked])
+model = hc.load_model(options.model, dtype=getattr(torch, options.dtype))
+read = refusals(model, asked, seed=options.seed).assign(role=[prompt.role for prompt in asked])
 rows = []
 for role, own in read.groupby("role", sort=False):
     for measure in ("refused", "degenerate"):
@@ -34,4 +38,14 @@ for role, own in read.groupby("role", sort=False):
         rows.append({"role": role, "measure": measure, **found.to_json()})
 if options.out:
     command = shlex.join(["python", *sys.argv])
-    write_json(options.out, {"command": command, "model": options.model, "seed": options.seed, "rows": rows})
+    write_json(
+        options.out,
+        {
+            "command": command,
+            "model": options.model,
+            "dtype": options.dtype,
+            "n": len(chosen),
+            "seed": options.seed,
+            "rows": rows,
+        },
+    )
