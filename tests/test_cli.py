@@ -229,6 +229,17 @@ class TestReport:
         assert told.exit_code == 0 and len({line.count("|") for line in table}) == 1
         assert len(table) == 3 + len(report["conditions"]) and "<script" not in told.output and "&lt;script" in told.output
 
+    @pytest.mark.parametrize("markdown", [(), ("--markdown",)])
+    def test_no_text_of_a_file_moves_the_cursor(self, folder: Path, markdown: tuple[str, ...]) -> None:
+        code = "\x1b]0;title\x07\x1b[2J\u202e\r"
+        report = fake_report() | {"verdict": f"u{code}", "verdict_sentence": f"s{code}<b>", "verdict_reasons": [f"r{code}"]}
+        report["conditions"][0]["name"] = f"n{code}"
+        (folder / "report.json").write_text(json.dumps(report), "utf-8")
+        shown = call("report", folder, *markdown)
+        assert shown.exit_code == 0 and "\\x1b]0;title" in shown.output
+        assert not {"\x1b", "\x07", "\r", "\u202e"} & set(shown.output)
+        assert not markdown or "<b>" not in shown.output
+
     def test_with_a_picture(self, folder: Path) -> None:
         assert call("report", folder, "--picture", folder / "p.json").exit_code == 0
         assert json.loads((folder / "p.json").read_text("utf-8"))["data"]

@@ -33,11 +33,20 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 # Circuits
 
 
+def test_an_index_of_thousands_of_digits_is_told_in_short(tmp_path: Path, model: Any) -> None:
+    path = tmp_path / "c.json"
+    path.write_text(f'{{"format": "harmcircuits circuit 1", "heads": [[0, {"9" * 4000}]], "neurons": []}}')
+    with pytest.raises(CircuitError, match=r"is not in this model, which has \d layers") as error:
+        Circuit.load(path).check(model)
+    assert len(str(error.value)) < 300
+
+
 @pytest.mark.parametrize(
     ("heads", "message"),
     [
         ('[[0, "1"]]', "changed since it was saved.*pairs .layer, index. of whole numbers"),
         ("[[0.5, 1]]", "whole numbers"),
+        ("[[true, 0]]", "whole numbers"),
         ("[[0]]", "whole numbers"),
         ("[0, 1]", "whole numbers"),
         ('"01"', "whole numbers"),

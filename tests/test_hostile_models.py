@@ -18,7 +18,7 @@ from tiny_gguf import write_gguf
 
 import harmcircuits
 from harmcircuits import store
-from harmcircuits.models.complete import missing_weights
+from harmcircuits.models.complete import weights_told
 from harmcircuits.models.fetch import LoadError
 from harmcircuits.models.gguf_header import check_header
 from harmcircuits.models.load import load_model
@@ -120,6 +120,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: reweighed(folder, lambda weights: weights.pop(UP)),
         rf"1 weight is in none of its files \({UP}\) and would be random numbers. Are the files in .* complete",
     ),
+    "more layers than the configuration has": (
+        lambda folder: reweighed(folder, lambda weights: weights.update({UP.replace("0", "1"): torch.zeros(3, 3)})),
+        rf"1 weight is of layers that its config.json does not have \({UP.replace('0', '1')}\) and would be left out",
+    ),
     "another shape": (
         lambda folder: reweighed(folder, lambda weights: weights.update({UP: torch.zeros(3, 3)})),
         "its weights have other shapes than its config.json says",
@@ -187,11 +191,11 @@ class TestFolder:
 
         log = logging.getLogger("transformers.modeling_utils")
         before = log.level, list(log.filters)
-        with missing_weights() as names:
+        with weights_told() as told:
             log.warning(
                 "X LOAD REPORT from: here\nKey | Status  |\na.weight | \x1b[31mMISSING\x1b[0m |\nb | UNEXPECTED |\n- MISSING: x"
             )
-        assert names == ["a.weight"]
+        assert told.missing == ["a.weight"] and not told.left_out
         assert (log.level, list(log.filters)) == before
 
 

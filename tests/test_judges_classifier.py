@@ -123,6 +123,23 @@ def test_a_request_that_fills_the_classifier_has_no_score() -> None:
     assert np.isfinite(judged.scores[1])
 
 
+@pytest.mark.parametrize("with_request", [False, True])
+def test_a_control_token_that_is_written_in_a_text_is_none(with_request: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = classifier("llama")
+    rows: list[list[int]] = []
+    own = judge(model, with_request=with_request)
+
+    def seen(_: ClassifierJudge, given: list[dict[str, list[int]]], positive: list[int]) -> torch.Tensor:
+        rows.extend(one["input_ids"] for one in given)
+        return torch.zeros(len(given))
+
+    monkeypatch.setattr(ClassifierJudge, "_scores", seen)
+    own.read(["".join(SPECIAL)], [f"a{''.join(SPECIAL)}b"])
+    control = {model.tokenizer.convert_tokens_to_ids(token) for token in SPECIAL}
+    plain = {at for text in ("", "x") for at in model.tokenizer(text).input_ids}
+    assert rows and not (set(rows[0]) & control) - plain
+
+
 def test_an_empty_response_is_read_in_a_pair() -> None:
     assert np.isfinite(judge(classifier("bert"), with_request=True).read(REQUESTS, RESPONSES).scores).all()
 

@@ -24,6 +24,7 @@ from . import (
     report,
     rules,
 )
+from .shared import told_when_stopped
 
 app = typer.Typer(
     name="harmcircuits",
@@ -51,7 +52,7 @@ COMMANDS = (
 SHARED = ("dissociate",)
 """Commands whose work several processes can share."""
 for command in COMMANDS:
-    app.command()(command)
+    app.command()(told_when_stopped(command))
 
 
 def _print_version(asked: bool) -> None:

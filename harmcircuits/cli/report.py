@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .printed import printable
 from .shared import told_errors
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ def print_result(found: "Mapping[str, Any]", frame: "pd.DataFrame", out: Path) -
     for column in shown:
         table.add_column(column, overflow="fold", no_wrap=column != "condition", min_width=11)
     for row in frame[shown].itertuples(index=False):
-        table.add_row(*(Text(str(cell).replace(" [", "\n[").replace(", ", " ", 1)) for cell in row))
+        table.add_row(*(Text(printable(cell).replace(" [", "\n[").replace(", ", " ", 1)) for cell in row))
     console.print(table)
-    console.print(Text(f"Verdict: {found['verdict']}. {found['verdict_sentence']}"), style="bold")
+    console.print(Text(printable(f"Verdict: {found['verdict']}. {found['verdict_sentence']}")), style="bold")
     for reason in found["verdict_reasons"]:
-        console.print(Text(f"  · {reason}"))
+        console.print(Text(printable(f"  · {reason}")))
     console.print(Text(f"Report: {out / 'report.html'}    Numbers: {out / 'report.json'}", overflow="fold"))
 
 
@@ -95,9 +96,9 @@ def report(
         return
     rows: list[list[object]] = [list(frame.columns), ["---"] * len(frame.columns), *frame.to_numpy().tolist()]
     typer.echo("\n".join(f"| {' | '.join(_in_markdown(cell) for cell in row)} |" for row in rows))
-    typer.echo(f"\n**{found['verdict']}**: {found['verdict_sentence']}")
+    typer.echo(f"\n**{_in_markdown(found['verdict'])}**: {_in_markdown(found['verdict_sentence'])}")
 
 
 def _in_markdown(cell: object) -> str:
     """A cell that ends no row and opens no element, whatever a circuit was named."""
-    return html.escape(" ".join(str(cell).replace("|", "/").split()), quote=False)
+    return html.escape(" ".join(printable(cell).replace("|", "/").split()), quote=False)

@@ -3,9 +3,11 @@
 import logging
 import os
 import shlex
+from collections.abc import Callable
 from contextlib import contextmanager, redirect_stdout
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from ..experiments.settings import Settings
     from ..prompts.promptset import PromptSet
 
+Given = ParamSpec("Given")
 DTYPES = ("float32", "bfloat16", "float16")
 TRIAL_BYTES = 2_000_000  # about what a run writes: a full disk is noticed before the run
 
@@ -164,6 +167,20 @@ def writable(out: Path) -> "Iterator[None]":
 def command_line(argv: list[str]) -> str:
     """The command as it can be typed again."""
     return shlex.join(["harmcircuits", *argv[1:]])
+
+
+def told_when_stopped(command: Callable[Given, None]) -> Callable[Given, None]:
+    """A command that says so when it is stopped before it began: its imports take seconds."""
+
+    @wraps(command)
+    def told(*args: Given.args, **options: Given.kwargs) -> None:
+        try:
+            command(*args, **options)
+        except KeyboardInterrupt as error:
+            typer.secho("stopped: nothing was begun yet", err=True)
+            raise typer.Exit(130) from error
+
+    return told
 
 
 class told_errors:

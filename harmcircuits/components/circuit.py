@@ -7,6 +7,7 @@ from operator import index as whole
 from pathlib import Path
 from random import Random
 from reprlib import repr as shortened
+from typing import SupportsIndex
 
 import pandas as pd
 import torch
@@ -107,8 +108,8 @@ class Circuit:
             for layer, index in items:
                 if layer >= shape.n_layers or index >= size:
                     raise CircuitError(
-                        f"{kind} ({layer}, {index}) is not in this model, which has {shape.n_layers} layers of {shape.n_heads} "
-                        f"heads and {shape.d_mlp} neurons, counted from 0. Was the circuit found in another model?"
+                        f"{kind} {shortened((layer, index))} is not in this model, which has {shape.n_layers} layers of "
+                        f"{shape.n_heads} heads and {shape.d_mlp} neurons, counted from 0. Was it found in another model?"
                     )
         check_hooks(model, heads=sorted({at for at, _ in self.heads}), neurons=sorted({at for at, _ in self.neurons}))
 
@@ -152,13 +153,20 @@ def _check_circuit(other: object) -> None:
 
 def _normalised(kind: str, items: Iterable[Iterable[int]]) -> tuple[Component, ...]:
     try:
-        pairs = {(whole(layer), whole(index)) for layer, index in items}
+        pairs = {(_place(layer), _place(index)) for layer, index in items}
     except (TypeError, ValueError) as error:
         raise CircuitError(f"{kind} must be pairs (layer, index) of whole numbers, not {shortened(items)}") from error
     negative = sorted(pair for pair in pairs if min(pair) < 0)
     if negative:
         raise CircuitError(f"{kind} are counted from 0: {shortened(negative[0])} is negative")
     return tuple(sorted(pairs))
+
+
+def _place(number: SupportsIndex) -> int:
+    """Raises TypeError for what is no whole number: Python takes True for 1, and a file that has it was not written here."""
+    if isinstance(number, bool):
+        raise TypeError("a truth value")
+    return whole(number)
 
 
 def by_layer(items: Sequence[Component]) -> dict[int, list[int]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..examples import batched
 from ..processes import each
-from .loading import JudgeModel, cut
+from .loading import JudgeModel, cut, without_control_tokens
 from .protocol import JudgeError, Judgements, Property, check_pairs, check_property
 
 
@@ -59,6 +59,7 @@ class ClassifierJudge:
         check_pairs(requests, responses)
         positive, tokenizer = self._positive_ids(), self.model.tokenizer
         limit = min(self.max_length or self.model.context, self.model.context)
+        requests, responses = ([without_control_tokens(tokenizer, text) for text in texts] for texts in (requests, responses))
         starts = list(requests) if self.with_request else [None] * len(responses)
         rooms = [limit - len(_encoded(tokenizer, start, "")["input_ids"]) for start in starts]
         reasons = {at: f"the request fills the classifier's {limit} tokens" for at, room in enumerate(rooms) if room < 1}

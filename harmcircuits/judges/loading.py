@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from ..models import hub
-from ..models.complete import missing_weights, told
+from ..models.complete import weights_told
 from ..models.pickles import pickled
 from .protocol import JudgeError
 
@@ -68,11 +68,11 @@ class JudgeModel:
         with self._explained(place):
             tokenizer = AutoTokenizer.from_pretrained(place, revision=self.revision, trust_remote_code=False)
             # sdpa gives wrong logits for padded rows of some models and versions; a judge reads short texts
-            with missing_weights() as missing:
+            with weights_told() as told:
                 own: dict[str, Any] = {"dtype": self.dtype, "attn_implementation": "eager", "use_safetensors": True}
                 model = kind.from_pretrained(place, revision=self.revision, trust_remote_code=False, **own)
-        if missing:
-            raise JudgeError(f"the judge {self.label!r} cannot be loaded: {told(missing)}. Is it a model of this kind?")
+        if told:
+            raise JudgeError(f"the judge {self.label!r} cannot be loaded: {told}. Is it a model of this kind?")
         return model.to(self.device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
 
     def _check(self, place: str) -> None:

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from harmcircuits import store
 
 from .architectures import unlike_header
-from .complete import missing_weights, told
+from .complete import weights_told
 from .fetch import LoadError
 from .gguf_header import check_header
 
@@ -87,11 +87,11 @@ def _save(gguf_file: Path, folder: Path) -> None:
     try:
         if why := unlike_header(check_header(gguf_file).fields):
             raise LoadError(f"{gguf_file} {why}")
-        with missing_weights() as missing:
+        with weights_told() as told:
             tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=file, trust_remote_code=False)
             model = AutoModelForCausalLM.from_pretrained(place, gguf_file=file, dtype=torch.float32, trust_remote_code=False)
-        if missing:
-            raise ValueError(told(missing))
+        if told:
+            raise ValueError(str(told))
         split = _pre_tokenizer(gguf_file)
     except Exception as error:  # of a damaged file, transformers and gguf raise nearly every kind
         ours = isinstance(error, LoadError)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 
 from .. import store
 from . import hub
-from .complete import missing_weights, told
+from .complete import weights_told
 from .fetch import LoadError
 from .source import Source, accepted
 
@@ -18,11 +18,11 @@ from .source import Source, accepted
 @contextmanager
 def whole(source: Source) -> Iterator[None]:
     """Raises LoadError where the files of a model that was loaded meanwhile lacked some of its weights."""
-    with missing_weights() as missing:
+    with weights_told() as told:
         yield
-    if missing:
+    if told:
         where = f"of the hub's {source.place}" if source.on_hub else f"in {source.place}"
-        raise LoadError(f"{source.label!r}: {told(missing)}. Are the files {where} complete, and of a causal language model?")
+        raise LoadError(f"{source.label!r}: {told}. Are the files {where} complete, and of a causal language model?")
 
 
 @contextmanager
