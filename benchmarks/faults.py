@@ -128,10 +128,10 @@ def broken(job: Callable[[Path], None], expected: dict[str, Any], seconds: float
 def without_space(job: Callable[[Path], None], expected: dict[str, Any], most: int, draw: random.Random, tally: Tally) -> None:
     """One run on a disk that is too small at first, and is made a little larger each time."""
     with tempfile.TemporaryDirectory() as place:
-        folder, cache = Path(place) / "out", Path(place) / "cache"
+        disk, size = Path(place), draw.randrange(16_384, most)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=True)
+        folder, cache = disk / "out", disk / "cache"
         folder.mkdir(), cache.mkdir()
-        size = draw.randrange(16_384, most)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], check=True)
         try:
             while True:
                 process = started(job, folder, cache)
@@ -142,10 +142,10 @@ def without_space(job: Callable[[Path], None], expected: dict[str, Any], most: i
                 assert process.exitcode == FULL, f"a run ended with {process.exitcode}, and not for want of space"
                 tally.stopped["disk full"] += 1
                 size += draw.randrange(16_384, most)
-                subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True)
+                subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
             finish(folder, expected, tally)
         finally:
-            subprocess.run(["umount", folder], check=True)
+            subprocess.run(["umount", disk], check=True)
 
 
 def finish(folder: Path, expected: dict[str, Any], tally: Tally) -> None:

@@ -4,10 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from triples import RICH, SPLITS, TEST
 
 import harmcircuits as hc
 from harmcircuits.components import Circuit
+from harmcircuits.experiments.called import _loading, in_python
+from harmcircuits.judges import RulesJudge
+from harmcircuits.models.aliases import DEFAULT
+from harmcircuits.models.protocol import model_hash
 
 SMALL = replace(
     RICH, seed=3, test_triples=4, null_draws=0, damage_triples=0, explained_triples=0, everyday=0, facts=2, passages=1
@@ -20,10 +25,10 @@ def without_seconds(report: Any) -> dict[str, Any]:
 
 def test_the_call_in_the_report_makes_the_same_report(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     train, development, test = hc.load_prompts().split(seed=3)
-    tiny.cfg.model_name = "some-model"
+    monkeypatch.setattr(tiny.cfg, "model_name", DEFAULT)
     found = hc.dissociate(tiny, None, test, train=train, development=development, settings=SMALL)
     text = found.report["reproduce"]
-    assert "hc.load_model('some-model')" in text and "hc.load_prompts().split(seed=3)" in text
+    assert "model = hc.load_model('smollm2-135m-instruct')" in text and "hc.load_prompts().split(seed=3)" in text
     monkeypatch.setattr(hc, "load_model", lambda name: tiny)
     *lines, last = text.splitlines()
     names: dict[str, Any] = {}
@@ -35,13 +40,27 @@ def test_what_only_its_caller_has_is_told_by_name_and_digest(tiny: Any) -> None:
     mine = {"mine": Circuit(heads=[(0, 1)])}
     found = hc.dissociate(tiny, mine, TEST, settings=SMALL, name="of mine").report["reproduce"]
     assert found.splitlines()[1:] == [
-        "model = hc.load_model('of mine')",
+        f"# model: {tiny.cfg.model_name}, weights sha256 {model_hash(tiny)}, torch.float32",
         f"# test: {len(TEST)} prompts of {TEST.name!r}, sha256 {TEST.digest[:16]}",
         f"# mine: {mine['mine']!r}, saved beside this report",
-        f"hc.dissociate(model, {{'mine': ...}}, test, settings={hc.experiments.called.in_python(SMALL)})",
+        f"hc.dissociate(model, {{'mine': ...}}, test, settings={in_python(SMALL)})",
     ]
     whole = hc.dissociate(tiny, None, TEST, **(SPLITS | {"settings": SMALL}), folds=2).report["reproduce"]
     assert whole.endswith(", folds=2)") and "train=train, development=development" in whole and "# train: " in whole
+
+
+def test_a_model_is_loaded_by_a_name_that_says_where_it_is(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny.cfg, "model_name", "someone/model")
+    assert _loading(tiny) == ["model = hc.load_model('someone/model')"]
+    tiny.to(torch.bfloat16)
+    assert _loading(tiny) == ["import torch", "model = hc.load_model('someone/model', dtype=torch.bfloat16)"]
+    tiny.to(torch.float32)
+
+
+def test_a_judge_is_named(tiny: Any) -> None:
+    mine, judge = Circuit(heads=[(0, 1)]), RulesJudge()
+    text = hc.dissociate(tiny, mine, TEST, settings=SMALL, judge=judge).report["reproduce"]
+    assert f"# judge: {judge.name}" in text.splitlines() and text.endswith(", judge=judge)")
 
 
 def test_a_command_stands_as_it_was_given(tiny: Any) -> None:

@@ -40,8 +40,7 @@ def drawn(text: str) -> go.Figure:
 
 
 def pages(folder: Path, url: str) -> dict[str, str]:
-    """What the package writes, with hostile requests, categories and names of models; the figures on a run's page are opened in
-    `test_report_safety`."""
+    """What the package writes, with hostile requests, categories, figures and names of models."""
     text = {name: hostile(f"{url}/{name}") for name in ("run", "claims", "notebook", "prompts", "figure")}
     report = fake_report() | {"model": {"name": text["run"]}, "limits": [text["run"]], "reproduce": text["run"]}
     report["conditions"][0]["name"] = text["run"]
@@ -60,11 +59,17 @@ def pages(folder: Path, url: str) -> dict[str, str]:
     )
     figures.save(drawn(text["figure"]), folder / "saved.html")
     return {
-        "run": page(report, figures={}, tables={text["run"]: table}, responses=responses, show_responses=True),
+        "run": page(
+            report,
+            figures={text["run"]: drawn(text["run"])},
+            tables={text["run"]: table},
+            responses=responses,
+            show_responses=True,
+        ),
         "claims": claims_page(
             {"claims": [claim], "model": {"name": text["claims"]}},
             claims={text["claims"]: own},
-            figures={},
+            figures={text["claims"]: {text["claims"]: drawn(text["claims"])}},
             tables={text["claims"]: table},
         ),
         "notebook": notebook_html(

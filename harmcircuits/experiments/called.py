@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import fields
 
+import torch
+
 from ..components import Circuit, WeightMask
+from ..models.aliases import ALIASES
+from ..models.protocol import HookedModel, model_hash
 from ..prompts.promptset import PromptSet
 from ..prompts.readers import load_prompts
 from .checks import ready_splits
@@ -13,31 +17,45 @@ SPLITS = ("train", "development", "test")
 
 
 def as_call(
-    model: str,
+    model: HookedModel,
     given: Mapping[str, Circuit | WeightMask],
     splits: Mapping[str, PromptSet | None],
     settings: Settings,
     *,
     crossed: bool,
     folds: int,
+    judge: str = "",
 ) -> str:
-    """Lines of Python that run `dissociate` again. What only its caller has (a model of its own, prompts, circuits) is a
-    comment that says which one it was.
+    """Lines of Python that run `dissociate` again. What only its caller has (a model from a folder or file, prompts, circuits,
+    a judge) is a comment that says which one it was.
 
     Args:
-        model: the name that `load_model` knows, or that its caller gave.
         splits: by name (`SPLITS`), as they were given.
+        judge: its name.
     """
     asked = [f"{split}={split}" for split in SPLITS[:2] if splits[split] is not None]
     asked += [f"settings={in_python(settings)}"] + ["crossed=True"] * crossed + [f"folds={folds}"] * bool(folds)
+    asked += ["judge=judge"] * bool(judge)
     lines = [
         "import harmcircuits as hc",
-        f"model = hc.load_model({model!r})" if model else "# model: one of your own",
+        *_loading(model),
         *_prompts(splits, settings.seed),
         *(f"# {name}: {own!r}, saved beside this report" for name, own in given.items()),
+        *([f"# judge: {judge}"] if judge else []),
     ]
     circuits = "None" if not given else f"{{{', '.join(f'{name!r}: ...' for name in given)}}}"
     return "\n".join([*lines, f"hc.dissociate(model, {circuits}, test, {', '.join(asked)})"])
+
+
+def _loading(model: HookedModel) -> list[str]:
+    """What loads it, if its name alone says where it is."""
+    name = str(getattr(model.cfg, "model_name", "") or "")
+    kind = next(iter(model.parameters())).dtype
+    if name not in ALIASES and "/" not in name:
+        return [f"# model: {name or 'one without a name'}, weights sha256 {model_hash(model)}, {kind}"]
+    if kind == torch.float32:
+        return [f"model = hc.load_model({name!r})"]
+    return ["import torch", f"model = hc.load_model({name!r}, dtype={kind})"]
 
 
 def in_python(settings: Settings) -> str:

@@ -87,9 +87,9 @@ def dissociate(
     if train is not None:
         layers = range(geometry(model).n_layers)
         check_hooks(model, heads=layers, neurons=layers)
-    who = name or str(getattr(model.cfg, "model_name", "") or "")
     given_splits = {"train": train, "development": development, "test": test}
-    again = reproduce or as_call(who, given, given_splits, chosen, crossed=crossed, folds=folds)
+    told = "" if judge is None else judge.name
+    again = reproduce or as_call(model, given, given_splits, chosen, crossed=crossed, folds=folds, judge=told)
     test = attacked(model, test, tokens=chosen.prefill_tokens)
     train, development = (
         None if part is None else attacked(model, part, tokens=chosen.prefill_tokens) for part in (train, development)
