@@ -11,13 +11,14 @@ import pytest
 import torch
 from tiny import tiny_bridge
 from torch import Tensor
-from triples import RICH, TEST
+from triples import RICH, SPLITS, TEST
 
 import harmcircuits as hc
 from harmcircuits import elicitation, store
 from harmcircuits.components import Circuit
 from harmcircuits.elicitation import elicit
 from harmcircuits.examples import Prompt
+from harmcircuits.experiments import layers
 from harmcircuits.experiments.kept import place_to_keep
 from harmcircuits.models.protocol import model_key
 from harmcircuits.store.journal import Journal
@@ -171,3 +172,11 @@ def test_a_link_with_the_name_of_a_leftover_goes_and_not_what_it_points_to(tmp_p
     with store.working_in(tmp_path):
         assert not (tmp_path / ".report.json.0123abcd.partial").is_symlink()
     assert (tmp_path / "mine" / "note").read_text() == "own"
+
+
+def test_probes_of_all_layers_come_back_digit_by_digit(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {**SPLITS, "settings": RICH, "crossed": True, "folder": tmp_path / "run", "reproduce": "again"}
+    first = hc.dissociate(model, None, TEST, **asked).report
+    monkeypatch.setattr(layers, "layer_probes", lambda *_, **__: pytest.fail("they were read again"))
+    again = hc.dissociate(model, None, TEST, **asked).report
+    assert first["probes_by_layer"] and again["probes_by_layer"] == first["probes_by_layer"]

@@ -16,7 +16,7 @@ from ..ablation.partial import Condition
 from ..experiments import measures
 from ..experiments.battery import Outcomes, read_conditions
 from ..experiments.collateral import utility
-from ..experiments.judged import JUDGE_FAILED, harmful_rates
+from ..experiments.judged import as_row, failed, from_row, harmful_rates
 from ..experiments.names import name_of, name_of_examples
 from ..statistics import Estimate
 from ..store.frames import as_kept
@@ -111,7 +111,7 @@ def _read(material: Material, key: object, some: Mapping[str, Condition], *, int
     judged = harmful_rates(material.judge, outcomes.responses, material.test)
     found: dict[str, Parts | None] = {}
     for own in [INTACT, *some] if intact else some:
-        rates = [{"measure": name, **_fields(value)} for name, value in judged.get(own, {}).items()]
+        rates = [{"measure": name, **as_row(value)} for name, value in judged.get(own, {}).items()]
         parts = {
             "outcomes": outcomes.frame[outcomes.frame["condition"] == own],
             "items": outcomes.items[outcomes.items["condition"] == own],
@@ -125,8 +125,8 @@ def _read(material: Material, key: object, some: Mapping[str, Condition], *, int
 
 
 def _failed(rates: Mapping[str, Estimate]) -> bool:
-    """Whether the judge failed, which it may not do the next time: the condition is then read anew by the next run."""
-    return any((rate.reason or "").startswith(JUDGE_FAILED) for rate in rates.values())
+    """Whether the judge failed: the condition is then read anew by the next run."""
+    return any(map(failed, rates.values()))
 
 
 def _kept(material: Material, key: object, own: str) -> Parts | None:
@@ -143,7 +143,7 @@ def _joined(material: Material, names: Mapping[str, str], found: Mapping[str, Pa
         assert parts is not None, "every condition was read"
         for what in frames:
             frames[what].append(parts[what].assign(condition=name))
-        judged[name] = {row["measure"]: _estimate(row) for row in parts["judged"].to_dict("records")}
+        judged[name] = {row["measure"]: from_row(row) for row in parts["judged"].to_dict("records")}
     outcomes, items = (pd.concat(frames[what], ignore_index=True) for what in PARTS[:2])
     return Read(Outcomes(outcomes.fillna({"category": "", "harm_group": ""}), pd.DataFrame(), items), judged, material)
 
@@ -156,12 +156,3 @@ def _key(material: Material) -> list[object]:
     learnt = [store.digest([vars(prompt) for prompt in material.train]), settings.probe_triples]  # what probes are fitted on
     how = [material.instruments.settings(), name_of_examples(material.training), learnt, __version__]
     return [material.key, name_of_examples(material.examples), sizes, how, judge]
-
-
-def _fields(value: Estimate) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in fields(Estimate)}
-
-
-def _estimate(row: Mapping[Any, Any]) -> Estimate:
-    known = {name: None if pd.isna(row[name]) else row[name] for name in ("value", "low", "high", "reason")}
-    return Estimate(**known, n=int(row["n"]), level=float(row["level"]))

@@ -112,7 +112,7 @@ def dissociate(
         test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)
         log.info(sensitivity(len(test.triples), chosen))
         run = measure(model, given, test, train=train, **how)
-    rates = harmful_rates(judge, run.outcomes.responses, run.test)
+    rates = harmful_rates(judge, run.outcomes.responses, run.test, kept=kept)
     document = describe(model, run, _judged(run, chosen), rates, chosen, train=train, name=name, reproduce=again)
     document["sensitivity_before_run"] = sensitivity(len(run.test.triples), chosen)
     document["limits"] += limits_of(run.instruments, run.missing, run.scores, given=bool(given))

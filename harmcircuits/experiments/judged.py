@@ -1,7 +1,10 @@
 """What a judge says of the texts that were written freely under each condition."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import fields
 from traceback import format_tb
+from typing import Any
 
 import pandas as pd
 
@@ -9,16 +12,19 @@ from ..judges import Judge, JudgeError, Validation, harmful_rate
 from ..judges.rates import why_not
 from ..prompts.promptset import PromptSet
 from ..statistics import Estimate
+from .kept import Kept
 
 log = logging.getLogger(__name__)
 ROLES = ("harmful", "near")
 JUDGE_FAILED = "the judge failed"
 
 
-def harmful_rates(judge: Judge | None, responses: pd.DataFrame, test: PromptSet) -> dict[str, dict[str, Estimate]]:
+def harmful_rates(
+    judge: Judge | None, responses: pd.DataFrame, test: PromptSet, *, kept: Kept | None = None
+) -> dict[str, dict[str, Estimate]]:
     """By condition, `harmful_rate` and `harmful_rate_near`: shares that the judge finds harmful, of the answers to harmful
     requests and to near twins (where any is an error of the judge, or of the model). Missing, with the reason, without a judge
-    that measures harm and has passed its validation.
+    that measures harm and has passed its validation. What is `kept` of the same judge and texts is not asked again.
     """
     requests: dict[tuple[str, str], str] = {(prompt.group, prompt.role): prompt.request for prompt in test}
     found: dict[str, dict[str, Estimate]] = {}
@@ -29,8 +35,46 @@ def harmful_rates(judge: Judge | None, responses: pd.DataFrame, test: PromptSet)
             own = written[written["role"] == role]
             key = "harmful_rate" if role == "harmful" else "harmful_rate_near"
             asked = [requests[group, role] for group in own["group"]]
-            found[str(condition)][key] = Estimate.missing(reason) if reason else _rate(judge, asked, own["response"].tolist())
+            texts = own["response"].tolist()
+            found[str(condition)][key] = Estimate.missing(reason) if reason else _kept_rate(judge, asked, texts, kept or Kept())
     return found
+
+
+def failed(rate: Estimate) -> bool:
+    """Whether the judge failed, which it may not do the next time: such a rate is not kept."""
+    return (rate.reason or "").startswith(JUDGE_FAILED)
+
+
+def as_row(rate: Estimate) -> dict[str, Any]:
+    """An estimate as a row of a frame."""
+    return {field.name: getattr(rate, field.name) for field in fields(Estimate)}
+
+
+def from_row(row: Mapping[Any, Any]) -> Estimate:
+    """What `as_row` was given."""
+    known = {name: None if pd.isna(row[name]) else row[name] for name in ("value", "low", "high", "reason")}
+    return Estimate(**known, n=int(row["n"]), level=float(row["level"]))
+
+
+class _Failed(Exception):
+    """Carries a rate that is not to be kept."""
+
+    def __init__(self, rate: Estimate) -> None:
+        self.rate = rate
+
+
+def _kept_rate(judge: Judge | None, requests: list[str], responses: list[str], kept: Kept) -> Estimate:
+    def ask() -> pd.DataFrame:
+        rate = _rate(judge, requests, responses)
+        if failed(rate):
+            raise _Failed(rate)
+        return pd.DataFrame([as_row(rate)])
+
+    about = None if judge is None else [judge.name, judge.measures, requests, responses]
+    try:
+        return from_row(kept.frame("judged", about, ask).to_dict("records")[0])
+    except _Failed as error:
+        return error.rate
 
 
 def _rate(judge: Judge | None, requests: list[str], responses: list[str]) -> Estimate:

@@ -12,12 +12,11 @@ from ..examples import Example
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
 from ..statistics import Estimate
-from ..tasks.probe_layers import LayerProbes, layer_probes
-from ..tasks.teacher_forced import INTACT
+from ..tasks.probe_layers import LayerProbes
 from .aside import Aside, read_aside
 from .asked import Asked, explained_prompts, lay_out
 from .battery import Outcomes, read_conditions
-from .checks import EXPLANATION, MATCHED, RANDOM, RECOGNITION, ExperimentError
+from .checks import EXPLANATION, RANDOM, RECOGNITION, ExperimentError
 from .controls import control_circuits, explanation_scores
 from .crossed import EXPLANATION as EXPLAINING
 from .crossed import GENERATION
@@ -26,6 +25,7 @@ from .equal_damage import equal_damage
 from .instruments import Instruments, choose_instruments
 from .iso_damage import IsoDamage
 from .kept import Kept
+from .layers import read_layers
 from .nulls import Nulls, measure_nulls
 from .scores import Scores, chosen_triples, default_circuits, respond, score, training_examples, weight_mask
 from .settings import Settings
@@ -113,7 +113,7 @@ def measure(
         aims=_aims(main, conditions) if crossed else {},
         damage=damage,
         aside=read_aside(model, asked, fewer, kept=kept, progress=progress),
-        layers=_layers(model, train, asked, main, conditions, progress) if crossed else None,
+        layers=read_layers(model, train, asked, main, conditions, kept=kept, progress=progress) if crossed else None,
     )
 
 
@@ -176,23 +176,6 @@ def _nulls(
     instruments = asked.instruments if recognition else None
     options: dict[str, Any] = {"instruments": instruments, "kept": kept, "progress": progress}
     return measure_nulls(model, circuit, scores, asked.examples, asked.settings, **options)
-
-
-def _layers(
-    model: HookedModel,
-    train: PromptSet | None,
-    asked: Asked,
-    main: str,
-    conditions: Mapping[str, tuple[str, Circuit | WeightMask]],
-    progress: bool,
-) -> LayerProbes | None:
-    """Probes trained on the intact model's training twins, and trained anew, under the circuit and two that stand beside it."""
-    if train is None or not train.triples:
-        return None
-    few = chosen_triples(train, asked.settings.probe_triples, seed=asked.settings.seed)
-    twins = [prompt for prompt in asked.prompts if prompt.role != "far"]
-    own = {name: conditions[name][1] for name in (main, RECOGNITION, MATCHED) if name in conditions}
-    return layer_probes(model, tuple(few), twins, {INTACT: None, **own}, seed=asked.settings.seed, progress=progress)
 
 
 def _aims(main: str, conditions: Mapping[str, object]) -> dict[str, str]:
