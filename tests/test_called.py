@@ -9,7 +9,7 @@ from triples import RICH, SPLITS, TEST
 
 import harmcircuits as hc
 from harmcircuits.components import Circuit
-from harmcircuits.experiments.called import _loading, in_python
+from harmcircuits.experiments.called import _loading, in_python, verb_call, with_call
 from harmcircuits.judges import RulesJudge
 from harmcircuits.models.aliases import DEFAULT
 from harmcircuits.models.protocol import model_hash
@@ -66,3 +66,35 @@ def test_a_judge_is_named(tiny: Any) -> None:
 def test_a_command_stands_as_it_was_given(tiny: Any) -> None:
     report = hc.dissociate(tiny, Circuit(heads=[(0, 1)]), TEST, settings=SMALL, reproduce="harmcircuits dissociate").report
     assert report["reproduce"] == "harmcircuits dissociate"
+
+
+# Claims
+
+
+def test_the_call_in_a_claims_file_makes_the_claim_again(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny.cfg, "model_name", DEFAULT)
+    monkeypatch.setattr(hc, "load_model", lambda name: tiny)
+    found = hc.compactness(tiny, grains=["neurons"], points=2, controls=["matched random"], rescore=False, settings=SMALL)
+    *lines, last = found.command.splitlines()
+    assert (
+        last.startswith("hc.compactness(model, grains=['neurons'], points=2, ")
+        and lines[1] == f"model = hc.load_model({DEFAULT!r})"
+    )
+    names: dict[str, Any] = {}
+    exec("\n".join([*lines, f"again = {last}"]), names)
+    assert names["again"].document() == found.document()
+
+
+def test_what_only_the_caller_has_is_a_comment() -> None:
+    options = {"settings": hc.Settings(seed=2), "judge": RulesJudge(), "folder": "out", "points": 3, "spans": None}
+    assert verb_call("compactness", ["x", TEST], options).splitlines()[1:] == [
+        "# model: of your own",
+        f"# prompts: {len(TEST)} prompts of {TEST.name!r}, sha256 {TEST.digest[:16]}",
+        f"# judge: {RulesJudge().name}",
+        "hc.compactness(model, prompts=prompts, settings=hc.Settings(seed=2), judge=..., points=3)",
+    ]
+
+
+def test_a_claim_on_material_of_its_caller_has_the_command_that_it_is_given() -> None:
+    told = with_call(lambda model, *, reproduce="", material=None: reproduce)
+    assert told("m") and not told("m", material="prepared") and told("m", reproduce="again") == "again"

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 import pandas as pd
 
 from ...experiments import judged
+from ...experiments.called import with_call
 from ...experiments.document import describe_model
 from ...experiments.settings import Settings
 from ...judges import Judge
@@ -60,6 +61,7 @@ LIMITS = (
 
 
 @alone_in_folder
+@with_call
 def emergent_misalignment(
     model: HookedModel,
     *,

@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from ...experiments.called import with_call
 from ...experiments.settings import Settings
 from ...judges import Judge
 from ...models.protocol import HookedModel
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @alone_in_folder
+@with_call
 def paper(
     model: HookedModel,
     prompts: PromptSet | None = None,

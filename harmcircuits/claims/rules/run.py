@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from ...experiments.called import with_call
 from ...experiments.settings import Settings
 from ...judges import Judge
 from ...models.protocol import HookedModel
@@ -63,6 +64,7 @@ def swept(
 
 
 @alone_in_folder
+@with_call
 def rules(
     model: HookedModel,
     prompts: PromptSet | None = None,
