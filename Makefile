@@ -53,9 +53,9 @@ bench: $(VENV)/.installed-dev ## every script in benchmarks/
 fuzz: $(VENV)/.installed-dev ## a hundred thousand broken files for every reader and page
 	$(VENV)/bin/python tools/fuzz.py --blind --inputs 100000
 
-fuzz-guided: $(VENV)/.installed-dev ## the same by atheris, which keeps what reaches new code (Linux); slower
+fuzz-guided: $(VENV)/.installed-dev ## the same by atheris, which keeps what reaches new code (Linux)
 	$(VENV)/$(PIP_INSTALL) atheris
-	$(VENV)/bin/python tools/fuzz.py --inputs 30000
+	$(VENV)/bin/python tools/fuzz.py --inputs 100000
 
 lowest: $(VENV_LOWEST)/.installed ## some of the tests on the lowest versions that pyproject.toml allows
 	$(VENV_LOWEST)/bin/pytest $(LOWEST_TESTS) $(PYTEST_ARGS)

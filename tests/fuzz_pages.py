@@ -100,7 +100,13 @@ def paper_page(text: str) -> str:
     """The same of a page on several claims."""
     row = {"claim": text, "asks": text, "found": text, "sentence": text, "headline": "share"}
     own = {"values": {"share": measured(0.5), "other": null(text)}, "limits": [text], "command": text, "settings": {text: text}}
-    report = {"claims": [row], "model": {"name": text}, "settings": {"a": text}, "cost": {text: text}, "command": text}
+    report = {
+        "claims": [row],
+        "model": {"name": text},
+        "settings": {f"all {text}": text},
+        "cost": {text: text},
+        "command": text,
+    }
     with _compiled_once():
         return claims_page(report, claims={text: own}, figures={}, tables={text: pd.DataFrame({text: [text], "n": [text]})})
 

@@ -81,14 +81,14 @@ def _claim(path: Path) -> None:
 def _journal(path: Path) -> Told:
     """A part whose digest is right, so that what lies behind it is looked at too."""
     text = path.read_text("utf-8", "surrogateescape")
+    journal = Journal(path.parent / "journal")
+    part = journal._path("rises", seeds.JOURNAL_KEY, "json")
     try:
         value = json.loads(text)
-        value["digest"] = store.digest(value["table"])
+        value["digest"] = store.digest([part.name, value["table"]])
         text = json.dumps(value)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    journal = Journal(path.parent / "journal")
-    part = journal._path("rises", seeds.JOURNAL_KEY, "json")
     part.parent.mkdir(exist_ok=True)
     part.write_text(text, "utf-8", "surrogateescape")
     found = journal.kept("rises", seeds.JOURNAL_KEY)

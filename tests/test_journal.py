@@ -21,6 +21,7 @@ from harmcircuits.examples import Prompt
 from harmcircuits.experiments import layers
 from harmcircuits.experiments.kept import place_to_keep
 from harmcircuits.models.protocol import model_key
+from harmcircuits.store.frames import as_frame
 from harmcircuits.store.journal import Journal
 from harmcircuits.store.tensors import read_tensors, save_tensors
 
@@ -180,3 +181,12 @@ def test_probes_of_all_layers_come_back_digit_by_digit(model: Any, tmp_path: Pat
     monkeypatch.setattr(layers, "layer_probes", lambda *_, **__: pytest.fail("they were read again"))
     again = hc.dissociate(model, None, TEST, **asked).report
     assert first["probes_by_layer"] and again["probes_by_layer"] == first["probes_by_layer"]
+
+
+@pytest.mark.parametrize(
+    "kind", [",", "i4,f8", "U999999999", "object", "complex128", "()", "[", "text ", "datetime64", 5, None]
+)
+def test_a_type_of_numbers_that_is_never_written_is_refused(kind: Any, tmp_path: Path) -> None:
+    """numpy reads some of these as Python, and gives others as much memory as they claim."""
+    with pytest.raises((TypeError, ValueError)):
+        as_frame({"columns": {"n": kind}, "rows": [[1]]})

@@ -1,8 +1,11 @@
 """Tables as plain values, for JSON files, and back: every digit of a number is kept."""
 
+import re
 from typing import Any
 
 import pandas as pd
+
+_NUMBERS = re.compile(r"u?int(8|16|32|64)|U?Int(8|16|32|64)|[fF]loat(16|32|64)|bool|boolean")
 
 
 def as_plain(frame: pd.DataFrame) -> dict[str, Any]:
@@ -49,12 +52,12 @@ def _numeric(kind: Any) -> Any:
     """A column's type.
 
     Raises:
-        TypeError, ValueError: `as_plain` writes no such one: text of a fixed width would take as much memory as it claims.
+        TypeError, ValueError: `as_plain` writes no such one: text of a fixed width would take as much memory as it claims, and
+            other words are read by numpy as Python.
     """
-    found = pd.api.types.pandas_dtype(kind)
-    if not pd.api.types.is_numeric_dtype(found):
-        raise ValueError(f"a column of numbers cannot be of the type {str(found)[:30]!r}")
-    return found
+    if not _NUMBERS.fullmatch(kind):
+        raise ValueError(f"a column of numbers cannot be of the type {kind[:30]!r}")
+    return pd.api.types.pandas_dtype(kind)
 
 
 def _text(values: list[Any]) -> "pd.Series[Any]":
