@@ -151,7 +151,7 @@ def test_readings_of_recognition_are_compared(place: Path, tmp_path: Path, monke
     result = call("recognition", "--quick", *files)
     assert result.exit_code == 0, result.output
     assert "AUROC of harmful requests against near ones" in text(result)
-    assert {path.name for path in out.iterdir()} == {"readings.json", "outcomes.csv", "readings.html"}
+    assert {path.name for path in out.iterdir()} == {"readings.json", "outcomes.csv", "readings.html", "journal"}
     found = Readings.load(out)
     assert {one.kind for one in found.readings} >= {"many-shot", "in place"}
     command = json.loads((out / "readings.json").read_text("utf-8"))["command"]
