@@ -1,10 +1,12 @@
 """The call in the report of a run from Python: typed again, it makes the run again."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny import tiny_bridge
 from triples import RICH, SPLITS, TEST
 
 import harmcircuits as hc
@@ -49,12 +51,12 @@ def test_what_only_its_caller_has_is_told_by_name_and_digest(tiny: Any) -> None:
     assert whole.endswith(", folds=2)") and "train=train, development=development" in whole and "# train: " in whole
 
 
-def test_a_model_is_loaded_by_a_name_that_says_where_it_is(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiny.cfg, "model_name", "someone/model")
-    assert _loading(tiny) == ["model = hc.load_model('someone/model')"]
-    tiny.to(torch.bfloat16)
-    assert _loading(tiny) == ["import torch", "model = hc.load_model('someone/model', dtype=torch.bfloat16)"]
-    tiny.to(torch.float32)
+def test_a_model_is_loaded_by_a_name_that_says_where_it_is(tmp_path: Path) -> None:
+    own = tiny_bridge(tmp_path / "model")  # the others' model is theirs: its weights would be rounded
+    own.cfg.model_name = "someone/model"
+    assert _loading(own) == ["model = hc.load_model('someone/model')"]
+    own.to(torch.bfloat16)
+    assert _loading(own) == ["import torch", "model = hc.load_model('someone/model', dtype=torch.bfloat16)"]
 
 
 def test_a_judge_is_named(tiny: Any) -> None:
