@@ -2,7 +2,7 @@
 is what they end with what an unbroken run ends with?
 
     python benchmarks/faults.py --kills 50 --out docs/results/planted/faults.json
-    python benchmarks/faults.py --demo --kills 5 --within 0.25 --out docs/results/smollm2-135m-instruct/faults.json
+    python benchmarks/faults.py --demo --kills 5 --within 0.5 --out docs/results/smollm2-135m-instruct/faults.json
 
 Without `--demo`, on a planted model; `--demo` is `make demo` on the default model. A process is stopped at a time drawn from 0
 to `--within` of what the unbroken run took: with 1 a run is stopped once or twice, with 0.25 several times. Small disks are
