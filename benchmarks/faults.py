@@ -150,7 +150,10 @@ def without_space(job: Callable[[Path], None], expected: dict[str, Any], most: i
 
 def finish(folder: Path, expected: dict[str, Any], tally: Tally) -> None:
     tally.runs += 1
-    tally.identical += outcome(folder) == expected
+    found = outcome(folder)
+    tally.identical += found == expected
+    if unlike := sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name)):
+        tqdm.write(f"not as an unbroken run's: {', '.join(unlike)}")
     tally.leftovers += len([path for path in folder.rglob(".*") if "partial" in path.name])
 
 

@@ -67,10 +67,18 @@ def test_a_call_inside_the_holder_of_the_folder_goes_on_and_leaves_it_held(tmp_p
 
 
 def test_what_a_killed_run_left_half_written_goes_and_nothing_else(tmp_path: Path) -> None:
-    journal = tmp_path / "journal"
-    journal.mkdir()
+    journal, circuits, mine = (tmp_path / name for name in ("journal", "circuits", "mine"))
+    for folder in (journal, circuits, mine):
+        folder.mkdir()
     half = [tmp_path / ".report.json.0123abcd.partial.json", journal / ".scores-1.0123abcd.partial.safetensors"]
-    others = [tmp_path / ".notes.partial", tmp_path / "report.json", journal / "a.partial", tmp_path / ".x.0123abcg.partial"]
+    half.append(circuits / ".heads.json.0123abcd.partial.json")
+    others = [
+        mine / ".heads.json.0123abcd.partial.json",
+        tmp_path / ".notes.partial",
+        tmp_path / "report.json",
+        journal / "a.partial",
+        tmp_path / ".x.0123abcg.partial",
+    ]
     for path in (*half, *others):
         path.write_text("own")
     with store.working_in(tmp_path):

@@ -13,6 +13,8 @@ from ..processes import current, from_first
 from .errors import StoreError, storage_errors
 from .files import remove_leftovers_in
 
+PARTS = ("journal", "circuits", "controls", "scores")
+"""Folders in a run's own, which nobody else writes to."""
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 
@@ -90,7 +92,7 @@ def _held(place: Path) -> Iterator[None]:
         missing = [one for one in (place, *place.parents) if not one.exists()]
     try:
         with locked(place / "run", timeout=0, tidy=True):
-            for one in (place, place / "journal"):
+            for one in (place, *(place / part for part in PARTS)):
                 remove_leftovers_in(one)
             yield
     except BaseException:  # an interrupt too
