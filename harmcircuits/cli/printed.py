@@ -1,4 +1,4 @@
-"""Frames as tables of the terminal, and text that moves no cursor."""
+"""Frames as tables of the terminal."""
 
 from typing import TYPE_CHECKING
 
@@ -12,21 +12,14 @@ def print_frame(frame: "pd.DataFrame", *, title: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from ..store import printable
+
     table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)
     for column in frame.columns:
         table.add_column(str(column), overflow="fold")
     for row in frame.itertuples(index=False):
-        table.add_row(*(Text(printable(_cell(cell))) for cell in row))
+        table.add_row(*(Text(printable(_cell(cell), kept="\n")) for cell in row))
     Console().print(table)
-
-
-def printable(text: object) -> str:
-    """Text from a file, for the terminal: what would move the cursor or change a colour or a title shows itself.
-
-    >>> printable("a\\x1b[2Jb")
-    'a\\\\x1b[2Jb'
-    """
-    return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in str(text))
 
 
 def _cell(value: object) -> str:

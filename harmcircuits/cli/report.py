@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .printed import printable
 from .shared import told_errors
 
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ def print_result(found: "Mapping[str, Any]", frame: "pd.DataFrame", out: Path) -
     from rich.table import Table
     from rich.text import Text
 
+    from ..store import printable
+
     console = Console()
     read = str(found["settings"].get("primary reading of recognition", ""))
     primary = "AUROC probe" if read.startswith("probe") else "AUROC in place"
@@ -49,11 +50,11 @@ def print_result(found: "Mapping[str, Any]", frame: "pd.DataFrame", out: Path) -
     for column in shown:
         table.add_column(column, overflow="fold", no_wrap=column != "condition", min_width=11)
     for row in frame[shown].itertuples(index=False):
-        table.add_row(*(Text(printable(cell).replace(" [", "\n[").replace(", ", " ", 1)) for cell in row))
+        table.add_row(*(Text(printable(cell, kept="\n").replace(" [", "\n[").replace(", ", " ", 1)) for cell in row))
     console.print(table)
-    console.print(Text(printable(f"Verdict: {found['verdict']}. {found['verdict_sentence']}")), style="bold")
+    console.print(Text(printable(f"Verdict: {found['verdict']}. {found['verdict_sentence']}", kept="\n")), style="bold")
     for reason in found["verdict_reasons"]:
-        console.print(Text(printable(f"  · {reason}")))
+        console.print(Text(printable(f"  · {reason}", kept="\n")))
     console.print(Text(f"Report: {out / 'report.html'}    Numbers: {out / 'report.json'}", overflow="fold"))
 
 
@@ -101,4 +102,6 @@ def report(
 
 def _in_markdown(cell: object) -> str:
     """A cell that ends no row and opens no element, whatever a circuit was named."""
-    return html.escape(" ".join(printable(cell).replace("|", "/").split()), quote=False)
+    from ..store import printable
+
+    return html.escape(" ".join(printable(cell, kept="\n").replace("|", "/").split()), quote=False)

@@ -19,7 +19,7 @@ from .document import describe
 from .evidence import gather, sensitivity
 from .folds import measure_folds
 from .judged import about, harmful_rates
-from .kept import Kept, place_to_keep
+from .kept import Kept
 from .manifest import manifest
 from .names import name_of
 from .remarks import limits_of, remarks
@@ -98,7 +98,7 @@ def dissociate(
         raise ExperimentError("folds select a circuit anew in each: give no circuit, and training triples")
     splits = {"train": train, "development": development, "test": test}
     off = {found: name_of(own) for found, own in given.items()}
-    kept = Kept.at(place_to_keep(model, folder), manifest(model, splits, chosen, circuits=off, crossed=crossed, folds=folds))
+    kept = Kept.at(model, folder, manifest(model, splits, chosen, circuits=off, crossed=crossed, folds=folds))
     how: dict[str, Any] = {
         "development": development,
         "settings": chosen,

@@ -30,7 +30,7 @@ from .hypotheses_components import COLUMNS as OF_COMPONENTS
 from .hypotheses_components import minimality
 from .hypotheses_random import COLUMNS as OF_RANDOM
 from .hypotheses_random import size_of, sufficiency
-from .kept import Kept, place_to_keep
+from .kept import Kept
 from .manifest import manifest
 from .names import name_of, name_of_examples
 from .scores import Scores
@@ -189,7 +189,7 @@ def test_circuit(
     _check(model, circuit, examples, scores, sizes, margin)
     twins = [example for at, example in enumerate(examples) if at % 3 < 2]
     few = twins[: 2 * triples]
-    kept = Kept.at(place_to_keep(model, folder), _manifest(model, circuit, twins, scores, sizes | {"seed": seed}))
+    kept = Kept.at(model, folder, _manifest(model, circuit, twins, scores, sizes | {"seed": seed}))
     asked: dict[str, Any] = {"seed": seed, "progress": progress}
     information = _unpaired(
         kept.frame("information", None, lambda: _paired(request_information(model, circuit, twins, **asked)))

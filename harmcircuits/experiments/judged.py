@@ -56,25 +56,15 @@ def from_row(row: Mapping[Any, Any]) -> Estimate:
     return Estimate(**known, n=int(row["n"]), level=float(row["level"]))
 
 
-class _Failed(Exception):
-    """Carries a rate that is not to be kept."""
-
-    def __init__(self, rate: Estimate) -> None:
-        self.rate = rate
-
-
 def _kept_rate(judge: Judge | None, requests: list[str], responses: list[str], kept: Kept) -> Estimate:
-    def ask() -> pd.DataFrame:
-        rate = _rate(judge, requests, responses)
-        if failed(rate):
-            raise _Failed(rate)
-        return pd.DataFrame([as_row(rate)])
-
-    about = None if judge is None else [judge.name, judge.measures, requests, responses]
-    try:
-        return from_row(kept.frame("judged", about, ask).to_dict("records")[0])
-    except _Failed as error:
-        return error.rate
+    key = [kept.key, None if judge is None else [judge.name, judge.measures, requests, responses]]
+    before = kept.numbers.kept("judged", key)
+    if before is not None:
+        return from_row(before.to_dict("records")[0])
+    rate = _rate(judge, requests, responses)
+    if not failed(rate):
+        kept.numbers.keep("judged", key, pd.DataFrame([as_row(rate)]))
+    return rate
 
 
 def _rate(judge: Judge | None, requests: list[str], responses: list[str]) -> Estimate:

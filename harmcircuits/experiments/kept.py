@@ -40,15 +40,16 @@ class Kept:
     texts: Journal = field(default_factory=Journal)
 
     @classmethod
-    def at(cls, folder: Path | None, manifest: Mapping[str, object]) -> "Kept":
-        """Of the run that `manifest` asks, in `folder` (as `place_to_keep` gives it); nowhere without one.
+    def at(cls, model: HookedModel, folder: str | Path | None, manifest: Mapping[str, object]) -> "Kept":
+        """Of the run that `manifest` asks, in `folder`; nowhere without one, or under hooks (`place_to_keep`).
 
         Raises:
             StoreError: the folder, or the cache, cannot be written.
         """
-        if folder is None:
+        place = place_to_keep(model, folder)
+        if place is None:
             return cls()
-        numbers = Journal(folder / "journal")
+        numbers = Journal(place / "journal")
         return cls(numbers.begin(manifest), numbers, Journal(store.cache_dir() / WRITTEN))
 
     def of(self, part: object) -> "Kept":

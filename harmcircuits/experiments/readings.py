@@ -21,7 +21,7 @@ from ..store import alone_in_folder
 from ..tasks.formats import QUESTIONS, SHOT_FORMATS, FormatError, Question, ShotFormat, label_ids
 from ..tasks.recognition import ShotError, Shots, make_shots
 from ..tasks.told_apart import benign_role, contrasted, harm_auroc
-from .kept import Kept, place_to_keep
+from .kept import Kept
 from .manifest import manifest
 from .reading_results import COLUMNS, Reading, Readings, ReadingsError, sorted_readings
 from .reading_scores import Parts, Taken, in_place_readings, many_shot_readings, probe_readings
@@ -81,7 +81,7 @@ def compare_readings(
     remarks = _remarks(parts, prompts, train)
     made = _make_shots(parts.train, forms, shots, draws=draws, seed=seed, remarks=remarks)
     sizes = {"n_train": n_train, "n_test": n_test, "max_new_tokens": max_new_tokens, "seed": seed}
-    kept = Kept.at(place_to_keep(model, folder), manifest(model, {"prompts": prompts, "train": train}, None, readings=sizes))
+    kept = Kept.at(model, folder, manifest(model, {"prompts": prompts, "train": train}, None, readings=sizes))
     taken = many_shot_readings(model, parts.test, made, kept=kept, seed=seed, remarks=remarks, progress=progress)
     everybody = [*parts.train, *parts.development, *parts.test]
     examples = elicit(model, everybody, max_new_tokens=max_new_tokens, seed=seed, progress=progress)

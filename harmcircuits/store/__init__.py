@@ -5,6 +5,7 @@
 
 from .errors import StoreError as StoreError
 from .errors import check_no_folder as check_no_folder
+from .errors import printable as printable
 from .errors import said as said
 from .errors import storage_errors as storage_errors
 from .files import atomic_file as atomic_file

@@ -37,13 +37,25 @@ class StoreError(RuntimeError):
     """Something could not be written, read or locked; the message names the file, the cause and the cure."""
 
 
+def printable(text: object, *, kept: str = "") -> str:
+    """Text from elsewhere, for the terminal: what would move the cursor, or change a colour or a title, shows itself.
+
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+
+    Args:
+        kept: letters that stay as they are, such as line ends.
+    """
+    return "".join(letter if letter.isprintable() or letter in kept else repr(letter)[1:-1] for letter in str(text))
+
+
 def said(cause: object) -> str:
     """What an error says, for a message: one line of at most 200 characters, which moves no terminal's cursor.
 
     >>> said(ValueError("a\\x1b[31m name"))
     'a\\\\x1b[31m name'
     """
-    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in str(cause)[:200])
+    line = printable(str(cause)[:200])
     return line if len(line) <= 200 else f"{line[:199]}…"
 
 
