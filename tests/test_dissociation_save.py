@@ -52,6 +52,17 @@ def test_an_edited_report_costs_the_next_run_nothing_and_removes_nobody_s_files(
     assert not (tmp_path / "circuits" / "own.json").exists() and not (tmp_path / "report.json").exists()
 
 
+def test_every_folder_that_a_save_writes_to_is_swept_when_the_next_run_begins(result: Dissociation, tmp_path: Path) -> None:
+    result.save(tmp_path)
+    folders = [path for path in tmp_path.rglob("*") if path.is_dir()]
+    half = [folder / ".kept.json.0123abcd.partial.json" for folder in folders]
+    for path in half:
+        path.write_text("half")
+    assert len(folders) == 3
+    with store.working_in(tmp_path):
+        assert not any(path.exists() for path in half)
+
+
 def test_every_file_is_written_atomically_and_no_text_is_in_them(
     result: Dissociation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
