@@ -123,6 +123,23 @@ def test_free_answers_are_counted_and_never_kept(unbroken: Any, tmp_path: Path) 
     assert not any("response" in frame.columns for frame in unbroken[0].tables.values())
 
 
+def test_what_is_pruned_is_read_once_before_it_is_trained(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the fine-tuning, models with one mask off are one model, whatever they learn and whatever the seed is."""
+    stepped(monkeypatch, tmp_path / "tuned")
+    read, before = training.read_advice, []
+
+    def counted(one: Any, asked: Any) -> pd.DataFrame:
+        before.append(one is model)
+        return read(one, asked)
+
+    monkeypatch.setattr(training, "read_advice", counted)
+    found = measured(model, tmp_path / "out", arms=(BAD, GOOD, OWN), seeds=2, answers=0)
+    assert sum(before) == 2, "intact, and without what the domain's bad answers rest on"
+    starts = found.tables["seeds"].groupby(["pruned", "asked"])["before"].agg(["size", "nunique"])
+    assert (starts["size"] == starts.index.get_level_values("pruned").map({"nothing": 4, "money": 2})).all()
+    assert (starts["nunique"] == 1).all()
+
+
 class Killed(Exception):
     pass
 

@@ -95,15 +95,22 @@ class _Job:
         return self.held[stage]
 
     def advice(self) -> pd.DataFrame:
-        return self.by_stage(lambda model: read_advice(model, self.study.questions.asked))
+        asked = self.study.questions.asked
+        return self.by_stage("advice before", digest(asked), lambda model: read_advice(model, asked))
 
     def harmful(self, responses: Sequence[Example]) -> pd.DataFrame:
-        return self.by_stage(lambda model: read_harmful(model, responses))
+        return self.by_stage("harmful before", name_of_examples(responses), lambda model: read_harmful(model, responses))
 
-    def by_stage(self, read: Callable[[HookedModel], pd.DataFrame]) -> pd.DataFrame:
-        """What `read` finds after pruning (stage 0) and after each stage."""
-        with ablated(self.study.model, self.mask):
-            parts = [read(self.study.model).assign(stage=0, steps=0)]
+    def by_stage(self, before: str, about: str, read: Callable[[HookedModel], pd.DataFrame]) -> pd.DataFrame:
+        """What `read` finds after pruning (stage 0) and after each stage. Before the fine-tuning all runs with one mask are one
+        model, which is read once: it is kept in the journal as `before`, by the mask and what `read` is about."""
+
+        def pruned() -> pd.DataFrame:
+            with ablated(self.study.model, self.mask):
+                return read(self.study.model)
+
+        first = self.study.journal.frame(before, [self.study.key, name_of(self.mask), about], pruned)
+        parts = [first.assign(stage=0, steps=0)]
         parts += [read(self.at(at)).assign(stage=at + 1, steps=step) for at, step in enumerate(self.tuned.steps)]
         return pd.concat(parts, ignore_index=True)
 
