@@ -10,6 +10,7 @@ made with tmpfs, which takes root; without it that part is left out, and says so
 """
 
 import argparse
+import json
 import multiprocessing
 import os
 import random
@@ -79,7 +80,8 @@ def started(job: Callable[[Path], None], folder: Path, cache: Path) -> Any:
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """What lies in the folder of a run, but for its kept parts, its page, and the seconds that it took."""
+    """What lies in the folder of a run, byte by byte, but for its kept parts, its page, and the seconds and the command in its
+    report.json."""
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -90,7 +92,8 @@ def outcome(folder: Path) -> dict[str, Any]:
         else:
             found[name] = path.read_bytes()
     report = store.read_json(folder / "report.json")
-    found["report.json"] = {key: value for key, value in report.items() if key not in ("seconds", "reproduce")}
+    same = {key: value for key, value in report.items() if key not in ("seconds", "reproduce")}
+    found["report.json"] = json.dumps(same)  # as text: the order of keys, and 1 against 1.0
     return found
 
 
@@ -112,6 +115,7 @@ def broken(job: Callable[[Path], None], expected: dict[str, Any], seconds: float
         folder.mkdir(), cache.mkdir()
         while True:
             how = draw.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGINT])
+            a_day_later(cache)
             process = started(job, folder, cache)
             tally.starts += 1
             process.join(draw.uniform(0, seconds))
@@ -122,7 +126,7 @@ def broken(job: Callable[[Path], None], expected: dict[str, Any], seconds: float
                 break
             assert process.exitcode == (130 if how is signal.SIGINT else -how), f"a run ended with {process.exitcode} by itself"
             tally.stopped[how.name] += 1
-        finish(folder, expected, tally)
+        finish(folder, cache, expected, tally)
 
 
 def without_space(job: Callable[[Path], None], expected: dict[str, Any], most: int, draw: random.Random, tally: Tally) -> None:
@@ -143,18 +147,29 @@ def without_space(job: Callable[[Path], None], expected: dict[str, Any], most: i
                 tally.stopped["disk full"] += 1
                 size += draw.randrange(16_384, most)
                 subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
-            finish(folder, expected, tally)
+            finish(folder, cache, expected, tally)
         finally:
             subprocess.run(["umount", disk], check=True)
 
 
-def finish(folder: Path, expected: dict[str, Any], tally: Tally) -> None:
+def finish(folder: Path, cache: Path, expected: dict[str, Any], tally: Tally) -> None:
+    """Counts a run that has ended, and the half-written files that are left in its folder and its cache."""
     tally.runs += 1
     found = outcome(folder)
     tally.identical += found == expected
     if unlike := sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name)):
         tqdm.write(f"not as an unbroken run's: {', '.join(unlike)}")
-    tally.leftovers += len([path for path in folder.rglob(".*") if "partial" in path.name])
+    tally.leftovers += len([*half_written(folder), *half_written(cache)])
+
+
+def half_written(place: Path) -> list[Path]:
+    return [path for path in place.rglob(".*") if "partial" in path.name]
+
+
+def a_day_later(cache: Path) -> None:
+    """In the cache, where other processes may be writing, what a killed one left goes when it is a day old."""
+    for path in half_written(cache):
+        os.utime(path, (0, 0))
 
 
 def main() -> None:

@@ -5,7 +5,9 @@ with the text put in the other's place. So what no test thinks of is seen too.
 """
 
 import html.parser
+import io
 import json
+from contextlib import redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,17 @@ import pandas as pd
 import plotly.graph_objects as go
 from fake_report import fake_report, fake_responses, measured, null
 
-from harmcircuits.report import crossed_frames, effects_frame, page, parts, retained_frame, rises_frame, summary_frame
+from harmcircuits.cli.report import print_result
+from harmcircuits.report import (
+    checked_report,
+    crossed_frames,
+    effects_frame,
+    page,
+    parts,
+    retained_frame,
+    rises_frame,
+    summary_frame,
+)
 from harmcircuits.report.claims import claims_page
 from harmcircuits.store import read_json
 
@@ -150,6 +162,10 @@ def read_shape(path: Path) -> None:
         assert isinstance(frame(report), pd.DataFrame)
     with _compiled_once():
         check_safe(Parsed(page(report, figures={}, tables=crossed_frames(report))))
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        print_result(checked_report(report, where="report.json"), summary_frame(report), Path("out"))
+    assert printed.getvalue().replace("\n", "").isprintable()
 
 
 def texts() -> list[bytes]:

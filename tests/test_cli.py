@@ -127,7 +127,7 @@ class TestErrors:
     def test_circuit_tests_of_no_run(self, tmp_path: Path) -> None:
         told(call("circuit-tests", tmp_path / "none"), "error:", "report.json: there is no such file")
         (tmp_path / "report.json").write_text("{}", "utf-8")
-        told(call("circuit-tests", tmp_path), "is not the report of a run")
+        told(call("circuit-tests", tmp_path), "report.json has no conditions", "is it the report.json of a harmcircuits run?")
 
     @pytest.mark.usefixtures("no_model")
     def test_a_folder_that_cannot_be_written_is_found_before_the_run(self, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ class TestReport:
     @pytest.mark.parametrize("content", ["[]", "{}", '{"conditions": [], "settings": {}}'])
     def test_something_else_by_that_name(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "report.json").write_text(content, "utf-8")
-        told(call("report", tmp_path), "report.json has no", "is it the report.json of a harmcircuits run?")
+        told(call("report", tmp_path), "report.json ", "is it the report.json of a harmcircuits run?")
 
     def test_a_report_cut_short(self, folder: Path) -> None:
         (folder / "report.json").write_text(json.dumps(fake_report())[:500], "utf-8")

@@ -13,7 +13,7 @@ from tiny import tiny_model_folder
 from triples import PROMPTS
 from typer.testing import Result
 
-from harmcircuits import store
+from harmcircuits import cli, store
 from harmcircuits.experiments.checks import ready_splits
 from harmcircuits.experiments.hypotheses import CircuitTests
 from harmcircuits.experiments.reading_results import Readings
@@ -72,6 +72,7 @@ def test_a_run_prints_a_table_and_writes_its_folder(plain: tuple[Result, Path]) 
     assert report["reproduce"].startswith("harmcircuits")
     assert report["settings"]["prefill_tokens"] == -1
     assert {path.name for path in out.iterdir()} == FILES
+    assert sum(path.stat().st_size for path in out.rglob("*")) < cli.shared.TRIAL_BYTES, "room for it is looked for before"
     assert "crossed" not in report and "folds" not in report["settings"]
 
 

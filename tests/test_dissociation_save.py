@@ -19,6 +19,7 @@ from harmcircuits.experiments.folder import clear
 from harmcircuits.experiments.iso_damage import IsoDamage
 from harmcircuits.experiments.result import Dissociation
 from harmcircuits.models.matrices import base_hash
+from harmcircuits.report import ReportError
 from harmcircuits.store import files as store_files
 from harmcircuits.store import tensors as store_tensors
 
@@ -162,7 +163,7 @@ def test_a_full_disk_at_the_page_keeps_the_numbers(
 def test_another_report_is_refused(result: Dissociation, tmp_path: Path, content: str) -> None:
     result.save(tmp_path)
     (tmp_path / "report.json").write_text(content)
-    with pytest.raises(store.StoreError, match="is not the report of a run"):
+    with pytest.raises(ReportError, match=r"is it the report\.json of a harmcircuits run"):
         Dissociation.load(tmp_path)
 
 

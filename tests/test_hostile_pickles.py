@@ -12,15 +12,17 @@ import torch
 from huggingface_hub import constants
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from safetensors.torch import load_file
+from shell import call
 from tiny import tiny_model_folder
 from transformers import AutoModelForCausalLM
 
+from harmcircuits import cli
 from harmcircuits.judges import JudgeError
 from harmcircuits.judges.loading import JudgeModel
 from harmcircuits.models import hub, load
 from harmcircuits.models.fetch import LoadError
 from harmcircuits.models.load import load_model
-from harmcircuits.models.pickles import pickled
+from harmcircuits.models.pickles import unsafe_weights
 
 SAFE, UNSAFE = "model.safetensors", "pytorch_model.bin"
 CURE = r"which are not loaded, since a pickle can run code.*save_pretrained writes safetensors\), and give that folder"
@@ -78,6 +80,17 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "other safetensors beside it": (beside, UNSAFE),
     "named by the configuration": (named, "adapter_model.bin"),
 }
+
+
+def outside(folder: Path, index: str, name: str) -> None:
+    """Safetensors somewhere else, which the folder names."""
+    (folder / SAFE).rename(folder.parent / "outside.safetensors")
+    names = list(load_file(folder.parent / "outside.safetensors"))
+    if index:
+        (folder / index).write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": dict.fromkeys(names, name)}))
+    else:
+        config = json.loads((folder / "config.json").read_text("utf-8"))
+        (folder / "config.json").write_text(json.dumps({**config, "transformers_weights": name}))
 
 
 @pytest.fixture(scope="module")
@@ -184,10 +197,10 @@ class TestOnline:
     def test_without_an_answer_the_loading_tells_what_is_wrong(self, files: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
         files |= {UNSAFE}
         monkeypatch.setattr(hub, "get_hf_file_metadata", lambda url: raises(ConnectionError("no route")))
-        assert pickled("lab/model") == "" and not hub.holds("lab/model", UNSAFE, None)
+        assert unsafe_weights("lab/model") == "" and not hub.holds("lab/model", UNSAFE, None)
         monkeypatch.setattr(hub, "get_hf_file_metadata", lambda url: raises(ZeroDivisionError()))
         with pytest.raises(ZeroDivisionError):
-            pickled("lab/model")
+            unsafe_weights("lab/model")
 
 
 def raises(error: Exception) -> Any:
@@ -204,7 +217,7 @@ def test_a_damaged_index_is_left_to_the_loading(whole: Path, tmp_path: Path, dam
     own = shutil.copytree(whole, tmp_path / "model")
     (own / SAFE).unlink()
     (own / f"{SAFE}.index.json").write_text(damage)
-    assert pickled(own) == "" == pickled(tmp_path / "none")
+    assert unsafe_weights(own) == "" == unsafe_weights(tmp_path / "none")
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.pth", "model.ckpt", "model.bin", "model.npz", "model.pkl"])
@@ -235,3 +248,33 @@ def test_a_learnt_prompt_that_names_a_pickle_is_refused_unopened(whole: Path, tm
         peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(whole), adapter)
     with pytest.raises(LoadError, match="adapters of this kind change no weights"):
         load_model(adapter, device="cpu")
+
+
+@pytest.mark.parametrize("index", [f"{SAFE}.index.json", ""], ids=["in an index", "in the configuration"])
+@pytest.mark.parametrize("absolute", [False, True])
+def test_weights_outside_the_folder_are_not_loaded(whole: Path, tmp_path: Path, index: str, absolute: bool) -> None:
+    own = shutil.copytree(whole, tmp_path / "model")
+    outside(own, index, str(tmp_path / "outside.safetensors") if absolute else "../outside.safetensors")
+    with pytest.raises(
+        LoadError, match=r"names weights outside its own folder \(.*outside.safetensors\), which are not loaded"
+    ):
+        load_model(own, device="cpu")
+
+
+def test_a_shard_s_name_moves_no_cursor(whole: Path, tmp_path: Path) -> None:
+    own = shutil.copytree(whole, tmp_path / "model")
+    outside(own, f"{SAFE}.index.json", "x\x1b]0;owned\x07\x1b[2J.bin")
+    result = call("dissociate", "--model", own, "--out", tmp_path / "out")
+    assert result.exit_code == 1 and r"x\x1b]0;owned\x07\x1b[2J.bin" in result.output
+    assert not any(code in result.output for code in ("\x07", "\x1b]0", "\x1b[2J"))
+
+
+def test_no_error_of_ours_moves_the_cursor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever file its words are from."""
+
+    def fail(*_: object) -> None:
+        raise LoadError("first\n\x1b[2Jsecond")
+
+    monkeypatch.setattr(cli.shared, "load", fail)
+    result = call("dissociate", "--out", tmp_path / "out")
+    assert result.exit_code == 1 and "error: first\n\\x1b[2Jsecond" in result.output and "\x1b[2J" not in result.output

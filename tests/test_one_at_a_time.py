@@ -4,13 +4,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from folders import names
 
 import harmcircuits as hc
 from harmcircuits import store
+from harmcircuits.claims.compactness import Compactness
+from harmcircuits.claims.paper import Paper
 from harmcircuits.cli.shared import writable
+from harmcircuits.experiments.hypotheses import CircuitTests
+from harmcircuits.experiments.reading_results import Readings
+from harmcircuits.experiments.result import Dissociation
 
 HELD = r"run: another process has held the lock .*run\.lock\. Wait until"
 VERBS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
@@ -57,6 +63,18 @@ def test_a_second_call_from_python_is_refused_before_it_looks_at_anything(
         elsewhere(lambda: verb(*given, folder=tmp_path / "run"))
 
 
+@pytest.mark.parametrize("result", [Dissociation, Compactness, Paper, CircuitTests, Readings])
+def test_a_result_is_not_saved_into_a_folder_where_another_is_at_work(result: type[Any], tmp_path: Path) -> None:
+    """The second would sweep what the first is writing."""
+    half = tmp_path / "circuits" / ".heads.json.0123abcd.partial.json"
+    half.parent.mkdir()
+    half.write_text("half")
+    with store.locked(tmp_path / "run"):
+        with pytest.raises(store.StoreError, match=HELD):
+            elsewhere(lambda: result.save(MagicMock(claims={}, failed={}), tmp_path))
+        assert half.read_text() == "half"
+
+
 def test_a_call_inside_the_holder_of_the_folder_goes_on_and_leaves_it_held(tmp_path: Path) -> None:
     with store.working_in(tmp_path):
         with store.working_in(str(tmp_path)):
@@ -89,6 +107,8 @@ def test_the_names_that_are_swept_are_those_of_temporary_files(tmp_path: Path) -
     with store.atomic_file(tmp_path / "scores.safetensors") as first, store.atomic_file(tmp_path / "plain") as second:
         first.write_text("half")
         second.write_text("half")
+        store.remove_leftovers_in(tmp_path, older=store.DAY)
+        assert first.exists() and second.exists(), "somebody may still be writing them"
         store.remove_leftovers_in(tmp_path)
         assert names(tmp_path) == set()
         first.write_text("whole")

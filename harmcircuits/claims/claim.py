@@ -109,10 +109,11 @@ class Claim:
         """Writes `NAME.json` into `folder`, atomically, and says where.
 
         Raises:
-            StoreError: the folder cannot be written.
+            StoreError: the folder cannot be written, or another process is at work there.
         """
         path = Path(folder) / f"{self.NAME}.json"
-        store.write_json(path, self.document())
+        with store.held(folder):
+            store.write_json(path, self.document())
         return path
 
     @classmethod

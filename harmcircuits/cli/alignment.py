@@ -52,7 +52,7 @@ def alignment(
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {"points": 3, "grains": ("neurons", "weights")} if quick else {}
         sizes |= shared.given(grains=shared.listed(grains), points=points, ratio=ratio)
-        with writable(out):
+        with writable(out, "alignment.json"):
             read_by = shared.validated(judge, judge_prompt, device)
             found = compare_alignment(
                 models,

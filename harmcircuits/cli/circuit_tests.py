@@ -36,11 +36,11 @@ def circuit_tests(
 
     with told_errors():
         run = Dissociation.load(folder)
-        _, _, test = shared.splits(prompts, int(run.report["seed"]))
+        _, _, test = shared.splits(prompts, run.report["seed"])
         loaded = shared.load(model, device, dtype)
         sizes: dict[str, Any] = {"triples": 4, "neurons": 12} if quick else {}
         how: dict[str, Any] = {"name": circuit, "reproduce": shared.command_line(sys.argv), "folder": folder, "progress": True}
-        with writable(folder):
+        with writable(folder, "circuit-tests.json", "circuit-tests.html"):
             tests = test_earlier(loaded, run, test, **how, **sizes)
             tests.save(folder)
             figures.save(tests.figure(), folder / "circuit-tests.html")

@@ -60,7 +60,7 @@ def compactness(
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         asked = shared.given(grains=shared.listed(grains), controls=shared.listed(controls), points=points, ratio=ratio)
         sizes: dict[str, Any] = ({**QUICK["compactness"]} if quick else {}) | asked
-        with writable(out):
+        with writable(out, "compactness.json"):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             typer.echo(f"At most {cost(settings, model=loaded, **sizes)} conditions are read; finished ones are kept in {out}.")

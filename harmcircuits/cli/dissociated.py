@@ -44,7 +44,7 @@ def dissociated(
         chosen, explained = tuple(grain or GRAINS), QUICK["dissociated"]["explained"] if quick else EXPLAINED
         conditions = cost(grains=chosen, explained=explained, settings=settings)
         read = load_prompts(prompts)
-        with writable(out):
+        with writable(out, "dissociated.json"):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             typer.echo(f"At most {conditions} conditions to read on at most {settings.test_triples} test triples.")

@@ -37,7 +37,7 @@ def distinct(
     with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         read = load_prompts(prompts)
-        with writable(out):
+        with writable(out, "distinct.json"):
             read_by = shared.validated(judge, judge_prompt, device)
             typer.echo(f"At most {cost(settings=settings)} circuits to read, beside the intact model")
             found = measure(

@@ -42,7 +42,7 @@ def generality(
         sizes: dict[str, Any] = {"matched": matched, "weights": not quick if weights is None else weights, "settings": settings}
         read = load_prompts(prompts)
         light = cost(read, **sizes)
-        with writable(out):
+        with writable(out, "generality.json"):
             loaded = shared.load(model, device, dtype)
             command = shared.command_line(sys.argv)
             typer.echo(f"{light} conditions are read for their loss alone, none whole; finished ones are kept in {out}.")

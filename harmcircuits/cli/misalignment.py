@@ -66,7 +66,7 @@ def misalignment(
         recipe = replace(RECIPE, **shared.given(epochs=epochs, learning_rate=learning_rate))
         plan, read = Plan(asked=asked, **sizes), load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        with writable(out):
+        with writable(out, "misalignment.json"):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             typer.echo(f"{forecast(loaded, plan, advice=own, recipe=recipe, seed=seed)}; finished ones are kept in {out}.")

@@ -41,7 +41,7 @@ def paper(
         named = shared.listed(claims)
         entries(named)  # a name that is not one is told before anything is loaded
         read = load_prompts(prompts)
-        with writable(out):
+        with writable(out, "paper.json", "paper.html"):
             read_by = shared.validated(judge, judge_prompt, device)
             found = run(
                 shared.load(model, device, dtype),

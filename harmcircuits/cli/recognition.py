@@ -38,7 +38,7 @@ def recognition(
     with told_errors():
         read = load_prompts(prompts)
         sizes: dict[str, Any] = {"shots": (8, 16), "draws": 1, "n_train": 32, "n_test": 24} if quick else {}
-        with writable(out):
+        with writable(out, "readings.json", "outcomes.csv"):
             loaded = shared.load(model, device, dtype)
             found = compare_readings(loaded, read, seed=seed, folder=out, progress=True, **sizes)
             found = replace(found, settings={**found.settings, "reproduce": shared.command_line(sys.argv)})

@@ -15,20 +15,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 RETAINED = "retained"
-PRINTED = ("conditions", "n_triples", "settings", "verdict", "verdict_sentence", "verdict_reasons")
-
-
-def _read_report(path: Path) -> dict[str, Any]:
-    from ..report import ReportError
-    from ..store import read_json
-
-    found = read_json(path)
-    missing = [key for key in PRINTED if not isinstance(found, dict) or key not in found]
-    if missing:
-        raise ReportError(f"{path} has no {', '.join(missing)}: is it the report.json of a harmcircuits run?")
-    return dict(found)
-
-
 SHORT = ("condition", "selectivity", "retained harmful", "retained twin")
 """The columns that, with the primary reading of recognition, fit 80 characters."""
 
@@ -83,12 +69,14 @@ def report(
 ) -> None:
     """Show the table and the verdict of an earlier run again, from its report.json."""
     from .. import figures
-    from ..report import summary_frame
+    from ..report import PRINTED, checked_report, summary_frame
+    from ..store import read_json
 
     if picture is None and figure != RETAINED:
         raise typer.BadParameter("a figure needs a file to go to: give --picture too", param_hint="--figure")
     with told_errors(kept=False):
-        found = _read_report(folder / "report.json")
+        path = folder / "report.json"
+        found = checked_report(read_json(path), where=str(path), kinds=PRINTED)
         frame = summary_frame(found)
         if picture is not None:
             figures.save(_figure(folder, found, figure), picture, width=1000)

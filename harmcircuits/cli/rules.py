@@ -38,7 +38,7 @@ def rules(
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {"deals": 1, "weights": False, "exact_triples": 0} if quick else {"deals": deals}
         read = load_prompts(prompts)
-        with writable(out):
+        with writable(out, "rules.json"):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             asked = {name: value for name, value in sizes.items() if name != "weights"}

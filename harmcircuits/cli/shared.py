@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Given = ParamSpec("Given")
 DTYPES = ("float32", "bfloat16", "float16")
-TRIAL_BYTES = 2_000_000  # about what a run writes: a full disk is noticed before the run
+TRIAL_BYTES = 8_000_000  # more than a page and all tables of a small model's run: a full disk is noticed before the run
 
 Model = Annotated[str, typer.Option(help="Alias, hub id, local folder or .gguf file.")]
 Prompts = Annotated[str | None, typer.Option(help="A prompt file with triples; the built-in set by default.")]
@@ -147,17 +147,25 @@ def _quiet() -> None:
 
 
 @contextmanager
-def writable(out: Path) -> "Iterator[None]":
+def writable(out: Path, *files: str) -> "Iterator[None]":
     """Makes the folder of the results and writes to it once: found out before the run, not after it. No other command writes
     there meanwhile. Where several processes share the command, the first does so for all.
 
+    Args:
+        files: that will be written there.
+
     Raises:
-        StoreError: it cannot be written, or another command is at work there.
+        StoreError: it cannot be written, a folder is in the place of a file, a file in that of a folder, or another command is
+            at work there.
     """
-    from ..store import working_in, write_text
+    from ..store import PARTS, check_no_file, check_no_folder, working_in, write_text
 
     with working_in(out):
         if current().first:
+            for name in files:
+                check_no_folder(out / name)
+            for part in PARTS:
+                check_no_file(out / part)
             trial = out / ".writable"
             write_text(trial, " " * TRIAL_BYTES)
             trial.unlink()
@@ -203,7 +211,9 @@ class told_errors:
             typer.secho(f"stopped: {finished if self.kept else nothing}", err=True)
             raise typer.Exit(130) from error
         if error is not None and _ours(error):
-            typer.secho(f"error: {error}", err=True, fg="red")
+            from ..store import printable  # a message may quote what a file holds
+
+            typer.secho("error: " + printable(error, kept="\n"), err=True, fg="red")
             raise typer.Exit(1) from error
 
 

@@ -49,17 +49,16 @@ def test_earlier(
     chosen = next(iter(run.circuits)) if name is None else name
     if chosen not in run.circuits:
         raise ExperimentError(f"the run has no circuit {chosen!r}; its circuits are {', '.join(run.circuits)}")
-    if run.report["model"]["sha256"] != model_hash(model):
-        raise ExperimentError(
-            f"the run was of {run.report['model']['name']}, with other weights than this model has: give that one"
-        )
+    who = run.report["model"].get("name", "another model")
+    if run.report["model"].get("sha256") != model_hash(model):
+        raise ExperimentError(f"the run was of {who}, with other weights than this model has: give that one")
     settings = settings_of(run.report)
     few = chosen_triples(attacked(model, test, tokens=settings.prefill_tokens), settings.test_triples, seed=settings.seed)
-    if run.report["settings"]["test prompts sha256"] != few.digest[:16]:
+    if run.report["settings"].get("test prompts sha256") != few.digest[:16]:
         raise ExperimentError("the run was tested on other triples than these: give the prompts and the seed that it had")
     examples = respond(model, few, settings, progress=progress)
     found = test_circuit(
         model, run.circuits[chosen], examples, scores=run.scores, seed=settings.seed, progress=progress, **sizes
     )
-    who = {"model": run.report["model"]["name"], "circuit": chosen, "reproduce": reproduce}
-    return replace(found, about={**who, **found.about})
+    about = {"model": who, "circuit": chosen, "reproduce": reproduce}
+    return replace(found, about={**about, **found.about})

@@ -98,12 +98,13 @@ class CircuitTests:
         """Writes `circuit-tests.json` into `folder`, atomically, with the command that makes it again.
 
         Raises:
-            StoreError: the folder cannot be written.
+            StoreError: the folder cannot be written, or another process is at work there.
         """
         frames = {name: _records(getattr(self, name)) for name in ("components", "sufficiency")}
         found = [asdict(one) | {"estimate": one.estimate.to_json(), "p": one.p.to_json()} for one in self.findings]
         about = {"command": self.about.get("reproduce", ""), "n": self.about["triples"], "about": dict(self.about)}
-        store.write_json(Path(folder) / FILE, {"format": FORMAT, **about, "findings": found, **frames})
+        with store.held(folder):
+            store.write_json(Path(folder) / FILE, {"format": FORMAT, **about, "findings": found, **frames})
 
     @classmethod
     def load(cls, folder: str | Path) -> "CircuitTests":

@@ -50,7 +50,9 @@ class Kept:
         if place is None:
             return cls()
         numbers = Journal(place / "journal")
-        return cls(numbers.begin(manifest), numbers, Journal(store.cache_dir() / WRITTEN))
+        texts = store.cache_dir() / WRITTEN
+        store.remove_leftovers_in(texts, older=store.DAY)  # other processes may be writing there
+        return cls(numbers.begin(manifest), numbers, Journal(texts))
 
     def of(self, part: object) -> "Kept":
         """Of a part of the run that asks the same questions of other material, as a fold does."""

@@ -115,10 +115,9 @@ class Readings:
         it again) and `outcomes.csv`, in which no request and no response stands.
 
         Raises:
-            StoreError: the folder cannot be written.
+            StoreError: the folder cannot be written, or another process is at work there.
         """
         target = Path(folder)
-        store.write_text(target / OUTCOMES, as_csv(self.outcomes))
         listed = [
             {
                 "name": one.name, "kind": one.kind, "control": one.control, "n_shots": one.n_shots,
@@ -130,7 +129,9 @@ class Readings:
             "command": self.settings.get("reproduce", ""), "settings": dict(self.settings), "against": self.against,
             "remarks": list(self.remarks), "readings": listed,
         }  # fmt: skip
-        store.write_json(target / READINGS, document)
+        with store.held(target):
+            store.write_text(target / OUTCOMES, as_csv(self.outcomes))
+            store.write_json(target / READINGS, document)
         return target
 
     @classmethod

@@ -102,9 +102,13 @@ class Dissociation:
         in none of them unless `show_responses`, and then on the page alone.
 
         Raises:
-            StoreError: the folder cannot be written.
+            StoreError: the folder cannot be written, or another process is at work there.
         """
         target = Path(folder)
+        with store.held(target):
+            self._write(target, show_responses=show_responses)
+
+    def _write(self, target: Path, *, show_responses: bool) -> None:
         clear(target)
         store.write_text(target / OUTCOMES, as_csv(self.outcomes))
         store.write_text(target / ITEMS, as_csv(self.items))
@@ -132,10 +136,11 @@ class Dissociation:
 
         Raises:
             StoreError: a file is missing (an interrupted save has no report.json), or is not what it should be.
+            ReportError: report.json lacks a part, or has one of another kind.
             CircuitError, MaskError, AttributionError: a damaged circuit or score file.
         """
         source = Path(folder)
-        found = store.read_json(source / REPORT)
+        found = report.checked_report(store.read_json(source / REPORT), where=str(source / REPORT))
         circuits, controls = (read_circuits(source, found, kind) for kind in ("circuits", "controls"))
         outcomes, items = read_outcomes(source / OUTCOMES), read_items(source / ITEMS)
         scores = Scores.load(source / "scores") if (source / "scores" / "harmful.safetensors").exists() else None

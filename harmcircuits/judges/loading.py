@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from ..models import hub
 from ..models.complete import weights_told
-from ..models.pickles import pickled
+from ..models.pickles import unsafe_weights
 from .protocol import JudgeError
 
 
@@ -80,7 +80,7 @@ class JudgeModel:
         with self._explained(place):
             if not Path(place).is_dir():
                 hub.check_reachable(place, self.revision)
-            why = pickled(place, revision=self.revision)
+            why = unsafe_weights(place, revision=self.revision)
         if why:
             raise JudgeError(f"the judge {self.label!r} cannot be loaded: {why}")
 

@@ -11,7 +11,7 @@ from .aliases import ALIASES
 from .architectures import unlike_files
 from .fetch import LoadError, packaged_gguf
 from .gguf import dequantised_folder, is_gguf
-from .pickles import pickled
+from .pickles import unsafe_weights
 
 EXAMPLE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
@@ -36,7 +36,7 @@ def source_of(name: str, revision: str | None) -> Source:
     elif path.is_dir():
         if not (path / "config.json").is_file():
             raise LoadError(f"{path}: no transformers folder, since it has no config.json. {accepted()}")
-        if why := pickled(path):
+        if why := unsafe_weights(path):
             raise LoadError(f"{path}: {why}")
         found = Source(place=str(path), label=path.name)
     elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or path.suffix == ".gguf":
@@ -54,7 +54,7 @@ def check_files(source: Source, revision: str | None) -> None:
     """Before weights are fetched or read: whether the hub can be reached, whether they are pickles, of which kind of model."""
     if source.on_hub:
         hub.check_reachable(source.label, revision)
-        if why := pickled(source.label, revision=revision):
+        if why := unsafe_weights(source.label, revision=revision):
             raise LoadError(f"{source.label!r}: {why}")
     if source.place is not None and (why := unlike_files(source.place, revision=revision)):
         raise LoadError(f"{source.label!r} {why}")

@@ -6,11 +6,14 @@ its reason wherever the value would have stood.
 
 from .crossed import crossed_frames, effects_frame
 from .frames import layers_frame, retained_frame, rises_frame, summary_frame
+from .kinds import PRINTED, checked_report
 from .page import page
 from .values import ReportError
 
 __all__ = [
+    "PRINTED",
     "ReportError",
+    "checked_report",
     "crossed_frames",
     "effects_frame",
     "layers_frame",

@@ -27,10 +27,11 @@ _REASONS = {
     errno.EISDIR: "a folder is in the place of a file",
     errno.ENOENT: "no folder can be made there, or it has been removed meanwhile",
     errno.ENAMETOOLONG: "a name in the path is too long",
+    errno.ELOOP: "links lead round in a circle",
 }
 _LACK_OF_SPACE = (errno.ENOSPC, errno.EDQUOT)
 # where free bytes are beside the point
-_BAD_PATH = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG)
+_BAD_PATH = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP)
 
 
 class StoreError(RuntimeError):
@@ -91,6 +92,28 @@ def check_no_folder(path: str | os.PathLike[str]) -> None:
     with storage_errors(path):
         if Path(path).is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+
+
+def check_no_file(path: str | os.PathLike[str]) -> None:
+    """The same of a folder that is to be made at `path`.
+
+    Raises:
+        StoreError: a file is there.
+    """
+    with storage_errors(path):
+        if Path(path).exists() and not Path(path).is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fspath(path))
+
+
+def check_no_pipe(path: str | os.PathLike[str]) -> None:
+    """A pipe in the place of a file would be waited for, for ever.
+
+    Raises:
+        StoreError: a pipe or a device is there.
+    """
+    place = Path(path)
+    if place.exists() and not (place.is_file() or place.is_dir()):
+        raise StoreError(f"{place}: a pipe or a device is in the place of a file. Remove it, or give another path.")
 
 
 def _errno(error: OSError | SafetensorError) -> int | None:

@@ -15,10 +15,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import time
 
-from .errors import StoreError, storage_errors
+from .errors import StoreError, check_no_pipe, storage_errors
 from .place import cache_place
 
+DAY = 86_400.0
+"""Seconds: no single file takes so long to write."""
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.partial(\..*)?")
 
 
@@ -40,8 +43,9 @@ def file_digest(path: str | os.PathLike[str]) -> str:
     """SHA-256, in hex, of a file's bytes.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: there is no such file. StoreError: a pipe or a device is there.
     """
+    check_no_pipe(path)
     total = hashlib.sha256()
     with Path(path).open("rb") as file:
         while block := file.read(1 << 20):
@@ -102,11 +106,14 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
         _remove(leftover)
 
 
-def remove_leftovers_in(folder: str | os.PathLike[str]) -> None:
-    """Removes what killed processes left in `folder`, and not below it, under temporary names; call it only while nobody else
-    writes there."""
+def remove_leftovers_in(folder: str | os.PathLike[str], *, older: float = 0.0) -> None:
+    """Removes what killed processes left in `folder`, and not below it, under temporary names.
+
+    Args:
+        older: than so many seconds. 0 only where nobody else writes; elsewhere longer than anybody takes for a file (`DAY`).
+    """
     for leftover in Path(folder).glob(".*.partial*"):
-        if _TEMPORARY.fullmatch(leftover.name):
+        if _TEMPORARY.fullmatch(leftover.name) and _age(leftover) >= older:
             _remove(leftover)
 
 
@@ -156,6 +163,14 @@ def _flush(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _age(path: Path) -> float:
+    """Seconds since it was changed; 0 where it is gone already."""
+    try:
+        return max(0.0, time() - path.stat().st_mtime)
+    except FileNotFoundError:
+        return 0.0
 
 
 def _remove(path: Path) -> None:

@@ -66,7 +66,7 @@ def working_in(folder: str | os.PathLike[str] | None) -> Iterator[None]:
     if folder is None:
         yield
     elif current().first:
-        with _held(Path(folder)):
+        with held(folder):
             from_first(lambda: None)
             yield
     else:
@@ -87,7 +87,13 @@ def alone_in_folder(verb: Callable[Given, Found]) -> Callable[Given, Found]:
 
 
 @contextmanager
-def _held(place: Path) -> Iterator[None]:
+def held(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """`working_in` of this process alone: also for saving a finished result, which several processes leave to the first.
+
+    Raises:
+        StoreError: as `working_in`.
+    """
+    place = Path(folder)
     with storage_errors(place):
         missing = [one for one in (place, *place.parents) if not one.exists()]
     try:

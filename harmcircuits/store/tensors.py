@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .errors import StoreError, said
+from .errors import StoreError, check_no_pipe, said
 from .files import atomic_file
 from .plain import plain
 
@@ -35,6 +35,7 @@ def read_about(path: str | Path) -> Any:
     Raises:
         StoreError: the file is missing or damaged.
     """
+    check_no_pipe(path)
     try:
         with safe_open(path, framework="pt") as file:
             return json.loads((file.metadata() or {}).get("about", "null"))
@@ -57,6 +58,7 @@ def read_tensors(
         error: the file is missing, damaged, of another format, or was changed since it was saved.
     """
     try:
+        check_no_pipe(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != format:
@@ -69,6 +71,8 @@ def read_tensors(
             return tensors, json.loads(metadata["about"])
     except error:
         raise
+    except StoreError as cause:
+        raise error(str(cause)) from cause
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as cause:  # also of shapes beyond 64 bits
         raise error(f"cannot read {path}: {said(cause)}. Save the {what} again.") from cause
 

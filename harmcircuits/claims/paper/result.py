@@ -105,16 +105,17 @@ class Paper:
         What an earlier run left of a claim that could not be measured now goes.
 
         Raises:
-            StoreError: the folder cannot be written.
+            StoreError: the folder cannot be written, or another process is at work there.
         """
         target = Path(folder)
-        for claim in self.claims.values():
-            claim.save(target)
-        for name in self.failed:
-            with store.storage_errors(target / f"{name}.json"):
-                (target / f"{name}.json").unlink(missing_ok=True)
-        store.write_json(target / NUMBERS, self.document())
-        store.write_text(target / PAGE, self.page())
+        with store.held(target):
+            for claim in self.claims.values():
+                claim.save(target)
+            for name in self.failed:
+                with store.storage_errors(target / f"{name}.json"):
+                    (target / f"{name}.json").unlink(missing_ok=True)
+            store.write_json(target / NUMBERS, self.document())
+            store.write_text(target / PAGE, self.page())
         return target / PAGE
 
     def _row(self, name: str) -> dict[str, str]:
