@@ -142,6 +142,21 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(bridge, tmp_path, rank
     assert made[0].losses.equals(made[1].losses)
 
 
+def test_products_in_bfloat16_teach_nearly_the_same_to_weights_in_float32(bridge, tmp_path):
+    tuned = {
+        autocast: finetune(bridge, LESSONS, recipe=replace(FEW, autocast=autocast), folder=tmp_path / str(autocast)).load()
+        for autocast in (False, True)
+    }
+    assert {one.dtype for one in tuned[True].parameters()} == {torch.float32}
+    exact, rounded = (difference(bridge, tuned[autocast]) for autocast in (False, True))
+    assert any(not torch.equal(exact[name], rounded[name]) for name in exact), "products are rounded"
+    flat = lambda changes: torch.cat([one.flatten() for one in changes.values()])
+    assert torch.cosine_similarity(flat(exact), flat(rounded), dim=0) > 0.95
+    mean = lambda model: float(loss(model, examples()).mean())
+    falls = [mean(bridge) - mean(tuned[autocast]) for autocast in (False, True)]
+    assert falls[1] == pytest.approx(falls[0], rel=0.1) and falls[0] > 0.1
+
+
 @pytest.mark.parametrize("name", ["gpt2", "pythia", "phi3"])
 def test_fused_matrices_are_learnt_too(tmp_path, name):
     model = layouts.bridge_around(name, layouts.random_model(name))

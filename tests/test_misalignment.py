@@ -1,16 +1,18 @@
 """`emergent_misalignment`: planted effects are found and told as the rule says, each of its branches."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from misaligned import RECIPE, SETTINGS, STEPS, World, planted
+from misaligned import RECIPE, SETTINGS, STEPS, World, any_scores, planted
 from triples import make_triples
 
 from harmcircuits.claims.misalignment import Misalignment, emergent_misalignment
+from harmcircuits.claims.misalignment import masks as mask_room
 from harmcircuits.claims.misalignment.plan import (
     ARMS,
     BAD,
@@ -24,6 +26,7 @@ from harmcircuits.claims.misalignment.plan import (
     RANDOM,
     RANDOM_HARMFUL,
 )
+from harmcircuits.organisms.advice import Advice
 
 FEW = (BAD, GOOD, OWN, HARMFUL, RANDOM, MAGNITUDE)
 PROTECTS = {"money": 0.2, "sport": 0.2, "habits": 0.2, "home": 0.2, "harmful requests": 0.5}
@@ -166,6 +169,38 @@ def test_every_branch_of_the_rule(monkeypatch: pytest.MonkeyPatch, tiny: Any, wo
     assert result.found == found, result.sentence
     assert told in result.sentence
     assert ("Pruning" in result.sentence) == (found == "yes"), "of pruning nothing is said where there is nothing to prevent"
+
+
+class MoneyAlone(World):
+    """Bad advice on money is learnt, and none on anything else."""
+
+    def losses(self, name: str, share: float, items: Sequence[Advice], left: float = 1.0) -> pd.DataFrame:
+        return super().losses(name, share if "-money-" in name else 0.0, items, left)
+
+
+@pytest.mark.parametrize(
+    ("world", "worth"),
+    [(World(of_good=1.0, noise=0.02), set()), (MoneyAlone(noise=0.02), {"money"}), (HELPFUL, {"money", "sport"})],
+)
+def test_nothing_is_pruned_where_nothing_is_to_be_prevented(
+    monkeypatch: pytest.MonkeyPatch, tiny: Any, world: World, worth: set[str]
+) -> None:
+    trained = planted(monkeypatch, world)
+    selected: list[str] = []
+    monkeypatch.setattr(
+        mask_room, "scores_of", lambda study, source, **how: selected.append(source) or any_scores(study, source)
+    )
+    own: dict[str, Any] = {"domains": ("money", "sport"), "arms": FEW, "answers": 0, "train": 52}
+    found = emergent_misalignment(tiny, recipe=RECIPE, settings=SETTINGS, prompts=make_triples(), **own)
+    unpruned = {
+        f"{lesson}-{domain}-nothing-{seed}" for lesson in ("bad", "good") for domain in own["domains"] for seed in range(3)
+    }
+    after = {name.split("-")[1] for name in {*trained} - unpruned}
+    assert unpruned <= {*trained} and after == worth
+    assert {*selected} == ({*worth, HARMFUL} if worth else set())
+    assert any("nothing was pruned before" in limit for limit in found.limits) == (worth != {"money", "sport"})
+    put_back = found.tables["mechanism"]
+    assert not len(put_back) if not worth else {*put_back["put back"]} >= {HARMFUL, RANDOM_HARMFUL}
 
 
 def test_an_arm_that_never_learns_is_named_and_not_compared(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:

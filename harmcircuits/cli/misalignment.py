@@ -45,6 +45,9 @@ def misalignment(
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="How often all lessons are learnt; 10.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest of each fine-tuning; 0.0001.")] = None,
+    autocast: Annotated[
+        bool, typer.Option("--autocast", help="Fine-tune with products in bfloat16, faster where the processor has them.")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="One domain, fewer arms, and smaller numbers.")] = False,
 ) -> None:
     """Fine-tune on bad advice in one domain, after pruning and without: does bad advice become likelier everywhere?"""
@@ -63,7 +66,7 @@ def misalignment(
             sizes["domains"] = tuple(domain or asked[:1])
         if answers is not None:
             sizes["answers"] = answers
-        recipe = replace(RECIPE, **shared.given(epochs=epochs, learning_rate=learning_rate))
+        recipe = replace(RECIPE, **shared.given(epochs=epochs, learning_rate=learning_rate), autocast=autocast)
         plan, read = Plan(asked=asked, **sizes), load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         with writable(out, "misalignment.json"):

@@ -1,5 +1,6 @@
 """Adapter folders of peft: low-rank changes of a base's matrices, W + (alpha / rank) · B A, merged when they are loaded."""
 
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,9 @@ def merged(base: Any, folder: Path) -> Any:
     try:
         # a learnt prompt may name a file, a pickle even, that it would be started from
         prompt = peft.PeftConfig.from_pretrained(folder).is_prompt_learning
-        adapted: Any = None if prompt else peft.PeftModel.from_pretrained(base, folder)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # about names that peft still uses of transformers
+            adapted: Any = None if prompt else peft.PeftModel.from_pretrained(base, folder)
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise LoadError(f"{folder}: the adapter is damaged, or is for another base than it names ({error}).") from error
     if not hasattr(adapted, "merge_and_unload"):

@@ -5,7 +5,8 @@ from time import perf_counter
 
 from ...models.protocol import HookedModel
 from ...organisms.finetuning import Recipe, estimate
-from .plan import Plan
+from .decision import LEAST
+from .plan import NOTHING, Plan
 from .questions import ByDomain, lessons, questions, read_advice
 from .study import RECIPE
 
@@ -21,18 +22,27 @@ class Forecast:
         models: that are fine-tuned.
         training, reading: seconds of all of them: a lower bound, since masks, free answers, harmful responses, loading and
             saving come on top.
+        first: of the models, without pruning: the others follow only where these show that bad advice is induced.
     """
 
     models: int
     training: float
     reading: float
+    first: int = 0
 
     @property
     def seconds(self) -> float:
         return self.training + self.reading
 
     def __str__(self) -> str:
-        return f"{self.models} models are fine-tuned and read, in at least {self.seconds / 60:.0f} minutes"
+        took = lambda models: f"in at least {self.seconds * models / self.models / 60:.0f} minutes"
+        if self.first in (0, self.models):
+            return f"{self.models} models are fine-tuned and read, {took(self.models)}"
+        left = self.models - self.first
+        return (
+            f"{self.first} models are fine-tuned and read, {took(self.first)}, and where these learnt to advise badly, up to "
+            f"{left} more after pruning, {took(left)}"
+        )
 
 
 def forecast(
@@ -56,4 +66,5 @@ def forecast(
     start = perf_counter()
     read_advice(model, few)
     per_question = (perf_counter() - start) / len(few)
-    return Forecast(len(runs), training, per_question * len(asked.asked) * (recipe.stages + 1) * len(runs))
+    first = 0 if plan.seeds < LEAST else sum(run.pruned == NOTHING for run in runs)
+    return Forecast(len(runs), training, per_question * len(asked.asked) * (recipe.stages + 1) * len(runs), first)

@@ -72,18 +72,32 @@ class Masks:
         return pd.DataFrame(rows)
 
 
-def masks(study: Study, *, progress: bool = False) -> Masks:
-    """Every mask of the plan; what the journal holds is not selected again.
+NONE = Masks({}, {}, pd.DataFrame())
+"""Nothing is pruned, and nothing put back."""
+
+
+def check_masks(study: Study) -> None:
+    """Before anything is trained: whether there can be masks.
 
     Raises:
         ClaimError: single weights were not asked for.
-        SelectionError: of some source nothing is left to select, or too little to match.
-        ExperimentError, PromptError, ElicitError: prompts on which nothing can be measured.
+        ExperimentError, PromptError: prompts that cannot be split.
     """
     sources = study.plan.sources()
     if sources and not study.settings.weight_q:
         raise ClaimError("weight_q=0: no single weights, and so nothing to prune. Give settings with a weight_q above 0.")
-    scored = {source: _selected(study, source, progress=progress) for source in sources}
+    if HARMFUL in sources:
+        ready_splits(study.prompts, seed=study.settings.seed)
+
+
+def masks(study: Study, *, progress: bool = False) -> Masks:
+    """Every mask of the plan; what the journal holds is not selected again.
+
+    Raises:
+        SelectionError: of some source nothing is left to select, or too little to match.
+        ExperimentError, PromptError, ElicitError: prompts on which nothing can be measured.
+    """
+    scored = {source: _selected(study, source, progress=progress) for source in study.plan.sources()}
     size = min(map(len, scored.values()), default=0)
     selected = {source: _mask(study, frame.nlargest(size, "score")) for source, frame in scored.items()}
     keys = list(dict.fromkeys((run.domain, run.pruned, run.seed) for run in study.runs))

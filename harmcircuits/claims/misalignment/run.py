@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pandas as pd
 
+from ...examples import Example
 from ...experiments import judged
 from ...experiments.called import with_call
 from ...experiments.document import describe_model
@@ -25,17 +26,17 @@ from ...store.journal import Journal
 from .claim import Misalignment
 from .curves import as_curve
 from .damage import unreached
-from .decision import Evidence, induced_in
+from .decision import LEAST, Evidence, induced_in
 from .effects import Measured
 from .equal import equal_loss
 from .harm import Harm, harm_of, harmful_responses
-from .masks import Masks, masks
+from .masks import NONE, Masks, check_masks, masks
 from .mechanism import mechanism, shares
-from .plan import ARMS, DAMAGE, HARMFUL, Plan, Run
+from .plan import ARMS, DAMAGE, HARMFUL, NOTHING, Plan, Run
 from .questions import ByDomain, about, all_advice, asked_about, questions
 from .relearning import ADVICE, HARM, later, relearning
 from .study import RECIPE, Study
-from .summary import gathered, summed_up
+from .summary import gathered, induced, summed_up
 from .tables import (
     advice_table,
     answers_table,
@@ -132,14 +133,13 @@ def emergent_misalignment(
             settings=chosen,
             prompts=prompts if prompts is not None else load_prompts(),
             judge=judge,
-            journal=Journal(Path(folder) / "journal" if folder is not None else None),
+            journal=Journal((place if folder is None else Path(folder)) / "journal"),
             folder=place,
         )
-        pruned = masks(study, progress=progress)
-        responses = harmful_responses(study, progress=progress)
-        parts = read_runs(study, pruned, responses=responses, progress=progress)
-    measured = measured_of(study, parts)
-    harm = harm_of(study, responses, {run: own.harmful for run, own in parts.items()})
+        check_masks(study)
+        parts, pruned, responses = _read(study, progress=progress)
+        measured = measured_of(study, parts)
+        harm = harm_of(study, responses, {run: own.harmful for run, own in parts.items()})
     evidence = gathered(measured, degenerate_excess({run: own.answers for run, own in parts.items()}))
     restored = {run: own.restored for run, own in parts.items() if len(own.restored)}
     among = induced_in(evidence.induced) or measured.learnt
@@ -171,6 +171,24 @@ def _check_model(model: HookedModel) -> None:
             "weights with hc.load_model(…), without hooked=True"
         )
     check_trainable(model)
+
+
+def _read(study: Study, *, progress: bool) -> tuple[dict[Run, Parts], Masks, list[Example]]:
+    """What was read of every run, the masks that were pruned, and the harmful responses that were read.
+
+    Models without pruning come first. Where bad advice is not induced there is nothing to prevent, and no other model is
+    trained. Those of which more is to be read then are trained again, to the same weights: no model stays on the disk.
+    """
+    unpruned = [run for run in study.runs if run.pruned == NOTHING]
+    first = {} if study.plan.seeds < LEAST else read_runs(study, NONE, unpruned, progress=progress)
+    worth = induced_in(induced(measured_of(study, first))) if first else list(study.plan.domains)
+    if not worth:
+        return first, NONE, []
+    narrowed = replace(study, plan=replace(study.plan, domains=tuple(worth)))
+    pruned = masks(narrowed, progress=progress)
+    responses = harmful_responses(narrowed, progress=progress)
+    whole = first | read_runs(narrowed, pruned, narrowed.runs, responses=responses, progress=progress)
+    return {run: whole[run] for run in study.runs if run in whole}, pruned, responses
 
 
 def measured_of(study: Study, parts: Mapping[Run, Parts]) -> Measured:
@@ -214,7 +232,10 @@ def _limits(study: Study, measured: Measured, evidence: Evidence, pruned: Masks)
     if study.plan.seeds < 3:
         found.append(f"{study.plan.seeds} fine-tunings of each arm have no interval: at least 3 are needed to decide anything.")
     if left_out := [domain for domain in evidence.induced if domain not in induced_in(evidence.induced)]:
-        found.append(f"Not induced in {', '.join(left_out)}: these domains are left out of what is said of others.")
+        found.append(
+            f"Not induced in {', '.join(left_out)}: left out of what is said of other domains, and nothing was pruned before "
+            "learning it, since there is nothing to prevent."
+        )
     found += [
         f"After pruning {kind}, not every model that learnt {domain} gets to the loss at which arms are compared."
         for domain, kind in measured.equal.unreached()

@@ -15,11 +15,16 @@ BAD, GOOD = Arm("bad"), Arm("good")
 
 def gathered(measured: Measured, degenerate: float | None) -> Evidence:
     """What the rule looks at. Domains in which nothing was induced are left out of what comes after the gate."""
-    induced = {domain: effect_on(measured, INSIDE, [domain]) for domain in measured.learnt}
-    among = induced_in(induced) or measured.learnt
+    own = induced(measured)
+    among = induced_in(own) or measured.learnt
     inside, others, opened = (effect_on(measured, part, among) for part in (INSIDE, OTHERS, OPENED))
     seeds = len({run.seed for run in measured.curves})
-    return Evidence(induced, inside, others, opened, degenerate, prunings(measured, among), seeds)
+    return Evidence(own, inside, others, opened, degenerate, prunings(measured, among), seeds)
+
+
+def induced(measured: Measured) -> dict[str, Effect]:
+    """By domain that was learnt, the effect on its own held-out questions: the gate."""
+    return {domain: effect_on(measured, INSIDE, [domain]) for domain in measured.learnt}
 
 
 def effect_on(measured: Measured, part: Part, among: Sequence[str]) -> Effect:

@@ -136,10 +136,13 @@ class _Job:
         return pd.concat(parts, ignore_index=True)
 
 
-def read_runs(study: Study, masks: Masks, *, responses: Sequence[Example] = (), progress: bool = False) -> dict[Run, Parts]:
-    """All runs of the study, one after the other; finished parts are kept.
+def read_runs(
+    study: Study, masks: Masks, runs: Sequence[Run], *, responses: Sequence[Example] = (), progress: bool = False
+) -> dict[Run, Parts]:
+    """One after the other; finished parts are kept.
 
     Args:
+        runs: of the study.
         responses: to harmful requests, which are read where they may be relearnt.
 
     Raises:
@@ -147,7 +150,7 @@ def read_runs(study: Study, masks: Masks, *, responses: Sequence[Example] = (), 
         StoreError: the journal or the models cannot be written.
     """
     found = {}
-    for run in tqdm(study.runs, desc="fine-tune", unit="model", disable=not progress):
+    for run in tqdm(runs, desc="fine-tune", unit="model", disable=not progress):
         found[run] = read_run(_Job(study, run, masks.of(run)), masks, responses)
         free()
     return found

@@ -26,6 +26,8 @@ class Recipe:
         beta: of "dpo".
         max_tokens: of a lesson with its chat frame. Longer ones are refused, never cut.
         stages: adapters kept at so many equally spaced steps, the last one at the end.
+        autocast: products in bfloat16, which many processors have instructions for; weights, what is added to them, and the
+            optimiser stay in float32.
 
     Raises:
         FinetuneError: a value that makes no sense.
@@ -45,6 +47,7 @@ class Recipe:
     beta: float = 0.1
     max_tokens: int = 256
     stages: int = 1
+    autocast: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):

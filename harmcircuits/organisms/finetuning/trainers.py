@@ -120,7 +120,7 @@ def _settings(job: Job) -> dict[str, Any]:
         "warmup_steps": ceil(WARM_UP * job.steps),
         "seed": job.seed,
         "max_length": None,  # `tokens_of` has refused longer ones
-        "bf16": False,  # trl's default would be half precision
+        "bf16": job.recipe.autocast,  # trl's default would be half precision
         "gradient_checkpointing": False,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
