@@ -35,7 +35,7 @@ from harmcircuits.organisms.aligned import (
     style_lessons,
     tokens,
 )
-from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe
+from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe, read_finetuned
 from harmcircuits.organisms.finetuning.lessons import end_of_turn, tokens_of
 from harmcircuits.organisms.sentences import beginnings, whole_sentences
 from harmcircuits.prompts.promptset import PromptSet
@@ -189,8 +189,9 @@ def test_the_command_trains_both_and_says_what_comes_next(tmp_path: Path, model:
     """With another seed and other prompts than the default: the next command has both, and without them it is refused."""
     folder, out, prompts = tiny_model_folder(tmp_path / "model"), tmp_path / "out", make_triples(20)
     file = write(tmp_path / "prompts.csv", prompts.prompts)
-    result = call("ladder", "--model", folder, "--prompts", file, "--out", out, "--device", "cpu", "--seed", 1)
+    result = call("ladder", "--model", folder, "--prompts", file, "--out", out, "--device", "cpu", "--seed", 1, "--autocast")
     assert result.exit_code == 0, result.output
+    assert all(read_finetuned(out / name).recipe.autocast for name in ("sft", "dpo", "style-sft", "style-dpo"))
     lines = ("GB will be kept", "first the model answers", "minutes of training", "Checkpoints:", "Measure them:")
     places = [text(result).index(words) for words in lines]
     assert places == sorted(places)

@@ -1,6 +1,7 @@
 """What commands would cost: shapes as the models have them, work and memory by hand, and what the command says."""
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -228,10 +229,12 @@ def test_rates_are_measured_where_none_are_given() -> None:
 def test_the_command_prints_what_is_planned_and_writes_it(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     options = ("--model", small, "--flops", 1e11, "--bandwidth", 1e10, "--memory", 16, "--json", tmp_path / "plan.json")
+    monkeypatch.setattr("sys.argv", ["harmcircuits", "plan", *map(str, options)])
     shown = call("plan", *options)
     assert shown.exit_code == 0 and "it fits into 16 GB" in shown.output and "peak memory" in shown.output
     assert all(command in shown.output for command in COMMANDS)
     written = json.loads((tmp_path / "plan.json").read_text())
+    assert written["command"] == shlex.join(["harmcircuits", "plan", *map(str, options)])
     expected = hc.plan(small, **RATES)
     assert {name: own["seconds"] for name, own in written["commands"].items()} == pytest.approx(
         {name: expected.total(name) for name in COMMANDS}

@@ -38,6 +38,7 @@ class Plan:
     Attributes:
         commands: the work of each, step by step.
         peaks: of memory, the steps that have one.
+        command: that planned it; "" where it was none.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Plan:
     settings: Settings
     commands: Mapping[str, Steps]
     peaks: Sequence[Peak]
+    command: str = ""
 
     def seconds(self, work: Work) -> float:
         """Of `work` on the device."""
@@ -116,7 +118,7 @@ class Plan:
         }
         peaks = {peak.step: {"bytes": self._peak(peak), "passes": peak.passes_over_data} for peak in self.peaks}
         rest = {"commands": commands, "peaks": peaks, "fits": self.fits, "settings": self.settings.as_dict()}
-        store.write_json(Path(path), {"harmcircuits_version": __version__, **about, **rest})
+        store.write_json(Path(path), {"command": self.command, "harmcircuits_version": __version__, **about, **rest})
         return Path(path)
 
     def _peak(self, peak: Peak) -> float:
@@ -143,6 +145,7 @@ def plan(
     bandwidth: float | None = None,
     memory: float | None = None,
     revision: str | None = None,
+    reproduce: str = "",
 ) -> Plan:
     """What commands would cost: passes, tokens, FLOPs, bytes, seconds, and peak memory. No weight of the model is read.
 
@@ -161,6 +164,7 @@ def plan(
         bandwidth: bytes a second.
         memory: bytes of the device; None: what it has or is stated to have.
         revision: of a hub id.
+        reproduce: the command that plans this again, for the file.
 
     Raises:
         LoadError: the model cannot be found, or is of a kind that cannot be studied.
@@ -187,6 +191,7 @@ def plan(
         settings=sizes,
         commands=made,
         peaks=peaks_of(shape, found, lengths, sizes.max_new_tokens, element=element),
+        command=reproduce,
     )
 
 

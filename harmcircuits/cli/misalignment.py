@@ -9,7 +9,20 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
+from .shared import (
+    DEFAULT_MODEL,
+    Autocast,
+    Device,
+    Dtype,
+    Judged,
+    JudgePrompt,
+    Model,
+    Prompts,
+    Seed,
+    Triples,
+    told_errors,
+    writable,
+)
 
 SHOWN = ["advice", "pruned", "asked", "read", "value", "low", "high", "n"]
 
@@ -45,9 +58,7 @@ def misalignment(
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="How often all lessons are learnt; 10.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest of each fine-tuning; 0.0001.")] = None,
-    autocast: Annotated[
-        bool, typer.Option("--autocast", help="Fine-tune with products in bfloat16, faster where the processor has them.")
-    ] = False,
+    autocast: Autocast = False,
     quick: Annotated[bool, typer.Option("--quick", help="One domain, fewer arms, and smaller numbers.")] = False,
 ) -> None:
     """Fine-tune on bad advice in one domain, after pruning and without: does bad advice become likelier everywhere?"""

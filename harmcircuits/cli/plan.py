@@ -1,5 +1,6 @@
 """What a command would cost on a model and a device, before anything is loaded."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,7 @@ def plan(
             flops=flops,
             bandwidth=bandwidth,
             memory=None if memory is None else 1e9 * memory,
+            reproduce=shared.command_line(sys.argv),
         )
         if json is not None:
             found.save(json)

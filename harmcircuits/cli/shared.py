@@ -41,6 +41,9 @@ Judged = Annotated[
     ),
 ]
 JudgePrompt = Annotated[Path | None, typer.Option(help="A file with the prompt of a grades or yes-no judge.")]
+Autocast = Annotated[
+    bool, typer.Option("--autocast", help="Fine-tune with products in bfloat16, faster where the processor has them.")
+]
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 
