@@ -144,7 +144,7 @@ def _cached(path: Path, n: int) -> Written | None:
     Raises:
         StoreError: a folder is in the place of the file, which could not be written after sampling either.
     """
-    store.remove_leftovers_in(path.parent, older=store.DAY)  # other processes may be writing there
+    store.remove_old_leftovers_in(path.parent)  # other processes may be writing there
     store.check_no_folder(path)
     if not path.exists():
         return None

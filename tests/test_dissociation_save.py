@@ -1,5 +1,6 @@
 """What a run leaves in its folder: every file whole or none, nothing that a model wrote, and the same run read back."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,14 @@ def test_another_report_is_refused(result: Dissociation, tmp_path: Path, content
     result.save(tmp_path)
     (tmp_path / "report.json").write_text(content)
     with pytest.raises(ReportError, match=r"is it the report\.json of a harmcircuits run"):
+        Dissociation.load(tmp_path)
+
+
+def test_a_report_that_names_no_circuit_is_refused(result: Dissociation, tmp_path: Path) -> None:
+    result.save(tmp_path)
+    found = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    (tmp_path / "report.json").write_text(json.dumps(found | {"circuits": {}}), "utf-8")
+    with pytest.raises(ReportError, match=r"report\.json names no circuit: it was changed"):
         Dissociation.load(tmp_path)
 
 

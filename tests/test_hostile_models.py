@@ -2,6 +2,7 @@
 
 import ast
 import json
+import logging
 import os
 import re
 import shutil
@@ -187,8 +188,6 @@ class TestFolder:
         assert not (tmp_path / "ran").exists()
 
     def test_what_transformers_logs_stays_as_it_was(self, caplog: pytest.LogCaptureFixture) -> None:
-        import logging
-
         log = logging.getLogger("transformers.modeling_utils")
         before = log.level, list(log.filters)
         with weights_told() as told:
@@ -264,3 +263,12 @@ def test_archives_are_opened_in_one_place_which_checks_their_digest_first() -> N
 )
 def test_the_reading_of_the_code_sees_what_it_should(source: str, found: str) -> None:
     assert found in offences(source)
+
+
+def test_the_name_of_a_weight_moves_no_cursor_in_what_transformers_tells(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("transformers.modeling_utils")
+    with weights_told() as told:
+        log.warning("name | status\n%s | \x1b[31mUNEXPECTED\x1b[0m", "evil\x1b]0;owned\x07\x1b[2J.weight")
+    assert not told
+    (message,) = caplog.messages
+    assert message == "name | status\nevil\\x1b]0;owned\\x07\\x1b[2J.weight | \x1b[31mUNEXPECTED\x1b[0m"

@@ -1,16 +1,25 @@
 """Something else where a file of ours should be: pipes, links in a circle, a folder for a file and a file for a folder."""
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 import pytest
 import torch
 from shell import call, dissociate, told, write
 
 from harmcircuits import Circuit, WeightMask, cli, store
 from harmcircuits.components import MaskError
+from harmcircuits.experiments import reading_results
+from harmcircuits.experiments.folder import read_items, read_outcomes
+from harmcircuits.experiments.kept import WRITTEN, Kept
+from harmcircuits.judges import JudgeError
+from harmcircuits.judges.named import named_judge
+from harmcircuits.store import files
 from harmcircuits.store.journal import Journal
 from harmcircuits.store.tensors import read_about, read_tensors
 
@@ -22,6 +31,10 @@ READERS: dict[str, tuple[Callable[[Path], Any], type[Exception]]] = {
     "tensors": (lambda path: read_tensors(path, format="any", what="scores"), store.StoreError),
     "notes of tensors": (read_about, store.StoreError),
     "digest": (store.file_digest, store.StoreError),
+    "outcomes": (read_outcomes, store.StoreError),
+    "items": (read_items, store.StoreError),
+    "readings": (reading_results._outcomes, store.StoreError),
+    "prompt of a judge": (lambda path: named_judge("grades:x", prompt=path), JudgeError),
 }
 
 
@@ -60,8 +73,9 @@ def test_a_lock_that_is_a_link_to_itself(tmp_path: Path) -> None:
     [
         *(("dissociate", name) for name in ("report.json", "report.html", "outcomes.csv", "items.csv")),
         *((name, f"{name}.json") for name in ("compactness", "rules", "generality", "distinct", "dissociated", "paper")),
-        ("recognition", "readings.json"),
-        ("misalignment", "misalignment.json"),
+        *((name, f"{name}_curves.html") for name in ("misalignment", "compactness")),
+        ("recognition", "readings.html"),
+        ("paper", "rules.json"),
     ],
 )
 def test_a_folder_in_the_place_of_a_result_is_told_before_the_run(
@@ -70,6 +84,64 @@ def test_a_folder_in_the_place_of_a_result_is_told_before_the_run(
     monkeypatch.setattr(cli.shared, "load", lambda *_: pytest.fail("the model was loaded"))
     (tmp_path / "o" / name).mkdir(parents=True)
     told(call(command, "--prompts", write(tmp_path / "p.csv"), "--out", tmp_path / "o"), f"{name}: cannot be written", "EISDIR")
+
+
+@pytest.mark.parametrize("command", [("report",), ("circuit-tests",)])
+def test_a_path_that_no_file_can_have_is_told(command: tuple[str, ...], tmp_path: Path) -> None:
+    told(call(*command, tmp_path / ("x" * 300)), "report.json: cannot be read (File name too long)")
+
+
+def test_a_figure_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "picture.html").mkdir()
+    with pytest.raises(store.StoreError, match=r"picture\.html: cannot be written: a folder is in the place of a file"):
+        cli.shared.draw(go.Figure(), tmp_path / "picture.html")
+
+
+def test_old_leftovers_that_cannot_be_removed_stop_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a cache that somebody else fills, or where a name leads to itself."""
+    whose, link, mine = (tmp_path / f".{name}.json.0123abcd.partial.json" for name in ("whose", "link", "mine"))
+    for path in (whose, mine):
+        path.write_text("half")
+        os.utime(path, (0, 0))
+    link.symlink_to(link.name)
+    os.utime(link, (0, 0), follow_symlinks=False)
+    remove = files._remove
+
+    def refuse(path: Path) -> None:
+        if path == whose:
+            raise PermissionError(13, "Permission denied", str(path))
+        remove(path)
+
+    monkeypatch.setattr(files, "_remove", refuse)
+    store.remove_old_leftovers_in(tmp_path)
+    assert list(tmp_path.iterdir()) == [whose]
+
+
+def test_the_age_of_a_leftover_is_by_the_clock_of_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server's clock may be days from this machine's: what is being written there is new by its own."""
+    half, behind = tmp_path / ".x.json.0123abcd.partial.json", time.time() - 5 * store.DAY
+    half.write_text("half")
+    os.utime(half, (behind, behind))
+    real = files._a_new_file
+
+    @contextmanager
+    def by_the_server(folder: Path) -> Iterator[Path]:
+        with real(folder) as path:
+            os.utime(path, (behind + 60, behind + 60))
+            yield path
+
+    monkeypatch.setattr(files, "_a_new_file", by_the_server)
+    store.remove_old_leftovers_in(tmp_path)
+    assert half.exists()
+
+
+def test_what_a_killed_run_left_of_what_was_written_goes_after_a_day(tiny: Any, tmp_path: Path) -> None:
+    half = store.cache_dir() / WRITTEN / ".x.json.0123abcd.partial.json"
+    half.parent.mkdir(parents=True)
+    half.write_text("half")
+    os.utime(half, (0, 0))
+    Kept.at(tiny, tmp_path, {})
+    assert not half.exists()
 
 
 @pytest.mark.parametrize("part", store.PARTS)

@@ -107,7 +107,7 @@ def test_the_names_that_are_swept_are_those_of_temporary_files(tmp_path: Path) -
     with store.atomic_file(tmp_path / "scores.safetensors") as first, store.atomic_file(tmp_path / "plain") as second:
         first.write_text("half")
         second.write_text("half")
-        store.remove_leftovers_in(tmp_path, older=store.DAY)
+        store.remove_old_leftovers_in(tmp_path)
         assert first.exists() and second.exists(), "somebody may still be writing them"
         store.remove_leftovers_in(tmp_path)
         assert names(tmp_path) == set()

@@ -83,7 +83,8 @@ def drawings(path: Path) -> dict[str, Drawing]:
     if "sufficiency" in value:
         tests = hc.CircuitTests.load(path.parent)
         return {measure: lambda measure=measure: tests.figure(measure=measure) for measure in ("rise", "selectivity")}
-    kinds = {kind.NAME: kind for kind in (hc.Compactness, hc.Rules, hc.Generality, hc.Distinct, hc.Dissociated)}
+    claims = (hc.Compactness, hc.Rules, hc.Generality, hc.Distinct, hc.Dissociated, hc.Alignment, hc.Misalignment)
+    kinds = {kind.NAME: kind for kind in claims}
     if value.get("claim") not in kinds:
         return {}
     drawn = kinds[value["claim"]].load(path).figures()

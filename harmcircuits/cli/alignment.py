@@ -43,7 +43,6 @@ def alignment(
     controls = ladders(control or [])
     from typing import Any
 
-    from .. import figures
     from ..claims.alignment import compare_alignment
     from ..prompts.readers import load_prompts
 
@@ -52,7 +51,7 @@ def alignment(
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {"points": 3, "grains": ("neurons", "weights")} if quick else {}
         sizes |= shared.given(grains=shared.listed(grains), points=points, ratio=ratio)
-        with writable(out, "alignment.json"):
+        with writable(out, "alignment"):
             read_by = shared.validated(judge, judge_prompt, device)
             found = compare_alignment(
                 models,
@@ -72,7 +71,7 @@ def alignment(
             found.save(out)
             drawn = {name: out / f"alignment_{name}.html" for name in found.figures()}
             for name, figure in found.figures().items():
-                figures.save(figure, drawn[name])
+                shared.draw(figure, drawn[name])
     print_frame(found.table()[STAGES], title="Stages; selectivity and what is retained are without the default circuit")
     print_frame(found.tables["trends"][SHOWN], title="Changes from the first stage to the last; areas in nats per token")
     typer.echo(f"{found.found}: {found.sentence}")

@@ -30,7 +30,6 @@ def circuit_tests(
     Stopped and called again with the same options, it goes on where it was.
     """
     shared.check_dtype(dtype)
-    from .. import figures
     from ..experiments.earlier import test_earlier
     from ..experiments.result import Dissociation
 
@@ -40,10 +39,10 @@ def circuit_tests(
         loaded = shared.load(model, device, dtype)
         sizes: dict[str, Any] = {"triples": 4, "neurons": 12} if quick else {}
         how: dict[str, Any] = {"name": circuit, "reproduce": shared.command_line(sys.argv), "folder": folder, "progress": True}
-        with writable(folder, "circuit-tests.json", "circuit-tests.html"):
+        with writable(folder, "circuit-tests"):
             tests = test_earlier(loaded, run, test, **how, **sizes)
             tests.save(folder)
-            figures.save(tests.figure(), folder / "circuit-tests.html")
+            shared.draw(tests.figure(), folder / "circuit-tests.html")
     print_frame(_shown(tests), title=f"Tests of the circuit, on {tests.about['triples']} held-out triples; 95 % intervals")
     for one in tests.findings:
         typer.echo(f"  · {one.test}, {one.measure}: {one.question}")

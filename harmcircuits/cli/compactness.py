@@ -49,7 +49,6 @@ def compactness(
     shared.check_judge(judge, judge_prompt)
     from typing import Any
 
-    from .. import figures
     from ..claims.compactness import compactness as run
     from ..claims.compactness import cost
     from ..claims.paper.sizes import QUICK
@@ -60,7 +59,7 @@ def compactness(
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         asked = shared.given(grains=shared.listed(grains), controls=shared.listed(controls), points=points, ratio=ratio)
         sizes: dict[str, Any] = ({**QUICK["compactness"]} if quick else {}) | asked
-        with writable(out, "compactness.json"):
+        with writable(out, "compactness"):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             typer.echo(f"At most {cost(settings, model=loaded, **sizes)} conditions are read; finished ones are kept in {out}.")
@@ -78,7 +77,7 @@ def compactness(
             found.save(out)
             drawn = {name: out / f"compactness_{name}.html" for name in found.figures()}
             for name, figure in found.figures().items():
-                figures.save(figure, drawn[name])
+                shared.draw(figure, drawn[name])
     columns = ["grain", "rule", "fraction_to_halve", "twin_gap", "lowest_retained", "area", "area_low", "area_high"]
     print_frame(
         found.table()[columns], title="Share of weights that halves harmful writing; areas at admissible cost, nats per token"

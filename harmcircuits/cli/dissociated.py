@@ -32,7 +32,6 @@ def dissociated(
     """Switch off what writes harm, and read whether the same tokens are still recognised; at every grain, with controls."""
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
-    from .. import figures
     from ..claims.dissociated import GRAINS, cost
     from ..claims.dissociated import dissociated as run
     from ..claims.dissociated.aims import EXPLAINED
@@ -44,7 +43,7 @@ def dissociated(
         chosen, explained = tuple(grain or GRAINS), QUICK["dissociated"]["explained"] if quick else EXPLAINED
         conditions = cost(grains=chosen, explained=explained, settings=settings)
         read = load_prompts(prompts)
-        with writable(out, "dissociated.json"):
+        with writable(out, "dissociated"):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             typer.echo(f"At most {conditions} conditions to read on at most {settings.test_triples} test triples.")
@@ -62,7 +61,7 @@ def dissociated(
             )
             path = found.save(out)
             for at, figure in enumerate(found.figures().values()):
-                figures.save(figure, out / (f"{found.NAME}-{at}.html" if at else f"{found.NAME}.html"))
+                shared.draw(figure, out / (f"{found.NAME}-{at}.html" if at else f"{found.NAME}.html"))
     print_frame(found.table().drop(columns="why"), title=found.ASKS)
     typer.echo(found.sentence)
     for limit in found.limits:

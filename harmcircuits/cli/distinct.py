@@ -29,7 +29,6 @@ def distinct(
     """Compare the circuit of harm with those of facts, arithmetic and grammar: their parts, and what falls without each."""
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
-    from .. import figures
     from ..claims.distinct import cost
     from ..claims.distinct import distinct as measure
     from ..prompts.readers import load_prompts
@@ -37,7 +36,7 @@ def distinct(
     with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         read = load_prompts(prompts)
-        with writable(out, "distinct.json"):
+        with writable(out, "distinct"):
             read_by = shared.validated(judge, judge_prompt, device)
             typer.echo(f"At most {cost(settings=settings)} circuits to read, beside the intact model")
             found = measure(
@@ -53,7 +52,7 @@ def distinct(
             )
             found.save(out)
             for name, figure in found.figures().items():
-                figures.save(figure, out / f"{name}.html")
+                shared.draw(figure, out / f"{name}.html")
     print_frame(found.tables["effects"][SHOWN], title="What falls without each circuit: standardised effect d; 95 % intervals")
     print_frame(
         found.tables["overlaps"][OVERLAPS], title="Overlap of circuits; share: of what one aim has in common with itself"

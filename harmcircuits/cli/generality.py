@@ -32,7 +32,6 @@ def generality(
 ) -> None:
     """Select circuits on each kind of harm, test them on every other: is it one mechanism?"""
     shared.check_dtype(dtype)
-    from .. import figures
     from ..claims.generality import cost
     from ..claims.generality import generality as measure
     from ..prompts.readers import load_prompts
@@ -42,7 +41,7 @@ def generality(
         sizes: dict[str, Any] = {"matched": matched, "weights": not quick if weights is None else weights, "settings": settings}
         read = load_prompts(prompts)
         light = cost(read, **sizes)
-        with writable(out, "generality.json"):
+        with writable(out, "generality"):
             loaded = shared.load(model, device, dtype)
             command = shared.command_line(sys.argv)
             typer.echo(f"{light} conditions are read for their loss alone, none whole; finished ones are kept in {out}.")
@@ -50,7 +49,7 @@ def generality(
             path = found.save(out)
             pages = {name: out / f"generality-{name}.html" for name in found.figures()}
             for name, figure in found.figures().items():
-                figures.save(figure, pages[name])
+                shared.draw(figure, pages[name])
     print_frame(found.transfer()[SHOWN], title="Selected on (rows), tested on: rises of L, nats per token; 95 % intervals")
     typer.echo(f"{found.found}: {found.sentence}")
     for limit in found.limits:

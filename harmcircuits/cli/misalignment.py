@@ -64,7 +64,6 @@ def misalignment(
     """Fine-tune on bad advice in one domain, after pruning and without: does bad advice become likelier everywhere?"""
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
-    from .. import figures
     from ..claims.misalignment import QUICK, RECIPE, Plan, asked_about, emergent_misalignment, forecast
     from ..organisms.own_advice import read_advice_folder
     from ..prompts.readers import load_prompts
@@ -80,7 +79,7 @@ def misalignment(
         recipe = replace(RECIPE, **shared.given(epochs=epochs, learning_rate=learning_rate), autocast=autocast)
         plan, read = Plan(asked=asked, **sizes), load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        with writable(out, "misalignment.json"):
+        with writable(out, "misalignment"):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             typer.echo(f"{forecast(loaded, plan, advice=own, recipe=recipe, seed=seed)}; finished ones are kept in {out}.")
@@ -100,7 +99,7 @@ def misalignment(
             found.save(out)
             drawn = {name: out / f"misalignment_{name}.html" for name in found.figures()}
             for name, figure in found.figures().items():
-                figures.save(figure, drawn[name])
+                shared.draw(figure, drawn[name])
     table = found.table()
     print_frame(
         table[table["learnt"] == "all"][SHOWN], title="Rise of the log-odds of bad advice, nats per token; 95 % intervals"

@@ -31,19 +31,18 @@ def recognition(
     shared.check_dtype(dtype)
     from dataclasses import replace
 
-    from .. import figures
     from ..experiments.readings import compare_readings
     from ..prompts.readers import load_prompts
 
     with told_errors():
         read = load_prompts(prompts)
         sizes: dict[str, Any] = {"shots": (8, 16), "draws": 1, "n_train": 32, "n_test": 24} if quick else {}
-        with writable(out, "readings.json", "outcomes.csv"):
+        with writable(out, "readings", "outcomes"):
             loaded = shared.load(model, device, dtype)
             found = compare_readings(loaded, read, seed=seed, folder=out, progress=True, **sizes)
             found = replace(found, settings={**found.settings, "reproduce": shared.command_line(sys.argv)})
             found.save(out)
-            figures.save(found.figure(), out / "readings.html")
+            shared.draw(found.figure(), out / "readings.html")
     print_frame(found.table(), title=f"AUROC of harmful requests against {found.against} ones; 95 % intervals")
     for remark in found.remarks:
         typer.echo(f"  · {remark}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import shared
 from .shared import told_errors
 
 if TYPE_CHECKING:
@@ -68,7 +69,6 @@ def report(
     ] = RETAINED,
 ) -> None:
     """Show the table and the verdict of an earlier run again, from its report.json."""
-    from .. import figures
     from ..report import PRINTED, checked_report, summary_frame
     from ..store import read_json
 
@@ -79,7 +79,7 @@ def report(
         found = checked_report(read_json(path), where=str(path), kinds=PRINTED)
         frame = summary_frame(found)
         if picture is not None:
-            figures.save(_figure(folder, found, figure), picture, width=1000)
+            shared.draw(_figure(folder, found, figure), picture, width=1000)
     if not markdown:
         print_result(found, frame, folder)
         return

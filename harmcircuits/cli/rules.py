@@ -29,7 +29,6 @@ def rules(
     """Compare selection rules at equal harmful rise: chosen on some categories, judged on others."""
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
-    from .. import figures
     from ..claims.rules import cost, swept
     from ..claims.rules import rules as run
     from ..prompts.readers import load_prompts
@@ -38,7 +37,7 @@ def rules(
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {"deals": 1, "weights": False, "exact_triples": 0} if quick else {"deals": deals}
         read = load_prompts(prompts)
-        with writable(out, "rules.json"):
+        with writable(out, "rules"):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             asked = {name: value for name, value in sizes.items() if name != "weights"}
@@ -56,7 +55,7 @@ def rules(
             }
             found = run(loaded, read, **sizes, **more)
             written = found.save(out)
-            drawn = [figures.save(figure, out / f"rules-{name}.html") for name, figure in found.figures().items()]
+            drawn = [shared.draw(figure, out / f"rules-{name}.html") for name, figure in found.figures().items()]
     print_frame(
         found.table(), title="Rise on near twins / the set difference's, at equal harmful rise; intervals hold together"
     )

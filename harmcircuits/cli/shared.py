@@ -16,10 +16,13 @@ from ..processes import Group, ProcessError, current, several_processes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import plotly.graph_objects as go
+
     from ..experiments.settings import Settings
     from ..prompts.promptset import PromptSet
 
 Given = ParamSpec("Given")
+RESULTS = (".json", ".html", ".csv")
 DTYPES = ("float32", "bfloat16", "float16")
 TRIAL_BYTES = 8_000_000  # more than a page and all tables of a small model's run: a full disk is noticed before the run
 
@@ -150,12 +153,12 @@ def _quiet() -> None:
 
 
 @contextmanager
-def writable(out: Path, *files: str) -> "Iterator[None]":
+def writable(out: Path, *results: str) -> "Iterator[None]":
     """Makes the folder of the results and writes to it once: found out before the run, not after it. No other command writes
     there meanwhile. Where several processes share the command, the first does so for all.
 
     Args:
-        files: that will be written there.
+        results: what files that will be written there begin with.
 
     Raises:
         StoreError: it cannot be written, a folder is in the place of a file, a file in that of a folder, or another command is
@@ -165,14 +168,23 @@ def writable(out: Path, *files: str) -> "Iterator[None]":
 
     with working_in(out):
         if current().first:
-            for name in files:
-                check_no_folder(out / name)
+            for path in (path for name in results for path in out.glob(f"{name}*.*") if path.suffix in RESULTS):
+                check_no_folder(path)
             for part in PARTS:
                 check_no_file(out / part)
             trial = out / ".writable"
             write_text(trial, " " * TRIAL_BYTES)
             trial.unlink()
         yield
+
+
+def draw(figure: "go.Figure", path: Path, **options: Any) -> Path:
+    """`figures.save`; raises StoreError where the file cannot be written."""
+    from .. import figures
+    from ..store import storage_errors
+
+    with storage_errors(path):
+        return figures.save(figure, path, **options)
 
 
 def command_line(argv: list[str]) -> str:

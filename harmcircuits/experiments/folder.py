@@ -45,6 +45,7 @@ def read_circuits(folder: Path, found: object, kind: str) -> dict[str, Circuit |
 def read_outcomes(path: Path) -> pd.DataFrame:
     """Names and groups as text, whatever they look like; readings as numbers, empty where none was taken."""
     words = ("condition", *WHO)
+    store.check_no_pipe(path)
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
@@ -56,6 +57,7 @@ def read_outcomes(path: Path) -> pd.DataFrame:
 
 def read_items(path: Path) -> pd.DataFrame:
     """The items of the tasks that are not about the triples. Raises StoreError for a file that is no table."""
+    store.check_no_pipe(path)
     try:
         return as_read(pd.read_csv(path, dtype={"condition": str, "task": str, "topic": str}))
     except (OSError, ValueError) as error:

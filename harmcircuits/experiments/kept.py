@@ -51,7 +51,7 @@ class Kept:
             return cls()
         numbers = Journal(place / "journal")
         texts = store.cache_dir() / WRITTEN
-        store.remove_leftovers_in(texts, older=store.DAY)  # other processes may be writing there
+        store.remove_old_leftovers_in(texts)  # other processes may be writing there
         return cls(numbers.begin(manifest), numbers, Journal(texts))
 
     def of(self, part: object) -> "Kept":

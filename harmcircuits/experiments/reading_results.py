@@ -180,6 +180,7 @@ def _reading(entry: Mapping[str, Any]) -> Reading:
 
 def _outcomes(path: Path) -> pd.DataFrame:
     """Names and groups as text, whatever they look like."""
+    store.check_no_pipe(path)
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values={"score": [""]})
     except (OSError, ValueError) as error:

@@ -142,6 +142,8 @@ class Dissociation:
         source = Path(folder)
         found = report.checked_report(store.read_json(source / REPORT), where=str(source / REPORT))
         circuits, controls = (read_circuits(source, found, kind) for kind in ("circuits", "controls"))
+        if not circuits:
+            raise report.ReportError(f"{source / REPORT} names no circuit: it was changed. Run the measurement again.")
         outcomes, items = read_outcomes(source / OUTCOMES), read_items(source / ITEMS)
         scores = Scores.load(source / "scores") if (source / "scores" / "harmful.safetensors").exists() else None
         nulls = Nulls.load(source / "scores" / NULLS) if (source / "scores" / NULLS).exists() else None

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from .. import store
+
 _TOLD_BY = "transformers.modeling_utils"
+_COLOUR = re.compile(r"(\x1b\[[\d;]*m)")
 _ROW = re.compile(r"^(\S+) +\| (?:\x1b\[[\d;]*m)?(MISSING|UNEXPECTED)", re.MULTILINE)
 """Of the table that transformers logs of a model it has loaded: the name of a weight, and what was the matter."""
 _OF_LAYER = re.compile(r"\b(?:layers|h|blocks)\.[\d{].*(?<!inv_freq)(?<!masked_bias)(?<!attn\.bias)(?<!attention\.bias)$")
@@ -43,7 +46,8 @@ class Told:
 def weights_told() -> Iterator[Told]:
     """Yields what transformers tells of the files of a model which is loaded meanwhile; true where that is not the model.
 
-    It is told in its log alone, where it is loud enough; what is logged stays as it was.
+    It is told in its log alone, where it is loud enough; what is logged stays as it was, but for what a name in a file would do
+    to a terminal.
     """
     log = logging.getLogger(_TOLD_BY)
     own, loud, told = log.level, log.getEffectiveLevel(), Told()
@@ -54,6 +58,7 @@ def weights_told() -> Iterator[Told]:
                 told.missing.append(name)
             elif _OF_LAYER.search(name):
                 told.left_out.append(name)
+        record.msg, record.args = _shown(record.getMessage()), ()
         return record.levelno >= loud
 
     log.addFilter(read)
@@ -63,6 +68,16 @@ def weights_told() -> Iterator[Told]:
     finally:
         log.setLevel(own)
         log.removeFilter(read)
+
+
+def _shown(message: str) -> str:
+    """With its own colours, and nothing else that a terminal would do.
+
+    >>> _shown("\x1b[31mname\x1b[2J\x1b[0m")
+    '\x1b[31mname\\x1b[2J\x1b[0m'
+    """
+    parts = _COLOUR.split(message)
+    return "".join(part if at % 2 else store.printable(part, kept="\n\t") for at, part in enumerate(parts))
 
 
 def _listed(names: list[str], where: str) -> str:

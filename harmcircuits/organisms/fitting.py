@@ -74,6 +74,7 @@ def kept(
     with store.locked(path.with_suffix(".lock")):
         if path.exists():
             try:
+                store.check_no_pipe(path)
                 with torch.random.fork_rng(devices=[]):
                     return _with(untrained(), load_file(path))
             except (OSError, RuntimeError, SafetensorError) as error:

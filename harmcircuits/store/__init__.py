@@ -17,6 +17,7 @@ from .files import cache_dir as cache_dir
 from .files import file_digest as file_digest
 from .files import remove_leftovers as remove_leftovers
 from .files import remove_leftovers_in as remove_leftovers_in
+from .files import remove_old_leftovers_in as remove_old_leftovers_in
 from .files import write_text as write_text
 from .locks import PARTS as PARTS
 from .locks import alone_in_folder as alone_in_folder

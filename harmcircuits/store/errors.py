@@ -7,6 +7,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,13 +107,17 @@ def check_no_file(path: str | os.PathLike[str]) -> None:
 
 
 def check_no_pipe(path: str | os.PathLike[str]) -> None:
-    """A pipe in the place of a file would be waited for, for ever.
+    """A pipe in the place of a file would be waited for, for ever. What cannot be looked at is left to the reading.
 
     Raises:
         StoreError: a pipe or a device is there.
     """
     place = Path(path)
-    if place.exists() and not (place.is_file() or place.is_dir()):
+    try:
+        mode = place.stat().st_mode
+    except OSError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise StoreError(f"{place}: a pipe or a device is in the place of a file. Remove it, or give another path.")
 
 

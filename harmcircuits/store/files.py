@@ -13,9 +13,8 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import time
 
 from .errors import StoreError, check_no_pipe, storage_errors
 from .place import cache_place
@@ -106,15 +105,30 @@ def remove_leftovers(path: str | os.PathLike[str]) -> None:
         _remove(leftover)
 
 
-def remove_leftovers_in(folder: str | os.PathLike[str], *, older: float = 0.0) -> None:
+def remove_leftovers_in(folder: str | os.PathLike[str]) -> None:
     """Removes what killed processes left in `folder`, and not below it, under temporary names.
 
-    Args:
-        older: than so many seconds. 0 only where nobody else writes; elsewhere longer than anybody takes for a file (`DAY`).
+    Call it only while nobody else writes there.
     """
-    for leftover in Path(folder).glob(".*.partial*"):
-        if _TEMPORARY.fullmatch(leftover.name) and _age(leftover) >= older:
-            _remove(leftover)
+    for leftover in _leftovers(folder):
+        _remove(leftover)
+
+
+def remove_old_leftovers_in(folder: str | os.PathLike[str]) -> None:
+    """The same of a folder where others may be writing: those that nobody has changed for a `DAY`, by the clock that the
+    folder's files have. What cannot be removed stays: it is in nobody's way."""
+    old = _leftovers(folder)
+    if not old:
+        return
+    try:
+        with _a_new_file(Path(folder)) as fresh:
+            now = fresh.lstat().st_mtime
+    except OSError:
+        return
+    for leftover in old:
+        with suppress(OSError):
+            if now - leftover.lstat().st_mtime >= DAY:
+                _remove(leftover)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -165,12 +179,18 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _age(path: Path) -> float:
-    """Seconds since it was changed; 0 where it is gone already."""
+def _leftovers(folder: str | os.PathLike[str]) -> list[Path]:
+    return [path for path in Path(folder).glob(".*.partial*") if _TEMPORARY.fullmatch(path.name)]
+
+
+@contextmanager
+def _a_new_file(folder: Path) -> Iterator[Path]:
+    path = folder / f".now.{secrets.token_hex(4)}.partial"
+    path.touch()
     try:
-        return max(0.0, time() - path.stat().st_mtime)
-    except FileNotFoundError:
-        return 0.0
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _remove(path: Path) -> None:
