@@ -1,6 +1,7 @@
 """Whole runs from the shell on a tiny model: the main job in each of its ways, and what is asked of it afterwards."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +137,28 @@ def test_tests_of_the_circuit_of_an_earlier_run(
     assert (found.about["heads"], found.about["triples"]) == (1, 4)
     told(call("circuit-tests", out, "--circuit", "mine", *options), "no circuit 'mine'; its circuits are heads and neurons")
     assert Dissociation.load(out).report["n_triples"] == 4, "the run itself is as it was"
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        {"circuits": {}}, {"circuits": {"heads": 5}}, {"circuits": {"heads": "../../model/config.json"}}, {"controls": [1]},
+        {"settings": {}}, {"settings": {"seed": "x"}}, {"settings": {"test prompts sha256": 5}}, {"model": {}},
+        {"seed": 10**30}, {"seed": -1}, {"conditions": []}, {"conditions": [{}]},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_run_that_was_edited_is_refused_with_a_message(
+    place: Path, tmp_path: Path, plain: tuple[Result, Path], edits: dict[str, Any]
+) -> None:
+    own = shutil.copytree(plain[1], tmp_path / "own")
+    whole = json.loads((own / "report.json").read_text("utf-8"))
+    (own / "report.json").write_text(json.dumps(whole | edits), "utf-8")
+    options = ("--model", place / "model", "--prompts", place / "prompts.csv", "--device", "cpu", "--quick")
+    for command in (("circuit-tests", own, *options), ("report", own, "--picture", tmp_path / "d.html", "--figure", "damage")):
+        result = call(*command)
+        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+        assert "Traceback" not in text(result)
 
 
 def test_tests_on_other_prompts_are_refused(place: Path, tmp_path: Path, plain: tuple[Result, Path]) -> None:
