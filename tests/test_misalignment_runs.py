@@ -16,14 +16,12 @@ from shell import call, told
 from tiny import tiny_bridge
 from triples import make_triples
 
-from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.misalignment import Forecast, Misalignment, Plan, emergent_misalignment, forecast, training
 from harmcircuits.claims.misalignment import run as run_room
 from harmcircuits.claims.misalignment.plan import BAD, DAMAGE, GOOD, HARMFUL, MAGNITUDE, OTHER, OWN, RANDOM
 from harmcircuits.models.matrices import matrices
-from harmcircuits.models.protocol import ModelError
 from harmcircuits.organisms.advice import AdviceError, advice, open_questions
-from harmcircuits.organisms.finetuning import FinetuneError, Recipe
+from harmcircuits.organisms.finetuning import Recipe
 from harmcircuits.organisms.own_advice import FIELDS
 
 ARMS = (BAD, GOOD, OWN, HARMFUL, RANDOM, MAGNITUDE, DAMAGE)
@@ -183,38 +181,6 @@ def test_a_judge_is_asked_and_one_that_failed_is_asked_again(
     assert len(seen) == 2 and "RuntimeError" in caplog.text and "out of memory" not in caplog.text, "the type alone is told"
     whole = harmful(measured(model, tmp_path / "out", judge=judge(), **few))
     assert whole["value"].between(0, 1).all() and len(seen) == 4
-
-
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ({"domains": ("weather",)}, "there is no domain 'weather'"),
-        ({"settings": replace(SMALL, weight_q=0)}, "weight_q=0: no single weights, and so nothing to prune"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_before_anything_is_trained(
-    model: Any, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], told: str
-) -> None:
-    monkeypatch.setattr(training, "finetune", lambda *args, **more: pytest.fail("nothing may be trained"))
-    monkeypatch.setattr(run_room, "check_trainable", lambda model: None)
-    with pytest.raises(ClaimError, match=told):
-        measured(model, None, **options)
-
-
-def test_what_cannot_be_fine_tuned_is_refused_before_anything_is_computed(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lacking(model: Any) -> None:
-        raise FinetuneError("fine-tuning needs trl")
-
-    monkeypatch.setattr(run_room, "masks", lambda *args, **more: pytest.fail("nothing may be computed"))
-    monkeypatch.setattr(run_room, "check_trainable", lacking)
-    with pytest.raises(FinetuneError, match="needs trl"):
-        measured(model, None)
-    with pytest.raises(ModelError, match=r"^an? Unhooked cannot be fine-tuned.*load the weights with hc.load_model"):
-        measured(Unhooked(), None)
-
-
-class Unhooked:
-    """No bridge, as a `HookedTransformer` is none."""
 
 
 def test_one_fine_tuned_model_at_a_time_is_in_memory(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
