@@ -73,8 +73,8 @@ def weights_told() -> Iterator[Told]:
 def _shown(message: str) -> str:
     """With its own colours, and nothing else that a terminal would do.
 
-    >>> _shown("\x1b[31mname\x1b[2J\x1b[0m")
-    '\x1b[31mname\\x1b[2J\x1b[0m'
+    >>> _shown("\\x1b[31mname\\x1b[2J\\x1b[0m")
+    '\\x1b[31mname\\\\x1b[2J\\x1b[0m'
     """
     parts = _COLOUR.split(message)
     return "".join(part if at % 2 else store.printable(part, kept="\n\t") for at, part in enumerate(parts))
