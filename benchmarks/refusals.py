@@ -2,7 +2,10 @@
 
     python benchmarks/refusals.py --out docs/results/smollm2-135m-instruct/refusals.json
 
-All triples of the set, sampled at temperature 1; refusals by the rules (`judges.rules`), with Wilson intervals.
+    python benchmarks/refusals.py --test --triples 40 --model out/ladder/dpo
+
+All triples of the set, or those of its test split (what `harmcircuits ladder` has not learnt from), sampled at temperature 1;
+refusals by the rules (`judges.rules`), with Wilson intervals.
 """
 
 import argparse
@@ -13,6 +16,7 @@ from pathlib import Path
 import torch
 
 import harmcircuits as hc
+from harmcircuits.experiments.checks import ready_splits
 from harmcircuits.statistics import wilson
 from harmcircuits.store import write_json
 from harmcircuits.tasks.refusal import refusals
@@ -21,11 +25,13 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--model", default="smollm2-135m-instruct")
 parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
 parser.add_argument("--triples", type=int, default=240, help="at most so many, each category in proportion")
+parser.add_argument("--test", action="store_true", help="of the test split of --seed alone")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--out", type=Path, help="a JSON file")
 options = parser.parse_args()
 
-prompts = hc.load_prompts()
+whole = hc.load_prompts()
+prompts = ready_splits(whole, seed=options.seed)[2] if options.test else whole
 chosen = prompts.sample(min(options.triples, len(prompts.triples)), seed=options.seed)
 asked = [prompt for prompt in chosen if prompt.role != "far"]
 model = hc.load_model(options.model, dtype=getattr(torch, options.dtype))
@@ -45,6 +51,7 @@ if options.out:
             "model": options.model,
             "dtype": options.dtype,
             "n": len(chosen),
+            "split": "test" if options.test else "all",
             "seed": options.seed,
             "rows": rows,
         },
