@@ -2,8 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,15 +121,13 @@ def test_the_age_of_a_leftover_is_by_the_clock_of_its_folder(tmp_path: Path, mon
     half, behind = tmp_path / ".x.json.0123abcd.partial.json", time.time() - 5 * store.DAY
     half.write_text("half")
     os.utime(half, (behind, behind))
-    real = files._a_new_file
+    touch = Path.touch
 
-    @contextmanager
-    def by_the_server(folder: Path) -> Iterator[Path]:
-        with real(folder) as path:
-            os.utime(path, (behind + 60, behind + 60))
-            yield path
+    def by_the_server(path: Path) -> None:
+        touch(path)
+        os.utime(path, (behind + 60, behind + 60))
 
-    monkeypatch.setattr(files, "_a_new_file", by_the_server)
+    monkeypatch.setattr(Path, "touch", by_the_server)
     store.remove_old_leftovers_in(tmp_path)
     assert half.exists()
 

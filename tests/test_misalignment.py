@@ -224,6 +224,7 @@ def test_without_three_fine_tunings_nothing_is_decided(monkeypatch: pytest.Monke
     assert found.found == "cannot be measured" and found.values["in_domain"].low is None
     assert "no interval: fewer than 3 fine-tunings" in found.sentence and "not induced" not in found.sentence
     assert any("at least 3 are needed" in limit for limit in found.limits)
+    assert not any("nothing was pruned" in limit for limit in found.limits), "with two seeds all arms are trained"
 
 
 def test_it_loads_as_it_was_saved_and_draws_the_same(whole: Misalignment, tmp_path: Path) -> None:

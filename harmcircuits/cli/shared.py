@@ -168,8 +168,9 @@ def writable(out: Path, *results: str) -> "Iterator[None]":
 
     with working_in(out):
         if current().first:
-            for path in (path for name in results for path in out.glob(f"{name}*.*") if path.suffix in RESULTS):
-                check_no_folder(path)
+            for path in out.iterdir():
+                if path.name.startswith(results) and path.suffix in RESULTS:
+                    check_no_folder(path)
             for part in PARTS:
                 check_no_file(out / part)
             trial = out / ".writable"

@@ -65,7 +65,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     with _beside(target) as temporary:
-        mode = _mode_of_new_files(temporary)
+        mode = stat.S_IMODE(_as_new(temporary).st_mode)
         yield temporary
         if not temporary.is_file():
             raise StoreError(f"{target} is unchanged: nothing was written to the temporary file {temporary.name}.")
@@ -121,8 +121,7 @@ def remove_old_leftovers_in(folder: str | os.PathLike[str]) -> None:
     if not old:
         return
     try:
-        with _a_new_file(Path(folder)) as fresh:
-            now = fresh.lstat().st_mtime
+        now = _as_new(Path(folder) / f".now.{secrets.token_hex(4)}.partial").st_mtime
     except OSError:
         return
     for leftover in old:
@@ -157,12 +156,14 @@ def _beside(target: Path) -> Iterator[Path]:
             _remove(temporary)
 
 
-def _mode_of_new_files(free: Path) -> int:
-    """Who may read and write a new file, as umask and folder have it; asked with an empty one at a free path."""
+def _as_new(free: Path) -> os.stat_result:
+    """What the system says of a new file, asked with an empty one at a free path: who may read and write it, as umask and
+    folder have it, and what time it is there."""
     free.touch()
-    mode = stat.S_IMODE(free.stat().st_mode)
-    free.unlink()
-    return mode
+    try:
+        return free.stat()
+    finally:
+        free.unlink()
 
 
 def _flush(path: Path) -> None:
@@ -181,16 +182,6 @@ def _flush(path: Path) -> None:
 
 def _leftovers(folder: str | os.PathLike[str]) -> list[Path]:
     return [path for path in Path(folder).glob(".*.partial*") if _TEMPORARY.fullmatch(path.name)]
-
-
-@contextmanager
-def _a_new_file(folder: Path) -> Iterator[Path]:
-    path = folder / f".now.{secrets.token_hex(4)}.partial"
-    path.touch()
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _remove(path: Path) -> None:

@@ -5,8 +5,7 @@ from time import perf_counter
 
 from ...models.protocol import HookedModel
 from ...organisms.finetuning import Recipe, estimate
-from .decision import LEAST
-from .plan import NOTHING, Plan
+from .plan import Plan
 from .questions import ByDomain, lessons, questions, read_advice
 from .study import RECIPE
 
@@ -66,5 +65,5 @@ def forecast(
     start = perf_counter()
     read_advice(model, few)
     per_question = (perf_counter() - start) / len(few)
-    first = 0 if plan.seeds < LEAST else sum(run.pruned == NOTHING for run in runs)
-    return Forecast(len(runs), training, per_question * len(asked.asked) * (recipe.stages + 1) * len(runs), first)
+    reading = per_question * len(asked.asked) * (recipe.stages + 1) * len(runs)
+    return Forecast(len(runs), training, reading, len(plan.first(runs)))

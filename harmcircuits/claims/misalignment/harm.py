@@ -57,6 +57,6 @@ def harm_of(study: Study, responses: Sequence[Example], parts: Mapping[Run, pd.D
     if not responses:
         return Harm()
     make = lambda: read_harmful(study.model, responses)
-    base = study.journal.frame("harmful", [study.key, name_of_examples(responses)], make)
+    base = study.before("harmful", None, name_of_examples(responses), make)
     stages = lambda frame: np.stack([own["nll"].to_numpy(dtype=float) for _, own in frame.groupby("stage", sort=True)])
     return Harm({run: stages(frame) for run, frame in parts.items() if len(frame)}, base["nll"].to_numpy(dtype=float))

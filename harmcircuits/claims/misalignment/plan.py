@@ -1,12 +1,14 @@
 """Which models are fine-tuned, on what, and after what was pruned: known before anything is computed."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, Literal, TypeAlias
 
 from ...organisms.advice import DOMAINS, OPEN
 from ..claim import ClaimError
+from .decision import LEAST
 
 Lesson: TypeAlias = Literal["bad", "good"]
 NOTHING, OWN, OTHER, HARMFUL = "nothing", "own domain", "another domain", "harmful requests"
@@ -138,6 +140,11 @@ class Plan:
             for at, domain, arm in product(range(self.seeds), self.domains, self.arms)
             for lesson, pruned in self.prunings(domain, arm)
         ]
+
+    def first(self, runs: Sequence[Run]) -> list[Run]:
+        """Those without pruning, which tell whether there is anything to prevent, and come before all others; none where fewer
+        than 3 fine-tunings could tell nothing."""
+        return [] if self.seeds < LEAST else [run for run in runs if run.pruned == NOTHING]
 
     def sources(self) -> list[str]:
         """What masks are selected on: domains, and harmful requests."""

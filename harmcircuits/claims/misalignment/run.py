@@ -32,7 +32,7 @@ from .equal import equal_loss
 from .harm import Harm, harm_of, harmful_responses
 from .masks import NONE, Masks, check_masks, masks
 from .mechanism import mechanism, shares
-from .plan import ARMS, DAMAGE, HARMFUL, NOTHING, Plan, Run
+from .plan import ARMS, DAMAGE, HARMFUL, Plan, Run
 from .questions import ByDomain, about, all_advice, asked_about, questions
 from .relearning import ADVICE, HARM, later, relearning
 from .study import RECIPE, Study
@@ -179,8 +179,8 @@ def _read(study: Study, *, progress: bool) -> tuple[dict[Run, Parts], Masks, lis
     Models without pruning come first. Where bad advice is not induced there is nothing to prevent, and no other model is
     trained. Those of which more is to be read then are trained again, to the same weights: no model stays on the disk.
     """
-    unpruned = [run for run in study.runs if run.pruned == NOTHING]
-    first = {} if study.plan.seeds < LEAST else read_runs(study, NONE, unpruned, progress=progress)
+    unpruned = study.plan.first(study.runs)
+    first = read_runs(study, NONE, unpruned, progress=progress) if unpruned else {}
     worth = induced_in(induced(measured_of(study, first))) if first else list(study.plan.domains)
     if not worth:
         return first, NONE, []
@@ -229,13 +229,14 @@ def _tables(
 
 def _limits(study: Study, measured: Measured, evidence: Evidence, pruned: Masks) -> list[str]:
     found = []
-    if study.plan.seeds < 3:
-        found.append(f"{study.plan.seeds} fine-tunings of each arm have no interval: at least 3 are needed to decide anything.")
-    if left_out := [domain for domain in evidence.induced if domain not in induced_in(evidence.induced)]:
+    undecided = study.plan.seeds < LEAST
+    if undecided:
         found.append(
-            f"Not induced in {', '.join(left_out)}: left out of what is said of other domains, and nothing was pruned before "
-            "learning it, since there is nothing to prevent."
+            f"{study.plan.seeds} fine-tunings of each arm have no interval: at least {LEAST} are needed to decide anything."
         )
+    if left_out := [domain for domain in evidence.induced if domain not in induced_in(evidence.induced)]:
+        unpruned = "" if undecided else ", and nothing was pruned before learning it, since there is nothing to prevent"
+        found.append(f"Not induced in {', '.join(left_out)}: left out of what is said of other domains{unpruned}.")
     found += [
         f"After pruning {kind}, not every model that learnt {domain} gets to the loss at which arms are compared."
         for domain, kind in measured.equal.unreached()

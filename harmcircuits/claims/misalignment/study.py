@@ -1,5 +1,6 @@
 """`Study`: what every arm is made from and asked."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...components import WeightMask
+from ...experiments.names import name_of
 from ...experiments.settings import Settings
 from ...judges import Judge
 from ...models.protocol import HookedModel
@@ -66,7 +69,12 @@ class Study:
     def base(self) -> Losses:
         """L of both answers of every question that is asked, [item, answer], by the model as it is."""
         make = lambda: read_advice(self.model, self.questions.asked)
-        return as_losses(self.journal.frame("base", [self.key, digest(self.questions.asked)], make))
+        return as_losses(self.before("advice", None, digest(self.questions.asked), make))
+
+    def before(self, what: str, mask: WeightMask | None, about: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """What `make` reads of the model with `mask` off, before any fine-tuning: kept by the mask and what it is about, since
+        all runs with one mask start from one model."""
+        return self.journal.frame(f"{what} before", [self.key, name_of(mask), about], make)
 
 
 def as_losses(frame: pd.DataFrame) -> Losses:

@@ -96,21 +96,19 @@ class _Job:
 
     def advice(self) -> pd.DataFrame:
         asked = self.study.questions.asked
-        return self.by_stage("advice before", digest(asked), lambda model: read_advice(model, asked))
+        return self.by_stage("advice", digest(asked), lambda model: read_advice(model, asked))
 
     def harmful(self, responses: Sequence[Example]) -> pd.DataFrame:
-        return self.by_stage("harmful before", name_of_examples(responses), lambda model: read_harmful(model, responses))
+        return self.by_stage("harmful", name_of_examples(responses), lambda model: read_harmful(model, responses))
 
-    def by_stage(self, before: str, about: str, read: Callable[[HookedModel], pd.DataFrame]) -> pd.DataFrame:
-        """What `read` finds after pruning (stage 0) and after each stage. Before the fine-tuning all runs with one mask are one
-        model, which is read once: it is kept in the journal as `before`, by the mask and what `read` is about."""
+    def by_stage(self, what: str, about: str, read: Callable[[HookedModel], pd.DataFrame]) -> pd.DataFrame:
+        """What `read` finds after pruning (stage 0, which runs with one mask have in common) and after each stage."""
 
         def pruned() -> pd.DataFrame:
             with ablated(self.study.model, self.mask):
                 return read(self.study.model)
 
-        first = self.study.journal.frame(before, [self.study.key, name_of(self.mask), about], pruned)
-        parts = [first.assign(stage=0, steps=0)]
+        parts = [self.study.before(what, self.mask, about, pruned).assign(stage=0, steps=0)]
         parts += [read(self.at(at)).assign(stage=at + 1, steps=step) for at, step in enumerate(self.tuned.steps)]
         return pd.concat(parts, ignore_index=True)
 
