@@ -9,7 +9,7 @@ import pandas as pd
 
 from .. import store
 from ..components import Circuit, Provenance, WeightMask
-from ..store.sheets import as_read
+from ..store.sheets import as_read, read_csv
 from .battery import WHO
 
 REPORT, OUTCOMES, ITEMS, PAGE = "report.json", "outcomes.csv", "items.csv", "report.html"
@@ -17,6 +17,7 @@ NULLS, DAMAGE = "nulls.safetensors", "equal_damage.safetensors"
 RESULTS = ("harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity")
 SCORES = ("harmful", "near", "far", "recognition")
 KINDS = ("circuits", "controls")
+AGAIN = "Run the measurement again."
 LATER = ("circuit-tests.json", "circuit-tests.html")
 """What is asked of a run's circuits after it, and put beside it."""
 
@@ -45,11 +46,7 @@ def read_circuits(folder: Path, found: object, kind: str) -> dict[str, Circuit |
 def read_outcomes(path: Path) -> pd.DataFrame:
     """Names and groups as text, whatever they look like; readings as numbers, empty where none was taken."""
     words = ("condition", *WHO)
-    store.check_no_pipe(path)
-    try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
-        raise store.StoreError(f"cannot read {path}: {error}. Run the measurement again.") from error
+    frame = read_csv(path, cure=AGAIN, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
     if absent := [column for column in (*words, "nll") if column not in frame]:
         raise store.StoreError(f"{path} has no columns {', '.join(absent)}: it was changed since it was written.")
     return as_read(frame.fillna(dict.fromkeys(words, "")))
@@ -57,11 +54,7 @@ def read_outcomes(path: Path) -> pd.DataFrame:
 
 def read_items(path: Path) -> pd.DataFrame:
     """The items of the tasks that are not about the triples. Raises StoreError for a file that is no table."""
-    store.check_no_pipe(path)
-    try:
-        return as_read(pd.read_csv(path, dtype={"condition": str, "task": str, "topic": str}))
-    except (OSError, ValueError) as error:
-        raise store.StoreError(f"cannot read {path}: {error}. Run the measurement again.") from error
+    return as_read(read_csv(path, cure=AGAIN, dtype={"condition": str, "task": str, "topic": str}))
 
 
 _OURS = re.compile(r"[\w-]{1,200}(~\d+)?\.(json|safetensors)")

@@ -11,7 +11,7 @@ import pandas as pd
 from .. import figures, store
 from ..notebook import clipped, notebook_html
 from ..statistics import Estimate, StatisticsError
-from ..store.sheets import as_csv, as_read
+from ..store.sheets import as_csv, as_read, read_csv
 from ..tasks.told_apart import Benign
 
 if TYPE_CHECKING:
@@ -180,11 +180,8 @@ def _reading(entry: Mapping[str, Any]) -> Reading:
 
 def _outcomes(path: Path) -> pd.DataFrame:
     """Names and groups as text, whatever they look like."""
-    store.check_no_pipe(path)
-    try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False, na_values={"score": [""]})
-    except (OSError, ValueError) as error:
-        raise store.StoreError(f"cannot read {path}: {error}. Compare the readings again.") from error
+    text: dict[str, Any] = {"dtype": dict.fromkeys(WORDS, str), "keep_default_na": False, "na_values": {"score": [""]}}
+    frame = read_csv(path, cure="Compare the readings again.", **text)
     if list(frame.columns) != COLUMNS:
         raise store.StoreError(
             f"{path} has the columns {', '.join(map(str, frame.columns))}, not {', '.join(COLUMNS)}: it was changed."

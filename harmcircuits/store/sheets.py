@@ -5,8 +5,12 @@ does one that begins with an apostrophe: `as_read` takes one away again. Numbers
 """
 
 import csv
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
+
+from .errors import StoreError, check_no_pipe
 
 _COMPUTED = "=+-@\t\r\n＝＋－＠"
 _GUARD = "'"
@@ -24,6 +28,24 @@ def as_csv(frame: pd.DataFrame) -> str:
     guarded = frame.map(_guarded)
     broken = guarded.map(lambda cell: isinstance(cell, str) and "\r" in cell).any(axis=None)  # which is not quoted by itself
     return str(guarded.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC if broken else csv.QUOTE_MINIMAL))
+
+
+def read_csv(path: Path, *, cure: str, **options: Any) -> pd.DataFrame:
+    """`pandas.read_csv`, whose cells are still as `as_csv` wrote them.
+
+    Args:
+        cure: what to do where there is no table, for the message.
+        options: of `pandas.read_csv`.
+
+    Raises:
+        StoreError: the file is missing, a pipe, or no table.
+    """
+    check_no_pipe(path)
+    try:
+        frame: pd.DataFrame = pd.read_csv(path, **options)
+    except (OSError, ValueError) as error:
+        raise StoreError(f"cannot read {path}: {error}. {cure}") from error
+    return frame
 
 
 def as_read(frame: pd.DataFrame) -> pd.DataFrame:
