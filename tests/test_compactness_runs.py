@@ -12,12 +12,13 @@ from triples import PROMPTS, SETTINGS
 import harmcircuits.claims.reading as reading_module
 from harmcircuits import store
 from harmcircuits.ablation.hooks import ablated
+from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.claims.compactness import Compactness, compactness, cost
 from harmcircuits.claims.compactness import greedy as greedy_module
 from harmcircuits.claims.compactness.curves import touched
 from harmcircuits.claims.compactness.greedy import greedy, rescored
 from harmcircuits.claims.compactness.plan import Options, select_cells
-from harmcircuits.claims.compactness.rules import CONTROLS, GREEDY, ONE_SHOT, UNPROTECTED
+from harmcircuits.claims.compactness.rules import CONTROLS, FAR_ALONE, GREEDY, ONE_SHOT, UNPROTECTED
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.components import Circuit, WeightMask
 from harmcircuits.examples import loss
@@ -25,6 +26,7 @@ from harmcircuits.experiments.names import name_of
 from harmcircuits.models.matrices import matrices
 from harmcircuits.models.protocol import geometry
 from harmcircuits.prompts.promptset import PromptSet
+from harmcircuits.selection.protected import select
 
 SPANS: Any = {"heads": (0.0, 0.4), "neurons": (0.01, 0.1), "weights": (0.005, 0.02)}
 SMALL = Options(points=2, spans=SPANS)
@@ -69,6 +71,24 @@ def test_rules_select_what_they_say(material: Material) -> None:
             size = matrix.values().detach().abs().flatten()
             off = size[largest.indices[matrix.name]]
             assert off.min() >= size.topk(len(off)).values.min()
+
+
+@pytest.mark.model
+def test_far_twins_protected_alone_is_the_recipe_without_near_ones(material: Material) -> None:
+    found, _ = select_cells(material, replace(SMALL, controls=(FAR_ALONE,), rescore=False))
+    by_rule = {(cell.grain, cell.rule): off for cell, off in found.items() if cell.size.at == 0}
+    scores, own, mask = material.scores, by_rule["neurons", FAR_ALONE], by_rule["weights", FAR_ALONE]
+    share = material.settings.protect
+    assert isinstance(mask, WeightMask)
+    assert own == select(scores.harmful, protect=scores.far, heads=0, neurons=len(own), protect_fraction=share)
+    W = attribute_weights(material.model, material.training[::3], benign=material.training[2::3])
+    for name, flat in mask.indices.items():
+        U = W.absolute[name].flatten()
+        protected = U.topk(int(next(c.size.p for c in found if c.grain == "weights") * U.numel() + 1e-9)).indices
+        assert not set(flat.tolist()) & set(protected.tolist())
+        left = W.signed[name].flatten().clone()
+        left[protected] = 0
+        assert left[flat].min() >= left.topk(len(flat)).values.min() > 0
 
 
 @pytest.mark.model

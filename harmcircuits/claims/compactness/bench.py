@@ -62,6 +62,11 @@ class Bench:
     def twin_weights(self) -> WeightAttribution:
         """A of near twins' responses, U of harmful and far ones': one more pass over the training examples."""
         training = self.material.training
-        near = [one for at, one in enumerate(training) if at % ROLES == 1]
         rest = [one for at, one in enumerate(training) if at % ROLES != 1]
-        return attribute_weights(self.material.model, near, benign=rest)
+        return attribute_weights(self.material.model, training[1::ROLES], benign=rest)
+
+    @cached_property
+    def far_weights(self) -> WeightAttribution:
+        """A of harmful responses, U of far twins' alone: one more pass over two thirds of the training examples."""
+        training = self.material.training
+        return attribute_weights(self.material.model, training[::ROLES], benign=training[2::ROLES])

@@ -112,7 +112,8 @@ def compactness(
     Args:
         prompts: whole triples; None: the built-in ones.
         grains: "heads", "neurons", "weights".
-        controls: of matched random, random, magnitude, sign flipped, unsigned, no protection, aimed at twins.
+        controls: of matched random, random, magnitude, sign flipped, unsigned, no protection, far twins protected alone,
+            aimed at twins.
         points: sizes a grain.
         spans: smallest and largest fraction, by grain: of all heads and neurons, and q of each matrix of weights.
         ratio: p / q of weights.

@@ -23,6 +23,7 @@ from .grid import Grain, Size
 
 ONE_SHOT, GREEDY = "one-shot", "greedy"
 MAGNITUDE, FLIPPED, UNSIGNED, UNPROTECTED = "magnitude", "sign flipped", "unsigned", "no protection"
+FAR_ALONE = "far twins protected alone"
 SEEDS = 100_003
 """Between the seeds of two sizes: more than seeds that anybody gives are apart."""
 
@@ -84,6 +85,15 @@ def unprotected(bench: Bench, grain: Grain, size: Size) -> Ablated:
     return _of_count(bench.material.scores.harmful, grain, size)
 
 
+def far_alone_protected(bench: Bench, grain: Grain, size: Size) -> Ablated:
+    """The same recipe with U of far twins' responses alone, requests about something else: the paper protects what general
+    instructions need, and knows no near twins."""
+    scores = bench.material.scores
+    if grain == "weights":
+        return _as_many(bench, size, bench.far_weights.signed, bench.far_weights.absolute)
+    return bench.by_recipe(scores.harmful, scores.far, grain, size)
+
+
 def aimed_at_twins(bench: Bench, grain: Grain, size: Size) -> Ablated:
     """The same recipe aimed at the near twins' responses, with harmful and far ones protected."""
     scores = bench.material.scores
@@ -99,6 +109,7 @@ CONTROLS: dict[str, Rule] = {
     FLIPPED: sign_flipped,
     UNSIGNED: unsigned,
     UNPROTECTED: unprotected,
+    FAR_ALONE: far_alone_protected,
     TWINS: aimed_at_twins,
 }
 
