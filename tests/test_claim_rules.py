@@ -211,3 +211,17 @@ def test_the_command_prints_what_was_found_and_writes_it(tmp_path: Path, monkeyp
     assert "At most 6 conditions are read whole and 24 for their loss alone" in printed
     assert "exact" not in found.settings["rules"] and (tmp_path / "out" / "rules-fronts.html").exists()
     assert not any(prompt.request in result.output for prompt in PROMPTS)
+
+
+@pytest.mark.model
+def test_exact_scores_can_be_left_out_of_a_full_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harmcircuits.cli.shared.claim_settings", lambda **_: replace(SETTINGS, head_fraction=0.1))
+    folder, prompts = tiny_model_folder(tmp_path / "model"), write(tmp_path / "prompts.csv")
+    app = typer.Typer()
+    app.command()(command)
+    named = ["--model", str(folder), "--prompts", str(prompts), "--out", str(tmp_path / "out"), "--device", "cpu"]
+    result = CliRunner().invoke(app, [*named, "--deals", "1", "--exact-triples", "0"])
+    assert result.exit_code == 0, result.output
+    found = Rules.load(tmp_path / "out")
+    assert "exact" not in found.settings["rules"] and found.settings["deals"] == 1
+    assert found.settings["weights"], "single weights are compared all the same"

@@ -19,6 +19,9 @@ def rules(
     ),
     seed: Seed = 0,
     deals: Annotated[int, typer.Option(min=1, help="Random deals of the categories; 1 with --quick.")] = 3,
+    exact_triples: Annotated[
+        int, typer.Option(min=0, help="Training triples of exact scores, the dearest part; 0 leaves them out, as --quick does.")
+    ] = 4,
     device: Device = None,
     dtype: Dtype = "float32",
     judge: Judged = None,
@@ -35,7 +38,7 @@ def rules(
 
     with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        sizes: dict[str, Any] = {"deals": 1, "weights": False, "exact_triples": 0} if quick else {"deals": deals}
+        sizes: dict[str, Any] = {"deals": 1, "weights": False, "exact_triples": 0} if quick else {"deals": deals, "exact_triples": exact_triples}
         read = load_prompts(prompts)
         with writable(out, "rules"):
             read_by = shared.validated(judge, judge_prompt, device)
