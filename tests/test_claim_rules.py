@@ -22,7 +22,7 @@ from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.claims.rules import Rules, cost, rules, swept
 from harmcircuits.claims.rules.choosing import Chooser
-from harmcircuits.claims.rules.plan import Plan, deal_categories
+from harmcircuits.claims.rules.plan import FACTORS, Plan, deal_categories
 from harmcircuits.cli.rules import rules as command
 from harmcircuits.examples import loss
 from harmcircuits.organisms import planted
@@ -143,6 +143,25 @@ def test_first_order_scores_beside_exact_ones_are_of_the_same_responses_and_shor
     assert harmful.per_example_heads[:, 0, 1].equal(own.scores.harmful.per_example_heads[rows, 0, 1])
     assert near.per_example_neurons[:, 1, 3].equal(own.scores.near.per_example_neurons[rows, 1, 3])
     assert int(harmful.measured["heads"].sum()) == int(near.measured["neurons"].sum()) == 1
+
+
+def test_a_greedy_path_is_scored_as_often_as_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = replace(material("both"), journal=Journal())
+    deal = deal_categories(own.training_categories, own.categories, deals=1, seed=0)[0]
+    names = ("set_difference", "greedy")
+    plan = Plan(deals=1, factors=FACTORS, names=names, weights=False, exact_triples=0, tuning_triples=2)
+    anew: list[int] = []
+    attributed = choosing_module.attribute
+
+    def counted(model: Any, examples: Any) -> Any:
+        anew.append(len(examples))
+        return attributed(model, examples)
+
+    monkeypatch.setattr(choosing_module, "attribute", counted)
+    chooser = Chooser(own, deal, plan)
+    chooser.path("greedy", None, [(1, 1), (1, 3), (2, 6), (4, 12)])
+    assert len(anew) <= choosing_module.rounds(8) - 1
+    assert set(anew) == {3 * len(chooser.places)} and len(chooser.places) <= len(own.training) / 3 / 2 + 2
 
 
 def test_circuits_are_chosen_without_the_held_out_categories() -> None:

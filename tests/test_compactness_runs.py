@@ -18,6 +18,7 @@ from harmcircuits.claims.compactness import greedy as greedy_module
 from harmcircuits.claims.compactness.curves import touched
 from harmcircuits.claims.compactness.greedy import greedy, rescored
 from harmcircuits.claims.compactness.plan import Options, select_cells
+from harmcircuits.claims.compactness.plan import rescored as rescored_times
 from harmcircuits.claims.compactness.rules import CONTROLS, FAR_ALONE, GREEDY, ONE_SHOT, UNPROTECTED
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.components import Circuit, WeightMask
@@ -94,7 +95,11 @@ def test_far_twins_protected_alone_is_the_recipe_without_near_ones(material: Mat
 @pytest.mark.model
 def test_greedy_circuits_grow_and_what_is_off_scores_nothing(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
     own = replace(SMALL, points=3).sizes("neurons", geometry(material.model), material.settings)
+    anew: list[int] = []
+    attributed = greedy_module.attribute
+    monkeypatch.setattr(greedy_module, "attribute", lambda *args: anew.append(1) or attributed(*args))
     circuits, stopped = greedy(material, "neurons", own)
+    assert len(anew) == rescored_times(replace(SMALL, points=3, grains=("neurons",)), geometry(material.model), SETTINGS) == 2
     assert not stopped and [len(circuit) for circuit in circuits.values()] == [size.count for size in own]
     grown = list(circuits.values())
     assert all(not len(smaller - larger) for smaller, larger in pairwise(grown))

@@ -152,7 +152,7 @@ def test_what_is_saved(tiny: Any, tmp_path: Path) -> None:
     whole = store.read_json(tmp_path / "small.json")
     assert kept["claims"][0]["value"] == whole["values"]["rise of L"] and kept["claims"][1]["value"] is None
     cost = kept["cost"]
-    assert cost["expected conditions in all"] == {"whole": 6, "light": 0}
+    assert cost["expected conditions in all"] == {"whole": 6, "light": 0, "scored": 0}
     assert (cost["conditions read"], cost["conditions kept from before"]) == (4, 0)
     assert set(cost["seconds"]) == {"material", "pace", *ENTRIES}
     assert found.forecast.pace is not None and found.forecast.pace.light > 0
@@ -188,6 +188,13 @@ def test_what_is_read_for_its_loss_alone_costs_its_share() -> None:
     forecast = Forecast({"a": Cost(3, 8), "b": Cost(1)}, Pace(whole=4.0, light=0.5))
     assert (forecast.whole, forecast.light, forecast.seconds) == (4, 8, 20.0)
     assert (forecast.work("a"), forecast.work("b")) == (4.0, 1.0)
+
+
+def test_scores_anew_are_counted_and_told() -> None:
+    forecast = Forecast({"a": Cost(2, 4, 3), "b": Cost(1)}, Pace(whole=4.0, light=0.5, scored=20.0))
+    assert (forecast.scored, forecast.seconds) == (3, 2 * 4 + 4 * 0.5 + 3 * 20 + 4)
+    assert forecast.work("a") == 2 + (4 * 0.5 + 3 * 20) / 4
+    assert "training responses scored anew 3 times, 20 s each: about 1 minute" in str(forecast)
 
 
 def test_readings_that_another_command_kept_have_no_pace(tiny: Any, tmp_path: Path) -> None:

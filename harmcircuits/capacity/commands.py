@@ -54,10 +54,12 @@ class Count:
     Attributes:
         whole: with every task.
         light: for their loss alone, on all test triples or as much of another reading as takes that long.
+        scored: attributions of all training responses, beside the first.
     """
 
     whole: float
     light: float = 0
+    scored: float = 0
 
 
 def conditions(command: str, material: Material, *, quick: bool = False) -> Count:
@@ -68,7 +70,8 @@ def conditions(command: str, material: Material, *, quick: bool = False) -> Coun
     """
     named = CLAIMS if command == PAPER else {command: CLAIMS[command]}
     costs = [entry.cost(material, entry.quick if quick else {}) for entry in named.values()]
-    return Count(whole=1 + sum(cost.whole for cost in costs), light=len(costs) + sum(cost.light for cost in costs))
+    read = {"whole": 1 + sum(cost.whole for cost in costs), "light": len(costs) + sum(cost.light for cost in costs)}
+    return Count(**read, scored=sum(cost.scored for cost in costs))
 
 
 def work_of(command: str, job: Job, material: Material, *, quick: bool = False) -> Steps:
@@ -88,6 +91,8 @@ def work_of(command: str, job: Job, material: Material, *, quick: bool = False) 
     steps[f"{count.whole:.0f} conditions, every task"] = count.whole * job.whole(light=True)
     if count.light:
         steps[f"{count.light:.0f} conditions, loss alone"] = count.light * job.loss()
+    if count.scored:
+        steps[f"scores anew, {count.scored:g} times"] = count.scored * job.scores()
     return steps
 
 

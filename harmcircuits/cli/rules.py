@@ -38,7 +38,8 @@ def rules(
 
     with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        sizes: dict[str, Any] = {"deals": 1, "weights": False, "exact_triples": 0} if quick else {"deals": deals, "exact_triples": exact_triples}
+        left_out = {"deals": 1, "weights": False, "exact_triples": 0}
+        sizes: dict[str, Any] = left_out if quick else {"deals": deals, "exact_triples": exact_triples}
         read = load_prompts(prompts)
         with writable(out, "rules"):
             read_by = shared.validated(judge, judge_prompt, device)

@@ -96,6 +96,12 @@ def planned(options: Options, shape: Geometry, settings: Settings) -> int:
     return len(every) - sum(cell.rule == GREEDY and cell.size.at == 0 for cell in every)
 
 
+def rescored(options: Options, shape: Geometry, settings: Settings) -> int:
+    """How often all training examples are attributed anew, at most: greedy circuits are, after each size but the last."""
+    grown = [grain for grain in options.grains if grain != "weights"] if options.rescore else []
+    return sum(len(options.sizes(grain, shape, settings)) - 1 for grain in grown)
+
+
 def select_cells(material: Material, options: Options) -> tuple[dict[Cell, Ablated], dict[Cell, str]]:
     """What is off in each cell; and the cells that could not be selected, with the reason.
 

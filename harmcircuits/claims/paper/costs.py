@@ -9,13 +9,15 @@ from ...experiments.equal_damage import ALPHAS, STEPS
 from ...experiments.settings import Settings
 from ...models.protocol import geometry
 from ..compactness import cost as compactness_cost
+from ..compactness.plan import Options as Sweep
+from ..compactness.plan import rescored
 from ..dissociated import cost as dissociated_cost
 from ..distinct import cost as distinct_cost
 from ..generality.plan import MATCHED, kinds_of, plan
 from ..material import ROLES, Material
 from ..rules import cost as rules_cost
 from ..rules import swept
-from ..rules.choosing import SHORTLIST
+from ..rules.choosing import SHORTLIST, rounds
 from ..rules.plan import FACTORS
 
 Options: TypeAlias = Mapping[str, Any]
@@ -30,23 +32,28 @@ class Cost:
     Attributes:
         whole: with every task (`reading.read`).
         light: for their L alone (`ablation.sweep`), or as much of another reading as takes that long.
+        scored: how often all training responses are attributed anew, by the model without a part of a circuit.
     """
 
     whole: int = 0
     light: int = 0
+    scored: float = 0
 
 
 def of_compactness(material: Material, options: Options) -> Cost:
-    """Every grain, rule and size."""
-    return Cost(compactness_cost(material.settings, model=material.model, **options))
+    """Every grain, rule and size; and scores anew for greedy circuits."""
+    anew = rescored(Sweep(**options), geometry(material.model), material.settings)
+    return Cost(compactness_cost(material.settings, model=material.model, **options), scored=anew)
 
 
 def of_rules(material: Material, options: Options) -> Cost:
-    """Each rule's matched circuit whole; paths, masks and exact scores for their L alone."""
+    """Each rule's matched circuit whole; paths, masks and exact scores for their L alone; and scores anew for greedy paths, of
+    the half of the triples that a deal chooses from."""
     named = {"deals": options.get("deals", 3), "exact_triples": options.get("exact_triples", 4)}
     weights = options.get("weights", True) and material.settings.weight_q > 0
     exact = named["deals"] * _exact(material, named["exact_triples"])
-    return Cost(rules_cost(material.settings, **named), swept(**named, weights=weights) + exact)
+    anew = named["deals"] * (rounds(max(FACTORS) / min(FACTORS)) - 1) / 2
+    return Cost(rules_cost(material.settings, **named), swept(**named, weights=weights) + exact, anew)
 
 
 def of_generality(material: Material, options: Options) -> Cost:

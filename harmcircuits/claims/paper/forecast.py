@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ...ablation.sweep import sweep
+from ...attribution.activations import attribute
 from ...experiments.names import name_of, name_of_examples
 from ...experiments.scores import default_circuits
 from ..material import Material
@@ -16,16 +17,20 @@ from ..reading import read
 from .costs import Cost
 from .counted import Count
 
+TIMED = 12
+"""Training responses whose attribution is timed."""
 FIRST = "heads and neurons"
 """The condition that is timed: the recipe's default circuit, which most claims read anyway."""
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds that one condition takes, read with every task (`whole`) and for its L alone (`light`)."""
+    """Seconds of one condition, read with every task (`whole`) and for its L alone (`light`); and of one attribution of all
+    training responses (`scored`)."""
 
     whole: float
     light: float
+    scored: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -51,14 +56,20 @@ class Forecast:
         return sum(cost.light for cost in self.costs.values())
 
     @property
+    def scored(self) -> float:
+        """Attributions of all training responses, in all."""
+        return sum(cost.scored for cost in self.costs.values())
+
+    @property
     def seconds(self) -> float | None:
-        """Of all readings; attributing, selecting and intervals come on top."""
-        return None if self.pace is None else self.whole * self.pace.whole + self.light * self.pace.light
+        """Of all readings and of scores anew; selecting and intervals come on top."""
+        return None if self.pace is None else self.pace.whole * sum(map(self.work, self.costs))
 
     def work(self, name: str) -> float:
         """Of one claim, in whole readings."""
-        share = 0.0 if self.pace is None else self.pace.light / self.pace.whole
-        return self.costs[name].whole + self.costs[name].light * share
+        cost, pace = self.costs[name], self.pace
+        beside = 0.0 if pace is None else (cost.light * pace.light + cost.scored * pace.scored) / pace.whole
+        return cost.whole + beside
 
     def __str__(self) -> str:
         """
@@ -71,11 +82,14 @@ class Forecast:
             return f"{read}; how long one takes is not known, since the first ones were read before ({each})"
         whole = f"about {self.whole} conditions read whole, {self.pace.whole:.1f} s each"
         light = f", and {self.light} for their loss alone, {self.pace.light:.1f} s each" if self.light else ""
-        return f"{whole}{light}: {_spoken(self.seconds)} ({each})"
+        n, took = self.scored, self.pace.scored
+        anew = f"; training responses scored anew {n:g} times, {took:.0f} s each" if n else ""
+        return f"{whole}{light}{anew}: {_spoken(self.seconds)} ({each})"
 
 
-def pace(material: Material, count: Count) -> Pace | None:
-    """The default circuit and the intact model are read and timed. The reading is kept.
+def pace(material: Material, count: Count, *, scored: bool = False) -> Pace | None:
+    """The default circuit and the intact model are read and timed; where training responses will be `scored` anew, a few of
+    them are, too. The reading is kept.
 
     What an earlier run of the same question timed is taken from the journal. None where the reading was kept by a run that
     timed nothing.
@@ -96,7 +110,22 @@ def pace(material: Material, count: Count) -> Pace | None:
     key.append(None if material.judge is None else material.judge.name)
     took = material.journal.frame("pace", key, timed).iloc[0]
     read(material, {FIRST: circuit})  # of an earlier run: counted among what is kept
-    return None if math.isnan(took["whole"]) else Pace(float(took["whole"]), float(took["light"]))
+    if math.isnan(took["whole"]):
+        return None
+    return Pace(float(took["whole"]), float(took["light"]), _scoring(material) if scored else 0.0)
+
+
+def _scoring(material: Material) -> float:
+    """Seconds of one attribution of all training responses, by those of a batch; kept as the readings' are."""
+    few = material.training[:TIMED]
+
+    def timed() -> pd.DataFrame:
+        start = time.perf_counter()
+        attribute(material.model, few)
+        return pd.DataFrame({"one": [(time.perf_counter() - start) / max(1, len(few))]})
+
+    one = material.journal.frame("pace of scores", [material.key, name_of_examples(few)], timed)["one"].iloc[0]
+    return float(one) * len(material.training)
 
 
 def _counted(cost: Cost) -> str:

@@ -76,7 +76,7 @@ class Paper:
         forecast = self.forecast
         return {
             "expected conditions": {name: asdict(cost) for name, cost in forecast.costs.items()},
-            "expected conditions in all": {"whole": forecast.whole, "light": forecast.light},
+            "expected conditions in all": {"whole": forecast.whole, "light": forecast.light, "scored": forecast.scored},
             "expected seconds a condition": None
             if forecast.pace is None
             else {kind: round(took, 2) for kind, took in asdict(forecast.pace).items()},

@@ -111,7 +111,7 @@ class _Run:
     def measure(self, *, progress: bool, tell: Callable[[str], None]) -> Paper:
         costs = {name: self._cost(entry) for name, entry in self.entries.items()}
         with self.clock.of("pace"):
-            forecast = Forecast(costs, pace(self.material, self.count))
+            forecast = Forecast(costs, pace(self.material, self.count, scored=any(cost.scored for cost in costs.values())))
         tell(str(forecast))
         found: dict[str, Claim] = {}
         failed: dict[str, str] = {}

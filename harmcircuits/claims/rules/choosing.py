@@ -44,6 +44,15 @@ Path = list[Circuit | None]
 Losses = Float[np.ndarray, "size example"]
 
 
+def rounds(ratio: float) -> int:
+    """Of a greedy circuit so much larger than the smallest of its path: scores are taken anew before each but the first.
+
+    >>> rounds(1), rounds(8)
+    (2, 5)
+    """
+    return 2 + max(0, round(log2(ratio)))
+
+
 @dataclass(frozen=True, eq=False)
 class Chooser:
     """The evidence of one deal, and what rules make of it."""
@@ -122,7 +131,7 @@ class Chooser:
     def _options(self, rule: str, option: float | None, size: int) -> dict[str, float]:
         own = {GRID[rule][0]: option} if option is not None else {}
         if rule == "greedy":  # one round more for each doubling, so that a path's smaller circuits are rounds of larger ones
-            return {"rounds": 2 + max(0, round(log2(size / self._smallest)))}
+            return {"rounds": rounds(size / self._smallest)}
         return own | ({"shortlist": SHORTLIST} if rule in ("exact", AS_EXACT) else {})
 
     def _stored(self, heads: Sequence[Component], neurons: Sequence[Component]) -> Pair:
