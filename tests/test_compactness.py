@@ -73,7 +73,7 @@ def test_a_cost_needs_passages() -> None:
 
 
 def test_the_number_of_conditions_counts_sizes_rules_and_protections() -> None:
-    assert cost(points=6) == 2 * (6 * 9 - 1) + 6 * 8 + 3
+    assert cost(points=6) == 2 * (6 * 10 - 1) + 6 * 9 + 3
     assert cost(points=3, controls=[], rescore=False) == 3 * 3 + 3
     assert cost(points=3, controls=["matched random"], grains=["heads", "weights"]) == 3 * 3 - 1 + 3 * 2 + 3
 
