@@ -1,6 +1,6 @@
 """The default model in bfloat16 against itself in float32: what rounding moves, and how much faster it is, in one run.
 
-    python benchmarks/precision.py --triples 32 --out docs/results/smollm2-135m-instruct/precision.json
+    python benchmarks/precision.py --triples 16 --repeats 3 --out docs/results/smollm2-135m-instruct/precision.json
 
 The same responses (written in float32) are scored and read in both: rank correlations of scores, the share of equal components
 in the circuits that follow, and rises of L under the same circuit and the same mask of weights, response by response. Seconds
@@ -9,14 +9,14 @@ are medians of alternating runs, and what they come to is this machine's: a proc
 
 import argparse
 import shlex
-import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from interventions import timed
 
 import harmcircuits as hc
 from harmcircuits.components import Circuit, WeightMask
@@ -42,28 +42,6 @@ def rise(model: Any, off: Circuit | WeightMask, examples: Sequence[Example]) -> 
         return hc.loss(model, examples) - intact
 
 
-def jaccard(first: set[Any], second: set[Any]) -> float:
-    return len(first & second) / len(first | second)
-
-
-def components(off: Circuit | WeightMask) -> set[Any]:
-    if isinstance(off, Circuit):
-        return {("head", *head) for head in off.heads} | {("neuron", *neuron) for neuron in off.neurons}
-    return {(name, at) for name, flat in off.indices.items() for at in flat.tolist()}
-
-
-def seconds(models: dict[str, Any], run: Callable[[Any], Any], repeats: int) -> dict[str, float]:
-    """Medians of alternating runs, after one round that does not count."""
-    found: dict[str, list[float]] = {name: [] for name in models}
-    for repeat in range(repeats + 1):
-        for name, model in models.items():
-            start = time.perf_counter()
-            run(model)
-            if repeat:
-                found[name].append(time.perf_counter() - start)
-    return {name: statistics.median(own) for name, own in found.items()}
-
-
 def rounding(models: dict[str, Any], harmful: list[Example], twins: list[Example]) -> list[dict[str, Any]]:
     (scores, circuit, mask), (rounded, *others) = (selected(model, harmful, twins) for model in models.values())
     agreement = scores.compare(rounded)
@@ -73,8 +51,8 @@ def rounding(models: dict[str, Any], harmful: list[Example], twins: list[Example
         if kind is not None
     ]
     for name, own, other in zip(("circuit", "mask"), (circuit, mask), others, strict=True):
-        first, second = components(own), components(other)
-        rows.append({"measure": f"{name}, both / either", "value": jaccard(first, second), "n": len(first)})
+        shared = hc.overlap(own, other, model=models["float32"]).iloc[-1]
+        rows.append({"measure": f"{name}, both / either", "value": float(shared["jaccard"]), "n": int(shared["one"])})
     for name, own in (("circuit", circuit), ("mask", mask)):
         exact, near = (rise(model, own, harmful) for model in models.values())
         rows += [
@@ -91,7 +69,7 @@ def speed(models: dict[str, Any], examples: list[Example], prompts: list[Any], r
         "attribute": lambda model: hc.attribute(model, examples),
         "elicit": lambda model: hc.elicit(model, prompts, max_new_tokens=24, temperature=0, cache=False),
     }
-    found = {name: seconds(models, run, repeats) for name, run in runs.items()}
+    found = {name: timed({at: partial(run, model) for at, model in models.items()}, repeats) for name, run in runs.items()}
     return [
         {"measure": f"{name}, seconds in float32 / bfloat16", "value": own["float32"] / own["bfloat16"], "n": repeats}
         for name, own in found.items()

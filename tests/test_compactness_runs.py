@@ -17,8 +17,7 @@ from harmcircuits.claims.compactness import Compactness, compactness, cost
 from harmcircuits.claims.compactness import greedy as greedy_module
 from harmcircuits.claims.compactness.curves import touched
 from harmcircuits.claims.compactness.greedy import greedy, rescored
-from harmcircuits.claims.compactness.plan import Options, select_cells
-from harmcircuits.claims.compactness.plan import rescored as rescored_times
+from harmcircuits.claims.compactness.plan import Options, rescorings, select_cells
 from harmcircuits.claims.compactness.rules import CONTROLS, FAR_ALONE, GREEDY, ONE_SHOT, UNPROTECTED
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.components import Circuit, WeightMask
@@ -99,7 +98,7 @@ def test_greedy_circuits_grow_and_what_is_off_scores_nothing(material: Material,
     attributed = greedy_module.attribute
     monkeypatch.setattr(greedy_module, "attribute", lambda *args: anew.append(1) or attributed(*args))
     circuits, stopped = greedy(material, "neurons", own)
-    assert len(anew) == rescored_times(replace(SMALL, points=3, grains=("neurons",)), geometry(material.model), SETTINGS) == 2
+    assert len(anew) == rescorings(replace(SMALL, points=3, grains=("neurons",)), geometry(material.model), SETTINGS) == 2
     assert not stopped and [len(circuit) for circuit in circuits.values()] == [size.count for size in own]
     grown = list(circuits.values())
     assert all(not len(smaller - larger) for smaller, larger in pairwise(grown))

@@ -1,11 +1,10 @@
 """What each command does, from the counts of conditions that the claims themselves tell before they start."""
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
 
 from ..claims.material import Material, light
-from ..claims.paper.costs import STRENGTHS
+from ..claims.paper.costs import STRENGTHS, Cost
 from ..claims.paper.registry import CLAIMS
 from ..examples import Example
 from ..experiments.checks import ready_splits
@@ -47,31 +46,15 @@ def laid_out(shape: Shape, prompts: PromptSet, settings: Settings) -> Material:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Count:
-    """Conditions that a command reads, the intact model among them.
-
-    Attributes:
-        whole: with every task.
-        light: for their loss alone, on all test triples or as much of another reading as takes that long.
-        scored: attributions of all training responses, beside the first.
-    """
-
-    whole: float
-    light: float = 0
-    scored: float = 0
-
-
-def conditions(command: str, material: Material, *, quick: bool = False) -> Count:
-    """As claims themselves count (`claims.paper.costs`): what they share, and what cannot be selected, is read less often.
+def conditions(command: str, material: Material, *, quick: bool = False) -> Cost:
+    """As claims themselves count, with the intact model: what they share, and what cannot be selected, is read less often.
 
     Raises:
         ClaimError: prompts of one kind, between which nothing could be transferred.
     """
     named = CLAIMS if command == PAPER else {command: CLAIMS[command]}
     costs = [entry.cost(material, entry.quick if quick else {}) for entry in named.values()]
-    read = {"whole": 1 + sum(cost.whole for cost in costs), "light": len(costs) + sum(cost.light for cost in costs)}
-    return Count(**read, scored=sum(cost.scored for cost in costs))
+    return sum(costs, Cost(whole=1, light=len(costs)))
 
 
 def work_of(command: str, job: Job, material: Material, *, quick: bool = False) -> Steps:
@@ -88,9 +71,9 @@ def work_of(command: str, job: Job, material: Material, *, quick: bool = False) 
     if whole_job:
         return steps | _dissociate(job)
     count = conditions(command, material, quick=quick)
-    steps[f"{count.whole:.0f} conditions, every task"] = count.whole * job.whole(light=True)
+    steps[f"{count.whole} conditions, every task"] = count.whole * job.whole(light=True)
     if count.light:
-        steps[f"{count.light:.0f} conditions, loss alone"] = count.light * job.loss()
+        steps[f"{count.light} conditions, loss alone"] = count.light * job.loss()
     if count.scored:
         steps[f"scores anew, {count.scored:g} times"] = count.scored * job.scores()
     return steps

@@ -32,14 +32,14 @@ def rules(
     """Compare selection rules at equal harmful rise: chosen on some categories, judged on others."""
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
+    from ..claims.paper.sizes import QUICK
     from ..claims.rules import cost, swept
     from ..claims.rules import rules as run
     from ..prompts.readers import load_prompts
 
     with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        left_out = {"deals": 1, "weights": False, "exact_triples": 0}
-        sizes: dict[str, Any] = left_out if quick else {"deals": deals, "exact_triples": exact_triples}
+        sizes: dict[str, Any] = {**QUICK["rules"]} if quick else {"deals": deals, "exact_triples": exact_triples}
         read = load_prompts(prompts)
         with writable(out, "rules"):
             read_by = shared.validated(judge, judge_prompt, device)

@@ -96,7 +96,7 @@ def planned(options: Options, shape: Geometry, settings: Settings) -> int:
     return len(every) - sum(cell.rule == GREEDY and cell.size.at == 0 for cell in every)
 
 
-def rescored(options: Options, shape: Geometry, settings: Settings) -> int:
+def rescorings(options: Options, shape: Geometry, settings: Settings) -> int:
     """How often all training examples are attributed anew, at most: greedy circuits are, after each size but the last."""
     grown = [grain for grain in options.grains if grain != "weights"] if options.rescore else []
     return sum(len(options.sizes(grain, shape, settings)) - 1 for grain in grown)

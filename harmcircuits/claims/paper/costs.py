@@ -10,7 +10,7 @@ from ...experiments.settings import Settings
 from ...models.protocol import geometry
 from ..compactness import cost as compactness_cost
 from ..compactness.plan import Options as Sweep
-from ..compactness.plan import rescored
+from ..compactness.plan import rescorings
 from ..dissociated import cost as dissociated_cost
 from ..distinct import cost as distinct_cost
 from ..generality.plan import MATCHED, kinds_of, plan
@@ -39,10 +39,13 @@ class Cost:
     light: int = 0
     scored: float = 0
 
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.whole + other.whole, self.light + other.light, self.scored + other.scored)
+
 
 def of_compactness(material: Material, options: Options) -> Cost:
     """Every grain, rule and size; and scores anew for greedy circuits."""
-    anew = rescored(Sweep(**options), geometry(material.model), material.settings)
+    anew = rescorings(Sweep(**options), geometry(material.model), material.settings)
     return Cost(compactness_cost(material.settings, model=material.model, **options), scored=anew)
 
 

@@ -122,7 +122,7 @@ def _scoring(material: Material) -> float:
     def timed() -> pd.DataFrame:
         start = time.perf_counter()
         attribute(material.model, few)
-        return pd.DataFrame({"one": [(time.perf_counter() - start) / max(1, len(few))]})
+        return pd.DataFrame({"one": [(time.perf_counter() - start) / len(few)]})
 
     one = material.journal.frame("pace of scores", [material.key, name_of_examples(few)], timed)["one"].iloc[0]
     return float(one) * len(material.training)
