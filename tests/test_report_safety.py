@@ -133,10 +133,10 @@ class TestInABrowser:
         assert attacked(dom), "without this the next test could not fail"
 
     def test_no_hostile_text_runs_and_every_figure_is_drawn(self, tmp_path: Path) -> None:
-        dom, log = load(hostile_html(), tmp_path)
+        drawn = lambda dom: ['class="main-svg"' in box for box in dom.split('data-figure="')[1:]]
+        dom, log = load(hostile_html(), tmp_path, done=lambda dom: all(drawn(dom)))
         assert not attacked(dom)
-        boxes = dom.split('data-figure="')[1:]
-        assert len(boxes) == 7 and all('class="main-svg"' in box for box in boxes)
+        assert drawn(dom) == [True] * 7
         assert "CONSOLE" not in log, "no error, and no script that the policy had to stop"
 
     def test_the_policy_stops_what_escaping_would_have_missed(self, tmp_path: Path) -> None:
