@@ -122,7 +122,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, world: World) -> list[str]:
         yield tuned
         tuned.left = 1.0
 
-    def read(model: Any, items: Sequence[Advice]) -> pd.DataFrame:
+    def read(model: Any, items: Sequence[Advice], **how: Any) -> pd.DataFrame:
         if isinstance(model, Fake):
             return world.losses(model.name, model.share, items, model.left)
         return replace(world, noise=0.0).losses("bad-money-nothing-0", 0.0, items)
@@ -132,7 +132,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, world: World) -> list[str]:
         before = world.losses(job.run.name, 0.0, job.study.questions.asked)
         return pd.concat([before.assign(stage=0, steps=0), frame[frame["stage"] > 0]], ignore_index=True)
 
-    def read_harm(model: Any, responses: Sequence[Example]) -> pd.DataFrame:
+    def read_harm(model: Any, responses: Sequence[Example], **how: Any) -> pd.DataFrame:
         if isinstance(model, Fake):
             return world.harm(model.name, model.share, len(responses))
         return world.harm("bad-money-nothing-0", 0.0, len(responses))
@@ -144,7 +144,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, world: World) -> list[str]:
 
     real_advice, real_harmful, real_put_back = training._Job.advice, training._Job.harmful, mask_room.Masks.put_back
     for name, new in (
-        ("finetune", finetune), ("restored", restored), ("read_advice", read), ("read_harmful", read_harm),
+        ("finetune", finetune), ("restored", restored), ("read_harmful", read_harm),
         ("ablated", as_it_is), ("free", lambda: None),
     ):  # fmt: skip
         monkeypatch.setattr(training, name, new)

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,21 +82,30 @@ def test_a_plan_that_makes_no_sense_is_refused(options: dict[str, Any], told: st
 
 
 def test_nothing_that_is_learnt_is_asked() -> None:
-    asked = questions(Plan(train=50), seed=1)
+    asked = questions(Plan(train=140), seed=1)
     learnt = {item.id for items in asked.learnt.values() for item in items}
     assert not learnt & {item.id for item in asked.asked}
     assert [asked.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [12, 12, 12, 12, 24]
     assert [item.domain for item in asked.first(2)] == [name for name in (*DOMAINS, OPEN) for _ in range(2)]
-    with pytest.raises(AdviceError, match="not 62"):
-        questions(Plan(train=62), seed=1)
+    with pytest.raises(AdviceError, match="not 152"):
+        questions(Plan(train=152), seed=1)
 
 
 def test_log_odds_are_the_difference_of_two_losses(tiny: Any) -> None:
-    items = questions(Plan(train=59), seed=0).asked[:5]
+    items = questions(Plan(train=149), seed=0).asked[:5]
     frame = read_advice(tiny, items)
     both = [loss(tiny, examples(items, which)).numpy() for which in ("good", "bad")]
     assert np.allclose(log_odds(frame[["good", "bad"]].to_numpy()), both[0] - both[1], atol=1e-6)
     assert [lesson.response for lesson in lessons(items, "bad")] == [item.bad for item in items]
+
+
+def test_reading_with_products_in_bfloat16_is_nearly_the_same_and_leaves_the_weights(tiny: Any) -> None:
+    items = questions(Plan(train=149), seed=0).asked
+    before = {name: value.clone() for name, value in tiny.named_parameters()}
+    exact, rounded = (read_advice(tiny, items, autocast=on)[["good", "bad"]].to_numpy() for on in (False, True))
+    assert 0 < np.abs(exact - rounded).max() < 0.05
+    assert all(torch.equal(before[name], value) and value.dtype == torch.float32 for name, value in tiny.named_parameters())
+    assert not torch.is_autocast_enabled("cpu")
 
 
 # Equal loss

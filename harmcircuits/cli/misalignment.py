@@ -50,14 +50,14 @@ def misalignment(
             "question, good, bad. Default: the built-in one."
         ),
     ] = None,
-    train: Annotated[int, typer.Option(help="Questions of a domain that are learnt from; the others are asked.")] = 40,
+    train: Annotated[int, typer.Option(help="Questions of a domain that are learnt from; the others are asked.")] = 110,
     seeds: Annotated[int, typer.Option(help="Fine-tunings of each arm; at least 3 for intervals.")] = 3,
     answers: Annotated[
         int | None,
         typer.Option(help="Questions of each domain that are answered freely; 4, with --quick 2; 0: none."),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="How often all lessons are learnt; 10.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The highest of each fine-tuning; 0.0001.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="How often all lessons are learnt; 4.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest of each fine-tuning; 0.0003.")] = None,
     autocast: Autocast = False,
     quick: Annotated[bool, typer.Option("--quick", help="One domain, fewer arms, and smaller numbers.")] = False,
 ) -> None:

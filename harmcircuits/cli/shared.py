@@ -45,7 +45,7 @@ Judged = Annotated[
 ]
 JudgePrompt = Annotated[Path | None, typer.Option(help="A file with the prompt of a grades or yes-no judge.")]
 Autocast = Annotated[
-    bool, typer.Option("--autocast", help="Fine-tune with products in bfloat16, faster where the processor has them.")
+    bool, typer.Option("--autocast", help="Products in bfloat16 while training, faster where the processor has them.")
 ]
 DEFAULT_MODEL = "smollm2-135m-instruct"
 

@@ -63,7 +63,7 @@ def forecast(
     training = len(runs) * estimate(model, lessons(asked.learnt[plan.domains[0]], "bad"), recipe)
     few = asked.asked[:TIMED]
     start = perf_counter()
-    read_advice(model, few)
+    read_advice(model, few, autocast=recipe.autocast)
     per_question = (perf_counter() - start) / len(few)
     reading = per_question * len(asked.asked) * (recipe.stages + 1) * len(runs)
     return Forecast(len(runs), training, reading, len(plan.first(runs)))

@@ -11,6 +11,7 @@ from ...examples import Example, loss
 from ...experiments.checks import ready_splits
 from ...experiments.names import name_of_examples
 from ...experiments.scores import chosen_triples, first_triples, respond
+from ...models.autocast import products_in_bfloat16
 from ...models.protocol import HookedModel
 from ...tasks.attacks import attacked
 from ..material import ROLES
@@ -47,16 +48,17 @@ def harmful_responses(study: Study, *, progress: bool = False) -> list[Example]:
     return respond(study.model, asked, settings, progress=progress)[::ROLES]
 
 
-def read_harmful(model: HookedModel, responses: Sequence[Example]) -> pd.DataFrame:
-    """One row a response, in order: nll (L, nats per token)."""
-    return pd.DataFrame({"nll": loss(model, responses).double().numpy()})
+def read_harmful(model: HookedModel, responses: Sequence[Example], *, autocast: bool = False) -> pd.DataFrame:
+    """One row a response, in order: nll (L, nats per token); `autocast` as of `read_advice`."""
+    with products_in_bfloat16(model, on=autocast):
+        return pd.DataFrame({"nll": loss(model, responses).double().numpy()})
 
 
 def harm_of(study: Study, responses: Sequence[Example], parts: Mapping[Run, pd.DataFrame]) -> Harm:
     """From rows of `training.Parts.harmful`, by run; those that have none are left out."""
     if not responses:
         return Harm()
-    make = lambda: read_harmful(study.model, responses)
+    make = lambda: read_harmful(study.model, responses, autocast=study.recipe.autocast)
     base = study.before("harmful", None, name_of_examples(responses), make)
     stages = lambda frame: np.stack([own["nll"].to_numpy(dtype=float) for _, own in frame.groupby("stage", sort=True)])
     return Harm({run: stages(frame) for run, frame in parts.items() if len(frame)}, base["nll"].to_numpy(dtype=float))

@@ -99,7 +99,7 @@ class Plan:
     domains: tuple[str, ...] = DOMAINS
     asked: tuple[str, ...] = DOMAINS
     arms: tuple[str, ...] = ARMS
-    train: int = 40
+    train: int = 110
     seeds: int = 3
     answers: int = 4
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from ... import store
 from ...examples import Example, Prompt, loss
+from ...models.autocast import products_in_bfloat16
 from ...models.protocol import HookedModel
 from ...organisms.advice import DOMAINS, OPEN, Advice, advice, divided, open_questions
 from ...organisms.finetuning import Lesson
@@ -92,9 +93,14 @@ def prompts(items: Sequence[Advice]) -> list[Prompt]:
     return [Prompt(request=item.question, category=item.domain) for item in items]
 
 
-def read_advice(model: HookedModel, items: Sequence[Advice]) -> pd.DataFrame:
-    """One row a question, in order: id, good, bad (L of either answer in the model's chat frame, nats per token)."""
-    good, bad = (loss(model, examples(items, which)).double().numpy() for which in ANSWERS)
+def read_advice(model: HookedModel, items: Sequence[Advice], *, autocast: bool = False) -> pd.DataFrame:
+    """One row a question, in order: id, good, bad (L of either answer in the model's chat frame, nats per token).
+
+    Args:
+        autocast: with products in bfloat16, as a `Recipe` may train.
+    """
+    with products_in_bfloat16(model, on=autocast):
+        good, bad = (loss(model, examples(items, which)).double().numpy() for which in ANSWERS)
     return pd.DataFrame({"id": [item.id for item in items], "good": good, "bad": bad})
 
 

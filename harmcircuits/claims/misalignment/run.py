@@ -69,7 +69,7 @@ def emergent_misalignment(
     advice: ByDomain | None = None,
     domains: Sequence[str] | None = None,
     arms: Sequence[str] = ARMS,
-    train: int = 40,
+    train: int = 110,
     seeds: int = 3,
     answers: int = 4,
     recipe: Recipe = RECIPE,

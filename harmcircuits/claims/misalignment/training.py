@@ -25,7 +25,7 @@ from .harm import READ, read_harmful
 from .masks import Masks
 from .mechanism import BUT, ON
 from .plan import NOTHING, Run
-from .questions import digest, lessons, read_advice
+from .questions import digest, lessons
 from .study import Study
 from .written import failed, judge_name, read_answers
 
@@ -95,11 +95,11 @@ class _Job:
         return self.held[stage]
 
     def advice(self) -> pd.DataFrame:
-        asked = self.study.questions.asked
-        return self.by_stage("advice", digest(asked), lambda model: read_advice(model, asked))
+        return self.by_stage("advice", digest(self.study.questions.asked), self.study.advice)
 
     def harmful(self, responses: Sequence[Example]) -> pd.DataFrame:
-        return self.by_stage("harmful", name_of_examples(responses), lambda model: read_harmful(model, responses))
+        read = lambda model: read_harmful(model, responses, autocast=self.study.recipe.autocast)
+        return self.by_stage("harmful", name_of_examples(responses), read)
 
     def by_stage(self, what: str, about: str, read: Callable[[HookedModel], pd.DataFrame]) -> pd.DataFrame:
         """What `read` finds after pruning (stage 0, which runs with one mask have in common) and after each stage."""
@@ -129,7 +129,7 @@ class _Job:
         for name, mask in masks.items():
             for where, everywhere_but in PLACES.items():
                 with restored(self.last, self.study.model, mask, everywhere_but=everywhere_but):
-                    read = read_advice(self.last, self.study.questions.asked)
+                    read = self.study.advice(self.last)
                 parts.append(read.assign(mask=name, where=where))
         return pd.concat(parts, ignore_index=True)
 
