@@ -56,7 +56,7 @@ def misalignment(
         int | None,
         typer.Option(help="Questions of each domain that are answered freely; 4, with --quick 2; 0: none."),
     ] = None,
-    epochs: Annotated[float | None, typer.Option(help="How often all lessons are learnt; 4.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="How often all lessons are learnt; 2.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest of each fine-tuning; 0.0003.")] = None,
     autocast: Autocast = False,
     quick: Annotated[bool, typer.Option("--quick", help="One domain, fewer arms, and smaller numbers.")] = False,
