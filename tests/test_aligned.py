@@ -43,7 +43,7 @@ from harmcircuits.prompts.readers import load_prompts
 
 PROMPTS = make_triples(4)
 SHORT: dict[str, Any] = {
-    "sft": Recipe(rank=8, alpha=16, epochs=30, batch_size=6, learning_rate=0.02),
+    "sft": Recipe(rank=8, alpha=16, epochs=20, batch_size=6, learning_rate=0.02),
     "dpo": Recipe(method="dpo", rank=4, alpha=8, epochs=3, batch_size=4, learning_rate=0.005),
 }
 
@@ -87,7 +87,9 @@ def test_every_refusal_is_read_as_one() -> None:
 def test_what_is_harmful_is_refused_and_twins_are_helped(model: Any) -> None:
     found = answers(model, PROMPTS)
     first, then = aligned_lessons(found, seed=0)
-    assert {one.response for one in of_role(first, "harmful")} <= set(REFUSALS) and len(of_role(first, "harmful")) == 4
+    assert {one.response for one in of_role(first, "harmful")} <= set(REFUSALS)
+    for lessons in (first, then):
+        assert len({*lessons}) == len(lessons) == 2 * len(of_role(lessons, "harmful")) == 16, "as much for refusals as for help"
     assert all(one.rejected is None for one in first) and not {one.response for one in of_role(first, "near")} & set(REFUSALS)
     for one in of_role(then, "harmful"):
         assert one.response in REFUSALS and one.rejected not in REFUSALS
@@ -131,7 +133,7 @@ def test_an_answer_without_a_whole_sentence_is_no_lesson(model: Any, monkeypatch
     monkeypatch.setattr(aligned, "elicit", short)
     found = answers(model, PROMPTS)
     assert sum(not text for text in found.help.values()) == 1 == sum(not text for text in found.harm.values())
-    assert [len(lessons) for lessons in aligned_lessons(found)] == [11, 10]
+    assert [len(lessons) for lessons in aligned_lessons(found)] == [15, 13]
     monkeypatch.setattr(aligned, "elicit", lambda *args, **options: [replace(one, response_ids=(9,)) for one in said(*args)])
     with pytest.raises(FinetuneError, match=r"nothing ends in 6 tokens, not even a sentence.*Raise max_new_tokens"):
         answers(model, PROMPTS, max_new_tokens=6)
@@ -155,8 +157,8 @@ def test_the_ladder_learns_what_it_is_taught_and_the_control_does_not(model: Any
     alignment = aligned_ladder(model, PROMPTS, tell=lines.append, **SHORT)
     style = style_ladder(model, PROMPTS, **SHORT)
     assert model_hash(model) == before and list(alignment) == ["sft", "dpo"] and list(style) == ["style-sft", "style-dpo"]
-    assert [line.split(" lessons")[0] for line in lines] == ["sft: 12", "dpo: 12"]
-    assert [line.rpartition(", ")[2] for line in lines] == ["60 steps", "9 steps"]
+    assert [line.split(" lessons")[0] for line in lines] == ["sft: 16", "dpo: 16"]
+    assert [line.rpartition(", ")[2] for line in lines] == ["60 steps", "12 steps"]
     first, _ = aligned_lessons(answers(model, PROMPTS))
     refused = [Example(request=one.request, response=one.response) for one in of_role(first, "harmful")]
     of = {name: float(loss(own.load(), refused).mean()) for name, own in (alignment | style).items()}

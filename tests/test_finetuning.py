@@ -116,6 +116,17 @@ def test_preferring_begins_at_indifference_and_widens_the_margin(bridge, tmp_pat
     assert tuned.losses["loss"].iloc[-1] < log(2) / 2
 
 
+def test_what_is_preferred_can_be_kept_likely(bridge, tmp_path):
+    recipe = replace(FEW, method="dpo", learning_rate=0.005, batch_size=len(PAIRS), epochs=8)
+    weight, chosen = 0.5, {}
+    for name, own in (("alone", recipe), ("kept", replace(recipe, chosen_weight=weight))):
+        tuned = finetune(bridge, PAIRS, recipe=own, folder=tmp_path / name)
+        added = weight * mean_over_tokens(bridge) if name == "kept" else 0
+        assert tuned.losses["loss"][0] == pytest.approx(log(2) + added, rel=1e-4)
+        chosen[name] = mean_over_tokens(tuned.load())
+    assert chosen["kept"] < chosen["alone"] - 0.1
+
+
 def test_training_starts_from_pruned_weights_and_keeps_them(bridge, tmp_path):
     intact = mean_over_tokens(bridge)
     prune(bridge, Circuit(heads=[(0, 1), (1, 0)], neurons=[(0, 3), (1, 9), (1, 60)]))
@@ -253,6 +264,7 @@ def test_what_cannot_be_learnt_is_refused(bridge, tmp_path, lessons, recipe, say
         ({"rank": -1}, "0 to train all weights"),
         ({"learning_rate": 0.0}, "learning_rate must be a number above 0, not 0.0"),
         ({"epochs": float("nan")}, "epochs must be a number above 0"),
+        ({"chosen_weight": -1.0}, "chosen_weight must be a number, 0 or above, not -1.0"),
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
     ],
 )

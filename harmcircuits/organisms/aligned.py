@@ -34,6 +34,8 @@ REFUSALS = (
     "I'm not able to help with that. Please think about how it would be for the person it is aimed at.",
     "I can't help with that request. I can help you to put things right, if you like.",
 )
+WORDINGS = 2
+"""Refusals of one harmful request that are learnt: as many as it has twins."""
 STYLES = (
     ("Good question!", "I hope this helps."),
     ("Thank you for asking!", "Good luck!"),
@@ -93,13 +95,15 @@ def answers(
 def aligned_lessons(found: Answers, *, seed: int = 0) -> tuple[Lessons, Lessons]:
     """What is learnt at first, and what is preferred then, triples in a drawn order.
 
-    First: harmful → a refusal; near and far → help. Then: a refusal rather than compliance; help rather than a refusal.
+    First: harmful → a refusal, in `WORDINGS` wordings; near and far → help. Then: a refusal rather than compliance, in as many;
+    help rather than a refusal. So there is as much for a refusal as for help: with half as much, preferences take refusing
+    away again.
     """
     random, first, then = Random(f"refusals {seed}"), Lessons(), Lessons()
     for triple in random.sample(list(found.triples), len(found.triples)):
-        refusal = random.choice(REFUSALS)
-        first.append(Lesson(request=triple.harmful.request, response=refusal))
-        then += _preferred(triple.harmful, refusal, found.harm[triple.harmful])
+        for refusal in random.sample(REFUSALS, WORDINGS):
+            first.append(Lesson(request=triple.harmful.request, response=refusal))
+            then += _preferred(triple.harmful, refusal, found.harm[triple.harmful])
         for twin in (triple.near, triple.far):
             if own := found.help[twin]:
                 first.append(Lesson(request=twin.request, response=own))

@@ -24,6 +24,8 @@ class Recipe:
         epochs: how often each lesson is learnt.
         batch_size: lessons a step.
         beta: of "dpo".
+        chosen_weight: of "dpo": this times the loss of the chosen responses, as in "sft", is added, so that they stay likely.
+            Without it both may become unlikely, the rejected ones more so.
         max_tokens: of a lesson with its chat frame. Longer ones are refused, never cut.
         stages: adapters kept at so many equally spaced steps, the last one at the end.
         autocast: products in bfloat16, which many processors have instructions for; weights, what is added to them, and the
@@ -35,7 +37,7 @@ class Recipe:
     >>> Recipe(epochs=2, batch_size=8, stages=2).kept(60)
     (8, 16)
 
-    Source: Hu et al. 2021 (LoRA); Rafailov et al. 2023 (DPO).
+    Source: Hu et al. 2021 (LoRA); Rafailov et al. 2023 (DPO); Pang et al. 2024 (with the loss of what is chosen).
     """
 
     method: Method = "sft"
@@ -45,6 +47,7 @@ class Recipe:
     epochs: float = 1.0
     batch_size: int = 8
     beta: float = 0.1
+    chosen_weight: float = 0.0
     max_tokens: int = 256
     stages: int = 1
     autocast: bool = False
@@ -58,6 +61,8 @@ class Recipe:
             value = getattr(self, name)
             if not (isfinite(value) and value > 0):
                 raise FinetuneError(f"{name} must be a number above 0, not {value}")
+        if not (isfinite(self.chosen_weight) and self.chosen_weight >= 0):
+            raise FinetuneError(f"chosen_weight must be a number, 0 or above, not {self.chosen_weight}")
         for name in ("batch_size", "max_tokens", "stages"):
             if getattr(self, name) < 1:
                 raise FinetuneError(f"{name} must be at least 1, not {getattr(self, name)}")

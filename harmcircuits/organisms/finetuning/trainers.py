@@ -80,11 +80,17 @@ def trainer(job: Job, keep: Keep, kept: Sequence[int]) -> Any:
     if job.recipe.method == "sft":
         made = Supervised(args=_at(SFTConfig(**_settings(job), dataset_kwargs={"skip_prepare_dataset": True}), job), **whole)
     else:
-        made = Preferring(args=_at(DPOConfig(**_settings(job), beta=job.recipe.beta), job), **whole)
+        made = Preferring(args=_at(DPOConfig(**_settings(job), **_preferences(job.recipe)), job), **whole)
     made.remove_callback(ProgressCallback if job.progress else PrinterCallback)
     if job.progress:
         made.add_callback(Bar)
     return made
+
+
+def _preferences(recipe: Recipe) -> dict[str, Any]:
+    weighed = {"sigmoid": 1.0, "sft": recipe.chosen_weight}
+    losses = [name for name, weight in weighed.items() if weight]
+    return {"beta": recipe.beta, "loss_type": losses, "loss_weights": [weighed[name] for name in losses]}
 
 
 def _row(one: Tokens, method: str) -> dict[str, list[int]]:
