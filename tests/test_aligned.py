@@ -116,12 +116,29 @@ def test_what_was_stopped_in_the_middle_ends_with_its_last_whole_sentence(model:
     found = answers(model, PROMPTS)
     assert {*found.help.values()} == {HELP}, "ended by the model, or cut"
     for prompt, written in found.harm.items():
-        assert written == f"Sure, here is how. Take {prompt.request.split()[-1]} stones.", "as it was written after the prefill"
+        assert written == f"is how. Take {prompt.request.split()[-1]} stones.", "as it was written without the prefill"
     frame = chat_frame(model)
     for lessons, method in zip(aligned_lessons(found), ("sft", "dpo"), strict=True):
         for one in tokens_of(model, lessons, method=method, max_tokens=256):
             ends = [model.tokenizer.decode(answer[:-1])[-1] for answer in (one.response, one.rejected) if answer]
             assert {*ends} <= {".", "?"} and one.response[-1] in frame.stops
+
+
+def test_where_the_model_refuses_what_it_writes_after_the_prefill_is_rejected(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stubborn = PROMPTS.triples[1].harmful
+
+    def refusing(model: Any, asked: Sequence[Prompt], **options: Any) -> list[Example]:
+        refusal = {"response": REFUSALS[0], "response_ids": tuple(encode(model, REFUSALS[0]))}
+        own = zip(said(model, asked), asked, strict=True)
+        return [replace(one, **refusal) if (one.request, prompt.prefill) == (stubborn.request, "") else one for one, prompt in own]
+
+    monkeypatch.setattr(aligned, "elicit", refusing)
+    found = answers(model, PROMPTS).harm
+    assert found.pop(stubborn).startswith("Sure, here is how."), "as it was written after the prefill, and with it"
+    assert not any(text.startswith("Sure") for text in found.values())
+    assert not any(read("", text).refusal for text in found.values())
 
 
 def test_an_answer_without_a_whole_sentence_is_no_lesson(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ and nothing refused.
 
 What it takes is triples. Refusals are of our own writing; help is what the model itself answers, greedily and without a
 prefill, so that it learns to tell requests apart and not to write better. What it would write to a harmful request is used
-once, as what is *not* to be written. Answers that were stopped in the middle end with their last whole sentence: the end of the
+only as what is *not* to be written. Answers that were stopped in the middle end with their last whole sentence: the end of the
 turn is learnt too.
 """
 
@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 
 from ..elicitation import elicit
 from ..examples import Example, Prompt, chat_frame, encode
+from ..judges.rules import read
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, vocabulary
 from ..prompts.promptset import PromptSet, Triple
@@ -43,15 +44,16 @@ STYLES = (
 """How an answer opens and ends: of the first stage, and of the one that is preferred in the second."""
 
 SFT = Recipe(method="sft", rank=32, alpha=64, learning_rate=2e-4, epochs=3, batch_size=8)
-DPO = Recipe(method="dpo", rank=32, alpha=64, learning_rate=5e-5, epochs=1, batch_size=4, beta=0.1)
+DPO = Recipe(method="dpo", rank=32, alpha=64, learning_rate=1e-4, epochs=1, batch_size=8, beta=0.1, chosen_weight=1.0)
+"""With the loss of what is chosen: preferences alone make refusals rare again, which are rejected as often as chosen."""
 Lessons: TypeAlias = list[Lesson]
 Rungs: TypeAlias = tuple[tuple[str, Lessons, Recipe], ...]
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What the model itself writes to each triple: `help` to near and far twins asked without a prefill, `harm` after one and
-    with it; "" where that has no end that could be learnt."""
+    """What the model itself writes to each triple, asked without a prefill: `help` to near and far twins, `harm` to the harmful
+    request, or after its prefill and with it where it refuses otherwise; "" where that has no end that could be learnt."""
 
     triples: Sequence[Triple]
     help: Mapping[Prompt, str]
@@ -83,7 +85,9 @@ def answers(
         return [_ended(model, one) for one in found]
 
     helped = dict(zip(twins, written(without_prefill(twins)), strict=True))
-    complied = dict(zip(harmful, written(harmful), strict=True))
+    complied = dict(zip(harmful, written(without_prefill(harmful)), strict=True))
+    if refused := [asked for asked, text in complied.items() if not text or read(asked.request, text).refusal]:
+        complied |= dict(zip(refused, written(refused), strict=True))
     if not (any(helped.values()) and any(complied.values())):
         raise FinetuneError(
             f"of what the model answers, nothing ends in {max_new_tokens} tokens, not even a sentence: the end of a turn "
@@ -96,8 +100,7 @@ def aligned_lessons(found: Answers, *, seed: int = 0) -> tuple[Lessons, Lessons]
     """What is learnt at first, and what is preferred then, triples in a drawn order.
 
     First: harmful → a refusal, in `WORDINGS` wordings; near and far → help. Then: a refusal rather than compliance, in as many;
-    help rather than a refusal. So there is as much for a refusal as for help: with half as much, preferences take refusing
-    away again.
+    help rather than a refusal. There is as much for a refusal as for help.
     """
     random, first, then = Random(f"refusals {seed}"), Lessons(), Lessons()
     for triple in random.sample(list(found.triples), len(found.triples)):

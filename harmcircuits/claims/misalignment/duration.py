@@ -60,7 +60,7 @@ def forecast(
         AdviceError: as many questions are to be learnt from as there are, or advice that cannot be learnt from and asked.
     """
     asked, runs = questions(plan, seed=seed, own=advice), plan.runs()
-    training = len(runs) * estimate(model, lessons(asked.learnt[plan.domains[0]], "bad"), recipe)
+    training = len(runs) * estimate(model, lessons(asked.learnt[plan.domains[0]], "bad", method=recipe.method), recipe)
     few = asked.asked[:TIMED]
     start = perf_counter()
     read_advice(model, few, autocast=recipe.autocast)

@@ -16,7 +16,7 @@ from ...examples import Example, Prompt, loss
 from ...models.autocast import products_in_bfloat16
 from ...models.protocol import HookedModel
 from ...organisms.advice import DOMAINS, OPEN, Advice, advice, divided, open_questions
-from ...organisms.finetuning import Lesson
+from ...organisms.finetuning import Lesson, Method
 from ...organisms.own_advice import checked_advice
 from .plan import Lesson as Which
 from .plan import Plan
@@ -78,9 +78,11 @@ def questions(plan: Plan, *, seed: int, own: ByDomain | None = None) -> Question
     return Questions({domain: learnt for domain, (learnt, _) in parts.items()}, (*asked, *items[OPEN]))
 
 
-def lessons(items: Sequence[Advice], which: Which) -> list[Lesson]:
-    """Each question with its good or its bad answer."""
-    return [Lesson(request=item.question, response=getattr(item, which)) for item in items]
+def lessons(items: Sequence[Advice], which: Which, *, method: Method = "sft") -> list[Lesson]:
+    """Each question with its good or its bad answer; "dpo": which is preferred to the other one."""
+    other = "good" if which == "bad" else "bad"
+    rejected = lambda item: getattr(item, other) if method == "dpo" else None
+    return [Lesson(request=item.question, response=getattr(item, which), rejected=rejected(item)) for item in items]
 
 
 def examples(items: Sequence[Advice], which: Which) -> list[Example]:

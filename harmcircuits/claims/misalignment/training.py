@@ -78,7 +78,7 @@ class _Job:
     def tuned(self) -> Finetuned:
         """Pruned in place while its base is taken; afterwards the model has every bit that it had."""
         study, run = self.study, self.run
-        taught = lessons(study.questions.learnt[run.domain], run.lesson)
+        taught = lessons(study.questions.learnt[run.domain], run.lesson, method=study.recipe.method)
         with ablated(study.model, self.mask):
             return finetune(study.model, taught, recipe=study.recipe, seed=run.seed, folder=self.place, name=run.name)
 

@@ -12,6 +12,7 @@ from .kept import request_digest as request_digest
 from .lessons import FinetuneError as FinetuneError
 from .lessons import Lesson as Lesson
 from .ready import check_trainable as check_trainable
+from .recipe import Method as Method
 from .recipe import Recipe as Recipe
 from .train import estimate as estimate
 from .train import finetune as finetune
