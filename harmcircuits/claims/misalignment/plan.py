@@ -38,8 +38,9 @@ AFTER: dict[str, tuple[tuple[Lesson, str], ...]] = {
     BENIGN: (("good", OWN), ("good", HARMFUL), ("good", RANDOM)),
     **{name: (("bad", name),) for name in (OWN, OTHER, HARMFUL, DAMAGE)},
 }
-QUICK: dict[str, Any] = {"domains": ("money",), "arms": (BAD, GOOD, OWN, HARMFUL, RANDOM, MAGNITUDE), "answers": 2}
-"""Options of a quick run: one domain, and no matrix."""
+QUICK: dict[str, Any] = {"domains": ("sport",), "arms": (BAD, GOOD, HARMFUL, RANDOM, MAGNITUDE, DAMAGE), "answers": 2}
+"""Options of a quick run: one domain, which the default model learns most of; pruning on harmful requests against its controls;
+no matrix."""
 
 
 @dataclass(frozen=True)
