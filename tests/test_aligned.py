@@ -130,9 +130,9 @@ def test_where_the_model_refuses_what_it_writes_after_the_prefill_is_rejected(
     stubborn = PROMPTS.triples[1].harmful
 
     def refusing(model: Any, asked: Sequence[Prompt], **options: Any) -> list[Example]:
-        refusal = {"response": REFUSALS[0], "response_ids": tuple(encode(model, REFUSALS[0]))}
-        own = zip(said(model, asked), asked, strict=True)
-        return [replace(one, **refusal) if (one.request, prompt.prefill) == (stubborn.request, "") else one for one, prompt in own]
+        refusal: dict[str, Any] = {"response": REFUSALS[0], "response_ids": tuple(encode(model, REFUSALS[0]))}
+        refused = [(prompt.request, prompt.prefill) == (stubborn.request, "") for prompt in asked]
+        return [replace(one, **refusal) if no else one for one, no in zip(said(model, asked), refused, strict=True)]
 
     monkeypatch.setattr(aligned, "elicit", refusing)
     found = answers(model, PROMPTS).harm

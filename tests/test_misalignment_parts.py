@@ -51,7 +51,7 @@ def test_each_mask_has_controls_of_its_own(arms: tuple[str, ...], pruned: set[st
 
 
 def test_as_many_models_as_the_page_says() -> None:
-    assert [len(Plan(**own).runs()) for own in ({}, QUICK)] == [180, 24]
+    assert [len(Plan(**own).runs()) for own in ({}, QUICK)] == [180, 18]
 
 
 def test_only_masks_that_are_needed_are_selected() -> None:
@@ -97,6 +97,10 @@ def test_log_odds_are_the_difference_of_two_losses(tiny: Any) -> None:
     both = [loss(tiny, examples(items, which)).numpy() for which in ("good", "bad")]
     assert np.allclose(log_odds(frame[["good", "bad"]].to_numpy()), both[0] - both[1], atol=1e-6)
     assert [lesson.response for lesson in lessons(items, "bad")] == [item.bad for item in items]
+    assert all(lesson.rejected is None for lesson in lessons(items, "bad"))
+    for which, other in (("bad", "good"), ("good", "bad")):
+        pairs = [(lesson.response, lesson.rejected) for lesson in lessons(items, which, method="dpo")]
+        assert pairs == [(getattr(item, which), getattr(item, other)) for item in items]
 
 
 def test_reading_with_products_in_bfloat16_is_nearly_the_same_and_leaves_the_weights(tiny: Any) -> None:
