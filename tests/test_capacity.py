@@ -17,13 +17,14 @@ from transformers import GPT2Config, LlamaConfig, MixtralConfig
 
 import harmcircuits as hc
 from harmcircuits.capacity import memory, rates
-from harmcircuits.capacity.commands import COMMANDS, conditions, laid_out
+from harmcircuits.capacity.commands import COMMANDS, PAPER, conditions, laid_out
 from harmcircuits.capacity.planned import peaks_of, seconds
 from harmcircuits.capacity.texts import Texts
 from harmcircuits.capacity.work import Rows, Work, attribution, forward, generation, weight_attribution
 from harmcircuits.claims.compactness import cost as compactness_cost
 from harmcircuits.claims.dissociated import cost as dissociated_cost
 from harmcircuits.claims.generality import cost as generality_cost
+from harmcircuits.claims.paper.registry import CLAIMS
 from harmcircuits.experiments.settings import Settings
 from harmcircuits.models.fetch import LoadError
 from harmcircuits.models.matrices import matrices
@@ -157,11 +158,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_conditions_are_those_that_claims_count_themselves(small: Path) -> None:
     settings, shape = Settings(), model_shape(small)
     material = laid_out(shape, load_prompts(), settings)
-    counted = {command: conditions(command, material) for command in COMMANDS[1:]}
+    counted = {command: conditions(command, material) for command in (*CLAIMS, PAPER)}
     assert counted["compactness"].whole == 1 + compactness_cost(settings, model=material.model)
     assert counted["dissociated"].whole == 1 + dissociated_cost(settings=settings)
     assert counted["generality"].light == 1 + generality_cost(settings=settings)
-    claims = [counted[command] for command in COMMANDS[1:-1]]
+    claims = [counted[command] for command in CLAIMS]
     assert counted["paper"].whole == 1 + sum(count.whole - 1 for count in claims)
     assert counted["paper"].light == sum(count.light for count in claims)
 
@@ -197,8 +198,8 @@ def test_devices(monkeypatch: pytest.MonkeyPatch, small: Path) -> None:
         rates.device_named(None, dtype=torch.float32, flops=0.0)
     with pytest.raises(rates.RateError, match=r"knows no device 'b900'.*not here may be h100, h200, a100"):
         rates.device_named("b900", dtype=torch.float32)
-    with pytest.raises(rates.RateError, match="there is no plan for 'alignment': choose of dissociate, compactness"):
-        hc.plan(small, commands=["alignment"])
+    with pytest.raises(rates.RateError, match="there is no plan for 'report': choose of dissociate, compactness"):
+        hc.plan(small, commands=["report"])
 
 
 def test_products_for_weights_are_float32_and_take_its_rate() -> None:
@@ -239,7 +240,7 @@ def test_the_command_tells_what_is_wrong_in_a_line(tmp_path: Path) -> None:
     MixtralConfig(architectures=["MixtralForCausalLM"]).save_pretrained(tmp_path)
     for options, message in (
         (("--model", tmp_path), "is a mixture of experts"),
-        (("alignment", "--model", tmp_path), "there is no plan for 'alignment'"),
+        (("report", "--model", tmp_path), "there is no plan for 'report'"),
         (("--model", tmp_path, "--dtype", "int4"), "'int4' is not one of"),
     ):
         shown = call("plan", *options)

@@ -13,10 +13,13 @@ from ..experiments.scores import chosen_triples, first_triples, triple_prompts
 from ..experiments.settings import Settings
 from ..models.shape import Shape
 from ..prompts.promptset import PromptSet
+from . import several
 from .steps import Job, Steps
 
 PAPER = "paper"
-COMMANDS = ("dissociate", *CLAIMS, PAPER)
+SEVERAL = ("alignment", "ladder", "misalignment")
+"""They read several models, or train some."""
+COMMANDS = ("dissociate", *CLAIMS, PAPER, *SEVERAL)
 CIRCUITS, CONTROLS = 3, 3
 """Heads and neurons, heads alone, neurons alone; aimed at twins, aimed at recognition, matched random."""
 
@@ -63,6 +66,8 @@ def work_of(command: str, job: Job, material: Material, *, quick: bool = False) 
     Raises:
         ClaimError: as `conditions`.
     """
+    if command in SEVERAL:
+        return _several(command, job, material, quick=quick)
     whole_job = command == "dissociate"
     steps = {"responses": job.responses(greedy=whole_job), "scores of heads and neurons": job.scores()}
     if job.settings.weight_q:
@@ -77,6 +82,12 @@ def work_of(command: str, job: Job, material: Material, *, quick: bool = False) 
     if count.scored:
         steps[f"scores anew, {count.scored:g} times"] = count.scored * job.scores()
     return steps
+
+
+def _several(command: str, job: Job, material: Material, *, quick: bool) -> Steps:
+    if command == "alignment":
+        return several.alignment(job, material, quick=quick)
+    return several.ladder(job) if command == "ladder" else several.misalignment(job, quick=quick)
 
 
 def _dissociate(job: Job) -> Steps:

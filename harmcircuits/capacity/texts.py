@@ -15,6 +15,8 @@ class Texts:
         question: what follows a response to ask whether it was harmful.
         request: alone, in plain text, after the shots; a `shot` is one with its label.
         explained: frame, request, the question for a reason; `reason` is the reference.
+        asked: frame and request, without a prefill; an `answer` is the model's own, ended.
+        question_asked: frame and a question of everyday life; `advice` is an answer.
         fact: a sentence up to its last word; `passage`: plain prose.
     """
 
@@ -24,5 +26,9 @@ class Texts:
     shot: float = 29
     explained: float = 80
     reason: float = 25
+    asked: float = 50
+    answer: float = 29
+    question_asked: float = 41
+    advice: float = 15
     fact: float = 10
     passage: float = 90

@@ -6,6 +6,7 @@ With T tokens in rows of s, `asked` of them unembedded, N weights in the matrice
     backward           the same for gradients of linear layers' inputs, twice the attention term: no weight gets a gradient; for
                        scores of heads and neurons it ends at the first layer's heads
     weight gradients   2·N·T more                                   (gᵀx; per example, the same)
+    fine-tuning        forward and backward, the unembedding once more
     generation         a forward pass over the prompts, then one over one token a row and step, which attends all before it
 
 A multiplication and an addition are two FLOPs. Attention is counted over the whole square of positions, as eager attention
@@ -99,6 +100,14 @@ def weight_attribution(shape: Shape, rows: Rows, *, element: int, absolute: bool
     flops, moved = 2 * shape.matrices * rows.n * rows.length, times * 2 * FULL * shape.matrices
     products = Work(flops=flops, bytes=moved, calls=PRODUCTS * rows.passes * shape.n_layers, full=flops)
     return forward(shape, rows, element=element) + _backward(shape, rows, element, below_heads=True) + products
+
+
+def training(shape: Shape, rows: Rows, *, element: int) -> Work:
+    """Fine-tuning: forward, and backward to every layer. What is asked is unembedded once more in the backward pass; trl asks
+    for every token where it has no Triton. Adapters are not counted: at rank 32 some tenth of a small model's work.
+    """
+    again = Work(flops=_unembedding(shape, rows.n * rows.asked), bytes=rows.n * rows.asked * shape.vocabulary * 3 * FULL)
+    return forward(shape, rows, element=element) + _backward(shape, rows, element, below_heads=True) + again
 
 
 def generation(shape: Shape, rows: Rows, new: float, *, element: int) -> Work:

@@ -43,13 +43,13 @@ def alignment(
     controls = ladders(control or [])
     from typing import Any
 
-    from ..claims.alignment import compare_alignment
+    from ..claims.alignment import QUICK, compare_alignment
     from ..prompts.readers import load_prompts
 
     with told_errors():
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        sizes: dict[str, Any] = {"points": 3, "grains": ("neurons", "weights")} if quick else {}
+        sizes: dict[str, Any] = {**QUICK} if quick else {}
         sizes |= shared.given(grains=shared.listed(grains), points=points, ratio=ratio)
         with writable(out, "alignment"):
             read_by = shared.validated(judge, judge_prompt, device)

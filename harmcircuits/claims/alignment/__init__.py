@@ -6,6 +6,7 @@ measured of one, `areas` what of that can be compared between stages, `trends` h
 `compared` all of it together, `decision` what follows, `told` says it, `claim` puts it together.
 """
 
+from .claim import QUICK as QUICK
 from .claim import Alignment as Alignment
 from .claim import compare_alignment as compare_alignment
 from .claim import cost as cost

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 POINTS = 4
+QUICK: dict[str, Any] = {"points": 3, "grains": ("neurons", "weights")}
+"""Options of a quick comparison."""
 
 
 class Alignment(Claim):

@@ -1,0 +1,92 @@
+"""What is planned of commands that read several models, or train some."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from test_capacity_counted import counted
+from tiny import tiny_model
+
+import harmcircuits as hc
+from harmcircuits.capacity import several
+from harmcircuits.capacity.commands import SEVERAL, laid_out
+from harmcircuits.capacity.steps import Job, Steps
+from harmcircuits.capacity.texts import Texts
+from harmcircuits.capacity.work import Rows, forward, training
+from harmcircuits.claims.alignment import cost
+from harmcircuits.claims.misalignment import QUICK, RECIPE, Plan
+from harmcircuits.experiments.settings import Settings
+from harmcircuits.models.shape import shape_of
+from harmcircuits.organisms.aligned import DPO, SFT
+from harmcircuits.prompts.readers import load_prompts
+
+RATES = {"flops": 1e11, "bandwidth": 1e10, "memory": 16e9}
+
+
+@pytest.fixture(scope="module")
+def job() -> Iterator[Job]:
+    shape, settings = shape_of(tiny_model().config), Settings()
+    material = laid_out(shape, load_prompts(), settings)
+    yield Job.of(material, shape, settings, Texts(), element=4)
+
+
+def named(steps: Steps, words: str) -> str:
+    (found,) = [name for name in steps if words in name]
+    return found
+
+
+def test_every_command_has_a_plan_and_a_quick_one_costs_less(tmp_path: Path) -> None:
+    tiny_model().config.save_pretrained(tmp_path)
+    whole, quick = (hc.plan(tmp_path, commands=SEVERAL, quick=on, **RATES) for on in (False, True))
+    assert whole.table()["command"].tolist() == ["alignment", "ladder", "misalignment"]
+    assert (whole.table()["seconds"] > 0).all()
+    assert quick.total("alignment") < whole.total("alignment") / 3
+    assert quick.total("misalignment") < whole.total("misalignment") / 5
+    assert quick.total("ladder") == whole.total("ladder"), "there is no quick one"
+
+
+def test_conditions_are_those_that_alignment_counts_itself(job: Job) -> None:
+    material = laid_out(job.shape, load_prompts(), job.settings)
+    steps = several.alignment(job, material, quick=False)
+    count = cost(3, controls=1, settings=job.settings, model=material.model) + 9
+    assert steps[named(steps, "every task")] == count * job.whole(light=True)
+    assert steps[named(steps, "scores of weights, 9")] == 9 * job.weight_scores()
+    none = replace(job, settings=replace(job.settings, weight_q=0.0))
+    assert not any("scores of weights" in name for name in several.alignment(none, material, quick=False))
+
+
+def test_models_are_those_of_the_plan(job: Job) -> None:
+    texts, steps = job.texts, several.misalignment(job, quick=True)
+    runs = Plan(**QUICK).runs()
+    trained, read, put_back, *_ = steps
+    assert trained == f"{len(runs)} models, trained"
+    one = Rows(n=RECIPE.epochs * 110, length=texts.question_asked + texts.advice, asked=56, batch=RECIPE.batch_size)
+    assert steps[trained].tokens == pytest.approx(len(runs) * one.n * one.length)
+    asked = 2 * (4 * 42 + 24)
+    starts = 1 + 1 + 1 + 3 + 3  # intact, harmful requests, the largest; random and equally damaging ones, a seed each
+    assert steps[read].tokens == pytest.approx((len(runs) * RECIPE.stages + starts) * asked * 56)
+    assert steps[put_back].tokens == pytest.approx(3 * 2 * 2 * asked * 56), "harmful requests and random ones, on and but"
+
+
+def test_preferences_are_two_rows_that_two_models_read(job: Job) -> None:
+    plain = several.learning(job, replace(SFT, epochs=1, batch_size=8), 16, 80)
+    both = several.learning(job, replace(DPO, epochs=1, batch_size=8), 16, 80)
+    rows = Rows(n=16, length=80, asked=80, batch=8)
+    assert both == 2 * (plain + forward(job.shape, rows, element=4))
+
+
+def test_flops_of_a_training_step_are_those_that_pytorch_counts(tmp_path: Path) -> None:
+    """With the unembedding's third pass, which trl makes, on top of forward and backward."""
+    model = tiny_model().requires_grad_(False)
+    model.set_attn_implementation("eager")
+    rows, tokens = Rows(n=3, length=24, asked=24, batch=3), torch.randint(0, 60, (3, 24))
+
+    def step() -> None:
+        embedded = model.get_input_embeddings()(tokens).requires_grad_(True)
+        model(inputs_embeds=embedded).logits.sum().backward()
+
+    shape = shape_of(model.config)
+    third = 2 * shape.vocabulary * shape.d_model * 72
+    assert counted(step) == pytest.approx(training(shape, rows, element=4).flops - third, rel=0.002)
