@@ -12,7 +12,7 @@ import pytest
 import torch
 from shell import call, told, write
 from tiny import tiny_bridge
-from two_processes import command, readings, weights
+from two_processes import CLAIMS, claims, command, readings, weights
 
 import harmcircuits as hc
 from harmcircuits import cli, store
@@ -39,6 +39,15 @@ def alone(place: Path) -> dict[str, Any]:
         patch.setenv(store.CACHE_VARIABLE, str(place / "cache of one"))
         assert command(place, "--out", str(place / "one")) is None
     return report(place / "one")
+
+
+@pytest.fixture(scope="module")
+def claimed(place: Path) -> Path:
+    """The claims of one process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(store.CACHE_VARIABLE, str(place / "cache of claims"))
+        claims(place, place / "claims of one")
+    return place / "claims of one"
 
 
 def report(folder: Path) -> dict[str, Any]:
@@ -111,6 +120,18 @@ class TestTwoProcesses:
         assert printed.count("error: ") == 1
         assert "Traceback" not in printed
         assert two[0]["refused"] == two[1]["refused"] == 1
+
+    @pytest.mark.parametrize("name", CLAIMS)
+    def test_a_claim_is_that_of_one_process(self, two: Any, claimed: Path, place: Path, name: str) -> None:
+        assert two[0]["claims"] == two[1]["claims"] == [None] * len(CLAIMS)
+        alone, both = (json.loads((folder / f"{name}.json").read_text()) for folder in (claimed, place / "claims of two"))
+        for found in (alone, both):
+            found.pop("cost", None)  # of the paper: seconds
+        assert both == alone
+
+    def test_claims_leave_the_same_files(self, two: Any, claimed: Path, place: Path) -> None:
+        files = [{str(file.relative_to(folder)) for file in folder.rglob("*")} for folder in (claimed, place / "claims of two")]
+        assert files[0] == files[1]
 
     def test_an_error_of_ours_is_raised_in_both(self, two: Any) -> None:
         assert [found["faults"]["of ours"] for found in two[:2]] == ["AttributionError: this score is broken"] * 2

@@ -9,7 +9,7 @@ writes what it has into `readings-RANK.json`.
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from shell import small
-from triples import OWN, make_triples
+from triples import OWN, SETTINGS, make_triples
 
 import harmcircuits as hc
 from harmcircuits import cli, store
@@ -125,6 +125,30 @@ def command(folder: Path, *arguments: str) -> object:
         return cli.app(words, standalone_mode=False)
 
 
+CLAIMS: dict[str, Sequence[str]] = {
+    "compactness": ("--grains", "neurons", "--points", "2", "--controls", "matched random"),
+    "rules": (),
+    "generality": ("--matched", "1", "--weights"),
+    "distinct": (),
+    "dissociated": ("--grain", "heads"),
+    "paper": ("--claims", "generality,compactness"),
+}
+SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, explained_triples=0, facts=2, passages=1, bootstrap_draws=60)
+
+
+def claims(folder: Path, out: Path) -> list[object]:
+    """Every claim about the tiny model, in seconds, into one folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        small(patch)
+        patch.setattr("harmcircuits.cli.shared.claim_settings", lambda **sizes: SMALL)
+        own = ["--model", folder / "model", "--prompts", folder / "prompts.csv", "--device", "cpu", "--out", out]
+        found = []
+        for name, options in CLAIMS.items():
+            patch.setattr(sys, "argv", ["harmcircuits", name])
+            found.append(cli.app([name, "--quick", *options, *map(str, own)], standalone_mode=False))
+        return found
+
+
 def main(folder: Path) -> None:
     rank = int(os.environ["RANK"])
     model = hc.load_model(folder / "model", device="cpu")
@@ -137,6 +161,8 @@ def main(folder: Path) -> None:
     os.environ[store.CACHE_VARIABLE] = str(folder / "cache of one")
     found["resumed"] = command(folder, "--out", str(folder / "one"))
     found["refused"] = command(folder, "--out", str(folder / "other"), "--attack", "prefill:x")
+    os.environ[store.CACHE_VARIABLE] = str(folder / "cache of two")
+    found["claims"] = claims(folder, folder / "claims of two")
     (folder / f"readings-{rank}.json").write_text(json.dumps(found))
 
 

@@ -54,7 +54,7 @@ def compactness(
     from ..claims.paper.sizes import QUICK
     from ..prompts.readers import load_prompts
 
-    with told_errors():
+    with told_errors(), shared.processes() as group:
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         asked = shared.given(grains=shared.listed(grains), controls=shared.listed(controls), points=points, ratio=ratio)
@@ -71,9 +71,11 @@ def compactness(
                 folder=out,
                 name=model,
                 reproduce=shared.command_line(sys.argv),
-                progress=True,
+                progress=group.first,
                 **sizes,
             )
+            if not group.first:
+                return
             found.save(out)
             drawn = {name: out / f"compactness_{name}.html" for name in found.figures()}
             for name, figure in found.figures().items():

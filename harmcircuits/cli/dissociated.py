@@ -38,7 +38,7 @@ def dissociated(
     from ..claims.paper.sizes import QUICK
     from ..prompts.readers import load_prompts
 
-    with told_errors():
+    with told_errors(), shared.processes() as group:
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         chosen, explained = tuple(grain or GRAINS), QUICK["dissociated"]["explained"] if quick else EXPLAINED
         conditions = cost(grains=chosen, explained=explained, settings=settings)
@@ -57,8 +57,10 @@ def dissociated(
                 folder=out,
                 name=model,
                 reproduce=shared.command_line(sys.argv),
-                progress=True,
+                progress=group.first,
             )
+            if not group.first:
+                return
             path = found.save(out)
             for at, figure in enumerate(found.figures().values()):
                 shared.draw(figure, out / (f"{found.NAME}-{at}.html" if at else f"{found.NAME}.html"))

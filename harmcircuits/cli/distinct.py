@@ -33,7 +33,7 @@ def distinct(
     from ..claims.distinct import distinct as measure
     from ..prompts.readers import load_prompts
 
-    with told_errors():
+    with told_errors(), shared.processes() as group:
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         read = load_prompts(prompts)
         with writable(out, "distinct"):
@@ -48,8 +48,10 @@ def distinct(
                 folder=out,
                 name=model,
                 reproduce=shared.command_line(sys.argv),
-                progress=True,
+                progress=group.first,
             )
+            if not group.first:
+                return
             found.save(out)
             for name, figure in found.figures().items():
                 shared.draw(figure, out / f"{name}.html")

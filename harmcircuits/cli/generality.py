@@ -36,7 +36,7 @@ def generality(
     from ..claims.generality import generality as measure
     from ..prompts.readers import load_prompts
 
-    with told_errors():
+    with told_errors(), shared.processes() as group:
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {"matched": matched, "weights": not quick if weights is None else weights, "settings": settings}
         read = load_prompts(prompts)
@@ -45,7 +45,9 @@ def generality(
             loaded = shared.load(model, device, dtype)
             command = shared.command_line(sys.argv)
             typer.echo(f"{light} conditions are read for their loss alone, none whole; finished ones are kept in {out}.")
-            found = measure(loaded, read, folder=out, name=model, reproduce=command, progress=True, **sizes)
+            found = measure(loaded, read, folder=out, name=model, reproduce=command, progress=group.first, **sizes)
+            if not group.first:
+                return
             path = found.save(out)
             pages = {name: out / f"generality-{name}.html" for name in found.figures()}
             for name, figure in found.figures().items():

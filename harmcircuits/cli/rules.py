@@ -37,7 +37,7 @@ def rules(
     from ..claims.rules import rules as run
     from ..prompts.readers import load_prompts
 
-    with told_errors():
+    with told_errors(), shared.processes() as group:
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {**QUICK["rules"]} if quick else {"deals": deals, "exact_triples": exact_triples}
         read = load_prompts(prompts)
@@ -55,9 +55,11 @@ def rules(
                 "folder": out,
                 "name": model,
                 "reproduce": reproduce,
-                "progress": True,
+                "progress": group.first,
             }
             found = run(loaded, read, **sizes, **more)
+            if not group.first:
+                return
             written = found.save(out)
             drawn = [shared.draw(figure, out / f"rules-{name}.html") for name, figure in found.figures().items()]
     print_frame(

@@ -15,6 +15,7 @@ from ...experiments.called import with_call
 from ...experiments.settings import Settings
 from ...judges import Judge
 from ...models.protocol import HookedModel
+from ...processes import current
 from ...prompts.promptset import PromptSet
 from ...store import alone_in_folder
 from ..claim import Claim
@@ -158,7 +159,7 @@ class _Run:
                 raise
             log.warning("%s cannot be measured: %s", entry.kind.NAME, error)
             return str(error)
-        if self.folder is not None:
+        if self.folder is not None and current().first:
             claim.save(self.folder)
         return claim
 
