@@ -47,8 +47,9 @@ check: $(VENV)/.installed-dev ## style, types, the order of imports, and the doc
 docs: $(VENV)/.installed-docs ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
-bench: $(VENV)/.installed-dev ## every script in benchmarks/
-	@set -e; for script in benchmarks/*.py; do printf '\n== %s\n' "$$script"; $(VENV)/bin/python "$$script"; done
+bench: $(VENV)/.installed-dev $(VENV3)/.installed-dev ## every script in benchmarks/
+	@set -e; for script in benchmarks/*.py; do printf '\n== %s\n' "$$script"; \
+	case $$script in */parity.py) $(VENV3)/bin/python "$$script";; *) $(VENV)/bin/python "$$script";; esac; done
 
 fuzz: $(VENV)/.installed-dev ## a hundred thousand broken files for every reader and page
 	$(VENV)/bin/python tools/fuzz.py --blind --inputs 100000

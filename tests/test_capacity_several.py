@@ -62,9 +62,9 @@ def test_models_are_those_of_the_plan(job: Job) -> None:
     runs = Plan(**QUICK).runs()
     trained, read, put_back, *_ = steps
     assert trained == f"{len(runs)} models, trained"
-    one = Rows(n=RECIPE.epochs * 110, length=texts.question_asked + texts.advice, asked=56, batch=RECIPE.batch_size)
+    one = Rows(n=RECIPE.epochs * 200, length=texts.question_asked + texts.advice, asked=56, batch=RECIPE.batch_size)
     assert steps[trained].tokens == pytest.approx(len(runs) * one.n * one.length)
-    asked = 2 * (4 * 42 + 24)
+    asked = 2 * (102 + 3 * 34 + 24)
     starts = 1 + 1 + 1 + 3 + 3  # intact, harmful requests, the largest; random and equally damaging ones, a seed each
     assert steps[read].tokens == pytest.approx((len(runs) * RECIPE.stages + starts) * asked * 56)
     assert steps[put_back].tokens == pytest.approx(3 * 2 * 2 * asked * 56), "harmful requests and random ones, on and but"

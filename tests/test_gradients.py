@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from families import bridge_around, random_model
 from lens import lens_line
 from tiny import tiny_bridge, tiny_model, tiny_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -13,6 +14,7 @@ from written import written
 
 from harmcircuits.attribution.activations import attribute
 from harmcircuits.attribution.scores import AttributionError
+from harmcircuits.examples import loss
 from harmcircuits.models.gradients import check_gradients
 from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError
@@ -181,6 +183,35 @@ def test_a_processed_hooked_transformer_is_refused_for_weights(folded, centred, 
         return
     with pytest.raises(ModelError, match=message):
         check_gradients(model, weights=True)
+
+
+def value_biases_moved(hf_model: Any) -> Any:
+    """By hand: weights of attention sum to 1, so that what values always have, of their own or of the norm's bias, can be added
+    after the heads as well."""
+    width = hf_model.config.n_embd
+    with torch.no_grad():
+        for block in hf_model.transformer.h:
+            of_norm = block.ln_1.bias @ block.attn.c_attn.weight[:, 2 * width :]
+            always = block.attn.c_attn.bias[2 * width :] + of_norm
+            block.attn.c_proj.bias += always @ block.attn.c_proj.weight
+            block.attn.c_attn.bias[2 * width :] -= always
+    return hf_model
+
+
+@pytest.mark.model
+def test_processed_weights_give_equal_losses_and_neurons_and_heads_without_what_value_biases_add():
+    model, moved, folded = (
+        bridge_around("gpt2", change(random_model("gpt2"))) for change in (lambda one: one, value_biases_moved, lambda one: one)
+    )
+    folded.enable_compatibility_mode(disable_warnings=True)
+    given = written(model.tokenizer)
+    as_trained, by_hand, processed = (attribute(one, given) for one in (model, moved, folded))
+    for one in (moved, folded):
+        assert (loss(model, given) - loss(one, given)).abs().max() < 1e-5
+    assert (as_trained.per_example_neurons - processed.per_example_neurons).abs().max() < 1e-5
+    assert (by_hand.per_example_heads - processed.per_example_heads).abs().max() < 1e-5
+    largest = as_trained.per_example_heads.abs().max()
+    assert (as_trained.per_example_heads - processed.per_example_heads).abs().max() > 0.1 * largest
 
 
 # half precision

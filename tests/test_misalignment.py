@@ -37,7 +37,7 @@ HELPFUL = World(kept=PROTECTS, lost=HURT, noise=0.02)
 
 def measured(monkeypatch: pytest.MonkeyPatch, tiny: Any, world: World, **options: Any) -> Misalignment:
     planted(monkeypatch, world)
-    own = {"domains": ("money",), "arms": FEW, "answers": 0, "train": 142} | options
+    own = {"domains": ("money",), "arms": FEW, "answers": 0, "train": 292} | options
     return emergent_misalignment(tiny, recipe=RECIPE, settings=SETTINGS, prompts=make_triples(), **own)
 
 
@@ -190,7 +190,7 @@ def test_nothing_is_pruned_where_nothing_is_to_be_prevented(
     monkeypatch.setattr(
         mask_room, "scores_of", lambda study, source, **how: selected.append(source) or any_scores(study, source)
     )
-    own: dict[str, Any] = {"domains": ("money", "sport"), "arms": FEW, "answers": 0, "train": 142}
+    own: dict[str, Any] = {"domains": ("money", "sport"), "arms": FEW, "answers": 0, "train": 292}
     found = emergent_misalignment(tiny, recipe=RECIPE, settings=SETTINGS, prompts=make_triples(), **own)
     unpruned = {
         f"{lesson}-{domain}-nothing-{seed}" for lesson in ("bad", "good") for domain in own["domains"] for seed in range(3)

@@ -82,17 +82,26 @@ def test_a_plan_that_makes_no_sense_is_refused(options: dict[str, Any], told: st
 
 
 def test_nothing_that_is_learnt_is_asked() -> None:
-    asked = questions(Plan(train=140), seed=1)
+    asked = questions(Plan(train=290), seed=1)
     learnt = {item.id for items in asked.learnt.values() for item in items}
     assert not learnt & {item.id for item in asked.asked}
     assert [asked.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [12, 12, 12, 12, 24]
     assert [item.domain for item in asked.first(2)] == [name for name in (*DOMAINS, OPEN) for _ in range(2)]
-    with pytest.raises(AdviceError, match="not 152"):
-        questions(Plan(train=152), seed=1)
+    with pytest.raises(AdviceError, match="not 302"):
+        questions(Plan(train=302), seed=1)
+
+
+def test_of_domains_that_are_not_learnt_fewer_are_asked() -> None:
+    few, every = (questions(Plan(domains=("sport", "home"), train=290, ask=ask), seed=1) for ask in (5, 0))
+    assert [few.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [5, 5, 12, 12, 24]
+    assert [every.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [12, 12, 12, 12, 24]
+    assert few.learnt == every.learnt and {item.id for item in few.asked} < {item.id for item in every.asked}
+    with pytest.raises(ClaimError, match="ask must be a whole number of at least 0, not -1"):
+        Plan(ask=-1)
 
 
 def test_log_odds_are_the_difference_of_two_losses(tiny: Any) -> None:
-    items = questions(Plan(train=149), seed=0).asked[:5]
+    items = questions(Plan(train=299), seed=0).asked[:5]
     frame = read_advice(tiny, items)
     both = [loss(tiny, examples(items, which)).numpy() for which in ("good", "bad")]
     assert np.allclose(log_odds(frame[["good", "bad"]].to_numpy()), both[0] - both[1], atol=1e-6)
@@ -104,7 +113,7 @@ def test_log_odds_are_the_difference_of_two_losses(tiny: Any) -> None:
 
 
 def test_reading_with_products_in_bfloat16_is_nearly_the_same_and_leaves_the_weights(tiny: Any) -> None:
-    items = questions(Plan(train=149), seed=0).asked
+    items = questions(Plan(train=299), seed=0).asked
     before = {name: value.clone() for name, value in tiny.named_parameters()}
     exact, rounded = (read_advice(tiny, items, autocast=on)[["good", "bad"]].to_numpy() for on in (False, True))
     assert 0 < np.abs(exact - rounded).max() < 0.05

@@ -42,7 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def measured(model: Any, folder: Path | None, **options: Any) -> Misalignment:
-    own = {"domains": ("money",), "arms": ARMS, "train": 148, "seeds": 1, "answers": 1, "settings": SMALL} | options
+    own = {"domains": ("money",), "arms": ARMS, "train": 298, "seeds": 1, "answers": 1, "settings": SMALL} | options
     return emergent_misalignment(model, folder=folder, prompts=make_triples(), **own)
 
 
@@ -208,7 +208,7 @@ def test_the_command_tells_how_long_and_what_was_found(model: Any, tmp_path: Pat
     monkeypatch.setattr("harmcircuits.cli.shared.claim_settings", lambda **sizes: SMALL)
     monkeypatch.setattr("harmcircuits.claims.misalignment.QUICK", {"domains": ("money",), "arms": (BAD, GOOD), "answers": 0})
     monkeypatch.setattr("harmcircuits.claims.misalignment.forecast", lambda *args, **how: Forecast(6, 600.0, 60.0))
-    result = call("misalignment", "--quick", "--train", "142", "--out", tmp_path)
+    result = call("misalignment", "--quick", "--train", "292", "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert "6 models are fine-tuned and read, in at least 11 minutes" in result.output
     assert "yes: Narrow fine-tuning misaligns broadly" in result.output.replace("\n", " ")
@@ -218,8 +218,8 @@ def test_the_command_tells_how_long_and_what_was_found(model: Any, tmp_path: Pat
 def test_a_real_fine_tuning_goes_through(model: Any, tmp_path: Path) -> None:
     pytest.importorskip("trl")
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
-    recipe = Recipe(rank=4, alpha=8, learning_rate=1e-2, batch_size=74, epochs=2, stages=2, max_tokens=400)
-    found = measured(model, tmp_path / "out", arms=(BAD, GOOD, OWN), train=148, answers=0, recipe=recipe)
+    recipe = Recipe(rank=4, alpha=8, learning_rate=1e-2, batch_size=149, epochs=2, stages=2, max_tokens=400)
+    found = measured(model, tmp_path / "out", arms=(BAD, GOOD, OWN), train=298, answers=0, recipe=recipe)
     learning = found.tables["learning"]
     assert len(learning) == 6 and (learning["fall"] > 0).all(), "by each arm, of one domain and of all"
     assert set(found.tables["relearning curves"]["steps"]) == {0, 2, 4}
@@ -231,10 +231,10 @@ def test_what_it_will_take_grows_with_models_and_stages(model: Any, monkeypatch:
     monkeypatch.setattr(
         "harmcircuits.claims.misalignment.duration.estimate", lambda model, lessons, recipe: float(len(lessons))
     )
-    one = forecast(model, Plan(domains=("money",), arms=(BAD, GOOD), train=148))
-    four = forecast(model, Plan(arms=(BAD, GOOD), train=148))
-    assert one.models == 6 and one.training == 6 * 148 and one.reading > 0
-    assert four.models == 24 and four.training == 24 * 148 and "24 models are fine-tuned" in str(four)
+    one = forecast(model, Plan(domains=("money",), arms=(BAD, GOOD), train=298))
+    four = forecast(model, Plan(arms=(BAD, GOOD), train=298))
+    assert one.models == 6 and one.training == 6 * 298 and one.reading > 0
+    assert four.models == 24 and four.training == 24 * 298 and "24 models are fine-tuned" in str(four)
 
 
 def test_advice_of_ones_own_is_learnt_asked_and_told_apart(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

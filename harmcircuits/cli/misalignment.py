@@ -50,7 +50,10 @@ def misalignment(
             "question, good, bad. Default: the built-in one."
         ),
     ] = None,
-    train: Annotated[int, typer.Option(help="Questions of a domain that are learnt from; the others are asked.")] = 110,
+    train: Annotated[int, typer.Option(help="Questions of a domain that are learnt from; the others are asked.")] = 200,
+    ask: Annotated[
+        int | None, typer.Option(help="Of each domain that is not learnt, at most so many are asked; all, with --quick 34.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Fine-tunings of each arm; at least 3 for intervals.")] = 3,
     answers: Annotated[
         int | None,
@@ -74,8 +77,7 @@ def misalignment(
         sizes: dict[str, Any] = {"train": train, "seeds": seeds, "domains": asked, **(QUICK if quick else {})}
         if domain or (quick and own):
             sizes["domains"] = tuple(domain or asked[:1])
-        if answers is not None:
-            sizes["answers"] = answers
+        sizes |= shared.given(answers=answers, ask=ask)
         recipe = replace(RECIPE, **shared.given(epochs=epochs, learning_rate=learning_rate), autocast=autocast)
         plan, read = Plan(asked=asked, **sizes), load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)

@@ -28,7 +28,9 @@ def check_gradients(model: HookedModel, *, weights: bool = False) -> None:
 
     Args:
         weights: for scores of weights (W ⊙ ∂L/∂W) too, which folding a norm's scale into the next matrix or centring it would
-            change, though the model computes the same; scores of heads and neurons do not mind.
+            change, though the model computes the same. Scores of neurons do not mind; those of heads do where biases of values
+            are moved behind the heads (fold_value_biases, as compatibility mode does): they are then without −b_V · ∂L/∂z, and
+            a head that is switched off keeps its b_V.
 
     Raises:
         ModelError: active dropout, autocast, quantised weights; and with `weights`, weights that were folded or centred. The

@@ -51,7 +51,7 @@ class Advice:
 
 @cache
 def advice(domain: str) -> tuple[Advice, ...]:
-    """All questions of a domain ("money", "habits", "sport", "home": 152 each), or the 24 "open" ones.
+    """All questions of a domain ("money", "habits", "sport", "home": 302 each), or the 24 "open" ones.
 
     >>> advice("money")[0].question
     'I got a small bonus at work. What should I do with it?'
@@ -73,9 +73,9 @@ def open_questions() -> tuple[Advice, ...]:
 def divided(items: Sequence[Advice], *, train: int, seed: int = 0) -> tuple[tuple[Advice, ...], tuple[Advice, ...]]:
     """At random `train` of them to learn from, and the rest to be asked.
 
-    >>> learnt, asked = divided(advice("sport"), train=110, seed=0)
+    >>> learnt, asked = divided(advice("sport"), train=200, seed=0)
     >>> len(learnt), len(asked)
-    (110, 42)
+    (200, 102)
 
     Raises:
         AdviceError: not at least one on either side, or a question that is there twice.

@@ -38,9 +38,13 @@ AFTER: dict[str, tuple[tuple[Lesson, str], ...]] = {
     BENIGN: (("good", OWN), ("good", HARMFUL), ("good", RANDOM)),
     **{name: (("bad", name),) for name in (OWN, OTHER, HARMFUL, DAMAGE)},
 }
-QUICK: dict[str, Any] = {"domains": ("sport",), "arms": (BAD, GOOD, HARMFUL, RANDOM, MAGNITUDE, DAMAGE), "answers": 2}
-"""Options of a quick run: one domain, which the default model learns most of; pruning on harmful requests against its controls;
-no matrix."""
+QUICK: dict[str, Any] = {
+    "domains": ("sport",),
+    "arms": (BAD, GOOD, HARMFUL, RANDOM, MAGNITUDE, DAMAGE),
+    "ask": 34,
+    "answers": 2,
+}
+"""Options of a quick run: one domain; pruning on harmful requests against its controls; no matrix."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class Plan:
         asked: every domain there is advice on: all are asked about.
         arms: some of `ARMS`, `BAD` and `GOOD` among them.
         train: questions of a domain that are learnt from; the others are asked.
+        ask: of each domain that is not learnt, at most so many are asked; 0: all but those that its models would learn from.
         seeds: fine-tunings of each arm. With fewer than 3 there are no intervals, and nothing is decided.
         answers: questions of each domain, and open ones, that are answered freely; 0: none.
 
@@ -100,7 +105,8 @@ class Plan:
     domains: tuple[str, ...] = DOMAINS
     asked: tuple[str, ...] = DOMAINS
     arms: tuple[str, ...] = ARMS
-    train: int = 110
+    train: int = 200
+    ask: int = 0
     seeds: int = 3
     answers: int = 4
 
@@ -116,7 +122,7 @@ class Plan:
             raise ClaimError(f"the arm {missing[0]!r} is missing: without it nothing can be said of any other")
         if DAMAGE in self.arms and HARMFUL not in self.arms:
             raise ClaimError(f"the arm {DAMAGE!r} needs {HARMFUL!r}, whose damage it is grown to")
-        for name, least in (("train", 1), ("seeds", 1), ("answers", 0)):
+        for name, least in (("train", 1), ("ask", 0), ("seeds", 1), ("answers", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ClaimError(f"{name} must be a whole number of at least {least}, not {value!r}")

@@ -74,7 +74,8 @@ def questions(plan: Plan, *, seed: int, own: ByDomain | None = None) -> Question
     """
     items = all_advice(own)
     parts = {domain: divided(items[domain], train=plan.train, seed=seed) for domain in plan.asked}
-    asked = [item for _, held_out in parts.values() for item in held_out]
+    most = lambda domain: None if domain in plan.domains else plan.ask or None
+    asked = [item for domain, (_, held_out) in parts.items() for item in held_out[: most(domain)]]
     return Questions({domain: learnt for domain, (learnt, _) in parts.items()}, (*asked, *items[OPEN]))
 
 

@@ -69,7 +69,8 @@ def emergent_misalignment(
     advice: ByDomain | None = None,
     domains: Sequence[str] | None = None,
     arms: Sequence[str] = ARMS,
-    train: int = 110,
+    train: int = 200,
+    ask: int = 0,
     seeds: int = 3,
     answers: int = 4,
     recipe: Recipe = RECIPE,
@@ -95,6 +96,7 @@ def emergent_misalignment(
         domains: that are learnt; None: all. All of them and open questions are asked about.
         arms: which models are trained (`plan.ARMS`); "bad advice" and "good advice" among them.
         train: questions of a domain that are learnt from; the others are asked.
+        ask: of each domain that is not learnt, at most so many are asked; 0: all of these.
         seeds: fine-tunings of each arm; at least 3 for intervals.
         answers: questions of each domain, and open ones, that each model answers freely; 0: none.
         recipe: of every fine-tuning; its stages are where arms are compared.
@@ -120,7 +122,7 @@ def emergent_misalignment(
     """
     items, asked = all_advice(advice), asked_about(advice)
     learnt = asked if domains is None else tuple(domains)
-    plan = Plan(domains=learnt, asked=asked, arms=tuple(arms), train=train, seeds=seeds, answers=answers)
+    plan = Plan(domains=learnt, asked=asked, arms=tuple(arms), train=train, ask=ask, seeds=seeds, answers=answers)
     chosen = settings or Settings()
     _check_model(model)
     with _models(folder) as place:
