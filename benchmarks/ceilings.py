@@ -1,0 +1,173 @@
+"""Scores against what the device can do: FLOP/s and bytes/s that are reached, over ceilings measured in the same run.
+
+    python benchmarks/ceilings.py --device cuda --dtype bfloat16 --rows 128 --batch-size 16   # the 8B shape, on a card of 80 GB
+    python benchmarks/ceilings.py --narrow 8 --rows 8 --out docs/results/ceilings.json        # an eighth as wide, on a CPU
+
+A random Llama of Llama-3.1-8B's shape (random weights: the shape decides the time), all widths and the vocabulary divided by
+--narrow. Alternating runs, medians, waiting for the device: a bare forward and backward to the embeddings by transformers
+(eager attention, full logits), scores of heads and neurons, scores of weights (A of the rows, U of as many), and 16 tokens
+written with a circuit off and by transformers alone. FLOPs and bytes are those of `harmcircuits.capacity.work`, which a test
+holds against PyTorch's own count; ceilings are products of 1024 × 1024 matrices in the same type, in float32, and copies of
+64 MiB.
+"""
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from capacity import EVERYDAY, tokenizer
+from torch.nn.functional import cross_entropy
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import harmcircuits as hc
+from harmcircuits.capacity.rates import Device, measured
+from harmcircuits.capacity.work import Rows, Work, attribution, generation, weight_attribution
+from harmcircuits.examples import example_rows, make_batch, row_length
+from harmcircuits.models.shape import Shape, shape_of
+from harmcircuits.store import write_json
+
+WIDE = {
+    "hidden_size": 4096,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 14_336,
+    "vocab_size": 128_256,
+}
+HEADS, NEW, RESPONSE = 0.03, 16, 48
+BARE, SCORES, WEIGHTS = "bare forward and backward", "scores of heads and neurons", "scores of weights, A and U"
+WRITTEN, PLAIN = "written, a circuit off", "written by transformers"
+
+
+def random_llama(config: LlamaConfig, device: torch.device, dtype: torch.dtype) -> Any:
+    """The same weights each time."""
+    torch.manual_seed(0)
+    with torch.device(device):
+        made = LlamaForCausalLM._from_config(config, dtype=dtype, attn_implementation="eager")
+    return made.eval().requires_grad_(False)
+
+
+def rows_of(n: int, tokens: int) -> list[hc.Example]:
+    """Each of so many tokens, of which the last are the response; a byte is a token."""
+    texts = [f"{at:03d} {3 * EVERYDAY}"[: tokens - RESPONSE - 1] for at in range(n)]
+    return [hc.Example(request=text, response="", response_ids=tuple(range(5, 5 + RESPONSE))) for text in texts]
+
+
+def bare(plain: Any, batches: list[Any], device: torch.device) -> None:
+    for batch in batches:
+        embedded = plain.get_input_embeddings()(batch.tokens.to(device)).detach().requires_grad_(True)
+        logits = plain(inputs_embeds=embedded, attention_mask=batch.attention_mask.to(device), use_cache=False).logits
+        asked, targets = batch.positions.to(device), batch.targets.to(device)
+        loss = cross_entropy(logits.flatten(0, 1)[asked].float(), targets)
+        torch.autograd.grad(loss, embedded)
+
+
+def runs_of(bridge: Any, plain: Any, examples: list[hc.Example], batch_size: int) -> dict[str, Callable[[], object]]:
+    device, rows = plain.device, example_rows(bridge, examples)
+    batches = [make_batch(bridge, rows[at : at + batch_size]) for at in range(0, len(rows), batch_size)]
+    scores = hc.attribute(bridge, examples[:batch_size], batch_size=batch_size)
+    circuit = hc.select(scores, heads=max(1, round(HEADS * scores.heads.numel())), neurons=scores.neurons.numel() // 333)
+    prompts = [hc.Prompt(request=one.request) for one in examples[:batch_size]]
+    ids = torch.stack([torch.tensor(row.tokens[: row.start]) for row in rows[:batch_size]]).to(device)
+    how: dict[str, Any] = {"max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": True, "pad_token_id": 0}
+    return {
+        BARE: lambda: bare(plain, batches, device),
+        SCORES: lambda: hc.attribute(bridge, examples, batch_size=batch_size),
+        WEIGHTS: lambda: hc.attribute_weights(bridge, examples, benign=examples, batch_size=batch_size),
+        WRITTEN: lambda: hc.generate(bridge, prompts, circuit, max_new_tokens=NEW, batch_size=batch_size),
+        PLAIN: lambda: plain.generate(ids, attention_mask=torch.ones_like(ids), **how),
+    }
+
+
+def seconds_of(runs: dict[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
+    """Medians of alternating runs; the first round warms up."""
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    for repeat in range(repeats + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if repeat:
+                found[name].append(time.perf_counter() - start)
+    return {name: median(taken) for name, taken in found.items()}
+
+
+def work_of(shape: Shape, n: int, tokens: int, batch_size: int, element: int) -> dict[str, Work]:
+    asked = Rows(n=n, length=tokens, asked=RESPONSE, batch=batch_size)
+    whole = Rows(n=n, length=tokens, asked=tokens, batch=batch_size)  # full logits
+    written = Rows(n=min(n, batch_size), length=tokens - RESPONSE, batch=batch_size)
+    A, U = (weight_attribution(shape, asked, element=element, absolute=absolute) for absolute in (False, True))
+    texts = generation(shape, written, NEW, element=element)
+    return {
+        BARE: attribution(shape, whole, element=element),
+        SCORES: attribution(shape, asked, element=element),
+        WEIGHTS: A + U,
+        WRITTEN: texts,
+        PLAIN: texts,
+    }
+
+
+def row_of(name: str, taken: float, work: Work, ceiling: Device) -> dict[str, Any]:
+    """What is reached, over the time that the ceilings alone would take for these FLOPs, and for these bytes."""
+    products = (work.flops - work.full) / ceiling.flops + work.full / (ceiling.full or ceiling.flops)
+    return {
+        "step": name,
+        "seconds": taken,
+        "TFLOP/s": work.flops / taken / 1e12,
+        "of the ceiling": products / taken,
+        "GB/s": work.bytes / taken / 1e9,
+        "of the bandwidth": work.bytes / ceiling.bandwidth / taken,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--narrow", type=int, default=1, help="all widths and the vocabulary are divided by this: 1, 2, 4, 8")
+    parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--rows", type=int, default=128)
+    parser.add_argument("--tokens", type=int, default=128, help=f"of a row, the last {RESPONSE} of which are the response")
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="a JSON file")
+    options = parser.parse_args()
+    device, dtype = torch.device(options.device), getattr(torch, options.dtype)
+    widths = {name: size // options.narrow for name, size in WIDE.items()}
+    config = LlamaConfig(**widths, num_hidden_layers=options.layers, max_position_embeddings=1024, eos_token_id=2)
+    shape, ceiling = shape_of(config), measured(device, dtype)
+    plain, inside = (random_llama(config, device, dtype) for _ in range(2))
+    bridge = hc.load_model("random", hf_model=inside, tokenizer=tokenizer(), device=device, dtype=dtype)
+    examples = rows_of(options.rows, options.tokens)
+    assert {row_length(row) for row in example_rows(bridge, examples)} == {options.tokens}
+    runs = runs_of(bridge, plain, examples, options.batch_size)
+    taken = seconds_of(runs, options.repeats, device)
+    done = work_of(shape, options.rows, options.tokens, options.batch_size, dtype.itemsize)
+    rows = [row_of(name, taken[name], done[name], ceiling) for name in runs]
+    ratios = {f"{SCORES} ÷ {BARE}": taken[SCORES] / taken[BARE], f"{WRITTEN} ÷ {PLAIN}": taken[WRITTEN] / taken[PLAIN]}
+    rates = f"{ceiling.flops / 1e12:.3g} TFLOP/s, {ceiling.bandwidth / 1e9:.3g} GB/s"
+    print(f"{shape.parameters / 1e6:,.0f} M parameters; ceilings {rates}")
+    for row in rows:
+        print("; ".join(f"{name} {value:.3g}" if isinstance(value, float) else value for name, value in row.items()))
+    print(ratios)
+    if options.out:
+        about = {
+            "command": shlex.join(["python", *sys.argv]),
+            "n": options.rows,
+            "tokens": options.tokens,
+            "dtype": options.dtype,
+        }
+        card = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+        machine = {"device": card, "threads": torch.get_num_threads(), "flops": ceiling.flops, "full": ceiling.full}
+        ends = {"shape": vars(shape), "machine": machine | {"bandwidth": ceiling.bandwidth}, "torch": torch.__version__}
+        write_json(options.out, about | ends | {"rows": rows, "ratios": ratios})
+
+
+if __name__ == "__main__":
+    main()
