@@ -98,11 +98,12 @@ def seconds_of(runs: dict[str, Callable[[], object]], repeats: int, device: torc
     return {name: median(taken) for name, taken in found.items()}
 
 
-def work_of(shape: Shape, n: int, tokens: int, batch_size: int, element: int) -> dict[str, Work]:
+def work_of(shape: Shape, n: int, tokens: int, batch_size: int, element: int, *, gpu: bool) -> dict[str, Work]:
     asked = Rows(n=n, length=tokens, asked=RESPONSE, batch=batch_size)
     whole = Rows(n=n, length=tokens, asked=tokens, batch=batch_size)  # full logits
     written = Rows(n=min(n, batch_size), length=tokens - RESPONSE, batch=batch_size)
-    A, U = (weight_attribution(shape, asked, element=element, absolute=absolute) for absolute in (False, True))
+    how: dict[str, Any] = {"element": element, "gpu": gpu}
+    A, U = (weight_attribution(shape, asked, absolute=absolute, **how) for absolute in (False, True))
     texts = generation(shape, written, NEW, element=element)
     return {
         BARE: attribution(shape, whole, element=element),
@@ -148,7 +149,7 @@ def main() -> None:
     assert {row_length(row) for row in example_rows(bridge, examples)} == {options.tokens}
     runs = runs_of(bridge, plain, examples, options.batch_size)
     taken = seconds_of(runs, options.repeats, device)
-    done = work_of(shape, options.rows, options.tokens, options.batch_size, dtype.itemsize)
+    done = work_of(shape, options.rows, options.tokens, options.batch_size, dtype.itemsize, gpu=ceiling.gpu)
     rows = [row_of(name, taken[name], done[name], ceiling) for name in runs]
     ratios = {f"{SCORES} ÷ {BARE}": taken[SCORES] / taken[BARE], f"{WRITTEN} ÷ {PLAIN}": taken[WRITTEN] / taken[PLAIN]}
     rates = f"{ceiling.flops / 1e12:.3g} TFLOP/s, {ceiling.bandwidth / 1e9:.3g} GB/s"

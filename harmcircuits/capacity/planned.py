@@ -180,7 +180,7 @@ def plan(
     for command in commands:
         chosen = settings or _sizes(command, quick=quick)
         material = laid_out(shape, asked, chosen)
-        job = Job.of(material, shape, chosen, lengths, element=element)
+        job = Job.of(material, shape, chosen, lengths, element=element, gpu=found.gpu)
         made[command] = work_of(command, job, material, quick=quick)
     sizes = settings or _sizes("dissociate", quick=quick)
     return Plan(

@@ -93,6 +93,8 @@ def _put_back(plan: Plan) -> int:
 def _sources(job: Job, plan: Plan, sources: list[str], length: float) -> Work:
     """Of harmful requests as in every claim, of a domain on its lessons."""
     rows = Rows(n=plan.train, length=length, asked=job.texts.advice, batch=ATTRIBUTING)
-    one = [weight_attribution(job.shape, rows, element=job.element, absolute=absolute) for absolute in (False, True)]
+    one = [
+        weight_attribution(job.shape, rows, element=job.element, absolute=absolute, gpu=job.gpu) for absolute in (False, True)
+    ]
     harmful = job.responses(greedy=False) + job.weight_scores() if HARMFUL in sources else Work()
     return harmful + len([name for name in sources if name != HARMFUL]) * (one[0] + one[1])

@@ -20,6 +20,7 @@ class Job:
 
     Attributes:
         element: bytes of a weight.
+        gpu: whether the device is one.
         training: triples of the training split; `development` and `test` are those that are read.
     """
 
@@ -30,14 +31,17 @@ class Job:
     training: int
     development: int
     test: int
+    gpu: bool = False
 
     @classmethod
-    def of(cls, material: Material, shape: Shape, settings: Settings, texts: Texts, *, element: int) -> "Job":
+    def of(
+        cls, material: Material, shape: Shape, settings: Settings, texts: Texts, *, element: int, gpu: bool = False
+    ) -> "Job":
         """Of a run whose splits are laid out."""
         train, development, test = (len(part.triples) for part in (material.train, material.development, material.test))
         heard = min(development, settings.development_triples)
         sizes = {"training": train, "development": heard, "test": test}
-        return cls(shape=shape, settings=settings, texts=texts, element=element, **sizes)
+        return cls(shape=shape, settings=settings, texts=texts, element=element, gpu=gpu, **sizes)
 
     def responses(self, *, greedy: bool) -> Work:
         """Of test, development and training triples, and of the twins that probes are trained on."""
@@ -60,7 +64,7 @@ class Job:
         total = Work()
         for n, absolute in ((self.attributed, False), (2 * self.attributed, True)):
             rows = Rows(n=n, length=self.texts.prompt + new, asked=new, batch=ATTRIBUTING)
-            total += weight_attribution(self.shape, rows, element=self.element, absolute=absolute)
+            total += weight_attribution(self.shape, rows, element=self.element, absolute=absolute, gpu=self.gpu)
         return total
 
     def instruments(self, *, shots: bool) -> Work:

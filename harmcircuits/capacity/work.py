@@ -26,6 +26,9 @@ MOVED_MODEL, MOVED_MLP, MOVED_SQUARE = 32, 6, 10
 residuals, rotations; activation and gate), and of each head's square of positions (scaling, mask, softmax). Twice in a backward
 pass."""
 
+SUMMED = {"cpu": 2 * FULL, "gpu": 6 * FULL}
+"""Bytes a weight that its sum takes: read and written. A CPU adds up in blocks that stay in its caches; a GPU writes a whole
+product first, takes its absolute value in place, and adds it."""
 BACKWARD, PRODUCTS = 2, 2
 """Calls beside the forward pass's own: of a layer's backward pass with its sums, and of the products for its weights."""
 
@@ -94,10 +97,11 @@ def attribution(shape: Shape, rows: Rows, *, element: int) -> Work:
     return forward(shape, rows, element=element) + _backward(shape, rows, element, below_heads=False)
 
 
-def weight_attribution(shape: Shape, rows: Rows, *, element: int, absolute: bool) -> Work:
+def weight_attribution(shape: Shape, rows: Rows, *, element: int, absolute: bool, gpu: bool = False) -> Work:
     """Scores of weights over one set of examples: with `absolute`, of each example by itself."""
     times = rows.n if absolute else rows.passes
-    flops, moved = 2 * shape.matrices * rows.n * rows.length, times * 2 * FULL * shape.matrices
+    each = SUMMED["gpu" if gpu and absolute else "cpu"]
+    flops, moved = 2 * shape.matrices * rows.n * rows.length, times * each * shape.matrices
     products = Work(flops=flops, bytes=moved, calls=PRODUCTS * rows.passes * shape.n_layers, full=flops)
     return forward(shape, rows, element=element) + _backward(shape, rows, element, below_heads=True) + products
 
