@@ -268,11 +268,13 @@ def test_the_command_takes_a_folder_of_advice(model: Any, tmp_path: Path, monkey
         lines = [json.dumps({field: vars(item)[field] for field in FIELDS}) for item in items]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), "utf-8")
     options = ("misalignment", "--quick", "--train", "4", "--seeds", "1", "--advice", tmp_path, "--out", tmp_path / "out")
-    options += ("--answers", "1", "--epochs", "3", "--learning-rate", "0.002")
+    options += ("--answers", "1", "--epochs", "3", "--learning-rate", "0.002", "--ask", "1")
+    options += ("--arm", "good advice", "--arm", "bad advice")
     result = call(*options)
     assert result.exit_code == 0, result.output
     kept = Misalignment.load(tmp_path / "out").settings
     assert kept["domains"] == ["coins"] and kept["asked"] == ["coins", "pots"], "the first of them where it is to be quick"
+    assert (kept["ask"], kept["arms"]) == (1, ["good advice", "bad advice"])
     assert kept["answers"] == 1 and (kept["recipe"]["epochs"], kept["recipe"]["learning_rate"]) == (3, 0.002)
     (tmp_path / "pots.jsonl").write_text('{"id": "pots-1"}', "utf-8")
     told(call(*options), "pots.jsonl, line 1: the field 'question' is missing")

@@ -43,6 +43,13 @@ def misalignment(
         list[str] | None,
         typer.Option(help="A domain that is learnt (money, habits, sport, home), may be repeated; all of them."),
     ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="'bad advice' and 'good advice', and what is pruned before bad advice: 'harmful requests', random, "
+            "magnitude …; may be repeated; all of them, with --quick six."
+        ),
+    ] = None,
     advice: Annotated[
         Path | None,
         typer.Option(
@@ -75,6 +82,8 @@ def misalignment(
         own = None if advice is None else read_advice_folder(advice)
         asked = asked_about(own)
         sizes: dict[str, Any] = {"train": train, "seeds": seeds, "domains": asked, **(QUICK if quick else {})}
+        if arm:
+            sizes["arms"] = tuple(arm)
         if domain or (quick and own):
             sizes["domains"] = tuple(domain or asked[:1])
         sizes |= shared.given(answers=answers, ask=ask)
