@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from test_finetuning import FEW, LESSONS
 from tiny import tiny_bridge, tiny_model_folder
 from transformers.training_args import ParallelMode
+from transformers.utils import logging
 
 pytest.importorskip("trl")
 
@@ -113,3 +114,13 @@ def test_an_estimate_leaves_the_copy_that_training_starts_from(bridge, tmp_path,
         (tmp_path / part).rename(tmp_path / "elsewhere" / part)
     moved = read_finetuned(tmp_path / "elsewhere" / "tuned")
     assert [model_hash(moved.load(stage)) for stage in (0, 1)] == hashes
+
+
+def test_stages_are_loaded_in_silence_and_bars_come_back(bridge, tmp_path, capfd):
+    tuned = finetune(bridge, LESSONS, recipe=replace(FEW, epochs=1, stages=2), folder=tmp_path / "tuned")
+    logging.enable_progress_bar()
+    capfd.readouterr()
+    tuned.load(0)
+    assert "".join(capfd.readouterr()) == ""
+    load_model(tuned.folder / "base", device="cpu")
+    assert "Loading weights" in "".join(capfd.readouterr()), "transformers' own, where it is not told otherwise"

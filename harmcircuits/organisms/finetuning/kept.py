@@ -20,6 +20,7 @@ from ...models.load import load_model
 from ...models.protocol import HookedModel
 from ...notebook import clipped, notebook_html
 from .recipe import Recipe
+from .undisturbed import without_bars
 
 FORMAT = "harmcircuits fine-tuned model 1"
 ABOUT = "finetuned.json"
@@ -67,7 +68,8 @@ class Finetuned:
             IndexError: there is no such stage.
             LoadError: the folder was moved away from its base, or peft is not installed.
         """
-        model: HookedModel = load_model(self.stage(stage), device=self.device, dtype=self.dtype)
+        with without_bars():  # many are loaded one after the other
+            model: HookedModel = load_model(self.stage(stage), device=self.device, dtype=self.dtype)
         if self.name:
             model.cfg.model_name = self.name
         return model

@@ -17,17 +17,26 @@ def undisturbed(device: torch.device, *, progress: bool = False) -> Iterator[Non
     Args:
         device: where is trained; a GPU is the current one inside, as trainers take it to be.
     """
-    python, numpy, bars = random.getstate(), np.random.get_state(), logging.is_progress_bar_enabled()
+    python, numpy = random.getstate(), np.random.get_state()
     gpus = list(range(torch.cuda.device_count())) if device.type == "cuda" else []  # a trainer seeds all of them
     current = torch.cuda.device(device) if gpus else nullcontext()
-    with torch.random.fork_rng(devices=gpus), current, torch.enable_grad(), warnings.catch_warnings():
+    bars = nullcontext() if progress else without_bars()
+    with torch.random.fork_rng(devices=gpus), current, torch.enable_grad(), warnings.catch_warnings(), bars:
         warnings.simplefilter("ignore", FutureWarning)  # about names that trl still uses of transformers
-        if not progress:
-            logging.disable_progress_bar()
         try:
             yield
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
-            if bars:
-                logging.enable_progress_bar()
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """transformers shows none of its own, such as of every file of weights that is loaded."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
