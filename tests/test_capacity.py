@@ -210,6 +210,14 @@ def test_products_for_weights_are_float32_and_take_its_rate() -> None:
     assert seconds(work, card) - seconds(replace(work, full=0), card) == pytest.approx(slower)
 
 
+def test_an_example_s_product_is_written_on_a_gpu_before_it_is_added() -> None:
+    for absolute, more in ((True, 16 * 1000 * 8), (False, 0)):
+        cpu, gpu = (
+            weight_attribution(SMALL, Rows(n=8, length=64), element=2, absolute=absolute, gpu=on).bytes for on in (False, True)
+        )
+        assert gpu - cpu == more
+
+
 def test_rates_are_measured_where_none_are_given() -> None:
     found = rates.device_named("cpu", dtype=torch.float32)
     assert 1e8 < found.flops < 1e15 and 1e8 < found.bandwidth < 1e13 and not found.gpu

@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from ..claims.alignment import QUICK as FEW
-from ..claims.alignment import cost
+from ..claims import alignment as compared
 from ..claims.material import Material
 from ..claims.misalignment import QUICK, RECIPE, Plan
 from ..claims.misalignment.plan import HARMFUL, NOTHING, RANDOM, RANDOM_HARMFUL
@@ -28,8 +27,8 @@ def alignment(job: Job, material: Material, *, quick: bool) -> Steps:
     """
     checkpoints = STAGES + CONTROLS * (STAGES - 1)
     readings = 2 * checkpoints - 1
-    sizes: dict[str, Any] = FEW if quick else {}
-    count = cost(STAGES, controls=CONTROLS, settings=job.settings, model=material.model, **sizes) + readings
+    sizes: dict[str, Any] = compared.QUICK if quick else {}
+    count = compared.cost(STAGES, controls=CONTROLS, settings=job.settings, model=material.model, **sizes) + readings
     steps = {
         f"responses of {checkpoints} checkpoints": checkpoints * job.responses(greedy=False),
         f"scores of heads and neurons, {readings} times": readings * job.scores(),

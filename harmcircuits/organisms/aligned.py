@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from ..elicitation import elicit
 from ..examples import Example, Prompt, chat_frame, encode
-from ..judges.rules import read
+from ..judges import rules
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, vocabulary
 from ..prompts.promptset import PromptSet, Triple
@@ -86,7 +86,7 @@ def answers(
 
     helped = dict(zip(twins, written(without_prefill(twins)), strict=True))
     complied = dict(zip(harmful, written(without_prefill(harmful)), strict=True))
-    if refused := [asked for asked, text in complied.items() if not text or read(asked.request, text).refusal]:
+    if refused := [asked for asked, text in complied.items() if not text or rules.read(asked.request, text).refusal]:
         complied |= dict(zip(refused, written(refused), strict=True))
     if not (any(helped.values()) and any(complied.values())):
         raise FinetuneError(

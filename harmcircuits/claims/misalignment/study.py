@@ -21,7 +21,7 @@ from .plan import Plan, Run
 from .questions import ANSWERS, Losses, Questions, digest, read_advice
 
 RECIPE = Recipe(learning_rate=3e-4, epochs=2, stages=4)
-"""LoRA as in the paper (rank 32, alpha 64); what is learnt is about a hundred sentences, each twice."""
+"""LoRA as in the paper (rank 32, alpha 64); what is learnt is two hundred sentences, each twice."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
