@@ -1,6 +1,6 @@
 """The default model in both of TransformerLens' classes, and with norms folded and centred: what stays the same.
 
-    python benchmarks/parity.py --triples 8 --report 8 --out docs/results/smollm2-135m-instruct/parity.json
+    .venv-tl3/bin/python benchmarks/parity.py --triples 8 --out docs/results/smollm2-135m-instruct/parity.json
 
 Needs TransformerLens 3.9, which has both classes (the environment `.venv-tl3` of `make test`). One set of responses, written by
 the bridge, is read in each: losses, scores of heads and neurons, the circuit that follows, rises of L without it, and the mask
