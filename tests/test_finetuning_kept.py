@@ -3,12 +3,13 @@
 import sys
 from dataclasses import replace
 from hashlib import sha256
+from math import log
 from pathlib import Path
 
 import pytest
 import torch
 from packaging.requirements import Requirement
-from test_finetuning import FEW, LESSONS
+from test_finetuning import FEW, LESSONS, PAIRS, mean_over_tokens
 from tiny import tiny_bridge, tiny_model_folder
 from transformers.training_args import ParallelMode
 from transformers.utils import logging
@@ -124,3 +125,14 @@ def test_stages_are_loaded_in_silence_and_bars_come_back(bridge, tmp_path, capfd
     assert "".join(capfd.readouterr()) == ""
     load_model(tuned.folder / "base", device="cpu")
     assert "Loading weights" in "".join(capfd.readouterr()), "transformers' own, where it is not told otherwise"
+
+
+def test_what_is_preferred_can_be_kept_likely(bridge, tmp_path):
+    recipe = replace(FEW, method="dpo", learning_rate=0.005, batch_size=len(PAIRS), epochs=8)
+    weight, chosen = 0.5, {}
+    for name, own in (("alone", recipe), ("kept", replace(recipe, chosen_weight=weight))):
+        tuned = finetune(bridge, PAIRS, recipe=own, folder=tmp_path / name)
+        added = weight * mean_over_tokens(bridge) if name == "kept" else 0
+        assert tuned.losses["loss"][0] == pytest.approx(log(2) + added, rel=1e-4)
+        chosen[name] = mean_over_tokens(tuned.load())
+    assert chosen["kept"] < chosen["alone"] - 0.1

@@ -154,3 +154,22 @@ def test_a_plan_knows_the_domains_that_there_are() -> None:
         Plan(domains=("cooking",), asked=(*asked, "random"))
     with pytest.raises(AdviceError, match="of 3 questions about cooking between 1 and 2 can be learnt from, not 200"):
         questions(Plan(domains=asked, asked=asked), seed=0, own=given())
+
+
+def test_of_domains_that_are_not_learnt_fewer_are_asked() -> None:
+    few, every = (questions(Plan(domains=("sport", "home"), train=290, ask=ask), seed=1) for ask in (5, 0))
+    assert [few.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [5, 5, 12, 12, 24]
+    assert [every.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [12, 12, 12, 12, 24]
+    assert few.learnt == every.learnt and {item.id for item in few.asked} < {item.id for item in every.asked}
+    with pytest.raises(ClaimError, match="ask must be a whole number of at least 0, not -1"):
+        Plan(ask=-1)
+
+
+def test_nothing_that_is_learnt_of_what_is_built_in_is_asked() -> None:
+    asked = questions(Plan(train=290), seed=1)
+    learnt = {item.id for items in asked.learnt.values() for item in items}
+    assert not learnt & {item.id for item in asked.asked}
+    assert [asked.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [12, 12, 12, 12, 24]
+    assert [item.domain for item in asked.first(2)] == [name for name in (*DOMAINS, OPEN) for _ in range(2)]
+    with pytest.raises(AdviceError, match="not 302"):
+        questions(Plan(train=302), seed=1)
