@@ -12,7 +12,7 @@ import time
 
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 import harmcircuits as hc
 from harmcircuits.examples import Batch, batched, example_rows, make_batch, row_length
@@ -21,13 +21,16 @@ from harmcircuits.models.fetch import packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
 
 
-def bare(model: torch.nn.Module, batches: list[Batch]) -> float:
+def bare(model: PreTrainedModel, batches: list[Batch]) -> float:
     """Forward with full logits, the loss of the response, backward to the embeddings; the sum of the losses."""
     total = 0.0
     for batch in batches:
-        embedded = model.get_input_embeddings()(batch.tokens).detach().requires_grad_(True)
-        logits = model(inputs_embeds=embedded, attention_mask=batch.attention_mask, use_cache=False).logits
-        nll = cross_entropy(logits.flatten(0, 1)[batch.positions].float(), batch.targets, reduction="none")
+        tokens, mask, asked, targets = (
+            part.to(model.device) for part in (batch.tokens, batch.attention_mask, batch.positions, batch.targets)
+        )
+        embedded = model.get_input_embeddings()(tokens).detach().requires_grad_(True)
+        logits = model(inputs_embeds=embedded, attention_mask=mask, use_cache=False).logits
+        nll = cross_entropy(logits.flatten(0, 1)[asked].float(), targets, reduction="none")
         loss = batch.mean_over_rows(nll).sum()
         torch.autograd.grad(loss, embedded)
         total += float(loss.detach())

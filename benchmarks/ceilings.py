@@ -14,21 +14,23 @@ holds against PyTorch's own count; ceilings are products of 1024 × 1024 matrice
 import argparse
 import shlex
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
-from capacity import EVERYDAY, tokenizer
-from torch.nn.functional import cross_entropy
+from attribution_overhead import bare
+from capacity import rows_of, tokenizer
+from interventions import timed
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import harmcircuits as hc
+from harmcircuits.capacity.planned import seconds
 from harmcircuits.capacity.rates import Device, measured
 from harmcircuits.capacity.work import Rows, Work, attribution, generation, weight_attribution
-from harmcircuits.examples import example_rows, make_batch, row_length
+from harmcircuits.examples import example_rows, make_batch
 from harmcircuits.models.shape import Shape, shape_of
 from harmcircuits.store import write_json
 
@@ -52,21 +54,6 @@ def random_llama(config: LlamaConfig, device: torch.device, dtype: torch.dtype) 
     return made.eval().requires_grad_(False)
 
 
-def rows_of(n: int, tokens: int) -> list[hc.Example]:
-    """Each of so many tokens, of which the last are the response; a byte is a token."""
-    texts = [f"{at:03d} {3 * EVERYDAY}"[: tokens - RESPONSE - 1] for at in range(n)]
-    return [hc.Example(request=text, response="", response_ids=tuple(range(5, 5 + RESPONSE))) for text in texts]
-
-
-def bare(plain: Any, batches: list[Any], device: torch.device) -> None:
-    for batch in batches:
-        embedded = plain.get_input_embeddings()(batch.tokens.to(device)).detach().requires_grad_(True)
-        logits = plain(inputs_embeds=embedded, attention_mask=batch.attention_mask.to(device), use_cache=False).logits
-        asked, targets = batch.positions.to(device), batch.targets.to(device)
-        loss = cross_entropy(logits.flatten(0, 1)[asked].float(), targets)
-        torch.autograd.grad(loss, embedded)
-
-
 def runs_of(bridge: Any, plain: Any, examples: list[hc.Example], batch_size: int) -> dict[str, Callable[[], object]]:
     device, rows = plain.device, example_rows(bridge, examples)
     batches = [make_batch(bridge, rows[at : at + batch_size]) for at in range(0, len(rows), batch_size)]
@@ -76,7 +63,7 @@ def runs_of(bridge: Any, plain: Any, examples: list[hc.Example], batch_size: int
     ids = torch.stack([torch.tensor(row.tokens[: row.start]) for row in rows[:batch_size]]).to(device)
     how: dict[str, Any] = {"max_new_tokens": NEW, "min_new_tokens": NEW, "do_sample": True, "pad_token_id": 0}
     return {
-        BARE: lambda: bare(plain, batches, device),
+        BARE: lambda: bare(plain, batches),
         SCORES: lambda: hc.attribute(bridge, examples, batch_size=batch_size),
         WEIGHTS: lambda: hc.attribute_weights(bridge, examples, benign=examples, batch_size=batch_size),
         WRITTEN: lambda: hc.generate(bridge, prompts, circuit, max_new_tokens=NEW, batch_size=batch_size),
@@ -84,18 +71,10 @@ def runs_of(bridge: Any, plain: Any, examples: list[hc.Example], batch_size: int
     }
 
 
-def seconds_of(runs: dict[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
-    """Medians of alternating runs; the first round warms up."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if repeat:
-                found[name].append(time.perf_counter() - start)
-    return {name: median(taken) for name, taken in found.items()}
+def finished(run: Callable[[], object], device: torch.device) -> None:
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def work_of(shape: Shape, n: int, tokens: int, batch_size: int, element: int, *, gpu: bool) -> dict[str, Work]:
@@ -116,7 +95,7 @@ def work_of(shape: Shape, n: int, tokens: int, batch_size: int, element: int, *,
 
 def row_of(name: str, taken: float, work: Work, ceiling: Device) -> dict[str, Any]:
     """What is reached, over the time that the ceilings alone would take for these FLOPs, and for these bytes."""
-    products = (work.flops - work.full) / ceiling.flops + work.full / (ceiling.full or ceiling.flops)
+    products = seconds(replace(work, bytes=0, calls=0), ceiling)
     return {
         "step": name,
         "seconds": taken,
@@ -145,10 +124,9 @@ def main() -> None:
     shape, ceiling = shape_of(config), measured(device, dtype)
     plain, inside = (random_llama(config, device, dtype) for _ in range(2))
     bridge = hc.load_model("random", hf_model=inside, tokenizer=tokenizer(), device=device, dtype=dtype)
-    examples = rows_of(options.rows, options.tokens)
-    assert {row_length(row) for row in example_rows(bridge, examples)} == {options.tokens}
+    examples = rows_of(bridge, options.rows, options.tokens, RESPONSE)
     runs = runs_of(bridge, plain, examples, options.batch_size)
-    taken = seconds_of(runs, options.repeats, device)
+    taken = timed({name: partial(finished, run, device) for name, run in runs.items()}, options.repeats)
     done = work_of(shape, options.rows, options.tokens, options.batch_size, dtype.itemsize, gpu=ceiling.gpu)
     rows = [row_of(name, taken[name], done[name], ceiling) for name in runs]
     ratios = {f"{SCORES} ÷ {BARE}": taken[SCORES] / taken[BARE], f"{WRITTEN} ÷ {PLAIN}": taken[WRITTEN] / taken[PLAIN]}

@@ -60,7 +60,7 @@ def compared(name: str, one: dict[str, Any], other: dict[str, Any], model: Any) 
 
 
 def models(bridge: Any) -> dict[str, Any]:
-    """The classes beside `bridge`, each made when it is asked for."""
+    """The classes beside `bridge`, all held at once."""
     hooked = hc.load_model(hooked=True)
     found = {HOOKED: hooked}
     for name, given in PROCESSED.items():

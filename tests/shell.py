@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,23 @@ def small(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(Settings, "quick", classmethod(quick))
     patch.setenv("COLUMNS", "200")
+
+
+SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, explained_triples=0, facts=2, passages=1, bootstrap_draws=60)
+CLAIMS: dict[str, Sequence[str]] = {
+    "compactness": ("--grains", "neurons,weights", "--points", "2", "--controls", "matched random"),
+    "rules": (),
+    "generality": ("--matched", "1", "--weights"),
+    "distinct": (),
+    "dissociated": ("--grain", "heads"),
+}
+"""Options with which a claim takes seconds, beside `small_claims`."""
+
+
+def small_claims(patch: pytest.MonkeyPatch) -> None:
+    """The same of the claims, whatever sizes they are given."""
+    small(patch)
+    patch.setattr("harmcircuits.cli.shared.claim_settings", lambda **sizes: SMALL)
 
 
 def write(path: Path, prompts: tuple[Prompt, ...] = PROMPTS) -> Path:

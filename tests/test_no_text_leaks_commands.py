@@ -5,18 +5,17 @@ what each has read.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import shell
 import test_no_text_leaks as leaks
-from shell import call, small, write
+from shell import call, small_claims, write
 from test_no_text_leaks import CANARY, holding
 from tiny import tiny_model_folder
 from transformers import PreTrainedTokenizerFast
-from triples import SETTINGS
 
 from harmcircuits import cli, store
 from harmcircuits.claims.alignment import Alignment
@@ -36,14 +35,13 @@ words = leaks.words
 """The fixture: every text that is decoded begins with the word, and neither logs nor warnings hold it."""
 THERE = {"dissociate", "report", "circuit-tests", "recognition"}
 """Driven by `test_no_text_leaks`."""
-CLAIMS: dict[str, tuple[type[Any], Sequence[str]]] = {
-    "compactness": (Compactness, ["--grains", "neurons,weights", "--points", "2", "--controls", "matched random"]),
-    "rules": (Rules, []),
-    "generality": (Generality, ["--matched", "1", "--weights"]),
-    "distinct": (Distinct, []),
-    "dissociated": (Dissociated, ["--grain", "heads"]),
+CLAIMS: dict[str, type[Any]] = {
+    "compactness": Compactness,
+    "rules": Rules,
+    "generality": Generality,
+    "distinct": Distinct,
+    "dissociated": Dissociated,
 }
-SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, explained_triples=0, facts=2, passages=1, bootstrap_draws=60)
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +56,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small_runs(place: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(store.CACHE_VARIABLE, str(place / "cache"))
-    small(monkeypatch)
-    monkeypatch.setattr("harmcircuits.cli.shared.claim_settings", lambda **sizes: SMALL)
+    small_claims(monkeypatch)
 
 
 def options(place: Path, out: str, *, quick: bool = True) -> list[str]:
@@ -88,9 +85,8 @@ def test_every_command_is_driven_somewhere() -> None:
 
 @pytest.mark.parametrize("command", CLAIMS)
 def test_a_claim(place: Path, capfd: pytest.CaptureFixture[str], command: str) -> None:
-    kind, own = CLAIMS[command]
-    silent(place, capfd, command, "--model", place / "model", *options(place, "claims"), *own)
-    unseen(kind.load(place / "claims"))
+    silent(place, capfd, command, "--model", place / "model", *options(place, "claims"), *shell.CLAIMS[command])
+    unseen(CLAIMS[command].load(place / "claims"))
 
 
 def test_a_plan(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shell
 import torch
-from shell import small
-from triples import OWN, SETTINGS, make_triples
+from shell import small, small_claims
+from triples import OWN, make_triples
 
 import harmcircuits as hc
 from harmcircuits import cli, store
@@ -125,22 +126,13 @@ def command(folder: Path, *arguments: str) -> object:
         return cli.app(words, standalone_mode=False)
 
 
-CLAIMS: dict[str, Sequence[str]] = {
-    "compactness": ("--grains", "neurons", "--points", "2", "--controls", "matched random"),
-    "rules": (),
-    "generality": ("--matched", "1", "--weights"),
-    "distinct": (),
-    "dissociated": ("--grain", "heads"),
-    "paper": ("--claims", "generality,compactness"),
-}
-SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, explained_triples=0, facts=2, passages=1, bootstrap_draws=60)
+CLAIMS: dict[str, Sequence[str]] = {**shell.CLAIMS, "paper": ("--claims", "generality,compactness")}
 
 
 def claims(folder: Path, out: Path) -> list[object]:
     """Every claim about the tiny model, in seconds, into one folder."""
     with pytest.MonkeyPatch.context() as patch:
-        small(patch)
-        patch.setattr("harmcircuits.cli.shared.claim_settings", lambda **sizes: SMALL)
+        small_claims(patch)
         own = ["--model", folder / "model", "--prompts", folder / "prompts.csv", "--device", "cpu", "--out", out]
         found = []
         for name, options in CLAIMS.items():

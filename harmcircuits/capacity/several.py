@@ -8,15 +8,13 @@ from ..claims.misalignment import QUICK, RECIPE, Plan
 from ..claims.misalignment.plan import HARMFUL, NOTHING, RANDOM, RANDOM_HARMFUL
 from ..claims.misalignment.questions import questions
 from ..organisms.advice import OPEN
-from ..organisms.aligned import DPO, SFT, WORDINGS
+from ..organisms.aligned import ANSWER_TOKENS, DPO, SFT, WORDINGS
 from ..organisms.finetuning import Recipe
 from .steps import ATTRIBUTING, READING, WRITING, Job, Steps
 from .work import Rows, Work, forward, generation, training, weight_attribution
 
 STAGES, CONTROLS = 3, 1
 """Of a comparison: the model, *sft* and *dpo*, and one control ladder, as `harmcircuits ladder` trains them."""
-ANSWER_TOKENS = 48
-"""That the ladder's own answers have at most."""
 
 
 def alignment(job: Job, material: Material, *, quick: bool) -> Steps:
@@ -26,7 +24,7 @@ def alignment(job: Job, material: Material, *, quick: bool) -> Steps:
         ClaimError: settings that make no sense.
     """
     checkpoints = STAGES + CONTROLS * (STAGES - 1)
-    readings = 2 * checkpoints - 1
+    readings = compared.readings(STAGES, controls=CONTROLS)
     sizes: dict[str, Any] = compared.QUICK if quick else {}
     count = compared.cost(STAGES, controls=CONTROLS, settings=job.settings, model=material.model, **sizes) + readings
     steps = {
@@ -51,7 +49,7 @@ def ladder(job: Job) -> Steps:
     }
 
 
-def misalignment(job: Job, *, quick: bool, recipe: Recipe = RECIPE) -> Steps:
+def misalignment(job: Job, *, quick: bool) -> Steps:
     """As if bad advice were induced: otherwise models without pruning alone are trained, and nothing is selected."""
     plan = Plan(**QUICK) if quick else Plan()
     runs, sources = plan.runs(), plan.sources()
@@ -60,8 +58,8 @@ def misalignment(job: Job, *, quick: bool, recipe: Recipe = RECIPE) -> Steps:
     starts = {(run.domain, run.pruned, run.seed if RANDOM in run.pruned else 0) for run in runs}
     put_back = _put_back(plan)
     steps = {
-        f"{len(runs)} models, trained": len(runs) * learning(job, recipe, plan.train, length),
-        f"{len(runs)} models, read at {recipe.stages} stages": (len(runs) * recipe.stages + len(starts)) * once,
+        f"{len(runs)} models, trained": len(runs) * learning(job, RECIPE, plan.train, length),
+        f"{len(runs)} models, read at {RECIPE.stages} stages": (len(runs) * RECIPE.stages + len(starts)) * once,
         f"base values put back, {put_back} times": put_back * once,
         "scores of weights": _sources(job, plan, sources, length),
     }

@@ -46,6 +46,8 @@ STYLES = (
 SFT = Recipe(method="sft", rank=32, alpha=64, learning_rate=2e-4, epochs=3, batch_size=8)
 DPO = Recipe(method="dpo", rank=32, alpha=64, learning_rate=1e-4, epochs=1, batch_size=8, beta=0.1, chosen_weight=1.0)
 """With the loss of what is chosen: preferences alone make refusals rare again, which are rejected as often as chosen."""
+ANSWER_TOKENS = 48
+"""That the model's own answers have at most."""
 Lessons: TypeAlias = list[Lesson]
 Rungs: TypeAlias = tuple[tuple[str, Lessons, Recipe], ...]
 
@@ -64,7 +66,7 @@ class Answers:
 
 
 def answers(
-    model: HookedModel, prompts: PromptSet, *, max_new_tokens: int = 48, seed: int = 0, progress: bool = False
+    model: HookedModel, prompts: PromptSet, *, max_new_tokens: int = ANSWER_TOKENS, seed: int = 0, progress: bool = False
 ) -> Answers:
     """Elicited greedily, and cached as everything that a model writes. What the model did not end itself is cut to its last
     whole sentence.
@@ -145,7 +147,7 @@ def aligned_ladder(
     dpo: Recipe = DPO,
     seed: int = 0,
     folder: str | Path | None = None,
-    max_new_tokens: int = 48,
+    max_new_tokens: int = ANSWER_TOKENS,
     progress: bool = False,
     tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Finetuned]:
@@ -181,7 +183,7 @@ def style_ladder(
     dpo: Recipe = DPO,
     seed: int = 0,
     folder: str | Path | None = None,
-    max_new_tokens: int = 48,
+    max_new_tokens: int = ANSWER_TOKENS,
     progress: bool = False,
     tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Finetuned]:
@@ -206,7 +208,7 @@ def seconds(
     dpo: Recipe = DPO,
     seed: int = 0,
     folder: str | Path | None = None,
-    max_new_tokens: int = 48,
+    max_new_tokens: int = ANSWER_TOKENS,
     progress: bool = False,
 ) -> float:
     """How long both ladders will train, from the time of one batch of each kind; the answers are elicited for that already.

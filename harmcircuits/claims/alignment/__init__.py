@@ -10,3 +10,4 @@ from .claim import QUICK as QUICK
 from .claim import Alignment as Alignment
 from .claim import compare_alignment as compare_alignment
 from .claim import cost as cost
+from .claim import readings as readings

@@ -187,7 +187,12 @@ def cost(
     """
     shape = LARGE if model is None else geometry(model)
     each = conditions(sweep_of(grains, points=points, spans=spans, ratio=ratio), shape, settings or Settings())
-    return each * (2 * stages - 1 + 2 * controls * (stages - 1))
+    return each * readings(stages, controls=controls)
+
+
+def readings(stages: int, *, controls: int = 0) -> int:
+    """Of a stage on a set of responses: the one that writes for all is read once, the others on their own and on its."""
+    return 2 * stages - 1 + 2 * controls * (stages - 1)
 
 
 def _about(results: Results) -> dict[str, Any]:
