@@ -8,17 +8,19 @@ import pytest
 import torch
 from test_capacity_counted import counted
 from tiny import tiny_model
+from transformers import LlamaConfig
 
 import harmcircuits as hc
-from harmcircuits.capacity import several
+from harmcircuits.capacity import memory, rates, several
 from harmcircuits.capacity.commands import SEVERAL, laid_out
+from harmcircuits.capacity.planned import seconds
 from harmcircuits.capacity.steps import Job, Steps
 from harmcircuits.capacity.texts import Texts
-from harmcircuits.capacity.work import Rows, forward, training
+from harmcircuits.capacity.work import Rows, forward, training, weight_attribution
 from harmcircuits.claims.alignment import cost
 from harmcircuits.claims.misalignment import QUICK, RECIPE, Plan
 from harmcircuits.experiments.settings import Settings
-from harmcircuits.models.shape import shape_of
+from harmcircuits.models.shape import Shape, shape_of
 from harmcircuits.organisms.aligned import DPO, SFT
 from harmcircuits.prompts.readers import load_prompts
 
@@ -90,3 +92,33 @@ def test_flops_of_a_training_step_are_those_that_pytorch_counts(tmp_path: Path) 
     shape = shape_of(model.config)
     third = 2 * shape.vocabulary * shape.d_model * 72
     assert counted(step) == pytest.approx(training(shape, rows, element=4).flops - third, rel=0.002)
+
+
+def of_llama(layers: int, width: int, mlp: int, heads: int) -> Shape:
+    sizes = {"num_hidden_layers": layers, "hidden_size": width, "intermediate_size": mlp, "num_attention_heads": heads}
+    return shape_of(LlamaConfig(**sizes, num_key_value_heads=8, vocab_size=128_256))
+
+
+@pytest.mark.parametrize(("batch", "gigabytes", "taken"), [(8, 54, 50), (16, 63, 44)])
+def test_what_the_docs_say_of_eight_billion_on_one_card(batch: int, gigabytes: int, taken: int) -> None:
+    shape, card = of_llama(32, 4096, 14_336, 32), rates.device_named("h100", dtype=torch.bfloat16)
+    rows = Rows(n=128, length=128, asked=48, batch=batch)
+    A, U = (weight_attribution(shape, rows, element=2, absolute=absolute, gpu=True) for absolute in (False, True))
+    assert round(seconds(A + U, card)) == taken
+    assert round(memory.weights(shape, rows, element=2, gpu=True, memory=card.memory).bytes / 1e9) == gigabytes
+
+
+def test_what_the_docs_say_of_graphs_and_sums() -> None:
+    rows = Rows(n=8, length=200, asked=48, batch=8)
+    small, large = of_llama(32, 4096, 14_336, 32), of_llama(80, 8192, 28_672, 64)
+    held = lambda shape: memory.weights(shape, rows, element=2, gpu=True).bytes / 1e9
+    assert (round(held(small), 1), round(held(large))) == (58.9, 487)
+    heads = memory.activations(large, rows, element=2)
+    assert round(heads.bytes / 1e9) == 212
+    ten_layers, logits = 1 / 8, 12 * 8 * 48 * large.vocabulary
+    graph = heads.bytes - 2 * large.parameters - logits
+    embedding = 2 * large.vocabulary * large.d_model
+    blocks = 2 * large.parameters - 2 * embedding
+    fullest = ten_layers * (blocks + graph) + embedding + logits
+    assert round(fullest / 1e9, 1) == 28.6
+    assert round((fullest + ten_layers * 4 * large.matrices + 4 * large.largest) / 1e9, 1) == 63.8
