@@ -228,12 +228,24 @@ def test_the_command_names_stages_and_controls_and_tells_what_was_found(
     monkeypatch.setattr("harmcircuits.claims.alignment.compare_alignment", measured)
     out = tmp_path / "o"
     flags = ("--names", "base,SFT", "--control", "style only=c", "--fixed", 1, "--prompts", write(tmp_path / "p.csv"))
-    flags += ("--grains", "weights, heads", "--points", 5, "--ratio", 10)
+    flags += (
+        "--grains",
+        "weights, heads",
+        "--points",
+        5,
+        "--ratio",
+        10,
+        "--span",
+        "weights=1e-6,1e-4",
+        "--span",
+        "heads=0,0.1",
+    )
     result = call("alignment", "a", "b", *flags, "--out", out, "--quick", "--seed", 3)
     assert result.exit_code == 0, result.output
     assert asked["models"] == ["a", "b"] and asked["names"] == ["base", "SFT"] and asked["fixed"] == 1
     assert asked["controls"] == {"style only": ["c"]} and asked["settings"].seed == 3
     assert (asked["grains"], asked["points"], asked["ratio"], asked["judge"]) == (["weights", "heads"], 5, 10, None)
+    assert asked["spans"] == {"weights": (1e-6, 1e-4), "heads": (0.0, 0.1)}
     assert Alignment.load(out).document() == two.document()
     assert {path.name for path in out.glob("*.html")} == {f"alignment_{name}.html" for name in two.figures()}
     printed = text(result)
@@ -250,6 +262,13 @@ def test_what_the_command_cannot_do_is_told_in_a_line(tmp_path: Path, monkeypatc
     told(call("alignment", "a", "b", "--names", "a", *out), "error: 2 models need as many names")
     told(call("alignment", "a", "b", "--control", "style only", *out), "is not a name of its own and checkpoints", code=2)
     told(call("alignment", "a", "b", "--control", "s=c,d", *out), "error: the control 's' needs 1 models")
+    for wrong in (["weights"], ["weights=1"], ["weights=small,large"], ["heads=0,1", "heads=0,0.1"]):
+        flags = [flag for span in wrong for flag in ("--span", span)]
+        told(call("alignment", "a", "b", *flags, *out), "is not a grain, once, with its smallest and largest", code=2)
+    told(
+        call("alignment", "a", "b", "--span", "weights=0.1,0.01", *out), "error: the span of weights is a smallest and a larger"
+    )
+    told(call("alignment", "a", "b", "--span", "layers=0.1,0.2", *out), "error: grains are heads, neurons, weights")
     told(call("alignment", "a", "b", "--dtype", "float31", *out), "'float31' is not one of", code=2)
     told(call("alignment", "a", "b", "--triples", "1", *out), "Invalid value for '--triples'", code=2)
     told(call("alignment", "a", "b", "--prompts", tmp_path / "none.csv", *out), "none.csv: no such file")

@@ -8,7 +8,21 @@ import typer
 
 from . import shared
 from .printed import print_frame
-from .shared import Device, Dtype, Grains, Judged, JudgePrompt, Points, Prompts, Ratio, Seed, Triples, told_errors, writable
+from .shared import (
+    Device,
+    Dtype,
+    Grains,
+    Judged,
+    JudgePrompt,
+    Points,
+    Prompts,
+    Ratio,
+    Seed,
+    Span,
+    Triples,
+    told_errors,
+    writable,
+)
 
 SHOWN = ["measure", "grain", "reading", "beyond", "change", "change_low", "change_high", "p_adjusted", "n"]
 STAGES = ["stage", "reading", "request_information", "refusals", "selectivity", "retained_harmful", "auroc", "compact"]
@@ -34,6 +48,7 @@ def alignment(
     triples: Triples = None,
     grains: Grains = None,
     points: Points = None,
+    span: Span = None,
     ratio: Ratio = None,
     quick: Annotated[bool, typer.Option("--quick", help="3 sizes of neurons and weights, 16 triples.")] = False,
 ) -> None:
@@ -50,7 +65,7 @@ def alignment(
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {**QUICK} if quick else {}
-        sizes |= shared.given(grains=shared.listed(grains), points=points, ratio=ratio)
+        sizes |= shared.given(grains=shared.listed(grains), points=points, spans=shared.spans(span), ratio=ratio)
         with writable(out, "alignment"):
             read_by = shared.validated(judge, judge_prompt, device)
             found = compare_alignment(

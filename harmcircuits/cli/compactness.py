@@ -20,6 +20,7 @@ from .shared import (
     Prompts,
     Ratio,
     Seed,
+    Span,
     Triples,
     told_errors,
     writable,
@@ -41,6 +42,7 @@ def compactness(
     grains: Grains = None,
     controls: Annotated[str | None, typer.Option(help="Some of the controls, with commas between.")] = None,
     points: Points = None,
+    span: Span = None,
     ratio: Ratio = None,
     quick: Annotated[bool, typer.Option("--quick", help="3 sizes, 3 controls, 16 triples.")] = False,
 ) -> None:
@@ -57,7 +59,9 @@ def compactness(
     with told_errors(), shared.processes() as group:
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        asked = shared.given(grains=shared.listed(grains), controls=shared.listed(controls), points=points, ratio=ratio)
+        asked = shared.given(
+            grains=shared.listed(grains), controls=shared.listed(controls), points=points, spans=shared.spans(span), ratio=ratio
+        )
         sizes: dict[str, Any] = ({**QUICK["compactness"]} if quick else {}) | asked
         with writable(out, "compactness"):
             read_by = shared.validated(judge, judge_prompt, device)
