@@ -18,7 +18,8 @@ from transformers import GPT2Config, LlamaConfig, MixtralConfig
 import harmcircuits as hc
 from harmcircuits.capacity import memory, rates
 from harmcircuits.capacity.commands import COMMANDS, PAPER, conditions, laid_out
-from harmcircuits.capacity.planned import peaks_of, seconds
+from harmcircuits.capacity.needed import HEADROOM, Needed, memory_needed, peaks_of
+from harmcircuits.capacity.planned import seconds
 from harmcircuits.capacity.texts import Texts
 from harmcircuits.capacity.work import Rows, Work, attribution, forward, generation, weight_attribution
 from harmcircuits.claims.compactness import cost as compactness_cost
@@ -77,6 +78,10 @@ def test_what_cannot_be_studied_is_told_from_its_configuration(tmp_path: Path) -
     (tmp_path / "text.gguf").write_bytes(b"GGUF")
     with pytest.raises(LoadError, match="cut short or damaged"):
         model_shape(tmp_path / "text.gguf")
+    with pytest.raises(LoadError, match="Did you mean 'smollm2-135m-instruct'"):
+        model_shape("smolm2-135m-instruct")
+    with pytest.raises(LoadError, match="no such file or folder"):
+        model_shape(tmp_path / "none.gguf")
     with pytest.raises(LoadError, match="HF_HUB_OFFLINE is set"):
         model_shape("someone/model")
 
@@ -130,19 +135,39 @@ def test_sums_and_multiples_of_work() -> None:
 def test_weights_of_eight_billion_fit_one_card_in_blocks_of_layers() -> None:
     shape = shape_of(llama(hidden_size=4096, intermediate_size=14_336, num_attention_heads=32))
     assert 8.0e9 < shape.parameters < 8.1e9
-    card = rates.device_named("h100", dtype=torch.bfloat16)
-    half, full = ({peak.step: peak for peak in peaks_of(shape, card, Texts(), 32, element=element)} for element in (2, 4))
-    assert half["loading"].bytes == 2 * shape.parameters and half["scores of weights"].bytes < card.memory
+    held = rates.CARDS["h100"].memory
+    how = {"gpu": True, "memory": held}
+    half, full = ({peak.step: peak for peak in peaks_of(shape, Texts(), 32, element=element, **how)} for element in (2, 4))
+    assert half["loading"].bytes == 2 * shape.parameters and half["scores of weights"].bytes < held
     assert half["scores of weights"].passes_over_data == full["scores of weights"].passes_over_data == 1
-    small = replace(card, memory=40e9)
-    blocks = peaks_of(shape, small, Texts(), 32, element=2)[2]
-    assert blocks.passes_over_data == 2 and blocks.bytes < small.memory
+    blocks = peaks_of(shape, Texts(), 32, element=2, gpu=True, memory=40e9)[2]
+    assert blocks.passes_over_data == 2 and blocks.bytes < 40e9
 
 
 def test_memory_grows_with_the_batch_alone_beyond_the_weights() -> None:
     rows = Rows(n=64, length=50, asked=10, batch=8)
     once, twice = (memory.activations(SMALL, replace(rows, batch=batch), element=4).bytes for batch in (8, 16))
     assert twice - once == once - 4 * SMALL.parameters > 0
+
+
+def test_what_a_device_lacks_is_told_before_a_model_is_loaded(tmp_path: Path) -> None:
+    llama(hidden_size=4096, intermediate_size=14_336, num_attention_heads=32).save_pretrained(tmp_path)
+    shape = model_shape(tmp_path)
+    there = memory_needed(tmp_path, device="h100", dtype=torch.bfloat16, new=48)
+    assert there.fits and there.short() == [] and str(there).endswith("; the device has 80.0 GB") and "\n" not in str(there)
+    line, *short = str(Needed(there.peaks, 40e9, gpu=True)).split("\n")
+    assert (
+        f"scores of weights {there.of(there.peaks[2]) / 1e9:.1f} GB (and {8 * shape.matrices / 1e9:.1f} GB on the host)" in line
+    )
+    assert memory_needed(tmp_path, device="cpu").peaks[2].host == 0, "there the scores are among what lies beside the model"
+    assert len(short) == 1
+    assert short[0].startswith("does not fit: scores of weights needs") and "90% of 40.0 GB" in short[0]
+    assert short[0].endswith(
+        "Cure: max_memory= in hc.attribute_weights: blocks of layers, a pass over the data each; or leave weights out."
+    )
+    edge = there.of(there.peaks[0]) / HEADROOM
+    assert Needed(there.peaks[:1], 1.01 * edge, gpu=True).fits and not Needed(there.peaks[:1], 0.99 * edge, gpu=True).fits
+    assert Needed(there.peaks, None, gpu=True).fits is None and "the device has" not in str(Needed(there.peaks, None, gpu=True))
 
 
 # plans

@@ -33,6 +33,8 @@ from .weight_gradients import Sums, add_gradients, empty_sums
 from .weight_scores import WeightAttribution
 
 log = logging.getLogger(__name__)
+FULL = 4
+"""Bytes of a number in which scores, softmaxes and losses are computed: float32."""
 SHARE = 0.6
 """Of a GPU's free memory, for accumulators; the rest is for activations. Beyond it, blocks of layers are taken one by one."""
 
@@ -93,7 +95,9 @@ def attribute_weights(
     if device is not None and torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise AttributionError(f"device={str(device)!r}: there is no CUDA device here. Leave it out, or give device='cpu'.")
     limit = from_first(lambda: _limit(max_memory, where))  # processes that share the work take the same blocks
-    blocks = _blocks(found, bytes_a_weight=4 if benign is not None else 8, limit=limit, device=device)
+    bytes_a_weight = FULL if benign is not None else 2 * FULL
+    blocks = _blocks(found, bytes_a_weight=bytes_a_weight, limit=limit, device=device)
+    log.info("%s", _told(blocks, bytes_a_weight))
     signed: dict[str, Tensor] = {}
     absolute: dict[str, Tensor] = {}
     with tqdm(total=len(blocks) * sum(len(each.reading.rows) for each in sets), unit="example", disable=not progress) as bar:
@@ -149,6 +153,17 @@ def _scores(
                 raise AttributionError(f"a score of {matrix.name} is not a number: does the matrix hold NaN or infinities?")
             scores[matrix.name] = total.cpu()
     return scores
+
+
+def _told(blocks: Sequence[Sequence[Matrix]], bytes_a_weight: int) -> str:
+    """The memory that scores take beside the model and what a backward pass needs of it, which `harmcircuits plan` adds."""
+    weights = [sum(matrix.parameter.numel() for matrix in block) for block in blocks]
+    gradient = max(matrix.parameter.numel() for block in blocks for matrix in block)
+    return (
+        f"weight scores of {sum(weights):,} weights in {len(blocks)} data passes of each set: accumulators "
+        f"{bytes_a_weight * max(weights) / 1e9:.3g} GB, the largest gradient {FULL * gradient / 1e9:.3g} GB, scores on the CPU "
+        f"{2 * FULL * sum(weights) / 1e9:.3g} GB"
+    )
 
 
 def _limit(max_memory: int | None, devices: Iterable[torch.device]) -> int | None:

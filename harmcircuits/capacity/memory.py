@@ -10,9 +10,9 @@ generation           P·e + B·(s + new)·(keys and values of a token) + B·V·2
 
 from dataclasses import dataclass
 
-from ..attribution.weights import SHARE
+from ..attribution.weights import FULL, SHARE
 from ..models.shape import Shape
-from .work import FULL, Rows, cache_of_token
+from .work import Rows, cache_of_token
 
 KEPT_MODEL, KEPT_HEADS, KEPT_MLP, KEPT_SQUARE, KEPT_LOGITS = 8, 5, 5, 2, 3
 """Numbers that a layer keeps of a token until the backward pass: norms' inputs and results; queries, keys and values a head,
@@ -31,12 +31,14 @@ class Peak:
         bytes: at its peak, the weights among them.
         cure: what to do where that is too much.
         passes_over_data: of weight scores, in blocks of layers.
+        host: bytes beside that, where the device is a GPU: the scores of all weights, A and U.
     """
 
     step: str
     bytes: float
     cure: str
     passes_over_data: int = 1
+    host: float = 0
 
 
 def loading(shape: Shape, *, element: int) -> Peak:
@@ -63,7 +65,7 @@ def weights(shape: Shape, rows: Rows, *, element: int, gpu: bool, memory: float 
         blocks = -(-shape.n_layers // fit) if 0 < fit < shape.n_layers else 1
     held = model + sums / blocks + FULL * shape.largest + _graph(shape, rows, element)
     cure = "max_memory= in hc.attribute_weights: blocks of layers, a pass over the data each; or leave weights out"
-    return Peak("scores of weights", held, cure, blocks)
+    return Peak("scores of weights", held, cure, blocks, SETS["cpu"] * FULL * shape.matrices if gpu else 0)
 
 
 def writing(shape: Shape, rows: Rows, new: float, *, element: int) -> Peak:

@@ -19,16 +19,12 @@ from ..notebook import clipped
 from ..prompts.promptset import PromptSet
 from ..prompts.readers import load_prompts
 from .commands import COMMANDS, laid_out, work_of
-from .memory import Peak, activations, loading, weights, writing
+from .memory import Peak
+from .needed import Needed, peaks_of
 from .rates import Device, RateError, device_named
-from .steps import ATTRIBUTING, WRITING, Job, Steps
+from .steps import Job, Steps
 from .texts import Texts
-from .work import Rows, Work
-
-BESIDE = 0.6e9
-"""Bytes of a process that has imported PyTorch, transformers and TransformerLens, on the CPU beside the model."""
-HEADROOM = 0.9
-"""Of a device's memory, that a run may plan with: the rest is fragments, and what nobody counted."""
+from .work import Work
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -59,9 +55,14 @@ class Plan:
         return sum(map(self.seconds, self.commands[command].values()))
 
     @property
+    def needed(self) -> Needed:
+        """Peak memory beside what the device has."""
+        return Needed(self.peaks, self.device.memory, self.device.gpu)
+
+    @property
     def fits(self) -> bool | None:
-        """Whether every step's peak is within `HEADROOM` of the device's memory; None where that is not known."""
-        return None if self.device.memory is None else all(self._fits(peak) for peak in self.peaks)
+        """Whether every step's peak is within `needed.HEADROOM` of the device's memory; None where that is not known."""
+        return self.needed.fits
 
     def table(self) -> pd.DataFrame:
         """One row a command."""
@@ -74,18 +75,7 @@ class Plan:
 
     def memory(self) -> pd.DataFrame:
         """One row a step with a peak, in GB (10⁹ bytes), what the process itself takes on a CPU among them."""
-        return pd.DataFrame(
-            [
-                {
-                    "step": peak.step,
-                    "peak GB": self._peak(peak) / 1e9,
-                    "fits": None if self.device.memory is None else self._fits(peak),
-                    "passes": peak.passes_over_data,
-                    "otherwise": "" if self._fits(peak) else peak.cure,
-                }
-                for peak in self.peaks
-            ]
-        )
+        return self.needed.table()
 
     def __repr__(self) -> str:
         fits = {True: "it fits", False: "it does not fit", None: "its memory is not known"}[self.fits]
@@ -101,13 +91,7 @@ class Plan:
         ]
         if device.memory is None:
             return "\n".join([*lines, "whether it fits is not known: give the device's memory"])
-        short = [peak for peak in self.peaks if not self._fits(peak)]
-        if not short:
-            return "\n".join([*lines, f"it fits into {device.memory / 1e9:,.0f} GB"])
-        for peak in short:
-            needed, there = f"{self._peak(peak) / 1e9:,.1f} GB", f"{HEADROOM:.0%} of {device.memory / 1e9:,.1f} GB"
-            lines.append(f"does not fit: {peak.step} needs {needed}, and {there} are planned with. Cure: {peak.cure}.")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(self.needed.short() or [f"it fits into {device.memory / 1e9:,.0f} GB"])])
 
     def save(self, path: str | Path) -> Path:
         """All of it as JSON."""
@@ -116,16 +100,13 @@ class Plan:
             name: {"seconds": self.total(name), "steps": {step: self._row(work) for step, work in steps.items()}}
             for name, steps in self.commands.items()
         }
-        peaks = {peak.step: {"bytes": self._peak(peak), "passes": peak.passes_over_data} for peak in self.peaks}
+        peaks = {
+            peak.step: {"bytes": self.needed.of(peak), "passes": peak.passes_over_data, "host": peak.host}
+            for peak in self.peaks
+        }
         rest = {"commands": commands, "peaks": peaks, "fits": self.fits, "settings": self.settings.as_dict()}
         store.write_json(Path(path), {"command": self.command, "harmcircuits_version": __version__, **about, **rest})
         return Path(path)
-
-    def _peak(self, peak: Peak) -> float:
-        return peak.bytes + (0 if self.device.gpu else BESIDE)
-
-    def _fits(self, peak: Peak) -> bool:
-        return self.device.memory is None or self._peak(peak) <= HEADROOM * self.device.memory
 
     def _row(self, work: Work) -> dict[str, Any]:
         return {**vars(work), "seconds": self.seconds(work)}
@@ -190,7 +171,7 @@ def plan(
         device=found,
         settings=sizes,
         commands=made,
-        peaks=peaks_of(shape, found, lengths, sizes.max_new_tokens, element=element),
+        peaks=peaks_of(shape, lengths, sizes.max_new_tokens, element=element, gpu=found.gpu, memory=found.memory),
         command=reproduce,
     )
 
@@ -199,18 +180,6 @@ def seconds(work: Work, device: Device) -> float:
     """FLOPs ÷ rate + bytes ÷ bandwidth + calls · seconds of one: one after the other, as eager layers do them."""
     products = (work.flops - work.full) / device.flops + work.full / (device.full or device.flops)
     return products + work.bytes / device.bandwidth + work.calls * device.call
-
-
-def peaks_of(shape: Shape, device: Device, texts: Texts, new: int, *, element: int) -> list[Peak]:
-    """Of the steps of every command, at the batch sizes that they take by themselves."""
-    attributed = Rows(n=ATTRIBUTING, length=texts.prompt + new, asked=new, batch=ATTRIBUTING)
-    written = Rows(n=WRITING, length=texts.prompt, batch=WRITING)
-    return [
-        loading(shape, element=element),
-        activations(shape, attributed, element=element),
-        weights(shape, attributed, element=element, gpu=device.gpu, memory=device.memory),
-        writing(shape, written, new, element=element),
-    ]
 
 
 def _sizes(command: str, *, quick: bool) -> Settings:

@@ -108,6 +108,19 @@ def device_named(
     return replace(found, **own)
 
 
+def memory_named(name: str | None) -> tuple[float | None, bool]:
+    """Bytes of a card of the table or of a device of this machine (None: not known), and whether it is a GPU.
+
+    Raises:
+        RateError: a device that neither this machine nor the table has.
+    """
+    card = CARDS.get((name or "").lower())
+    if card is not None:
+        return card.memory, True
+    device = _here(name) if name else default_device()
+    return _memory(device), device.type != "cpu"
+
+
 def _here(name: str) -> torch.device:
     try:
         return usable(name)

@@ -17,10 +17,9 @@ write them (`MOVED_…`); and for scores of weights the accumulators, read and w
 
 from dataclasses import dataclass
 
+from ..attribution.weights import FULL
 from ..models.shape import Shape
 
-FULL = 4
-"""Bytes of a number in which scores, softmaxes and losses are computed: float32."""
 MOVED_MODEL, MOVED_MLP, MOVED_SQUARE = 32, 6, 10
 """Numbers that a layer reads or writes outside its matrices in a forward pass, in units of d_model and d_mlp a token (norms,
 residuals, rotations; activation and gate), and of each head's square of positions (scaling, mask, softmax). Twice in a backward

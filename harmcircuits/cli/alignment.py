@@ -64,6 +64,7 @@ def alignment(
     with told_errors():
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
+        new = settings.max_new_tokens  # what memory all stages take is told once
         sizes: dict[str, Any] = {**QUICK} if quick else {}
         sizes |= shared.given(grains=shared.listed(grains), points=points, spans=shared.spans(span), ratio=ratio)
         with writable(out, "alignment"):
@@ -76,7 +77,7 @@ def alignment(
                 controls=controls,
                 settings=settings,
                 judge=read_by,
-                load=lambda name: shared.load(str(name), device, dtype),
+                load=lambda name: shared.load(str(name), device, dtype, new if name == models[0] else None),
                 folder=out,
                 reproduce=shared.command_line(sys.argv),
                 progress=True,

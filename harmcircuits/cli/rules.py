@@ -43,7 +43,7 @@ def rules(
         read = load_prompts(prompts)
         with writable(out, "rules"):
             read_by = shared.validated(judge, judge_prompt, device)
-            loaded = shared.load(model, device, dtype)
+            loaded = shared.load(model, device, dtype, settings.max_new_tokens)
             asked = {name: value for name, value in sizes.items() if name != "weights"}
             light = swept(**asked, weights=sizes.get("weights", True) and settings.weight_q > 0)
             reading = f"At most {cost(settings, **asked)} conditions are read whole and {light} for their loss alone"

@@ -18,6 +18,7 @@ from .architectures import unlike, unlike_header
 from .fetch import LoadError, packaged_gguf
 from .gguf_header import Header, Listed, check_header
 from .protocol import Geometry
+from .source import accepted, check_hub_id
 
 _MATRICES = ("attn_q", "attn_k", "attn_v", "attn_qkv", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 """The linear layers of a decoder block, as GGUF files call them."""
@@ -63,20 +64,23 @@ def model_shape(name: str | PathLike[str], *, revision: str | None = None) -> Sh
     if is_adapter(path):
         return model_shape(base_of(path))
     if path.is_dir() and not (path / "config.json").is_file():
-        raise LoadError(f"{path}: no transformers folder, since it has no config.json.")
+        raise LoadError(f"{path}: no transformers folder, since it has no config.json. {accepted()}")
     try:
         if label in ALIASES:
             return shape_of_header(check_header(packaged_gguf(ALIASES[label])), name=label)
         if path.is_file():
             return shape_of_header(check_header(path), name=path.name)
         if not path.is_dir():
+            check_hub_id(label)
             hub.check_reachable(label, revision)
         place = fspath(path) if path.is_dir() else label
         return shape_of(AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False), name=label)
     except OSError as error:
         if error.errno is not None:  # the system's own
             raise
-        cause = f"its configuration cannot be read ({error})." if path.is_dir() else hub.cause(error, label)
+        cause = (
+            f"its configuration cannot be read ({error})." if path.is_dir() else f"{hub.cause(error, label)} {accepted(label)}"
+        )
         raise LoadError(f"{label!r}: {cause}") from error
     except ValueError as error:
         raise LoadError(f"{label!r}: its configuration or header cannot be read ({error}).") from error

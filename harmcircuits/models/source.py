@@ -39,15 +39,20 @@ def source_of(name: str, revision: str | None) -> Source:
         if why := unsafe_weights(path):
             raise LoadError(f"{path}: {why}")
         found = Source(place=str(path), label=path.name)
-    elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or path.suffix == ".gguf":
-        raise LoadError(f"{name!r}: there is no such file or folder. {accepted(name)}")
-    elif "/" not in name and _close(name):  # a slip: don't wait for the hub to refuse it
-        raise LoadError(f"{name!r} is unknown. {accepted(name)}")
     else:
+        check_hub_id(name)
         return Source(place=name, label=name, on_hub=True)
     if revision is not None:
         raise ValueError(f"revision={revision!r} is for hub ids, and {name!r} is an alias or a local path: leave it out.")
     return found
+
+
+def check_hub_id(name: str) -> None:
+    """Raises LoadError for what can be no hub id, and for a slip in an alias: not to wait until the hub refuses it."""
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or name.endswith(".gguf"):
+        raise LoadError(f"{name!r}: there is no such file or folder. {accepted(name)}")
+    if "/" not in name and _close(name):
+        raise LoadError(f"{name!r} is unknown. {accepted(name)}")
 
 
 def check_files(source: Source, revision: str | None) -> None:
