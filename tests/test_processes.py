@@ -12,7 +12,7 @@ import pytest
 import torch
 from shell import call, told, write
 from tiny import tiny_bridge
-from two_processes import CLAIMS, claims, command, readings, weights
+from two_processes import CLAIMS, LADDER, claims, command, readings, weights
 
 import harmcircuits as hc
 from harmcircuits import cli, store
@@ -26,6 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a model and prompts; one thread, as the launcher gives each process."""
     place, threads = tmp_path_factory.mktemp("processes"), torch.get_num_threads()
     tiny_bridge(place / "model")
+    tiny_bridge(place / "later", seed=1)
     write(place / "prompts.csv")
     torch.set_num_threads(1)
     yield place
@@ -121,9 +122,9 @@ class TestTwoProcesses:
         assert "Traceback" not in printed
         assert two[0]["refused"] == two[1]["refused"] == 1
 
-    @pytest.mark.parametrize("name", CLAIMS)
+    @pytest.mark.parametrize("name", [*CLAIMS, *LADDER])
     def test_a_claim_is_that_of_one_process(self, two: Any, claimed: Path, place: Path, name: str) -> None:
-        assert two[0]["claims"] == two[1]["claims"] == [None] * len(CLAIMS)
+        assert two[0]["claims"] == two[1]["claims"] == [None] * len({**CLAIMS, **LADDER})
         alone, both = (json.loads((folder / f"{name}.json").read_text()) for folder in (claimed, place / "claims of two"))
         for found in (alone, both):
             found.pop("cost", None)  # of the paper: seconds
@@ -178,6 +179,23 @@ class TestOneProcess:
         module = [sys.executable, "-m", "harmcircuits", "--version"]
         found = subprocess.run(module, cwd=HERE.parent, text=True, capture_output=True)
         assert found.stdout.strip() == hc.__version__
+
+
+def test_accelerate_starts_a_command_as_the_docs_say(place: Path) -> None:
+    """The command as a user types it, without the helpers above: its file is the one that a process alone writes."""
+    model = ["--model", str(place / "model"), "--prompts", str(place / "prompts.csv"), "--quick", "--triples", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", store.CACHE_VARIABLE: str(place / "cache of accelerate")}
+    environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    launcher = [str(Path(sys.executable).with_name("accelerate")), "launch", "--multi_gpu", "--num_processes", "2"]
+    for out, start in {"both": launcher, "alone": [sys.executable]}.items():
+        words = [*start, "-m", "harmcircuits", "distinct", *model, "--device", "cpu", "--out", out]
+        done = subprocess.run(words, env=environment, cwd=place, text=True, capture_output=True, timeout=600)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("Numbers: ") == 1, "the first process alone prints"
+    both, alone = (json.loads((place / out / "distinct.json").read_text()) for out in ("both", "alone"))
+    for found in (both, alone):
+        found.pop("command")  # another folder
+    assert both == alone
 
 
 @pytest.mark.parametrize("name", [command.__name__.replace("_", "-") for command in cli.COMMANDS])

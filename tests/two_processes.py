@@ -127,17 +127,23 @@ def command(folder: Path, *arguments: str) -> object:
 
 
 CLAIMS: dict[str, Sequence[str]] = {**shell.CLAIMS, "paper": ("--claims", "generality,compactness")}
+LADDER = {"alignment": ("model", "later", "--names", "base,later", "--grains", "neurons", "--points", "2")}
+"""Folders of two stages, and options."""
 
 
 def claims(folder: Path, out: Path) -> list[object]:
-    """Every claim about the tiny model, in seconds, into one folder."""
+    """Every claim about the tiny model, in seconds, into one folder; then how it differs from a later stage."""
     with pytest.MonkeyPatch.context() as patch:
         small_claims(patch)
-        own = ["--model", folder / "model", "--prompts", folder / "prompts.csv", "--device", "cpu", "--out", out]
+        how = ["--prompts", folder / "prompts.csv", "--device", "cpu", "--out", out]
+        own = ["--model", folder / "model", *how]
         found = []
         for name, options in CLAIMS.items():
             patch.setattr(sys, "argv", ["harmcircuits", name])
             found.append(cli.app([name, "--quick", *options, *map(str, own)], standalone_mode=False))
+        patch.setattr(sys, "argv", ["harmcircuits", "alignment"])
+        patch.chdir(folder)
+        found.append(cli.app(["alignment", "--quick", *LADDER["alignment"], *map(str, how)], standalone_mode=False))
         return found
 
 

@@ -49,7 +49,7 @@ COMMANDS = (
     paper.paper,
     plan.plan,
 )
-SHARED = ("dissociate", "compactness", "rules", "generality", "distinct", "dissociated", "paper")
+SHARED = ("dissociate", "compactness", "rules", "generality", "distinct", "dissociated", "paper", "alignment")
 """Commands whose work several processes can share."""
 for command in COMMANDS:
     app.command()(told_when_stopped(command))

@@ -61,7 +61,7 @@ def alignment(
     from ..claims.alignment import QUICK, compare_alignment
     from ..prompts.readers import load_prompts
 
-    with told_errors():
+    with told_errors(), shared.processes() as group:
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         new = settings.max_new_tokens  # what memory all stages take is told once
@@ -80,10 +80,12 @@ def alignment(
                 load=lambda name: shared.load(str(name), device, dtype, new if name == models[0] else None),
                 folder=out,
                 reproduce=shared.command_line(sys.argv),
-                progress=True,
+                progress=group.first,
                 tell=typer.echo,
                 **sizes,
             )
+            if not group.first:
+                return
             found.save(out)
             drawn = {name: out / f"alignment_{name}.html" for name in found.figures()}
             for name, figure in found.figures().items():
