@@ -10,7 +10,7 @@ short rows has touched the weights and filled the libraries' buffers, then one b
 
 Linux only. Integrated attribution is measured beside it.
 
-    python benchmarks/attribution_memory.py --examples 8 --repeats 3
+    python benchmarks/attribution_memory.py --examples 8 --repeats 3 --out out/costs/memory.json
 """
 
 import argparse
@@ -22,7 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from attribution_overhead import bare
+from attribution_overhead import bare, keep
 from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
@@ -71,6 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--examples", type=int, default=8, help="rows of the one batch")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="a JSON file")
     parser.add_argument("--only", choices=[*OURS, *OPPONENTS], help="measure one in this process, and print bytes")
     options = parser.parse_args()
     prompts = hc.load_prompts().sample(options.examples, seed=0).harmful
@@ -95,6 +96,8 @@ def main() -> None:
     for ours in OURS:
         ratios = ", ".join(f"{middle[ours] / middle[other]:.3f} with {other} attention" for other in OPPONENTS)
         print(f"{ours} ÷ bare forward + backward: {ratios}")
+    found = {f"{ours} ÷ bare, {other}": middle[ours] / middle[other] for ours in OURS for other in OPPONENTS}
+    keep(options.out, found, n=options.examples, bytes=taken)
 
 
 if __name__ == "__main__":

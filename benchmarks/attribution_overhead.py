@@ -3,12 +3,17 @@
 The opponent is a pristine transformers model, parameters frozen, full logits, the same loss, with eager attention (which
 TransformerLens also uses) and with sdpa beside it. Runs alternate; the medians are compared.
 
-    python benchmarks/attribution_overhead.py --examples 32 --repeats 5
+    python benchmarks/attribution_overhead.py --examples 32 --repeats 5 --out out/costs/attribution.json
 """
 
 import argparse
+import shlex
 import statistics
+import sys
 import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -19,6 +24,7 @@ from harmcircuits.examples import Batch, batched, example_rows, make_batch, row_
 from harmcircuits.models.aliases import ALIASES, DEFAULT
 from harmcircuits.models.fetch import packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
+from harmcircuits.store import write_json
 
 
 def bare(model: PreTrainedModel, batches: list[Batch]) -> float:
@@ -37,11 +43,19 @@ def bare(model: PreTrainedModel, batches: list[Batch]) -> float:
     return total
 
 
+def keep(out: Path | None, ratios: Mapping[str, Any], **about: Any) -> None:
+    """What a benchmark of ratios measured, as JSON, where a file was asked for."""
+    if out is not None:
+        machine = {"threads": torch.get_num_threads(), "torch": torch.__version__}
+        write_json(out, {"command": shlex.join(["python", *sys.argv]), **about, **machine, "ratios": dict(ratios)})
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--examples", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--out", type=Path, help="a JSON file")
     options = parser.parse_args()
 
     bridge = hc.load_model()
@@ -73,11 +87,14 @@ def main() -> None:
                 seconds[name].append(time.perf_counter() - start)
     tokens = sum(map(row_length, rows))
     print(f"{len(examples)} examples, {tokens} tokens, {options.repeats} alternating runs, {torch.get_num_threads()} threads")
+    ratios: dict[str, Any] = {}
     for name in list(runs)[1:]:
         pairs = [a / b for a, b in zip(seconds["attribute"], seconds[name], strict=True)]
         medians = statistics.median(seconds["attribute"]) / statistics.median(seconds[name])
         spread = ", ".join(f"{pair:.2f}" for pair in sorted(pairs))
         print(f"attribute ÷ {name}: {medians:.3f} (ratio of medians; run by run {spread})")
+        ratios[f"attribute ÷ {name}"] = {"of medians": medians, "run by run": sorted(pairs)}
+    keep(options.out, ratios, n=len(examples), tokens=tokens)
 
 
 if __name__ == "__main__":

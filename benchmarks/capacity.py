@@ -45,7 +45,7 @@ ROWS, TOKENS, NEW = 4, 64, 16
 """Of the three sizes: rows of a batch, their tokens, and those that are the response."""
 SWEEPS: dict[str, tuple[int, ...]] = {
     "prompts": (4, 8, 16, 32),
-    "tokens of a prompt": (24, 48, 72, 96),
+    "tokens of a prompt": (24, 48, 96, 144, 192),
     "heads of a layer": (8, 16, 32, 64),
     "neurons of a layer": (512, 1024, 2048, 4096),
 }
@@ -242,7 +242,7 @@ def tokenizer() -> Any:
 
 def rows_of(model: Any, n: int, length: int, new: int) -> list[hc.Example]:
     """Examples of so many tokens, of which the last `new` are the response; no two begin alike."""
-    texts = [f"{at:02d} {EVERYDAY}"[: length - new - 1] for at in range(n)]
+    texts = [f"{at:02d} {2 * EVERYDAY}"[: length - new - 1] for at in range(n)]
     found = [hc.Example(request=text, response="", response_ids=tuple(range(5, 5 + new))) for text in texts]
     assert {row_length(row) for row in example_rows(model, found)} == {length}
     return found

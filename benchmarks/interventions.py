@@ -6,16 +6,18 @@
    without the layers that its rows share.
 3. Greedy responses to few prompts under 16 circuits: likewise ÷ `generate_each`; and `generate` condition by condition.
 
-    python benchmarks/interventions.py --prompts 8 --repeats 3
+    python benchmarks/interventions.py --prompts 8 --repeats 3 --out out/costs/interventions.json
 """
 
 import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
+from attribution_overhead import keep
 from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
@@ -79,7 +81,7 @@ def unshared_sweep(model: Any, circuits: list[Any], examples: list[Any]) -> torc
         together.FEW = few
 
 
-def teacher_forced(model: Any, circuits: list[Any], prompts: list[Any], repeats: int) -> None:
+def teacher_forced(model: Any, circuits: list[Any], prompts: list[Any], repeats: int) -> dict[str, float]:
     examples = hc.elicit(model, prompts, max_new_tokens=24, temperature=0)
     by_sweep = hc.sweep(model, circuits, examples)
     difference = (by_sweep - condition_at_a_time(model, circuits, examples)).abs().max()
@@ -97,10 +99,10 @@ def teacher_forced(model: Any, circuits: list[Any], prompts: list[Any], repeats:
     print(
         f"teacher-forced: {len(circuits)} circuits, {len(examples)} examples; layers below the first ablated one: {depth:.0%}"
     )
-    report(seconds, "sweep")
+    return report(seconds, "sweep")
 
 
-def written(model: Any, circuits: list[Any], prompts: list[Any], repeats: int, tokens: int) -> None:
+def written(model: Any, circuits: list[Any], prompts: list[Any], repeats: int, tokens: int) -> dict[str, float]:
     options = {"max_new_tokens": tokens, "temperature": 0.0}
 
     def each(prompts: list[Any]) -> list[Any]:
@@ -124,10 +126,10 @@ def written(model: Any, circuits: list[Any], prompts: list[Any], repeats: int, t
         repeats,
     )
     print(f"written: {len(circuits)} circuits, {len(few)} prompts, {tokens} tokens; the same tokens: {same}")
-    report(seconds, "generate_each")
+    return report(seconds, "generate_each")
 
 
-def free(model: Any, circuit: Any, prompts: list[Any], repeats: int, tokens: int) -> None:
+def free(model: Any, circuit: Any, prompts: list[Any], repeats: int, tokens: int) -> dict[str, float]:
     folder = dequantised_folder(DEFAULT, ALIASES[DEFAULT].gguf_sha256, lambda: packaged_gguf(ALIASES[DEFAULT]))
     pristine = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     frame = chat_frame(model)
@@ -160,18 +162,23 @@ def free(model: Any, circuit: Any, prompts: list[Any], repeats: int, tokens: int
     seconds = timed({"generate": own, "generate, eager": eager, "by hooks": hooks, "transformers": theirs}, repeats)
     rate = {name: counts[name] * len(prompts) / seconds[name] for name in seconds}
     print(f"free: {len(prompts)} prompts; steps {counts}; tokens per second ÷ transformers' generate:")
-    for name in ("generate", "generate, eager", "by hooks"):
-        print(f"  {name}: {rate[name] / rate['transformers']:.2f}")
+    found = {
+        f"{name} ÷ transformers": rate[name] / rate["transformers"] for name in ("generate", "generate, eager", "by hooks")
+    }
+    for name, ratio in found.items():
+        print(f"  {name}: {ratio:.2f}")
+    return found
 
 
 def longest(examples: list[Any]) -> int:
     return max(len(example.response_ids) for example in examples)
 
 
-def report(seconds: dict[str, float], ours: str) -> None:
-    for name, own in seconds.items():
-        if name != ours:
-            print(f"  {name} ÷ {ours}: {own / seconds[ours]:.2f}")
+def report(seconds: dict[str, float], ours: str) -> dict[str, float]:
+    found = {f"{name} ÷ {ours}": own / seconds[ours] for name, own in seconds.items() if name != ours}
+    for name, ratio in found.items():
+        print(f"  {name}: {ratio:.2f}")
+    return found
 
 
 def main() -> None:
@@ -180,13 +187,17 @@ def main() -> None:
     parser.add_argument("--circuits", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=24)
+    parser.add_argument("--out", type=Path, help="a JSON file")
     options = parser.parse_args()
     model = hc.load_model()
     prompts = hc.load_prompts().sample(options.prompts, seed=0).harmful
     circuits = circuits_of(model, options.circuits)
-    free(model, circuits[0], prompts, options.repeats, options.tokens)
-    teacher_forced(model, circuits, prompts, options.repeats)
-    written(model, circuits, prompts, options.repeats, options.tokens)
+    ratios = {
+        "tokens per second, free": free(model, circuits[0], prompts, options.repeats, options.tokens),
+        "losses of examples": teacher_forced(model, circuits, prompts, options.repeats),
+        "greedy responses": written(model, circuits, prompts, options.repeats, options.tokens),
+    }
+    keep(options.out, ratios, n=len(prompts), tokens=options.tokens, circuits=len(circuits))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Weight scores against what they replace: same weights, same tokens, one process, alternating runs, ratios of medians.
 
-    python benchmarks/weight_scores.py --examples 16 --repeats 5 --published-examples 4 --published-repeats 1
+    python benchmarks/weight_scores.py --examples 16 --repeats 5 --published-examples 4 --out out/costs/weights.json
 
 1. Signed scores of all layers ÷ a bare forward and backward with weight gradients.
 2. Per-example absolute scores of all layers ÷ the same.
@@ -14,9 +14,11 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+from attribution_overhead import keep
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
@@ -98,10 +100,12 @@ def timed(
     return seconds
 
 
-def ratio(seconds: dict[str, list[float]], above: str, below: str) -> None:
+def ratio(seconds: dict[str, list[float]], above: str, below: str) -> dict[str, Any]:
+    """Printed, and as it is kept."""
     medians = statistics.median(seconds[above]) / statistics.median(seconds[below])
-    spread = ", ".join(f"{a / b:.2f}" for a, b in sorted(zip(seconds[above], seconds[below], strict=True)))
-    print(f"{above} ÷ {below}: {medians:.2f} (ratio of medians; run by run {spread})")
+    pairs = sorted(a / b for a, b in zip(seconds[above], seconds[below], strict=True))
+    print(f"{above} ÷ {below}: {medians:.2f} (ratio of medians; run by run {', '.join(f'{pair:.2f}' for pair in pairs)})")
+    return {f"{above} ÷ {below}": {"of medians": medians, "run by run": pairs}}
 
 
 def close(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -115,6 +119,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--published-examples", type=int, default=8, help="harmful, and as many benign; 0 leaves it out")
     parser.add_argument("--published-repeats", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="a JSON file")
     parser.add_argument("--cpu-time", action="store_true", help="count processor seconds: steadier on a busy machine")
     options = parser.parse_args()
     clock = time.process_time if options.cpu_time else time.perf_counter
@@ -145,11 +150,13 @@ def main() -> None:
         options.repeats,
         clock=clock,
     )
+    ratios: dict[str, Any] = {}
     for above in kinds:
         for below in opponents:
-            ratio(seconds, above, f"bare, {below}")
-
+            ratios |= ratio(seconds, above, f"bare, {below}")
+    about = {"n": len(harmful), "tokens": sum(int(batch.attention_mask.sum()) for batch in batches)}
     if not options.published_examples:
+        keep(options.out, ratios, **about)
         return
     n, results = options.published_examples, {}
     benign = hc.elicit(bridge, prompts.near_twins, max_new_tokens=48)[:n]
@@ -170,7 +177,8 @@ def main() -> None:
         for name, (signed, absolute) in zip(W.signed, theirs, strict=True)
     ), "the two disagree on the scores"
     print(f"{n} harmful and {n} benign examples, {options.published_repeats} alternating runs, equal scores")
-    ratio(seconds, "the published procedure", "attribute_weights")
+    ratios |= ratio(seconds, "the published procedure", "attribute_weights")
+    keep(options.out, ratios, **about, published_n=n)
 
 
 if __name__ == "__main__":
