@@ -51,7 +51,10 @@ Judged = Annotated[
 ]
 JudgePrompt = Annotated[Path | None, typer.Option(help="A file with the prompt of a grades or yes-no judge.")]
 Autocast = Annotated[
-    bool, typer.Option("--autocast", help="Products in bfloat16 while training, faster where the processor has them.")
+    bool,
+    typer.Option(
+        "--autocast", help="Products in bfloat16 in training (and in reading losses), faster where the processor has them."
+    ),
 ]
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
