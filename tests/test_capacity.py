@@ -198,6 +198,7 @@ def test_a_plan_adds_up(small: Path, tmp_path: Path) -> None:
     assert table.loc["distinct", "seconds"] == pytest.approx(steps["seconds"].sum()) == pytest.approx(found.total("distinct"))
     expected = steps["flops"] / 1e11 + steps["bytes"] / 1e10 + steps["calls"] * rates.CALL
     assert steps["seconds"].tolist() == pytest.approx(expected.tolist())
+    assert found._repr_html_().count("<tr") == 1 + 2 and "it fits into 16 GB" in found._repr_html_()
     assert found.fits and "it fits into 16 GB" in str(found) and repr(found).endswith("on as given, 2 commands: it fits)")
     quick = hc.plan(small, commands=["dissociate"], quick=True, **RATES)
     assert quick.total("dissociate") < found.total("dissociate") / 3

@@ -1,5 +1,6 @@
 """Frontiers and equal damage: intact is no rise, off is `ablated`, the target is met, and known models give known answers."""
 
+import html
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,14 @@ def drawn_up() -> IsoDamage:
     along = {name: np.stack([np.zeros((8, 3)), 2 * rises[name]]) for name in rises} | {"three": np.zeros((2, 8, 3))}
     ablations = {"one": HEADS, "two": BOTH, "three": Circuit()}
     return IsoDamage(0.05, {"one": 0.5, "two": 0.25}, rises, ablations, {"three": "idle"}, Frontier((1.0, 0.0), along))
+
+
+def test_both_show_themselves_in_a_notebook() -> None:
+    at_equal_damage = drawn_up()
+    for result, rows in ((at_equal_damage, 3), (at_equal_damage.frontier, 6)):
+        shown = result._repr_html_()
+        assert shown.count("<tr") == 1 + rows and shown.count("<iframe") == 1
+        assert html.escape(repr(result)) in shown
 
 
 @cache

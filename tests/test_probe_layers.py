@@ -209,4 +209,6 @@ def test_the_figure_has_a_line_a_condition_and_kind() -> None:
     assert floats(solid.x) == [3, 4] and floats(solid.y) == [1, 0.5]
     assert (solid.line.dash, dashed.line.dash) == ("solid", "dash")
     assert "at the prompt's last token" in figure.layout.annotations[0].text
+    shown = result(np.stack([right, 0 * right]))._repr_html_()
+    assert shown.count("<tr") == 5 and shown.count("<iframe") == 1 and "a&lt;b" in shown and "<b," not in shown
     assert repr(result(right[None])) == f"LayerProbes(1 condition × 1 place × 2 layers, {len(TEST)} prompts)"

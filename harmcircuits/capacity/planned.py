@@ -15,7 +15,7 @@ from ..claims.paper.sizes import quick_settings
 from ..experiments.settings import Settings
 from ..models.aliases import DEFAULT
 from ..models.shape import Shape, model_shape
-from ..notebook import clipped
+from ..notebook import clipped, notebook_html
 from ..prompts.promptset import PromptSet
 from ..prompts.readers import load_prompts
 from .commands import COMMANDS, laid_out, work_of
@@ -80,6 +80,9 @@ class Plan:
     def __repr__(self) -> str:
         fits = {True: "it fits", False: "it does not fit", None: "its memory is not known"}[self.fits]
         return f"Plan({clipped(self.model, 40)!r} on {self.device.name}, {len(self.commands)} commands: {fits})"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(repr(self), self.table(), remarks=str(self).split("\n"))
 
     def __str__(self) -> str:
         """In a few lines: the model, the device, whether it fits, and the cure where it does not."""

@@ -19,6 +19,7 @@ from ..ablation.partial import Partial, under
 from ..components import Circuit, WeightMask
 from ..examples import Example, Row, example_rows, row_losses
 from ..models.protocol import HookedModel
+from ..notebook import notebook_html
 from ..statistics import Estimate, mean_estimate, paired_difference
 from ..store import StoreError
 from ..store.tensors import read_tensors, save_tensors
@@ -69,6 +70,9 @@ class Frontier:
     def __repr__(self) -> str:
         triples = next(iter(self.rises.values())).shape[1] if self.rises else 0
         return f"Frontier({len(self.rises)} conditions at {len(self.alphas)} alphas, {triples} triples)"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(f"{self!r}: mean rises of L, nats per token", self.table(), figure=self.figure)
 
     def damage(self, name: str) -> Float[np.ndarray, " alpha"]:
         """Mean rise on far twins at each alpha, nats per token: what the condition costs on harmless text."""

@@ -21,6 +21,7 @@ from ..ablation.partial import Partial
 from ..components import Circuit, WeightMask
 from ..examples import Example
 from ..models.protocol import HookedModel
+from ..notebook import notebook_html
 from ..statistics import Estimate, paired_difference, sign_flip_p
 from ..store import StoreError
 from ..store.tensors import read_tensors, save_tensors
@@ -67,8 +68,11 @@ class IsoDamage:
     frontier: Frontier
 
     def __repr__(self) -> str:
-        left = f", {len(self.reasons)} left out" if self.reasons else ""
-        return f"IsoDamage({len(self.alphas)} conditions at {self.damage:.3g} nats per token, {self.n_triples} triples{left})"
+        said = f"{len(self.alphas)} conditions at {self.damage:.3g} nats per token, {self.n_triples} triples"
+        return f"IsoDamage({said}{f', {len(self.reasons)} left out' if self.reasons else ''})"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(f"{self!r}: rises of L, nats per token", self.table(), figure=self.figure)
 
     @property
     def n_triples(self) -> int:
@@ -131,8 +135,7 @@ class IsoDamage:
         found = {}
         for at, name in enumerate(self.ablations):
             ahead, p = self.advantage(name, **options)
-            compared = {"first_minus_this": ahead, "p": p} if at else {}
-            read = {**self.estimates(name, **options), **compared}
+            read = self.estimates(name, **options) | ({"first_minus_this": ahead, "p": p} if at else {})
             found[name] = {"alpha": self.alphas.get(name), **{key: value.to_json() for key, value in read.items()}}
         return {"damage": self.damage, "conditions": found}
 

@@ -26,6 +26,7 @@ from ..examples import Prompt, Row, batched, make_batch, row_length
 from ..models.devices import stacked
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel, geometry
+from ..notebook import notebook_html
 from ..processes import each
 from .asking import prompt_rows, request_ends
 from .probe import IN_WORDS, Place, place_columns, ridge
@@ -39,6 +40,9 @@ Kind = Literal["trained intact", "retrained"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 BEFORE_THE_ANSWER: tuple[Place, ...] = ("request", "prompt")
 """Places that a row without a response has."""
+
+SHOWN = 200
+"""Draws of a bootstrap that is only to be looked at."""
 
 Residuals = Float[Tensor, "place layer prompt d_model"]
 
@@ -87,7 +91,7 @@ class LayerProbes:
                         rows.append((condition, kind, place, layer, found.value, found.low, found.high, found.n))
         return pd.DataFrame(rows, columns=["condition", "kind", "place", "layer", "value", "low", "high", "n"])
 
-    def figure(self, *, draws: int = 200) -> "go.Figure":
+    def figure(self, *, draws: int = SHOWN) -> "go.Figure":
         """AUROC by layer, a panel a place, a line a condition; dashed: retrained under the condition."""
         frame = self.table(draws=draws)
         return figures.auroc_by_layer(frame.assign(place=frame["place"].map(IN_WORDS)))
@@ -98,6 +102,9 @@ class LayerProbes:
             for part, name in ((self.conditions, "condition"), (self.places, "place"), (self.layers, "layer"))
         )
         return f"LayerProbes({shape}, {len(self.prompts)} prompts)"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(f"{self!r}: AUROC of harmful prompts", self.table(draws=SHOWN), figure=self.figure)
 
 
 def layer_probes(
