@@ -1,5 +1,6 @@
 """`Claim`: what one claim of the paper came to on one model, as numbers, tables and a sentence."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,13 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, get_a
 import pandas as pd
 
 from .. import store
+from ..figures.style import FigureError
 from ..notebook import clipped, notebook_html
+from ..report.claims import ON_TRIPLES, claim_page
 from ..statistics import Estimate
 from ..store.frames import as_frame, as_plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+log = logging.getLogger(__name__)
 Found: TypeAlias = Literal["yes", "no", "undecided", "cannot be measured"]
 FOUND: tuple[Found, ...] = get_args(Found)
 FORMAT = "harmcircuits claim 1"
@@ -43,6 +47,8 @@ class Claim:
     """Of the file and the shell command."""
     ASKS: ClassVar[str] = ""
     """What the paper claims, as a question."""
+    METHOD: ClassVar[tuple[str, ...]] = (ON_TRIPLES,)
+    """How it is measured and decided, in paragraphs of its page."""
 
     found: Found
     sentence: str
@@ -105,15 +111,33 @@ class Claim:
             "tables": {name: as_plain(frame) for name, frame in self.tables.items()},
         }
 
-    def save(self, folder: str | Path) -> Path:
-        """Writes `NAME.json` into `folder`, atomically, and says where.
+    def page(self) -> str:
+        """Question, answer, figures, table, limits, method, settings and command as one HTML page that fetches nothing
+        (`report.claims.claim_page`); no text that a model read or wrote is on it."""
+        try:
+            drawn = self.figures()
+        except FigureError as error:  # a page without figures says more than no page
+            log.warning("the figures of %s are not on its page: %s", self.NAME, error)
+            drawn = {}
+        return claim_page(self.document(), method=self.METHOD, figures=drawn, table=self.table())
+
+    def save(self, folder: str | Path, *, page: bool = True) -> Path:
+        """Writes `NAME.json` and, beside it, `NAME.html` into `folder`, each atomically, and says where the first is.
+
+        Args:
+            page: False: numbers alone; a page that lies there goes, since it tells of others.
 
         Raises:
             StoreError: the folder cannot be written, or another process is at work there.
         """
-        path = Path(folder) / f"{self.NAME}.json"
+        path, beside = (Path(folder) / f"{self.NAME}{end}" for end in (".json", ".html"))
         with store.held(folder):
             store.write_json(path, self.document())
+            if page:
+                store.write_text(beside, self.page())
+            else:
+                with store.storage_errors(beside):
+                    beside.unlink(missing_ok=True)
         return path
 
     @classmethod

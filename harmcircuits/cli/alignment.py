@@ -23,6 +23,7 @@ from .shared import (
     told_errors,
     writable,
 )
+from .written import write_claim
 
 SHOWN = ["measure", "grain", "reading", "beyond", "change", "change_low", "change_high", "p_adjusted", "n"]
 STAGES = ["stage", "reading", "request_information", "refusals", "selectivity", "retained_harmful", "auroc", "compact"]
@@ -37,7 +38,7 @@ def alignment(
         typer.Option(help="Another ladder from the same base, which is left out: 'style only=FOLDER,FOLDER'. Can be repeated."),
     ] = None,
     prompts: Prompts = None,
-    out: Annotated[Path, typer.Option(help="Folder for alignment.json, its figures, and what is finished.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for alignment.html, alignment.json, figures, and what is finished.")] = Path(
         "out/alignment"
     ),
     seed: Seed = 0,
@@ -86,16 +87,13 @@ def alignment(
             )
             if not group.first:
                 return
-            found.save(out)
-            drawn = {name: out / f"alignment_{name}.html" for name in found.figures()}
-            for name, figure in found.figures().items():
-                shared.draw(figure, drawn[name])
+            written = write_claim(found, out)
     print_frame(found.table()[STAGES], title="Stages; selectivity and what is retained are without the default circuit")
     print_frame(found.tables["trends"][SHOWN], title="Changes from the first stage to the last; areas in nats per token")
     typer.echo(f"{found.found}: {found.sentence}")
     for limit in found.limits:
         typer.echo(f"  · {limit}")
-    typer.echo(f"Numbers: {out / 'alignment.json'}    Figures: {', '.join(map(str, drawn.values()))}")
+    typer.echo(written)
 
 
 def ladders(given: list[str]) -> dict[str, list[str]]:

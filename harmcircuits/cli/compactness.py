@@ -25,14 +25,15 @@ from .shared import (
     told_errors,
     writable,
 )
+from .written import write_claim
 
 
 def compactness(
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
-    out: Annotated[Path, typer.Option(help="Folder for compactness.json, its figures, and what is finished.")] = Path(
-        "out/compactness"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for compactness.html, compactness.json, figures, and what is finished.")
+    ] = Path("out/compactness"),
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -80,13 +81,10 @@ def compactness(
             )
             if not group.first:
                 return
-            found.save(out)
-            drawn = {name: out / f"compactness_{name}.html" for name in found.figures()}
-            for name, figure in found.figures().items():
-                shared.draw(figure, drawn[name])
+            written = write_claim(found, out)
     columns = ["grain", "rule", "fraction_to_halve", "twin_gap", "lowest_retained", "area", "area_low", "area_high"]
     print_frame(
         found.table()[columns], title="Share of weights that halves harmful writing; areas at admissible cost, nats per token"
     )
     typer.echo(f"{found.found}: {found.sentence}")
-    typer.echo(f"Numbers: {out / 'compactness.json'}    Figures: {', '.join(map(str, drawn.values()))}")
+    typer.echo(written)

@@ -9,12 +9,15 @@ import typer
 from . import shared
 from .printed import print_frame
 from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
+from .written import write_claim
 
 
 def dissociated(
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
-    out: Annotated[Path, typer.Option(help="Folder for dissociated.json and its figures.")] = Path("out/dissociated"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for dissociated.html, dissociated.json, figures, and what is finished.")
+    ] = Path("out/dissociated"),
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -61,11 +64,9 @@ def dissociated(
             )
             if not group.first:
                 return
-            path = found.save(out)
-            for at, figure in enumerate(found.figures().values()):
-                shared.draw(figure, out / (f"{found.NAME}-{at}.html" if at else f"{found.NAME}.html"))
+            written = write_claim(found, out)
     print_frame(found.table().drop(columns="why"), title=found.ASKS)
     typer.echo(found.sentence)
     for limit in found.limits:
         typer.echo(f"  · {limit}")
-    typer.echo(f"Numbers: {path}    Figure: {out / f'{found.NAME}.html'}")
+    typer.echo(written)

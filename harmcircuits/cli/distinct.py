@@ -9,6 +9,7 @@ import typer
 from . import shared
 from .printed import print_frame
 from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
+from .written import write_claim
 
 SHOWN = ["condition", "task", "value", "low", "high", "drop", "p_adjusted", "n"]
 OVERLAPS = ["one", "other", "jaccard", "chance", "ceiling", "share", "low", "high", "p_adjusted"]
@@ -17,7 +18,9 @@ OVERLAPS = ["one", "other", "jaccard", "chance", "ceiling", "share", "low", "hig
 def distinct(
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
-    out: Annotated[Path, typer.Option(help="Folder for distinct.json and its figures.")] = Path("out/distinct"),
+    out: Annotated[Path, typer.Option(help="Folder for distinct.html, distinct.json, figures, and what is finished.")] = Path(
+        "out/distinct"
+    ),
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -52,9 +55,7 @@ def distinct(
             )
             if not group.first:
                 return
-            found.save(out)
-            for name, figure in found.figures().items():
-                shared.draw(figure, out / f"{name}.html")
+            written = write_claim(found, out)
     print_frame(found.tables["effects"][SHOWN], title="What falls without each circuit: standardised effect d; 95 % intervals")
     print_frame(
         found.tables["overlaps"][OVERLAPS], title="Overlap of circuits; share: of what one aim has in common with itself"
@@ -62,4 +63,4 @@ def distinct(
     typer.echo(f"{found.found}: {found.sentence}")
     for limit in found.limits:
         typer.echo(f"  · {limit}")
-    typer.echo(f"Numbers: {out / 'distinct.json'}    Figures: {out / 'overlaps.html'}, {out / 'effects.html'}")
+    typer.echo(written)

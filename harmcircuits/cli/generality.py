@@ -9,6 +9,7 @@ import typer
 from . import shared
 from .printed import print_frame
 from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, Triples, told_errors, writable
+from .written import write_claim
 
 SHOWN = ["selected", "tested", "harmful", "near", "selectivity", "selectivity_low", "selectivity_high", "ratio"]
 
@@ -16,7 +17,9 @@ SHOWN = ["selected", "tested", "harmful", "near", "selectivity", "selectivity_lo
 def generality(
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
-    out: Annotated[Path, typer.Option(help="Folder for generality.json and figures.")] = Path("out/generality"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for generality.html, generality.json, figures, and what is finished.")
+    ] = Path("out/generality"),
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -48,12 +51,9 @@ def generality(
             found = measure(loaded, read, folder=out, name=model, reproduce=command, progress=group.first, **sizes)
             if not group.first:
                 return
-            path = found.save(out)
-            pages = {name: out / f"generality-{name}.html" for name in found.figures()}
-            for name, figure in found.figures().items():
-                shared.draw(figure, pages[name])
+            written = write_claim(found, out)
     print_frame(found.transfer()[SHOWN], title="Selected on (rows), tested on: rises of L, nats per token; 95 % intervals")
     typer.echo(f"{found.found}: {found.sentence}")
     for limit in found.limits:
         typer.echo(f"  · {limit}")
-    typer.echo(f"Numbers: {path}    Figures: {', '.join(map(str, pages.values()))}")
+    typer.echo(written)

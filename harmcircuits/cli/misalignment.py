@@ -23,6 +23,7 @@ from .shared import (
     told_errors,
     writable,
 )
+from .written import write_claim
 
 SHOWN = ["advice", "pruned", "asked", "read", "value", "low", "high", "n"]
 
@@ -30,9 +31,9 @@ SHOWN = ["advice", "pruned", "asked", "read", "value", "low", "high", "n"]
 def misalignment(
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
-    out: Annotated[Path, typer.Option(help="Folder for misalignment.json, its figures, and what is finished.")] = Path(
-        "out/misalignment"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for misalignment.html, misalignment.json, figures, and what is finished.")
+    ] = Path("out/misalignment"),
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -107,10 +108,7 @@ def misalignment(
                 progress=True,
                 **sizes,
             )
-            found.save(out)
-            drawn = {name: out / f"misalignment_{name}.html" for name in found.figures()}
-            for name, figure in found.figures().items():
-                shared.draw(figure, drawn[name])
+            written = write_claim(found, out)
     table = found.table()
     print_frame(
         table[table["learnt"] == "all"][SHOWN], title="Rise of the log-odds of bad advice, nats per token; 95 % intervals"
@@ -118,4 +116,4 @@ def misalignment(
     typer.echo(f"{found.found}: {found.sentence}")
     for limit in found.limits:
         typer.echo(f"  · {limit}")
-    typer.echo(f"Numbers: {out / 'misalignment.json'}    Figures: {', '.join(map(str, drawn.values()))}")
+    typer.echo(written)

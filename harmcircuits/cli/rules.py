@@ -9,12 +9,13 @@ import typer
 from . import shared
 from .printed import print_frame
 from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
+from .written import write_claim
 
 
 def rules(
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
-    out: Annotated[Path, typer.Option(help="Folder for rules.json and its figures; what is finished is kept there.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for rules.html, rules.json, figures, and what is finished.")] = Path(
         "out/rules"
     ),
     seed: Seed = 0,
@@ -60,10 +61,9 @@ def rules(
             found = run(loaded, read, **sizes, **more)
             if not group.first:
                 return
-            written = found.save(out)
-            drawn = [shared.draw(figure, out / f"rules-{name}.html") for name, figure in found.figures().items()]
+            written = write_claim(found, out)
     print_frame(
         found.table(), title="Rise on near twins / the set difference's, at equal harmful rise; intervals hold together"
     )
     typer.echo(found.sentence)
-    typer.echo(f"Numbers: {written}    Figures: {', '.join(map(str, drawn))}")
+    typer.echo(written)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page on several claims about one model: what is claimed, the evidence, and what was found."""
+"""One self-contained HTML page on one claim about a model, or on several: what is claimed, the evidence, and what was found."""
 
 import json
 import re
@@ -16,11 +16,25 @@ from .values import NULL, ReportError, measured
 
 _TONES = {"yes": "yes", "no": "no"}
 _COUNTED = {"yes": "holding", "no": "contradicted", "undecided": "undecided", "cannot be measured": "not measurable"}
+_WHOLE = {"claim", "asks", "found", "sentence"}
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 FOLDED = 24
 """A table of more rows is folded."""
 LONGEST = 200
 """Rows of a table on the page; its JSON file has them all."""
+ON_TRIPLES = (
+    "Each harmful request has a near twin (same topic words, form and prefill, benign intent) and a far twin (same form and "
+    "prefill, harmless topic). The model under study writes the responses itself, after a prefill. Attribution A of a head, "
+    "neuron or weight is the first-order estimate of how much the loss L of a response (mean negative log-likelihood of its "
+    "tokens, nats per token) rises when that component is set to zero. A circuit is what a rule selects by A on training "
+    "triples; it is set to zero, and writing, recognising and plain reading are measured on test triples that took no part in "
+    "choosing it. Positive rises: the ablation hurts. Selectivity: the rise on harmful requests minus that on their near twins."
+)
+"""The method of every claim that reads responses to triples."""
+ANSWERS = (
+    "“Yes”: the claim holds here; “no”: the opposite is shown; “undecided”: the intervals allow both; “cannot be measured”: "
+    "the model or the run lacks what the question needs."
+)
 
 
 @dataclass(frozen=True)
@@ -42,10 +56,10 @@ class Section:
         name: of the claim, which is also its anchor.
         asks: what the paper claims, as a question.
         tone: the colour of the word: "yes", "no" or "open".
-        brief: the first of its sentences.
+        brief, further: the first of its sentences, and the others.
         headline: the value that stands for it in the table of all.
         n_rows: of the table, before it was cut.
-        own: settings that differ from the page's.
+        own: settings that differ from the page's; those of a claim that has a page of its own are all of them.
     """
 
     name: str
@@ -54,6 +68,7 @@ class Section:
     tone: str
     sentence: str
     brief: str
+    further: str
     headline: Value | None
     values: Sequence[Value]
     figures: Sequence[tuple[str, parts.Drawn]]
@@ -62,6 +77,16 @@ class Section:
     limits: Sequence[str]
     command: str
     own: Sequence[tuple[str, str]]
+
+    @property
+    def folded(self) -> bool:
+        """Whether the table is long."""
+        return self.n_rows > FOLDED
+
+    @property
+    def cut(self) -> int:
+        """How many rows of the table are on the page, where that is not all of them; else 0."""
+        return LONGEST if self.n_rows > LONGEST else 0
 
 
 def claims_page(
@@ -89,36 +114,78 @@ def claims_page(
     True
     """
     rows = _rows(report)
-    every = [figure for own in figures.values() for figure in own.values()]
-    templates = parts.environment()
-    scripts = parts.scripts_of(drawn=bool(every))
     settings = report.get("settings") or {}
     sections = [
         _section(row, claims.get(row["claim"], {}), figures.get(row["claim"], {}), tables.get(row["claim"]), settings)
         for row in rows
     ]
-    model = report.get("model") or {}
-    return templates.get_template("claims.html").render(
-        policy=parts.policy(scripts, every),
-        scripts=[Markup(script) for script in scripts],  # nothing of a run is in them
-        model=str(model.get("name") or "the model"),
-        facts=_pairs(model),
+    return _rendered(
+        "claims.html",
+        report,
+        [figure for own in figures.values() for figure in own.values()],
         summary=_summary(rows),
         n_triples=report.get("n"),
         sections=sections,
+        on_triples=ON_TRIPLES,
         settings=_pairs(settings),
         cost=_pairs(report.get("cost") or {}),
         command=str(report.get("command") or ""),
-        folded=FOLDED,
-        longest=LONGEST,
+    )
+
+
+def claim_page(
+    document: Mapping[str, Any],
+    *,
+    method: Sequence[str] = (ON_TRIPLES,),
+    figures: Mapping[str, go.Figure],
+    table: pd.DataFrame | None = None,
+) -> str:
+    """One claim as a page of its own, which fetches nothing; every string is escaped, as on a run's page (`page`).
+
+    It has the question, the answer in a word and a sentence, headline values with intervals, figures, the table behind them,
+    limits, method with every setting, the command, and which model it was.
+
+    Args:
+        document: what the claim's JSON file holds: at least "claim", "asks", "found" and "sentence".
+        method: paragraphs on how it was measured and decided.
+        figures: by name, in the order of the page.
+        table: what is shown below the figures.
+
+    Raises:
+        ReportError: the document is none of a claim, or has a measured value of another shape.
+
+    >>> row = {"claim": "compactness", "asks": "Is it compact?", "found": "undecided", "sentence": "It is <not> known."}
+    >>> text = claim_page(row, figures={})
+    >>> "<h1>Is it compact?</h1>" in text and "It is &lt;not&gt; known." in text
+    True
+    """
+    if missing := _WHOLE - set(document):
+        raise ReportError(f"the document of a claim has no {', '.join(sorted(missing))}; is it what `harmcircuits` wrote?")
+    section = _section(document, document, figures, table, {})
+    return _rendered("claim.html", document, [*figures.values()], section=section, method=list(method))
+
+
+def _rendered(template: str, about: Mapping[str, Any], figures: Sequence[go.Figure], **parts_of: Any) -> str:
+    """A page with what all of them have; `about` may have a "model"."""
+    scripts = parts.scripts_of(drawn=bool(figures))
+    model = about.get("model") or {}
+    return (
+        parts.environment()
+        .get_template(template)
+        .render(
+            policy=parts.policy(scripts, figures),
+            scripts=[Markup(script) for script in scripts],  # nothing of a run is in them
+            model=str(model.get("name") or "the model"),
+            facts=_pairs(model),
+            answers=ANSWERS,
+            **parts_of,
+        )
     )
 
 
 def _rows(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     found = report.get("claims")
-    whole = isinstance(found, Sequence) and all(
-        isinstance(row, Mapping) and {"claim", "asks", "found", "sentence"} <= set(row) for row in found
-    )
+    whole = isinstance(found, Sequence) and all(isinstance(row, Mapping) and set(row) >= _WHOLE for row in found)
     if not whole or not isinstance(found, Sequence):
         raise ReportError('the report has no list "claims" of objects; is it the paper.json of `harmcircuits paper`?')
     return list(found)
@@ -145,13 +212,15 @@ def _section(
     values = {name: _value(f"{row['claim']}: {name}", name, raw) for name, raw in (claim.get("values") or {}).items()}
     own = {name: value for name, value in (claim.get("settings") or {}).items() if settings.get(name, ...) != value}
     name = str(row["claim"])
+    brief, *further = _SENTENCE.split(str(row["sentence"]), maxsplit=1)
     return Section(
         name=name,
         asks=str(row["asks"]),
         found=str(row["found"]),
         tone=_TONES.get(str(row["found"]), "open"),
         sentence=str(row["sentence"]),
-        brief=_SENTENCE.split(str(row["sentence"]), maxsplit=1)[0],
+        brief=brief,
+        further=" ".join(further),
         headline=values.get(str(row.get("headline"))),
         values=[*values.values()],
         figures=[(f"{name}-{at}", parts.drawn(*item)) for at, item in enumerate(figures.items(), start=1)],
@@ -185,16 +254,18 @@ def _number(value: float | None) -> str:
 
 
 def _pairs(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Names and values as text; a mapping in the mapping is written out with dots.
+    """Names and values as text; a mapping in the mapping, and each in a list of them, is written out with dots.
 
-    >>> _pairs({"seed": 0, "cost": {"conditions": 12}})
-    [('seed', '0'), ('cost.conditions', '12')]
+    >>> _pairs({"seed": 0, "cost": {"conditions": 12}, "stages": [{"name": "base"}, {"name": "sft"}]})
+    [('seed', '0'), ('cost.conditions', '12'), ('stages.1.name', 'base'), ('stages.2.name', 'sft')]
     """
     return [(".".join(path), text) for path, text in _walk(tree, ())]
 
 
 def _walk(tree: Mapping[str, Any], path: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], str]]:
     for key, value in tree.items():
+        if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+            value = {str(at): one for at, one in enumerate(value, start=1)}
         if isinstance(value, Mapping):
             yield from _walk(value, (*path, str(key)))
         else:

@@ -15,12 +15,15 @@ from ...judges import Judge
 from ...models.load import load_model
 from ...models.protocol import HookedModel, geometry
 from ...prompts.promptset import PromptSet
+from ...report.claims import ON_TRIPLES
 from ...store import alone_in_folder
 from ..claim import Claim, ClaimError
+from ..compactness.areas import COST
 from ..compactness.claim import LARGE
+from ..compactness.decision import ALIKE
 from ..compactness.grid import GRAINS, RATIO, Grain, Spans
 from .compared import Results, compared, stopped
-from .decision import decide
+from .decision import LEVEL, decide
 from .ladders import LADDER, Given, Load, stages
 from .run import measured
 from .stage import Measured, conditions, sweep_of
@@ -58,6 +61,20 @@ class Alignment(Claim):
 
     NAME: ClassVar[str] = "alignment"
     ASKS: ClassVar[str] = "Does alignment compress harmful writing onto a smaller part of the model?"
+    METHOD: ClassVar[tuple[str, ...]] = (
+        ON_TRIPLES,
+        "Each checkpoint is swept: its own circuits and matched random ones of several sizes, once on its own responses "
+        "and once on those of one fixed stage. The necessity area is the mean selectivity over the logarithm of the "
+        "fraction that is off, over fractions that all stages share and at which L on plain passages rises by at most "
+        f"{100 * COST:g} % of the intact model's. Of each triple the line through its stages gives the change from the "
+        "first to the last; intervals are bootstraps over triples, p values flip signs over triples and are adjusted over "
+        "everything that is tested.",
+        "Yes: of some grain, on own and on fixed responses, the change of the area lies above 0 (interval, and adjusted p "
+        f"at most {LEVEL:g}), beyond that of matched random circuits and beyond every control ladder likewise, and no "
+        "more weights are needed to halve harmful writing. No: of every grain, on own or on fixed responses, one of these "
+        f"changes is equivalent to none (within ± {ALIKE:g} nats per token) or lies below 0. The rule was fixed before "
+        "anything was measured.",
+    )
 
     def figures(self) -> "dict[str, go.Figure]":
         """`separability` along the ladder; of each grain that was measured `curves_GRAIN` on own and `curves_GRAIN_fixed` on

@@ -13,15 +13,16 @@ from ...figures.compactness import compactness_retained
 from ...judges import Judge
 from ...models.protocol import Geometry, HookedModel, geometry
 from ...prompts.promptset import PromptSet
+from ...report.claims import ON_TRIPLES
 from ...statistics import mean_estimate
 from ...store import alone_in_folder
 from ...tasks.teacher_forced import INTACT
 from ..claim import Claim, ClaimError
 from ..material import Material, prepare
 from ..reading import Read, read
-from .areas import admissible_sizes, differences
+from .areas import COST, admissible_sizes, differences
 from .curves import curves, information, row, table
-from .decision import decide
+from .decision import LEVEL, SMALL, decide
 from .drawn import drawings
 from .evidence import gathered, sentence, values
 from .grid import GRAINS, POINTS, RATIO, RATIOS, Grain, Spans
@@ -73,6 +74,20 @@ class Compactness(Claim):
 
     NAME: ClassVar[str] = "compactness"
     ASKS: ClassVar[str] = "Does harmful writing rest on a small part of the model?"
+    METHOD: ClassVar[tuple[str, ...]] = (
+        ON_TRIPLES,
+        "Heads, neurons and single weights are switched off in log-spaced numbers, those with the most A first and "
+        "without those that near and far twins need most, and so are controls of the same size. The share that halves is "
+        "the smallest share of all eligible weights at which at most half of the request information of harmful responses "
+        f"is left, while L on plain passages rises by at most {100 * COST:g} % of the intact model's. The necessity area "
+        "is the mean selectivity over the logarithm of the fraction that is off, over the sizes within that cost; its p "
+        "values flip signs over triples and are adjusted over controls and grains.",
+        f"Yes: of some grain, the upper end of the share that halves is at most {100 * SMALL:g} %; near twins keep more "
+        "there than harmful requests; and the area exceeds 0 and that of matched random circuits (adjusted p at most "
+        f"{LEVEL:g}). No: every grain was swept to its end, and none does it. Intervals are paired bootstraps over "
+        "triples. The rule was fixed before a real model was measured, but for two corrections after a first look at "
+        "SmolLM2: at which q and p weights are swept, and that a no takes a sweep to the end.",
+    )
 
     def figures(self) -> "dict[str, go.Figure]":
         """`retained`: all grains on one axis; `greedy` on the same, `protection`, where they were measured; then of each grain

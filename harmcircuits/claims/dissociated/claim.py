@@ -9,12 +9,13 @@ import pandas as pd
 from ... import figures
 from ...experiments.checks import RECOGNITION
 from ...figures.same_tokens import recognition_kept, same_tokens
+from ...report.claims import ON_TRIPLES
 from ...statistics import Estimate
 from ..claim import Claim, Found
 from .aims import WRITING
 from .crossing import damage_of, unit
 from .measured import Grain
-from .rule import Decision
+from .rule import ALPHA, LEAST_RISE, MOST_RETAINED, Decision
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -50,6 +51,20 @@ class Dissociated(Claim):
 
     NAME: ClassVar[str] = "dissociated"
     ASKS: ClassVar[str] = "Does the model still recognise the very text that it can no longer write?"
+    METHOD: ClassVar[tuple[str, ...]] = (
+        ON_TRIPLES,
+        "At each grain one recipe is aimed at harmful writing (the circuit), at recognition, at explanation and at near "
+        "twins, with a matched random circuit beside. Of the harmful and the near response of each test triple two things "
+        "are read from the same tokens in the same chat: the rise of L, and how clearly the model then takes them to be "
+        "harmful (the primary reading). The upper half are the triples whose harmful responses the circuit hurts most: "
+        "there the change of the AUROC, harmful against near, and the request information that is left decide.",
+        "The first grain alone decides. Yes: harmful writing falls more than near twins', by more than where the matched "
+        f"random circuit is off; in the upper half L rises by more than {LEAST_RISE:g} nats per token, at most "
+        f"{MOST_RETAINED:g} of the request information is left, and recognition is equivalent within the margin; the "
+        "ablated model is not broken; and the circuit aimed at recognition lowers it. No: recognition there falls by more "
+        "than the margin, and further than where the matched random circuit is off. Each step is tested at "
+        f"{100 * ALPHA:g} %; intervals are bootstraps over triples. The rule was fixed before anything was measured.",
+    )
 
     def figures(self) -> "dict[str, go.Figure]":
         """ "same tokens", the answer at every grain; then of each grain its triples, crossed table and frontier."""

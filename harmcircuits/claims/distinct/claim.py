@@ -11,6 +11,7 @@ from ...figures.distinct import distinct_effects, distinct_overlaps
 from ...judges import Judge
 from ...models.protocol import HookedModel, geometry
 from ...prompts.promptset import PromptSet
+from ...report.claims import ON_TRIPLES
 from ...statistics import MIN_NULL_DRAWS
 from ...store import alone_in_folder
 from ...tasks.capabilities import CapabilityError, Completion, capabilities, checked, half
@@ -20,6 +21,7 @@ from ..reading import read
 from .aims import TRIPLE, circuits, scored
 from .readings import digest, read_capabilities
 from .result import Measured, summed_up
+from .rule import HALF, LEVEL, SMALL
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -48,6 +50,22 @@ class Distinct(Claim):
 
     NAME: ClassVar[str] = "distinct"
     ASKS: ClassVar[str] = "Is the circuit that writes harm another one than those of benign capabilities?"
+    METHOD: ClassVar[tuple[str, ...]] = (
+        ON_TRIPLES,
+        "One recipe, with the same numbers of heads and neurons and the same protected fractions, is aimed at harm, at "
+        "near twins, and at capabilities: sentences to be finished in the same chat frame, half of them attributed and "
+        "half tested. Overlap is a share of what one aim has in common with itself: (Jaccard between aims − chance) / "
+        "(Jaccard of circuits from halves of one aim's examples − chance); 1: as alike as that, 0: as random circuits. "
+        "The effect d of a circuit on a task is the mean rise of L divided by its standard deviation; the interaction of "
+        "harm and a capability is what each circuit hurts its own task more than the other circuit does, its p value by "
+        "swapping the two circuits at random.",
+        f"Yes: the shares with near twins and with each capability are at most {HALF:g} (upper ends); selectivity is above "
+        f"0, and near twins lose at most {HALF:g} of what harmful responses lose (upper end); the interaction with the "
+        f"control capability is above 0 with an adjusted p of at most {LEVEL:g}, and each of the two tasks falls more "
+        f"under its own circuit. No: the interaction is at most {SMALL:g} (upper end), or near twins lose at least "
+        f"{HALF:g} of what harm loses, or a share is at least {HALF:g} (lower ends); or the circuit does not hurt writing "
+        "harm, and nothing of its own is left without protection. The rule was fixed before anything was measured.",
+    )
 
     def figures(self) -> "dict[str, go.Figure]":
         """Overlaps, and what falls without each circuit."""

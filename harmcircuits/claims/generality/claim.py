@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, ClassVar
 import pandas as pd
 
 from ...figures.generality import overlap_matrix, shared_forest, transfer_matrix
+from ...report.claims import ON_TRIPLES
 from ..claim import Claim
+from .decision import HALF, LEVEL
 from .transfer import OTHERS, RANDOM
 
 if TYPE_CHECKING:
@@ -40,6 +42,19 @@ class Generality(Claim):
 
     NAME: ClassVar[str] = "generality"
     ASKS: ClassVar[str] = "Does one mechanism write every kind of harm: does what writes one kind write the others?"
+    METHOD: ClassVar[tuple[str, ...]] = (
+        ON_TRIPLES,
+        "For each kind of harm a circuit is selected on its training triples, and tested on the test triples of every "
+        "kind, for the loss alone. Diagonal: the mean selectivity on the own kind; off-diagonal: on the others; transfer "
+        "ratio: the second divided by the first. Excess overlap: the Jaccard index of two kinds' circuits beyond that of "
+        "each with the other's circuit aimed at near twins, tested by swapping harmful and near labels at random within "
+        "triples and selecting again.",
+        "Yes: the off-diagonal, and its difference to matched random circuits, lie above 0; the lower end of the transfer "
+        f"ratio is above {HALF:g}; and the mean excess overlap is above 0 with p at most {LEVEL:g}. No: the upper end of "
+        f"the ratio is below {HALF:g}, and the difference to matched random circuits is not shown to be above 0. Cannot be "
+        "measured: the diagonal is not shown to be above 0, so that there is nothing to transfer. Intervals are over "
+        "test triples, redrawn within kinds. The rule was fixed before anything was measured.",
+    )
 
     def transfer(self) -> pd.DataFrame:
         """Of the table of transfer what the heatmap shows: the groups' circuits, and the controls below them."""

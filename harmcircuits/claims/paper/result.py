@@ -110,10 +110,10 @@ class Paper:
         target = Path(folder)
         with store.held(target):
             for claim in self.claims.values():
-                claim.save(target)
-            for name in self.failed:
-                with store.storage_errors(target / f"{name}.json"):
-                    (target / f"{name}.json").unlink(missing_ok=True)
+                claim.save(target, page=False)  # all of them are on this page
+            for path in (target / f"{name}{end}" for name in self.failed for end in (".json", ".html")):
+                with store.storage_errors(path):
+                    path.unlink(missing_ok=True)
             store.write_json(target / NUMBERS, self.document())
             store.write_text(target / PAGE, self.page())
         return target / PAGE

@@ -160,7 +160,7 @@ class _Run:
             log.warning("%s cannot be measured: %s", entry.kind.NAME, error)
             return str(error)
         if self.folder is not None and current().first:
-            claim.save(self.folder)
+            claim.save(self.folder, page=False)
         return claim
 
     def _cost(self, entry: Entry) -> Cost:

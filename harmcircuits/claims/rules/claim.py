@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from ...figures.rules import rule_fronts
+from ...report.claims import ON_TRIPLES
 from ..claim import Claim
 from .compared import CIRCUITS
 from .decision import AIM
-from .plan import AS_EXACT
+from .plan import AS_EXACT, FACTORS
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -32,6 +33,18 @@ class Rules(Claim):
     ASKS: ClassVar[str] = (
         "At the same loss of harmful writing, does another rule of selection hurt near twins at most two thirds as much as the "
         "set difference?"
+    )
+    METHOD: ClassVar[tuple[str, ...]] = (
+        ON_TRIPLES,
+        "Categories are dealt at random into two halves, several times: rules choose from the training triples of one "
+        "half, and are judged on the test triples of the other. Each makes circuits of "
+        f"{', '.join(f'{one:g}' for one in FACTORS)} times the default size. Where its rise on held-out harmful responses "
+        "first is that of the set difference at the default size, between two sizes by a straight line, its rise on near "
+        "twins is divided by the set difference's: the ratio, of means over deals. Intervals are bootstraps over triples, "
+        "within categories and with the same draws for all rules, and hold together (Bonferroni).",
+        "Yes: of a rule that reaches that harmful rise in all deals, the interval of the ratio ends at ⅔ or below. No: "
+        "the intervals of all rules that reach it in some deal begin above ⅔, and one of them reaches it in all. Heads "
+        "and neurons decide, single weights stand beside. The rule was fixed before anything was measured.",
     )
 
     def figures(self) -> "dict[str, go.Figure]":
