@@ -228,7 +228,7 @@ def test_the_command_prints_what_was_found_and_writes_it(tmp_path: Path, monkeyp
     printed = " ".join(result.output.split())
     assert found.sentence in printed and found.settings["deals"] == 1
     assert "At most 6 conditions are read whole and 24 for their loss alone" in printed
-    assert "exact" not in found.settings["rules"] and (tmp_path / "out" / "rules-fronts.html").exists()
+    assert "exact" not in found.settings["rules"] and (tmp_path / "out" / "rules_fronts.html").exists()
     assert not any(prompt.request in result.output for prompt in PROMPTS)
 
 

@@ -236,7 +236,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0, result.output
     found = json.loads((out / "dissociated.json").read_text("utf-8"))
     assert found["sentence"] in text(result) and found["settings"]["explained"] == 6
-    assert (out / "dissociated.html").exists() and (out / "dissociated-1.html").exists()
+    assert (out / "dissociated.html").exists() and (out / "dissociated_heads-same-tokens.html").exists()
     assert not any(prompt.request in result.output for prompt in PROMPTS)
     wrong = CliRunner().invoke(app, [str(one) for one in (*options, "--grain", "layers")])
     assert wrong.exit_code == 1 and "error: grains are some of" in text(wrong) and "Traceback" not in wrong.output

@@ -203,5 +203,7 @@ def test_the_command_writes_numbers_and_figures_and_no_request(tmp_path: Path) -
     assert found.sentence.split(":")[0] in " ".join(result.output.split())
     assert f"{cost(PROMPTS, weights=False, settings=replace(Settings.quick(), test_triples=16))} conditions" in result.output
     assert found.settings["swaps"] == 499 and not found.values["excess_overlap_p"].is_missing, "a quick run can be a yes"
-    assert {f"generality-{name}.html" for name in found.figures()} <= {path.name for path in out.iterdir()}
+    assert {"generality.html", *(f"generality_{name}.html" for name in found.figures())} <= {
+        path.name for path in out.iterdir()
+    }
     assert not any(prompt.request in result.output for prompt in PROMPTS)

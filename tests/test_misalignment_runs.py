@@ -212,7 +212,9 @@ def test_the_command_tells_how_long_and_what_was_found(model: Any, tmp_path: Pat
     assert result.exit_code == 0, result.output
     assert "6 models are fine-tuned and read, in at least 11 minutes" in result.output
     assert "yes: Narrow fine-tuning misaligns broadly" in result.output.replace("\n", " ")
-    assert Misalignment.load(tmp_path).found == "yes" and (tmp_path / "misalignment_arms.html").exists()
+    assert Misalignment.load(tmp_path).found == "yes" and {"misalignment.html", "misalignment_arms.html"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
 
 
 def test_a_real_fine_tuning_goes_through(model: Any, tmp_path: Path) -> None:
