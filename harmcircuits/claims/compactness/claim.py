@@ -84,7 +84,8 @@ class Compactness(Claim):
         "values flip signs over triples and are adjusted over controls and grains.",
         f"Yes: of some grain, the upper end of the share that halves is at most {100 * SMALL:g} %; near twins keep more "
         "there than harmful requests; and the area exceeds 0 and that of matched random circuits (adjusted p at most "
-        f"{LEVEL:g}). No: every grain was swept to its end, and none does it. Intervals are paired bootstraps over "
+        f"{LEVEL:g}). No: every grain was swept to its end, and of each it is shown that the half is not reached within "
+        "that cost, or takes more weights than that, or that twins fall as much. Intervals are paired bootstraps over "
         "triples. The rule was fixed before a real model was measured, but for two corrections after a first look at "
         "SmolLM2: at which q and p weights are swept, and that a no takes a sweep to the end.",
     )

@@ -49,10 +49,11 @@ class Misalignment(Claim):
         "names, without those that good text needs), models are compared where they have learnt as much: at equal loss on "
         "the domain's held-out bad answers.",
         "Yes: in other domains and on open questions alike, Δb and its excess lie above 0, and answers are not "
-        f"degenerate. No: there the excess is at most {NOTE:g} of that in the domain itself. Cannot be measured: fewer "
-        f"than {LEAST} fine-tunings of each arm, or bad advice is not induced in any domain. Pruning reduces it where "
-        "level and rise fall below those without pruning and below those of the random and the largest weights of the "
-        "same number. Intervals are over fine-tunings and questions. The rule was fixed before anything was measured.",
+        f"degenerate. No: in other domains, or on open questions, the excess is at most {NOTE:g} of that in the domain "
+        f"itself (upper end). Cannot be measured: fewer than {LEAST} fine-tunings of each arm, or bad advice is not "
+        "induced in any domain. Pruning reduces it where level and rise fall below those without pruning and below those "
+        "of the random and the largest weights of the same number. Intervals are over fine-tunings and questions. The "
+        "rule was fixed before anything was measured.",
     )
 
     def figures(self) -> "dict[str, go.Figure]":
