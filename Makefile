@@ -26,7 +26,7 @@ CACHES = build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypot
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check docs bench fuzz fuzz-guided lowest lock audit sbom dist demo-from-wheel clean distclean
+.PHONY: help demo test check docs links bench fuzz fuzz-guided lowest lock audit sbom dist demo-from-wheel clean distclean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -46,6 +46,9 @@ check: $(VENV)/.installed-dev ## style, types, the order of imports, and the doc
 
 docs: $(VENV)/.installed-docs ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+links: $(VENV)/bin/python ## asks every external link of the documentation whether it leads somewhere (needs a network)
+	$(VENV)/bin/python tools/links.py
 
 bench: $(VENV)/.installed-dev $(VENV3)/.installed-dev ## every script in benchmarks/
 	@set -e; for script in benchmarks/*.py; do printf '\n== %s\n' "$$script"; \

@@ -48,7 +48,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def _fresh(built: Path) -> bool:
-    sources = [ROOT / "mkdocs.yml", ROOT / "tools" / "docs_figures.py", *DOCS.rglob("*.*"), *(ROOT / "harmcircuits").rglob("*.*")]
+    sources = [
+        ROOT / "mkdocs.yml",
+        ROOT / "tools" / "docs_figures.py",
+        *DOCS.rglob("*.*"),
+        *(ROOT / "harmcircuits").rglob("*.*"),
+    ]
     newest = max(one.stat().st_mtime for one in sources if "__pycache__" not in one.parts)
     return built.exists() and built.stat().st_mtime > newest
 
