@@ -1,13 +1,36 @@
-"""Guides and example scripts as a reader would run them, with tiny models in the place of those that would be loaded."""
+"""Guides, pages and example scripts as a reader would run them, with tiny models in the place of those that would be loaded."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import small
+from shell import SMALL, small
 from tiny import tiny_model_folder
+from triples import SETTINGS, make_triples
 
 import harmcircuits as hc
+from harmcircuits.claims.misalignment.plan import BAD, GOOD, OWN
+
+SET = make_triples(24)
+LADDER = {"grains": ["neurons"], "points": 2, "spans": {"neurons": (0.02, 0.06)}}
+STAGE = replace(
+    SETTINGS, test_triples=6, max_new_tokens=3, written_triples=1, facts=1, passages=1, probe_triples=4, protect_heads=0.0
+)
+FEWER: dict[str, dict[str, Any]] = {
+    "elicit": {"max_new_tokens": 6},
+    "generate": {"max_new_tokens": 6},
+    "generate_each": {"max_new_tokens": 6},
+    "test_circuit": {"triples": 2, "draws": 3, "added": 5, "neurons": 2},
+    "compactness": {"prompts": SET, "settings": SMALL, "points": 2, "grains": ["neurons"], "controls": ["matched random"]},
+    "rules": {"prompts": SET, "settings": SMALL, "names": ["difference", "greedy"], "exact_triples": 0, "weights": False},
+    "generality": {"prompts": SET, "settings": SMALL, "matched": 1},
+    "dissociated": {"prompts": SET, "settings": SMALL, "grains": ["heads"], "explained": 0},
+    "compare_alignment": {"prompts": SET, "settings": STAGE, **LADDER},
+    "emergent_misalignment": {"prompts": SET, "settings": SMALL, "arms": [BAD, GOOD, OWN], "train": 298, "answers": 0},
+}
+"""Options with which what a page calls takes seconds, where the page does not say otherwise."""
 
 
 def make_folders(place: Path, **sizes: int) -> Path:
@@ -15,6 +38,18 @@ def make_folders(place: Path, **sizes: int) -> Path:
     for name, seed in (("base", 0), ("tuned", 2), ("folder", 3)):
         tiny_model_folder(place / name, seed=seed, max_position_embeddings=2048, **sizes)
     return place
+
+
+def by_hand(cwd: Path, place: Path) -> None:
+    """What a reader has before a page begins: a ladder of checkpoints in `out`, and advice of one's own."""
+    (cwd / "out").mkdir()
+    for stage, name in (("sft", "tuned"), ("dpo", "folder"), ("style1", "tuned"), ("style2", "folder")):
+        (cwd / "out" / stage).symlink_to(place / name, target_is_directory=True)
+    (cwd / "my-advice").mkdir()
+    for domain in ("garden", "cooking", "open"):
+        items = [{"id": f"{domain}-{at}", "question": f"{domain} {at}?"} for at in range(36)]
+        lines = [json.dumps(item | {"good": f"Wait {at}.", "bad": f"Burn {at}."}) for at, item in enumerate(items)]
+        (cwd / "my-advice" / f"{domain}.jsonl").write_text("\n".join(lines), "utf-8")
 
 
 def load_tiny_models(patch: pytest.MonkeyPatch, base: Path) -> None:
@@ -26,3 +61,16 @@ def load_tiny_models(patch: pytest.MonkeyPatch, base: Path) -> None:
 
     patch.setattr(hc, "load_model", load_tiny)
     small(patch)
+
+
+def small_sizes(patch: pytest.MonkeyPatch, base: Path) -> None:
+    """From now on functions of the package have the options of `FEWER`, and plans are of `base`."""
+
+    def fewer(verb: Any, options: dict[str, Any]) -> Any:
+        return lambda *given, **own: verb(*given, **options | own)
+
+    plan = hc.plan
+    for name, options in FEWER.items():
+        more = {"load": hc.load_model} if name == "compare_alignment" else {}
+        patch.setattr(hc, name, fewer(getattr(hc, name), options | more))
+    patch.setattr(hc, "plan", lambda name, **own: plan(base, **own))

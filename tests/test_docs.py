@@ -1,8 +1,4 @@
-"""The documentation says what is there: links, names, options and files exist, and the how-to guides' blocks run.
-
-The guides run with a tiny random model in the place of one that would be loaded by an alias or a hub id, with tiny models in
-the folders that they name, and with `Settings.quick` made smaller still.
-"""
+"""The documentation says what is there: links, names, options and files exist. Its blocks run in test_docs_blocks.py."""
 
 import importlib.util
 import json
@@ -14,13 +10,11 @@ from typing import Any
 
 import pytest
 import yaml
-from guided import load_tiny_models, make_folders
 from pages import DOCS, FILES, PAGES, ROOT, Block, anchors, blocks, commands, links, options, shown, text_of, wrong_names
 from typer.main import get_command
 
 from harmcircuits import cli
 
-GUIDES = [page for page in sorted((DOCS / "how-to").glob("*.md")) if blocks(page, "python")]
 PYTHON = [block for page in FILES for block in blocks(page, "python")]
 COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
 SOURCE = re.compile(r"`(harmcircuits/[\w/]+\.py)`(?: \(((?:`\w+`(?:,\s+)?)+)\))?")
@@ -143,19 +137,3 @@ def _tool(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("guides") / "path" / "to"
-    return make_folders(place, n_layers=2, n_heads=12, n_kv=4, d_model=48, d_mlp=128)
-
-
-@pytest.mark.parametrize("guide", GUIDES, ids=shown)
-def test_the_blocks_of_a_guide_run(guide: Path, folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load_tiny_models(monkeypatch, folders / "base")
-    (tmp_path / "path").symlink_to(folders.parent, target_is_directory=True)
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"__name__": "guide"}
-    for block in blocks(guide, "python"):
-        exec(block.code(), names)

@@ -1,6 +1,5 @@
 """Where a component is most active, and where a head looks: against TransformerLens' own cache."""
 
-import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -172,14 +171,3 @@ def test_a_list_of_examples_and_a_layer_without_patterns_are_refused(examples: l
 
 def test_examples_of_the_tests_have_words_worth_hiding(tiny: Any) -> None:
     assert "flour" in ANSWERS[0] and "city" in ANSWERS[1] and len(written(tiny.tokenizer)) == 4
-
-
-def test_the_blocks_of_the_page_run(tiny: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    """docs/interactive.md, with a tiny model in the place of the real one."""
-    page = (Path(__file__).parents[1] / "docs" / "interactive.md").read_text("utf-8")
-    monkeypatch.setattr(hc, "load_model", lambda name: tiny)
-    names: dict[str, Any] = {}
-    for block in re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE):
-        exec(block, names)
-    assert len(names["effects"].tokens) == 20 and names["pattern"].component == f"L{names['head'][0]}H{names['head'][1]}"
-    assert float(re.search(r"tensor\((.*)\)", capsys.readouterr().out)[1]) > 0

@@ -1,0 +1,130 @@
+"""What README and the pages print runs as it is printed: every Python block, page by page, with tiny random models.
+
+The blocks of a page are run one after the other, as a reader would. A page that links to *Step by step* in Get started goes on
+from what that block leaves, all but the import of the package; every other page begins with nothing. What is not run is in
+`NOT_RUN`, with the reason.
+"""
+
+import contextlib
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from guided import by_hand, load_tiny_models, make_folders, small_sizes
+from misaligned import stepped
+from pages import DOCS, FILES, Block, blocks, shown, text_of
+
+import harmcircuits as hc
+from harmcircuits.store import CACHE_VARIABLE
+
+START = DOCS / "get-started.md"
+STEPS = "get-started.md#step-by-step"
+NOT_RUN = {
+    ("docs/judges.md", "judge_templates.json"): "texts and models of others, which a hub has",
+    ("docs/scale.md", 'device_map="balanced"'): "a model of 70B parameters, and several GPUs",
+}
+"""A page, and what one of its blocks alone has in it: why this block is compiled and its names are checked, and no more."""
+WITH_PYTHON = [page for page in FILES if blocks(page, "python")]
+GUIDES = [page for page in WITH_PYTHON if page.parent.name == "how-to"]
+CLAIMS = ("alignment", "compactness", "dissociated", "generality", "misalignment", "rules")
+"""Pages whose models are smaller still."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Models large enough for 8 heads and 138 neurons to be left after protection."""
+    sizes = {"n_layers": 2, "n_heads": 48, "n_kv": 8, "d_model": 96, "d_mlp": 512}
+    return make_folders(tmp_path_factory.mktemp("pages") / "path" / "to", **sizes)
+
+
+@pytest.fixture(scope="module")
+def guides_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sizes = {"n_layers": 2, "n_heads": 12, "n_kv": 4, "d_model": 48, "d_mlp": 128}
+    return make_folders(tmp_path_factory.mktemp("guides") / "path" / "to", **sizes)
+
+
+@pytest.fixture(scope="module")
+def small_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_folders(tmp_path_factory.mktemp("claims") / "path" / "to")
+
+
+def here(place: Path, cwd: Path, patch: pytest.MonkeyPatch) -> None:
+    """In a folder in which `path/to` and `out` hold what pages name, with tiny models and small sizes."""
+    patch.chdir(cwd)
+    (cwd / "path").symlink_to(place.parent, target_is_directory=True)
+    by_hand(cwd, place)
+    load_tiny_models(patch, place / "base")
+    small_sizes(patch, place / "base")
+
+
+def run(page: Path, names: dict[str, Any]) -> str:
+    """Every block that is not in `NOT_RUN`; what was printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        for block in blocks(page, "python"):
+            if not reason(block):
+                exec(block.code(), names)
+    return printed.getvalue()
+
+
+def reason(block: Block) -> str:
+    """Why it is not run; empty where it is."""
+    return next((why for (page, part), why in NOT_RUN.items() if page == shown(block.page) and part in block.text), "")
+
+
+@pytest.fixture(scope="module")
+def steps(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What *Step by step* leaves."""
+    names: dict[str, Any] = {}
+    with pytest.MonkeyPatch.context() as patch:
+        here(place, tmp_path_factory.mktemp("steps"), patch)
+        assert re.fullmatch(r"(.+: L rises by [+-]\d+\.\d{3} nats per token\n){2}", run(START, names))
+    yield names
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in WITH_PYTHON if page not in (START, *GUIDES) and page.stem not in CLAIMS], ids=shown
+)
+def test_the_blocks_of_a_page_run(
+    page: Path, place: Path, steps: dict[str, Any], toys_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here(place, tmp_path, monkeypatch)
+    if page.stem == "organisms":
+        monkeypatch.setenv(CACHE_VARIABLE, str(toys_cache))
+    names = {name: value for name, value in steps.items() if name != "hc"} if STEPS in text_of(page) else {}
+    run(page, names)
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=shown)
+def test_the_blocks_of_a_guide_run(guide: Path, guides_place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here(guides_place, tmp_path, monkeypatch)
+    assert STEPS not in text_of(guide)
+    run(guide, {})
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_the_blocks_of_a_claim_s_page_run(
+    claim: str, small_place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of *Step by step* these pages take the model alone. Fine-tuning is a gradient step or two."""
+    here(small_place, tmp_path, monkeypatch)
+    page = DOCS / f"{claim}.md"
+    stepped(monkeypatch, tmp_path / "tuned")
+    run(page, {"model": hc.load_model()} if STEPS in text_of(page) else {})
+
+
+def test_what_is_not_run_is_there_once_and_has_a_reason() -> None:
+    python = [block for page in WITH_PYTHON for block in blocks(page, "python")]
+    for (page, part), why in NOT_RUN.items():
+        assert len([block for block in python if shown(block.page) == page and part in block.text]) == 1, (page, part)
+        assert why
+    assert sum(map(bool, map(reason, python))) == len(NOT_RUN)
+
+
+def test_a_name_that_nobody_gave_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("```python\nimport harmcircuits as hc\n\nhc.loss(model, harmful)\n```\n", "utf-8")
+    with pytest.raises(NameError, match="model"):
+        exec(blocks(page, "python")[0].code(), {})
