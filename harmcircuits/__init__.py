@@ -83,12 +83,13 @@ _WHERE = {
     "plan": "capacity",
 }
 
-_ROOMS = ("judges", "organisms")
-"""Rooms that are public as a whole: `hc.organisms.planted()`, `hc.judges.validate(judge)`."""
+_ROOMS = ("figures", "judges", "organisms")
+"""Rooms that are public as a whole: `hc.organisms.planted()`, `hc.judges.validate(judge)`, `hc.figures.save(figure, path)`."""
 
 __all__ = ["__version__", *_WHERE, *_ROOMS]  # noqa: PLE0604  (one list of names, not two)
 
 if TYPE_CHECKING:
+    from . import figures as figures
     from . import judges as judges
     from . import organisms as organisms
     from .ablation.export import export as export

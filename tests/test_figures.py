@@ -16,6 +16,7 @@ import plotly.io
 import pytest
 from browser import in_browser, load
 from drawn import FULL, MEASURES, RISES, retained_row, rise_rows, traces
+from fake_places import fake_circuit, fake_matrices, fake_tokens
 from fake_report import fake_curve, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,6 +43,11 @@ def every_figure() -> dict[str, go.Figure]:
         "heads, none selected": figures.heads_heatmap(fake_heads()),
         "neurons": figures.neurons_by_layer(fake_neurons(), selected=[(2, 17), (11, 639)]),
         "neurons, none selected": figures.neurons_by_layer(fake_neurons()),
+        "tokens": figures.token_attribution(fake_tokens(), before=0.1234),
+        "tokens of heads, in words": figures.token_attribution(fake_tokens()[["heads"]], tokens=["a", HOSTILE, "\n"]),
+        "mask": figures.weights_by_matrix(fake_matrices()),
+        "scores of weights": figures.weight_scores_by_matrix(fake_matrices()),
+        "circuit": figures.components_by_layer(fake_circuit()),
         "rises": figures.rises(rises_frame(report)),
         "retained": figures.retained(retained_frame(report)),
         "nulls": figures.scatter_null(0.1, fake_draws(), low=0.05, high=0.15),
@@ -51,6 +57,10 @@ def every_figure() -> dict[str, go.Figure]:
         "empty scaling": figures.scaling(fake_growth()[:0]),
         "empty agreement": figures.agreement_scatter(fake_points()[:0]),
         "empty reliability": figures.reliability_curve(fake_curve()[:0]),
+        "empty tokens": figures.token_attribution(fake_tokens()[:0]),
+        "empty mask": figures.weights_by_matrix(fake_matrices()[:0]),
+        "empty scores of weights": figures.weight_scores_by_matrix(fake_matrices()[:0]),
+        "empty circuit": figures.components_by_layer(fake_circuit()[:0]),
         "empty rises": figures.rises(pd.DataFrame(columns=RISES)),
         "empty retained": figures.retained(pd.DataFrame(columns=["condition", "kind", *MEASURES])),
         "empty nulls": figures.scatter_null(0.1, pd.DataFrame(columns=["null", "value"])),

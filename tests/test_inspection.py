@@ -12,9 +12,9 @@ from untouched import untouched
 from written import ANSWERS, PROMPTS, written
 
 import harmcircuits as hc
-from harmcircuits.examples import Example, example_rows
+from harmcircuits.examples import Example, example_rows, pieces
 from harmcircuits.inspection import AttentionPattern, InspectionError
-from harmcircuits.inspection.words import HIDDEN, pieces
+from harmcircuits.inspection.words import HIDDEN
 from harmcircuits.models.protocol import ModelError
 
 HEAD, NEURON = (1, 2), (0, 5)

@@ -99,7 +99,7 @@ def results() -> dict[str, Any]:
 
 
 RESULTS = results()
-DRAWN = {"Attribution", "Agreement", "Reliability"}
+DRAWN = {"Attribution", "WeightAttribution", "Agreement", "Reliability", "Circuit", "WeightMask"}
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -190,6 +190,7 @@ def completed(text: str, names: dict[str, Any]) -> set[str]:
 
 def test_tab_finds_the_verbs() -> None:
     names = {"hc": hc, "A": RESULTS["Attribution"], "prompts": RESULTS["PromptSet"]}
+    assert "hc.figures" in completed("hc.fi", names) and "A.token_figure" in completed("A.to", names)
     assert {"hc.attribute", "hc.attribute_weights", "hc.attention_pattern"} <= completed("hc.att", names)
     assert "hc.top_tokens" in completed("hc.to", names) and "hc.direct_effects" in completed("hc.di", names)
     assert {"A.top", "A.tokens"} <= completed("A.to", names)

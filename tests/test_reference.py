@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import harmcircuits
+from harmcircuits import figures
 from harmcircuits.prompts.formats import FORMATS
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -15,6 +16,11 @@ def test_every_public_name_is_in_the_reference() -> None:
     explained = set(re.findall(r"^::: harmcircuits\.(\w+)$", reference, re.MULTILINE))
     assert set(harmcircuits.__all__) - {"__version__", *harmcircuits._ROOMS} == explained
     assert all(f"::: harmcircuits.{room}." in reference for room in harmcircuits._ROOMS)
+
+
+def test_every_figure_is_in_the_reference() -> None:
+    explained = re.findall(r"^::: harmcircuits\.figures\.(\w+)$", (DOCS / "api.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(explained) == sorted(figures.__all__)
 
 
 def test_every_format_of_prompts_is_in_the_table() -> None:

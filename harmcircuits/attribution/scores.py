@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float
@@ -15,10 +14,13 @@ from .. import figures
 from ..notebook import notebook_html
 from ..store import said
 from ..store.tensors import read_tensors, save_tensors
+from .largest import largest
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from ..examples import Example
+    from ..models.protocol import HookedModel
     from .agreement import Agreement, Kind, Over
     from .reliability import Reliability
     from .top import Sign
@@ -115,8 +117,8 @@ class Attribution:
         """The `k` measured components with the largest A of each kind: component, kind, layer, index, attribution,
         standard_error."""
         parts = [
-            _top(self.per_example_heads, k, kind="head", label="L{}H{}"),
-            _top(self.per_example_neurons, k, kind="neuron", label="{}.{}"),
+            largest(self.per_example_heads, k, kind="head", label="L{}H{}"),
+            largest(self.per_example_neurons, k, kind="neuron", label="{}.{}"),
         ]
         return pd.concat(parts, ignore_index=True)
 
@@ -148,6 +150,34 @@ class Attribution:
     def figure(self) -> "go.Figure":
         """The heatmap of the heads."""
         return figures.heads_heatmap(self.heads.numpy())
+
+    def token_figure(
+        self,
+        model: "HookedModel",
+        examples: "Sequence[Example]",
+        example: int = 0,
+        *,
+        kind: "Kind | None" = None,
+        words: bool = False,
+    ) -> "go.Figure":
+        """A bar a token of one response: A of all heads and of all neurons there, nats per token; positive promotes it.
+
+            A.token_figure(model, harmful, 3), A.token_figure(model, harmful, 3, kind="heads")
+
+        Args:
+            model, examples: those that were scored; they tell which of the tokens are the response.
+            example: which of the examples, counted from 0.
+            kind: "heads" or "neurons"; None: both, stacked.
+            words: write the tokens of the response beside their bars; else they are numbered, and no word of them is in the
+                figure, since what a model wrote may be harmful.
+
+        Raises:
+            AttributionError: scores without tokens (see `per_token`) or of other texts, no such example, another kind.
+            ExampleError: an example with an empty response.
+        """
+        from .by_token import token_figure  # here, because it imports this file
+
+        return token_figure(self, model, examples, example, kind=kind, words=words)
 
     def compare(
         self,
@@ -262,20 +292,3 @@ def _check_numbers(scores: Float[Tensor, "example layer index"], kind: str, path
             f"{path}: the score of {kind} ({layer}, {index}) on example {example} is not a number. The file was changed since "
             "it was saved: save the scores again."
         )
-
-
-def _top(scores: Float[Tensor, "example layer index"], k: int, *, kind: str, label: str) -> pd.DataFrame:
-    mean = scores.mean(0)
-    order = mean.nan_to_num(nan=-torch.inf).flatten().argsort(descending=True, stable=True)
-    flat = order[: min(k, int((~mean.isnan()).sum()))]
-    layers, indices = np.unravel_index(flat.numpy(), tuple(mean.shape))
-    error = scores.std(0).flatten()[flat] / len(scores) ** 0.5 if len(scores) > 1 else torch.full((len(flat),), torch.nan)
-    columns: dict[str, Any] = {
-        "component": [label.format(*pair) for pair in zip(layers, indices, strict=True)],
-        "kind": kind,
-        "layer": layers,
-        "index": indices,
-        "attribution": mean.flatten()[flat].numpy(),
-        "standard_error": error.numpy(),
-    }
-    return pd.DataFrame(columns)

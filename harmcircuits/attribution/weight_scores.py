@@ -10,14 +10,19 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
+from .. import figures
 from ..notebook import notebook_html
 from ..store.tensors import read_tensors, save_tensors
 from .scores import AttributionError
 
 if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
     from .top import Sign
 
 FORMAT = "harmcircuits weight attribution 2"
+COLUMNS = ["matrix", "layer", "kind", "rows", "columns"]
+COLUMNS += ["signed_sum", "signed_max", "signed_magnitude", "absolute_sum", "positive"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,14 +65,19 @@ class WeightAttribution:
 
     def table(self) -> pd.DataFrame:
         """One row a matrix: matrix, layer, kind, rows, columns; signed_sum = Σ A (the first-order rise of L when the whole
-        matrix is zero), signed_max, absolute_sum = Σ U, and positive, the share of weights with A > 0."""
+        matrix is zero), signed_max, signed_magnitude = Σ |A|, absolute_sum = Σ U, positive, the share of weights with A > 0,
+        and share, the matrix's part in Σ |A| over all matrices."""
         rows = []
         for name, A in self.signed.items():
             _, layer, kind = name.split(".", 2)
-            sums = float(A.sum()), float(A.max()), float(self.absolute[name].sum()), float((A > 0).float().mean())
-            rows.append((name, int(layer), kind, *A.shape, *sums))
-        columns = ["matrix", "layer", "kind", "rows", "columns", "signed_sum", "signed_max", "absolute_sum", "positive"]
-        return pd.DataFrame(rows, columns=columns)
+            sums = float(A.sum()), float(A.max()), float(A.abs().sum()), float(self.absolute[name].sum())
+            rows.append((name, int(layer), kind, *A.shape, *sums, float((A > 0).float().mean())))
+        frame = pd.DataFrame(rows, columns=COLUMNS)
+        return frame.assign(share=frame["signed_magnitude"] / (frame["signed_magnitude"].sum() or 1.0))
+
+    def figure(self) -> "go.Figure":
+        """Where the attribution lies: each matrix's share of Σ |A| as a heat map, layers downwards, kinds to the right."""
+        return figures.weight_scores_by_matrix(self.table())
 
     def top(self, k: int = 10, *, matrix: str | None = None, sign: "Sign" = "promotes") -> pd.DataFrame:
         """The `k` weights that promote the response most, the largest A first; no interval, since the scores of single examples
@@ -122,4 +132,4 @@ class WeightAttribution:
         rows = [(name.split(".", 2)[2], rows * columns) for name, (rows, columns) in self.shapes.items()]
         sizes = pd.DataFrame(rows, columns=["kind", "weights"])
         kinds = sizes.groupby("kind", sort=False)["weights"].agg(matrices="count", weights="sum").reset_index()
-        return notebook_html(repr(self), kinds)
+        return notebook_html(repr(self), kinds, figure=self.figure)

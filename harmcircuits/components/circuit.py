@@ -7,17 +7,21 @@ from operator import index as whole
 from pathlib import Path
 from random import Random
 from reprlib import repr as shortened
-from typing import SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex
 
 import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..figures.circuit import components_by_layer
 from ..models.protocol import HookedModel, check_hooks, geometry, head_hook, neuron_hook
 from ..notebook import notebook_html
 from ..store import read_json, write_json
 from .provenance import Provenance
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 Component = tuple[int, int]
 """(layer, head) or (layer, neuron), counted from 0."""
@@ -56,7 +60,11 @@ class Circuit:
 
     def _repr_html_(self) -> str:
         found = f"{len(self.heads)} heads and {len(self.neurons)} neurons"
-        return notebook_html(f"Circuit of {found}", self.table() if len(self) else None)
+        return (
+            notebook_html(f"Circuit of {found}", self.table(), figure=self.figure)
+            if len(self)
+            else notebook_html("Circuit of nothing")
+        )
 
     def __or__(self, other: "Circuit") -> "Circuit":
         _check_circuit(other)
@@ -121,6 +129,10 @@ class Circuit:
             for layer, indices in by_layer(getattr(self, kind)).items()
         ]
         return pd.DataFrame(sorted(rows), columns=["layer", "kind", "components", "indices"])
+
+    def figure(self) -> "go.Figure":
+        """Its heads as points by layer, and how many neurons it has in each; what else the model has is not drawn."""
+        return components_by_layer(self.table())
 
     def save(self, path: str | Path, *, provenance: Provenance | None = None) -> None:
         """Writes JSON, atomically; with the circuit's origin (`hc.provenance(model, …)`), where it is given."""

@@ -11,17 +11,22 @@ from pathlib import Path
 from random import Random
 from reprlib import repr as shortened
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from ..figures.weights import weights_by_matrix
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel
 from ..notebook import notebook_html
 from ..store.tensors import read_tensors, save_tensors
 from .provenance import Provenance
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 FORMAT = "harmcircuits weight mask 2"
 Flat = Int[Tensor, " n"]
@@ -127,6 +132,10 @@ class WeightMask:
             rows.append((name, int(layer), kind, weights, prod(shape), weights / prod(shape)))
         return pd.DataFrame(rows, columns=["matrix", "layer", "kind", "weights", "size", "fraction"])
 
+    def figure(self) -> "go.Figure":
+        """Where the mask's weights lie: their share of each matrix as a heat map, layers downwards, kinds to the right."""
+        return weights_by_matrix(self.table())
+
     def save(self, path: str | Path, *, provenance: Provenance | None = None) -> None:
         """One safetensors file, written atomically: 4 bytes a weight; with the mask's origin (`hc.provenance(model, …)`), where
         it is given."""
@@ -152,7 +161,7 @@ class WeightMask:
 
     def _repr_html_(self) -> str:
         most = self.table().sort_values("weights", ascending=False, kind="stable")
-        return notebook_html(repr(self), most[most["weights"] > 0])
+        return notebook_html(repr(self), most[most["weights"] > 0], figure=self.figure)
 
     def _combined(self, other: "WeightMask", rule: Callable[[Tensor, Tensor], Tensor]) -> "WeightMask":
         if not isinstance(other, WeightMask):

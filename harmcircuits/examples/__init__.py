@@ -21,3 +21,4 @@ from .texts import prompt_ids as prompt_ids
 from .texts import response_ids as response_ids
 from .texts import row_length as row_length
 from .texts import start_ids as start_ids
+from .tokens import pieces as pieces

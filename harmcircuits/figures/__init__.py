@@ -9,6 +9,7 @@ from .agreement import agreement_scatter
 from .alignment import alignment_curves, alignment_overlaps, alignment_separability
 from .attention_pattern import attention_heatmap
 from .attribution import heads_heatmap, neurons_by_layer
+from .circuit import components_by_layer
 from .compactness import compactness_retained, compactness_rises
 from .compactness_beside import compactness_rates, compactness_recognition, compactness_utility
 from .compactness_sweeps import compactness_greedy, compactness_protection
@@ -29,6 +30,8 @@ from .same_tokens import recognition_kept, same_tokens
 from .saving import save
 from .scaling import scaling
 from .style import FigureError
+from .tokens import token_attribution
+from .weights import weight_scores_by_matrix, weights_by_matrix
 
 __all__ = [
     "FigureError",
@@ -45,6 +48,7 @@ __all__ = [
     "compactness_retained",
     "compactness_rises",
     "compactness_utility",
+    "components_by_layer",
     "crossed_effects",
     "damage_frontier",
     "dark",
@@ -69,5 +73,8 @@ __all__ = [
     "scaling",
     "scatter_null",
     "shared_forest",
+    "token_attribution",
     "transfer_matrix",
+    "weight_scores_by_matrix",
+    "weights_by_matrix",
 ]

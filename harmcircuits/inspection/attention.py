@@ -9,13 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..components import Component
-from ..examples import Example, Prompt, make_batch
+from ..examples import Example, Prompt, make_batch, pieces
 from ..figures.attention_pattern import attention_heatmap
 from ..models.protocol import HookedModel, ModelError, logits_at
 from ..notebook import notebook_html
 from .part import InspectionError, keep, part_of
 from .tokens import laid_out
-from .words import HIDDEN, pieces
+from .words import HIDDEN
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
