@@ -31,7 +31,7 @@ def test_words_are_written_where_they_are_given_and_stay_text() -> None:
     drawn = figures.token_attribution(fake_tokens()[["neurons"]], tokens=words)
     (bars,) = drawn.data
     assert bars.orientation == "h" and floats(bars.x) == [0.125, 0.25, -0.125] and drawn.layout.yaxis.range == (3.6, 0.4)
-    assert drawn.layout.yaxis.ticktext == ("a&lt;/script&gt;…", "␣", "x" * 13 + "…")
+    assert drawn.layout.yaxis.ticktext == ("a&lt;/script&gt;&lt;b&gt;", "␣", "x" * 13 + "…")
     assert bars.hovertext[0] == "token 1 “ a&lt;/script&gt;&lt;b&gt;”: neurons +0.1250 nats/token"
     assert "do neurons promote it?" in drawn.layout.title.text.replace("<br>", " ")
 
@@ -59,10 +59,10 @@ def test_a_mask_is_drawn_per_million_of_each_matrix_and_on_a_log_scale_where_sha
     np.testing.assert_allclose(heat.z, [[3, np.nan], [5, np.log10(2000)]])
     assert (heat.zmin, heat.zmax) == (2.6, 5), "the smallest is not white"
     assert heat.colorbar.tickvals == (3, 4, 5) and heat.colorbar.ticktext == ("1,000", "10,000", "100,000")
-    assert heat.hovertext[0] == (
+    assert heat.hovertext[0] == [
         "layer 0, attn.q: 1 of 1,000 weights (1,000 per million)",
         "layer 0, mlp.in: 0 of 4,000 weights (0 per million)",
-    )
+    ]
     assert drawn.layout.xaxis.ticktext == ("q", "in") and "logarithmic" in drawn.layout.meta["caption"]
     said = "109 of 10,000 weights, in 3 of 4 matrices. Most in layer 1, attn.q: 100,000."
     assert drawn.layout.meta["alt"] == said

@@ -11,7 +11,8 @@ from written import PROMPTS, written
 import harmcircuits as hc
 from harmcircuits import figures
 from harmcircuits.attribution.scores import Attribution, AttributionError
-from harmcircuits.examples import Example, example_rows
+from harmcircuits.examples import Example, example_rows, pieces
+from harmcircuits.figures import style
 
 DOG = 1
 """The example whose response tells of a dog in a city."""
@@ -58,19 +59,23 @@ def test_one_kind_is_that_kinds_column(model: Any, examples: list[Example], scor
 def test_words_are_in_no_file_unless_asked_for(
     model: Any, examples: list[Example], scores: Attribution, tmp_path: Path
 ) -> None:
-    page = lambda **options: figures.save(scores.token_figure(model, examples, DOG, **options), tmp_path / "a.json").read_text()
-    hidden, shown = page(), page(words=True)
+    """Its response: A dog lost his way in the city and found a house with a red door."""
     (row,) = example_rows(model, [examples[DOG]])
-    pieces = {model.tokenizer.decode([token]).strip() for token in row.tokens[row.start : row.stop]}
-    telling = {piece for piece in pieces if len(piece) > 2} | {"city"}
-    assert len(telling) > 3
-    assert not [piece for piece in telling if f"“{piece}" in hidden or f" {piece}”" in hidden]
-    assert '"ticktext"' not in hidden and "“" not in hidden.encode().decode("unicode_escape")
-    assert all(piece in shown for piece in telling - {"city"})
-    own = figures.save(scores.token_figure(model, examples, DOG), tmp_path / "a.html").read_text("utf-8")
-    body = own.split("<script>", 1)[0]  # without plotly.js, which has words of its own
-    assert "Plotly" not in body and "response token" in body
-    assert not [piece for piece in telling if f" {piece} " in body.replace('"', " ")]
+    words = [piece.strip() for piece in pieces(model, row.tokens[row.start : row.stop])]
+    telling = {"dog", "lost", "city", "house", "door"} & set(words)
+    assert len(telling) >= 3, "tokens that are words, and none of the figure's own"
+    hidden, shown = (scores.token_figure(model, examples, DOG, words=asked) for asked in (False, True))
+    assert list(shown.layout.yaxis.ticktext) == [style.text(word) for word in words]
+    assert all(text.startswith(f"token {at}: heads ") for at, text in enumerate(hidden.data[0].hovertext, start=1))
+    for ending in ("html", "json"):
+        written_, told = (body(figures.save(one, tmp_path / f"a.{ending}")) for one in (hidden, shown))
+        assert "response token" in written_ and not [word for word in telling if word in written_]
+        assert all(word in told for word in telling)
+
+
+def body(file: Path) -> str:
+    """What a file holds beside plotly.js, which has words of its own."""
+    return file.read_text("utf-8").split("<script>", 1)[0]
 
 
 def test_an_example_without_ids_is_encoded(model: Any, examples: list[Example]) -> None:
