@@ -14,7 +14,7 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -83,14 +83,14 @@ def main() -> None:
             "machine": {"flops": device.flops, "bandwidth": device.bandwidth, "threads": 1, "dtype": "float32"},
             "torch": torch.__version__,
             "lengths": {"rows": ROWS, "tokens": TOKENS, "response": NEW},
-            "without weights": {step: {"seconds": taken, "bytes": size} for step, (taken, size) in bare.items()},
+            "without weights": {step: {"seconds": median(taken), "bytes": size} for step, (taken, size) in bare.items()},
             "steps": steps,
             "scaling": scaling,
         },
     )
 
 
-def of_size(name: str, folder: Path, device: Device, bare: dict[str, tuple[float, int]]) -> list[dict[str, Any]]:
+def of_size(name: str, folder: Path, device: Device, bare: dict[str, tuple[list[float], int]]) -> list[dict[str, Any]]:
     """Every step on one size, beside what is predicted; memory beyond that of the same step without weights."""
     shape = saved(folder, SIZES[name])
     rows = work.Rows(n=ROWS, length=TOKENS, asked=NEW, batch=ROWS)
@@ -104,7 +104,8 @@ def of_size(name: str, folder: Path, device: Device, bare: dict[str, tuple[float
     }
     found = []
     for step, (done, peak) in predicted.items():
-        taken, size = in_child(STEPS[step], folder)
+        repeats, size = in_child(STEPS[step], folder)
+        taken = median(repeats)
         expected = None if done is None else seconds(done, device)
         found.append(
             {
@@ -127,10 +128,11 @@ def of_point(what: str, value: int, folder: Path, device: Device) -> dict[str, A
     shape = saved(folder, {**BASE, **({changed[what]: value} if what in changed else {})})
     n, length = (value if what == "prompts" else 8), (value if what == "tokens of a prompt" else TOKENS)
     rows = work.Rows(n=n, length=length, asked=8, batch=4)
-    taken, _ = in_child(lambda path: scores_of(path, n, length, 8, 4), folder)
-    expected = seconds(work.attribution(shape, rows, element=4), device)
-    print(f"{what} {value}: {taken:.3f} s, predicted {expected:.3f}")
-    return {"what": what, "value": value, "seconds": taken, "predicted_seconds": expected}
+    repeats, _ = in_child(lambda path: scores_of(path, n, length, 8, 4), folder)
+    taken, expected = median(repeats), seconds(work.attribution(shape, rows, element=4), device)
+    print(f"{what} {value}: {taken:.3f} s ({min(repeats):.3f} to {max(repeats):.3f}), predicted {expected:.3f}")
+    spread = {"fastest": min(repeats), "slowest": max(repeats)}
+    return {"what": what, "value": value, "seconds": taken, **spread, "predicted_seconds": expected}
 
 
 # the steps, each in a child
@@ -141,13 +143,13 @@ def load(folder: Path) -> list[float]:
 
 
 def attribute(folder: Path) -> list[float]:
-    return [scores_of(folder, ROWS, TOKENS, NEW, ROWS)]
+    return scores_of(folder, ROWS, TOKENS, NEW, ROWS)
 
 
-def scores_of(folder: Path, n: int, length: int, new: int, batch: int) -> float:
+def scores_of(folder: Path, n: int, length: int, new: int, batch: int) -> list[float]:
     model = hc.load_model(folder, device="cpu")
     examples = rows_of(model, n, length, new)
-    return median(timed(lambda: hc.attribute(model, examples, batch_size=batch), REPEATS))
+    return timed(lambda: hc.attribute(model, examples, batch_size=batch), REPEATS)
 
 
 def attribute_weights(folder: Path) -> list[float]:
@@ -179,8 +181,8 @@ def timed(step: Callable[[], object], repeats: int) -> list[float]:
     return taken
 
 
-def in_child(step: Callable[[Path], Sequence[float] | float], folder: Path) -> tuple[float, int]:
-    """Seconds of a step, and the bytes by which its process grew at most."""
+def in_child(step: Callable[[Path], list[float]], folder: Path) -> tuple[list[float], int]:
+    """Seconds of a step's repeats, and the bytes by which its process grew at most."""
     context = multiprocessing.get_context("fork")
     ours, its = context.Pipe()
 
@@ -189,7 +191,7 @@ def in_child(step: Callable[[Path], Sequence[float] | float], folder: Path) -> t
             os.environ[store.CACHE_VARIABLE] = cache
             before = resident()
             taken = step(folder)
-            its.send((taken if isinstance(taken, float) else median(taken), peak() - before))
+            its.send((taken, peak() - before))
 
     child = context.Process(target=run)
     child.start()

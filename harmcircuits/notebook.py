@@ -26,7 +26,8 @@ _ROOM = 4  # px, so that a frame that cannot tell its height needs no scroll bar
 _SETTLED = 300  # ms after which a notebook that changes its theme has its new colours
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}"><title>figure</title>
-<style>:root {{ color-scheme: light dark; }} body {{ margin: 0; }}</style><body>
+<style>:root {{ color-scheme: light dark; }} body {{ margin: 0; }}
+@media (max-width: 700px) {{ .modebar {{ display: none; }} }}</style><body>
 {figure}
 <script type="module">
 const packed = Uint8Array.from(atob("{plotly}"), (letter) => letter.charCodeAt(0));

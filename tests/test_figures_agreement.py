@@ -49,6 +49,16 @@ def test_the_line_of_equal_scores_crosses_each_panel() -> None:
     assert figure.layout.xaxis.range[0] < -0.125 and figure.layout.xaxis.range[1] > 0.5
 
 
+def test_intervals_are_drawn_on_the_axes_that_have_them() -> None:
+    ends = pd.DataFrame({"first_low": 0.0, "first_high": 1.0, "second_low": [0.125, None, None, None], "second_high": 0.5})
+    figure = figures.agreement_scatter(FEW[:2].join(ends[:2]))
+    assert lines(figure, "intervals") == [([0.125, 0.5], [0.5, 0.5]), ([0.25, 0.25], [0, 1]), ([0.125, 0.125], [0, 1])]
+    hover = traces(figure, "same sign")[0].text[0]
+    assert hover.endswith("<br>first: 95 % interval 0.0000 to 1.0000<br>second: 95 % interval 0.1250 to 0.5000")
+    assert "95 % intervals" in figure.layout.meta["caption"]
+    assert "none was given" in figures.agreement_scatter(FEW).layout.meta["caption"]
+
+
 def test_signs_are_told_apart_without_colour() -> None:
     figure = figures.agreement_scatter(FEW)
     assert traces(figure, "same sign")[0].marker.symbol != traces(figure, "signs differ")[0].marker.symbol

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from drawn import floats, one, traces
+from drawn import floats, lines, one, traces
 from fake_report import fake_heads, fake_neurons
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,7 +62,42 @@ def test_scores_of_another_shape_are_refused(draw) -> None:
         draw(np.zeros(3))
 
 
+def test_heads_whose_interval_excludes_0_are_underlined_and_every_hover_tells_it() -> None:
+    scores = np.array([[0.5, -0.5, 0.25], [np.nan, 0.125, 0.0]])
+    low = np.array([[0.25, -0.75, -0.25], [np.nan, np.nan, -0.5]])
+    drawn = figures.heads_heatmap(scores, low=low, high=low + 0.5, selected=[(0, 1)])
+    marks = one(traces(drawn, "interval excludes 0 (2)"))
+    assert [(round(y), x) for y, x in zip(marks.y, marks.x, strict=True)] == [(0, 0), (0, 1)]
+    assert drawn.data[0].text[0][2] == "L0H2: +0.2500 nats/token<br>95 % interval -0.2500 to 0.2500"
+    assert drawn.data[0].text[1][1].endswith("no interval") and "Underlined" in drawn.layout.meta["caption"]
+
+
+@pytest.mark.parametrize("draw", [figures.heads_heatmap, figures.neurons_by_layer])
+def test_half_an_interval_is_refused_and_none_is_said(draw) -> None:
+    with pytest.raises(FigureError, match=r"low and high have the shapes \(2, 3\) and \(\)"):
+        draw(np.zeros((2, 3)), low=np.zeros((2, 3)))
+    assert "No interval is drawn" in draw(np.zeros((2, 3))).layout.meta["caption"]
+
+
 # Neurons
+
+
+def test_neurons_are_hollow_where_the_interval_includes_0_and_the_selected_have_lines() -> None:
+    scores, low = np.array([[0.5, 0.25], [-0.5, 0.125]]), np.array([[0.25, -0.25], [-0.75, 0.0625]])
+    drawn = figures.neurons_by_layer(scores, low=low, high=low + 0.5, selected=[(0, 0), (0, 1)])
+    others, chosen = (one(traces(drawn, name)) for name in ("not selected", "selected (2)"))
+    look = {
+        tuple(place[:2]): symbol for t in (others, chosen) for place, symbol in zip(t.customdata, t.marker.symbol, strict=True)
+    }
+    assert look == {(0, 0): "circle", (0, 1): "circle-open", (1, 0): "circle", (1, 1): "circle"}
+    assert [y for _, y in lines(drawn, "intervals")] == [[0.25, 0.75], [-0.25, 0.25]]
+    assert chosen.customdata.tolist() == [[0, 0, 0.25, 0.75], [0, 1, -0.25, 0.25]]
+
+
+def test_one_selected_neuron_is_counted_in_whole_ticks() -> None:
+    assert figures.neurons_by_layer(np.eye(3), selected=[(1, 1)]).layout.yaxis2.dtick == 1
+    many = figures.neurons_by_layer(np.ones((1, 9)), selected=[(0, at) for at in range(9)])
+    assert many.layout.yaxis2.dtick is None and many.layout.yaxis2.nticks == 4
 
 
 @settings(max_examples=25, deadline=None)

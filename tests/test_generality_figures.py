@@ -48,7 +48,10 @@ def test_overlaps_fill_both_halves_and_mark_what_is_significant() -> None:
     filled = np.array(heat.z, dtype=float)
     np.testing.assert_array_equal(filled, filled.T)
     assert np.isnan(np.diag(filled)).all() and filled[0, 1] == 0.5
-    assert tuple(heat.text[1]) == ("<b>+0.50</b> *<br>0.25 in all", "", "n/a") and "*" not in heat.text[0][2]
+    assert (
+        tuple(heat.text[1]) == ("<b>+0.50</b> *<br>0.25 in all<br>null +0.25<br>to +0.25", "", "n/a")
+        and "*" not in heat.text[0][2]
+    )
     little = overlap_matrix(frame.assign(excess=0.01)).data[0]
     assert heat.zmax == 0.5 and little.zmax == 0.1, "next to nothing looks pale"
 

@@ -66,14 +66,14 @@ def test_arms_have_a_mark_for_each_value_and_no_other() -> None:
 
 
 def test_a_cell_that_cannot_be_compared_says_so() -> None:
-    assert [list(line) for line in DRAWN["matrix"].data[0].text] == [["<b>+0.50</b>", "n/a"]]
+    assert [list(line) for line in DRAWN["matrix"].data[0].text] == [["<b>+0.50</b> *<br>+0.25 to<br>+0.75", "n/a"]]
     assert "less than without pruning by +0.0000" in DRAWN["matrix"].data[0].hovertext[0][0]
     assert "cannot be compared" in DRAWN["matrix"].data[0].hovertext[0][1]
 
 
 def test_each_domain_has_a_panel_with_all_lines() -> None:
     drawn = DRAWN["curves"]
-    assert [trace.yaxis for trace in drawn.data] == ["y", "y", "y2", "y2"]
+    assert [trace.yaxis for trace in drawn.data if trace.name] == ["y", "y", "y2", "y2"]
     assert [trace.showlegend for trace in drawn.data] == [True, True, False, False]
     assert all(list(trace.y) == [1.0, 0.0] for trace in drawn.data)
     assert drawn.data[0].line.dash == "dash" and drawn.data[1].line.dash == "solid", "controls are dashed"
@@ -83,7 +83,7 @@ def test_curves_say_what_they_are_of_and_controls_of_harmful_requests_are_dotted
     matched = curves(*((("money", "random, like harmful requests", step, 1.0, 0.0, 2.0)) for step in (0, 1)))
     drawn = figures.relearning_curves(matched, of="responses to harmful requests")
     assert "L of responses to harmful requests exceeds" in drawn.layout.meta["caption"]
-    assert drawn.data[0].line.dash == "dot"
+    assert drawn.data[1].line.dash == "dot"
 
 
 def test_names_stay_text() -> None:

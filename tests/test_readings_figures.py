@@ -21,8 +21,8 @@ def test_figures_draw_what_they_are_given_and_text_as_text() -> None:
     assert not traces(forest, "against far twins or other benign requests"), "what has no value has no mark"
     layers = [(HOSTILE, "retrained", HOSTILE, layer, 0.5 + layer / 8, 0.5, 1.0) for layer in (2, 0, 1)]
     by_layer = figures.auroc_by_layer(pd.DataFrame(layers, columns=BY_LAYER))
-    assert floats(by_layer.data[0].x) == [0, 1, 2] and floats(by_layer.data[0].y) == [0.5, 0.625, 0.75]
-    shown = [near.text[0], by_layer.data[0].text[0], by_layer.data[0].name]
+    assert floats(by_layer.data[1].x) == [0, 1, 2] and floats(by_layer.data[1].y) == [0.5, 0.625, 0.75]
+    shown = [near.text[0], by_layer.data[1].text[0], by_layer.data[1].name]
     shown += [label.text for drawn in (forest, by_layer) for label in drawn.layout.annotations]
     assert not any("<b>bold" in text for text in shown) and any("&lt;b&gt;bold" in text for text in shown)
 

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harmcircuits.attribution.drawn import neurons_figure
 from harmcircuits.attribution.scores import Attribution, AttributionError
 from harmcircuits.attribution.weight_scores import WeightAttribution
 from harmcircuits.statistics import bootstrap
@@ -43,6 +44,24 @@ def test_intervals_are_the_bootstrap_over_examples() -> None:
     expected = bootstrap(lambda x: x.mean(), own, draws=200, seed=5)
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
     assert row["unsigned"] == pytest.approx(abs(own).mean()) and row["low"] < row["score"] < row["high"]
+
+
+def test_figures_have_the_same_intervals_as_the_table() -> None:
+    scores = drawn()
+    table = scores.top(99, kind="neurons")
+    points = neurons_figure(scores).data[1].customdata
+    told = {(int(row[0]), int(row[1])): (row[2], row[3]) for row in points}
+    assert len(told) == 27
+    for row in table.itertuples():
+        assert told[row.layer, row.index] == pytest.approx((row.low, row.high), abs=1e-6)
+    best = scores.top(1, kind="heads").iloc[0]
+    assert (
+        f"95 % interval {best['low']:.4f} to {best['high']:.4f}" in scores.figure().data[0].text[best["layer"]][best["index"]]
+    )
+
+
+def test_two_examples_have_no_interval_and_the_figure_says_so() -> None:
+    assert "No interval is drawn" in drawn(2).figure().layout.meta["caption"]
 
 
 def test_components_have_readable_names_and_columns_stay_whatever_is_found() -> None:

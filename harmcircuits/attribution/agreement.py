@@ -16,8 +16,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .. import figures
+from ..figures.agreement import ENDS, LARGEST
 from ..notebook import notebook_html
-from ..statistics import Estimate, pearson, resamples, slope, spearman, standard_interval, top_overlap
+from ..statistics import Estimate, mean_estimates, pearson, resamples, slope, spearman, standard_interval, top_overlap
 from .scores import Attribution, AttributionError
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ class Agreement:
         over: what the intervals resample: "examples" where both sides hold as many, else "components".
         n_examples: examples of each side.
         names: what each side is called.
-        points: columns kind, layer, index, first, second: the two scores of every component that both measured.
+        points: columns kind, layer, index, first, second: the two scores of every component that both measured; first_low,
+            first_high, second_low, second_high: their 95 % intervals over examples, each its own, of the 20 components of a
+            kind with the largest |A| on either side (NaN for the others).
     """
 
     heads: KindAgreement | None
@@ -138,6 +141,7 @@ def compare(
         summaries[kind] = _summary(kind, first, second, k=k, paired=paired, draws=draws, seed=seed) if both.any() else None
         layer, index = (part.numpy() for part in both.nonzero(as_tuple=True))
         columns = {"layer": layer, "index": index, "first": first.mean(0), "second": second.mean(0)}
+        columns |= _ends(first, second, seed=seed)
         frames.append(pd.DataFrame({"kind": kind, **columns}))
     if not any(summaries.values()):
         raise AttributionError(
@@ -147,6 +151,20 @@ def compare(
     counts = (own.n_examples, other.n_examples)
     points = pd.concat(frames, ignore_index=True)
     return Agreement(summaries["heads"], summaries["neurons"], "examples" if paired else "components", counts, names, points)
+
+
+def _ends(
+    first: Float[np.ndarray, "example component"], second: Float[np.ndarray, "example component"], *, seed: int
+) -> dict[str, Float[np.ndarray, " component"]]:
+    """The intervals of the components that a figure draws them of."""
+    size = np.abs([first.mean(0), second.mean(0)]).max(0)
+    shown = np.argsort(-size, kind="stable")[:LARGEST]
+    found = {name: np.full(len(size), np.nan) for name in ENDS}
+    for side, scores in (("first", first), ("second", second)):
+        for at, one in zip(shown, mean_estimates(scores[:, shown], seed=seed), strict=True):
+            if one.low is not None and one.high is not None:
+                found[f"{side}_low"][at], found[f"{side}_high"][at] = one.low, one.high
+    return found
 
 
 def _check_shapes(own: Attribution, other: Attribution) -> None:

@@ -10,7 +10,6 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .. import figures
 from ..notebook import notebook_html
 from ..store import said
 from ..store.tensors import read_tensors, save_tensors
@@ -148,8 +147,10 @@ class Attribution:
         return top(self, k, kind=kind, sign=sign, draws=draws, seed=seed)
 
     def figure(self) -> "go.Figure":
-        """The heatmap of the heads."""
-        return figures.heads_heatmap(self.heads.numpy())
+        """The heatmap of the heads; a line lies under those whose 95 % interval over examples excludes 0."""
+        from .drawn import heads_figure  # here, because it imports this file
+
+        return heads_figure(self)
 
     def token_figure(
         self,

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from .. import figures, report, store
+from ..attribution.drawn import heads_figure, neurons_figure
 from ..components import Circuit, WeightMask
 from ..notebook import notebook_html
 from ..store.sheets import as_csv
@@ -82,8 +83,8 @@ class Dissociation:
         if isinstance(self.damage, IsoDamage):
             drawn["damage"] = self.damage.figure()
         if self.scores is not None and isinstance(main, Circuit):
-            drawn["heads"] = figures.heads_heatmap(self.scores.harmful.heads.numpy(), selected=tuple(main.heads))
-            drawn["neurons"] = figures.neurons_by_layer(self.scores.harmful.neurons.numpy(), selected=tuple(main.neurons))
+            drawn["heads"] = heads_figure(self.scores.harmful, selected=main.heads)
+            drawn["neurons"] = neurons_figure(self.scores.harmful, selected=main.neurons)
         if self.nulls is not None and any(len(rises) for rises in self.nulls.rises.values()):
             null = [(kind, value) for kind in self.nulls.rises for value in self.nulls.selectivity(kind)]
             frame = pd.DataFrame(null, columns=["null", "value"])

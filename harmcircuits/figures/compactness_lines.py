@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
+from .line_ends import label_heights
 from .style import FigureError
 
 KINDS = ("circuit", "control", "protection")
@@ -93,8 +94,10 @@ def stacked(
             level(drawn, intact.iloc[0], panel.measure, row)
         if panel.mark is not None:
             mark(drawn, panel.mark, row)
-        for name, line in reversed([*lines.items()]):
-            _rule(drawn, line[np.isfinite(line[panel.measure])], name, panel, row)
+        own = {name: line[np.isfinite(line[panel.measure])] for name, line in lines.items()}
+        for name, line in reversed([*own.items()]):
+            _rule(drawn, line, name, panel, row)
+        _number(drawn, {name: line for name, line in own.items() if len(line)}, panel, row)
     return drawn
 
 
@@ -184,8 +187,7 @@ def _up(panels: Sequence[Panel], frame: pd.DataFrame) -> list[float]:
 
 def _rule(drawn: go.Figure, line: pd.DataFrame, name: str, panel: Panel, row: int) -> None:
     number, _, rule = name.partition(": ")
-    circuit = bool((line["kind"] == "circuit").all())
-    colour = panel.colour if circuit else style.GREY
+    circuit, colour = _look(line, panel)
     low, high = line[f"{panel.measure}_low"], line[f"{panel.measure}_high"]
     where = {"xaxis": f"x{suffix(row)}", "yaxis": f"y{suffix(row)}"}
     if circuit:
@@ -196,12 +198,32 @@ def _rule(drawn: go.Figure, line: pd.DataFrame, name: str, panel: Panel, row: in
         drawn.add_trace(bars.update(opacity=0.4, **where))
     symbol = "circle" if circuit else _SYMBOLS[int(number) % len(_SYMBOLS)]
     drawn.add_scatter(
-        x=line["fraction"], y=line[panel.measure], mode="lines+markers+text", name=style.text(name), legendgroup=name,
+        x=line["fraction"], y=line[panel.measure], mode="lines+markers", name=style.text(name), legendgroup=name,
         legendrank=int(number), showlegend=row == 0,
         line={"color": colour, "width": 2 if circuit else 1, "dash": _DASHES.get(rule, "dot")},
         marker={"color": colour, "symbol": symbol, "size": 7, "line": {"color": "white", "width": 1}},
-        text=[""] * (len(line) - 1) + [f"<b>{number}</b>"] * bool(len(line)), textposition="middle right",
-        textfont={"color": colour, "size": 12},
         hovertext=[hover(point, name, panel.measure, "fraction") for point in line.to_dict("records")],
         hovertemplate="%{hovertext}<extra></extra>", **where,
     )  # fmt: skip
+
+
+def _look(line: pd.DataFrame, panel: Panel) -> tuple[bool, str]:
+    """Whether a line is a circuit's, and its colour."""
+    circuit = bool((line["kind"] == "circuit").all())
+    return circuit, panel.colour if circuit else style.GREY
+
+
+def _number(drawn: go.Figure, lines: Mapping[str, pd.DataFrame], panel: Panel, row: int) -> None:
+    """The number of each line at its end."""
+    at = suffix(row)
+    last = {name: (float(line["fraction"].iloc[-1]), float(line[panel.measure].iloc[-1])) for name, line in lines.items()}
+    heights = label_heights(
+        [(float(np.log10(x)), y) for x, y in last.values()],
+        across=drawn.layout[f"xaxis{at}"].range, up=drawn.layout[f"yaxis{at}"].range, height=_PANEL,
+    )  # fmt: skip
+    for (name, line), y in zip(lines.items(), heights, strict=True):
+        drawn.add_scatter(
+            x=[last[name][0]], y=[y], mode="text", text=[f"<b>{name.partition(':')[0]}</b>"], textposition="middle right",
+            textfont={"color": _look(line, panel)[1], "size": 12}, hoverinfo="skip", showlegend=False, legendgroup=name,
+            cliponaxis=False, xaxis=f"x{at}", yaxis=f"y{at}",
+        )  # fmt: skip

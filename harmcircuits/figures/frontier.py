@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
+from .line_ends import label_heights
 
 _NAMES = {"far": "far twins", "harmful": "harmful requests", "near": "near twins", "selectivity": "selectivity"}
 _NUMBERS = ["alpha", "n", *(f"{name}{end}" for name in _NAMES for end in ("", "_low", "_high"))]
@@ -73,6 +74,7 @@ def damage_frontier(
         _set_axes(drawn, shown, measure, label, damage, row=row)
         for name, line in reversed(lines.items()):  # the first condition above the others
             _add_line(drawn, line, name, measure, row=row)
+        _number(drawn, lines, measure, row=row)
         top = 1 - row * (_PANEL + _GAP) / height
         drawn.update_layout({f"yaxis{_suffix(row)}": {"domain": [top - _PANEL / height, top]}})
     return drawn
@@ -82,19 +84,32 @@ def _add_line(drawn: go.Figure, line: pd.DataFrame, name: str, measure: str, *, 
     axes = {"xaxis": f"x{_suffix(row)}", "yaxis": f"y{_suffix(row)}"}
     kind = str(line["kind"].iloc[0])
     _, colour, symbol = style.KINDS[kind]
-    number = name.partition(":")[0]
     intervals = style.segments(line[f"{measure}_low"], line[f"{measure}_high"], line["far"])
     upright = style.interval_lines(intervals, colour=colour, group=name, vertical=True, width=1.5)
     drawn.add_trace(upright.update(opacity=0.45, **axes))
     drawn.add_scatter(
-        x=line["far"], y=line[measure], mode="lines+markers+text", name=style.text(name), legendgroup=name,
-        legendrank=int(number), showlegend=row == 0,
+        x=line["far"], y=line[measure], mode="lines+markers", name=style.text(name), legendgroup=name,
+        legendrank=int(name.partition(":")[0]), showlegend=row == 0,
         line={"color": colour, "width": 2, "dash": _DASHES.get(kind, "dot")},
         marker={"color": colour, "symbol": symbol, "size": 7, "line": {"color": "white", "width": 1}},
-        text=[""] * (len(line) - 1) + [f"<b>{number}</b>"], textposition="middle right", textfont={"color": colour, "size": 12},
         hovertext=[_hover(point, name) for point in line.to_dict("records")], hovertemplate="%{hovertext}<extra></extra>",
         **axes,
     )  # fmt: skip
+
+
+def _number(drawn: go.Figure, lines: Mapping[str, pd.DataFrame], measure: str, *, row: int) -> None:
+    """The number of each line at its full strength."""
+    at = _suffix(row)
+    last = [(float(line["far"].iloc[-1]), float(line[measure].iloc[-1])) for line in lines.values()]
+    across, up = drawn.layout[f"xaxis{at}"].range, drawn.layout[f"yaxis{at}"].range
+    heights = label_heights(last, across=across, up=up, height=_PANEL)
+    for (name, line), (x, _), y in zip(lines.items(), last, heights, strict=True):
+        colour = style.KINDS[str(line["kind"].iloc[0])].colour
+        drawn.add_scatter(
+            x=[x], y=[y], mode="text", text=[f"<b>{name.partition(':')[0]}</b>"], textposition="middle right",
+            textfont={"color": colour, "size": 12}, hoverinfo="skip", showlegend=False, legendgroup=name, cliponaxis=False,
+            xaxis=f"x{at}", yaxis=f"y{at}",
+        )  # fmt: skip
 
 
 def _set_axes(drawn: go.Figure, shown: pd.DataFrame, measure: str, label: str, damage: float | None, *, row: int) -> None:
@@ -109,9 +124,12 @@ def _set_axes(drawn: go.Figure, shown: pd.DataFrame, measure: str, label: str, d
         }
     )
     if damage is not None:
+        left = damage > sum(across) / 2  # where there is room for the label
+        label = f"{_EQUAL}\u00a0" if left else f"\u00a0{_EQUAL}"
         drawn.add_scatter(
             x=[damage] * 2, y=up, mode="lines+text", name=_EQUAL, line={"color": style.INK, "width": 1, "dash": "dash"},
-            hoverinfo="skip", showlegend=False, text=["", f"\u00a0{_EQUAL}" if row == 0 else ""], textposition="bottom right",
+            hoverinfo="skip", showlegend=False, text=["", label if row == 0 else ""],
+            textposition=f"bottom {'left' if left else 'right'}",
             textfont={"color": style.INK, "size": 11}, xaxis=f"x{at}", yaxis=f"y{at}",
         )  # fmt: skip
 

@@ -58,6 +58,8 @@ def transfer_matrix(frame: pd.DataFrame, *, title: str = "Does what writes one k
 def overlap_matrix(frame: pd.DataFrame, *, title: str = "Do circuits of two kinds of harm share components?") -> go.Figure:
     """Jaccard of two groups' circuits beyond that with each other's twin circuits; an asterisk: adjusted p of at most 0.05.
 
+    Up to five groups, cells also hold the middle 95 % of what swapped labels give: outside it the excess is beyond chance.
+
     Args:
         frame: one row a pair, columns one, other, excess, jaccard, with_twins, random (0 to 1), p_adjusted, null_low and
             null_high (middle 95 % of the label-swap null).
@@ -68,7 +70,7 @@ def overlap_matrix(frame: pd.DataFrame, *, title: str = "Do circuits of two kind
 
     >>> row = {"one": "scams", "other": "theft", **dict.fromkeys(_OVERLAP[2:], 0.25)}
     >>> list(overlap_matrix(pd.DataFrame([row])).data[0].text[0])
-    ['', '<b>+0.25</b><br>0.25 in all']
+    ['', '<b>+0.25</b><br>0.25 in all<br>null +0.25<br>to +0.25']
     """
     frame = style.checked(frame, _OVERLAP, numbers=_OVERLAP[2:], what="overlap_matrix")
     names = list(dict.fromkeys([*frame["one"].astype(str), *frame["other"].astype(str)]))
@@ -80,8 +82,9 @@ def overlap_matrix(frame: pd.DataFrame, *, title: str = "Do circuits of two kind
         caption=(
             "Numbers: the Jaccard index of two groups' circuits (below: in all) minus the mean of those between each group's "
             "circuit and the other group's twin circuit, found by the same recipe. Above 0: they share components because of "
-            "harm and not only because of topic, form and prefill. p: against harmful and near labels swapped at random within "
-            "triples, adjusted over pairs."
+            "harm and not only because of topic, form and prefill. Null: the middle 95 % of the excess when harmful and near "
+            "labels are swapped at random within triples; p: against the same swaps, adjusted over pairs. A circuit is one "
+            "choice from all training triples, so that there is no interval over triples."
         ),
         alt=f"Excess of the Jaccard index. {_spoken(half, names, names, 'excess')}",
         full=_MUCH,
@@ -163,7 +166,11 @@ def _overlap_words(cell: Cell, roomy: bool) -> str:
     if not np.isfinite(cell["excess"]):
         return "n/a"
     mark = " *" if cell["p_adjusted"] <= _LEVEL else ""
-    return f"<b>{_short(cell['excess'])}</b>{mark}" + (f"<br>{cell['jaccard']:.2f} in all" if roomy else "")
+    if not roomy:
+        return f"<b>{_short(cell['excess'])}</b>{mark}"
+    ends = cell["null_low"], cell["null_high"]
+    null = f"<br>null {_short(ends[0])}<br>to {_short(ends[1])}" if np.isfinite(ends).all() else ""
+    return f"<b>{_short(cell['excess'])}</b>{mark}<br>{cell['jaccard']:.2f} in all{null}"
 
 
 def _overlap_hover(place: Place, cell: Cell) -> str:

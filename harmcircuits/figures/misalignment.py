@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
+from .compactness_lines import band
 from .matrix import Cell, by_place, matrix
 from .style import Look
 
@@ -40,6 +41,8 @@ _DASHES = {
     "random, equal damage": "dash",
 }
 """What is aimed at nothing in particular is dashed, or dotted."""
+_PALE = 0.1
+"""Of a band: several lie on one another."""
 _ZERO: dict[str, Any] = {"color": style.GREY, "width": 1.5}
 
 
@@ -92,6 +95,8 @@ def misalignment_arms(frame: pd.DataFrame, *, title: str = "Does bad advice in o
 def misalignment_matrix(frame: pd.DataFrame, *, title: str = "Does pruning on one domain protect from another?") -> go.Figure:
     """Δb outside the domain learnt (rows) after pruning (columns), nats per token, at equal loss on the domain.
 
+    Up to five columns, cells also hold the 95 % interval; pointing at a cell always tells it.
+
     Args:
         frame: one row a cell, columns learnt, pruned, value, low, high, and reduction (how much less than without pruning) with
             _low and _high; null where it cannot be compared.
@@ -102,7 +107,7 @@ def misalignment_matrix(frame: pd.DataFrame, *, title: str = "Does pruning on on
 
     >>> frame = pd.DataFrame([("money", "sport", 0.5, 0.25, 0.75, 0.1, 0.0, 0.2)], columns=_CELLS)
     >>> misalignment_matrix(frame).data[0].text[0][0]
-    '<b>+0.50</b>'
+    '<b>+0.50</b> *<br>+0.25 to<br>+0.75'
     """
     frame = style.checked(frame, _CELLS, numbers=_CELLS[2:], what="misalignment_matrix")
     rows, columns = (list(dict.fromkeys(frame[name].astype(str))) for name in ("learnt", "pruned"))
@@ -114,7 +119,8 @@ def misalignment_matrix(frame: pd.DataFrame, *, title: str = "Does pruning on on
         caption=(
             "Rows: the domain whose bad advice was learnt. Columns: what had been set to zero before. Numbers: by how much the "
             "log-odds of bad advice rise on all questions outside the domain, where all arms find held-out bad answers of the "
-            "domain equally likely. n/a: not every model gets there. Pointing at a cell tells the intervals."
+            "domain equally likely, with 95 % intervals where there is room (pointing at a cell tells them); *: it excludes 0. "
+            "n/a: not every model gets there."
         ),
         alt=f"Rise of the log-odds of bad advice by domain and pruning. {'; '.join(known) or 'Nothing was measured'}.",
     )  # fmt: skip
@@ -126,7 +132,7 @@ def relearning_curves(
     of: str = "the domain's held-out bad answers",
     title: str = "How soon are bad answers learnt again?",
 ) -> go.Figure:
-    """L of some texts − that of the intact model, nats per token, by steps of fine-tuning; a panel a domain.
+    """L of some texts − that of the intact model, nats per token, by steps of fine-tuning, with 95 % bands; a panel a domain.
 
     Args:
         frame: columns learnt, pruned, steps, value, low, high.
@@ -137,7 +143,7 @@ def relearning_curves(
         FigureError: a column is missing or does not hold numbers, or something unknown was pruned.
 
     >>> frame = pd.DataFrame([("money", "random", 0, 0.5, 0.25, 0.75)], columns=_CURVES)
-    >>> relearning_curves(frame).data[0].name
+    >>> relearning_curves(frame).data[1].name
     'random'
     """
     frame = style.checked(frame, _CURVES, numbers=_CURVES[2:], what="relearning_curves")
@@ -150,7 +156,7 @@ def relearning_curves(
         caption=(
             f"By how much L of {of} exceeds the intact model's (nats per token), after pruning and so many steps of "
             "fine-tuning on that domain's bad advice. Below 0 (grey line): likelier than before pruning. Dashed: controls; "
-            "dotted: those matched to the mask of harmful requests."
+            "dotted: those matched to the mask of harmful requests. Bands: 95 % intervals."
         ),
         alt=" ".join(_end(own) for _, own in frame.groupby(["learnt", "pruned"], sort=False)) or "Nothing was measured.",
         legend=list(dict.fromkeys(frame["pruned"])),
@@ -190,7 +196,13 @@ def _spoken(shown: pd.DataFrame, advice: str, pruned: str, read: str) -> str:
 
 
 def _words(cell: Cell, roomy: bool) -> str:
-    return f"<b>{cell['value']:+.2f}</b>" if np.isfinite(cell["value"]) else "n/a"
+    if not np.isfinite(cell["value"]):
+        return "n/a"
+    mark = " *" if cell["low"] > 0 or cell["high"] < 0 else ""
+    ends = (
+        f"<br>{cell['low']:+.2f} to<br>{cell['high']:+.2f}" if roomy and np.isfinite([cell["low"], cell["high"]]).all() else ""
+    )
+    return f"<b>{cell['value']:+.2f}</b>{mark}{ends}"
 
 
 def _hover(place: tuple[str, str], cell: Cell) -> str:
@@ -205,8 +217,11 @@ def _hover(place: tuple[str, str], cell: Cell) -> str:
 def _add_panel(drawn: go.Figure, part: pd.DataFrame, learnt: str, *, row: int, domain: list[float]) -> None:
     suffix = "" if row == 0 else str(row + 1)
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-    for pruned, line in part.groupby("pruned", sort=False):
-        name = str(pruned)
+    lines = [(str(pruned), line) for pruned, line in part.groupby("pruned", sort=False)]
+    for name, line in lines:  # below all lines
+        known = band(line["steps"], line["low"], line["high"], _COLOURS[name], name)
+        drawn.add_trace(known.update(opacity=_PALE, **axes))
+    for name, line in lines:
         hover = [
             f"{style.text(name)}, after {own['steps']:.0f} steps: {style.number(own['value'])}<br>"
             f"{style.interval(own['low'], own['high'])}"

@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
+from .compactness_lines import band
 from .style import Look
 
 SERIES = {
@@ -27,6 +28,8 @@ _INTACT, _RETRAINED = "trained intact", "retrained"
 _DASHES = {_INTACT: "solid", _RETRAINED: "dash"}
 _COLOURS = (style.BLACK, style.VERMILLION, style.BLUE, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
 _PANEL, _GAP = 260, 76  # px
+_PALE = 0.1
+"""Of a band: several lie on one another."""
 _CHANCE: dict[str, Any] = {"color": style.GREY, "width": 1.5}
 
 
@@ -72,7 +75,7 @@ def readings_forest(frame: pd.DataFrame, *, title: str = "Which readings tell ha
 
 
 def auroc_by_layer(frame: pd.DataFrame, *, title: str = "After which layer does a probe find harm?") -> go.Figure:
-    """AUROC of a probe by the layer after which it reads, one panel a place, one line a condition and kind.
+    """AUROC of a probe by the layer after which it reads, one panel a place, one line a condition and kind, with 95 % bands.
 
     Solid: trained on the intact model; dashed: trained anew under the condition.
 
@@ -85,7 +88,7 @@ def auroc_by_layer(frame: pd.DataFrame, *, title: str = "After which layer does 
 
     >>> frame = pd.DataFrame([("intact", "retrained", "at the end", 3, 0.75, 0.5, 0.875)],
     ...                      columns=["condition", "kind", "place", "layer", "value", "low", "high"])
-    >>> auroc_by_layer(frame).data[0].name
+    >>> auroc_by_layer(frame).data[1].name
     'intact, retrained'
     """
     frame = style.checked(frame, _COLUMNS, numbers=_COLUMNS[3:], what="auroc_by_layer")
@@ -99,7 +102,8 @@ def auroc_by_layer(frame: pd.DataFrame, *, title: str = "After which layer does 
         height=height,
         caption=(
             "AUROC of harmful requests by a linear probe on the residual stream after each layer. Solid: its direction comes "
-            "from the intact model; dashed: from training prompts under the same condition. Grey line: chance."
+            "from the intact model; dashed: from training prompts under the same condition. Bands: 95 % intervals, each "
+            "layer's own. Grey line: chance."
         ),
         alt=" ".join(_best(frame, str(place), str(condition)) for place in places for condition in conditions)
         or "Nothing was measured.",
@@ -111,7 +115,7 @@ def auroc_by_layer(frame: pd.DataFrame, *, title: str = "After which layer does 
         _add_place(drawn, frame[frame["place"] == place], colours, row=row, domain=[max(top - _PANEL / height, 0.0), top])
     layers = frame["layer"]
     drawn.update_xaxes(title_text="after layer", dtick=1 + int(layers.max() - layers.min()) // 10 if len(frame) else 1)
-    drawn.update_yaxes(title_text="AUROC", range=style.span(frame["value"], hold=0.5))
+    drawn.update_yaxes(title_text="AUROC", range=style.span(frame["value"], frame["low"], frame["high"], hold=0.5))
     return drawn
 
 
@@ -131,8 +135,12 @@ def _add_series(drawn: go.Figure, part: pd.DataFrame, look: Look, *, y: list[flo
 def _add_place(drawn: go.Figure, part: pd.DataFrame, colours: dict[Any, str], *, row: int, domain: list[float]) -> None:
     suffix = "" if row == 0 else str(row + 1)
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
-    for (condition, kind), line in part.groupby(["condition", "kind"], sort=False):
-        own, name = line.sort_values("layer"), f"{condition}, {kind}"
+    lines = [(key, line.sort_values("layer")) for key, line in part.groupby(["condition", "kind"], sort=False)]
+    for (condition, kind), own in lines:  # below all lines
+        known = band(own["layer"], own["low"], own["high"], colours[condition], f"{condition}, {kind}")
+        drawn.add_trace(known.update(opacity=_PALE, **axes))
+    for (condition, kind), own in lines:
+        name = f"{condition}, {kind}"
         hover = [
             f"{style.text(name)}, after layer {layer:.0f}: {value:.3f}<br>{style.interval(low, high)}"
             for layer, value, low, high in _values(own, ["layer", "value", "low", "high"])

@@ -7,6 +7,7 @@ from . import style
 from .style import FigureError, Look
 
 _COLUMNS = ["what", "value", "seconds", "predicted_seconds"]
+_ENDS = ["fastest", "slowest"]
 _LOOKS = (("circle", style.ORANGE), ("square", style.PURPLE), ("diamond", style.BLUE), ("triangle-up", style.GREEN))
 
 
@@ -16,10 +17,11 @@ def scaling(
     """Seconds against a size as a multiple of its smallest value; one line a size, the others held.
 
     Marks and solid lines are measured, dotted lines predicted. What grows linearly lies on a straight line, whose height
-    at 0 is what does not grow.
+    at 0 is what does not grow. Upright lines: from the fastest repeat to the slowest, where `points` tell them.
 
     Args:
-        points: columns what (which size, at most 4 of them), value, seconds, predicted_seconds.
+        points: columns what (which size, at most 4 of them), value, seconds (the median of the repeats), predicted_seconds;
+            optionally fastest and slowest, seconds.
         title: the question above the figure.
         unit: of the seconds, on the axis.
 
@@ -30,7 +32,8 @@ def scaling(
     >>> [trace.name for trace in scaling(frame).data if trace.showlegend]
     ['prompts (4 to 8)']
     """
-    frame = style.checked(points, _COLUMNS, numbers=_COLUMNS[1:], what="scaling")
+    columns = [*_COLUMNS, *(_ENDS if set(_ENDS) <= set(points) else [])]
+    frame = style.checked(points, columns, numbers=columns[1:], what="scaling")
     named = list(dict.fromkeys(frame["what"]))
     if len(named) > len(_LOOKS):
         raise FigureError(f"scaling tells {len(_LOOKS)} sizes apart, not {len(named)}: draw a part of them.")
@@ -39,7 +42,13 @@ def scaling(
     drawn = style.figure(
         title=title,
         height=380,
-        caption="Seconds of attribution against one size, as a multiple of its smallest value. Dotted: predicted.",
+        caption="Seconds of attribution against one size, as a multiple of its smallest value; marks: the median of the repeats"
+        + (
+            ", upright lines: from the fastest to the slowest"
+            if len(columns) > len(_COLUMNS)
+            else "; their spread was not kept"
+        )
+        + ". Dotted: predicted, a calculation without an interval.",
         alt=" ".join(_spoken(labels[what], own) for what, own in lines.items()) or "Nothing was measured.",
         legend=list(labels.values()),
     )
@@ -52,6 +61,9 @@ def scaling(
 
 def _add(drawn: go.Figure, own: pd.DataFrame, look: Look) -> None:
     name, times = style.text(look.name), own["value"] / own["value"].min()
+    if set(_ENDS) <= set(own):
+        repeats = style.segments(own["fastest"], own["slowest"], times)
+        drawn.add_trace(style.interval_lines(repeats, colour=look.colour, group=name, vertical=True))
     for column, dash in (("seconds", "solid"), ("predicted_seconds", "dot")):
         measured = column == "seconds"
         drawn.add_scatter(

@@ -57,6 +57,8 @@ KINDS = {
 """What is aimed at nothing in particular is grey."""
 
 TITLE_WIDTH, NOTE_WIDTH, LABEL_WIDTH = 42, 52, 44  # characters that fit into 380 px in each font
+_BOTH, _PLAIN, _LEAST = 50, 0.85, 16
+"""Bold letters that fit beside a short plain part, the width of a plain letter among them, and how many bold ones stay."""
 _LINE, _NOTE_LINE = 20, 16  # px
 _RAISED = 10  # px by which plotly raises a title for each line after the first, out of the figure
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
@@ -242,18 +244,23 @@ def scattered(index: Int[ndarray, " point"]) -> Float[ndarray, " point"]:
 def row_labels(drawn: go.Figure, labels: Sequence[tuple[str, str]]) -> None:
     """Rows 0, 1, … downwards, each with its label (bold, plain) above its points.
 
-    Beside them long labels would leave a phone no room for the points.
+    Beside them long labels would leave a phone no room for the points. What does not fit is shortened, the bold part first.
     """
     for row, (bold, plain) in enumerate(labels):
-        short = textwrap.shorten(bold, LABEL_WIDTH, placeholder="…") if len(bold) > LABEL_WIDTH else bold
+        kept = _short(plain, LABEL_WIDTH - _LEAST)
+        room = min(LABEL_WIDTH, int(_BOTH - _PLAIN * (len(kept) + 1)))
         drawn.add_annotation(
-            text=f"<b>{text(short)}</b>{f' {text(plain)}' if plain else ''}",
+            text=f"<b>{text(_short(bold, room))}</b>{f' {text(kept)}' if kept else ''}",
             x=0, xref="x domain", xanchor="left", y=row - 0.42, yanchor="top", showarrow=False,
             bgcolor=VEIL, borderpad=0, font={"size": 12},
         )  # fmt: skip
     edges = [row - 0.45 for row in range(len(labels) + 1)]
     bounds = [max(len(labels), 1) - 0.45, -0.45]
     drawn.update_yaxes(range=bounds, tickvals=edges, showticklabels=False, ticks="", showline=False, fixedrange=True)
+
+
+def _short(words: str, width: int) -> str:
+    return textwrap.shorten(words, width, placeholder="…") if len(words) > width else words
 
 
 def checked(frame: pd.DataFrame, columns: Sequence[str], *, numbers: Sequence[str], what: str) -> pd.DataFrame:

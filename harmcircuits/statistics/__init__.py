@@ -7,7 +7,7 @@ every statistic: whatever is compared is paired. Nothing here knows a model; arr
 
 from .adjusted import Adjusted, adjusted_difference
 from .agreement import pearson, slope, spearman, spearman_brown, standard_interval, times_needed, top_overlap
-from .comparisons import mean_estimate, paired_difference, ratio, ratio_of_means
+from .comparisons import mean_estimate, mean_estimates, paired_difference, ratio, ratio_of_means
 from .decisions import MIN_NULL_DRAWS, fdr, fdr_estimates, fdr_named, p_value
 from .effects import aim_by_task, aim_by_task_null, standardised_effect
 from .estimate import Estimate, StatisticsError
@@ -51,6 +51,7 @@ __all__ = [
     "fdr_named",
     "from_draws",
     "mean_estimate",
+    "mean_estimates",
     "n_for_equivalence",
     "n_needed",
     "p_value",
