@@ -25,7 +25,7 @@ def lines(figure: go.Figure, group: str) -> list[tuple[list[float], list[float]]
     """Every interval line of a legend group as ([x0, x1], [y0, y1])."""
     found = []
     for trace in figure.data:
-        if trace.mode == "lines" and trace.legendgroup == group:
+        if isinstance(trace, go.Scatter) and trace.mode == "lines" and trace.legendgroup == group:
             x, y = floats(trace.x), floats(trace.y)
             assert all(np.isnan(x[2::3])), "a gap after each line"
             found += [(x[at : at + 2], y[at : at + 2]) for at in range(0, len(x), 3)]

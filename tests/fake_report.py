@@ -201,6 +201,12 @@ def fake_neurons(*, layers: int = 12, d_mlp: int = 640) -> np.ndarray:
     return np.random.default_rng(1).standard_t(3, (layers, d_mlp)) * 1e-4
 
 
+def around(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Ends of an interval for each value; about half of them include 0."""
+    half = float(np.median(np.abs(values)))
+    return {"low": values - half, "high": values + half}
+
+
 def fake_draws() -> pd.DataFrame:
     generator = np.random.default_rng(2)
     return pd.DataFrame(
@@ -226,7 +232,11 @@ def fake_points() -> pd.DataFrame:
         layer, index = np.indices(scores.shape).reshape(2, -1)
         second = 0.9 * scores.ravel() + generator.normal(0, scores.std() / 4, scores.size)
         parts.append(pd.DataFrame({"kind": kind, "layer": layer, "index": index, "first": scores.ravel(), "second": second}))
-    return pd.concat(parts, ignore_index=True)
+    points = pd.concat(parts, ignore_index=True)
+    for side in ("first", "second"):
+        for end, values in around(points[side].to_numpy()).items():
+            points[f"{side}_{end}"] = values
+    return points
 
 
 def fake_curve() -> pd.DataFrame:

@@ -17,7 +17,7 @@ import pytest
 from browser import in_browser, load
 from drawn import FULL, MEASURES, RISES, retained_row, rise_rows, traces
 from fake_places import fake_circuit, fake_matrices, fake_tokens
-from fake_report import fake_curve, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
+from fake_report import around, fake_curve, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,10 +39,10 @@ HOSTILE = '<b>bold</b> </script><script>alert(1)</script> "quoted" & more'
 def every_figure() -> dict[str, go.Figure]:
     report = fake_report()
     return {
-        "heads": figures.heads_heatmap(fake_heads(), selected=[(0, 1), (3, 8)]),
-        "heads, none selected": figures.heads_heatmap(fake_heads()),
-        "neurons": figures.neurons_by_layer(fake_neurons(), selected=[(2, 17), (11, 639)]),
-        "neurons, none selected": figures.neurons_by_layer(fake_neurons()),
+        "heads": figures.heads_heatmap(fake_heads(), **around(fake_heads()), selected=[(0, 1), (3, 8)]),
+        "heads, none selected": figures.heads_heatmap(fake_heads(), **around(fake_heads())),
+        "neurons": figures.neurons_by_layer(fake_neurons(), **around(fake_neurons()), selected=[(2, 17), (11, 639)]),
+        "neurons, none selected": figures.neurons_by_layer(fake_neurons(), **around(fake_neurons())),
         "tokens": figures.token_attribution(fake_tokens(), before=0.1234),
         "tokens of heads, in words": figures.token_attribution(fake_tokens()[["heads"]], tokens=["a", HOSTILE, "\n"]),
         "mask": figures.weights_by_matrix(fake_matrices()),

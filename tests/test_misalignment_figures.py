@@ -72,11 +72,12 @@ def test_a_cell_that_cannot_be_compared_says_so() -> None:
 
 
 def test_each_domain_has_a_panel_with_all_lines() -> None:
-    drawn = DRAWN["curves"]
-    assert [trace.yaxis for trace in drawn.data if trace.name] == ["y", "y", "y2", "y2"]
-    assert [trace.showlegend for trace in drawn.data] == [True, True, False, False]
-    assert all(list(trace.y) == [1.0, 0.0] for trace in drawn.data)
-    assert drawn.data[0].line.dash == "dash" and drawn.data[1].line.dash == "solid", "controls are dashed"
+    drawn = [trace for trace in DRAWN["curves"].data if trace.name]
+    assert [trace.yaxis for trace in drawn] == ["y", "y", "y2", "y2"]
+    assert [trace.showlegend for trace in drawn] == [True, True, False, False]
+    assert all(list(trace.y) == [1.0, 0.0] for trace in drawn)
+    assert drawn[0].line.dash == "dash" and drawn[1].line.dash == "solid", "controls are dashed"
+    assert sum(trace.fill == "toself" for trace in DRAWN["curves"].data) == 4, "and each line has its band"
 
 
 def test_curves_say_what_they_are_of_and_controls_of_harmful_requests_are_dotted() -> None:

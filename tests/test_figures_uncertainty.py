@@ -1,0 +1,137 @@
+"""No figure shows a measured number without its uncertainty: each public one is drawn here, or says why it has none."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from fake_report import around, fake_curve, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
+
+from harmcircuits import figures, report
+from harmcircuits.figures import agreement, alignment, distinct, frontier, generality, misalignment, readings, rules
+from harmcircuits.figures.same_tokens import _KEPT, _MEANS, _POINTS
+from harmcircuits.figures.scaling import _COLUMNS, _ENDS
+
+
+def numbers(columns: list[str], **known: Any) -> pd.DataFrame:
+    """One row; a number is 0.5, its interval from 0.25 to 0.75."""
+    ends = {"low": 0.25, "high": 0.75}
+    return pd.DataFrame([{name: known.get(name, ends.get(name.rpartition("_")[2], 0.5)) for name in columns}])
+
+
+def sweep(**known: Any) -> pd.DataFrame:
+    measures = ("harmful_nll_rise", "near_nll_rise", "retained_harmful", "retained_twin", "plain_share", "auroc", "facts_right",
+                "harmful_rate", "on_task_rate", "degenerate_rate")  # fmt: skip
+    columns = [f"{name}{end}" for name in measures for end in ("", "_low", "_high")]
+    common = {"grain": "heads", "rule": "one-shot", "kind": "circuit"} | known
+    return numbers(["grain", "rule", "kind", "at", "q", "p", "components", "fraction", "share", *columns], **common)
+
+
+def beside(name: str) -> Callable[[], go.Figure]:
+    return lambda: getattr(figures, f"compactness_{name}")(sweep(), sweep(), grain="heads")
+
+
+DRAWN: dict[str, Callable[[], go.Figure]] = {
+    "agreement_scatter": lambda: figures.agreement_scatter(fake_points()),
+    "alignment_curves": lambda: figures.alignment_curves(
+        numbers(alignment._CURVES, stage="base", grain="heads"), grain="heads"
+    ),
+    "alignment_overlaps": lambda: figures.alignment_overlaps(numbers(alignment._OVERLAPS, one="a", other="b", p_adjusted=0.01)),
+    "alignment_separability": lambda: figures.alignment_separability(
+        numbers(alignment._AREAS, ladder="ladder", stage="base", reading="own", grain="heads")
+    ),
+    "auroc_by_layer": lambda: figures.auroc_by_layer(
+        numbers(readings._COLUMNS, condition="intact", kind="retrained", place="end")
+    ),
+    "compactness_greedy": lambda: figures.compactness_greedy(sweep(rule="greedy")),
+    "compactness_protection": lambda: figures.compactness_protection(sweep(kind="protection")),
+    "compactness_rates": beside("rates"),
+    "compactness_recognition": beside("recognition"),
+    "compactness_retained": lambda: figures.compactness_retained(sweep()),
+    "compactness_rises": lambda: figures.compactness_rises(sweep(), grain="heads"),
+    "compactness_utility": beside("utility"),
+    "crossed_effects": lambda: figures.crossed_effects(report.effects_frame(fake_report())),
+    "damage_frontier": lambda: figures.damage_frontier(
+        numbers(["condition", "kind", *frontier._NUMBERS], condition="heads", kind="circuit")
+    ),
+    "distinct_effects": lambda: figures.distinct_effects(report.effects_frame(fake_report())),
+    "distinct_overlaps": lambda: figures.distinct_overlaps(numbers(distinct._COLUMNS, one="a", other="b")),
+    "heads_heatmap": lambda: figures.heads_heatmap(fake_heads(), **around(fake_heads())),
+    "misalignment_arms": lambda: figures.misalignment_arms(
+        numbers(misalignment._ARMS, advice="bad", pruned="nothing", asked="own domain", read="last stage")
+    ),
+    "misalignment_matrix": lambda: figures.misalignment_matrix(numbers(misalignment._CELLS, learnt="money", pruned="sport")),
+    "neurons_by_layer": lambda: figures.neurons_by_layer(fake_neurons(), **around(fake_neurons())),
+    "overlap_matrix": lambda: figures.overlap_matrix(numbers(generality._OVERLAP, one="a", other="b")),
+    "power_curve": lambda: figures.power_curve(numbers(["test", "triples", "effect", "value", "low", "high"], test="t")),
+    "random_circuits": lambda: figures.random_circuits(
+        numbers(["multiple", "draws", "value", "low", "high"], multiple=1), own=0.3, low=0.2, high=0.4
+    ),
+    "readings_forest": lambda: figures.readings_forest(
+        numbers(["reading", "kind", "series", "value", "low", "high"], reading="one", kind="probe", series="near")
+    ),
+    "recognition_kept": lambda: figures.recognition_kept(numbers(_KEPT, grain="heads", kind="circuit"), margin=0.05),
+    "relearning_curves": lambda: figures.relearning_curves(numbers(misalignment._CURVES, learnt="money", pruned="random")),
+    "reliability_curve": lambda: figures.reliability_curve(fake_curve()),
+    "retained": lambda: figures.retained(report.retained_frame(fake_report())),
+    "rises": lambda: figures.rises(report.rises_frame(fake_report())),
+    "rule_fronts": lambda: figures.rule_fronts(numbers(rules._COLUMNS, rule="contrast", default=False)),
+    "same_tokens": lambda: figures.same_tokens(
+        numbers(_POINTS, aim="cut", role="harmful"), numbers(_MEANS, aim="cut", role="harmful")
+    ),
+    "scaling": lambda: figures.scaling(numbers([*_COLUMNS, *_ENDS], what="prompts", fastest=0.25)),
+    "scatter_null": lambda: figures.scatter_null(0.1, fake_draws(), low=0.05, high=0.15),
+    "shared_forest": lambda: figures.shared_forest(numbers(generality._SHARED, scores="harmful", reason="")),
+    "transfer_matrix": lambda: figures.transfer_matrix(
+        numbers([*generality._TRANSFER, *generality._RISES], selected="a", tested="b")
+    ),
+}
+WITHOUT = {"attention_heatmap": "one head on one text: there is nothing that was sampled, and its caption says so"}
+NO_FIGURES = {"FigureError", "dark", "save"}
+CELL = re.compile(r"[-+]?\d\.\d+ to<br>[-+]?\d|null [-+]\d\.\d+<br>to|chance \d")
+
+
+def shows_uncertainty(drawn: go.Figure) -> bool:
+    """A line or a band that is an interval, marks for those that exclude 0, or cells that hold one or the chance level."""
+    traces = [trace for trace in drawn.data if isinstance(trace, go.Scatter)]
+    lines = [t for t in traces if t.mode == "lines" and t.hoverinfo == "skip" and t.legendgroup and not t.name]
+    finite = any(
+        np.isfinite(np.array([value for value in t.y if value is not None], dtype=float)).any() for t in lines if len(t.y)
+    )
+    marks = any("interval excludes 0" in (trace.name or "") for trace in traces)
+    own = [trace for trace in drawn.data if trace.text is not None and trace.hoverinfo == "skip" or trace.type == "heatmap"]
+    words = [str(one) for trace in own if trace.text is not None for line in trace.text for one in np.ravel(line)]
+    words += [note.text for note in drawn.layout.annotations]
+    return finite or marks or any(CELL.search(text) for text in words)
+
+
+def test_every_public_figure_is_asked() -> None:
+    assert {*DRAWN, *WITHOUT} == {*figures.__all__} - NO_FIGURES
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_no_number_is_drawn_without_its_uncertainty(name: str) -> None:
+    assert shows_uncertainty(DRAWN[name]())
+
+
+def test_a_figure_without_says_why() -> None:
+    drawn = figures.attention_heatmap(np.array([[1.0, 0.0], [0.5, 0.5]]), ["a", "b"], n_context=1)
+    assert not shows_uncertainty(drawn) and "no interval, since this is one text" in drawn.layout.meta["caption"]
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        figures.heads_heatmap(fake_heads()),
+        figures.neurons_by_layer(fake_neurons()),
+        figures.agreement_scatter(fake_points().drop(columns=agreement.ENDS)),
+        figures.scaling(numbers(_COLUMNS, what="prompts")),
+    ],
+    ids=["heads", "neurons", "agreement", "scaling"],
+)
+def test_where_nothing_was_given_the_caption_says_so(drawn: go.Figure) -> None:
+    assert not shows_uncertainty(drawn)
+    assert re.search("[Nn]o interval|was not kept|were not kept", drawn.layout.meta["caption"])
