@@ -102,7 +102,7 @@ def shows_uncertainty(drawn: go.Figure) -> bool:
         np.isfinite(np.array([value for value in t.y if value is not None], dtype=float)).any() for t in lines if len(t.y)
     )
     marks = any("interval excludes 0" in (trace.name or "") for trace in traces)
-    own = [trace for trace in drawn.data if trace.text is not None and trace.hoverinfo == "skip" or trace.type == "heatmap"]
+    own = [trace for trace in drawn.data if (trace.text is not None and trace.hoverinfo == "skip") or trace.type == "heatmap"]
     words = [str(one) for trace in own if trace.text is not None for line in trace.text for one in np.ravel(line)]
     words += [note.text for note in drawn.layout.annotations]
     return finite or marks or any(CELL.search(text) for text in words)
