@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from fake_places import fake_circuit, fake_matrices, fake_tokens
 from fake_report import around, fake_curve, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
 
 from harmcircuits import figures, report
@@ -89,7 +90,17 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
         numbers([*generality._TRANSFER, *generality._RISES], selected="a", tested="b")
     ),
 }
-WITHOUT = {"attention_heatmap": "one head on one text: there is nothing that was sampled, and its caption says so"}
+WITHOUT: dict[str, tuple[Callable[[], go.Figure], str]] = {
+    "attention_heatmap": (
+        lambda: figures.attention_heatmap(np.array([[1.0, 0.0], [0.5, 0.5]]), ["a", "b"], n_context=1),
+        "no interval, since this is one text",
+    ),
+    "token_attribution": (lambda: figures.token_attribution(fake_tokens()), "no interval is drawn, since this is one text"),
+    "weights_by_matrix": (lambda: figures.weights_by_matrix(fake_matrices()), "A count: no interval."),
+    "weight_scores_by_matrix": (lambda: figures.weight_scores_by_matrix(fake_matrices()), "no interval"),
+    "components_by_layer": (lambda: figures.components_by_layer(fake_circuit()), "A count: no interval."),
+}
+"""Nothing that was sampled, or no examples that were kept; the caption says so."""
 NO_FIGURES = {"FigureError", "dark", "save"}
 CELL = re.compile(r"[-+]?\d\.\d+ to<br>[-+]?\d|null [-+]\d\.\d+<br>to|chance \d")
 
@@ -117,9 +128,10 @@ def test_no_number_is_drawn_without_its_uncertainty(name: str) -> None:
     assert shows_uncertainty(DRAWN[name]())
 
 
-def test_a_figure_without_says_why() -> None:
-    drawn = figures.attention_heatmap(np.array([[1.0, 0.0], [0.5, 0.5]]), ["a", "b"], n_context=1)
-    assert not shows_uncertainty(drawn) and "no interval, since this is one text" in drawn.layout.meta["caption"]
+@pytest.mark.parametrize("name", WITHOUT)
+def test_a_figure_without_says_why(name: str) -> None:
+    draw, why = WITHOUT[name]
+    assert not shows_uncertainty(draw()) and why in draw().layout.meta["caption"]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,8 @@ def components_by_layer(table: pd.DataFrame, *, title: str = "In which layers do
     drawn = style.figure(
         title=title,
         height=400 if both else 260,
-        caption="The components of the circuit by layer: each of its heads, and how many neurons it has in each layer.",
+        caption="The components of the circuit by layer: each of its heads, and how many neurons it has in each layer. "
+        "A count: no interval.",
         alt=f"{counts[0]:,} heads and {counts[1]:,} neurons in {frame['layer'].nunique()} layers. {_most(neurons)}".strip(),
     )
     if len(heads):

@@ -47,7 +47,8 @@ def weights_by_matrix(table: pd.DataFrame, *, title: str = "Where do the weights
         frame,
         title=title,
         bar="weights of the mask per million of the matrix",
-        caption="How many weights the mask has in each matrix of the decoder blocks, per million weights of that matrix.",
+        caption="How many weights the mask has in each matrix of the decoder blocks, per million weights of that matrix. "
+        "A count: no interval.",
         alt=f"{n:,.0f} of {frame['size'].sum():,.0f} weights, in {inside} of {len(frame)} matrices.",
         may_be_log=True,
     )
@@ -81,7 +82,8 @@ def weight_scores_by_matrix(
         title=title,
         bar="share of Σ|A| over all weights (%)",
         caption="Attribution A of single weights, averaged over examples; each matrix's share of the sum of |A| over all "
-        "matrices of the decoder blocks. Larger matrices have more weights: hovers tell the share beside that of their size.",
+        "matrices of the decoder blocks; no interval, since of weights the mean alone is kept. Larger matrices have more "
+        "weights: hovers tell the share beside that of their size.",
         alt=f"{sizes.sum():,.0f} weights in {len(frame)} matrices.",
     )
 
