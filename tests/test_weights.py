@@ -126,6 +126,10 @@ def test_the_table_and_what_is_printed(tiny, examples):
     assert (row["rows"], row["columns"]) == (64, 32) == tuple(W.signed["blocks.1.mlp.gate"].shape)
     assert row["signed_sum"] == pytest.approx(W.signed["blocks.1.mlp.gate"].sum().item())
     assert row["absolute_sum"] == pytest.approx(W.absolute["blocks.1.mlp.gate"].sum().item())
+    sizes = {name: scores.abs().sum().item() for name, scores in W.signed.items()}
+    assert frame["signed_magnitude"].tolist() == pytest.approx(list(sizes.values()))
+    assert frame["share"].tolist() == pytest.approx([size / sum(sizes.values()) for size in sizes.values()])
+    assert W.figure().data[0].z[1][4] == pytest.approx(100 * row["share"]), "layer 1, the fifth kind"
     assert repr(W) == "WeightAttribution(18432 weights in 14 matrices; A over 2 examples, U over 2 benign)"
     assert "U over the same" in repr(attribute_weights(tiny, examples))
 
