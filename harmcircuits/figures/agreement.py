@@ -50,7 +50,7 @@ def agreement_scatter(
         FigureError: a column is missing or does not hold numbers, an unknown kind, or `top` below 1.
 
     >>> frame = pd.DataFrame({"kind": ["heads"], "layer": [3], "index": [7], "first": [0.1], "second": [0.2]})
-    >>> agreement_scatter(frame).data[0].text[0]
+    >>> agreement_scatter(frame).data[2].text[0]
     'L3H7: first +0.1000, second +0.2000 nats/token'
     """
     known = [name for name in ENDS if name in points]

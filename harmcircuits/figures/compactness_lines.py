@@ -223,7 +223,7 @@ def _number(drawn: go.Figure, lines: Mapping[str, pd.DataFrame], panel: Panel, r
     )  # fmt: skip
     for (name, line), y in zip(lines.items(), heights, strict=True):
         drawn.add_scatter(
-            x=[last[name][0]], y=[y], mode="text", text=[f"<b>{name.partition(':')[0]}</b>"], textposition="middle right",
+            x=[last[name][0]], y=[y], mode="text", text=[f"\u00a0<b>{name.partition(':')[0]}</b>"], textposition="middle right",
             textfont={"color": _look(line, panel)[1], "size": 12}, hoverinfo="skip", showlegend=False, legendgroup=name,
             cliponaxis=False, xaxis=f"x{at}", yaxis=f"y{at}",
         )  # fmt: skip

@@ -106,7 +106,7 @@ def _number(drawn: go.Figure, lines: Mapping[str, pd.DataFrame], measure: str, *
     for (name, line), (x, _), y in zip(lines.items(), last, heights, strict=True):
         colour = style.KINDS[str(line["kind"].iloc[0])].colour
         drawn.add_scatter(
-            x=[x], y=[y], mode="text", text=[f"<b>{name.partition(':')[0]}</b>"], textposition="middle right",
+            x=[x], y=[y], mode="text", text=[f"\u00a0<b>{name.partition(':')[0]}</b>"], textposition="middle right",
             textfont={"color": colour, "size": 12}, hoverinfo="skip", showlegend=False, legendgroup=name, cliponaxis=False,
             xaxis=f"x{at}", yaxis=f"y{at}",
         )  # fmt: skip
