@@ -11,6 +11,7 @@ from tiny import tiny_model_folder
 from triples import SETTINGS, make_triples
 
 import harmcircuits as hc
+from harmcircuits import judges
 from harmcircuits.claims.misalignment.plan import BAD, GOOD, OWN
 
 SET = make_triples(24)
@@ -64,13 +65,14 @@ def load_tiny_models(patch: pytest.MonkeyPatch, base: Path) -> None:
 
 
 def small_sizes(patch: pytest.MonkeyPatch, base: Path) -> None:
-    """From now on functions of the package have the options of `FEWER`, and plans are of `base`."""
+    """From now on functions of the package have the options of `FEWER`, plans are of `base`; judges read every sixth case."""
 
     def fewer(verb: Any, options: dict[str, Any]) -> Any:
         return lambda *given, **own: verb(*given, **options | own)
 
-    plan = hc.plan
+    plan, validate = hc.plan, judges.validate
     for name, options in FEWER.items():
         more = {"load": hc.load_model} if name == "compare_alignment" else {}
         patch.setattr(hc, name, fewer(getattr(hc, name), options | more))
     patch.setattr(hc, "plan", lambda name, **own: plan(base, **own))
+    patch.setattr(judges, "validate", lambda judge: validate(judge, judges.load_cases()[::6]))

@@ -34,7 +34,7 @@ def test_it_is_short_and_writes_greedily() -> None:
     assert len(code) <= LINES and len(told()) > 4
     calls = [node for node in ast.walk(ast.parse(session().text)) if isinstance(node, ast.Call)]
     written = [ast.unparse(call) for call in calls if ast.unparse(call.func) == "hc.elicit"]
-    assert written and all("temperature=0" in call for call in written), written
+    assert len(written) == 3 and all("temperature=0" in call for call in written), written
 
 
 def test_the_commands_and_their_time_stand_on_the_first_screen() -> None:
