@@ -6,7 +6,7 @@ import pytest
 
 from harmcircuits import figures
 from harmcircuits.figures import FigureError, style
-from harmcircuits.figures.misalignment import SERIES
+from harmcircuits.figures.misalignment import _ARMS, _COLOURS, SERIES, misalignment_arms
 
 HOSTILE = "<b>bold</b>"
 
@@ -62,7 +62,16 @@ def test_arms_have_a_mark_for_each_value_and_no_other() -> None:
         SERIES["open questions"].name: 2,
     }
     assert list(marks[SERIES["open questions"].name].x) == [0.5, -0.25]
-    assert "bad advice, pruned: random" not in str(DRAWN["arms"].layout), "what was not measured has no row"
+    assert "random" not in str(DRAWN["arms"].layout), "what was not measured has no row"
+
+
+def test_no_name_of_a_control_is_cut() -> None:
+    frame = pd.DataFrame(
+        [("bad", pruned, "own domain", "equal loss", 0.5, 0.25, 0.75) for pruned in _COLOURS if pruned != "nothing"],
+        columns=_ARMS,
+    )
+    labels = [note.text for note in misalignment_arms(frame).layout.annotations]
+    assert len(labels) == len(_COLOURS) - 1 and not any("…" in label for label in labels)
 
 
 def test_a_cell_that_cannot_be_compared_says_so() -> None:

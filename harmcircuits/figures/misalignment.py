@@ -75,7 +75,7 @@ def misalignment_arms(frame: pd.DataFrame, *, title: str = "Does bad advice in o
         caption=(
             "By how much the log-odds of bad advice rise by fine-tuning (nats per token, 95 % intervals over fine-tunings and "
             "questions); 0 (grey line): it is as likely as before. Rows: what was learnt in one domain, and what had been set "
-            "to zero first. Last stage: when the fine-tuning ends; equal loss: where all arms find held-out bad answers of the "
+            "to zero first (where nothing else is said, bad advice was learnt then). Last stage: when the fine-tuning ends; equal loss: where all arms find held-out bad answers of the "
             "domain equally likely."
         ),
         alt=f"Rise of the log-odds of bad advice. {' '.join(said) or 'Nothing was measured.'}",
@@ -86,7 +86,7 @@ def misalignment_arms(frame: pd.DataFrame, *, title: str = "Does bad advice in o
         part = shown[shown["asked"] == asked]
         if len(part):
             _add_series(drawn, part, look, offset)
-    style.row_labels(drawn, [(_row_name(advice, pruned), f"({read})") for advice, pruned, read in rows])
+    style.row_labels(drawn, [_row_label(*row) for row in rows])
     bounds = style.span(shown["value"], shown["low"], shown["high"], hold=0)
     drawn.update_xaxes(title_text="rise of the log-odds of bad advice (nats per token)", range=bounds)
     return drawn
@@ -168,6 +168,13 @@ def relearning_curves(
     drawn.update_xaxes(title_text="steps of fine-tuning")
     drawn.update_yaxes(title_text="L − L intact", range=style.span(frame["value"], frame["low"], frame["high"], hold=0))
     return drawn
+
+
+def _row_label(advice: str, pruned: str, read: str) -> tuple[str, str]:
+    """Bold and plain; of a pruned arm the mask comes first, since that is what tells it from the others."""
+    if pruned == "nothing":
+        return f"{advice} advice", f"({read})"
+    return pruned, f"({'' if advice == 'bad' else f'{advice}, '}pruned; {read})"
 
 
 def _row_name(advice: str, pruned: str) -> str:
