@@ -98,9 +98,8 @@ def _table(table: pd.DataFrame) -> str:
     rows = rows.replace("<td>", '<td style="white-space: nowrap">')  # what JupyterLab says of cells is stronger than the box
     hidden = len(table) - len(shown)
     more = f"<p>and {hidden:,} more rows: see its table</p>" if hidden else ""
-    return (
-        f'<div style="overflow-x: auto" role="group" aria-label="Table" tabindex="0">{rows}</div>{more}'  # arrow keys scroll it
-    )
+    reached = 'role="group" aria-label="Table" tabindex="0"'  # so that arrow keys scroll it
+    return f'<div style="overflow-x: auto" {reached}>{rows}</div>{more}'
 
 
 def _frame(figure: Drawing) -> str:

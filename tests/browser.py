@@ -35,7 +35,7 @@ def opened(address: str, folder: Path, *, width: int = 500, done: Callable[[str]
         command = [str(CHROMIUM), "--headless", "--no-sandbox", *QUIET.split(), f"--user-data-dir={folder / 'profile'}",
                    "--enable-logging=stderr", "--v=0", f"--virtual-time-budget={budget}", f"--window-size={width},900",
                    "--dump-dom", address]  # fmt: skip
-        ran = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=240, check=True)
+        ran = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=600, check=True)
         if done(ran.stdout):
             break
     return ran.stdout, ran.stderr

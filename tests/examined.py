@@ -122,6 +122,5 @@ def examined(server: str, page: str, folder: Path) -> tuple[Sequence[Examined], 
     dom, log = opened(f"{server}{EXAMINER}?/{page}", folder, width=1400, done=lambda dom: 'id="found"' in dom)
     (text,) = re.findall(r'<body id="found">(.*?)</body>', dom, re.S)
     looks = json.loads(html.unescape(text))
-    return [
-        Examined(one["width"], one["wide"], [tuple(node) for node in one["objections"]]) for one in looks
-    ], _MESSAGE.findall(log)
+    found = [Examined(one["width"], one["wide"], [tuple(node) for node in one["objections"]]) for one in looks]
+    return found, _MESSAGE.findall(log)

@@ -17,8 +17,10 @@ function reach(box) {
 function mark() {
   document.querySelector(".md-search")?.setAttribute("aria-label", "Search");
   for (const box of document.querySelectorAll(BOXES)) {
-    if (!watched.has(box)) sizes.observe(box);
+    if (watched.has(box)) continue;
     watched.add(box);
+    reach(box);
+    sizes.observe(box);
   }
   // A button beside code and a part of a table of contents are no landmarks.
   for (const nav of document.querySelectorAll(".md-code__nav, .md-nav--secondary .md-nav")) {
