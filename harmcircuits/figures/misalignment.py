@@ -75,8 +75,8 @@ def misalignment_arms(frame: pd.DataFrame, *, title: str = "Does bad advice in o
         caption=(
             "By how much the log-odds of bad advice rise by fine-tuning (nats per token, 95 % intervals over fine-tunings and "
             "questions); 0 (grey line): it is as likely as before. Rows: what was learnt in one domain, and what had been set "
-            "to zero first (where nothing else is said, bad advice was learnt then). Last stage: when the fine-tuning ends; equal loss: where all arms find held-out bad answers of the "
-            "domain equally likely."
+            "to zero first (pruned: bad advice was learnt then, where nothing else is said). Last stage: when the fine-tuning "
+            "ends; equal loss: where all arms find held-out bad answers of the domain equally likely."
         ),
         alt=f"Rise of the log-odds of bad advice. {' '.join(said) or 'Nothing was measured.'}",
         legend=[look.name for look in SERIES.values()],
