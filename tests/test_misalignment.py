@@ -130,6 +130,16 @@ def test_damage_that_is_not_equal_is_not_compared(monkeypatch: pytest.MonkeyPatc
     assert any("(seed 0, 1, 2): no equal damage" in limit for limit in found.limits)
 
 
+@pytest.mark.parametrize(("wanted", "told"), [(0.2, False), (-0.01, True)])
+def test_a_mask_that_costs_nothing_has_no_control_of_equal_damage(
+    monkeypatch: pytest.MonkeyPatch, tiny: Any, wanted: float, told: bool
+) -> None:
+    as_much = lambda study, like, seed: {"seed": seed, "fraction": 0.5, "cost": 0.3, "wanted": wanted}
+    monkeypatch.setattr("harmcircuits.claims.misalignment.damage._searched", as_much)
+    found = measured(monkeypatch, tiny, World(lost=HURT), arms=(BAD, GOOD, HARMFUL, DAMAGE))
+    assert any("does not raise L on plain passages" in limit for limit in found.limits) == told
+
+
 def test_the_matrix_has_a_cell_for_each_domain_and_pruning(whole: Misalignment) -> None:
     matrix = whole.tables["matrix"].set_index(["learnt", "pruned"])
     assert len(matrix) == 2 * (1 + 4 + 1 + 5)

@@ -69,6 +69,12 @@ def misalignment(
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="How often all lessons are learnt; 2.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest of each fine-tuning; 0.0003.")] = None,
+    weight_q: Annotated[
+        float | None, typer.Option(help="Of each matrix, the share of largest A that is pruned; 0.0003.")
+    ] = None,
+    weight_p: Annotated[
+        float | None, typer.Option(help="And the share of largest U that is spared: the lower, the larger the mask; 0.006.")
+    ] = None,
     autocast: Autocast = False,
     quick: Annotated[bool, typer.Option("--quick", help="One domain, fewer arms, and smaller numbers.")] = False,
 ) -> None:
@@ -91,6 +97,7 @@ def misalignment(
         recipe = replace(RECIPE, **shared.given(epochs=epochs, learning_rate=learning_rate), autocast=autocast)
         plan, read = Plan(asked=asked, **sizes), load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
+        settings = replace(settings, **shared.given(weight_q=weight_q, weight_p=weight_p))
         with writable(out, "misalignment"):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)

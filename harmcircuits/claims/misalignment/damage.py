@@ -40,6 +40,15 @@ def unreached(damage: pd.DataFrame) -> list[int]:
     return [int(row["seed"]) for row in damage.to_dict("records") if row["cost"] < row["wanted"]]
 
 
+def undamaging(damage: pd.DataFrame) -> bool:
+    """Whether what random weights are to cost as much as costs nothing, so that none of them had to be grown.
+
+    >>> undamaging(pd.DataFrame({"wanted": [-0.01]})), undamaging(pd.DataFrame({"wanted": [0.2]}))
+    (True, False)
+    """
+    return bool((damage["wanted"] <= 0).any()) if len(damage) else False
+
+
 def passage_loss(study: Study, mask: WeightMask | None) -> float:
     """L on plain passages with the mask off, nats per token."""
     with ablated(study.model, mask):

@@ -25,7 +25,7 @@ from ...store import alone_in_folder
 from ...store.journal import Journal
 from .claim import Misalignment
 from .curves import as_curve
-from .damage import unreached
+from .damage import undamaging, unreached
 from .decision import LEAST, Evidence, induced_in
 from .effects import Measured
 from .equal import equal_loss
@@ -247,6 +247,10 @@ def _limits(study: Study, measured: Measured, evidence: Evidence, pruned: Masks)
         told = ", ".join(map(str, seeds))
         found.append(
             f"Half of all weights at random cost less than the mask of harmful requests (seed {told}): no equal damage."
+        )
+    if undamaging(pruned.damage):
+        found.append(
+            "The mask of harmful requests does not raise L on plain passages: 'random, equal damage' is as many random weights."
         )
     if study.plan.answers and (reason := why_not(study.judge)):
         found.append(f"No rate of harmful answers: {reason}.")
