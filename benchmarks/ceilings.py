@@ -1,14 +1,14 @@
 """Scores against what the device can do: FLOP/s and bytes/s that are reached, over ceilings measured in the same run.
 
-    python benchmarks/ceilings.py --device cuda --dtype bfloat16 --rows 128 --batch-size 16   # the 8B shape, on a card of 80 GB
+    python benchmarks/ceilings.py --device cuda --dtype bfloat16 --rows 128 --batch-size 8    # the 8B shape, on a card of 80 GB
     python benchmarks/ceilings.py --narrow 8 --rows 8 --out docs/results/ceilings.json        # an eighth as wide, on a CPU
 
 A random Llama of Llama-3.1-8B's shape (random weights: the shape decides the time), all widths and the vocabulary divided by
 --narrow. Alternating runs, medians, waiting for the device: a bare forward and backward to the embeddings by transformers
 (eager attention, full logits), scores of heads and neurons, scores of weights (A of the rows, U of as many), and 16 tokens
-written with a circuit off and by transformers alone. FLOPs and bytes are those of `harmcircuits.capacity.work`, which a test
-holds against PyTorch's own count; ceilings are products of 1024 × 1024 matrices in the same type, in float32, and copies of
-64 MiB.
+written with a circuit off and by transformers alone. Two models are held, the plain one and the bridge's. FLOPs and bytes are
+those of `harmcircuits.capacity.work`, which a test holds against PyTorch's own count; ceilings are products of 1024 × 1024
+matrices in the same type, in float32, and copies of 64 MiB.
 """
 
 import argparse

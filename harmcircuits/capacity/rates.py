@@ -152,6 +152,8 @@ def _seconds(step: Callable[[], object], device: torch.device, clock: Callable[[
         step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
+        elif device.type == "mps":
+            torch.mps.synchronize()
         taken.append(clock() - start)
     return median(taken[1:])
 
