@@ -220,17 +220,6 @@ class TestBootstrap:
     def test_no_interval_below_three_triples(self, n):
         assert hs.mean_estimate(np.arange(1.0, n + 1)) == Estimate((n + 1) / 2, n=n)
 
-    def test_many_means_at_once_have_the_same_intervals(self):
-        values = np.random.default_rng(0).normal(size=(9, 4))
-        values[:, 1], values[0, 2] = 2.0, np.nan
-        for one, own in zip(hs.mean_estimates(values, draws=99, seed=3), values.T, strict=True):
-            alone = hs.mean_estimate(own, draws=99, seed=3)
-            assert one.is_missing == alone.is_missing
-            if not one.is_missing:
-                assert (one.value, one.low, one.high) == pytest.approx((alone.value, alone.low, alone.high), abs=1e-12)
-        assert hs.mean_estimates(np.ones((2, 1))) == [Estimate(1.0, n=2)]
-        assert hs.mean_estimates(np.ones((0, 1)))[0].is_missing
-
     def test_no_triples(self):
         assert hs.mean_estimate([]) == Estimate.missing("no triples")
 

@@ -17,6 +17,18 @@ def rng(seed):
     return np.random.default_rng(seed)
 
 
+def test_many_means_at_once_have_the_same_intervals():
+    values = rng(0).normal(size=(9, 4))
+    values[:, 1], values[0, 2] = 2.0, np.nan
+    for one, own in zip(hs.mean_estimates(values, draws=99, seed=3), values.T, strict=True):
+        alone = hs.mean_estimate(own, draws=99, seed=3)
+        assert one.is_missing == alone.is_missing
+        if not one.is_missing:
+            assert (one.value, one.low, one.high) == pytest.approx((alone.value, alone.low, alone.high), abs=1e-12)
+    assert hs.mean_estimates(np.ones((2, 1))) == [Estimate(1.0, n=2)]
+    assert hs.mean_estimates(np.ones((0, 1)))[0].is_missing
+
+
 class TestStrata:
     @quick
     @given(labels)
