@@ -182,7 +182,7 @@ class TestOneProcess:
 
 
 def test_accelerate_starts_a_command_as_the_docs_say(place: Path) -> None:
-    """The command as a user types it, without the helpers above: its file is the one that a process alone writes."""
+    """The command as a user types it, without the functions above: its file is the one that a process alone writes."""
     model = ["--model", str(place / "model"), "--prompts", str(place / "prompts.csv"), "--quick", "--triples", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", store.CACHE_VARIABLE: str(place / "cache of accelerate")}
     environment["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
