@@ -48,7 +48,7 @@ def page(
         **content.words(report),
         policy=parts.policy(scripts, figures.values()),
         scripts=[Markup(script) for script in scripts],  # nothing of a run is in them
-        figures=[parts.drawn(name, figure) for name, figure in figures.items()],
+        figures=[(at, parts.drawn(*item)) for at, item in enumerate(figures.items(), start=1)],
         tables=[parts.shown(caption, frame) for caption, frame in tables.items()],
         responses=None if shown is None else parts.shown("What the models wrote", shown),
         n_hidden=0 if responses is None or show_responses else len(responses),
