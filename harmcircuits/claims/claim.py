@@ -111,21 +111,27 @@ class Claim:
             "tables": {name: as_plain(frame) for name, frame in self.tables.items()},
         }
 
-    def page(self) -> str:
-        """Question, answer, figures, table, limits, method, settings and command as one HTML page that fetches nothing
-        (`report.claims.claim_page`); no text that a model read or wrote is on it."""
+    def drawn(self) -> "dict[str, go.Figure]":
+        """`figures`; none, with a warning, where one cannot be drawn: a page without figures says more than no page."""
         try:
-            drawn = self.figures()
-        except FigureError as error:  # a page without figures says more than no page
+            return self.figures()
+        except FigureError as error:
             log.warning("the figures of %s are not on its page: %s", self.NAME, error)
-            drawn = {}
-        return claim_page(self.document(), method=self.METHOD, figures=drawn, table=self.table())
+            return {}
 
-    def save(self, folder: str | Path, *, page: bool = True) -> Path:
+    def page(self, *, figures: "Mapping[str, go.Figure] | None" = None) -> str:
+        """Question, answer, figures, table, limits, method, settings and command as one HTML page that fetches nothing
+        (`report.claims.claim_page`); no text that a model read or wrote is on it. `figures`: those of `drawn`, where somebody
+        has them already."""
+        shown = self.drawn() if figures is None else figures
+        return claim_page(self.document(), method=self.METHOD, figures=shown, table=self.table())
+
+    def save(self, folder: str | Path, *, page: bool = True, figures: "Mapping[str, go.Figure] | None" = None) -> Path:
         """Writes `NAME.json` and, beside it, `NAME.html` into `folder`, each atomically, and says where the first is.
 
         Args:
             page: False: numbers alone; a page that lies there goes, since it tells of others.
+            figures: as of `page`.
 
         Raises:
             StoreError: the folder cannot be written, or another process is at work there.
@@ -134,7 +140,7 @@ class Claim:
         with store.held(folder):
             store.write_json(path, self.document())
             if page:
-                store.write_text(beside, self.page())
+                store.write_text(beside, self.page(figures=figures))
             else:
                 with store.storage_errors(beside):
                     beside.unlink(missing_ok=True)

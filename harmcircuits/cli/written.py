@@ -16,7 +16,8 @@ def write_claim(found: "Claim", out: Path) -> str:
     Raises:
         StoreError: a file cannot be written, or another process is at work there.
     """
-    numbers, figures = found.save(out), found.figures()
+    figures = found.drawn()
+    numbers = found.save(out, figures=figures)
     for name, figure in figures.items():
         shared.draw(figure, out / f"{found.NAME}_{as_file_name(name)}.html")
     alone = f"    Figures alone: {out / f'{found.NAME}_*.html'}" if figures else ""
