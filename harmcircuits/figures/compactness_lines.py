@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .line_ends import label_heights
+from .line_ends import End, add_numbers
 from .style import FigureError
 
 KINDS = ("circuit", "control", "protection")
@@ -215,15 +215,8 @@ def _look(line: pd.DataFrame, panel: Panel) -> tuple[bool, str]:
 
 def _number(drawn: go.Figure, lines: Mapping[str, pd.DataFrame], panel: Panel, row: int) -> None:
     """The number of each line at its end."""
-    at = suffix(row)
-    last = {name: (float(line["fraction"].iloc[-1]), float(line[panel.measure].iloc[-1])) for name, line in lines.items()}
-    heights = label_heights(
-        [(float(np.log10(x)), y) for x, y in last.values()],
-        across=drawn.layout[f"xaxis{at}"].range, up=drawn.layout[f"yaxis{at}"].range, height=_PANEL,
-    )  # fmt: skip
-    for (name, line), y in zip(lines.items(), heights, strict=True):
-        drawn.add_scatter(
-            x=[last[name][0]], y=[y], mode="text", text=[f"\u00a0<b>{name.partition(':')[0]}</b>"], textposition="middle right",
-            textfont={"color": _look(line, panel)[1], "size": 12}, hoverinfo="skip", showlegend=False, legendgroup=name,
-            cliponaxis=False, xaxis=f"x{at}", yaxis=f"y{at}",
-        )  # fmt: skip
+    ends = {
+        name: End(float(line["fraction"].iloc[-1]), float(line[panel.measure].iloc[-1]), _look(line, panel)[1])
+        for name, line in lines.items()
+    }
+    add_numbers(drawn, ends, at=suffix(row), height=_PANEL)

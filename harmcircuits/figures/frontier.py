@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .line_ends import label_heights
+from .line_ends import End, add_numbers
 
 _NAMES = {"far": "far twins", "harmful": "harmful requests", "near": "near twins", "selectivity": "selectivity"}
 _NUMBERS = ["alpha", "n", *(f"{name}{end}" for name in _NAMES for end in ("", "_low", "_high"))]
@@ -99,17 +99,11 @@ def _add_line(drawn: go.Figure, line: pd.DataFrame, name: str, measure: str, *, 
 
 def _number(drawn: go.Figure, lines: Mapping[str, pd.DataFrame], measure: str, *, row: int) -> None:
     """The number of each line at its full strength."""
-    at = _suffix(row)
-    last = [(float(line["far"].iloc[-1]), float(line[measure].iloc[-1])) for line in lines.values()]
-    across, up = drawn.layout[f"xaxis{at}"].range, drawn.layout[f"yaxis{at}"].range
-    heights = label_heights(last, across=across, up=up, height=_PANEL)
-    for (name, line), (x, _), y in zip(lines.items(), last, heights, strict=True):
-        colour = style.KINDS[str(line["kind"].iloc[0])].colour
-        drawn.add_scatter(
-            x=[x], y=[y], mode="text", text=[f"\u00a0<b>{name.partition(':')[0]}</b>"], textposition="middle right",
-            textfont={"color": colour, "size": 12}, hoverinfo="skip", showlegend=False, legendgroup=name, cliponaxis=False,
-            xaxis=f"x{at}", yaxis=f"y{at}",
-        )  # fmt: skip
+    ends = {
+        name: End(float(line["far"].iloc[-1]), float(line[measure].iloc[-1]), style.KINDS[str(line["kind"].iloc[0])].colour)
+        for name, line in lines.items()
+    }
+    add_numbers(drawn, ends, at=_suffix(row), height=_PANEL)
 
 
 def _set_axes(drawn: go.Figure, shown: pd.DataFrame, measure: str, label: str, damage: float | None, *, row: int) -> None:

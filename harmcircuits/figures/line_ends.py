@@ -1,14 +1,43 @@
 """Numbers at the ends of lines, moved up and down until none lies on another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import log10
+from typing import NamedTuple
 
 import numpy as np
+import plotly.graph_objects as go
 from jaxtyping import Float
 from numpy import ndarray
 
 _GAP, _EDGE = 13.0, 8.0  # px: a line of text, and half of one
 _NEAR = 0.08
 """Of an axis's width: ends that lie nearer to each other than this have labels in one column on a phone."""
+
+
+class End(NamedTuple):
+    """The last point of a line, and its colour."""
+
+    x: float
+    y: float
+    colour: str
+
+
+def add_numbers(drawn: go.Figure, ends: Mapping[str, End], *, at: str, height: float) -> None:
+    """The number of each line ("2: random") at its end.
+
+    Args:
+        at: of the panel's axes: "" or "2", …; their ranges are set.
+        height: of the panel, px.
+    """
+    across, up = drawn.layout[f"xaxis{at}"], drawn.layout[f"yaxis{at}"]
+    places = [(log10(end.x) if across.type == "log" else end.x, end.y) for end in ends.values()]
+    heights = label_heights(places, across=across.range, up=up.range, height=height)
+    for (name, end), y in zip(ends.items(), heights, strict=True):
+        drawn.add_scatter(
+            x=[end.x], y=[y], mode="text", text=[f"\u00a0<b>{name.partition(':')[0]}</b>"], textposition="middle right",
+            textfont={"color": end.colour, "size": 12}, hoverinfo="skip", showlegend=False, legendgroup=name, cliponaxis=False,
+            xaxis=f"x{at}", yaxis=f"y{at}",
+        )  # fmt: skip
 
 
 def label_heights(
