@@ -161,10 +161,17 @@ def _ends(
     shown = np.argsort(-size, kind="stable")[:LARGEST]
     found = {name: np.full(len(size), np.nan) for name in ENDS}
     for side, scores in (("first", first), ("second", second)):
-        for at, one in zip(shown, mean_estimates(scores[:, shown], seed=seed), strict=True):
-            if one.low is not None and one.high is not None:
-                found[f"{side}_low"][at], found[f"{side}_high"][at] = one.low, one.high
+        found[f"{side}_low"][shown], found[f"{side}_high"][shown] = interval_ends(scores[:, shown], seed=seed)
     return found
+
+
+def interval_ends(
+    scores: Float[np.ndarray, "example component"], *, draws: int = 2000, seed: int = 0
+) -> tuple[Float[np.ndarray, " component"], Float[np.ndarray, " component"]]:
+    """Low and high of each mean's 95 % interval over examples; NaN where there is none, as below 3 of them."""
+    found = mean_estimates(scores, draws=draws, seed=seed)
+    low, high = (np.array([getattr(one, end) for one in found], dtype=float) for end in ("low", "high"))
+    return low, high
 
 
 def _check_shapes(own: Attribution, other: Attribution) -> None:

@@ -11,8 +11,7 @@ from jaxtyping import Bool, Float
 
 from .. import figures
 from ..figures.attribution import DRAWN, largest
-from ..statistics import mean_estimates
-from .agreement import Kind
+from .agreement import Kind, interval_ends
 from .scores import Attribution
 
 Pairs = Iterable[tuple[int, int]]
@@ -48,6 +47,5 @@ def ends(
     """
     low, high = np.full(wanted.shape, np.nan), np.full(wanted.shape, np.nan)
     each = getattr(scores, f"per_example_{kind}").numpy()[:, wanted]
-    found = mean_estimates(each, draws=draws, seed=seed)
-    low[wanted], high[wanted] = (np.array([getattr(one, end) for one in found], dtype=float) for end in ("low", "high"))
+    low[wanted], high[wanted] = interval_ends(each, draws=draws, seed=seed)
     return low, high
