@@ -200,10 +200,10 @@ class TestInABrowser:
     def test_a_figure_takes_the_colours_of_the_page_around_it(self, ink: str, ground: str, tmp_path: Path) -> None:
         drawn = figures.rises(rises_frame(fake_report()))
         text = figures.save(drawn, tmp_path / "figure.html").read_text("utf-8")
-        drawn_in = lambda dom: 'class="main-svg"' in dom
-        dom, log = load(text.replace("<body>", f'<body style="color: {ink}">'), tmp_path, width=1100, done=drawn_in)
-        (svg,) = re.findall(r'<svg class="main-svg"[^>]*style="background: ([^"]*);"', dom)
-        assert svg == ground
+        grounds = lambda dom: re.findall(r'<svg class="main-svg"[^>]*style="background: ([^"]*);"', dom)
+        ready = lambda dom: bool(grounds(dom) and re.search(r'<svg class="main-svg"[^>]* role="img"', dom))
+        dom, log = load(text.replace("<body>", f'<body style="color: {ink}">'), tmp_path, width=1100, done=ready)
+        assert grounds(dom) == [ground], (re.findall("<svg[^>]*>", dom), log)
         (high,) = {float(height) for height in re.findall(r'<svg class="main-svg"[^>]* height="([\d.]+)"', dom)}
         assert drawn.layout.height - 40 < high < drawn.layout.height - 15, "a line of the legend less than on a phone"
         assert re.search(r'<svg class="main-svg"[^>]* role="img" aria-label="Rise of L', dom), "told to a screen reader"

@@ -204,7 +204,8 @@ def test_the_table_holds_aurocs_over_triples() -> None:
 def test_the_figure_has_a_line_a_condition_and_kind() -> None:
     right = np.array([1.0 if prompt.role == "harmful" else -1.0 for prompt in TEST])
     figure = result(np.stack([right, 0 * right])).figure()
-    solid, dashed = figure.data
+    *bands, solid, dashed = figure.data
+    assert [floats(band.y) for band in bands] == [[1, 0.5, 0.5, pytest.approx(0.025 ** (1 / (len(TEST) // 3 // 2)))]] * 2
     assert (solid.name, dashed.name) == ("a&lt;b, trained intact", "a&lt;b, retrained")
     assert floats(solid.x) == [3, 4] and floats(solid.y) == [1, 0.5]
     assert (solid.line.dash, dashed.line.dash) == ("solid", "dash")
