@@ -8,6 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
+from .bands import band
 from .line_ends import End, add_numbers
 from .style import FigureError
 
@@ -129,16 +130,6 @@ def line_with_band(drawn: go.Figure, points: pd.DataFrame, place: str, measure: 
     known = band(points[place], points[f"{measure}_low"], points[f"{measure}_high"], look["line"]["color"], look["name"])
     drawn.add_trace(known.update(xaxis=look["xaxis"], yaxis=look["yaxis"]))
     drawn.add_scatter(x=points[place], y=points[measure], hovertemplate="%{hovertext}<extra></extra>", **look)
-
-
-def band(x: pd.Series, low: pd.Series, high: pd.Series, colour: str, group: str) -> go.Scatter:
-    """The interval of each point, filled; points without one are left out."""
-    known = np.isfinite(low) & np.isfinite(high)
-    x, low, high = x[known], low[known], high[known]
-    return go.Scatter(
-        x=[*x, *x[::-1]], y=[*high, *low[::-1]], fill="toself", fillcolor=colour, opacity=0.15, line={"width": 0}, mode="lines",
-        hoverinfo="skip", showlegend=False, legendgroup=group,
-    )  # fmt: skip
 
 
 def level(drawn: go.Figure, intact: Mapping[Any, Any] | pd.Series, measure: str, row: int) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .compactness_lines import band
+from .bands import band
 from .matrix import Cell, by_place, matrix
 from .style import Look
 
@@ -41,8 +41,6 @@ _DASHES = {
     "random, equal damage": "dash",
 }
 """What is aimed at nothing in particular is dashed, or dotted."""
-_PALE = 0.1
-"""Of a band: several lie on one another."""
 _ZERO: dict[str, Any] = {"color": style.GREY, "width": 1.5}
 
 
@@ -226,8 +224,8 @@ def _add_panel(drawn: go.Figure, part: pd.DataFrame, learnt: str, *, row: int, d
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
     lines = [(str(pruned), line) for pruned, line in part.groupby("pruned", sort=False)]
     for name, line in lines:  # below all lines
-        known = band(line["steps"], line["low"], line["high"], _COLOURS[name], name)
-        drawn.add_trace(known.update(opacity=_PALE, **axes))
+        known = band(line["steps"], line["low"], line["high"], _COLOURS[name], name, pale=True)
+        drawn.add_trace(known.update(**axes))
     for name, line in lines:
         hover = [
             f"{style.text(name)}, after {own['steps']:.0f} steps: {style.number(own['value'])}<br>"

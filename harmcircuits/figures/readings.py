@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .compactness_lines import band
+from .bands import band
 from .style import Look
 
 SERIES = {
@@ -28,8 +28,6 @@ _INTACT, _RETRAINED = "trained intact", "retrained"
 _DASHES = {_INTACT: "solid", _RETRAINED: "dash"}
 _COLOURS = (style.BLACK, style.VERMILLION, style.BLUE, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
 _PANEL, _GAP = 260, 76  # px
-_PALE = 0.1
-"""Of a band: several lie on one another."""
 _CHANCE: dict[str, Any] = {"color": style.GREY, "width": 1.5}
 
 
@@ -137,8 +135,8 @@ def _add_place(drawn: go.Figure, part: pd.DataFrame, colours: dict[Any, str], *,
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
     lines = [(key, line.sort_values("layer")) for key, line in part.groupby(["condition", "kind"], sort=False)]
     for (condition, kind), own in lines:  # below all lines
-        known = band(own["layer"], own["low"], own["high"], colours[condition], f"{condition}, {kind}")
-        drawn.add_trace(known.update(opacity=_PALE, **axes))
+        known = band(own["layer"], own["low"], own["high"], colours[condition], f"{condition}, {kind}", pale=True)
+        drawn.add_trace(known.update(**axes))
     for (condition, kind), own in lines:
         name = f"{condition}, {kind}"
         hover = [
