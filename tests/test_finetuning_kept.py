@@ -1,5 +1,6 @@
 """What fine-tuning needs of a model and of the machine, what it keeps beside the weights, and where these lie."""
 
+import os
 import sys
 from dataclasses import replace
 from hashlib import sha256
@@ -115,6 +116,17 @@ def test_an_estimate_leaves_the_copy_that_training_starts_from(bridge, tmp_path,
         (tmp_path / part).rename(tmp_path / "elsewhere" / part)
     moved = read_finetuned(tmp_path / "elsewhere" / "tuned")
     assert [model_hash(moved.load(stage)) for stage in (0, 1)] == hashes
+
+
+def test_a_copy_that_a_kill_cut_short_goes_after_a_day(bridge, tmp_path):
+    """Others may be writing theirs."""
+    old, new = (tmp_path / "bases" / f".x.{at}123abcd.partial" for at in range(2))
+    for half in (old, new):
+        half.mkdir(parents=True)
+        (half / "model.safetensors").write_bytes(b"half")
+    os.utime(old, (0, 0))
+    whole = save_base(bridge, tmp_path / "bases" / "whole")
+    assert {*(tmp_path / "bases").iterdir()} == {new, whole}
 
 
 def test_stages_are_loaded_in_silence_and_bars_come_back(bridge, tmp_path, capfd):

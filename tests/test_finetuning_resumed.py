@@ -78,6 +78,15 @@ def test_a_checkpoint_that_does_not_suffice_is_passed_over(bridge, tmp_path, mon
     assert [model_hash(broken.load(stage)) for stage in (0, 2)] == [model_hash(whole.load(stage)) for stage in (0, 2)]
 
 
+def test_a_copy_of_the_weights_that_was_cut_short_is_no_part_of_what_is_finished(bridge, tmp_path):
+    whole = finetune(bridge, LESSONS, recipe=FEW, folder=tmp_path / "whole")
+    left = stopped(bridge, LESSONS, FEW, tmp_path / "broken", step=3)
+    (left / "finished" / "base").rename(left / "finished" / ".base.0123abcd.partial")
+    broken = finetune(bridge, LESSONS, recipe=FEW, folder=tmp_path / "broken")
+    names = [sorted(path.relative_to(own.folder) for path in own.folder.rglob("*")) for own in (whole, broken)]
+    assert names[0] == names[1] and model_hash(broken.load()) == model_hash(whole.load())
+
+
 def test_another_recipe_does_not_go_on_from_there(bridge, tmp_path, monkeypatch):
     stopped(bridge, LESSONS, FEW, tmp_path / "broken", step=9)
     run = steps_run(monkeypatch)

@@ -13,7 +13,7 @@ from ..processes import current, from_first
 from .errors import StoreError, storage_errors
 from .files import remove_leftovers_in
 
-PARTS = ("journal", "circuits", "controls", "scores")
+PARTS = ("journal", "circuits", "controls", "scores", "bases")
 """Folders in a run's own, which nobody else writes to."""
 Given = ParamSpec("Given")
 Found = TypeVar("Found")

@@ -77,6 +77,7 @@ class Work:
     def finish(self, about: dict[str, Any]) -> None:
         """Moves what is kept to its place, with `about` as its description, and removes the rest."""
         store.remove_leftovers(self.target)
+        store.remove_leftovers_in(self.finished)  # of a copy of the weights that was cut short
         with store.atomic_folder(self.target) as new:
             for part in list(self.finished.iterdir()):
                 part.rename(new / part.name)
@@ -111,6 +112,7 @@ def save_base(model: HookedModel, place: Path) -> Path:
         StoreError: the folder cannot be written.
     """
     if not place.exists():
+        store.remove_old_leftovers_in(place.parent)  # other processes may be writing there
         with store.atomic_folder(place) as new:
             save_plain(model, new)
     return place
