@@ -30,7 +30,13 @@ STAGES = ["stage", "reading", "request_information", "refusals", "selectivity", 
 
 
 def alignment(
-    models: Annotated[list[str], typer.Argument(help="Checkpoints in order: aliases, hub ids, local folders, .gguf files.")],
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="Checkpoints in order: aliases, hub ids, local folders, adapter folders (LoRA, of peft: merged into the base "
+            "that they name), .gguf files."
+        ),
+    ],
     names: Annotated[str | None, typer.Option(help="Of the stages in results: base,SFT,DPO.")] = None,
     fixed: Annotated[int, typer.Option(min=0, help="Which one's responses all stages are read on, counted from 0.")] = 0,
     control: Annotated[
