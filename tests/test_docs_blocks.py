@@ -109,6 +109,8 @@ def test_the_blocks_of_a_claim_s_page_run(
     claim: str, small_place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of *Step by step* these pages take the model alone. Fine-tuning is a gradient step or two."""
+    if claim == "misalignment":
+        pytest.importorskip("trl")  # one block trains for itself
     here(small_place, tmp_path, monkeypatch)
     page = DOCS / f"{claim}.md"
     stepped(monkeypatch, tmp_path / "tuned")
