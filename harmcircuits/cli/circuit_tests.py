@@ -30,14 +30,14 @@ def circuit_tests(
     Stopped and called again with the same options, it goes on where it was.
     """
     shared.check_dtype(dtype)
-    from ..experiments.earlier import test_earlier
+    from ..experiments.earlier import QUICK, test_earlier
     from ..experiments.result import Dissociation
 
     with told_errors():
         run = Dissociation.load(folder)
         _, _, test = shared.splits(prompts, run.report["seed"])
         loaded = shared.load(model, device, dtype)
-        sizes: dict[str, Any] = {"triples": 4, "neurons": 12} if quick else {}
+        sizes: dict[str, Any] = {**QUICK} if quick else {}
         how: dict[str, Any] = {"name": circuit, "reproduce": shared.command_line(sys.argv), "folder": folder, "progress": True}
         with writable(folder, "circuit-tests"):
             tests = test_earlier(loaded, run, test, **how, **sizes)

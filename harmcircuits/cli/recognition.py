@@ -31,12 +31,12 @@ def recognition(
     shared.check_dtype(dtype)
     from dataclasses import replace
 
-    from ..experiments.readings import compare_readings
+    from ..experiments.readings import QUICK, compare_readings
     from ..prompts.readers import load_prompts
 
     with told_errors():
         read = load_prompts(prompts)
-        sizes: dict[str, Any] = {"shots": (8, 16), "draws": 1, "n_train": 32, "n_test": 24} if quick else {}
+        sizes: dict[str, Any] = {**QUICK} if quick else {}
         with writable(out, "readings", "outcomes"):
             loaded = shared.load(model, device, dtype)
             found = compare_readings(loaded, read, seed=seed, folder=out, progress=True, **sizes)

@@ -13,6 +13,9 @@ from .result import Dissociation
 from .scores import chosen_triples, respond
 from .settings import Settings
 
+QUICK = {"triples": 4, "neurons": 12}
+"""Sizes of `test_circuit` in a quick run."""
+
 
 def settings_of(report: Mapping[str, Any]) -> Settings:
     """The settings that a run was made with, as its report holds them."""

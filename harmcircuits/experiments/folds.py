@@ -8,7 +8,7 @@ this interval is still somewhat short. The nulls are drawn in each fold, and the
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -31,19 +31,18 @@ FEWEST = 2
 """Triples of a fold: each is read under another's request, too."""
 
 
-def measure_folds(
-    model: HookedModel,
-    prompts: PromptSet,
-    folds: int,
-    *,
-    development: PromptSet | None,
-    settings: Settings,
-    crossed: bool = False,
-    kept: Kept | None = None,
-    progress: bool = False,
-) -> Run:
-    """`measure` in each of `folds` folds of `prompts`, put together. At most `test_triples` triples are tested in all, and
-    `null_triples` of them read for the nulls.
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """One part of a cross-fit: the triples that it is tested on, those that it is selected from, and its sizes."""
+
+    test: PromptSet
+    train: PromptSet
+    settings: Settings
+
+
+def dealt(prompts: PromptSet, folds: int, settings: Settings) -> list[Fold]:
+    """`prompts` in `folds` parts, each tested once, with the others to train on. At most `test_triples` triples are tested in
+    all, and `null_triples` of them read for the nulls.
 
     Raises:
         PromptError: fewer independent triples than folds.
@@ -56,19 +55,44 @@ def measure_folds(
             "give fewer folds"
         )
     each = replace(settings, null_triples=max(FEWEST, settings.null_triples // folds))
+    tested = max(FEWEST, settings.test_triples // folds)
+    return [
+        Fold(
+            test=chosen_triples(part, tested, seed=settings.seed),
+            train=reduce(add, (other for other in parts if other is not part)),
+            settings=each,
+        )
+        for part in parts
+    ]
+
+
+def measure_folds(
+    model: HookedModel,
+    prompts: PromptSet,
+    folds: int,
+    *,
+    development: PromptSet | None,
+    settings: Settings,
+    crossed: bool = False,
+    kept: Kept | None = None,
+    progress: bool = False,
+) -> Run:
+    """`measure` in each fold of `prompts` as they are `dealt`, put together.
+
+    Raises:
+        PromptError, ExperimentError: see `dealt`.
+    """
     runs = []
-    for at, part in enumerate(parts):
+    for at, fold in enumerate(dealt(prompts, folds, settings)):
         log.info("fold %d of %d", at + 1, folds)
-        test = chosen_triples(part, max(FEWEST, settings.test_triples // folds), seed=settings.seed)
-        train = reduce(add, (other for other in parts if other is not part))
         runs.append(
             measure(
                 model,
                 {},
-                test,
-                train=train,
+                fold.test,
+                train=fold.train,
                 development=development,
-                settings=each,
+                settings=fold.settings,
                 crossed=crossed,
                 kept=(kept or Kept()).of(f"fold {at} of {folds}"),
                 progress=progress,

@@ -111,8 +111,9 @@ def added_components(model: HookedModel, circuit: Circuit, kind: Kind, n: int, *
     one that has. Drawn without replacement: a component that is counted twice would make p smaller than it may be.
     """
     items, shape, random = getattr(circuit, kind), geometry(model), Random(f"added {kind} {seed}")
+    own = {*items}
     size = shape.n_heads if kind == "heads" else shape.d_mlp
-    left = {at: [index for index in range(size) if (at, index) not in {*items}] for at in range(shape.n_layers)}
+    left = {at: [index for index in range(size) if (at, index) not in own] for at in range(shape.n_layers)}
     drawn: list[Component] = []
     while items and len(drawn) < n and any(left.values()):
         near = random.choice(items)[0]

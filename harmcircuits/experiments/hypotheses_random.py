@@ -27,6 +27,8 @@ from ..statistics import p_value
 
 Rises = Float[np.ndarray, "draw triple 2"]
 MEASURES = ("rise", "selectivity")
+ENOUGH = 0.5
+"""The share of random circuits that do as much, at which none larger are drawn."""
 COLUMNS = ["multiple", "measure", "heads", "neurons", "weights", "draws", "value", "low", "high", "as_much", "p", "reason"]
 
 
@@ -55,20 +57,25 @@ def sufficiency(
     intact = _losses(model, iter([None]), twins)[0]
     own = _losses(model, iter([circuit]), twins)[0] - intact
     rows: list[dict[str, Any]] = []
-    multiple, more = 1, True
     with tqdm(desc="random circuits", unit="circuit", disable=not progress) as bar:
-        while more:
-            size = size_of(model, circuit, multiple)
-            everything = size == size_of(model, circuit, inf)
-            seeds = range(1 if everything else draws)
-            ablations = (random_ablation(model, circuit, multiple, seed=1000 * seed + at) for at in seeds)
+        for multiple, of_size in multiples(model, circuit, draws):
+            ablations = (random_ablation(model, circuit, multiple, seed=1000 * seed + at) for at in range(of_size))
             rises = _losses(model, ablations, twins) - intact
-            of_size = [*_summary(own, rises, multiple, size)]
-            rows += of_size
+            found = [*_summary(own, rises, multiple, size_of(model, circuit, multiple))]
+            rows += found
             bar.update(len(rises))
-            more = not everything and of_size[0]["as_much"] < 0.5
-            multiple *= 2
+            if found[0]["as_much"] >= ENOUGH:
+                break
     return own, pd.DataFrame(rows, columns=COLUMNS)
+
+
+def multiples(model: HookedModel, circuit: Circuit | WeightMask, draws: int) -> Iterator[tuple[int, int]]:
+    """Multiples of the circuit's size, doubled until all is off, and how many random circuits of each: `draws`, at last one."""
+    multiple, all_off = 1, size_of(model, circuit, inf)
+    while size_of(model, circuit, multiple) != all_off:
+        yield multiple, draws
+        multiple *= 2
+    yield multiple, 1
 
 
 def random_ablation(model: HookedModel, circuit: Circuit | WeightMask, multiple: int, *, seed: int) -> Circuit | WeightMask:

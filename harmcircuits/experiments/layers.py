@@ -18,6 +18,9 @@ from .kept import Kept
 from .names import name_of
 from .scores import chosen_triples
 
+BESIDE = (RECOGNITION, MATCHED)
+"""Conditions that are read beside the circuit and the intact model."""
+
 
 def read_layers(
     model: HookedModel,
@@ -35,7 +38,7 @@ def read_layers(
         return None
     few = chosen_triples(train, asked.settings.probe_triples, seed=asked.settings.seed)
     twins = tuple(prompt for prompt in asked.prompts if prompt.role != "far")
-    own = {name: conditions[name][1] for name in (main, RECOGNITION, MATCHED) if name in conditions}
+    own = {name: conditions[name][1] for name in (main, *BESIDE) if name in conditions}
     every: dict[str, Condition] = {INTACT: None, **own}
     how: dict[str, Any] = {"seed": asked.settings.seed, "progress": progress}
     read = lambda: pd.DataFrame({"score": layer_probes(model, tuple(few), twins, every, **how).scores.ravel()})

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -26,6 +27,9 @@ from .manifest import manifest
 from .reading_results import COLUMNS, Reading, Readings, ReadingsError, sorted_readings
 from .reading_scores import Parts, Taken, in_place_readings, many_shot_readings, probe_readings
 from .scores import chosen_triples
+
+QUICK: dict[str, Any] = {"shots": (8, 16), "draws": 1, "n_train": 32, "n_test": 24}
+"""Sizes of `compare_readings` in a quick run."""
 
 
 @alone_in_folder
@@ -77,9 +81,9 @@ def compare_readings(
     """
     if min(shots, default=2) < 2 or draws < 1:
         raise ReadingsError(f"shots must be 2 or more, to show both labels, in 1 draw or more, not {list(shots)} and {draws}")
-    parts = _parts(prompts, train, n_train=n_train, n_test=n_test, seed=seed)
+    parts = parts_of(prompts, train, n_train=n_train, n_test=n_test, seed=seed)
     remarks = _remarks(parts, prompts, train)
-    made = _make_shots(parts.train, forms, shots, draws=draws, seed=seed, remarks=remarks)
+    made = shots_of(parts.train, forms, shots, draws=draws, seed=seed, remarks=remarks)
     sizes = {"n_train": n_train, "n_test": n_test, "max_new_tokens": max_new_tokens, "seed": seed}
     kept = Kept.at(model, folder, manifest(model, {"prompts": prompts, "train": train}, None, readings=sizes))
     taken = many_shot_readings(model, parts.test, made, kept=kept, seed=seed, remarks=remarks, progress=progress)
@@ -112,7 +116,8 @@ def compare_readings(
     )
 
 
-def _parts(prompts: PromptSet, train: PromptSet | None, *, n_train: int, n_test: int, seed: int) -> Parts:
+def parts_of(prompts: PromptSet, train: PromptSet | None, *, n_train: int, n_test: int, seed: int) -> Parts:
+    """The prompts that are read. Raises ReadingsError: see `compare_readings`."""
     for one in (prompts, *([] if train is None else [train])):
         for own, what, missing in ((one.harmful, "harmful", "benign"), (one.benign, "benign", "harmful")):
             if len(own) == len(one):
@@ -166,9 +171,10 @@ def _remarks(parts: Parts, prompts: PromptSet, train: PromptSet | None) -> list[
     return found
 
 
-def _make_shots(
+def shots_of(
     train: Sequence[Prompt], forms: Sequence[ShotFormat], sizes: Sequence[int], *, draws: int, seed: int, remarks: list[str]
 ) -> list[Shots]:
+    """Each format with each number of shots; where `train` holds too few, a remark."""
     found = []
     for form in forms:
         for size in sizes:

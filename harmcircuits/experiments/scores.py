@@ -78,11 +78,16 @@ def training_examples(
 
     Both begin with the same triples; the longer one holds further ones.
     """
-    chosen = chosen_triples(train, max(settings.attribution_triples, settings.probe_triples), seed=settings.seed)
-    whole = first_triples(chosen, settings.attribution_triples)
+    whole, probed = training_triples(train, settings)
     examples = respond(model, whole, settings, temperature=settings.attribution_temperature, progress=progress)
-    asked = [prompt for prompt in triple_prompts(first_triples(chosen, settings.probe_triples)) if prompt.role != "far"]
+    asked = [prompt for prompt in triple_prompts(probed) if prompt.role != "far"]
     return examples, elicit(model, asked, max_new_tokens=settings.max_new_tokens, seed=settings.seed, progress=progress)
+
+
+def training_triples(train: PromptSet, settings: Settings) -> tuple[PromptSet, PromptSet]:
+    """Those that writing is attributed on, and those whose twins probes are trained on: both begin with the same ones."""
+    chosen = chosen_triples(train, max(settings.attribution_triples, settings.probe_triples), seed=settings.seed)
+    return first_triples(chosen, settings.attribution_triples), first_triples(chosen, settings.probe_triples)
 
 
 def first_triples(prompts: PromptSet, n: int) -> PromptSet:
