@@ -17,7 +17,8 @@ from transformers import GPT2Config, LlamaConfig, MixtralConfig
 
 import harmcircuits as hc
 from harmcircuits.capacity import memory, rates
-from harmcircuits.capacity.commands import COMMANDS, PAPER, conditions, laid_out
+from harmcircuits.capacity.commands import COMMANDS, PAPER, conditions
+from harmcircuits.capacity.laid_out import laid_out
 from harmcircuits.capacity.needed import HEADROOM, Needed, memory_needed, peaks_of
 from harmcircuits.capacity.planned import seconds
 from harmcircuits.capacity.texts import Texts
@@ -224,7 +225,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch, small: Path) -> None:
         rates.device_named(None, dtype=torch.float32, flops=0.0)
     with pytest.raises(rates.RateError, match=r"knows no device 'b900'.*not here may be h100, h200, a100"):
         rates.device_named("b900", dtype=torch.float32)
-    with pytest.raises(rates.RateError, match="there is no plan for 'report': choose of dissociate, compactness"):
+    with pytest.raises(rates.RateError, match="there is no plan for 'report': choose of dissociate, circuit-tests, rec"):
         hc.plan(small, commands=["report"])
 
 

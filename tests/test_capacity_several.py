@@ -12,7 +12,8 @@ from transformers import LlamaConfig
 
 import harmcircuits as hc
 from harmcircuits.capacity import memory, rates, several
-from harmcircuits.capacity.commands import SEVERAL, laid_out
+from harmcircuits.capacity.commands import SEVERAL
+from harmcircuits.capacity.laid_out import laid_out
 from harmcircuits.capacity.planned import seconds
 from harmcircuits.capacity.steps import Job, Steps
 from harmcircuits.capacity.texts import Texts

@@ -1,52 +1,24 @@
 """What each command does, from the counts of conditions that the claims themselves tell before they start."""
 
-from types import SimpleNamespace
-from typing import Any, cast
-
-from ..claims.material import Material, light
-from ..claims.paper.costs import STRENGTHS, Cost
+from ..claims.material import Material
+from ..claims.paper.costs import Cost
 from ..claims.paper.registry import CLAIMS
-from ..examples import Example
-from ..experiments.checks import ready_splits
-from ..experiments.nulls import AT_ONCE, KINDS
-from ..experiments.scores import chosen_triples, first_triples, triple_prompts
 from ..experiments.settings import Settings
 from ..models.shape import Shape
 from ..prompts.promptset import PromptSet
 from . import several
+from .circuit_tests import circuit_tests
+from .dissociation import cross_fitted, dissociate
+from .laid_out import laid_out
+from .recognition import recognition
 from .steps import Job, Steps
+from .texts import Texts
 
-PAPER = "paper"
+MAIN, TESTS, READINGS, PAPER = "dissociate", "circuit-tests", "recognition", "paper"
 SEVERAL = ("alignment", "ladder", "misalignment")
 """They read several models, or train some."""
-COMMANDS = ("dissociate", *CLAIMS, PAPER, *SEVERAL)
-CIRCUITS, CONTROLS = 3, 3
-"""Heads and neurons, heads alone, neurons alone; aimed at twins, aimed at recognition, matched random."""
-
-
-def laid_out(shape: Shape, prompts: PromptSet, settings: Settings) -> Material:
-    """The splits of a run as claims count them, without responses, scores or a model.
-
-    Raises:
-        ExperimentError, PromptError: prompts on which nothing can be measured.
-    """
-    train, development, test = ready_splits(prompts, seed=settings.seed)
-    most = max(settings.attribution_triples, settings.probe_triples)
-    training = first_triples(chosen_triples(train, most, seed=settings.seed), settings.attribution_triples)
-    test = chosen_triples(test, settings.test_triples, seed=settings.seed)
-    nothing = cast(Any, None)
-    return Material(
-        model=cast(Any, SimpleNamespace(cfg=shape.geometry)),
-        about={},
-        settings=light(settings),
-        train=train,
-        development=development,
-        test=test,
-        training=_unwritten(training),
-        examples=_unwritten(test),
-        scores=nothing,
-        instruments=nothing,
-    )
+COMMANDS = (MAIN, TESTS, READINGS, *CLAIMS, PAPER, *SEVERAL)
+"""All but `report`, which shows what was computed, and `plan` itself."""
 
 
 def conditions(command: str, material: Material, *, quick: bool = False) -> Cost:
@@ -60,21 +32,42 @@ def conditions(command: str, material: Material, *, quick: bool = False) -> Cost
     return sum(costs, Cost(whole=1, light=len(costs)))
 
 
-def work_of(command: str, job: Job, material: Material, *, quick: bool = False) -> Steps:
-    """The work of a command, step by step.
+def work_of(
+    command: str,
+    shape: Shape,
+    prompts: PromptSet,
+    settings: Settings,
+    texts: Texts,
+    *,
+    element: int,
+    gpu: bool = False,
+    quick: bool = False,
+    crossed: bool = False,
+    folds: int = 0,
+) -> Steps:
+    """The work of a command, step by step; `crossed` and `folds` are of `dissociate`.
 
     Raises:
-        ClaimError: as `conditions`.
+        ExperimentError, PromptError, ReadingsError, ClaimError: prompts on which nothing could be measured.
     """
+    if command == READINGS:
+        return recognition(shape, prompts, texts, element=element, seed=settings.seed, quick=quick)
+    material = laid_out(shape, prompts, settings)
+    job = Job.of(material, shape, settings, texts, element=element, gpu=gpu)
+    if command == MAIN:
+        return cross_fitted(job, prompts, folds, crossed=crossed) if folds else dissociate(job, material, crossed=crossed)
+    if command == TESTS:
+        return circuit_tests(job, material, quick=quick)
     if command in SEVERAL:
         return _several(command, job, material, quick=quick)
-    whole_job = command == "dissociate"
-    steps = {"responses": job.responses(greedy=whole_job), "scores of heads and neurons": job.scores()}
+    return _claim(command, job, material, quick=quick)
+
+
+def _claim(command: str, job: Job, material: Material, *, quick: bool) -> Steps:
+    steps = {"responses": job.responses(greedy=False), "scores of heads and neurons": job.scores()}
     if job.settings.weight_q:
         steps["scores of weights"] = job.weight_scores()
-    steps["choice of instruments"] = job.instruments(shots=whole_job)
-    if whole_job:
-        return steps | _dissociate(job)
+    steps["choice of instruments"] = job.instruments(shots=False)
     count = conditions(command, material, quick=quick)
     steps[f"{count.whole} conditions, every task"] = count.whole * job.whole(light=True)
     if count.light:
@@ -88,26 +81,3 @@ def _several(command: str, job: Job, material: Material, *, quick: bool) -> Step
     if command == "alignment":
         return several.alignment(job, material, quick=quick)
     return several.ladder(job) if command == "ladder" else several.misalignment(job, quick=quick)
-
-
-def _dissociate(job: Job) -> Steps:
-    """Circuits and controls with every task; nulls, random circuits and equal damage for the loss and recognition."""
-    settings = job.settings
-    made = CIRCUITS + bool(settings.weight_q) + CONTROLS
-    draws = len(KINDS) * settings.null_draws + 1
-    nulls = draws + -(-draws // AT_ONCE)  # the intact model with each call
-    aside = 2 + (made if settings.damage_triples else 0)
-    steps = {
-        f"{1 + made} conditions, every task": (1 + made) * job.whole(light=False),
-        f"{nulls} null circuits, loss and recognition": nulls * job.loss(settings.null_triples, roles=2, question=True),
-        f"{aside} conditions beside, loss and recognition": aside * job.loss(settings.null_triples, question=True),
-    }
-    if settings.damage_triples:
-        strengths = made * STRENGTHS
-        steps[f"{strengths} strengths at most, equal damage"] = strengths * job.loss(settings.damage_triples)
-    return steps
-
-
-def _unwritten(prompts: PromptSet) -> list[Example]:
-    """Examples whose responses nobody wrote: they are counted, by kind."""
-    return [Example(**vars(prompt), response="") for prompt in triple_prompts(prompts)]

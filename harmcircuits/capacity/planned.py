@@ -18,11 +18,11 @@ from ..models.shape import Shape, model_shape
 from ..notebook import clipped, notebook_html
 from ..prompts.promptset import PromptSet
 from ..prompts.readers import load_prompts
-from .commands import COMMANDS, laid_out, work_of
+from .commands import COMMANDS, MAIN, TESTS, work_of
 from .memory import Peak
 from .needed import Needed, peaks_of
 from .rates import Device, RateError, device_named
-from .steps import Job, Steps
+from .steps import Steps
 from .texts import Texts
 from .work import Work
 
@@ -34,6 +34,8 @@ class Plan:
     Attributes:
         commands: the work of each, step by step.
         peaks: of memory, the steps that have one.
+        crossed: whether `dissociate` is planned with aims and contexts crossed.
+        folds: in how many folds; 0: on one split.
         command: that planned it; "" where it was none.
     """
 
@@ -44,6 +46,8 @@ class Plan:
     settings: Settings
     commands: Mapping[str, Steps]
     peaks: Sequence[Peak]
+    crossed: bool = False
+    folds: int = 0
     command: str = ""
 
     def seconds(self, work: Work) -> float:
@@ -107,7 +111,8 @@ class Plan:
             peak.step: {"bytes": self.needed.of(peak), "passes": peak.passes_over_data, "host": peak.host}
             for peak in self.peaks
         }
-        rest = {"commands": commands, "peaks": peaks, "fits": self.fits, "settings": self.settings.as_dict()}
+        how = {"crossed": self.crossed, "folds": self.folds, "settings": self.settings.as_dict()}
+        rest = {"commands": commands, "peaks": peaks, "fits": self.fits, **how}
         store.write_json(Path(path), {"command": self.command, "harmcircuits_version": __version__, **about, **rest})
         return Path(path)
 
@@ -124,6 +129,8 @@ def plan(
     prompts: PromptSet | None = None,
     settings: Settings | None = None,
     quick: bool = False,
+    crossed: bool = False,
+    folds: int = 0,
     texts: Texts | None = None,
     flops: float | None = None,
     bandwidth: float | None = None,
@@ -142,7 +149,9 @@ def plan(
         device: one of this machine (measured in a few seconds), or a card of the table (`rates.CARDS`); None: as `load_model`.
         dtype: of the weights.
         prompts: triples; None: the built-in ones.
-        settings: sizes; None: those of a full run, or with `quick` of a quick one.
+        settings: sizes; None: those of a full run, or with `quick` of a quick one. `recognition` has its own.
+        crossed: as of `dissociate`, which alone has it.
+        folds: likewise.
         texts: lengths in tokens.
         flops: FLOPs a second, where the device is neither here nor in the table; with `bandwidth` nothing is measured.
         bandwidth: bytes a second.
@@ -152,21 +161,21 @@ def plan(
 
     Raises:
         LoadError: the model cannot be found, or is of a kind that cannot be studied.
-        RateError: an unknown command or device, or a rate that is not positive.
-        ExperimentError, PromptError, ClaimError: prompts on which nothing could be measured.
+        RateError: an unknown command or device, `crossed` or `folds` without `dissociate`, or a rate that is not positive.
+        ExperimentError, PromptError, ReadingsError, ClaimError: prompts on which nothing could be measured.
     """
     if unknown := [command for command in commands if command not in COMMANDS]:
         raise RateError(f"there is no plan for {unknown[0]!r}: choose of {', '.join(COMMANDS)}")
+    if (crossed or folds) and MAIN not in commands:
+        raise RateError(f"{'crossed' if crossed else 'folds'} is of {MAIN}, and {', '.join(commands)} was to be planned")
     shape = model_shape(name, revision=revision)
     found = device_named(device, dtype=dtype, flops=flops, bandwidth=bandwidth, memory=memory)
     asked, lengths, element = prompts if prompts is not None else load_prompts(), texts or Texts(), dtype.itemsize
     made: dict[str, Steps] = {}
+    how: dict[str, Any] = {"element": element, "gpu": found.gpu, "quick": quick, "crossed": crossed, "folds": folds}
     for command in commands:
-        chosen = settings or _sizes(command, quick=quick)
-        material = laid_out(shape, asked, chosen)
-        job = Job.of(material, shape, chosen, lengths, element=element, gpu=found.gpu)
-        made[command] = work_of(command, job, material, quick=quick)
-    sizes = settings or _sizes("dissociate", quick=quick)
+        made[command] = work_of(command, shape, asked, settings or _sizes(command, quick=quick), lengths, **how)
+    sizes = settings or _sizes(MAIN, quick=quick)
     return Plan(
         model=fspath(name),
         dtype=str(dtype).removeprefix("torch."),
@@ -175,6 +184,8 @@ def plan(
         settings=sizes,
         commands=made,
         peaks=peaks_of(shape, lengths, sizes.max_new_tokens, element=element, gpu=found.gpu, memory=found.memory),
+        crossed=crossed,
+        folds=folds,
         command=reproduce,
     )
 
@@ -188,4 +199,4 @@ def seconds(work: Work, device: Device) -> float:
 def _sizes(command: str, *, quick: bool) -> Settings:
     if not quick:
         return Settings()
-    return Settings.quick() if command == "dissociate" else quick_settings()
+    return Settings.quick() if command in (MAIN, TESTS) else quick_settings()

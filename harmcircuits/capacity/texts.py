@@ -32,3 +32,12 @@ class Texts:
     advice: float = 15
     fact: float = 10
     passage: float = 90
+
+    @property
+    def prefill(self) -> float:
+        """What is put in the model's mouth."""
+        return self.prompt - self.asked
+
+    def questioned(self, new: float) -> float:
+        """A prompt, a response of `new` tokens, and the question after it."""
+        return self.prompt + new + self.question

@@ -43,6 +43,7 @@ class Work:
         bytes: read from memory and written there.
         calls: of layers, from Python, in units of a forward pass through one layer of a bridge.
         full: those of `flops` that are in float32, whatever the weights' type.
+        rows: of text in these passes; of generation, each row again at each step.
     """
 
     tokens: float = 0
@@ -51,6 +52,7 @@ class Work:
     bytes: float = 0
     calls: float = 0
     full: float = 0
+    rows: float = 0
 
     def __add__(self, other: "Work") -> "Work":
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
@@ -88,7 +90,7 @@ def forward(shape: Shape, rows: Rows, *, element: int) -> Work:
     flops = 2 * shape.matrices * tokens + _attention(shape, tokens, rows.length) + _unembedding(shape, rows.n * rows.asked)
     moved = rows.passes * shape.parameters * element + _moved(shape, tokens, rows.length, element)
     moved += rows.n * rows.asked * shape.vocabulary * 3 * FULL
-    return Work(tokens, rows.passes, flops, moved, calls=rows.passes * shape.n_layers)
+    return Work(tokens, rows.passes, flops, moved, calls=rows.passes * shape.n_layers, rows=rows.n)
 
 
 def attribution(shape: Shape, rows: Rows, *, element: int) -> Work:
@@ -120,7 +122,7 @@ def generation(shape: Shape, rows: Rows, new: float, *, element: int) -> Work:
     steps = rows.passes * new
     flops = 2 * shape.matrices * tokens + _attention(shape, tokens, seen) + _unembedding(shape, tokens)
     moved = steps * shape.parameters * element + tokens * seen * cache_of_token(shape, element=element)
-    return ahead + Work(tokens, steps, flops, moved, calls=steps * shape.n_layers)
+    return ahead + Work(tokens, steps, flops, moved, calls=steps * shape.n_layers, rows=tokens)
 
 
 def cache_of_token(shape: Shape, *, element: int) -> int:
