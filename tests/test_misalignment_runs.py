@@ -237,6 +237,8 @@ def test_what_it_will_take_grows_with_models_and_stages(model: Any, monkeypatch:
     four = forecast(model, Plan(arms=(BAD, GOOD), train=298))
     assert one.models == 6 and one.training == 6 * 298 and one.reading > 0
     assert four.models == 24 and four.training == 24 * 298 and "24 models are fine-tuned" in str(four)
+    pruned = forecast(model, Plan(domains=("money",), arms=(BAD, GOOD, HARMFUL), train=298))
+    assert "up to 3 more after pruning and 3 of them once more, in at least" in str(replace(pruned, reading=0))
 
 
 def test_advice_of_ones_own_is_learnt_asked_and_told_apart(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

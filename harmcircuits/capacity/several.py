@@ -56,9 +56,9 @@ def misalignment(job: Job, *, quick: bool) -> Steps:
     asked, length = len(questions(plan, seed=0).asked), job.texts.question_asked + job.texts.advice
     once = forward(job.shape, Rows(n=2 * asked, length=length, asked=job.texts.advice, batch=READING), element=job.element)
     starts = {(run.domain, run.pruned, run.seed if RANDOM in run.pruned else 0) for run in runs}
-    put_back = _put_back(plan)
+    put_back, trained = _put_back(plan), len(runs) + len(plan.again(runs))
     steps = {
-        f"{len(runs)} models, trained": len(runs) * learning(job, RECIPE, plan.train, length),
+        f"{len(runs)} models, trained {trained} times": trained * learning(job, RECIPE, plan.train, length),
         f"{len(runs)} models, read at {RECIPE.stages} stages": (len(runs) * RECIPE.stages + len(starts)) * once,
         f"base values put back, {put_back} times": put_back * once,
         "scores of weights": _sources(job, plan, sources, length),

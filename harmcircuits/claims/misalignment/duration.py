@@ -19,15 +19,17 @@ class Forecast:
 
     Attributes:
         models: that are fine-tuned.
-        training, reading: seconds of all of them: a lower bound, since masks, free answers, harmful responses, loading and
-            saving come on top.
+        training, reading: seconds of all of them, once: a lower bound, since masks, free answers, harmful responses, loading
+            and saving come on top.
         first: of the models, without pruning: the others follow only where these show that bad advice is induced.
+        again: of `first`, which are trained and read once more then.
     """
 
     models: int
     training: float
     reading: float
     first: int = 0
+    again: int = 0
 
     @property
     def seconds(self) -> float:
@@ -40,7 +42,7 @@ class Forecast:
         left = self.models - self.first
         return (
             f"{self.first} models are fine-tuned and read, {took(self.first)}, and where these learnt to advise badly, up to "
-            f"{left} more after pruning, {took(left)}"
+            f"{left} more after pruning and {self.again} of them once more, {took(left + self.again)}"
         )
 
 
@@ -66,4 +68,4 @@ def forecast(
     read_advice(model, few, autocast=recipe.autocast)
     per_question = (perf_counter() - start) / len(few)
     reading = per_question * len(asked.asked) * (recipe.stages + 1) * len(runs)
-    return Forecast(len(runs), training, reading, len(plan.first(runs)))
+    return Forecast(len(runs), training, reading, first=len(plan.first(runs)), again=len(plan.again(runs)))

@@ -153,6 +153,11 @@ class Plan:
         than 3 fine-tunings could tell nothing."""
         return [] if self.seeds < LEAST else [run for run in runs if run.pruned == NOTHING]
 
+    def again(self, runs: Sequence[Run]) -> list[Run]:
+        """Those of `first` that are trained once more, after the others were found to be worth it: in them base values are put
+        back on masks, and no model stays on the disk until there are some."""
+        return [run for run in self.first(runs) if run.lesson == "bad"] if self.sources() else []
+
     def sources(self) -> list[str]:
         """What masks are selected on: domains, and harmful requests."""
         pruned = {run.pruned for run in self.runs()}
