@@ -13,9 +13,10 @@ from numpy import ndarray
 
 from . import style
 from .style import FigureError
+from .ticks import whole_ticks
 
 _A = "attribution A (nats per token)"
-_FEW, _TICKS = 8, 4
+_TICKS = 4
 DRAWN = 1500
 """Neurons that are drawn unless another number is asked for; a page with every neuron of a model is too heavy to open."""
 _LINES = 60
@@ -148,8 +149,7 @@ def neurons_by_layer(
         _add_lines(drawn, scores, ends, chosen if pairs else others, colour=style.VERMILLION if pairs else style.GREY)
     grey = {"color": style.GREY, "size": 4, "opacity": 0.5}
     drawn.add_scatter(**_points(scores, others, ends, marker=grey), name=names[0])
-    whole = {"dtick": 1} if n_layers <= _FEW else {}  # plotly would put ticks between layers
-    drawn.update_xaxes(title_text="layer", tickformat="d", range=[-0.6, n_layers - 0.4], **whole)
+    drawn.update_xaxes(title_text="layer", tickformat="d", range=[-0.6, n_layers - 0.4], **whole_ticks(n_layers))
     drawn.update_yaxes(title_text=_A, zeroline=True)
     if pairs:
         marker = {"color": style.VERMILLION, "size": 6, "opacity": 0.8}
@@ -196,7 +196,7 @@ def _add_counts(drawn: go.Figure, counts: Int[ndarray, " layer"]) -> None:
         hovertemplate="layer %{x}: %{y} selected<extra></extra>",
     )  # fmt: skip
     below = {"title_text": "selected<br>neurons", "domain": [0, 0.26], "tickformat": "d", "rangemode": "tozero"}
-    ticks = {"nticks": 4} if counts.max() > _TICKS else {"dtick": 1}  # plotly would put ticks between whole numbers
+    ticks = whole_ticks(int(counts.max()) + 1, few=_TICKS + 1, most=_TICKS)
     drawn.update_layout(yaxis_domain=[0.36, 1], yaxis2=below | ticks, xaxis_anchor="y2")
 
 

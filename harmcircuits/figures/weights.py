@@ -11,11 +11,12 @@ from numpy import ndarray
 
 from . import style
 from .style import FigureError
+from .ticks import whole_ticks
 
 _PLACE = ["layer", "kind"]
 _MASK = ["weights", "size"]
 _SCORES = ["rows", "columns", "signed_sum", "signed_magnitude", "share", "positive"]
-_FEW, _WIDE = 8, 30
+_WIDE = 30
 """Colours are logarithmic where the largest value is more than so many times the smallest above 0."""
 
 
@@ -118,8 +119,7 @@ def _by_matrix(frame: pd.DataFrame, *, title: str, bar: str, caption: str, alt: 
     )  # fmt: skip
     names = [style.text(kind.rpartition(".")[2]) for kind in kinds]
     drawn.update_xaxes(title_text="matrix", showgrid=False, tickvals=list(range(len(kinds))), ticktext=names)
-    few = {"dtick": 1} if len(layers) <= _FEW else {}  # plotly would put ticks between layers
-    drawn.update_yaxes(title_text="layer", showgrid=False, tickformat="d", autorange="reversed", **few)
+    drawn.update_yaxes(title_text="layer", showgrid=False, tickformat="d", autorange="reversed", **whole_ticks(len(layers)))
     return drawn
 
 
