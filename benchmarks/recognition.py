@@ -6,8 +6,8 @@
 
 Each `--prompts` is one set, in place of the built-in one; files named after one option are added up, so that harmful and benign
 requests may come from two. All prompts of files get the same prefill (`--prefill`): under prefills of their own, responses tell
-the files apart. Tables go to the screen, without any request or response, and `readings.json`, `outcomes.csv` and the figure of
-each set into a folder of `--out`.
+the files apart. Tables go to the screen, without any request or response; `readings.html`, `readings.json` and `outcomes.csv`
+of each set into a folder of `--out`.
 
 `--speed`: `many_shot` ÷ the same log-odds from one row of shots and request each, in batches; same requests, alternating runs,
 medians; both must agree.
@@ -23,7 +23,6 @@ from typing import Any
 import torch
 
 import harmcircuits as hc
-from harmcircuits import figures
 from harmcircuits.examples import batched, make_batch, row_length
 from harmcircuits.experiments.readings import compare_readings
 from harmcircuits.models.protocol import logits_at
@@ -97,7 +96,6 @@ def compare(model: Any, prompts: Any, options: argparse.Namespace) -> None:
         print(f"- {remark}")
     if options.out:
         folder = readings.save(options.out / re.sub(r"[^\w+-]+", "-", prompts.name))
-        figures.save(readings.figure(), folder / "readings.html")
         print(f"written to {folder}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from contract import check_report
+from parsed import Page
 from shell import call, dissociate, small, text, told, write
 from tiny import tiny_model_folder
 from triples import PROMPTS
@@ -16,7 +17,8 @@ from typer.testing import Result
 
 from harmcircuits import cli, store
 from harmcircuits.experiments.checks import ready_splits
-from harmcircuits.experiments.hypotheses import CircuitTests
+from harmcircuits.experiments.folder import LATER
+from harmcircuits.experiments.hypotheses_results import CircuitTests
 from harmcircuits.experiments.reading_results import Readings
 from harmcircuits.experiments.result import Dissociation
 from harmcircuits.experiments.scores import chosen_triples
@@ -130,11 +132,15 @@ def test_tests_of_the_circuit_of_an_earlier_run(
     assert result.exit_code == 0, result.output
     for words in ("independence", "minimality", "sufficiency", "on 4 held-out triples"):
         assert words in text(result)
-    assert {path.name for path in out.iterdir()} == FILES | {"circuit-tests.json", "circuit-tests.html"}
+    assert {path.name for path in out.iterdir()} == FILES | set(LATER)
     found, saved = CircuitTests.load(out), json.loads((out / "circuit-tests.json").read_text("utf-8"))
     assert saved["command"] == found.about["reproduce"] and saved["command"].startswith("harmcircuits circuit-tests ")
     assert saved["n"] == 4
     assert (found.about["heads"], found.about["triples"]) == (1, 4)
+    own = (out / "circuit-tests.html").read_text("utf-8")
+    assert f"Page: {out / 'circuit-tests.html'} Numbers: {out / 'circuit-tests.json'}" in text(result)
+    assert found.about["reproduce"] in Page(own).words(inside="main")
+    assert not any(prompt.request in own for prompt in PROMPTS), "no text of a request or response"
     told(call("circuit-tests", out, "--circuit", "mine", *options), "no circuit 'mine'; its circuits are heads and neurons")
     assert Dissociation.load(out).report["n_triples"] == 4, "the run itself is as it was"
 
@@ -175,9 +181,19 @@ def test_readings_of_recognition_are_compared(place: Path, tmp_path: Path, monke
     result = call("recognition", "--quick", *files)
     assert result.exit_code == 0, result.output
     assert "AUROC of harmful requests against near ones" in text(result)
-    assert {path.name for path in out.iterdir()} == {"readings.json", "outcomes.csv", "readings.html", "journal"}
+    assert {path.name for path in out.iterdir()} == {
+        "readings.json",
+        "outcomes.csv",
+        "readings.html",
+        "readings_auroc.html",
+        "journal",
+    }
     found = Readings.load(out)
     assert {one.kind for one in found.readings} >= {"many-shot", "in place"}
+    assert f"Page: {out / 'readings.html'} Numbers: {out / 'readings.json'}" in text(result)
+    own = (out / "readings.html").read_text("utf-8")
+    assert found.settings["reproduce"] in Page(own).words(inside="main")
+    assert not any(prompt.request in own for prompt in PROMPTS)
     command = json.loads((out / "readings.json").read_text("utf-8"))["command"]
     assert command == found.settings["reproduce"] and command.startswith("harmcircuits")
     assert not any(prompt.request in result.output for prompt in PROMPTS)

@@ -14,8 +14,8 @@ from harmcircuits.experiments import earlier
 from harmcircuits.experiments.checks import ExperimentError
 from harmcircuits.experiments.dissociation import dissociate
 from harmcircuits.experiments.earlier import settings_of
-from harmcircuits.experiments.hypotheses import CircuitTests
 from harmcircuits.experiments.hypotheses import test_circuit as asked_of
+from harmcircuits.experiments.hypotheses_results import CircuitTests
 from harmcircuits.experiments.result import Dissociation
 from harmcircuits.experiments.scores import chosen_triples, respond
 from harmcircuits.experiments.settings import Settings

@@ -13,9 +13,9 @@ from harmcircuits.attribution.scores import Attribution
 from harmcircuits.components import Circuit, outgoing
 from harmcircuits.examples import Example, loss
 from harmcircuits.experiments import hypotheses
-from harmcircuits.experiments.hypotheses import CircuitTests
 from harmcircuits.experiments.hypotheses_components import added_components, components_to_test, minimality
 from harmcircuits.experiments.hypotheses_random import random_ablation, size_of, sufficiency
+from harmcircuits.experiments.hypotheses_results import CircuitTests
 from harmcircuits.experiments.scores import Scores
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.language import answered

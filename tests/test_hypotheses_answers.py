@@ -17,9 +17,9 @@ from harmcircuits.components import Circuit, CircuitError, WeightMask, outgoing
 from harmcircuits.examples import Example
 from harmcircuits.experiments import hypotheses
 from harmcircuits.experiments.checks import ExperimentError
-from harmcircuits.experiments.hypotheses import FILE, CircuitTests
 from harmcircuits.experiments.hypotheses_answers import Finding, findings
 from harmcircuits.experiments.hypotheses_components import COLUMNS, MEASURES
+from harmcircuits.experiments.hypotheses_results import FILE, CircuitTests
 from harmcircuits.experiments.scores import Scores
 from harmcircuits.figures import FigureError
 from harmcircuits.store import StoreError

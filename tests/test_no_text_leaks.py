@@ -23,7 +23,7 @@ import harmcircuits as hc
 from harmcircuits import cli, store
 from harmcircuits.examples import Example
 from harmcircuits.experiments.battery import RESPONSES, Outcomes
-from harmcircuits.experiments.hypotheses import CircuitTests
+from harmcircuits.experiments.hypotheses_results import CircuitTests
 from harmcircuits.experiments.judged import harmful_rates
 from harmcircuits.experiments.reading_results import Readings
 from harmcircuits.experiments.stages import Written

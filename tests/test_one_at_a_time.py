@@ -14,7 +14,7 @@ from harmcircuits import store
 from harmcircuits.claims.compactness import Compactness
 from harmcircuits.claims.paper import Paper
 from harmcircuits.cli.shared import writable
-from harmcircuits.experiments.hypotheses import CircuitTests
+from harmcircuits.experiments.hypotheses_results import CircuitTests
 from harmcircuits.experiments.reading_results import Readings
 from harmcircuits.experiments.result import Dissociation
 

@@ -139,5 +139,5 @@ def test_a_line_that_is_typed_again_gives_the_same_to_the_byte(tmp_path: Path, m
         line = json.loads(found[-1]["readings.json"])["command"]
         argv = by_shell(line)
         assert line == Readings.load(working / ODD).settings["reproduce"]
-    assert {name for name in found[0] if not name.endswith("json")} == {"outcomes.csv", "readings.html"}
+    assert {name for name in found[0] if not name.endswith("json")} == {"outcomes.csv", "readings.html", "readings_auroc.html"}
     assert found[0] == found[1]

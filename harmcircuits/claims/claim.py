@@ -1,6 +1,5 @@
 """`Claim`: what one claim of the paper came to on one model, as numbers, tables and a sentence."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,16 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, get_a
 import pandas as pd
 
 from .. import store
-from ..figures.style import FigureError
 from ..notebook import clipped, notebook_html
 from ..report.claims import ON_TRIPLES, claim_page
+from ..report.drawable import drawable
 from ..statistics import Estimate
 from ..store.frames import as_frame, as_plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-log = logging.getLogger(__name__)
 Found: TypeAlias = Literal["yes", "no", "undecided", "cannot be measured"]
 FOUND: tuple[Found, ...] = get_args(Found)
 FORMAT = "harmcircuits claim 1"
@@ -112,12 +110,8 @@ class Claim:
         }
 
     def drawn(self) -> "dict[str, go.Figure]":
-        """`figures`; none, with a warning, where one cannot be drawn: a page without figures says more than no page."""
-        try:
-            return self.figures()
-        except FigureError as error:
-            log.warning("the figures of %s are not on its page: %s", self.NAME, error)
-            return {}
+        """`figures`; none, with a warning, where one cannot be drawn."""
+        return drawable(self.NAME, self.figures)
 
     def page(self, *, figures: "Mapping[str, go.Figure] | None" = None) -> str:
         """Question, answer, figures, table, limits, method, settings and command as one HTML page that fetches nothing

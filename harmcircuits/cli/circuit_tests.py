@@ -9,11 +9,12 @@ import typer
 from . import shared
 from .printed import print_frame
 from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, told_errors, writable
+from .written import write_claim
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..experiments.hypotheses import CircuitTests
+    from ..experiments.hypotheses_results import CircuitTests
 
 
 def circuit_tests(
@@ -41,12 +42,11 @@ def circuit_tests(
         how: dict[str, Any] = {"name": circuit, "reproduce": shared.command_line(sys.argv), "folder": folder, "progress": True}
         with writable(folder, "circuit-tests"):
             tests = test_earlier(loaded, run, test, **how, **sizes)
-            tests.save(folder)
-            shared.draw(tests.figure(), folder / "circuit-tests.html")
+            written = write_claim(tests, folder)
     print_frame(_shown(tests), title=f"Tests of the circuit, on {tests.about['triples']} held-out triples; 95 % intervals")
     for one in tests.findings:
         typer.echo(f"  · {one.test}, {one.measure}: {one.question}")
-    typer.echo(f"Numbers: {folder / 'circuit-tests.json'}    Figure: {folder / 'circuit-tests.html'}")
+    typer.echo(written)
 
 
 def _shown(tests: "CircuitTests") -> "pd.DataFrame":

@@ -9,6 +9,7 @@ import typer
 from . import shared
 from .printed import print_frame
 from .shared import DEFAULT_MODEL, Device, Dtype, Model, Seed, told_errors, writable
+from .written import write_claim
 
 
 def recognition(
@@ -16,9 +17,9 @@ def recognition(
     prompts: Annotated[
         str | None, typer.Option(help="A prompt file with harmful and benign requests; the built-in triples by default.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder for readings.json, outcomes.csv, readings.html, and the journal.")] = Path(
-        "out/recognition"
-    ),
+    out: Annotated[
+        Path, typer.Option(help="Folder for readings.html, readings.json, outcomes.csv, the figure, and the journal.")
+    ] = Path("out/recognition"),
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -41,9 +42,8 @@ def recognition(
             loaded = shared.load(model, device, dtype)
             found = compare_readings(loaded, read, seed=seed, folder=out, progress=True, **sizes)
             found = replace(found, settings={**found.settings, "reproduce": shared.command_line(sys.argv)})
-            found.save(out)
-            shared.draw(found.figure(), out / "readings.html")
+            written = write_claim(found, out)
     print_frame(found.table(), title=f"AUROC of harmful requests against {found.against} ones; 95 % intervals")
     for remark in found.remarks:
         typer.echo(f"  · {remark}")
-    typer.echo(f"Numbers: {out / 'readings.json'}    Figure: {out / 'readings.html'}")
+    typer.echo(written)

@@ -1,4 +1,4 @@
-"""What a command leaves of a claim: its numbers, its page, and each figure alone."""
+"""What a command leaves of a claim, or of another result with a page: its numbers, its page, and each figure alone."""
 
 import re
 from pathlib import Path
@@ -8,20 +8,22 @@ from . import shared
 
 if TYPE_CHECKING:
     from ..claims.claim import Claim
+    from ..experiments.hypotheses_results import CircuitTests
+    from ..experiments.reading_results import Readings
 
 
-def write_claim(found: "Claim", out: Path) -> str:
+def write_claim(found: "Claim | CircuitTests | Readings", out: Path) -> str:
     """Writes `NAME.json`, `NAME.html` and, of each figure, `NAME_FIGURE.html`; gives the line that says where they are.
 
     Raises:
         StoreError: a file cannot be written, or another process is at work there.
     """
     figures = found.drawn()
-    numbers = found.save(out, figures=figures)
+    found.save(out, figures=figures)
     for name, figure in figures.items():
         shared.draw(figure, out / f"{found.NAME}_{as_file_name(name)}.html")
     alone = f"    Figures alone: {out / f'{found.NAME}_*.html'}" if figures else ""
-    return f"Page: {numbers.with_suffix('.html')}    Numbers: {numbers}{alone}"
+    return f"Page: {out / f'{found.NAME}.html'}    Numbers: {out / f'{found.NAME}.json'}{alone}"
 
 
 def as_file_name(name: str) -> str:

@@ -8,7 +8,8 @@ from ..models.protocol import HookedModel, model_hash
 from ..prompts.promptset import PromptSet
 from ..tasks.attacks import attacked
 from .checks import ExperimentError
-from .hypotheses import CircuitTests, test_circuit
+from .hypotheses import test_circuit
+from .hypotheses_results import CircuitTests
 from .result import Dissociation
 from .scores import chosen_triples, respond
 from .settings import Settings

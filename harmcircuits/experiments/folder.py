@@ -18,7 +18,7 @@ RESULTS = ("harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity")
 SCORES = ("harmful", "near", "far", "recognition")
 KINDS = ("circuits", "controls")
 AGAIN = "Run the measurement again."
-LATER = ("circuit-tests.json", "circuit-tests.html")
+LATER = tuple(f"circuit-tests{end}" for end in (".json", ".html", "_rise.html", "_selectivity.html"))
 """What is asked of a run's circuits after it, and put beside it."""
 
 

@@ -5,133 +5,33 @@ is off; here the circuit is off and all else is kept.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from jaxtyping import Float
 
-from .. import figures, store
+from .. import store
 from ..ablation.sweep import sweep
 from ..components import Circuit, WeightMask
 from ..examples import Example
 from ..models.protocol import HookedModel, geometry
-from ..notebook import notebook_html
-from ..statistics import Estimate
 from ..store import alone_in_folder
 from ..tasks.information import swapped_requests
 from .checks import ExperimentError
-from .hypotheses_answers import Finding, Information, findings
+from .hypotheses_answers import Information, findings
 from .hypotheses_components import COLUMNS as OF_COMPONENTS
 from .hypotheses_components import minimality
-from .hypotheses_random import COLUMNS as OF_RANDOM
 from .hypotheses_random import size_of, sufficiency
+from .hypotheses_results import CircuitTests, typed
 from .kept import Kept
 from .manifest import manifest
 from .names import name_of, name_of_examples
 from .scores import Scores
 
-FORMAT = "harmcircuits circuit tests 1"
-FILE = "circuit-tests.json"
 NO_COMPONENTS = "a mask of weights has no components to leave out one by one: thousands of weights"
-TABLE = [
-    "test",
-    "measure",
-    "question",
-    "statistic",
-    "value",
-    "low",
-    "high",
-    "n",
-    "control",
-    "p",
-    "p_adjusted",
-    "answer",
-    "reason",
-]
-
-
-@dataclass(frozen=True, eq=False)
-class CircuitTests:
-    """What `test_circuit` found.
-
-    Attributes:
-        findings: one a test; `table` shows them.
-        components: minimality, one row a tested component (`hypotheses_components.COLUMNS`); empty for a mask.
-        sufficiency: random circuits of growing size, one row a multiple and measure (`hypotheses_random.COLUMNS`).
-        about: heads, neurons, weights (of the circuit), triples, triples_of_few (for minimality and sufficiency), draws, added,
-            margin, seed; of an earlier run's circuit also model, circuit and reproduce.
-    """
-
-    findings: tuple[Finding, ...]
-    components: pd.DataFrame
-    sufficiency: pd.DataFrame
-    about: Mapping[str, Any]
-
-    def table(self) -> pd.DataFrame:
-        """One row a test: `TABLE`. value has a 95 % interval (low, high).
-
-        n counts triples, and for minimality components. Null values have a `reason`.
-        """
-        rows = [
-            {**asdict(one), **asdict(one.estimate), "p": one.p.value, "reason": one.estimate.reason or one.p.reason}
-            for one in self.findings
-        ]
-        return pd.DataFrame(rows, columns=TABLE)
-
-    def figure(self, *, measure: Literal["rise", "selectivity"] = "rise") -> go.Figure:
-        """Rise of L (or selectivity) under random circuits against their size, the circuit's own as a line."""
-        own = next(one.estimate for one in self.findings if (one.test, one.measure) == ("sufficiency", measure))
-        return figures.random_circuits(
-            self.sufficiency[self.sufficiency["measure"] == measure],
-            own=own.value if own.value is not None else np.nan,
-            low=own.low,
-            high=own.high,
-            measure=measure,
-        )
-
-    def save(self, folder: str | Path) -> None:
-        """Writes `circuit-tests.json` into `folder`, atomically, with the command that makes it again.
-
-        Raises:
-            StoreError: the folder cannot be written, or another process is at work there.
-        """
-        frames = {name: _records(getattr(self, name)) for name in ("components", "sufficiency")}
-        found = [asdict(one) | {"estimate": one.estimate.to_json(), "p": one.p.to_json()} for one in self.findings]
-        about = {"command": self.about.get("reproduce", ""), "n": self.about["triples"], "about": dict(self.about)}
-        with store.held(folder):
-            store.write_json(Path(folder) / FILE, {"format": FORMAT, **about, "findings": found, **frames})
-
-    @classmethod
-    def load(cls, folder: str | Path) -> "CircuitTests":
-        """Reads what `save` wrote.
-
-        Raises:
-            StoreError: the file is missing, damaged, or holds something else.
-        """
-        path = Path(folder) / FILE
-        value = store.read_json(path)
-        if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise store.StoreError(f"{path} holds no tests of a circuit (its 'format' should be {FORMAT!r})")
-        try:
-            found = tuple(
-                Finding(**one | {key: Estimate.from_json(one[key]) for key in ("estimate", "p")}) for one in value["findings"]
-            )
-            components = pd.DataFrame(value["components"], columns=OF_COMPONENTS)
-            random = pd.DataFrame(value["sufficiency"], columns=OF_RANDOM)
-            return cls(found, _typed(components), _typed(random), value["about"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise store.StoreError(f"{path} was changed since it was saved ({error}). Run the tests again.") from error
-
-    def __repr__(self) -> str:
-        return f"CircuitTests({_size(self.about)}, {self.about['triples']} triples: {len(self.findings)} findings)"
-
-    def _repr_html_(self) -> str:
-        return notebook_html(_size(self.about), self.table().drop(columns=["reason"]), figure=self.figure)
 
 
 @alone_in_folder
@@ -198,15 +98,15 @@ def test_circuit(
     components: pd.DataFrame | str = NO_COMPONENTS
     if isinstance(circuit, Circuit):
         one_by_one = partial(minimality, model, circuit, few, scores=scores, neurons=neurons, added=added, **asked)
-        components = _typed(kept.frame("minimality", None, one_by_one))
+        components = typed(kept.frame("minimality", None, one_by_one))
     grown = kept.frames(
         ("own", "random"), None, lambda: _own_and_random(*sufficiency(model, circuit, few, draws=draws, **asked))
     )
-    (own,), random = _unpaired(grown["own"]), _typed(grown["random"])
+    (own,), random = _unpaired(grown["own"]), typed(grown["random"])
     about: dict[str, Any] = {**size_of(model, circuit), "triples": len(examples) // 3, "triples_of_few": len(few) // 2}
     about |= {"draws": draws, "added": added, "margin": margin, "seed": seed}
     found = findings(information, components, own, random, about)
-    frame = _typed(pd.DataFrame(columns=OF_COMPONENTS)) if isinstance(components, str) else components
+    frame = typed(pd.DataFrame(columns=OF_COMPONENTS)) if isinstance(components, str) else components
     return CircuitTests(found, frame, random, about)
 
 
@@ -276,23 +176,3 @@ def _check(
     shape = geometry(model)
     if scores is not None and scores.harmful.neurons.shape != (shape.n_layers, shape.d_mlp):
         raise ExperimentError("the scores are of another model: attribute this one, or leave scores= out.")
-
-
-def _size(about: Mapping[str, Any]) -> str:
-    return ", ".join(f"{about[kind]} {kind}" for kind in ("heads", "neurons", "weights") if about[kind])
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Plain values; what is null is None."""
-    whole = frame.astype(object).where(frame.notna(), None)
-    return [{str(key): _plain(value) for key, value in row.items()} for row in whole.to_dict("records")]
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same dtypes whether it was measured or read: words as objects, all else as numbers (null: NaN)."""
-    numbers = [name for name in frame if name not in ("kind", "measure", "reason")]
-    return frame.assign(**{str(name): pd.to_numeric(frame[name]) for name in numbers})

@@ -4,22 +4,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pandas as pd
 
 from .. import figures, store
 from ..notebook import clipped, notebook_html
+from ..report.claims import claim_page
+from ..report.drawable import drawable
 from ..statistics import Estimate, StatisticsError
 from ..store.sheets import as_csv, as_read, read_csv
 from ..tasks.told_apart import Benign
+from .reading_page import METHOD, NAME, document
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Kind = Literal["many-shot", "in place", "probe"]
 Control = Literal["", "shuffled labels", "arbitrary words"]
-READINGS, OUTCOMES = "readings.json", "outcomes.csv"
+READINGS, OUTCOMES = f"{NAME}.json", "outcomes.csv"
 WORDS = ("reading", "control", "kind", "role", "group", "category")
 TABLE = ["reading", "kind", "control", "shots", "against", "auroc", "low", "high", "n", "far", "far_low", "far_high"]
 COLUMNS = [*WORDS[:3], "prompt", *WORDS[3:], "score"]
@@ -66,6 +69,9 @@ class Readings:
         remarks: what was left out and why, and what a reader should know of the prompts.
     """
 
+    NAME: ClassVar[str] = NAME
+    """Of its files."""
+
     readings: tuple[Reading, ...]
     outcomes: pd.DataFrame
     against: Benign
@@ -110,9 +116,22 @@ class Readings:
         name, kind = one.name.removeprefix("probe "), one.kind + (f", {one.n_shots} shots" if one.n_shots else "")
         return [(name, kind, series, own.value, own.low, own.high) for series, own in found.items()]
 
-    def save(self, folder: str | PathLike[str]) -> Path:
+    def drawn(self) -> "dict[str, go.Figure]":
+        """`figure` by name; none, with a warning, where it cannot be drawn."""
+        return drawable(NAME, lambda: {"auroc": self.figure()})
+
+    def page(self, *, figures: "Mapping[str, go.Figure] | None" = None) -> str:
+        """Answer, figure, numbers, limits, method, settings and command as one HTML page that fetches nothing, laid out as a
+        claim's; no text that a model read or wrote is on it. `figures`: those of `drawn`, where somebody has them already."""
+        drawn = self.drawn() if figures is None else figures
+        return claim_page(document(self), method=METHOD, figures=drawn, table=self.table())
+
+    def save(self, folder: str | PathLike[str], *, figures: "Mapping[str, go.Figure] | None" = None) -> Path:
         """Writes `readings.json` (estimates as `{value, low, high, n}`, or `{value: null, reason}`, with the command that makes
-        it again) and `outcomes.csv`, in which no request and no response stands.
+        it again), `outcomes.csv` and `readings.html` (`page`), in none of which a request or a response stands.
+
+        Args:
+            figures: as of `page`.
 
         Raises:
             StoreError: the folder cannot be written, or another process is at work there.
@@ -125,13 +144,14 @@ class Readings:
             }
             for one in self.readings
         ]  # fmt: skip
-        document = {
+        written = {
             "command": self.settings.get("reproduce", ""), "settings": dict(self.settings), "against": self.against,
             "remarks": list(self.remarks), "readings": listed,
         }  # fmt: skip
         with store.held(target):
             store.write_text(target / OUTCOMES, as_csv(self.outcomes))
-            store.write_json(target / READINGS, document)
+            store.write_json(target / READINGS, written)
+            store.write_text(target / f"{NAME}.html", self.page(figures=figures))
         return target
 
     @classmethod
