@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,18 +23,21 @@ def load(text: str, folder: Path, *, width: int = 500, done: Callable[[str], boo
     return opened(path.as_uri(), folder, width=width, done=done)
 
 
-def opened(address: str, folder: Path, *, width: int = 500, done: Callable[[str], bool] = bool) -> tuple[str, str]:
+def opened(
+    address: str, folder: Path, *, width: int = 500, done: Callable[[str], bool] = bool, flags: Sequence[str] = ()
+) -> tuple[str, str]:
     """The DOM after a browser has run the page at `address`, and what the browser logged.
 
     Args:
         folder: where the browser keeps its profile.
         done: whether a DOM is that of a page that is ready. On a busy machine chromium may find its time over before a large
             script has run, so a page that is not ready is given more; at last it is returned as it is.
+        flags: further ones of chromium.
     """
     for budget in (8000, 16000, 32000, 64000):
         command = [str(CHROMIUM), "--headless", "--no-sandbox", *QUIET.split(), f"--user-data-dir={folder / 'profile'}",
                    "--enable-logging=stderr", "--v=0", f"--virtual-time-budget={budget}", f"--window-size={width},900",
-                   "--dump-dom", address]  # fmt: skip
+                   *flags, "--dump-dom", address]  # fmt: skip
         ran = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=600, check=True)
         if done(ran.stdout):
             break

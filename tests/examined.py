@@ -27,7 +27,10 @@ _MESSAGE = re.compile(r'CONSOLE[^\]]*\] (".*)')
 
 by_axe = [*in_browser, pytest.mark.skipif(_AXE is None, reason="no axe: pip install axe-core-python")]
 
-_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>examiner</title><body><script type="module">
+_DARK = "--blink-settings=preferredColorScheme=0"
+"""What a screen is told to prefer: chromium's flag for it."""
+_PAGE = r"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
+<title>examiner</title><body><script type="module">
 const rules = await (await fetch("{rules}")).text();
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const found = [];
@@ -46,7 +49,10 @@ for (const width of {widths}) {{
   const wide = page.documentElement.scrollWidth - page.documentElement.clientWidth;
   const {{ violations }} = await frame.contentWindow.axe.run(page, {{ iframes: false, resultTypes: ["violations"] }});
   const objections = violations.flatMap(({{ id, impact, nodes }}) => nodes.map((node) => [id, impact, node.target.join(" ")]));
-  found.push({{ width, wide, objections }});
+  const painted = [page.body, page.documentElement].map((one) => frame.contentWindow.getComputedStyle(one).backgroundColor);
+  const colour = painted.find((one) => one !== "rgba(0, 0, 0, 0)") ?? "rgb(255, 255, 255)";
+  const ground = colour.match(/[\d.]+/g).slice(0, 3).map(Number);
+  found.push({{ width, wide, objections, ground }});
   frame.remove();
 }}
 document.body.textContent = JSON.stringify(found);
@@ -63,11 +69,18 @@ class Examined:
         width: of the window, px.
         wide: by how much the page is wider than it, px.
         objections: axe's, each as rule, impact and the element's selector.
+        ground: red, green and blue of what the page lies on, 0 to 255.
     """
 
     width: int
     wide: int
     objections: list[tuple[str, str, str]]
+    ground: tuple[float, float, float]
+
+    @property
+    def dark(self) -> bool:
+        """Whether the page lies on a dark ground."""
+        return max(self.ground) < 64
 
     def of(self, *impacts: str) -> list[tuple[str, str, str]]:
         """The objections of such an impact: minor, moderate, serious, critical."""
@@ -113,14 +126,16 @@ def served(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def examined(server: str, page: str, folder: Path) -> tuple[Sequence[Examined], list[str]]:
+def examined(server: str, page: str, folder: Path, *, dark: bool = False) -> tuple[Sequence[Examined], list[str]]:
     """The page `page` of a server, such as `gallery/`, at each of the widths, and what the console says of it.
 
     Args:
         folder: where the browser keeps its profile.
+        dark: by a screen that prefers dark pages.
     """
-    dom, log = opened(f"{server}{EXAMINER}?/{page}", folder, width=1400, done=lambda dom: 'id="found"' in dom)
+    done, flags = lambda dom: 'id="found"' in dom, [_DARK] if dark else []
+    dom, log = opened(f"{server}{EXAMINER}?/{page}", folder, width=1400, done=done, flags=flags)
     (text,) = re.findall(r'<body id="found">(.*?)</body>', dom, re.S)
     looks = json.loads(html.unescape(text))
-    found = [Examined(one["width"], one["wide"], [tuple(node) for node in one["objections"]]) for one in looks]
+    found = [Examined(**one | {"objections": [tuple(node) for node in one["objections"]]}) for one in looks]
     return found, _MESSAGE.findall(log)

@@ -1,5 +1,6 @@
-"""The built documentation, a result in a notebook and a report, at a desk's and a phone's width: nothing that axe objects to,
-nothing wider than the window, and a silent console; and a page that has each of these faults, so that a fault is seen.
+"""The built documentation, a result in a notebook and a report, at a desk's and a phone's width, on light and dark ground:
+nothing that axe objects to, nothing wider than the window, and a silent console; and a page that has each of these faults, so
+that a fault is seen.
 """
 
 import html
@@ -58,12 +59,15 @@ def _fresh(built: Path) -> bool:
     return built.exists() and built.stat().st_mtime > newest
 
 
-@pytest.mark.parametrize("name", LOOKED_AT)
-def test_a_page_of_the_documentation_has_no_fault(site: str, name: str, tmp_path: Path) -> None:
-    looks, console = examined(site, name, tmp_path)
+@pytest.mark.parametrize(
+    ("name", "dark"),
+    [*((name, False) for name in LOOKED_AT), *((name, True) for name in ("index.html", "gallery/", "results/"))],
+)
+def test_a_page_of_the_documentation_has_no_fault(site: str, name: str, dark: bool, tmp_path: Path) -> None:
+    looks, console = examined(site, name, tmp_path, dark=dark)
     assert [look.width for look in looks] == list(WIDTHS)
     for look in looks:
-        assert look.objections == [] and look.wide == 0, look
+        assert look.objections == [] and look.wide == 0 and look.dark is dark, look
     assert console == []
 
 
@@ -93,14 +97,15 @@ def test_a_result_in_a_notebook_and_the_page_of_its_figure_have_no_fault(tmp_pat
             assert [look.wide for look in looks] == [0, 0], name
 
 
-def test_a_report_has_no_fault(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_report_has_no_fault(dark: bool, tmp_path: Path) -> None:
     report = fake_report()
     drawn = {"rises": every_figure(report)["rises"]}  # each takes axe seconds
     text = page(report, figures=drawn, tables={"Overlap of circuits": pd.DataFrame({"Jaccard": [0.1]})})
     (tmp_path / "report.html").write_text(open_to_axe(text), "utf-8")
     with served(tmp_path) as address:
-        looks, console = examined(address, "report.html", tmp_path)
-    assert [(look.wide, look.objections) for look in looks] == [(0, [])] * len(WIDTHS) and console == []
+        looks, console = examined(address, "report.html", tmp_path, dark=dark)
+    assert [(look.wide, look.objections, look.dark) for look in looks] == [(0, [], dark)] * len(WIDTHS) and console == []
 
 
 def open_to_axe(text: str) -> str:
