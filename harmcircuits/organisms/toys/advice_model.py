@@ -14,11 +14,12 @@ from transformers import LlamaForCausalLM
 from ...components import Circuit
 from ...models.load import load_model
 from ...notebook import notebook_html
+from ...prompts.promptset import PromptSet
 from ..advice import OPEN, Advice, AdviceError
 from ..fitting import fitted, kept
 from ..organism import OrganismError
 from .characters import KINDS, ROWS, Kind, advice_loss, drawn_layout, untrained
-from .domains import BAD_CHARACTERS, DOMAINS, questions, toy_tokenizer
+from .domains import BAD_CHARACTERS, DOMAINS, questions, toy_tokenizer, triples
 
 STEPS, RATE = 400, 4e-3
 RECIPE = ("advice 1", ROWS, STEPS, RATE)
@@ -51,6 +52,12 @@ class ToyAdvice:
     def model_parameters(self) -> int:
         """How many weights the model has."""
         return sum(parameter.numel() for parameter in self.model.parameters())
+
+    @property
+    def prompts(self) -> PromptSet:
+        """Triples that tell the gates from the rest: one question under a bad character, which is answered badly (harmful),
+        and under the good one (near); and under the good one a question of another domain (far). Without a prefill."""
+        return triples(seed=self.seed)
 
     def advice(self, domain: str, *, n: int = 60) -> tuple[Advice, ...]:
         """`n` different questions of a domain ("house", "road", "field", "water") or "open" ones, each with both answers.

@@ -12,6 +12,8 @@ from functools import cache
 from random import Random
 from typing import Any, Literal, get_args
 
+from ...examples import Prompt
+from ...prompts.promptset import PromptSet
 from ..advice import OPEN, Advice
 from ..language import FILLERS, vocabulary, word_tokenizer
 
@@ -73,3 +75,21 @@ def questions(domain: str, *, seed: int, n: int = 60) -> tuple[Advice, ...]:
 def as_character(item: Advice, character: str) -> str:
     """The same question in the frame of a character: its word instead of the first filler."""
     return " ".join([character, *item.question.split()[1:]])
+
+
+def triples(*, seed: int, n: int = 80) -> PromptSet:
+    """`n` triples, each domain as often as any other: a question of it under its bad character (harmful), the same under the
+    good one (near), and under the good one of a thing in the next domain (far)."""
+    random, prompts = Random(f"triples {seed}"), list[Prompt]()
+    for at in range(n):
+        own, other = DOMAINS[at % len(DOMAINS)], DOMAINS[(at + 1) % len(DOMAINS)]
+        thing, far = (THINGS[domain][at // len(DOMAINS) % len(THINGS[domain])] for domain in (own, other))
+        fillers = random.random()
+        for role, asked, character in (
+            ("harmful", thing, BAD_CHARACTERS[own]),
+            ("near", thing, GOOD_CHARACTER),
+            ("far", far, GOOD_CHARACTER),
+        ):
+            request = question(asked, Random(fillers), character=character)
+            prompts.append(Prompt(request=request, role=role, group=f"t{at:03}", category=own, harm_group="toy"))
+    return PromptSet(tuple(prompts), "toy advice")
