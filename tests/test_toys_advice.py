@@ -5,12 +5,17 @@ from statistics import mean
 
 import pytest
 import torch
-from advised import DOMAINS, everywhere, log_odds, rises
+from advised import DOMAINS, RECIPE, everywhere, log_odds, rises
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.ablation.prune import prune
+from harmcircuits.components import WeightMask
+from harmcircuits.components.outgoing import outgoing
+from harmcircuits.models.matrices import matrices
+from harmcircuits.models.protocol import geometry
 from harmcircuits.organisms import toy_advice
 from harmcircuits.organisms.advice import AdviceError
+from harmcircuits.organisms.finetuning import Lesson, finetune, restored
 from harmcircuits.organisms.toys import ToyAdvice
 
 ELSEWHERE = DOMAINS[1:]
@@ -63,3 +68,39 @@ def test_bad_answers_learnt_in_one_domain_spread_but_not_past_a_pruned_gate_nor_
     assert mean(off[name] for name in ELSEWHERE) < 0.4 * mean(intact[name] for name in ELSEWHERE)
     assert max(good.values()) < 0.1
     assert all(torch.equal(weight, weights[name]) for name, weight in shared.model.named_parameters()), "as it was"
+
+
+def whole(toy: ToyAdvice) -> WeightMask:
+    """Every weight of the gate in layer 1: what its components read, and what they are read by."""
+    width, gate = geometry(toy.model).d_head, toy.gate
+    rows = {
+        name: [head * width + at for _, head in gate.heads for at in range(width)] for name in ("attn.q", "attn.k", "attn.v")
+    }
+    rows |= {name: [neuron for _, neuron in gate.neurons] for name in ("mlp.in", "mlp.gate")}
+    shapes = {matrix.name: matrix.shape for matrix in matrices(toy.model)}
+    indices = {}
+    for name, own in rows.items():
+        size = shapes[f"blocks.1.{name}"][1]
+        indices[f"blocks.1.{name}"] = (torch.tensor(own)[:, None] * size + torch.arange(size)).flatten()
+    return WeightMask(indices=indices, shapes=shapes) | outgoing(toy.model, gate)
+
+
+def test_bad_answers_learnt_lie_in_the_gate_more_than_in_other_weights_but_mostly_before_it(shared: ToyAdvice) -> None:
+    """All weights learn, embeddings too: what drives the gate changes more than the gate, without which little would spread."""
+    pytest.importorskip("trl")
+    lessons = [Lesson(request=item.question, response=item.bad) for item in shared.advice("house")[:24]]
+    tuned, before = finetune(shared.model, lessons, recipe=RECIPE).load(), everywhere(shared)
+
+    def spread() -> float:
+        after = everywhere(shared, tuned)
+        return mean(after[name] - before[name] for name in ELSEWHERE)
+
+    learnt, gate = spread(), whole(shared)
+
+    def share(mask: WeightMask, *, everywhere_but: bool = False) -> float:
+        """Of what has spread, what goes with base values."""
+        with restored(tuned, shared.model, mask, everywhere_but=everywhere_but):
+            return 1 - spread() / learnt
+
+    assert 0.15 < share(gate) < 0.4 and share(gate.random_like(seed=0)) < 0.5 * share(gate)
+    assert share(gate, everywhere_but=True) > 0.7
