@@ -91,5 +91,5 @@ def triples(*, seed: int, n: int = 80) -> PromptSet:
             ("far", far, GOOD_CHARACTER),
         ):
             request = question(asked, Random(fillers), character=character)
-            prompts.append(Prompt(request=request, role=role, group=f"t{at:03}", category=own, harm_group="toy"))
+            prompts.append(Prompt(request=request, role=role, group=f"t{at:03}", category=own, harm_group="toy"))  # type: ignore[arg-type]
     return PromptSet(tuple(prompts), "toy advice")
