@@ -80,6 +80,8 @@ def test_it_is_found_in_the_stages_where_it_was_planted(compressing: Alignment) 
 
 
 def test_a_ladder_of_style_is_not_found_to_compress(level: Ladder, measure: Any, compressing: Alignment) -> None:
+    """Undecided: the heads' area grows less than that of matched random heads, which speaks against compression;
+    that of the neurons changes by 0.02 [−0.09, 0.13] nats per token, and a "no" needs both grains (± 0.02 is none)."""
     found = measure(level)
     assert found.found in ("no", "undecided"), found.sentence
     for grain in SPANS:
