@@ -72,6 +72,15 @@ def test_heads_whose_interval_excludes_0_are_underlined_and_every_hover_tells_it
     assert drawn.data[0].text[1][1].endswith("no interval") and "Underlined" in drawn.layout.meta["caption"]
 
 
+@pytest.mark.parametrize("shape", [(1, 2), (2, 4), (3, 8)])
+def test_a_small_model_has_a_tick_a_layer_and_a_head(shape: tuple[int, int]) -> None:
+    """plotly would put ticks between them, which the axis' format rounds to labels that are there twice."""
+    layout = figures.heads_heatmap(np.zeros(shape)).layout
+    assert (layout.xaxis.dtick, layout.yaxis.dtick) == (1, 1)
+    large = figures.heads_heatmap(np.zeros((30, 9))).layout
+    assert (large.xaxis.dtick, large.yaxis.dtick) == (None, None)
+
+
 @pytest.mark.parametrize("draw", [figures.heads_heatmap, figures.neurons_by_layer])
 def test_half_an_interval_is_refused_and_none_is_said(draw) -> None:
     with pytest.raises(FigureError, match=r"low and high have the shapes \(2, 3\) and \(\)"):

@@ -26,6 +26,11 @@ def test_tokens_are_numbered_bars_of_each_kind() -> None:
     assert "Highest at token 1 (+0.3750), lowest at token 2 (-0.2500)." in drawn.layout.meta["alt"]
 
 
+def test_a_short_response_has_a_tick_a_token() -> None:
+    assert figures.token_attribution(fake_tokens()).layout.xaxis.dtick == 1
+    assert figures.token_attribution(pd.DataFrame({"heads": np.zeros(40)})).layout.xaxis.dtick is None
+
+
 def test_words_are_written_where_they_are_given_and_stay_text() -> None:
     words = [" a</script><b>", "\n", "x" * 40]
     drawn = figures.token_attribution(fake_tokens()[["neurons"]], tokens=words)

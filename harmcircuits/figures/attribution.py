@@ -91,8 +91,9 @@ def heads_heatmap(
             marker={"symbol": "x", "size": 9, "color": style.BLACK, "line": {"color": "white", "width": 1}},
             hoverinfo="skip", showlegend=True,
         )  # fmt: skip
-    drawn.update_xaxes(title_text="head", showgrid=False, tickformat="d", range=[-0.5, n_heads - 0.5])
-    drawn.update_yaxes(title_text="layer", showgrid=False, tickformat="d", range=[n_layers - 0.5, -0.5])
+    whole = {"showgrid": False, "tickformat": "d"}
+    drawn.update_xaxes(title_text="head", range=[-0.5, n_heads - 0.5], **whole, **whole_ticks(n_heads))
+    drawn.update_yaxes(title_text="layer", range=[n_layers - 0.5, -0.5], **whole, **whole_ticks(n_layers))
     return drawn
 
 
