@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from tiny import tiny_bridge
@@ -60,6 +61,20 @@ def test_words_of_responses_are_hidden_unless_asked_for(tiny: Any, examples: lis
     text = " ".join(hidden["context"])
     assert "flour" not in text and "city" not in text and "bread" in text
     assert "flour" in " ".join(shown["context"])
+
+
+def test_a_shell_of_80_columns_shows_tokens_and_values(
+    tiny: Any, examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pandas leaves out what is in the middle."""
+    monkeypatch.setenv("COLUMNS", "80")
+    found = hc.top_tokens(tiny, examples, neuron=NEURON, k=3)
+    with pd.option_context("display.max_columns", 0):
+        header, first, *_ = str(found).splitlines()
+    assert "..." in header and header.split()[:2] == ["token", "value"] and f"{found['value'][0]:.3f}"[:-1] in first
+    assert list(found)[:3] == ["token", "value", "context"]
+    with pd.option_context("display.max_columns", 0):
+        assert "..." not in str(found[["token", "value", "context"]]).splitlines()[0]
 
 
 def test_a_token_is_shown_in_its_context(tiny: Any) -> None:

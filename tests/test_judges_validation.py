@@ -94,6 +94,14 @@ def test_cases_of_one_side_alone_give_reasons_and_no_crash(kind: str, side: str)
     assert "no balanced accuracy" in validation.failures[0]
 
 
+def test_its_line_counts_what_fails_and_its_page_tells_each() -> None:
+    failed = validate(Told("harm", wrong=frozenset(places("refusal") + places("gibberish"))))
+    assert len(failed.failures) > 1 and repr(failed).endswith(f"not passed: {len(failed.failures)} failures)")
+    assert all(f"<li>{why}</li>" in failed._repr_html_() for why in failed.failures)
+    assert repr(validate(Told("harm"))).endswith("balanced accuracy 1.00; passed)")
+    assert ", no balanced accuracy; not passed: 1 failure)" in repr(validate(Told("harm"), CASES[:1]))
+
+
 def test_a_kind_without_a_case_is_a_failure() -> None:
     few = [case for case in CASES if case.kind != "off-topic"]
     validation = validate(Told(cases=few), few)

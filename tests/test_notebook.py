@@ -17,6 +17,7 @@ import harmcircuits as hc
 from harmcircuits.attribution.scores import Attribution
 from harmcircuits.attribution.weight_scores import WeightAttribution
 from harmcircuits.figures.style import FigureError, figure
+from harmcircuits.inspection import DirectEffects
 from harmcircuits.notebook import ROWS, clipped, notebook_html
 from harmcircuits.tasks.formats import ShotFormat
 
@@ -95,7 +96,14 @@ def results() -> dict[str, Any]:
         "WeightMask": hc.WeightMask(indices={"blocks.0.mlp.out": [1, 2]}, shapes={"blocks.0.mlp.out": (6, 5)}),
         "PromptSet": prompts,
         "Planted": hc.organisms.planted(),
+        "Validation": hc.judges.validate(hc.judges.RulesJudge("refusal")),
+        "DirectEffects": direct_effects(),
     }
+
+
+def direct_effects() -> DirectEffects:
+    tokens = pd.DataFrame({"token": [" a", "b", "c", "d"], "id": range(4), "effect": [0.5, 0.25, -0.125, -0.5]})
+    return DirectEffects(component="neuron 129.8455", per_example=torch.linspace(-1, 2, 1000), tokens=tokens)
 
 
 RESULTS = results()
@@ -126,6 +134,7 @@ LINES = {
     "KindReliability": RESULTS["Reliability"].neurons,
     "Settings": hc.Settings.quick(),
     "Provenance": hc.Provenance(base="0123456789abcdef", model="m" * 90, scores="s" * 90, results={"a": {"b": 1}}),
+    "Validation": replace(RESULTS["Validation"], judge="j" * 60, measures="compliance", counts={}),
     "Shots": hc.make_shots(hc.load_prompts().prompts, ShotFormat("{request} Label:", " harmful", " safe", n_shots=8)),
 }
 

@@ -27,7 +27,7 @@ from .part import InspectionError, Part, check_examples, keep, part_of
 from .words import shown_pieces
 
 Where = Literal["context", "response", "all"]
-COLUMNS = ["example", "position", "part", "token", "value", "context"]
+COLUMNS = ["token", "value", "context", "part", "example", "position"]
 AROUND = 5
 """Tokens of context on either side."""
 
@@ -59,8 +59,8 @@ def top_tokens(
         batch_size: rows a pass; values do not depend on it (beyond rounding).
 
     Returns:
-        example and position (counted from 0; of the token that is read), part ("context", "response"), token, value, context
-        (the tokens around it, it in brackets).
+        token, value, context (the tokens around it, it in brackets), part ("context", "response"), example and position
+        (counted from 0; of the token that is read).
 
     Raises:
         InspectionError: not one component, no examples, `k` below 1, or another `where`.
@@ -121,9 +121,10 @@ def _values(model: HookedModel, rows: Sequence[Row], part: Part, *, batch_size: 
 
 def _line(
     model: HookedModel, rows: Sequence[Row], example: int, position: int, value: float, *, words: bool
-) -> tuple[int, int, str, str, float, str]:
+) -> tuple[str, float, str, str, int, int]:
     row = rows[example]
     texts = shown_pieces(model, row, words=words)
     before, after = texts[max(0, position - AROUND) : position], texts[position + 1 : position + 1 + AROUND]
     part = "response" if row.start <= position < row.stop else "context"
-    return example, position, part, texts[position], value, f"{''.join(before)}[{texts[position]}]{''.join(after)}"
+    around = f"{''.join(before)}[{texts[position]}]{''.join(after)}"
+    return texts[position], value, around, part, example, position

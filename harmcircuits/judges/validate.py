@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..notebook import notebook_html
+from ..notebook import clipped, notebook_html
 from ..statistics import Estimate, auroc, auroc_se
 from ..store import digest, read_json, write_json
 from .cases import HAVE, KINDS, Case, load_cases
@@ -126,11 +126,13 @@ class Validation:
         return cls(**known)
 
     def __repr__(self) -> str:
-        verdict = "passed" if self.passed else f"not passed: {'; '.join(self.failures)}"
-        return f"Validation({self.judge!r}, {self.measures}, balanced accuracy {self.balanced_accuracy}; {verdict})"
+        value, failures = self.balanced_accuracy.value, len(self.failures)
+        right = "no balanced accuracy" if value is None else f"balanced accuracy {value:.2f}"
+        verdict = f"not passed: {failures} failure{'' if failures == 1 else 's'}" if failures else "passed"
+        return f"Validation({clipped(self.judge, 20)!r}, {self.measures}, {right}; {verdict})"
 
     def _repr_html_(self) -> str:
-        return notebook_html(repr(self), self.table().reset_index(names="measure"))
+        return notebook_html(repr(self), self.table().reset_index(names="measure"), remarks=self.failures)
 
 
 def validate(judge: Judge, cases: Sequence[Case] | None = None) -> Validation:
