@@ -34,6 +34,17 @@ _PAGE = r"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="col
 const rules = await (await fetch("{rules}")).text();
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const found = [];
+// Names in the code of tables that lie on two lines.
+const broken = (page) => [...page.querySelectorAll(":is(td, th) code")].flatMap((code) => {{
+  const texts = page.createTreeWalker(code, NodeFilter.SHOW_TEXT), names = [];
+  while (texts.nextNode()) for (const {{ 0: name, index }} of texts.currentNode.data.matchAll(/[\w.]+/g)) {{
+    const range = page.createRange();
+    range.setStart(texts.currentNode, index);
+    range.setEnd(texts.currentNode, index + name.length);
+    if (new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size > 1) names.push(name);
+  }}
+  return names;
+}});
 for (const width of {widths}) {{
   const frame = document.createElement("iframe");
   frame.style = `width: ${{width}}px; height: 900px; border: 0`;
@@ -52,7 +63,7 @@ for (const width of {widths}) {{
   const painted = [page.body, page.documentElement].map((one) => frame.contentWindow.getComputedStyle(one).backgroundColor);
   const colour = painted.find((one) => one !== "rgba(0, 0, 0, 0)") ?? "rgb(255, 255, 255)";
   const ground = colour.match(/[\d.]+/g).slice(0, 3).map(Number);
-  found.push({{ width, wide, objections, ground }});
+  found.push({{ width, wide, objections, ground, broken: broken(page) }});
   frame.remove();
 }}
 document.body.textContent = JSON.stringify(found);
@@ -70,12 +81,14 @@ class Examined:
         wide: by how much the page is wider than it, px.
         objections: axe's, each as rule, impact and the element's selector.
         ground: red, green and blue of what the page lies on, 0 to 255.
+        broken: names in the code of tables that the end of a line breaks in two.
     """
 
     width: int
     wide: int
     objections: list[tuple[str, str, str]]
     ground: tuple[float, float, float]
+    broken: list[str]
 
     @property
     def dark(self) -> bool:
