@@ -45,6 +45,9 @@ def every_figure() -> dict[str, go.Figure]:
         "neurons, none selected": figures.neurons_by_layer(fake_neurons(), **around(fake_neurons())),
         "tokens": figures.token_attribution(fake_tokens(), before=0.1234),
         "tokens of heads, in words": figures.token_attribution(fake_tokens()[["heads"]], tokens=["a", HOSTILE, "\n"]),
+        "effects": figures.token_effects(pd.DataFrame([(HOSTILE, 1, 0, 2)], columns=["token", "effect", "low", "high"])),
+        "empty effects": figures.token_effects(pd.DataFrame(columns=["token", "effect", "low", "high"])),
+        "empty judge": figures.judge_validation(pd.DataFrame(columns=["measure", "value", "low", "high", "least"])),
         "mask": figures.weights_by_matrix(fake_matrices()),
         "scores of weights": figures.weight_scores_by_matrix(fake_matrices()),
         "circuit": figures.components_by_layer(fake_circuit()),
@@ -100,12 +103,15 @@ def test_a_hostile_name_stays_text_in_every_figure() -> None:
     rises = figures.rises(rise_rows((HOSTILE, "circuit", "harmful", 0.5, 0.25, 0.75)))
     retained = figures.retained(retained_row(**FULL, condition=HOSTILE))
     null = figures.scatter_null(0.1, pd.DataFrame({"null": [HOSTILE], "value": [0.0]}), title=HOSTILE)
+    effects = every_figure()["effects"]
     shown = [
         *(trace.text[0] for trace in traces(rises, "harmful requests")),
         *(trace.hovertext[0] for trace in retained.data if trace.hovertext),
         *(trace.name for trace in retained.data if trace.hovertext),
         *(trace.hovertemplate for trace in traces(null, "null draws")),
         null.layout.title.text,
+        effects.data[0].hovertext[0],
+        *effects.layout.yaxis.ticktext,
         *(label.text for label in [*rises.layout.annotations, *null.layout.annotations]),
     ]
     assert len(shown) >= 9

@@ -12,7 +12,18 @@ from fake_places import fake_circuit, fake_matrices, fake_tokens
 from fake_report import around, fake_curve, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
 
 from harmcircuits import figures, report
-from harmcircuits.figures import agreement, alignment, distinct, frontier, generality, misalignment, readings, rules
+from harmcircuits.figures import (
+    agreement,
+    alignment,
+    distinct,
+    effects,
+    frontier,
+    generality,
+    judged,
+    misalignment,
+    readings,
+    rules,
+)
 from harmcircuits.figures.same_tokens import _KEPT, _MEANS, _POINTS
 from harmcircuits.figures.scaling import _COLUMNS, _ENDS
 
@@ -61,6 +72,7 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
     "distinct_effects": lambda: figures.distinct_effects(report.effects_frame(fake_report())),
     "distinct_overlaps": lambda: figures.distinct_overlaps(numbers(distinct._COLUMNS, one="a", other="b")),
     "heads_heatmap": lambda: figures.heads_heatmap(fake_heads(), **around(fake_heads())),
+    "judge_validation": lambda: figures.judge_validation(numbers(judged._COLUMNS, measure="accuracy")),
     "misalignment_arms": lambda: figures.misalignment_arms(
         numbers(misalignment._ARMS, advice="bad", pruned="nothing", asked="own domain", read="last stage")
     ),
@@ -86,6 +98,7 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
     "scaling": lambda: figures.scaling(numbers([*_COLUMNS, *_ENDS], what="prompts", fastest=0.25)),
     "scatter_null": lambda: figures.scatter_null(0.1, fake_draws(), low=0.05, high=0.15),
     "shared_forest": lambda: figures.shared_forest(numbers(generality._SHARED, scores="harmful", reason="")),
+    "token_effects": lambda: figures.token_effects(numbers(effects._COLUMNS, token="a")),
     "transfer_matrix": lambda: figures.transfer_matrix(
         numbers([*generality._TRANSFER, *generality._RISES], selected="a", tested="b")
     ),
@@ -141,8 +154,9 @@ def test_a_figure_without_says_why(name: str) -> None:
         figures.neurons_by_layer(fake_neurons()),
         figures.agreement_scatter(fake_points().drop(columns=agreement.ENDS)),
         figures.scaling(numbers(_COLUMNS, what="prompts")),
+        figures.token_effects(numbers(effects._COLUMNS, token="a", low=np.nan, high=np.nan)),
     ],
-    ids=["heads", "neurons", "agreement", "scaling"],
+    ids=["heads", "neurons", "agreement", "scaling", "effects"],
 )
 def test_where_nothing_was_given_the_caption_says_so(drawn: go.Figure) -> None:
     assert not shows_uncertainty(drawn)

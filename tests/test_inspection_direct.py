@@ -31,6 +31,7 @@ from harmcircuits.examples import Example, ExampleError, example_rows
 from harmcircuits.inspection import DirectEffects, InspectionError
 from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError
+from harmcircuits.statistics import mean_estimate
 
 SHAPE = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 16, "vocab_size": 512}
 
@@ -185,8 +186,19 @@ def test_batches_and_order_change_nothing_and_the_model_stays(tiny: Any, example
     single = [hc.direct_effects(tiny, [example], **one) for example in examples]
     torch.testing.assert_close(whole.per_example, torch.cat([part.per_example for part in single]), atol=1e-5, rtol=1e-4)
     turned = hc.direct_effects(tiny, examples[::-1], **one, batch_size=1)
-    pd.testing.assert_frame_equal(whole.tokens, turned.tokens, atol=1e-5)
+    drawn = ["low", "high"]  # of examples, by their places
+    pd.testing.assert_frame_equal(whole.tokens.drop(columns=drawn), turned.tokens.drop(columns=drawn), atol=1e-5)
     assert not any(point.fwd_hooks for point in tiny.hook_dict.values())
+
+
+def test_a_tokens_interval_is_that_of_its_effects_on_single_examples(tiny: Any, examples: list[Example]) -> None:
+    whole = hc.direct_effects(tiny, examples, head=(1, 2), k=3).tokens
+    every = [hc.direct_effects(tiny, [one], head=(1, 2), k=tiny.cfg.d_vocab // 2).tokens for one in examples]
+    for row in whole.itertuples():
+        own = mean_estimate([float(one.set_index("id")["effect"][row.id]) for one in every])
+        assert (row.effect, row.low, row.high) == pytest.approx((own.value, own.low, own.high), abs=1e-5)
+        assert row.low < row.effect < row.high
+    assert hc.direct_effects(tiny, examples[:2], head=(1, 2)).tokens[["low", "high"]].isna().all(None)
 
 
 def test_a_result_shows_what_it_found(tiny: Any, examples: list[Example]) -> None:
@@ -196,6 +208,9 @@ def test_a_result_shows_what_it_found(tiny: Any, examples: list[Example]) -> Non
     assert repr(found).startswith("DirectEffects(L0H1, 4 examples, own logit ")
     html = found._repr_html_()
     assert html.count("<tr>") == 3 and "raises" in html and "lowers" in html
+    bars = found.figure().data[0]
+    assert bars.x.tolist() == found.tokens["effect"].tolist()
+    assert "tokens does L0H1 make" in found.figure().layout.title.text.replace("<br>", " ")
     assert found.table().equals(found.tokens) and found.table() is not found.tokens
 
 

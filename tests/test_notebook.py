@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -102,12 +103,14 @@ def results() -> dict[str, Any]:
 
 
 def direct_effects() -> DirectEffects:
-    tokens = pd.DataFrame({"token": [" a", "b", "c", "d"], "id": range(4), "effect": [0.5, 0.25, -0.125, -0.5]})
+    effect = np.array([0.5, 0.25, -0.125, -0.5])
+    around = {"effect": effect, "low": effect - 0.25, "high": effect + 0.25}
+    tokens = pd.DataFrame({"token": [" a", "b", "c", "d"], "id": range(4)} | around)
     return DirectEffects(component="neuron 129.8455", per_example=torch.linspace(-1, 2, 1000), tokens=tokens)
 
 
 RESULTS = results()
-DRAWN = {"Attribution", "WeightAttribution", "Agreement", "Reliability", "Circuit", "WeightMask"}
+DRAWN = {"Attribution", "WeightAttribution", "Agreement", "Reliability", "Circuit", "WeightMask", "Validation", "DirectEffects"}
 
 
 @pytest.mark.parametrize("name", RESULTS)

@@ -17,9 +17,11 @@ from .crossed import crossed_effects
 from .dark import dark
 from .dissociation import retained, rises
 from .distinct import distinct_effects, distinct_overlaps
+from .effects import token_effects
 from .frontier import damage_frontier
 from .generality import overlap_matrix, shared_forest, transfer_matrix
 from .hypotheses import random_circuits
+from .judged import judge_validation
 from .misalignment import misalignment_arms, misalignment_matrix, relearning_curves
 from .nulls import scatter_null
 from .power import power_curve
@@ -55,6 +57,7 @@ __all__ = [
     "distinct_effects",
     "distinct_overlaps",
     "heads_heatmap",
+    "judge_validation",
     "misalignment_arms",
     "misalignment_matrix",
     "neurons_by_layer",
@@ -74,6 +77,7 @@ __all__ = [
     "scatter_null",
     "shared_forest",
     "token_attribution",
+    "token_effects",
     "transfer_matrix",
     "weight_scores_by_matrix",
     "weights_by_matrix",

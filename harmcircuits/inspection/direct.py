@@ -15,7 +15,9 @@ the same for heads; it needs a model whose norms are folded into its weights, an
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
@@ -23,14 +25,18 @@ from torch import Tensor
 
 from ..components import Component
 from ..examples import Batch, Example, batched, example_rows, make_batch, row_length
+from ..figures.effects import token_effects
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, ModelError, alike, device_of, geometry, logits_at, vocabulary
 from ..notebook import notebook_html
-from ..statistics import Estimate, mean_estimate
+from ..statistics import Estimate, mean_estimate, mean_estimates
 from .part import InspectionError, Part, check_examples, keep, part_of
 from .readout import SCALE, Readout, readout
 
-COLUMNS = ["token", "id", "effect"]
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+COLUMNS = ["token", "id", "effect", "low", "high"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,8 +46,9 @@ class DirectEffects:
     Attributes:
         component: "L3H7", or "neuron 12.845".
         per_example: mean over the response's tokens of D of the very token that was written there.
-        tokens: columns token, id, effect: the tokens of the vocabulary whose logits it raises most, then those that it lowers
-            most, by the mean of D over response positions, each example counted alike.
+        tokens: columns token, id, effect, low, high: the tokens of the vocabulary whose logits it raises most, then those that
+            it lowers most, by the mean of D over response positions, each example counted alike; and its 95 % bootstrap
+            interval over examples, each row's own: it does not allow for the row having been picked (NaN below 3 examples).
     """
 
     component: str
@@ -57,12 +64,17 @@ class DirectEffects:
         """`tokens`."""
         return self.tokens.copy()
 
+    def figure(self) -> "go.Figure":
+        """`tokens` as bars with their intervals, raised ones to the right: tokens of the vocabulary, not words of responses."""
+        return token_effects(self.tokens, title=f"Which tokens does {self.component} make likelier, and which less so?")
+
     def __repr__(self) -> str:
         mean = float(self.per_example.mean())
         return f"DirectEffects({self.component}, {len(self.per_example)} examples, own logit {mean:+.3g})"
 
     def _repr_html_(self) -> str:
-        return notebook_html(f"{self.component}: share in the logit of what was written {self.logit}", _beside(self.tokens))
+        said = f"{self.component}: share in the logit of what was written {self.logit}"
+        return notebook_html(said, _beside(self.tokens), figure=self.figure)
 
 
 def _beside(tokens: pd.DataFrame) -> pd.DataFrame:
@@ -106,15 +118,14 @@ def direct_effects(
         raise InspectionError(f"k is {k}: ask for at least 1 token")
     reads, writes = readout(model), _written(model, part)
     rows = example_rows(model, examples)
-    own, total = torch.empty(len(rows)), torch.zeros(len(reads.gain), device=device_of(model))
+    own, shares = torch.empty(len(rows)), torch.zeros(len(rows), len(reads.gain), device=device_of(model))
     for number, indices in enumerate(batched(rows, batch_size=batch_size, length=row_length)):
         batch = make_batch(model, [rows[index] for index in indices])
         normed = _normed(model, batch, part, reads, writes, check=number == 0)
         own[indices] = batch.mean_over_rows(reads.of_tokens(normed, batch.targets.to(normed.device))).cpu()
         each = torch.bincount(batch.row_of, minlength=len(indices))[batch.row_of].to(normed.device)
-        total += (normed / each[:, None]).sum(0)
-    effects = total / len(rows) @ reads.unembedding
-    return DirectEffects(component=part.name, per_example=own, tokens=_extremes(model, effects.cpu(), k))
+        shares.index_add_(0, torch.tensor(indices)[batch.row_of].to(shares.device), (normed / each[:, None]).to(shares.device))
+    return DirectEffects(component=part.name, per_example=own, tokens=_extremes(model, shares, reads.unembedding, k))
 
 
 def _written(model: HookedModel, part: Part) -> Float[Tensor, "d_model in"]:
@@ -160,9 +171,14 @@ def _check_sum(found: Float[Tensor, "asked d_model"], summed: Float[Tensor, "ask
         )
 
 
-def _extremes(model: HookedModel, effects: Float[Tensor, " d_vocab"], k: int) -> pd.DataFrame:
+def _extremes(
+    model: HookedModel, shares: Float[Tensor, "example d_model"], unembedding: Float[Tensor, "d_model d_vocab"], k: int
+) -> pd.DataFrame:
+    effects = (shares.mean(0) @ unembedding).cpu()
     order = effects.argsort(descending=True).tolist()
     k = min(k, len(order) // 2)
     chosen = [*order[:k], *order[-k:]]
+    ends = mean_estimates((shares @ unembedding[:, chosen]).cpu().numpy())
     decode = vocabulary(model).decode
-    return pd.DataFrame([(decode([token]), token, float(effects[token])) for token in chosen], columns=COLUMNS)
+    rows = [(decode([token]), token, float(effects[token]), one.low, one.high) for token, one in zip(chosen, ends, strict=True)]
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"low": np.float64, "high": np.float64})
