@@ -4,37 +4,42 @@ Both on the same harmful examples, greedy (circuits are found on those); the exa
 it (they are tested on those).
 
     python benchmarks/first_order.py --examples 12 --neurons 512 --save out/first-order.html
+    python benchmarks/first_order.py --examples 6 --neurons 64 --tokens 16 --alone --out first-order.json
+
+`--alone` leaves out integrated scores and samples: first order against exact on greedy responses, a third of the work. `--out`
+writes that comparison, its points and their intervals; no word of a response.
 """
 
 import argparse
+import shlex
+import sys
+from pathlib import Path
 from random import Random
+from typing import Any
+
+import torch
 
 import harmcircuits as hc
 from harmcircuits import figures
 from harmcircuits.models.protocol import geometry
+from harmcircuits.store import write_json
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--examples", type=int, default=12)
-    parser.add_argument("--neurons", type=int, default=512, help="half of them from the top of A, half at random")
-    parser.add_argument("--tokens", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--save", help="the scatter of first order against exact, .html or .png")
-    options = parser.parse_args()
+def written(found: hc.Agreement) -> dict[str, Any]:
+    """A comparison as JSON: its names, table and points."""
+    frames = {"table": found.table(), "points": found.points}
+    plain = {name: frame.astype(object).where(frame.notna(), None).to_dict("records") for name, frame in frames.items()}
+    kinds = {kind.kind: kind.spearman for kind in (found.heads, found.neurons) if kind is not None}
+    spearman = {name: own.to_json() for name, own in kinds.items()}
+    return {"names": list(found.names), "over": found.over, "spearman": spearman, **plain}
 
-    model = hc.load_model()
-    shape = geometry(model)
-    train, _, _ = hc.load_prompts().split(seed=0)
-    prompts = train.sample(options.examples, seed=0).harmful
-    greedy, sampled = (hc.elicit(model, prompts, max_new_tokens=options.tokens, temperature=at) for at in (0.0, 1.0))
-    first = hc.attribute(model, greedy)
-    top = [divmod(int(flat), shape.d_mlp) for flat in first.neurons.flatten().topk(options.neurons // 2).indices]
-    every = [(layer, neuron) for layer in range(shape.n_layers) for neuron in range(shape.d_mlp)]
-    neurons = sorted({*top, *Random(0).sample([at for at in every if at not in set(top)], options.neurons - len(top))})
-    heads = [(layer, head) for layer in range(shape.n_layers) for head in range(shape.n_heads)]
 
-    exact = hc.exact_attribution(model, greedy, heads=heads, neurons=neurons, progress=True)
+def beside(
+    model: Any, prompts: list[Any], greedy: list[Any], first: hc.Attribution, exact: hc.Attribution, options: argparse.Namespace
+) -> dict[str, hc.Agreement]:
+    """Integrated scores on the same responses; both kinds of scores of heads on samples."""
+    sampled = hc.elicit(model, prompts, max_new_tokens=options.tokens, temperature=1)
+    heads = [(int(layer), int(head)) for layer, head in exact.measured["heads"].nonzero()]
     tested = hc.exact_attribution(model, sampled, heads=heads, progress=True)
     integrated = hc.integrated_attribution(model, greedy, steps=options.steps)
     assert integrated.completeness_error is not None
@@ -43,17 +48,47 @@ def main() -> None:
         f"{options.examples} examples, integrated, {options.steps} steps: mean completeness error "
         f"{integrated.completeness_error.abs().mean():.4f} of a rise of {rise:.3f} nats per token"
     )
-    pairs = {
-        "first order ~ exact": first.compare(exact, names=("first order", "exact")),
+    return {
         "integrated ~ exact": integrated.compare(exact, names=("integrated", "exact")),
         "first order on samples ~ exact on samples": hc.attribute(model, sampled).compare(tested),
         "first order on greedy ~ exact on samples": first.compare(tested),
         "exact on greedy ~ exact on samples": exact.compare(tested),
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--examples", type=int, default=12)
+    parser.add_argument("--neurons", type=int, default=512, help="half of them from the top of A, half at random")
+    parser.add_argument("--tokens", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--alone", action="store_true", help="first order against exact on greedy responses, nothing else")
+    parser.add_argument("--save", help="the scatter of first order against exact, .html or .png")
+    parser.add_argument("--out", type=Path, help="a JSON file of the same")
+    options = parser.parse_args()
+
+    model = hc.load_model(dtype=torch.float32)
+    shape = geometry(model)
+    train, _, _ = hc.load_prompts().split(seed=0)
+    prompts = train.sample(options.examples, seed=0).harmful
+    greedy = hc.elicit(model, prompts, max_new_tokens=options.tokens, temperature=0)
+    first = hc.attribute(model, greedy)
+    top = [divmod(int(flat), shape.d_mlp) for flat in first.neurons.flatten().topk(options.neurons // 2).indices]
+    every = [(layer, neuron) for layer in range(shape.n_layers) for neuron in range(shape.d_mlp)]
+    neurons = sorted({*top, *Random(0).sample([at for at in every if at not in set(top)], options.neurons - len(top))})
+    heads = [(layer, head) for layer in range(shape.n_layers) for head in range(shape.n_heads)]
+
+    exact = hc.exact_attribution(model, greedy, heads=heads, neurons=neurons, progress=True)
+    pairs = {"first order ~ exact": first.compare(exact, names=("first order", "exact"))}
+    if not options.alone:
+        pairs |= beside(model, prompts, greedy, first, exact, options)
     for name, found in pairs.items():
         print(f"\n{name}\n{found.table().to_string(index=False)}", flush=True)
     if options.save:
         figures.save(pairs["first order ~ exact"].figure(), options.save)
+    if options.out:
+        about = {"command": shlex.join(["python", *sys.argv]), "n": options.examples, "model": "smollm2-135m-instruct"}
+        write_json(options.out, {**about, "agreement": written(pairs["first order ~ exact"])})
 
 
 if __name__ == "__main__":

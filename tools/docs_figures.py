@@ -16,12 +16,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 import harmcircuits as hc
 from harmcircuits import figures, report
+from harmcircuits.attribution.reliability import MEASURES, KindReliability
 from harmcircuits.experiments.reading_results import Reading
 from harmcircuits.figures.drawing import element, script
 from harmcircuits.statistics import Estimate
@@ -30,6 +32,7 @@ RESULTS = Path(__file__).parents[1] / "docs" / "results"
 SCRIPTS = {f"javascripts/plotly-{get_plotlyjs_version()}.min.js": get_plotlyjs, "javascripts/draw.js": script}
 """Loaded by a page with figures, in this order, once it has been read."""
 PLACE = re.compile(r'<div class="drawn" data-results="([^"]+)" data-figure="([^"]+)"></div>')
+ROLES = {"harmful": "harmful request", "near": "near twin", "far": "far twin"}
 Drawing = Callable[[], go.Figure]
 
 
@@ -83,6 +86,14 @@ def drawings(path: Path) -> dict[str, Drawing]:
     if "sufficiency" in value:
         tests = hc.CircuitTests.load(path.parent)
         return {measure: lambda measure=measure: tests.figure(measure=measure) for measure in ("rise", "selectivity")}
+    if "responses" in value:
+        return _of_places(value)
+    if "agreement" in value:
+        return {"agreement": lambda: _agreement(value["agreement"])}
+    if "reliability" in value:
+        return {
+            measure: lambda measure=measure: _reliability(value["reliability"]).figure(measure=measure) for measure in MEASURES
+        }
     claims = (hc.Compactness, hc.Rules, hc.Generality, hc.Distinct, hc.Dissociated, hc.Alignment, hc.Misalignment)
     kinds = {kind.NAME: kind for kind in claims}
     if value.get("claim") not in kinds:
@@ -99,6 +110,48 @@ def _of_dissociation(value: Mapping[str, Any]) -> dict[str, Drawing]:
         "layers": lambda: figures.auroc_by_layer(report.layers_frame(value)),
         "nulls": lambda: _nulls(value["nulls"]),
     }
+
+
+def _of_places(value: Mapping[str, Any]) -> dict[str, Drawing]:
+    tables = {
+        "circuit": figures.components_by_layer,
+        "mask": figures.weights_by_matrix,
+        "weights": figures.weight_scores_by_matrix,
+    }
+    return {
+        "heads": lambda: figures.heads_heatmap(**_scores(value, "heads")),
+        "neurons": lambda: figures.neurons_by_layer(**_scores(value, "neurons"), top=value["top"]),
+        **{name: lambda name=name: tables[name](pd.DataFrame(value[name])) for name in tables},
+        **{f"tokens: {own['role']}": lambda own=own: _tokens(own) for own in value["responses"]},
+    }
+
+
+def _scores(value: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Scores and intervals in their places; a neuron that was not written is NaN, and so not drawn."""
+    ends = {name: np.full(value["shape"][kind], np.nan) for name in ("score", "low", "high")}
+    for row in value[kind]:
+        for name, scores in ends.items():
+            scores[row["layer"], row["index"]] = row[name]
+    selected = [(row["layer"], row["index"]) for row in value[kind] if row["selected"]]
+    return {kind: ends.pop("score"), **ends, "selected": selected}
+
+
+def _tokens(response: Mapping[str, Any]) -> go.Figure:
+    """Numbered: what was written is in no file of results."""
+    title = f"At which tokens is a response promoted? ({ROLES[response['role']]})"
+    return figures.token_attribution(pd.DataFrame(response["tokens"]), before=response["before"], title=title)
+
+
+def _agreement(value: Mapping[str, Any]) -> go.Figure:
+    notes = {kind: "Spearman {value:.2f} [{low:.2f}, {high:.2f}]".format(**own) for kind, own in value["spearman"].items()}
+    return figures.agreement_scatter(pd.DataFrame(value["points"]), names=tuple(value["names"]), notes=notes)
+
+
+def _reliability(value: Mapping[str, Any]) -> hc.Reliability:
+    kinds = {
+        kind: KindReliability(**{**value[kind], "curve": pd.DataFrame(value[kind]["curve"])}) for kind in ("heads", "neurons")
+    }
+    return hc.Reliability(**kinds, n_examples=value["n_examples"], draws=value["draws"])
 
 
 def _nulls(value: Mapping[str, Any]) -> go.Figure:
