@@ -93,7 +93,7 @@ def test_agreement_and_reliability_are_drawn_from_their_files_as_by_the_objects(
     assert again.figure().to_json() == reliability.figure().to_json()
 
 
-@pytest.mark.parametrize("name", ["places", "reliability"])
+@pytest.mark.parametrize("name", ["places", "first-order", "reliability"])
 def test_no_file_holds_a_word_of_a_prompt_or_response(name: str) -> None:
     value = json.loads((MODEL / f"{name}.json").read_text("utf-8"))
     prompts = list(hc.load_prompts())
