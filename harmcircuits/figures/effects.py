@@ -48,8 +48,8 @@ def token_effects(effects: pd.DataFrame, *, title: str = "Which tokens does it m
         x=frame["effect"], y=list(range(n)), orientation="h", showlegend=False,
         marker={"color": [style.WARM if effect > 0 else style.COOL for effect in frame["effect"]], "line": {"width": 0}},
         hovertext=[
-            f"{style.text(name)}: {style.number(row.effect)} logits<br>{style.interval(row.low, row.high)}"
-            for name, row in zip(names, frame.itertuples(index=False), strict=True)
+            f"{style.text(name)}: {style.number(effect)} logits<br>{style.interval(low, high)}"
+            for name, effect, low, high in zip(names, *(frame[column] for column in _COLUMNS[1:]), strict=True)
         ],
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip

@@ -50,7 +50,7 @@ def judge_validation(table: pd.DataFrame, *, title: str = "How often is the judg
             f"{style.text(row.measure)}: {row.value:.3f}<br>{style.interval(row.low, row.high)}" for row in known.itertuples()
         ],
     )  # fmt: skip
-    style.row_labels(drawn, [(str(row.measure), _apart(row.value)) for row in frame.itertuples()])
+    style.row_labels(drawn, [(str(name), _apart(value)) for name, value in zip(frame["measure"], frame["value"], strict=True)])
     drawn.update_xaxes(title_text="share, or AUROC", range=[-0.03, 1.03])
     return drawn
 

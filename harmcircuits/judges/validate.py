@@ -113,7 +113,7 @@ class Validation:
         table = self.table().reset_index(names="measure")
         asked = {"balanced_accuracy": MIN_BALANCED_ACCURACY} | {f"right of {kind}": MIN_OF_EACH_KIND for kind in self.counts}
         named = table.assign(least=table["measure"].map(asked), measure=table["measure"].str.replace("_", " "))
-        return judge_validation(named, title=f"How often is the judge {clipped(self.judge, 40)} right about {self.measures}?")
+        return judge_validation(named, title=f"How often is the judge “{clipped(self.judge, 40)}” right about {self.measures}?")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes it as JSON. Raises StoreError where it cannot be written."""
