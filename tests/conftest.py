@@ -8,7 +8,7 @@ from typing import Any
 import hypothesis
 import pytest
 import torch
-from lens import lens_line
+from lens import lens_line, needs_three
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here imports huggingface_hub earlier; nobody waits for a hub
 torch.set_num_threads(min(2, torch.get_num_threads()))  # more only get in each other's way on tiny models
@@ -20,10 +20,10 @@ KINDS = ["bridge", "hooked"] if lens_line() == 3 else ["bridge"]
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that takes one of the models below is marked for it."""
+    """A test that takes a model or a class of models below is marked for it, and so is one of `HookedTransformer` alone."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
-        if {"tiny", "smollm2"} & set(fixtures):
+        if {"tiny", "smollm2", "hooked"} & set(fixtures) or needs_three.mark in item.iter_markers("skipif"):
             item.add_marker("model")
         if "smollm2" in fixtures:
             item.add_marker("real")
@@ -52,19 +52,25 @@ def toys_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session", params=KINDS)
-def smollm2(request: pytest.FixtureRequest) -> Any:
-    """The default model: a bridge, and on TransformerLens 3 a `HookedTransformer` too. Leave it as it is."""
+def hooked(request: pytest.FixtureRequest) -> bool:
+    """Which class a model has: a bridge, and on TransformerLens 3 a `HookedTransformer` too."""
+    return bool(request.param == "hooked")
+
+
+@pytest.fixture(scope="session")
+def smollm2(hooked: bool) -> Any:
+    """The default model, of each class. Leave it as it is."""
     from harmcircuits.models.load import load_model
 
-    return load_model(device="cpu", hooked=request.param == "hooked")
+    return load_model(device="cpu", hooked=hooked)
 
 
-@pytest.fixture(scope="session", params=KINDS)
-def tiny(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+@pytest.fixture(scope="session")
+def tiny(hooked: bool, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A tiny random Llama, likewise. Leave it as it is."""
     from tiny import tiny_bridge
 
-    return tiny_bridge(tmp_path_factory.mktemp("tiny"), hooked=request.param == "hooked")
+    return tiny_bridge(tmp_path_factory.mktemp("tiny"), hooked=hooked)
 
 
 @pytest.fixture

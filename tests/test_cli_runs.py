@@ -65,6 +65,7 @@ def plain(place: Path) -> tuple[Result, Path]:
         return run(place, place / "plain"), place / "plain"
 
 
+@pytest.mark.model
 def test_a_run_prints_a_table_and_writes_its_folder(plain: tuple[Result, Path]) -> None:
     result, out = plain
     report = report_of(result, out)
@@ -122,6 +123,7 @@ def test_more_folds_than_triples(place: Path, tmp_path: Path) -> None:
     told(run(place, tmp_path / "o", folds=99), "error:", "cannot fill 99 parts")
 
 
+@pytest.mark.model
 def test_tests_of_the_circuit_of_an_earlier_run(
     place: Path, plain: tuple[Result, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

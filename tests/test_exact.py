@@ -284,6 +284,7 @@ def test_on_the_default_model_it_is_the_loss_of_an_ablated_pass(smollm2):
     assert torch.corrcoef(torch.stack([measured.flatten(), rises.flatten()]))[0, 1] > 0.5
 
 
+@pytest.mark.model
 def test_a_model_whose_passes_differ_is_refused(tmp_path):
     model = tiny_bridge(tmp_path / "drops", attention_dropout=0.2)
     examples = written(model.tokenizer)

@@ -167,8 +167,8 @@ def test_without_a_chat_template_the_frame_is_plain_text(begins):
     assert (row[0] == tokenizer.bos_token_id) == begins
 
 
-def test_a_model_without_chat_template_is_scored(tmp_path):
-    model = tiny_bridge(tmp_path / "base", chat_template=False)
+def test_a_model_without_chat_template_is_scored(hooked, tmp_path):
+    model = tiny_bridge(tmp_path / "base", hooked=hooked, chat_template=False)
     example = Example(request=REQUEST, response=ANSWER)
     prompt, response = prompt_ids(model, chat_frame(model), REQUEST, ""), encode(model, ANSWER)
     assert loss(model, [example]).item() == pytest.approx(plain.loss(tiny_model(), prompt, response), abs=1e-5)
@@ -280,8 +280,9 @@ def test_prompts_have_no_loss_before_they_are_elicited(tiny):
     assert "secret" not in str(error.value)
 
 
-def test_half_precision_weights_still_give_losses_in_float32(tmp_path):
-    model = load_model("half", hf_model=tiny_model().to(torch.bfloat16), tokenizer=tiny_tokenizer(), device="cpu")
+def test_half_precision_weights_still_give_losses_in_float32(hooked):
+    half = tiny_model().to(torch.bfloat16)
+    model = load_model("half", hf_model=half, tokenizer=tiny_tokenizer(), device="cpu", hooked=hooked)
     measured = loss(model, written(model.tokenizer))
     assert measured.dtype == torch.float32
     exact = [plain.loss(tiny_model(), *plain.ids_of(model, example)) for example in written(model.tokenizer)]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from families import MODELS, bridge_around, random_model
-from lens import lens_line
+from lens import needs_three
 from tiny import tiny_bridge
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from written import PROMPTS
@@ -175,7 +175,7 @@ def test_a_file_that_does_not_say_for_which_model(bridge, tmp_path):
     assert prune(bridge, Circuit.load(tmp_path / "circuit.json")) == len(outgoing(bridge, CIRCUIT))
 
 
-@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
+@needs_three
 def test_both_model_classes_have_one_name_of_their_weights(tmp_path):
     names = [base_hash(tiny_bridge(tmp_path / kind, hooked=kind == "hooked")) for kind in ("bridge", "hooked")]
     assert names[0] == names[1]
@@ -196,6 +196,7 @@ def test_what_is_no_origin(tmp_path):
 # overlap
 
 
+@pytest.mark.model
 def test_overlap_against_chance(bridge):
     one = Circuit(heads=[(0, 0), (0, 1)], neurons=[(1, 5)])
     other = Circuit(heads=[(0, 1), (1, 2)], neurons=[(1, 5), (1, 6)])
@@ -287,8 +288,7 @@ def test_a_mask_file_that_was_cut_short(tmp_path):
         read_provenance(tmp_path / "mask.safetensors")
 
 
-@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
-@pytest.mark.model
+@needs_three
 def test_a_hooked_transformer_is_no_transformers_model(tmp_path):
     with pytest.raises(ModelError, match="only a TransformerBridge holds a transformers model"):
         export(tiny_bridge(tmp_path / "tiny", hooked=True), CIRCUIT, tmp_path / "pruned")

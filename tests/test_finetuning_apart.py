@@ -16,6 +16,7 @@ from harmcircuits.models.matrices import matrices
 from harmcircuits.models.protocol import model_hash
 from harmcircuits.organisms.finetuning import FinetuneError, difference, restored
 
+pytestmark = pytest.mark.model
 TOKENS = torch.arange(5, 65).reshape(2, 30)
 
 

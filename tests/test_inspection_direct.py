@@ -256,8 +256,8 @@ def test_a_norm_behind_the_layer_is_refused(tmp_path: Path, one: dict) -> None:
         hc.direct_effects(model, written(model.tokenizer), **one)
 
 
-def test_logits_that_are_not_norm_and_unembedding_alone_are_refused(tmp_path: Path) -> None:
-    model = tiny_bridge(tmp_path / "model")
+def test_logits_that_are_not_norm_and_unembedding_alone_are_refused(hooked: bool, tmp_path: Path) -> None:
+    model = tiny_bridge(tmp_path / "model", hooked=hooked)
     point = "unembed.hook_out" if "unembed.hook_out" in model.hook_dict else "ln_final.hook_normalized"
     with (
         model.hooks(fwd_hooks=[(point, lambda logits, hook: 2 * torch.tanh(logits / 2))]),

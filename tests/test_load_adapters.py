@@ -17,6 +17,8 @@ from harmcircuits.models.adapters import base_of
 from harmcircuits.models.fetch import LoadError
 from harmcircuits.models.load import load_model
 
+pytestmark = pytest.mark.model
+
 
 @pytest.fixture
 def adapter(tmp_path):
@@ -42,13 +44,13 @@ def logits(model):
 
 
 @pytest.mark.parametrize("base", [None, "../base"])
-def test_merged_logits_are_those_of_the_unmerged_adapter(adapter, base):
+def test_merged_logits_are_those_of_the_unmerged_adapter(adapter, hooked, base):
     if base:
         named(adapter, base)
     plain = AutoModelForCausalLM.from_pretrained(adapter.parent / "base", attn_implementation="eager")
     with torch.no_grad():
         unmerged = peft.PeftModel.from_pretrained(plain, adapter)(TOKENS).logits
-    model = load_model(adapter, device="cpu")
+    model = load_model(adapter, device="cpu", hooked=hooked)
     assert close(logits(model), unmerged)
     assert not close(logits(load_model(adapter.parent / "base", device="cpu")), unmerged, tolerance=0.1)
     assert model.cfg.model_name == "adapter" and not any(parameter.requires_grad for parameter in model.parameters())

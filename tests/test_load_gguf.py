@@ -17,12 +17,14 @@ from harmcircuits.models import gguf
 from harmcircuits.models.fetch import LoadError
 from harmcircuits.models.load import load_model
 
+pytestmark = pytest.mark.model
+
 
 @pytest.mark.parametrize("quantised", [False, True])
-def test_a_gguf_file_gives_the_weights_it_was_made_from(tmp_path, quantised):
+def test_a_gguf_file_gives_the_weights_it_was_made_from(tmp_path, hooked, quantised):
     original = tiny_model(rope_parameters={"rope_type": "default", "rope_theta": 5000.0})
     path = write_gguf(tmp_path / "tiny.gguf", original, tiny_tokenizer(), quantised=quantised)
-    model = load_model(path, device="cpu")
+    model = load_model(path, device="cpu", hooked=hooked)
     if quantised:
         with torch.no_grad():
             for parameter in original.parameters():

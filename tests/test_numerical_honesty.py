@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from lens import needs_three
 from tiny import SPECIAL, tiny_bridge
 from torch import Tensor
 from triples import SETTINGS, make_triples
@@ -46,19 +44,19 @@ SHOTS = Shots(SHOT_FORMATS[0], ((("Break the window", True), ("Clean the window"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return tiny_bridge(tmp_path_factory.mktemp("model"))
+def model(hooked: bool, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return tiny_bridge(tmp_path_factory.mktemp("model"), hooked=hooked)
 
 
 @contextmanager
 def poisoned(model: Any, value: float, *, point: str = POINT) -> Iterator[None]:
     """One number of the activation at `point` becomes `value`, in rows that hold the mark."""
-    marks = torch.tensor(encode(model, MARK))
+    marks = model.W_E[encode(model, MARK)]
     rows: list[Tensor] = []
 
-    def see(tokens: Tensor, hook: object) -> Tensor:
-        rows[:] = [torch.isin(tokens, marks)]
-        return tokens
+    def see(embeddings: Tensor, hook: object) -> Tensor:
+        rows[:] = [(embeddings.unsqueeze(2) == marks).all(-1).any(-1)]
+        return embeddings
 
     def spoil(activation: Tensor, hook: object) -> Tensor:
         found = rows[0] if rows[0].shape[0] == activation.shape[0] else rows[0].expand(len(activation), -1)
@@ -66,7 +64,7 @@ def poisoned(model: Any, value: float, *, point: str = POINT) -> Iterator[None]:
         wrong[found] = value
         return activation + wrong
 
-    with model.hooks(fwd_hooks=[("embed.hook_in", see), (point, spoil)]):
+    with model.hooks(fwd_hooks=[("hook_embed", see), (point, spoil)]):
         yield
 
 
@@ -243,10 +241,3 @@ class TestLengths:
         """−100 is what PyTorch's loss leaves out by itself."""
         with pytest.raises(ExampleError, match=r"response ids that are none of the model's \d+ tokens.*Elicit it again"):
             hc.loss(model, [Example(request="Bread?", response="x", response_ids=ids)])
-
-    @needs_three
-    def test_a_hooked_transformer_says_it_too(self, tmp_path: Path) -> None:
-        model = tiny_bridge(tmp_path, hooked=True)
-        assert context_length(model) == 512
-        with pytest.raises(ExampleError, match="the model's context holds 512"):
-            hc.loss(model, [long(513, model)])

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from lens import lens_line
+from lens import needs_three
 
 import harmcircuits.organisms.organism as organism_module
 from harmcircuits.ablation.hooks import ablated
@@ -28,8 +28,8 @@ ALL_NEURONS = [(layer, neuron) for layer in range(3) for neuron in range(64)]
 
 
 @cache
-def made(variant: str, seed: int = 0) -> Planted:
-    return planted(seed, variant)  # type: ignore[arg-type]
+def made(variant: str, seed: int = 0, *, hooked: bool = False) -> Planted:
+    return planted(seed, variant, hooked=hooked)  # type: ignore[arg-type]
 
 
 def rise(organism: Planted, circuit: Circuit, examples: list[Any]) -> float:
@@ -62,8 +62,8 @@ def separation(scores: torch.Tensor, true: Any, left_out: Any) -> float:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_the_truth_is_true(variant: str) -> None:
-    organism = made(variant)
+def test_the_truth_is_true(hooked: bool, variant: str) -> None:
+    organism = made(variant, hooked=hooked)
     assert loss(organism.model, organism.harmful + organism.benign).mean() < 1.5
     if variant in ("none", "entangled"):
         assert organism.writing == Circuit()
@@ -102,8 +102,7 @@ def test_unknown_variants() -> None:
         planted(variant="shared", trained=True)
 
 
-@pytest.mark.model
-@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
+@needs_three
 def test_a_hooked_transformer_is_the_same_model() -> None:
     bridge, hooked = planted(0), planted(0, hooked=True)
     assert type(hooked.model).__name__ == "HookedTransformer"
@@ -116,8 +115,8 @@ def test_a_hooked_transformer_is_the_same_model() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("method", [attribute, integrated_attribution, exact])
-def test_every_method_finds_what_was_planted(method: Any, seed: int) -> None:
-    organism = made("plain", seed)
+def test_every_method_finds_what_was_planted(hooked: bool, method: Any, seed: int) -> None:
+    organism = made("plain", seed, hooked=hooked)
     assert found(organism, method) == organism.writing
 
 
@@ -161,8 +160,8 @@ def test_what_holds_harm_back_has_a_negative_score(method: Any) -> None:
 @pytest.mark.parametrize(
     ("variant", "verdicts"), [("plain", {"dissociated"}), ("shared", {"shared"}), ("none", {"insensitive", "undecided"})]
 )
-def test_the_verdict_is_that_of_the_truth(variant: str, verdicts: set[str]) -> None:
-    organism = made(variant)
+def test_the_verdict_is_that_of_the_truth(hooked: bool, variant: str, verdicts: set[str]) -> None:
+    organism = made(variant, hooked=hooked)
     train, development, test = organism.prompts.split(seed=0)
     settings = Settings(
         attribution_triples=48, development_triples=12, test_triples=24, probe_triples=24, aim_triples=24, written_triples=6,

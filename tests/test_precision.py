@@ -36,26 +36,26 @@ TOLERANCES = {
 }
 
 
-def load(dtype: torch.dtype) -> Any:
+def load(dtype: torch.dtype, hooked: bool) -> Any:
     hf_model = tiny_model(n_layers=4, n_heads=8, n_kv=4, d_model=64, d_mlp=128).to(dtype)
-    return hc.load_model("tiny", hf_model=hf_model, tokenizer=tiny_tokenizer(), device="cpu")
+    return hc.load_model("tiny", hf_model=hf_model, tokenizer=tiny_tokenizer(), device="cpu", hooked=hooked)
 
 
-def find(dtype: torch.dtype, examples: list[hc.Example]) -> Found:
-    model = load(dtype)
+def find(dtype: torch.dtype, hooked: bool, examples: list[hc.Example]) -> Found:
+    model = load(dtype, hooked)
     W = hc.attribute_weights(model, examples[:12], benign=examples[12:])
     return Found(hc.loss(model, examples), hc.attribute(model, examples), W)
 
 
 @pytest.fixture(scope="module")
-def examples() -> list[hc.Example]:
+def examples(hooked: bool) -> list[hc.Example]:
     """Written by the model in float32, so that every type is asked about the same tokens."""
-    return hc.elicit(load(torch.float32), make_triples(8).prompts, max_new_tokens=16, temperature=0, cache=False)
+    return hc.elicit(load(torch.float32, hooked), make_triples(8).prompts, max_new_tokens=16, temperature=0, cache=False)
 
 
 @pytest.fixture(scope="module")
-def full(examples: list[hc.Example]) -> Found:
-    return find(torch.float32, examples)
+def full(hooked: bool, examples: list[hc.Example]) -> Found:
+    return find(torch.float32, hooked, examples)
 
 
 def flat(scores: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -72,8 +72,10 @@ def moved(half: torch.Tensor, full: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("dtype", list(TOLERANCES))
-def test_half_precision_finds_what_float32_finds(dtype: torch.dtype, examples: list[hc.Example], full: Found) -> None:
-    half, limit = find(dtype, examples), TOLERANCES[dtype]
+def test_half_precision_finds_what_float32_finds(
+    dtype: torch.dtype, hooked: bool, examples: list[hc.Example], full: Found
+) -> None:
+    half, limit = find(dtype, hooked, examples), TOLERANCES[dtype]
     assert {tensor.dtype for tensor in (half.losses, half.scores.heads, *half.weights.signed.values())} == {torch.float32}
     assert float((half.losses - full.losses).abs().max()) < limit.loss
     assert alike(half.scores.heads, full.scores.heads) > limit.heads
@@ -93,8 +95,8 @@ def test_half_precision_finds_what_float32_finds(dtype: torch.dtype, examples: l
         assert ours.jaccard(exact) > limit.shared
 
 
-def test_float32_finds_the_same_again(full: Found, examples: list[hc.Example]) -> None:
+def test_float32_finds_the_same_again(hooked: bool, full: Found, examples: list[hc.Example]) -> None:
     """The differences above are those of the type, not of the run."""
-    again = find(torch.float32, examples)
+    again = find(torch.float32, hooked, examples)
     assert torch.equal(again.losses, full.losses) and torch.equal(again.scores.neurons, full.scores.neurons)
     assert torch.equal(flat(again.weights.signed), flat(full.weights.signed))

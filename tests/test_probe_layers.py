@@ -76,8 +76,8 @@ def test_what_all_requests_begin_with_is_read_once_and_changes_nothing(tiny: Any
     assert min(shared) > len(encode(tiny, beginning)), "there is something to share"
 
 
-def test_without_a_chat_template_too(tmp_path: Path) -> None:
-    check_by_hand(tiny_bridge(tmp_path, chat_template=False))
+def test_without_a_chat_template_too(hooked: bool, tmp_path: Path) -> None:
+    check_by_hand(tiny_bridge(tmp_path, hooked=hooked, chat_template=False))
 
 
 def test_they_are_those_of_the_same_places_before_a_response(tiny: Any) -> None:
@@ -146,9 +146,9 @@ def test_without_near_twins_other_benign_prompts_teach(tiny: Any) -> None:
     np.testing.assert_array_equal(found.scores, layer_probes(tiny, swapped, TEST, {"intact": None}).scores)
 
 
-def test_a_planted_model_whose_heads_are_off_shows_nothing_at_the_last_token() -> None:
+def test_a_planted_model_whose_heads_are_off_shows_nothing_at_the_last_token(hooked: bool) -> None:
     """Only heads move the verb's harm to the words after it; without them a harmful request and its near twin end alike."""
-    organism = planted()
+    organism = planted(hooked=hooked)
     train, _, test = organism.prompts.split(seed=0)
     heads = Circuit(heads=[(layer, head) for layer in range(3) for head in range(8)])
     found = layer_probes(

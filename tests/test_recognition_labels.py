@@ -129,8 +129,8 @@ def test_a_heading_stands_above_the_shots_and_goes_where_its_labels_go() -> None
         assert LETTERS.heading not in control.text(0)
 
 
-def test_one_row_of_everything_gives_what_the_shared_prefix_gives_at_32_shots(tmp_path: Path) -> None:
-    model = tiny_bridge(tmp_path, max_position_embeddings=4096)
+def test_one_row_of_everything_gives_what_the_shared_prefix_gives_at_32_shots(hooked: bool, tmp_path: Path) -> None:
+    model = tiny_bridge(tmp_path, hooked=hooked, max_position_embeddings=4096)
     shots = make_shots(TRAIN, SHOT_FORMATS[0], draws=2)
     assert [len(draw) for draw in shots.draws] == [32, 32]
     harmful, harmless = label_ids(model, shots.form)
@@ -175,8 +175,8 @@ def test_who_learns_from_labels_alone_is_at_chance_where_they_are_shuffled() -> 
     assert np.mean([separation(shuffled_labels(shots, seed=seed)) for seed in range(60)]) == pytest.approx(0.5, abs=0.15)
 
 
-def test_a_planted_model_recognises_after_shots_and_not_without_what_recognises() -> None:
-    organism = planted()
+def test_a_planted_model_recognises_after_shots_and_not_without_what_recognises(hooked: bool) -> None:
+    organism = planted(hooked=hooked)
     train, _, test = organism.prompts.split(seed=0)
     twins = [prompt for prompt in triple_prompts(test)[:72] if prompt.role != "far"]
     shots = make_shots(tuple(train), replace(SHOT_FORMATS[0], n_shots=2), draws=2)
@@ -193,8 +193,8 @@ def test_a_planted_model_recognises_after_shots_and_not_without_what_recognises(
 
 
 @pytest.mark.parametrize("chat_template", [True, False])
-def test_ends_are_those_of_request_and_prompt(tmp_path: Path, chat_template: bool) -> None:
-    model = tiny_bridge(tmp_path, chat_template=chat_template)
+def test_ends_are_those_of_request_and_prompt(hooked: bool, tmp_path: Path, chat_template: bool) -> None:
+    model = tiny_bridge(tmp_path, hooked=hooked, chat_template=chat_template)
     examples = elicit(model, ASKED[:3], max_new_tokens=3, cache=False)
     rows, prompts, ends = (
         question_rows(model, examples, QUESTIONS[0]),

@@ -75,8 +75,8 @@ def test_a_model_that_ends_its_turn_at_once_does_not_refuse(tiny) -> None:
     assert (found["refused"] == 0).all() and (found["degenerate"] == 1).all()
 
 
-def test_a_tokenizer_without_chat_template_will_do(tmp_path) -> None:
-    found = refusals(tiny_bridge(tmp_path, chat_template=False), everyday("money")[:3], **SHORT)
+def test_a_tokenizer_without_chat_template_will_do(hooked, tmp_path) -> None:
+    found = refusals(tiny_bridge(tmp_path, hooked=hooked, chat_template=False), everyday("money")[:3], **SHORT)
     assert len(found) == 3 and found["refused"].isin([0, 1]).all()
 
 

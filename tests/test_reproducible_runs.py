@@ -59,6 +59,7 @@ def threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+@pytest.mark.model
 def test_in_another_process_a_report_is_the_same_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the line that the report gives, elsewhere, with an empty cache and another order of sets and hashes."""
     small(monkeypatch)
@@ -98,9 +99,10 @@ def batches_of(n: int) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def model(hooked: bool, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Wide enough that a product of matrices is divided among threads."""
-    return tiny_bridge(tmp_path_factory.mktemp("model") / "wide", d_model=128, d_mlp=512, n_layers=2, initializer_range=0.08)
+    sizes: dict[str, Any] = {"d_model": 128, "d_mlp": 512, "n_layers": 2, "initializer_range": 0.08}
+    return tiny_bridge(tmp_path_factory.mktemp("model") / "wide", hooked=hooked, **sizes)
 
 
 def run(model: Any, cache: Path) -> Dissociation:

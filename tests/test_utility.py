@@ -114,8 +114,8 @@ def test_completions_that_the_vocabulary_does_not_tell_apart_tie_exactly(tiny, m
     assert found["margin"].tolist() == [0] and found["right"].tolist() == [0]
 
 
-def test_a_passage_is_cut_to_the_context_and_a_fact_is_not(tmp_path) -> None:
-    model = tiny_bridge(tmp_path, max_position_embeddings=40)
+def test_a_passage_is_cut_to_the_context_and_a_fact_is_not(hooked, tmp_path) -> None:
+    model = tiny_bridge(tmp_path, hooked=hooked, max_position_embeddings=40)
     whole = passages()[0].text
     row = passage_row(model, passages()[0])
     assert len(row.tokens) == 40 and [*row.tokens] == [*start_ids(model), *encode(model, whole)][:40]

@@ -94,8 +94,8 @@ def test_every_bit_is_as_it_was_also_after_an_exception(tiny):
     assert unchanged(tiny, before) and torch.equal(logits(tiny), intact)
 
 
-def test_negative_zeros_and_tiny_numbers_come_back(tmp_path):
-    model = tiny_bridge(tmp_path)
+def test_negative_zeros_and_tiny_numbers_come_back(hooked, tmp_path):
+    model = tiny_bridge(tmp_path, hooked=hooked)
     weights = {matrix.name: matrix for matrix in matrices(model)}["blocks.0.mlp.in"]
     weights.write(torch.arange(3), torch.tensor([-0.0, 1e-42, torch.nan]))
     before = bits(model)
