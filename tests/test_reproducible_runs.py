@@ -162,5 +162,5 @@ def test_with_two_threads_everything_is_the_same_but_for_rounding(model: Any, us
 
 def test_in_other_batches_everything_is_the_same_but_for_rounding(model: Any, usual: Dissociation, tmp_path: Path) -> None:
     with batches_of(3) as changed:
-        assert changed > 20
+        assert changed >= 20
         assert same_but_for_rounding(usual, run(model, tmp_path / "cache")), "and so the batches were others"
