@@ -18,6 +18,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,8 @@ def numbers(found: Any, place: str = "") -> dict[str, float]:
 
 def reports(loaded: dict[str, Any], n: int) -> dict[str, Any]:
     """The whole main job in each class, and what of the two reports is not the same."""
-    small = {"attribution_triples": n, "development_triples": n, "test_triples": n}
-    settings = Settings(**Settings.quick().as_dict() | small)
+    few = {f"{part}_triples": n for part in ("attribution", "development", "aim", "null")}
+    settings = replace(Settings.quick().on(n), **few, probe_triples=2 * n)
     train, development, test = hc.load_prompts().split(seed=0)
     how: dict[str, Any] = {"train": train, "development": development, "settings": settings}
     one, other = (alone(hc.dissociate, model, None, test, **how) for model in loaded.values())
