@@ -31,7 +31,7 @@ class Shape:
     Attributes:
         n_kv_heads: heads of keys and values; fewer than `n_heads` where they are grouped.
         parameters: all of them, those that are shared once.
-        matrices: weights of the linear layers of all blocks, whose scores `attribute_weights` gives.
+        matrices: weights of the linear layers of all blocks that read text, whose scores `attribute_weights` gives.
         largest: weights of the largest of them.
     """
 
@@ -105,7 +105,8 @@ def shape_of(config: Any, *, name: str = "the model") -> Shape:
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except ValueError as error:
         raise LoadError(f"{name!r}: transformers cannot lay out its model ({error}).") from error
-    blocks = next(module for module in model.modules() if isinstance(module, ModuleList))
+    reader = model.get_decoder()  # of a model that sees images too, what reads the text: a vision tower has blocks of its own
+    blocks = next(module for module in reader.modules() if isinstance(module, ModuleList))
     sizes = [module.weight.numel() for module in blocks.modules() if isinstance(module, Linear | Conv1D)]
     heads = text.num_attention_heads
     return Shape(
