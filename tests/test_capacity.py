@@ -157,16 +157,11 @@ def test_what_a_device_lacks_is_told_before_a_model_is_loaded(tmp_path: Path) ->
     shape = model_shape(tmp_path)
     there = memory_needed(tmp_path, device="h100", dtype=torch.bfloat16, new=48)
     assert there.fits and there.short() == [] and str(there).endswith("; the device has 80.0 GB") and "\n" not in str(there)
-    line, *short = str(Needed(there.peaks, 40e9, gpu=True)).split("\n")
-    assert (
-        f"scores of weights {there.of(there.peaks[2]) / 1e9:.1f} GB (and {8 * shape.matrices / 1e9:.1f} GB on the host)" in line
-    )
+    less = peaks_of(shape, Texts(), 48, element=2, gpu=True, memory=22e9)
+    line, *short = str(Needed(less, 22e9, gpu=True)).split("\n")
+    assert f"(and {8 * shape.matrices / 1e9:.1f} GB on the host)" in line
     assert memory_needed(tmp_path, device="cpu").peaks[2].host == 0, "there the scores are among what lies beside the model"
-    assert len(short) == 1
-    assert short[0].startswith("does not fit: scores of weights needs") and "90% of 40.0 GB" in short[0]
-    assert short[0].endswith(
-        "Cure: max_memory= in hc.attribute_weights: blocks of layers, a pass over the data each; or leave weights out."
-    )
+    assert short[-1].startswith("does not fit: scores of weights needs") and "90% of 22.0 GB" in short[-1]
     edge = there.of(there.peaks[0]) / HEADROOM
     assert Needed(there.peaks[:1], 1.01 * edge, gpu=True).fits and not Needed(there.peaks[:1], 0.99 * edge, gpu=True).fits
     assert Needed(there.peaks, None, gpu=True).fits is None and "the device has" not in str(Needed(there.peaks, None, gpu=True))
@@ -209,19 +204,12 @@ def test_a_plan_adds_up(small: Path, tmp_path: Path) -> None:
     assert written["shape"]["parameters"] == tiny_model().num_parameters() and written["fits"] is True
 
 
-def test_what_does_not_fit_is_told_with_its_cure(small: Path) -> None:
-    found = hc.plan(small, commands=["distinct"], flops=1e11, bandwidth=1e10, memory=0.1e9)
-    assert found.fits is False and not found.memory()["fits"].any()
-    assert "does not fit: scores of weights needs 0.6 GB, and 90% of 0.1 GB are planned with. Cure: max_memory=" in str(found)
-    assert "Cure: dtype bfloat16 (--dtype bfloat16) takes half" in str(found)
-
-
 def test_devices(monkeypatch: pytest.MonkeyPatch, small: Path) -> None:
     half, full = (rates.device_named("H100", dtype=dtype) for dtype in (torch.bfloat16, torch.float32))
     assert (half.flops, full.flops) == pytest.approx((0.4 * 989e12, 0.4 * 67e12)) and half.gpu and half.memory == 80e9
     assert rates.device_named("a100", dtype=torch.float16, flops=1e12).flops == 1e12
     monkeypatch.setattr(rates, "measured", lambda *_, **__: pytest.fail("nothing is measured"))
-    assert rates.device_named("mine", dtype=torch.float32, flops=1.0, bandwidth=2.0).source == "given"
+    assert rates.device_named("mine", dtype=torch.float32, flops=1.0, bandwidth=2.0).source.startswith("given, a GPU's")
     with pytest.raises(rates.RateError, match=r"flops must be positive, not 0\.0"):
         rates.device_named(None, dtype=torch.float32, flops=0.0)
     with pytest.raises(rates.RateError, match=r"knows no device 'b900'.*not here may be h100, h200, a100"):

@@ -29,50 +29,49 @@ class Peak:
     Attributes:
         step: what it is.
         bytes: at its peak, the weights among them.
-        cure: what to do where that is too much.
+        cure: what to do where that is too much; "" where it is not, or nobody knows.
         passes_over_data: of weight scores, in blocks of layers.
         host: bytes beside that, where the device is a GPU: the scores of all weights, A and U.
     """
 
     step: str
     bytes: float
-    cure: str
+    cure: str = ""
     passes_over_data: int = 1
     host: float = 0
 
 
 def loading(shape: Shape, *, element: int) -> Peak:
     """Reading the weights; TransformerLens works on transformers' own."""
-    smaller = "dtype bfloat16 (--dtype bfloat16) takes half" if element > 2 else "take a smaller model"
-    several = "or lay it over several GPUs: transformers' device_map, then hf_model= and tokenizer="
-    return Peak("loading", shape.parameters * element, f"{smaller}, {several}")
+    return Peak("loading", shape.parameters * element)
 
 
 def activations(shape: Shape, rows: Rows, *, element: int) -> Peak:
     """Scores of heads and neurons."""
     held = shape.parameters * element + _graph(shape, rows, element)
-    return Peak("scores of heads and neurons", held, f"batch_size={rows.batch // 2 or 1} in hc.attribute, or shorter responses")
+    return Peak("scores of heads and neurons", held)
 
 
-def weights(shape: Shape, rows: Rows, *, element: int, gpu: bool, memory: float | None = None) -> Peak:
-    """Scores of weights; on a GPU of so much `memory` in as many blocks of layers as it takes."""
+def weights(
+    shape: Shape, rows: Rows, *, element: int, gpu: bool, memory: float | None = None, at_once: int | None = None
+) -> Peak:
+    """Scores of weights; on a GPU of so much `memory` in as many blocks of layers as it takes, or of `at_once` layers."""
     model = shape.parameters * element
     sums = SETS["gpu" if gpu else "cpu"] * FULL * shape.matrices
-    blocks = 1
-    if gpu and memory is not None and memory > model:
-        room = SHARE * (memory - model)
-        fit = int(room // (FULL * shape.matrices / shape.n_layers))
-        blocks = -(-shape.n_layers // fit) if 0 < fit < shape.n_layers else 1
-    held = model + sums / blocks + FULL * shape.largest + _graph(shape, rows, element)
-    cure = "max_memory= in hc.attribute_weights: blocks of layers, a pass over the data each; or leave weights out"
-    return Peak("scores of weights", held, cure, blocks, SETS["cpu"] * FULL * shape.matrices if gpu else 0)
+    layers = at_once or shape.n_layers
+    if gpu and at_once is None and memory is not None and memory > model:
+        fit = int(SHARE * (memory - model) // (FULL * shape.matrices / shape.n_layers))
+        layers = fit if 0 < fit < shape.n_layers else shape.n_layers
+    held = model + sums * layers / shape.n_layers + FULL * shape.largest + _graph(shape, rows, element)
+    host = SETS["cpu"] * FULL * shape.matrices if gpu else 0
+    return Peak("scores of weights", held, passes_over_data=-(-shape.n_layers // layers), host=host)
 
 
 def writing(shape: Shape, rows: Rows, new: float, *, element: int) -> Peak:
     """Generation with keys and values kept."""
     cache = rows.batch * (rows.length + new) * cache_of_token(shape, element=element)
     logits = rows.batch * shape.vocabulary * 2 * FULL
-    return Peak("writing", shape.parameters * element + cache + logits, "fewer rows: batch_size= in hc.elicit, or fewer tokens")
+    return Peak("writing", shape.parameters * element + cache + logits)
 
 
 def _graph(shape: Shape, rows: Rows, element: int) -> float:

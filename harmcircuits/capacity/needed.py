@@ -1,13 +1,14 @@
 """`memory_needed`: the peak memory of each kind of step beside what a device has, before a model is loaded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 
 import pandas as pd
 import torch
 
 from ..models.shape import Shape, model_shape
+from .cures import SEE_LOADING, Limit, activations_cure, loading_cure, weights_cure, writing_cure
 from .memory import Peak, activations, loading, weights, writing
 from .rates import memory_named
 from .steps import ATTRIBUTING, WRITING
@@ -64,12 +65,12 @@ class Needed:
         )
 
     def short(self) -> list[str]:
-        """A line for each step that does not fit, with its cure."""
+        """A line for each step that does not fit, with its cure; where the model itself does not, that alone."""
         there = "" if self.memory is None else f"{HEADROOM:.0%} of {self.memory / 1e9:,.1f} GB"
         return [
             f"does not fit: {peak.step} needs {self.of(peak) / 1e9:,.1f} GB, and {there} are planned with. Cure: {peak.cure}."
             for peak in self.peaks
-            if not self.holds(peak)
+            if not self.holds(peak) and peak.cure != SEE_LOADING
         ]
 
     def __str__(self) -> str:
@@ -104,15 +105,31 @@ def memory_needed(
 
 
 def peaks_of(shape: Shape, texts: Texts, new: int, *, element: int, gpu: bool, memory: float | None) -> list[Peak]:
-    """Of the steps of every command, at the batch sizes that they take by themselves."""
+    """Of the steps of every command, at the batch sizes that they take by themselves, with cures where they do not fit."""
     attributed = Rows(n=ATTRIBUTING, length=texts.prompt + new, asked=new, batch=ATTRIBUTING)
     written = Rows(n=WRITING, length=texts.prompt, batch=WRITING)
-    return [
+    peaks = [
         loading(shape, element=element),
         activations(shape, attributed, element=element),
         weights(shape, attributed, element=element, gpu=gpu, memory=memory),
         writing(shape, written, new, element=element),
     ]
+    if memory is None:
+        return peaks
+    limit = Limit(memory=memory, usable=HEADROOM * memory - (0 if gpu else BESIDE), gpu=gpu)
+    if not limit.holds(peaks[0]):
+        return [replace(peaks[0], cure=loading_cure(shape, limit, element=element)), *_with(peaks[1:], SEE_LOADING)]
+    cures = (
+        lambda: "",
+        lambda: activations_cure(shape, attributed, limit, element=element),
+        lambda: weights_cure(shape, attributed, limit, element=element),
+        lambda: writing_cure(shape, written, new, limit, element=element),
+    )
+    return [peak if limit.holds(peak) else replace(peak, cure=cure()) for peak, cure in zip(peaks, cures, strict=True)]
+
+
+def _with(peaks: Sequence[Peak], cure: str) -> list[Peak]:
+    return [replace(peak, cure=cure) for peak in peaks]
 
 
 def _beside(peak: Peak) -> str:

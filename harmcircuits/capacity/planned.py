@@ -135,6 +135,7 @@ def plan(
     flops: float | None = None,
     bandwidth: float | None = None,
     memory: float | None = None,
+    flops_float32: float | None = None,
     revision: str | None = None,
     reproduce: str = "",
 ) -> Plan:
@@ -153,9 +154,12 @@ def plan(
         crossed: as of `dissociate`, which alone has it.
         folds: likewise.
         texts: lengths in tokens.
-        flops: FLOPs a second, where the device is neither here nor in the table; with `bandwidth` nothing is measured.
+        flops: FLOPs a second in `dtype`, where the device is neither here nor in the table; with `bandwidth` nothing is
+            measured, and a GPU is planned unless `device` is "cpu".
         bandwidth: bytes a second.
         memory: bytes of the device; None: what it has or is stated to have.
+        flops_float32: FLOPs a second in float32, in which weights' scores are computed; None: those of the card, or a
+            sixteenth of `flops` where these are a GPU's in half precision.
         revision: of a hub id.
         reproduce: the command that plans this again, for the file.
 
@@ -169,7 +173,7 @@ def plan(
     if (crossed or folds) and MAIN not in commands:
         raise RateError(f"{'crossed' if crossed else 'folds'} is of {MAIN}, and {', '.join(commands)} was to be planned")
     shape = model_shape(name, revision=revision)
-    found = device_named(device, dtype=dtype, flops=flops, bandwidth=bandwidth, memory=memory)
+    found = device_named(device, dtype=dtype, flops=flops, bandwidth=bandwidth, memory=memory, full=flops_float32)
     asked, lengths, element = prompts if prompts is not None else load_prompts(), texts or Texts(), dtype.itemsize
     made: dict[str, Steps] = {}
     how: dict[str, Any] = {"element": element, "gpu": found.gpu, "quick": quick, "crossed": crossed, "folds": folds}

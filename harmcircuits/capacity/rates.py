@@ -21,6 +21,10 @@ REPEATS = 5
 FRACTION = 0.4
 """Of a stated peak, that a run is taken to reach: layers of usual sizes in eager mode, whose small steps no peak counts."""
 
+FULL_SHARE = 1 / 16
+"""Of a GPU's given rate in half precision, that its float32 is taken to reach where nobody says: as stated of an A100 (of an H100
+a fifteenth, of an RTX 4090 a half)."""
+
 CALL = 2.4e-3
 """Seconds that a bridge's Python takes for a layer, whatever its size: measured on one core with a model of nearly no weights
 (benchmarks/capacity.py). Small models, and writing token by token, are made of it, on a GPU too."""
@@ -83,14 +87,17 @@ def device_named(
     flops: float | None = None,
     bandwidth: float | None = None,
     memory: float | None = None,
+    full: float | None = None,
 ) -> Device:
     """A card of the table by its name, at `FRACTION` of its peaks; else a device of this machine, measured. What is given
-    holds instead.
+    holds instead; `flops` and `bandwidth` alone are those of a GPU that is not here, unless `name` is that of a CPU.
 
     Raises:
         RateError: a device that neither this machine nor the table has, or a rate or memory that is not positive.
     """
-    given = {"flops": flops, "bandwidth": bandwidth, "memory": memory}
+    if full is None and flops and dtype.itemsize > 2:
+        full = flops
+    given = {"flops": flops, "bandwidth": bandwidth, "memory": memory, "full": full}
     own: dict[str, Any] = {what: value for what, value in given.items() if value is not None}
     for what, value in own.items():
         if not value > 0:
@@ -102,10 +109,19 @@ def device_named(
         rates = {"flops": FRACTION * peak, "bandwidth": FRACTION * card.bandwidth, "full": FRACTION * card.full}
         found = Device(name=str(name).lower(), memory=card.memory, gpu=True, source=source, **rates)
     elif flops and bandwidth:
-        found = Device(name or "as given", flops, bandwidth, None, name is not None and not name.startswith("cpu"), "given")
+        found = _given(name, flops, bandwidth, full)
     else:
         found = measured(_here(name) if name else default_device(), dtype)
     return replace(found, **own)
+
+
+def _given(name: str | None, flops: float, bandwidth: float, full: float | None) -> Device:
+    """Of rates alone: a GPU, but where `name` says that it is a CPU, whose half precision is not faster."""
+    if name is not None and name.startswith("cpu"):
+        return Device(name, flops, bandwidth, None, False, "given, a CPU's")
+    exact = full or FULL_SHARE * flops
+    source = f"given, a GPU's; {exact / 1e9:,.0f} GFLOP/s in float32{'' if full else ', a sixteenth, as none was given'}"
+    return Device(name or "as given", flops, bandwidth, None, True, source, full=exact)
 
 
 def memory_named(name: str | None) -> tuple[float | None, bool]:

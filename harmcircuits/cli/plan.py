@@ -23,9 +23,15 @@ def plan(
     quick: Annotated[bool, typer.Option("--quick", help="Of quick runs.")] = False,
     crossed: Annotated[bool, typer.Option("--crossed", help="Of dissociate with --crossed.")] = False,
     folds: Annotated[int, typer.Option(min=0, help="Of dissociate with so many --folds. 0: one split.")] = 0,
-    flops: Annotated[float | None, typer.Option(help="FLOPs a second, for a device that is not here: 4e14.")] = None,
+    flops: Annotated[
+        float | None,
+        typer.Option(help="FLOPs a second in --dtype, of a GPU that is not here: 4e14. With --device cpu: a CPU's."),
+    ] = None,
     bandwidth: Annotated[float | None, typer.Option(help="Bytes a second; with --flops nothing is measured.")] = None,
     memory: Annotated[float | None, typer.Option(help="GB (10⁹ bytes) of the device, where it is not here.")] = None,
+    flops_float32: Annotated[
+        float | None, typer.Option(help="FLOPs a second in float32; by default a sixteenth of --flops in half precision.")
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="Write all numbers to this file too.")] = None,
 ) -> None:
     """Say what commands would cost on a model and a device: tokens, passes, FLOPs, time, and peak memory with a cure.
@@ -54,6 +60,7 @@ def plan(
             flops=flops,
             bandwidth=bandwidth,
             memory=None if memory is None else 1e9 * memory,
+            flops_float32=flops_float32,
             reproduce=shared.command_line(sys.argv),
         )
         if json is not None:
