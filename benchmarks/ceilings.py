@@ -3,13 +3,14 @@
     python benchmarks/ceilings.py --device cuda                                            # the 8B shape, on a card of 80 GB
     python benchmarks/ceilings.py --narrow 8 --rows 8 --out docs/results/ceilings.json   # an eighth as wide, on a CPU
 
-Without --narrow, --rows and --dtype: on CUDA the whole shape on 128 rows in bfloat16, else those of the second line in float32. A random Llama of Llama-3.1-8B's shape (random weights: the shape decides the time), all widths and the vocabulary divided by
---narrow. What memory it takes is said before anything is made. Alternating runs (--repeats), medians with the fastest and the
-slowest, a ratio being that of the two runs of one round, waiting for the device: a bare forward and backward to the embeddings by transformers
-(eager attention, full logits), scores of heads and neurons, scores of weights (A of the rows, U of as many), and 16 tokens
-written with a circuit off and by transformers alone. Two models are held, the plain one and the bridge's. FLOPs and bytes are
-those of `harmcircuits.capacity.work`, which a test holds against PyTorch's own count; ceilings are products of 1024 × 1024
-matrices in the same type, in float32, and copies of 64 MiB.
+Without --narrow, --rows and --dtype: on CUDA the whole shape on 128 rows in bfloat16, else those of the second line in
+float32. A random Llama of Llama-3.1-8B's shape (random weights: the shape decides the time), all widths and the vocabulary
+divided by --narrow. What memory it takes is said before anything is made. Alternating runs (--repeats), medians with the
+fastest and the slowest, a ratio being that of the two runs of one round, waiting for the device: a bare forward and backward
+to the embeddings by transformers (eager attention, full logits), scores of heads and neurons, scores of weights (A of the
+rows, U of as many), and 16 tokens written with a circuit off and by transformers alone. Two models are held, the plain one
+and the bridge's. FLOPs and bytes are those of `harmcircuits.capacity.work`, which a test holds against PyTorch's own count;
+ceilings are products of 1024 × 1024 matrices in the same type, in float32, and copies of 64 MiB.
 """
 
 import argparse

@@ -22,8 +22,8 @@ FRACTION = 0.4
 """Of a stated peak, that a run is taken to reach: layers of usual sizes in eager mode, whose small steps no peak counts."""
 
 FULL_SHARE = 1 / 16
-"""Of a GPU's given rate in half precision, that its float32 is taken to reach where nobody says: as stated of an A100 (of an H100
-a fifteenth, of an RTX 4090 a half)."""
+"""Of a GPU's given rate in half precision, that its float32 is taken to reach where nobody says: as stated of an A100 (of an
+H100 a fifteenth, of an RTX 4090 a half)."""
 
 CALL = 2.4e-3
 """Seconds that a bridge's Python takes for a layer, whatever its size: measured on one core with a model of nearly no weights
