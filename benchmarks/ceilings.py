@@ -16,7 +16,6 @@ ceilings are products of 1024 × 1024 matrices in the same type, in float32, and
 import argparse
 import shlex
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -27,6 +26,7 @@ from typing import Any
 import torch
 from attribution_overhead import bare
 from capacity import rows_of, tokenizer
+from interventions import rounds
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import harmcircuits as hc
@@ -95,18 +95,6 @@ def work_of(shape: Shape, n: int, tokens: int, batch_size: int, element: int, *,
         WRITTEN: texts,
         PLAIN: texts,
     }
-
-
-def rounds(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each run in each round, after one round that does not count."""
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            if repeat:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
 
 
 def spread(values: list[float]) -> dict[str, float]:

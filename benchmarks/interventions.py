@@ -33,8 +33,8 @@ from harmcircuits.models.protocol import pad_id
 Runs = dict[str, Callable[[], Any]]
 
 
-def timed(runs: Runs, repeats: int) -> dict[str, float]:
-    """Median seconds of each run, in turn, after one round that does not count."""
+def rounds(runs: Runs, repeats: int) -> dict[str, list[float]]:
+    """Seconds of each run in each round, in turn, after one round that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for repeat in range(repeats + 1):
         for name, run in runs.items():
@@ -42,7 +42,12 @@ def timed(runs: Runs, repeats: int) -> dict[str, float]:
             run()
             if repeat:
                 seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(own) for name, own in seconds.items()}
+    return seconds
+
+
+def timed(runs: Runs, repeats: int) -> dict[str, float]:
+    """The medians of `rounds`."""
+    return {name: statistics.median(own) for name, own in rounds(runs, repeats).items()}
 
 
 def circuits_of(model: Any, n: int) -> list[Any]:
