@@ -2,7 +2,8 @@
 
 Bad advice about the house is learnt (24 questions of 40, all weights, 42 steps, three fine-tunings) by a toy whose bad answers
 hang on one mechanism for all domains, and by one with a mechanism for each. In the first, weights are also set to zero before:
-the mask that the claim selects on responses to bad characters (`toy.prompts`), told nothing of the gate, and random ones.
+the mask that the claim selects on responses to bad characters (`toy.prompts`), told nothing of the gate, random ones,
+and the largest.
 
     python benchmarks/toys_misalignment.py --out docs/results/planted/misalignment-toys.json
 """
@@ -18,7 +19,7 @@ import torch
 
 import harmcircuits as hc
 from harmcircuits.claims.misalignment import Misalignment
-from harmcircuits.claims.misalignment.plan import BAD, GOOD, HARMFUL, RANDOM
+from harmcircuits.claims.misalignment.plan import BAD, GOOD, HARMFUL, MAGNITUDE, RANDOM
 from harmcircuits.experiments.settings import Settings
 from harmcircuits.organisms import toy_advice
 from harmcircuits.organisms.finetuning import Recipe
@@ -35,7 +36,7 @@ SETTINGS = Settings(
     test_triples=16,
     max_new_tokens=2,
 )
-ARMS = {"shared": (BAD, GOOD, HARMFUL, RANDOM), "separate": (BAD, GOOD)}
+ARMS = {"shared": (BAD, GOOD, HARMFUL, RANDOM, MAGNITUDE), "separate": (BAD, GOOD)}
 
 
 def claim(kind: Any) -> Misalignment:

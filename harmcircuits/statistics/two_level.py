@@ -30,10 +30,11 @@ def two_level(
     of n spreads by √((n − 1)/n) of a sample's width, and three runs have few different draws), so that their distance from the
     observed value is stretched to the width that the two jackknife variances ask for:
 
-        stretch = t_{(1 + level)/2, df} · √(v_runs + v_questions) / (z_{(1 + level)/2} · sd(draws))
+        stretch = max(1, t_{(1 + level)/2, df} · √(v_runs + v_questions) / (z_{(1 + level)/2} · sd(draws)))
         df = (v_runs + v_questions)² / (v_runs² / (runs − 1) + v_questions² / (questions − H))
 
-    H the number of strata. What a run and a question do together is in both variances: the interval errs on the wide side.
+    H the number of strata. Draws are never drawn together: where a few lie far out, as those of a ratio whose denominator comes
+    near 0 do, their sd says nothing of the others. What a run and a question do together is in both variances: the interval errs on the wide side.
 
     Args:
         statistic: called on arrays [some draws, run, question, …]; one number a draw, nan where it is undefined.
@@ -149,4 +150,5 @@ def _stretch(parts: list[tuple[float, int]], spread: float, level: float) -> flo
     if scale == 0 or spread == 0:
         return 1.0
     free = (total / scale) ** 2 / sum((variance / scale) ** 2 / own for variance, own in parts)  # scaled: no underflow
-    return float(stdtrit(free, (1 + level) / 2) * math.sqrt(total) / (ndtri((1 + level) / 2) * spread))
+    wanted = float(stdtrit(free, (1 + level) / 2) * math.sqrt(total) / (ndtri((1 + level) / 2) * spread))
+    return max(1.0, wanted)
