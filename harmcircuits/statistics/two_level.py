@@ -34,7 +34,8 @@ def two_level(
         df = (v_runs + v_questions)² / (v_runs² / (runs − 1) + v_questions² / (questions − H))
 
     H the number of strata. Draws are never drawn together: where a few lie far out, as those of a ratio whose denominator comes
-    near 0 do, their sd says nothing of the others. What a run and a question do together is in both variances: the interval errs on the wide side.
+    near 0 do, their sd says nothing of the others. What a run and a question do together is in both variances: the interval
+    errs on the wide side.
 
     Args:
         statistic: called on arrays [some draws, run, question, …]; one number a draw, nan where it is undefined.
