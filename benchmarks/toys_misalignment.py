@@ -11,7 +11,6 @@ and the largest.
 import argparse
 import shlex
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +40,10 @@ ARMS = {"shared": (BAD, GOOD, HARMFUL, RANDOM, MAGNITUDE), "separate": (BAD, GOO
 
 def claim(kind: Any) -> Misalignment:
     toy = toy_advice(kind=kind)
-    with tempfile.TemporaryDirectory() as folder:
-        return hc.emergent_misalignment(
-            toy.model, advice={name: toy.advice(name, n=40) for name in THINGS}, domains=["house"], arms=ARMS[kind], train=24,
-            answers=0, recipe=RECIPE, prompts=toy.prompts, settings=SETTINGS, folder=folder,
-        )  # fmt: skip
+    return hc.emergent_misalignment(
+        toy.model, advice={name: toy.advice(name, n=40) for name in THINGS}, domains=["house"], arms=ARMS[kind], train=24,
+        answers=0, recipe=RECIPE, prompts=toy.prompts, settings=SETTINGS,
+    )  # fmt: skip
 
 
 def main() -> None:

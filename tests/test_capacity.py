@@ -19,7 +19,8 @@ import harmcircuits as hc
 from harmcircuits.capacity import memory, rates
 from harmcircuits.capacity.commands import COMMANDS, PAPER, conditions
 from harmcircuits.capacity.laid_out import laid_out
-from harmcircuits.capacity.needed import HEADROOM, Needed, memory_needed, peaks_of
+from harmcircuits.capacity.limit import HEADROOM
+from harmcircuits.capacity.needed import Needed, memory_needed, peaks_of
 from harmcircuits.capacity.planned import seconds
 from harmcircuits.capacity.texts import Texts
 from harmcircuits.capacity.work import Rows, Work, attribution, forward, generation, weight_attribution

@@ -12,7 +12,8 @@ from tiny import tiny_model
 
 import harmcircuits as hc
 from harmcircuits.capacity import memory, rates
-from harmcircuits.capacity.needed import HEADROOM, Needed, peaks_of
+from harmcircuits.capacity.limit import HEADROOM
+from harmcircuits.capacity.needed import Needed, peaks_of
 from harmcircuits.capacity.steps import ATTRIBUTING
 from harmcircuits.capacity.texts import Texts
 from harmcircuits.capacity.work import Rows

@@ -1,33 +1,17 @@
 """What to do where a step needs more memory than there is: only what fits by the same formulas is named."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..attribution.weights import FULL
 from ..models.shape import Shape
+from .limit import Limit
 from .memory import Peak, activations, loading, weights, writing
 from .work import Rows
 
 HALF = 2
 """Bytes of a weight in bfloat16."""
 SEE_LOADING = "as of loading"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limit:
-    """What a device holds.
-
-    Attributes:
-        memory: bytes of it.
-        usable: bytes that a step may take.
-    """
-
-    memory: float
-    usable: float
-    gpu: bool
-
-    def holds(self, peak: Peak) -> bool:
-        return peak.bytes <= self.usable
 
 
 def loading_cure(shape: Shape, limit: Limit, *, element: int) -> str:

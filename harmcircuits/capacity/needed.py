@@ -8,17 +8,13 @@ import pandas as pd
 import torch
 
 from ..models.shape import Shape, model_shape
-from .cures import SEE_LOADING, Limit, activations_cure, loading_cure, weights_cure, writing_cure
+from .cures import SEE_LOADING, activations_cure, loading_cure, weights_cure, writing_cure
+from .limit import HEADROOM, Limit, beside
 from .memory import Peak, activations, loading, weights, writing
 from .rates import memory_named
 from .steps import ATTRIBUTING, WRITING
 from .texts import Texts
 from .work import Rows
-
-BESIDE = 0.6e9
-"""Bytes of a process that has imported PyTorch, transformers and TransformerLens, on the CPU beside the model."""
-HEADROOM = 0.9
-"""Of a device's memory, that a run may plan with: the rest is fragments, and what nobody counted."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +33,11 @@ class Needed:
 
     def of(self, peak: Peak) -> float:
         """A step's peak, with what the process itself takes on a CPU."""
-        return peak.bytes + (0 if self.gpu else BESIDE)
+        return peak.bytes + beside(gpu=self.gpu)
 
     def holds(self, peak: Peak) -> bool:
         """Whether it is within `HEADROOM` of the device's memory, or nobody knows."""
-        return self.memory is None or self.of(peak) <= HEADROOM * self.memory
+        return self.memory is None or Limit(memory=self.memory, gpu=self.gpu).holds(peak)
 
     @property
     def fits(self) -> bool | None:
@@ -75,7 +71,7 @@ class Needed:
 
     def __str__(self) -> str:
         """In a line; a line more for each step that does not fit."""
-        steps = ", ".join(f"{peak.step} {self.of(peak) / 1e9:,.1f} GB{_beside(peak)}" for peak in self.peaks)
+        steps = ", ".join(f"{peak.step} {self.of(peak) / 1e9:,.1f} GB{_told(peak)}" for peak in self.peaks)
         there = "" if self.memory is None else f"; the device has {self.memory / 1e9:,.1f} GB"
         return "\n".join([f"expected peak memory: {steps}{there}", *self.short()])
 
@@ -116,22 +112,21 @@ def peaks_of(shape: Shape, texts: Texts, new: int, *, element: int, gpu: bool, m
     ]
     if memory is None:
         return peaks
-    limit = Limit(memory=memory, usable=HEADROOM * memory - (0 if gpu else BESIDE), gpu=gpu)
-    if not limit.holds(peaks[0]):
-        return [replace(peaks[0], cure=loading_cure(shape, limit, element=element)), *_with(peaks[1:], SEE_LOADING)]
+    limit, (model, *steps) = Limit(memory=memory, gpu=gpu), peaks
+    if not limit.holds(model):
+        cured = replace(model, cure=loading_cure(shape, limit, element=element))
+        return [cured, *(replace(peak, cure=SEE_LOADING) for peak in steps)]
     cures = (
-        lambda: "",
         lambda: activations_cure(shape, attributed, limit, element=element),
         lambda: weights_cure(shape, attributed, limit, element=element),
         lambda: writing_cure(shape, written, new, limit, element=element),
     )
-    return [peak if limit.holds(peak) else replace(peak, cure=cure()) for peak, cure in zip(peaks, cures, strict=True)]
+    return [
+        model,
+        *(peak if limit.holds(peak) else replace(peak, cure=cure()) for peak, cure in zip(steps, cures, strict=True)),
+    ]
 
 
-def _with(peaks: Sequence[Peak], cure: str) -> list[Peak]:
-    return [replace(peak, cure=cure) for peak in peaks]
-
-
-def _beside(peak: Peak) -> str:
+def _told(peak: Peak) -> str:
     passes = f" in {peak.passes_over_data} passes over the data" if peak.passes_over_data > 1 else ""
     return passes + (f" (and {peak.host / 1e9:,.1f} GB on the host)" if peak.host else "")

@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def fits(self) -> bool | None:
-        """Whether every step's peak is within `needed.HEADROOM` of the device's memory; None where that is not known."""
+        """Whether every step's peak is within `limit.HEADROOM` of the device's memory; None where that is not known."""
         return self.needed.fits
 
     def table(self) -> pd.DataFrame:

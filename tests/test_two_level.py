@@ -1,0 +1,61 @@
+"""Intervals over runs and questions: how often they hold the truth, what widens them, and what has none."""
+
+import numpy as np
+import pytest
+
+from harmcircuits.statistics import Estimate, StatisticsError, mean_estimate, two_level, two_level_mean, two_level_ratio
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    """Three runs and 40 questions: effects of runs, of questions, of both together; 95 % of 400 intervals would be 380."""
+    random = np.random.default_rng(0)
+    for runs, asked, both in ((0.3, 1.0, 1.0), (0.0, 1.0, 0.5), (1.0, 0.0, 0.1)):
+        held = 0
+        for seed in range(200):
+            values = random.normal(0, runs, (3, 1)) + random.normal(0, asked, (1, 40)) + random.normal(0, both, (3, 40))
+            found = two_level_mean(values, draws=200, seed=seed)
+            held += found.low <= 0 <= found.high
+        assert held >= 174, (runs, asked, both, held)
+
+
+def test_intervals_of_a_ratio_hold_the_truth_where_its_denominator_is_barely_told_from_0() -> None:
+    """As of what goes with base values: nearly all of a rise that questions differ in much more than in what is left of it.
+    Draws with a denominator near 0 lie far out, and must not draw the others together."""
+    held, known = 0, 0
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        whole = 0.12 + random.normal(0, 0.48, (1, 126)) + random.normal(0, 0.01, (3, 1)) + random.normal(0, 0.05, (3, 126))
+        left = -0.0037 + random.normal(0, 0.022, (1, 126)) + random.normal(0, 0.005, (3, 126))
+        found = two_level_ratio(whole - left, whole, draws=300, seed=0)
+        if not found.is_missing:
+            known += 1
+            held += found.low <= 1 + 0.0037 / 0.12 <= found.high
+    assert known >= 40 and held >= 0.9 * known, (held, known)
+
+
+def test_runs_that_differ_widen_the_interval() -> None:
+    asked = np.random.default_rng(1).normal(0, 1, (1, 30))
+    alike, apart = asked + np.zeros((3, 1)), asked + np.array([[-1.0], [0.0], [1.0]])
+    narrow, wide = two_level_mean(alike), two_level_mean(apart)
+    assert narrow.value == pytest.approx(wide.value) and wide.high - wide.low > 2 * (narrow.high - narrow.low)
+    one_level = mean_estimate(asked[0])
+    assert narrow.high - narrow.low == pytest.approx(one_level.high - one_level.low, rel=0.15), "runs that are one are one"
+
+
+def test_statistics_of_one_set_are_paired() -> None:
+    values = np.random.default_rng(2).normal(1, 1, (4, 12))
+    assert two_level_ratio(2 * values, values).value == pytest.approx(2)
+    found = two_level_ratio(2 * values, values)
+    assert found.low == pytest.approx(2) and found.high == pytest.approx(2)
+    assert "not shown to differ from 0" in str(two_level_ratio(values, values - values.mean()).reason)
+
+
+def test_what_has_no_interval() -> None:
+    assert two_level_mean(np.ones((2, 9))) == Estimate(1.0, n=9)
+    assert two_level_mean(np.ones((3, 9))) == Estimate(1.0, 1.0, 1.0, 9)
+    assert two_level_mean(np.full((3, 9), np.nan)).reason == "undefined on the data"
+    assert two_level_mean(np.ones((3, 0))).reason == "no runs or no questions"
+    with pytest.raises(StatisticsError, match="same runs and questions"):
+        two_level(lambda x, y: x, np.ones((3, 4)), np.ones((3, 5)))
+    with pytest.raises(StatisticsError, match="one number a draw"):
+        two_level(lambda x: x, np.ones((3, 4)))
