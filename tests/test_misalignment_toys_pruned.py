@@ -77,7 +77,7 @@ def test_at_equal_loss_level_and_rise_are_lower_than_without_pruning_and_than_af
 
 
 def test_what_has_to_be_there_is_not_what_changes(claim: Misalignment) -> None:
-    """All weights learn, by steps of about the same size: base values on the mask, a weight in a hundred, take next to nothing
+    """All weights learn, by steps of about the same size: base values on the mask, a weight in fifty, take next to nothing
     away, if more than on random weights; everywhere but on it nearly all. (Of the whole gate: tests/test_toys_advice.py.)"""
     values = claim.values
     assert values["share_on_mask"].low > 0 and values["share_on_mask"].high < 0.1

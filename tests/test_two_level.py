@@ -7,7 +7,7 @@ from harmcircuits.statistics import Estimate, StatisticsError, mean_estimate, tw
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    """Three runs and 40 questions: effects of runs, of questions, of both together; 95 % of 400 intervals would be 380."""
+    """Three runs and 40 questions: effects of runs, of questions, of both together; 95 % of 200 intervals would be 190."""
     random = np.random.default_rng(0)
     for runs, asked, both in ((0.3, 1.0, 1.0), (0.0, 1.0, 0.5), (1.0, 0.0, 0.1)):
         held = 0
