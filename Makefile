@@ -66,7 +66,7 @@ lowest: $(VENV_LOWEST)/.installed ## some of the tests on the lowest versions th
 
 lock: $(VENV_TOOLS)/.installed ## what CI installs, resolved anew, into requirements/
 	rm -f requirements/ci.txt requirements/ci-tl3.txt
-	$(RESOLVE) --output-file requirements/ci.txt pyproject.toml
+	$(RESOLVE) --extra docs --output-file requirements/ci.txt pyproject.toml
 	echo 'transformer-lens<4' | $(RESOLVE) --output-file requirements/ci-tl3.txt pyproject.toml -
 
 audit: $(VENV_TOOLS)/.installed ## known vulnerabilities of what CI installs and of the newest torch
@@ -111,6 +111,8 @@ $(VENV3)/.installed-dev: $(VENV3)/bin/python pyproject.toml
 	$(VENV3)/$(PIP_INSTALL) $(EDITABLE) '.[dev]' 'transformer-lens>=3.9,<4'
 	@touch $@
 else
+$(VENV)/.installed-docs: $(VENV)/.installed-dev
+	@touch $@
 $(VENV)/.installed-dev: lock = requirements/ci.txt
 $(VENV3)/.installed-dev: lock = requirements/ci-tl3.txt
 $(VENV)/.installed-dev $(VENV3)/.installed-dev: %/.installed-dev: %/bin/python pyproject.toml requirements/ci.txt requirements/ci-tl3.txt

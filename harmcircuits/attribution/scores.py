@@ -166,7 +166,8 @@ class Attribution:
             A.token_figure(model, harmful, 3), A.token_figure(model, harmful, 3, kind="heads")
 
         Args:
-            model, examples: those that were scored; they tell which of the tokens are the response.
+            model: the one that was scored.
+            examples: those that were scored; they tell which of the tokens are the response.
             example: which of the examples, counted from 0.
             kind: "heads" or "neurons"; None: both, stacked.
             words: write the tokens of the response beside their bars; else they are numbered, and no word of them is in the

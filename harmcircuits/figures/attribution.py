@@ -40,7 +40,8 @@ def heads_heatmap(
 
     Args:
         heads: A of each head, nats per token; positive promotes the response; NaN (not measured) is left blank.
-        low, high: ends of each head's 95 % interval, nats per token; NaN where there is none.
+        low: lower end of each head's 95 % interval, nats per token; NaN where there is none.
+        high: upper end.
         selected: (layer, head) pairs, a circuit's heads.
         title: the question above the figure.
 
@@ -114,7 +115,8 @@ def neurons_by_layer(
 
     Args:
         neurons: A of each neuron, nats per token; positive promotes the response; NaN (not measured) is left out.
-        low, high: ends of each neuron's 95 % interval, nats per token; NaN where there is none.
+        low: lower end of each neuron's 95 % interval, nats per token; NaN where there is none.
+        high: upper end.
         selected: (layer, neuron) pairs, a circuit's neurons.
         top: how many neurons to draw.
         title: the question above the figure.

@@ -28,7 +28,8 @@ def random_circuits(
     Args:
         frame: columns multiple (1, 2, 4, …), draws, value, low, high; one row a size.
         own: what the circuit itself does.
-        low, high: ends of its 95 % interval; drawn as a band where both are given.
+        low: lower end of its 95 % interval; drawn as a band where both ends are given.
+        high: upper end.
         measure: "rise" or "selectivity", for the axis.
         title: the question above the figure.
 

@@ -34,7 +34,8 @@ def scatter_null(
         observed: the circuit's selectivity.
         null_frame: columns null (its name, such as "matched random" or "label swap") and value; one line a draw. Lines
             without a value are left out and counted under the title.
-        low, high: ends of the observed value's 95 % interval; drawn as a band where both are given.
+        low: lower end of the observed value's 95 % interval; drawn as a band where both ends are given.
+        high: upper end.
         n: triples on which the draws and the observed value were measured, named on the axis.
         title: the question above the figure.
 
