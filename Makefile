@@ -20,7 +20,7 @@ LOWEST_TESTS ?= $(foreach name,attribution builtin cli components figures finetu
 
 PIP_INSTALL = bin/python -m pip install --disable-pip-version-check
 # One resolution for all systems and Pythons from the lowest on, with the hash of every file.
-RESOLVE = UV_PYTHON_DOWNLOADS=never $(VENV_TOOLS)/bin/uv pip compile --universal --python-version 3.10 --extra dev \
+RESOLVE = UV_PYTHON_DOWNLOADS=never $(VENV_TOOLS)/bin/uv pip compile --universal --python-version 3.10 --extra dev --extra docs \
   --generate-hashes --excludes requirements/left-out.txt --custom-compile-command 'make lock' --quiet
 CACHES = build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
@@ -66,7 +66,7 @@ lowest: $(VENV_LOWEST)/.installed ## some of the tests on the lowest versions th
 
 lock: $(VENV_TOOLS)/.installed ## what CI installs, resolved anew, into requirements/
 	rm -f requirements/ci.txt requirements/ci-tl3.txt
-	$(RESOLVE) --extra docs --output-file requirements/ci.txt pyproject.toml
+	$(RESOLVE) --output-file requirements/ci.txt pyproject.toml
 	echo 'transformer-lens<4' | $(RESOLVE) --output-file requirements/ci-tl3.txt pyproject.toml -
 
 audit: $(VENV_TOOLS)/.installed ## known vulnerabilities of what CI installs and of the newest torch

@@ -117,10 +117,10 @@ def test_results_tell_the_command_that_makes_them(file: Path) -> None:
 
 
 def test_examples_of_docstrings_are_code_in_the_reference() -> None:
-    pytest.importorskip("griffe", reason="the packages of the documentation are not installed (make docs)")
-    text = "Adds.\n\n>>> [one for one in two]\n['heads']\n\n>>> 2\n2\n\nEnds. >>> is no example here."
-    expected = "Adds.\n\n```pycon\n>>> [one for one in two]\n['heads']\n```\n\n```pycon\n>>> 2\n2\n```\n\nEnds. >>> is no example here."
-    assert _tool("docs_examples").fenced(text) == expected
+    pytest.importorskip("griffe", reason="what builds the documentation is not installed")
+    one, two, end = ">>> [one for one in two]\n['heads']", ">>> 2\n2", "Ends. >>> is no example here."
+    expected = f"Adds.\n\n```pycon\n{one}\n```\n\n```pycon\n{two}\n```\n\n{end}"
+    assert _tool("docs_examples").fenced(f"Adds.\n\n{one}\n\n{two}\n\n{end}") == expected
 
 
 def test_a_page_with_figures_gets_the_one_copy_of_plotly(tmp_path: Path) -> None:

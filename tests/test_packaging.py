@@ -147,7 +147,8 @@ def test_a_lock_satisfies_the_package_on_each_python(lock: str, python: str) -> 
     holds = lambda one: one.marker is None or one.marker.evaluate(environment | {"extra": ""})
     chosen = {one.name: Version(next(iter(one.specifier)).version) for one, _ in locked(lock) if holds(one)}
     project = PYPROJECT["project"]
-    for one in map(Requirement, [*project["dependencies"], *project["optional-dependencies"]["dev"]]):
+    extras = project["optional-dependencies"]
+    for one in map(Requirement, [*project["dependencies"], *extras["dev"], *extras["docs"]]):
         if one.name != "torch" and holds(one):
             assert one.specifier.contains(chosen[canonicalize_name(one.name)]), one
     assert chosen["transformer-lens"].major == LOCKS[lock]

@@ -1,4 +1,7 @@
-"""Examples of docstrings as code in the reference: Markdown takes their `>>>` for quotations and `[a]` before `[b]` for a link."""
+"""Examples of docstrings as code in the reference.
+
+Markdown takes their `>>>` for quotations, and `[a]` on one line before `[b]` on the next for a link.
+"""
 
 import re
 from typing import Any
