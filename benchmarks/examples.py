@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,20 +48,26 @@ def main() -> None:
 
 def timed(script: Path) -> dict[str, Any]:
     """One row: seconds, processor seconds and exit code of `script`."""
-    with tempfile.TemporaryDirectory() as place:
-        cwd, cache = Path(place, "cwd"), Path(place, "cache")
-        for folder in (cwd, cache):
-            folder.mkdir()
-        for name in ("models", "packages"):
-            (cache / name).symlink_to(cache_dir() / name, target_is_directory=True)
-        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        given = os.environ | {CACHE_VARIABLE: str(cache), "PYTHONPATH": path}
+    with fresh_place() as (folder, given):
         start, before = time.perf_counter(), processors()
-        ran = subprocess.run([sys.executable, str(script)], cwd=cwd, env=given, capture_output=True, text=True)
+        ran = subprocess.run([sys.executable, str(script)], cwd=folder, env=given, capture_output=True, text=True)
         taken = {"seconds": round(time.perf_counter() - start, 1), "cpu_seconds": round(processors() - before, 1)}
     if ran.returncode:
         print(ran.stderr[-2000:], file=sys.stderr)
     return {"script": script.relative_to(ROOT).as_posix(), **taken, "exit_code": ran.returncode}
+
+
+@contextmanager
+def fresh_place() -> Iterator[tuple[Path, dict[str, str]]]:
+    """An empty folder to run in, and an environment whose cache holds the models and no response."""
+    with tempfile.TemporaryDirectory() as place:
+        folder, cache = Path(place, "cwd"), Path(place, "cache")
+        for made in (folder, cache):
+            made.mkdir()
+        for name in ("models", "packages"):
+            (cache / name).symlink_to(cache_dir() / name, target_is_directory=True)
+        path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+        yield folder, os.environ | {CACHE_VARIABLE: str(cache), "PYTHONPATH": path}
 
 
 def processors() -> float:
