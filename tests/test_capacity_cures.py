@@ -87,11 +87,17 @@ def test_what_a_cure_of_weight_scores_names_fits(gigabytes: int) -> None:
     batch, room = (re.search(rf"{name}=(\d+)", peak.cure) for name in ("batch_size", "max_memory"))
     rows = replace(ROWS, batch=int(batch[1]) if batch else ROWS.batch)
     layers = int(int(room[1]) // (4 * EIGHT.matrices / 32)) if room else None
-    fits = lambda rows, at_once: memory.weights(EIGHT, rows, element=2, gpu=True, memory=found.memory, at_once=at_once).bytes
+    how = {"element": 2, "gpu": True, "memory": found.memory}
+    fits = lambda rows, at_once, checkpoint=False: (
+        memory.weights(EIGHT, rows, at_once=at_once, checkpoint=checkpoint, **how).bytes
+    )
     if not (batch or room):
-        assert peak.cure.startswith("leave weights out") and fits(replace(ROWS, batch=1), 1) > limit
+        assert peak.cure.startswith("leave weights out") and fits(replace(ROWS, batch=1), 1, checkpoint=True) > limit
         return
-    assert fits(rows, layers) <= limit
+    checkpoint = "checkpoint=True" in peak.cure
+    assert fits(rows, layers, checkpoint) <= limit
+    if checkpoint:
+        assert fits(replace(ROWS, batch=1), 1) > limit, "a row alone would have been small enough"
     if batch:
         assert fits(ROWS, 1) > limit, "no block of layers would have been small enough with the whole batch"
 
@@ -102,6 +108,17 @@ def test_smaller_batches_are_named_that_fit() -> None:
     found = needed(EIGHT, (parameters + (of(8) - parameters) / 3) / HEADROOM)
     assert found.peaks[1].cure == "batch_size=2 in hc.attribute"
     assert of(2) <= HEADROOM * found.memory < of(4)
+
+
+def test_a_row_too_long_by_itself_is_checkpointed() -> None:
+    long, gigabytes = Texts(prompt=2000), 32e9
+    found = Needed(peaks_of(EIGHT, long, NEW, element=2, gpu=True, memory=gigabytes), gigabytes, gpu=True)
+    row = Rows(n=1, length=2000 + NEW, asked=NEW, batch=1)
+    whole, less = (memory.activations(EIGHT, row, element=2, checkpoint=on).bytes for on in (False, True))
+    assert found.peaks[1].cure == "batch_size=1 and checkpoint=True in hc.attribute" and less <= HEADROOM * gigabytes < whole
+    assert found.peaks[2].cure.startswith("batch_size=1 and checkpoint=True and max_memory=")
+    longer = peaks_of(EIGHT, Texts(prompt=8000), NEW, element=2, gpu=True, memory=gigabytes)
+    assert [peak.cure.partition(" (")[0] for peak in longer[1:3]] == ["shorter texts", "leave weights out"]
 
 
 def test_on_a_cpu_blocks_save_nothing_and_are_not_named() -> None:

@@ -28,6 +28,7 @@ def attribute(
     *,
     metric: Metric | ModelMetric | None = None,
     batch_size: int = 8,
+    checkpoint: bool = False,
     progress: bool = False,
 ) -> Attribution:
     """A_c = −Σ_positions a_c · ∂metric/∂a_c of every head and neuron for each example, in the metric's unit.
@@ -42,6 +43,9 @@ def attribute(
         metric: `(logits, batch) → [b]`, lower is better; None is the loss of the response. One with a method
             `for_model(model)` lays its examples out itself (`recognition_metric`).
         batch_size: rows a pass; scores do not depend on it (beyond rounding).
+        checkpoint: keep only each block's input for the backward pass, hook_z and hook_post, and compute the rest of a block
+            once more there (activation checkpointing): the same scores, less memory, one forward pass more. For rows that are
+            too long for the device one at a time.
 
     Raises:
         AttributionError: no examples, or a score that is not a number (names example and layer).
@@ -53,7 +57,7 @@ def attribute(
     reading = laid_out(model, examples, metric)
 
     def of_batch(batch: Batch) -> Scores:
-        return score_batch(model, batch, reading.score)
+        return score_batch(model, batch, reading.score, checkpoint=checkpoint)
 
     parts = each_row(model, reading.rows, of_batch, batch_size=batch_size, progress=progress, desc="attribute")
     heads, neurons, tokens = zip(*parts, strict=True)

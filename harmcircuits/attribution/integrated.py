@@ -49,6 +49,7 @@ def integrated_attribution(
     steps: int = 8,
     metric: Metric | ModelMetric | None = None,
     batch_size: int = 8,
+    checkpoint: bool = False,
     progress: bool = False,
 ) -> Attribution:
     """A_c = −∫₀¹ ∂metric/∂m_c dm of every head and neuron for each example, in the metric's unit.
@@ -63,6 +64,7 @@ def integrated_attribution(
             the default model more than 100 (docs/trust.md).
         metric: see `attribute`.
         batch_size: see `attribute`.
+        checkpoint: see `attribute`.
 
     Raises:
         AttributionError: no examples, or a score that is not a number (names example and layer).
@@ -76,7 +78,7 @@ def integrated_attribution(
     reading = laid_out(model, examples, metric)
 
     def of_batch(batch: Batch) -> _Part:
-        return _along_the_way(model, batch, reading, steps)
+        return _along_the_way(model, batch, reading, steps, checkpoint=checkpoint)
 
     parts = each_row(model, reading.rows, of_batch, batch_size=batch_size, progress=progress, desc="integrate")
     heads, neurons, tokens, rises = zip(*parts, strict=True)
@@ -105,10 +107,11 @@ def _check_rises(rises: Float[Tensor, " example"]) -> None:
         )
 
 
-def _along_the_way(model: HookedModel, batch: Batch, reading: Reading, steps: int) -> _Part:
+def _along_the_way(model: HookedModel, batch: Batch, reading: Reading, steps: int, *, checkpoint: bool) -> _Part:
     sums: list[Tensor] = []
     for gate, weight in zip(*_nodes(steps), strict=True):
-        parts = [weight * part for part in score_batch(model, batch, reading.score, gate=gate)]
+        scores = score_batch(model, batch, reading.score, gate=gate, checkpoint=checkpoint)
+        parts = [weight * part for part in scores]
         sums = parts if not sums else [total.add_(part) for total, part in zip(sums, parts, strict=True)]
     heads, neurons, tokens = sums
     return _Part(heads, neurons, tokens, _gated(model, batch, reading, 0.0) - _gated(model, batch, reading, 1.0))

@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..examples import Batch, Example, Prompt, Row, batched, example_rows, make_batch, response_loss, row_length
+from ..models.checkpointing import Recomputing, checkpointed
 from ..models.devices import stacked
 from ..models.gradients import check_gradients
 from ..models.numbers import where_broken
@@ -150,10 +151,15 @@ class Scores(NamedTuple):
 
 
 def score_batch(
-    model: HookedModel, batch: Batch, score: Callable[[Batch], Float[Tensor, " b"]], *, gate: float = 1.0
+    model: HookedModel,
+    batch: Batch,
+    score: Callable[[Batch], Float[Tensor, " b"]],
+    *,
+    gate: float = 1.0,
+    checkpoint: bool = False,
 ) -> Scores:
     """A_c(m) of every head and neuron at m = `gate` > 0, from one forward and one backward pass."""
-    with torch.enable_grad(), gated(model, gate) as (z, post):
+    with torch.enable_grad(), checkpointed(model, on=checkpoint) as again, gated(model, gate, again) as (z, post):
         total = score(batch).sum()  # rows don't interact: the gradient of the sum holds each one's own
         if not total.requires_grad:
             raise AttributionError("the metric does not depend on the model: it has no gradient (a constant, or detached?)")
@@ -178,15 +184,15 @@ def _summed(
 
 
 @contextmanager
-def gated(model: HookedModel, gate: float) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+def gated(model: HookedModel, gate: float, again: Recomputing | None = None) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
     """Multiplies `hook_z` and `hook_post` of every layer by `gate`, and keeps the products, layer by layer, where there are
-    gradients; the graph begins at the embedding."""
+    gradients, but not when a block is computed `again`; the graph begins at the embedding."""
     z: list[Tensor] = []
     post: list[Tensor] = []
 
     def multiply(into: list[Tensor], activation: Tensor, hook: object) -> Tensor:
         product = activation if gate == 1.0 else activation * gate
-        if product.requires_grad:
+        if product.requires_grad and not again:
             into.append(product)
         return product  # at hook_z a bridge hands us a view: only what we return has a gradient
 

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..examples import Batch
+from ..models.checkpointing import checkpointed
 from ..models.matrices import Matrix
 from ..models.protocol import HookedModel, ModelError, start_graph
 
@@ -48,6 +49,8 @@ def add_gradients(
     batch: Batch,
     score: Callable[[Batch], Float[Tensor, " b"]],
     sums: Sums,
+    *,
+    checkpoint: bool = False,
 ) -> Bool[Tensor, "matrix b"]:
     """Adds the gradients of `score(batch)` by each matrix of `block` to `sums`, from one forward and one backward pass.
 
@@ -63,9 +66,12 @@ def add_gradients(
     called: list[str] = []
 
     def read(matrix: Matrix, x: Tensor) -> None:
-        inputs[matrix.name] = x.detach()
+        if not again:
+            inputs[matrix.name] = x.detach()
 
     def wrote(matrix: Matrix, y: Tensor) -> None:
+        if again:
+            return
         called.append(matrix.name)
         if y.requires_grad:  # otherwise the score does not depend on it
             y.register_hook(partial(add, matrix, inputs.pop(matrix.name)))
@@ -77,7 +83,8 @@ def add_gradients(
         finite[matrix.name] = g.sum((1, 2)).isfinite()
         _add(sums, matrix.name, x, g, lengths)
 
-    with _graph_from(model, block[0].layer) as start, _listening(block, read, wrote):
+    graph = _graph_from(model, block[0].layer)
+    with checkpointed(model, on=checkpoint) as again, graph as start, _listening(block, read, wrote):
         total = score(batch).sum()  # rows don't interact: the gradient of the sum holds each one's own
         _check_called(block, called)
         if total.requires_grad:  # otherwise it does not depend on this block: gradients of 0

@@ -15,6 +15,7 @@ Source: arXiv 2604.09544, whose S is −A summed over examples (there: one pass 
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -56,6 +57,7 @@ def attribute_weights(
     benign: Sequence[Example] | Sequence[Prompt] | None = None,
     metric: Metric | ModelMetric | None = None,
     batch_size: int = 8,
+    checkpoint: bool = False,
     device: torch.device | str | None = None,
     max_memory: int | None = None,
     progress: bool = False,
@@ -70,6 +72,7 @@ def attribute_weights(
         benign: whose U protects (`select_weights`); None: U is taken over `harmful` itself.
         metric: as in `attribute`; of both sets.
         batch_size: rows a pass; scores do not depend on it (beyond rounding).
+        checkpoint: see `attribute`; kept are each block's input and those of its matrices.
         device: of the accumulators, float32, 4 bytes a weight (8 without `benign`); None: each lies beside its matrix. Scores
             are returned on the CPU.
         max_memory: bytes that the accumulators of one pass may take on a device; where all layers need more, blocks of layers
@@ -98,13 +101,14 @@ def attribute_weights(
     bytes_a_weight = FULL if benign is not None else 2 * FULL
     blocks = _blocks(found, bytes_a_weight=bytes_a_weight, limit=limit, device=device)
     log.info("%s", _told(blocks, bytes_a_weight))
+    how: dict[str, Any] = {"batch_size": batch_size, "checkpoint": checkpoint, "device": device}
     signed: dict[str, Tensor] = {}
     absolute: dict[str, Tensor] = {}
     with tqdm(total=len(blocks) * sum(len(each.reading.rows) for each in sets), unit="example", disable=not progress) as bar:
         for block in blocks:
             for each in sets:
                 bar.set_description(f"weights, {each.name}")
-                sums = _pass(model, block, each, batch_size=batch_size, device=device, advance=bar.update)
+                sums = _pass(model, block, each, advance=bar.update, **how)
                 signed |= _scores(block, sums.signed, scale=-1 / len(each.reading.rows))
                 absolute |= _scores(block, sums.absolute, scale=1 / len(each.reading.rows), absolute=True)
     n_benign = len(sets[1].reading.rows) if benign is not None else 0
@@ -117,6 +121,7 @@ def _pass(
     each: _Set,
     *,
     batch_size: int,
+    checkpoint: bool,
     device: torch.device | str | None,
     advance: Callable[[int], object],
 ) -> Sums:
@@ -125,7 +130,7 @@ def _pass(
 
     def read(indices: list[int]) -> Bool[Tensor, "matrix b"]:
         batch = make_batch(model, [each.reading.rows[index] for index in indices])
-        return add_gradients(model, block, batch, each.reading.score, sums)
+        return add_gradients(model, block, batch, each.reading.score, sums, checkpoint=checkpoint)
 
     for indices, finite in each_batch(batched(each.reading.rows, batch_size=batch_size, length=row_length), read):
         if not bool(finite.all()):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 from ..attribution.weights import FULL
 from ..models.shape import Shape
@@ -11,6 +12,7 @@ from .work import Rows
 
 HALF = 2
 """Bytes of a weight in bfloat16."""
+CHECKPOINT = "checkpoint=True"
 SEE_LOADING = "as of loading"
 
 
@@ -26,9 +28,12 @@ def loading_cure(shape: Shape, limit: Limit, *, element: int) -> str:
 
 
 def activations_cure(shape: Shape, rows: Rows, limit: Limit, *, element: int) -> str:
-    """The largest smaller batch that fits."""
+    """The largest smaller batch that fits; where not even one row does, that row with its blocks checkpointed."""
     of: Callable[[Rows, int], Peak] = lambda rows, element: activations(shape, rows, element=element)
-    return _cure(of, rows, limit, "hc.attribute", element) or "shorter responses"
+    if found := _cure(of, rows, limit, "hc.attribute", element):
+        return found
+    alone = activations(shape, replace(rows, batch=1), element=element, checkpoint=True)
+    return f"batch_size=1 and {CHECKPOINT} in hc.attribute" if limit.holds(alone) else "shorter texts"
 
 
 def writing_cure(shape: Shape, rows: Rows, new: float, limit: Limit, *, element: int) -> str:
@@ -38,12 +43,15 @@ def writing_cure(shape: Shape, rows: Rows, new: float, limit: Limit, *, element:
 
 
 def weights_cure(shape: Shape, rows: Rows, limit: Limit, *, element: int) -> str:
-    """On a GPU smaller blocks of layers, then smaller batches; on a CPU all scores stay, and blocks save nothing."""
+    """On a GPU smaller blocks of layers, then smaller batches, then a row with its blocks checkpointed; on a CPU all scores
+    stay, and blocks save nothing."""
     found = []
-    for batch in (rows.batch, *_smaller(rows.batch)):
+    ways = [(batch, False) for batch in (rows.batch, *_smaller(rows.batch))]
+    for batch, checkpoint in (*ways, (1, True)):
         smaller = "" if batch == rows.batch else f"batch_size={batch}"
-        if blocks := _blocks(shape, replace(rows, batch=batch), limit, element):
-            found.append(" and ".join(filter(None, [smaller, blocks[0]])) + f" in hc.attribute_weights{blocks[1]}")
+        if blocks := _blocks(shape, replace(rows, batch=batch), limit, element, checkpoint=checkpoint):
+            given = filter(None, [smaller, CHECKPOINT if checkpoint else "", blocks[0]])
+            found.append(" and ".join(given) + f" in hc.attribute_weights{blocks[1]}")
             break
     halved = weights(shape, rows, element=HALF, gpu=limit.gpu, memory=limit.memory)
     if element > HALF and limit.holds(halved):
@@ -51,14 +59,15 @@ def weights_cure(shape: Shape, rows: Rows, limit: Limit, *, element: int) -> str
     return "; or ".join(found) or "leave weights out (circuits of heads and neurons alone)"
 
 
-def _blocks(shape: Shape, rows: Rows, limit: Limit, element: int) -> tuple[str, str] | None:
+def _blocks(shape: Shape, rows: Rows, limit: Limit, element: int, *, checkpoint: bool) -> tuple[str, str] | None:
     """What is to be given beside the batch, and what it costs; None where no number of layers at once fits."""
-    by_itself = weights(shape, rows, element=element, gpu=limit.gpu, memory=limit.memory)
+    how: dict[str, Any] = {"element": element, "gpu": limit.gpu, "checkpoint": checkpoint}
+    by_itself = weights(shape, rows, memory=limit.memory, **how)
     if limit.holds(by_itself):
         passes = by_itself.passes_over_data
         return "", f" ({passes} passes over the data)" if passes > 1 else ""
     for layers in range(shape.n_layers, 0, -1) if limit.gpu else ():
-        peak = weights(shape, rows, element=element, gpu=True, at_once=layers)
+        peak = weights(shape, rows, at_once=layers, **how)
         if limit.holds(peak):
             room = -(-FULL * shape.matrices * layers // shape.n_layers)
             return f"max_memory={room}", f" ({peak.passes_over_data} passes over the data)"

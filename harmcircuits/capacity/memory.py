@@ -1,9 +1,9 @@
 """Peak memory of each kind of step, in bytes, for the shape of a model.
 
 loading              P·e                                     the weights themselves, P of them, e bytes each
-attribution          P·e + B·s·(L·(k_d·d_model + k_h·h·d_head + k_m·d_mlp + k_s·h·s))·e + B·asked·V·k_v·4
+attribution          P·e + B·s·(L·kept + at work)·e + B·asked·V·3·4
                      what the backward pass needs of a batch of B rows of s tokens: no weight has a gradient, so that a linear
-                     layer keeps nothing; and the gradients of hook_z and hook_post, all at once
+                     layer keeps nothing; and the numbers of the one layer that is computed
 weight attribution   the same + 4·N·(accumulators) + 4·(the largest matrix)
 generation           P·e + B·(s + new)·(keys and values of a token) + B·V·2·4
 """
@@ -14,10 +14,33 @@ from ..attribution.weights import FULL, SHARE
 from ..models.shape import Shape
 from .work import Rows, cache_of_token
 
-KEPT_MODEL, KEPT_HEADS, KEPT_MLP, KEPT_SQUARE, KEPT_LOGITS = 8, 5, 5, 2, 3
-"""Numbers that a layer keeps of a token until the backward pass: norms' inputs and results; queries, keys and values a head,
-hook_z and its gradient; gate, activation, product, hook_post and its gradient; the pattern before and after its mask. Of a
-token that is asked: logits, their logarithms, their gradient."""
+
+@dataclass(frozen=True)
+class Kept:
+    """How many numbers of a token a layer holds: of d_model's size, of all heads' and all neurons', of all heads' patterns."""
+
+    model: int
+    each: int
+    square: int = 0
+
+    def of(self, shape: Shape, length: float) -> float:
+        sizes = (shape.d_model, shape.n_heads * shape.d_head + shape.d_mlp, shape.n_heads * length)
+        return sum(many * size for many, size in zip((self.model, self.each, self.square), sizes, strict=True))
+
+
+GRAPH = Kept(2, 4, 1)
+"""Until the backward pass: what norms read; queries, keys, values and hook_z; gate, activation, their factor and hook_post; the
+pattern. As it goes from layer to layer, gradients of hook_z and hook_post take the place of what it has used."""
+GRAPH_WEIGHTS = Kept(4, 4, 1)
+"""And what norms give, which matrices read."""
+CHECKPOINTED = Kept(0, 2)
+"""Where blocks are checkpointed: hook_z and hook_post, in the end with their gradients, which take more than blocks' inputs."""
+CHECKPOINTED_WEIGHTS = Kept(3, 1)
+"""A block's input, what its norms give, hook_z and hook_post."""
+AT_WORK = Kept(2, 5, 3)
+"""The layer that is computed: all of these, and attention's scores, masked scores and pattern at once."""
+LOGITS = 3
+"""Of a token that is asked, each of them float32: logits, their logarithms, their gradient."""
 SETS = {"cpu": 2, "gpu": 1}
 """Accumulators of all weights beside the model: on a CPU the scores A stay while U is summed; from a GPU they have gone."""
 
@@ -46,14 +69,21 @@ def loading(shape: Shape, *, element: int) -> Peak:
     return Peak("loading", shape.parameters * element)
 
 
-def activations(shape: Shape, rows: Rows, *, element: int) -> Peak:
+def activations(shape: Shape, rows: Rows, *, element: int, checkpoint: bool = False) -> Peak:
     """Scores of heads and neurons."""
-    held = shape.parameters * element + _graph(shape, rows, element)
+    held = shape.parameters * element + _graph(shape, rows, element, CHECKPOINTED if checkpoint else GRAPH)
     return Peak("scores of heads and neurons", held)
 
 
 def weights(
-    shape: Shape, rows: Rows, *, element: int, gpu: bool, memory: float | None = None, at_once: int | None = None
+    shape: Shape,
+    rows: Rows,
+    *,
+    element: int,
+    gpu: bool,
+    memory: float | None = None,
+    at_once: int | None = None,
+    checkpoint: bool = False,
 ) -> Peak:
     """Scores of weights; on a GPU of so much `memory` in as many blocks of layers as it takes, or of `at_once` layers."""
     model = shape.parameters * element
@@ -62,7 +92,8 @@ def weights(
     if gpu and at_once is None and memory is not None and memory > model:
         fit = int(SHARE * (memory - model) // (FULL * shape.matrices / shape.n_layers))
         layers = fit if 0 < fit < shape.n_layers else shape.n_layers
-    held = model + sums * layers / shape.n_layers + FULL * shape.largest + _graph(shape, rows, element)
+    graph = _graph(shape, rows, element, CHECKPOINTED_WEIGHTS if checkpoint else GRAPH_WEIGHTS)
+    held = model + sums * layers / shape.n_layers + FULL * shape.largest + graph
     host = SETS["cpu"] * FULL * shape.matrices if gpu else 0
     return Peak("scores of weights", held, passes_over_data=-(-shape.n_layers // layers), host=host)
 
@@ -74,9 +105,8 @@ def writing(shape: Shape, rows: Rows, new: float, *, element: int) -> Peak:
     return Peak("writing", shape.parameters * element + cache + logits)
 
 
-def _graph(shape: Shape, rows: Rows, element: int) -> float:
-    heads = shape.n_heads * shape.d_head
-    each = KEPT_MODEL * shape.d_model + KEPT_HEADS * heads + KEPT_MLP * shape.d_mlp + KEPT_SQUARE * shape.n_heads * rows.length
+def _graph(shape: Shape, rows: Rows, element: int, kept: Kept) -> float:
     batch = min(rows.batch, rows.n)
-    asked = batch * rows.asked * shape.vocabulary * KEPT_LOGITS * FULL
-    return batch * rows.length * shape.n_layers * each * element + asked
+    asked = batch * rows.asked * shape.vocabulary * LOGITS * FULL
+    layers = shape.n_layers * kept.of(shape, rows.length) + AT_WORK.of(shape, rows.length)
+    return batch * rows.length * layers * element + asked
