@@ -7,8 +7,8 @@ Without --narrow, --rows and --dtype: on CUDA the whole shape on 128 rows in bfl
 float32. A random Llama of Llama-3.1-8B's shape (random weights: the shape decides the time), all widths and the vocabulary
 divided by --narrow. What memory it takes is said before anything is made. Alternating runs (--repeats), medians with the
 fastest and the slowest, a ratio being that of the two runs of one round, waiting for the device: a bare forward and backward
-to the embeddings by transformers (eager attention, full logits), scores of heads and neurons, scores of weights (A of the
-rows, U of as many), and 16 tokens written with a circuit off and by transformers alone. Two models are held, the plain one
+to the embeddings by transformers (eager attention, full logits), scores of heads and neurons, the same with blocks
+checkpointed, scores of weights (A of the rows, U of as many), and 16 tokens written with a circuit off and by transformers alone. Two models are held, the plain one
 and the bridge's. FLOPs and bytes are those of `harmcircuits.capacity.work`, which a test holds against PyTorch's own count;
 ceilings are products of 1024 × 1024 matrices in the same type, in float32, and copies of 64 MiB.
 """
@@ -33,7 +33,7 @@ import harmcircuits as hc
 from harmcircuits.capacity import memory
 from harmcircuits.capacity.planned import seconds
 from harmcircuits.capacity.rates import Device, measured
-from harmcircuits.capacity.work import Rows, Work, attribution, generation, weight_attribution
+from harmcircuits.capacity.work import Rows, Work, attribution, forward, generation, weight_attribution
 from harmcircuits.examples import example_rows, make_batch
 from harmcircuits.models.shape import Shape, shape_of
 from harmcircuits.store import write_json
@@ -47,6 +47,7 @@ WIDE = {
 }
 HEADS, NEW, RESPONSE = 0.03, 16, 48
 BARE, SCORES, WEIGHTS = "bare forward and backward", "scores of heads and neurons", "scores of weights, A and U"
+TWICE = "scores of heads and neurons, checkpointed"
 WRITTEN, PLAIN = "written, a circuit off", "written by transformers"
 
 
@@ -69,6 +70,7 @@ def runs_of(bridge: Any, plain: Any, examples: list[hc.Example], batch_size: int
     return {
         BARE: lambda: bare(plain, batches),
         SCORES: lambda: hc.attribute(bridge, examples, batch_size=batch_size),
+        TWICE: lambda: hc.attribute(bridge, examples, batch_size=batch_size, checkpoint=True),
         WEIGHTS: lambda: hc.attribute_weights(bridge, examples, benign=examples, batch_size=batch_size),
         WRITTEN: lambda: hc.generate(bridge, prompts, circuit, max_new_tokens=NEW, batch_size=batch_size),
         PLAIN: lambda: plain.generate(ids, attention_mask=torch.ones_like(ids), **how),
@@ -91,6 +93,7 @@ def work_of(shape: Shape, n: int, tokens: int, batch_size: int, element: int, *,
     return {
         BARE: attribution(shape, whole, element=element),
         SCORES: attribution(shape, asked, element=element),
+        TWICE: attribution(shape, asked, element=element) + forward(shape, replace(asked, asked=0), element=element),
         WEIGHTS: A + U,
         WRITTEN: texts,
         PLAIN: texts,
@@ -116,6 +119,7 @@ def memory_plan(shape: Shape, options: argparse.Namespace, element: int, *, gpu:
     peaks = {
         BARE: memory.activations(shape, whole, element=element),
         SCORES: memory.activations(shape, rows, element=element),
+        TWICE: memory.activations(shape, rows, element=element, checkpoint=True),
         WEIGHTS: memory.weights(shape, rows, element=element, gpu=gpu, memory=free),
         WRITTEN: memory.writing(shape, rows, NEW, element=element),
     }
@@ -169,7 +173,7 @@ def main() -> None:
     taken = rounds({name: partial(finished, run, device) for name, run in runs.items()}, options.repeats)
     done = work_of(shape, options.rows, options.tokens, options.batch_size, dtype.itemsize, gpu=ceiling.gpu)
     rows = [row_of(name, taken[name], done[name], ceiling) for name in runs]
-    pairs = ((SCORES, BARE), (WRITTEN, PLAIN))
+    pairs = ((SCORES, BARE), (TWICE, SCORES), (WRITTEN, PLAIN))
     ratios = {f"{one} ÷ {other}": ratio(taken, one, other) for one, other in pairs}
     allocated = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     rates = f"{ceiling.flops / 1e12:.3g} TFLOP/s, {ceiling.bandwidth / 1e9:.3g} GB/s"

@@ -84,22 +84,41 @@ def test_what_a_cure_of_weight_scores_names_fits(gigabytes: int) -> None:
     if found.holds(peak):
         assert peak.cure == ""
         return
-    batch, room = (re.search(rf"{name}=(\d+)", peak.cure) for name in ("batch_size", "max_memory"))
-    rows = replace(ROWS, batch=int(batch[1]) if batch else ROWS.batch)
-    layers = int(int(room[1]) // (4 * EIGHT.matrices / 32)) if room else None
-    how = {"element": 2, "gpu": True, "memory": found.memory}
-    fits = lambda rows, at_once, checkpoint=False: (
-        memory.weights(EIGHT, rows, at_once=at_once, checkpoint=checkpoint, **how).bytes
-    )
-    if not (batch or room):
-        assert peak.cure.startswith("leave weights out") and fits(replace(ROWS, batch=1), 1, checkpoint=True) > limit
+
+    def passes(batch: int, checkpoint: bool) -> int | None:
+        """The fewest that fit, by the formula alone."""
+        own = {"element": 2, "gpu": True, "memory": found.memory, "checkpoint": checkpoint}
+        peaks = [memory.weights(EIGHT, replace(ROWS, batch=batch), at_once=layers, **own) for layers in (None, *range(1, 33))]
+        return min((one.passes_over_data for one in peaks if one.bytes <= limit), default=None)
+
+    counts = [passes(batch, on) for batch, on in ((8, False), (4, False), (2, False), (1, False), (1, True))]
+    if not any(counts):
+        assert peak.cure.startswith("leave weights out")
         return
-    checkpoint = "checkpoint=True" in peak.cure
-    assert fits(rows, layers, checkpoint) <= limit
-    if checkpoint:
-        assert fits(replace(ROWS, batch=1), 1) > limit, "a row alone would have been small enough"
-    if batch:
-        assert fits(ROWS, 1) > limit, "no block of layers would have been small enough with the whole batch"
+    batch, room, told = (re.search(rule, peak.cure) for rule in (r"batch_size=(\d+)", r"max_memory=(\d+)", r"\((\d+) passes"))
+    checkpoint, rows = "checkpoint=True" in peak.cure, replace(ROWS, batch=int(batch[1]) if batch else ROWS.batch)
+    layers = int(int(room[1]) // (4 * EIGHT.matrices / 32)) if room else None
+    how = {"element": 2, "gpu": True, "memory": found.memory, "checkpoint": checkpoint}
+    assert memory.weights(EIGHT, rows, at_once=layers, **how).bytes <= limit
+    assert (int(told[1]) if told else 1) == min(filter(None, counts)), "each pass is over all data"
+
+
+@pytest.mark.parametrize("gigabytes", [20, 24, 32, 40, 48, 64])
+@pytest.mark.parametrize("element", [2, 4])
+@pytest.mark.parametrize("tokens", [60, 2000, 6000])
+def test_only_where_nothing_fits_is_nothing_named(tokens: int, element: int, gigabytes: int) -> None:
+    limit = HEADROOM * gigabytes * 1e9
+    peaks = peaks_of(EIGHT, Texts(prompt=tokens), NEW, element=element, gpu=True, memory=gigabytes * 1e9)
+    if peaks[0].cure:
+        return
+    one, written = (Rows(n=1, length=tokens + more, asked=NEW, batch=1) for more in (NEW, 0))
+    least = (
+        memory.activations(EIGHT, one, element=2, checkpoint=True),
+        memory.weights(EIGHT, one, element=2, gpu=True, at_once=1, checkpoint=True),
+        memory.writing(EIGHT, written, NEW, element=2),
+    )
+    for peak, small, nothing in zip(peaks[1:], least, ("shorter texts", "leave weights out", "shorter texts"), strict=True):
+        assert peak.cure.startswith(nothing) == (small.bytes > limit), peak
 
 
 def test_smaller_batches_are_named_that_fit() -> None:

@@ -1,13 +1,13 @@
 """What to do where a step needs more memory than there is: only what fits by the same formulas is named."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..attribution.weights import FULL
 from ..models.shape import Shape
 from .limit import Limit
-from .memory import Peak, activations, loading, weights, writing
+from .memory import activations, loading, weights, writing
 from .work import Rows
 
 HALF = 2
@@ -29,58 +29,76 @@ def loading_cure(shape: Shape, limit: Limit, *, element: int) -> str:
 
 def activations_cure(shape: Shape, rows: Rows, limit: Limit, *, element: int) -> str:
     """The largest smaller batch that fits; where not even one row does, that row with its blocks checkpointed."""
-    of: Callable[[Rows, int], Peak] = lambda rows, element: activations(shape, rows, element=element)
-    if found := _cure(of, rows, limit, "hc.attribute", element):
-        return found
-    alone = activations(shape, replace(rows, batch=1), element=element, checkpoint=True)
-    return f"batch_size=1 and {CHECKPOINT} in hc.attribute" if limit.holds(alone) else "shorter texts"
+
+    def fitting(rows: Rows, checkpoint: bool, element: int) -> Found | None:
+        return Found() if limit.holds(activations(shape, rows, element=element, checkpoint=checkpoint)) else None
+
+    return _cure(fitting, rows, "hc.attribute", element) or "shorter texts"
 
 
 def writing_cure(shape: Shape, rows: Rows, new: float, limit: Limit, *, element: int) -> str:
-    """Likewise."""
-    of: Callable[[Rows, int], Peak] = lambda rows, element: writing(shape, rows, new, element=element)
-    return _cure(of, rows, limit, "hc.elicit", element) or "fewer tokens"
+    """The largest smaller batch that fits."""
+
+    def fitting(rows: Rows, checkpoint: bool, element: int) -> Found | None:
+        return Found() if not checkpoint and limit.holds(writing(shape, rows, new, element=element)) else None
+
+    return _cure(fitting, rows, "hc.elicit", element) or "shorter texts"
 
 
 def weights_cure(shape: Shape, rows: Rows, limit: Limit, *, element: int) -> str:
-    """On a GPU smaller blocks of layers, then smaller batches, then a row with its blocks checkpointed; on a CPU all scores
-    stay, and blocks save nothing."""
-    found = []
-    ways = [(batch, False) for batch in (rows.batch, *_smaller(rows.batch))]
-    for batch, checkpoint in (*ways, (1, True)):
-        smaller = "" if batch == rows.batch else f"batch_size={batch}"
-        if blocks := _blocks(shape, replace(rows, batch=batch), limit, element, checkpoint=checkpoint):
-            given = filter(None, [smaller, CHECKPOINT if checkpoint else "", blocks[0]])
-            found.append(" and ".join(given) + f" in hc.attribute_weights{blocks[1]}")
-            break
-    halved = weights(shape, rows, element=HALF, gpu=limit.gpu, memory=limit.memory)
-    if element > HALF and limit.holds(halved):
-        found.append("dtype bfloat16 (--dtype bfloat16)")
-    return "; or ".join(found) or "leave weights out (circuits of heads and neurons alone)"
+    """On a GPU blocks of layers, and the largest smaller batch with which these are fewest, or a row with its blocks
+    checkpointed; on a CPU all scores stay, and blocks save nothing."""
+
+    def fitting(rows: Rows, checkpoint: bool, element: int) -> Found | None:
+        how: dict[str, Any] = {"element": element, "gpu": limit.gpu, "checkpoint": checkpoint}
+        by_itself = weights(shape, rows, memory=limit.memory, **how)
+        found = [Found(passes=by_itself.passes_over_data)] if limit.holds(by_itself) else []
+        for layers in range(shape.n_layers, 0, -1) if limit.gpu else ():
+            peak = weights(shape, rows, at_once=layers, **how)
+            if limit.holds(peak):
+                room = -(-FULL * shape.matrices * layers // shape.n_layers)
+                found.append(Found(f"max_memory={room}", passes=peak.passes_over_data))
+                break
+        return min(found, key=lambda one: one.passes, default=None)
+
+    return _cure(fitting, rows, "hc.attribute_weights", element) or "leave weights out (circuits of heads and neurons alone)"
 
 
-def _blocks(shape: Shape, rows: Rows, limit: Limit, element: int, *, checkpoint: bool) -> tuple[str, str] | None:
-    """What is to be given beside the batch, and what it costs; None where no number of layers at once fits."""
-    how: dict[str, Any] = {"element": element, "gpu": limit.gpu, "checkpoint": checkpoint}
-    by_itself = weights(shape, rows, memory=limit.memory, **how)
-    if limit.holds(by_itself):
-        passes = by_itself.passes_over_data
-        return "", f" ({passes} passes over the data)" if passes > 1 else ""
-    for layers in range(shape.n_layers, 0, -1) if limit.gpu else ():
-        peak = weights(shape, rows, at_once=layers, **how)
-        if limit.holds(peak):
-            room = -(-FULL * shape.matrices * layers // shape.n_layers)
-            return f"max_memory={room}", f" ({peak.passes_over_data} passes over the data)"
-    return None
+@dataclass(frozen=True)
+class Found:
+    """Something that fits: what is to be given beside the batch, and how often the data are passed then."""
+
+    given: str = ""
+    passes: int = 1
 
 
-def _cure(of: Callable[[Rows, int], Peak], rows: Rows, limit: Limit, where: str, element: int) -> str:
-    fits = (batch for batch in _smaller(rows.batch) if limit.holds(of(replace(rows, batch=batch), element)))
-    batch = next(fits, None)
-    found = [] if batch is None else [f"batch_size={batch} in {where}"]
-    if element > HALF and limit.holds(of(rows, HALF)):
-        found.append("dtype bfloat16 (--dtype bfloat16)")
+Fitting = Callable[[Rows, bool, int], Found | None]
+"""Of rows in a batch, with blocks checkpointed or not, and weights of so many bytes; None where they do not fit."""
+
+
+def _cure(fitting: Fitting, rows: Rows, where: str, element: int) -> str:
+    """In the weights' type, and in half precision where that is enough by itself, or the only one that is."""
+    own = _way(fitting, rows, where, element)
+    halved = None if element <= HALF else _way(fitting, rows, where, HALF)
+    found = [] if own is None else [own]
+    if halved is not None and (own is None or not halved):
+        found.append(" and ".join(filter(None, ["dtype bfloat16 (--dtype bfloat16)", halved])))
     return "; or ".join(found)
+
+
+def _way(fitting: Fitting, rows: Rows, where: str, element: int) -> str | None:
+    """With the fewest passes over the data the largest batch, without checkpointing where it can be; "" where nothing is to be
+    given, None where nothing helps."""
+    ways = [(batch, False) for batch in (rows.batch, *_smaller(rows.batch))] + [(1, True)]
+    tried = [(batch, on, fitting(replace(rows, batch=batch), on, element)) for batch, on in ways]
+    fits = [(batch, on, found) for batch, on, found in tried if found is not None]
+    if not fits:
+        return None
+    batch, checkpoint, found = min(fits, key=lambda way: way[2].passes)  # the first of them
+    given = ["" if batch == rows.batch else f"batch_size={batch}", CHECKPOINT if checkpoint else "", found.given]
+    named = " and ".join(filter(None, given))
+    passes = f" ({found.passes} passes over the data)" if found.passes > 1 else ""
+    return f"{named} in {where}{passes}" if named else ""
 
 
 def _smaller(batch: int) -> Iterator[int]:

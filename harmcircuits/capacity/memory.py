@@ -1,11 +1,11 @@
 """Peak memory of each kind of step, in bytes, for the shape of a model.
 
 loading              P·e                                     the weights themselves, P of them, e bytes each
-attribution          P·e + B·s·(L·kept + at work)·e + B·asked·V·3·4
+attribution          P·e + B·s·(L·kept + at work) + B·asked·V·3·4
                      what the backward pass needs of a batch of B rows of s tokens: no weight has a gradient, so that a linear
-                     layer keeps nothing; and the numbers of the one layer that is computed
+                     layer keeps nothing; and what the one layer holds that is computed. Norms and softmax are float32.
 weight attribution   the same + 4·N·(accumulators) + 4·(the largest matrix)
-generation           P·e + B·(s + new)·(keys and values of a token) + B·V·2·4
+generation           P·e + B·(s + new)·(keys and values of a token) + B·V·2·4, or B·s·(reading) as prompts are
 """
 
 from dataclasses import dataclass
@@ -15,30 +15,47 @@ from ..models.shape import Shape
 from .work import Rows, cache_of_token
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kept:
-    """How many numbers of a token a layer holds: of d_model's size, of all heads' and all neurons', of all heads' patterns."""
+    """How many numbers of a token a layer holds.
 
-    model: int
-    each: int
+    Attributes:
+        model: of d_model's size.
+        each: of all heads' and all neurons'.
+        norms: of d_model's size, float32 whatever the weights' type.
+        square: of all heads' patterns, float32 likewise.
+        cast: of all heads' patterns, where the weights' type is not float32.
+        mask: of one pattern, float32.
+    """
+
+    model: int = 0
+    each: int = 0
+    norms: int = 0
     square: int = 0
+    cast: int = 0
+    mask: int = 0
 
-    def of(self, shape: Shape, length: float) -> float:
-        sizes = (shape.d_model, shape.n_heads * shape.d_head + shape.d_mlp, shape.n_heads * length)
-        return sum(many * size for many, size in zip((self.model, self.each, self.square), sizes, strict=True))
+    def bytes(self, shape: Shape, length: float, element: int) -> float:
+        """Of a token, in a row of `length`."""
+        pattern = shape.n_heads * length
+        full = self.norms * shape.d_model + self.square * pattern + self.mask * length
+        own = self.model * shape.d_model + self.each * (shape.n_heads * shape.d_head + shape.d_mlp)
+        return FULL * full + element * (own + (self.cast * pattern if element < FULL else 0))
 
 
-GRAPH = Kept(2, 4, 1)
+GRAPH = Kept(norms=2, each=4, square=1, cast=1)
 """Until the backward pass: what norms read; queries, keys, values and hook_z; gate, activation, their factor and hook_post; the
 pattern. As it goes from layer to layer, gradients of hook_z and hook_post take the place of what it has used."""
-GRAPH_WEIGHTS = Kept(4, 4, 1)
+GRAPH_WEIGHTS = Kept(norms=2, model=2, each=4, square=1, cast=1)
 """And what norms give, which matrices read."""
-CHECKPOINTED = Kept(0, 2)
+CHECKPOINTED = Kept(each=2)
 """Where blocks are checkpointed: hook_z and hook_post, in the end with their gradients, which take more than blocks' inputs."""
-CHECKPOINTED_WEIGHTS = Kept(3, 1)
+CHECKPOINTED_WEIGHTS = Kept(model=3, each=1)
 """A block's input, what its norms give, hook_z and hook_post."""
-AT_WORK = Kept(2, 5, 3)
+AT_WORK = Kept(norms=2, each=5, square=3)
 """The layer that is computed: all of these, and attention's scores, masked scores and pattern at once."""
+READING = Kept(norms=1, each=2, square=2, cast=1, mask=1)
+"""The layer that reads a prompt, where nothing is kept for a backward pass."""
 LOGITS = 3
 """Of a token that is asked, each of them float32: logits, their logarithms, their gradient."""
 SETS = {"cpu": 2, "gpu": 1}
@@ -102,11 +119,12 @@ def writing(shape: Shape, rows: Rows, new: float, *, element: int) -> Peak:
     """Generation with keys and values kept."""
     cache = rows.batch * (rows.length + new) * cache_of_token(shape, element=element)
     logits = rows.batch * shape.vocabulary * 2 * FULL
-    return Peak("writing", shape.parameters * element + cache + logits)
+    work = rows.batch * rows.length * READING.bytes(shape, rows.length, element)
+    return Peak("writing", shape.parameters * element + cache + max(logits, work))
 
 
 def _graph(shape: Shape, rows: Rows, element: int, kept: Kept) -> float:
     batch = min(rows.batch, rows.n)
     asked = batch * rows.asked * shape.vocabulary * LOGITS * FULL
-    layers = shape.n_layers * kept.of(shape, rows.length) + AT_WORK.of(shape, rows.length)
-    return batch * rows.length * layers * element + asked
+    layers = shape.n_layers * kept.bytes(shape, rows.length, element) + AT_WORK.bytes(shape, rows.length, element)
+    return batch * rows.length * layers + asked
