@@ -49,7 +49,7 @@ SWEEPS: dict[str, tuple[int, ...]] = {
     "heads of a layer": (8, 16, 32, 64),
     "neurons of a layer": (512, 1024, 2048, 4096),
 }
-REPEATS = 3
+REPEATS = 7
 EVERYDAY = "Tell me how to bake bread at home, what it needs, how long it takes, and how I can tell that it is ready to eat. "
 
 

@@ -8,9 +8,10 @@ float32. A random Llama of Llama-3.1-8B's shape (random weights: the shape decid
 divided by --narrow. What memory it takes is said before anything is made. Alternating runs (--repeats), medians with the
 fastest and the slowest, a ratio being that of the two runs of one round, waiting for the device: a bare forward and backward
 to the embeddings by transformers (eager attention, full logits), scores of heads and neurons, the same with blocks
-checkpointed, scores of weights (A of the rows, U of as many), and 16 tokens written with a circuit off and by transformers alone. Two models are held, the plain one
-and the bridge's. FLOPs and bytes are those of `harmcircuits.capacity.work`, which a test holds against PyTorch's own count;
-ceilings are products of 1024 × 1024 matrices in the same type, in float32, and copies of 64 MiB.
+checkpointed, scores of weights (A of the rows, U of as many), and 16 tokens written with a circuit off and by transformers
+alone. Two models are held, the plain one and the bridge's. FLOPs and bytes are those of `harmcircuits.capacity.work`, which a
+test holds against PyTorch's own count; ceilings are products of 1024 × 1024 matrices in the same type, in float32, and copies
+of 64 MiB.
 """
 
 import argparse

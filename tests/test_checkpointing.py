@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from families import MODELS, random_model
-from tiny import tiny_tokenizer
+from tiny import tiny_model_folder, tiny_tokenizer
 from untouched import untouched
 from written import written
 
@@ -106,6 +106,27 @@ def test_it_leaves_nothing_behind_also_when_it_fails(tiny: Any, examples: list[E
         assert not outer and not inner
     assert not any("forward" in vars(block) for block in tiny.blocks)
     assert same_scores(attribute(tiny, examples), before)
+
+
+def test_it_leaves_nothing_behind_when_a_block_fails_the_second_time(tiny: Any, examples: list[Example]) -> None:
+    before, calls = attribute(tiny, examples), Counter[str]()
+
+    def full(activation: torch.Tensor, hook: Any) -> None:
+        calls["block 0"] += 1
+        if calls["block 0"] == 2:
+            raise MemoryError("the device is full")
+
+    with pytest.raises(MemoryError, match="the device is full"), tiny.hooks(fwd_hooks=[("blocks.0.hook_resid_pre", full)]):
+        attribute(tiny, examples, batch_size=len(examples), checkpoint=True)
+    assert not any("forward" in vars(block) for block in tiny.blocks)
+    assert same_scores(attribute(tiny, examples, checkpoint=True), before)
+
+
+def test_in_half_precision(hooked: bool, tmp_path: Any) -> None:
+    model = load_model(tiny_model_folder(tmp_path), device="cpu", dtype=torch.bfloat16, hooked=hooked)
+    examples = written(model.tokenizer)
+    assert same_scores(attribute(model, examples, checkpoint=True), attribute(model, examples))
+    assert same_weights(attribute_weights(model, examples, checkpoint=True), attribute_weights(model, examples))
 
 
 def test_a_text_after_cached_keys_and_values_is_refused(tiny: Any) -> None:

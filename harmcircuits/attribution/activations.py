@@ -44,8 +44,8 @@ def attribute(
             `for_model(model)` lays its examples out itself (`recognition_metric`).
         batch_size: rows a pass; scores do not depend on it (beyond rounding).
         checkpoint: keep only each block's input for the backward pass, hook_z and hook_post, and compute the rest of a block
-            once more there (activation checkpointing): the same scores, less memory, one forward pass more. For rows that are
-            too long for the device one at a time.
+            once more there (activation checkpointing): the same scores, less memory, one forward pass more, and hooks of
+            yours called twice. For rows that are too long for the device one at a time.
 
     Raises:
         AttributionError: no examples, or a score that is not a number (names example and layer).

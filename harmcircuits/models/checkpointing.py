@@ -1,7 +1,7 @@
 """Activation checkpointing: a block keeps its input alone, and is computed once more when the backward pass comes to it.
 
-The numbers stay the same, bit for bit; memory for one more forward pass. It is worth that where a single row is too long for
-the device; until then a smaller batch is cheaper.
+The numbers stay the same (on a CPU bit for bit). Less memory for one more forward pass: worth it where a single row is too long
+for the device; until then a smaller batch is cheaper. Hooks in blocks are called twice.
 """
 
 from collections.abc import Callable, Iterator
