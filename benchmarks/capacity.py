@@ -49,7 +49,8 @@ SWEEPS: dict[str, tuple[int, ...]] = {
     "heads of a layer": (8, 16, 32, 64),
     "neurons of a layer": (512, 1024, 2048, 4096),
 }
-REPEATS = 7
+REPEATS, ROUNDS = 3, 5
+"""Of a step in its process; of every point of the sweeps, so that a slow minute of the machine meets all of them alike."""
 EVERYDAY = "Tell me how to bake bread at home, what it needs, how long it takes, and how I can tell that it is ready to eat. "
 
 
@@ -62,7 +63,7 @@ def main() -> None:
     transformers.utils.logging.disable_progress_bar()
     device = measured(torch.device("cpu"), torch.float32, clock=time.process_time)
     print(f"{device.flops / 1e9:.1f} GFLOP/s, {device.bandwidth / 1e9:.1f} GB/s, one thread")
-    steps, scaling = [], []
+    steps = []
     with tempfile.TemporaryDirectory() as folder:
         saved(Path(folder), BARE)
         bare = {step: in_child(run, Path(folder)) for step, run in STEPS.items()}
@@ -70,10 +71,7 @@ def main() -> None:
     for name in asked.sizes:
         with tempfile.TemporaryDirectory() as folder:
             steps += of_size(name, Path(folder), device, bare)
-    for what, values in SWEEPS.items():
-        for value in values:
-            with tempfile.TemporaryDirectory() as folder:
-                scaling.append(of_point(what, value, Path(folder), device))
+    scaling = sweeps(device)
     if asked.out is None:
         return
     store.write_json(
@@ -122,17 +120,31 @@ def of_size(name: str, folder: Path, device: Device, bare: dict[str, tuple[list[
     return found
 
 
-def of_point(what: str, value: int, folder: Path, device: Device) -> dict[str, Any]:
-    """Seconds of `attribute` with one number changed."""
+def sweeps(device: Device) -> list[dict[str, Any]]:
+    """A row a point of `SWEEPS`: the median of the rounds, the fastest and the slowest."""
+    points = [(what, value) for what, values in SWEEPS.items() for value in values]
+    taken: dict[tuple[str, int], list[tuple[float, float]]] = {point: [] for point in points}
+    for _ in range(ROUNDS):
+        for point in points:
+            with tempfile.TemporaryDirectory() as folder:
+                taken[point].append(of_point(*point, Path(folder), device))
+    found = []
+    for (what, value), pairs in taken.items():
+        own, (expected, *_) = zip(*pairs, strict=True)
+        print(f"{what} {value}: {median(own):.3f} s ({min(own):.3f} to {max(own):.3f}), predicted {expected:.3f}")
+        spread = {"seconds": median(own), "fastest": min(own), "slowest": max(own)}
+        found.append({"what": what, "value": value, **spread, "predicted_seconds": expected})
+    return found
+
+
+def of_point(what: str, value: int, folder: Path, device: Device) -> tuple[float, float]:
+    """Seconds of `attribute` with one number changed, measured and predicted."""
     changed = {"heads of a layer": "num_attention_heads", "neurons of a layer": "intermediate_size"}
     shape = saved(folder, {**BASE, **({changed[what]: value} if what in changed else {})})
     n, length = (value if what == "prompts" else 8), (value if what == "tokens of a prompt" else TOKENS)
     rows = work.Rows(n=n, length=length, asked=8, batch=4)
     repeats, _ = in_child(lambda path: scores_of(path, n, length, 8, 4), folder)
-    taken, expected = median(repeats), seconds(work.attribution(shape, rows, element=4), device)
-    print(f"{what} {value}: {taken:.3f} s ({min(repeats):.3f} to {max(repeats):.3f}), predicted {expected:.3f}")
-    spread = {"fastest": min(repeats), "slowest": max(repeats)}
-    return {"what": what, "value": value, "seconds": taken, **spread, "predicted_seconds": expected}
+    return median(repeats), seconds(work.attribution(shape, rows, element=4), device)
 
 
 # the steps, each in a child
@@ -155,13 +167,13 @@ def scores_of(folder: Path, n: int, length: int, new: int, batch: int) -> list[f
 def attribute_weights(folder: Path) -> list[float]:
     model = hc.load_model(folder, device="cpu")
     examples = rows_of(model, ROWS, TOKENS, NEW)
-    return timed(lambda: hc.attribute_weights(model, examples, benign=examples, batch_size=ROWS), 1)
+    return timed(lambda: hc.attribute_weights(model, examples, benign=examples, batch_size=ROWS), REPEATS)
 
 
 def write(folder: Path) -> list[float]:
     model = hc.load_model(folder, device="cpu")
     prompts = [hc.Prompt(request=one.request, category=str(at)) for at, one in enumerate(rows_of(model, ROWS, TOKENS, NEW))]
-    return timed(lambda: hc.elicit(model, prompts, max_new_tokens=NEW, temperature=1.0), 1)
+    return timed(lambda: hc.elicit(model, prompts, max_new_tokens=NEW, cache=False), REPEATS)
 
 
 STEPS: dict[str, Callable[[Path], list[float]]] = {
