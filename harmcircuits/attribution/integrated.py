@@ -18,7 +18,7 @@ scale attention and neurons of single layers in this way.
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -77,10 +77,11 @@ def integrated_attribution(
     check_every_layer(model)
     reading = laid_out(model, examples, metric)
 
-    def of_batch(batch: Batch) -> _Part:
+    def of_batch(batch: Batch, checkpoint: bool) -> _Part:
         return _along_the_way(model, batch, reading, steps, checkpoint=checkpoint)
 
-    parts = each_row(model, reading.rows, of_batch, batch_size=batch_size, progress=progress, desc="integrate")
+    how: dict[str, Any] = {"checkpoint": checkpoint, "batch_size": batch_size, "progress": progress}
+    parts = each_row(model, reading.rows, of_batch, desc="integrate", **how)
     heads, neurons, tokens, rises = zip(*parts, strict=True)
     own = tuple(part[: row_length(row)] for part, row in zip(tokens, reading.rows, strict=True))
     scores = finite(Attribution(torch.stack(heads), torch.stack(neurons), own), model, reading.rows)

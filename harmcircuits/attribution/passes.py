@@ -20,12 +20,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..examples import Batch, Example, Prompt, Row, batched, example_rows, make_batch, response_loss, row_length
+from ..halves import each_batch
 from ..models.checkpointing import Recomputing, checkpointed
 from ..models.devices import stacked
 from ..models.gradients import check_gradients
 from ..models.numbers import where_broken
 from ..models.protocol import Hook, HookedModel, check_hooks, geometry, head_hook, logits_at, neuron_hook, start_graph
-from ..processes import each
 from .scores import Attribution, AttributionError
 
 Metric = Callable[[Float[Tensor, "asked d_vocab"], Batch], Float[Tensor, " b"]]
@@ -125,17 +125,20 @@ Part = TypeVar("Part", bound=tuple[Tensor, ...])
 def each_row(
     model: HookedModel,
     rows: Sequence[Row],
-    of_batch: Callable[[Batch], Part],
+    of_batch: Callable[[Batch, bool], Part],
     *,
+    checkpoint: bool,
     batch_size: int,
     progress: bool,
     desc: str,
 ) -> list[tuple[Tensor, ...]]:
-    """`of_batch` over padded batches of like lengths; its tensors' first dimension taken apart, in the order of `rows`."""
+    """`of_batch` over padded batches of like lengths; its tensors' first dimension taken apart, in the order of `rows`.
+    Blocks are checkpointed where `checkpoint` says so, and for a row that does not fit otherwise."""
     parts: list[tuple[Tensor, ...]] = [()] * len(rows)
     with tqdm(total=len(rows), desc=desc, unit="example", disable=not progress) as bar:
-        read = lambda indices: of_batch(make_batch(model, [rows[index] for index in indices]))
-        for indices, batch in each(batched(rows, batch_size=batch_size, length=row_length), read):
+        laid = lambda indices: make_batch(model, [rows[index] for index in indices])
+        read, alone = (lambda indices: of_batch(laid(indices), checkpoint)), (lambda indices: of_batch(laid(indices), True))
+        for indices, batch in each_batch(batched(rows, batch_size=batch_size, length=row_length), read, alone=alone):
             for at, index in enumerate(indices):
                 parts[index] = tuple(part[at] for part in batch)
             bar.update(len(indices))

@@ -23,10 +23,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..examples import Example, Prompt, batched, make_batch, row_length
+from ..halves import BatchError, Full, attempt
 from ..models.gradients import check_gradients
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import HookedModel
-from ..processes import add_up, from_first
+from ..processes import add_up, current, from_first
 from ..processes import each as each_batch
 from .passes import Metric, ModelMetric, Reading, laid_out
 from .scores import AttributionError
@@ -71,7 +72,8 @@ def attribute_weights(
     Args:
         benign: whose U protects (`select_weights`); None: U is taken over `harmful` itself.
         metric: as in `attribute`; of both sets.
-        batch_size: rows a pass; scores do not depend on it (beyond rounding).
+        batch_size: rows a pass; scores do not depend on it (beyond rounding). Half of it where the device has no memory for
+            them, from the start of the pass.
         checkpoint: see `attribute`; kept are each block's input and those of its matrices.
         device: of the accumulators, float32, 4 bytes a weight (8 without `benign`); None: each lies beside its matrix. Scores
             are returned on the CPU.
@@ -82,6 +84,7 @@ def attribute_weights(
     Raises:
         AttributionError: no examples, a layer that does not fit `max_memory`, or a score that is not a number (names matrix and
             example).
+        BatchError: not even one row fits into the device's memory, checkpointed.
         ExampleError: an example without a response, where the metric reads responses.
         ModelError: the model's matrices cannot be found, or it computes with others; or a state in which W ⊙ gradient means
             something else (dropout, autocast, quantised or folded weights; see `models.gradients`).
@@ -108,11 +111,46 @@ def attribute_weights(
         for block in blocks:
             for each in sets:
                 bar.set_description(f"weights, {each.name}")
-                sums = _pass(model, block, each, advance=bar.update, **how)
+                sums, how["batch_size"], how["checkpoint"] = _fitting_pass(model, block, each, bar.update, **how)
                 signed |= _scores(block, sums.signed, scale=-1 / len(each.reading.rows))
                 absolute |= _scores(block, sums.absolute, scale=1 / len(each.reading.rows), absolute=True)
     n_benign = len(sets[1].reading.rows) if benign is not None else 0
     return WeightAttribution(signed, absolute, n_examples=len(sets[0].reading.rows), n_benign=n_benign)
+
+
+def _fitting_pass(
+    model: HookedModel,
+    block: Sequence[Matrix],
+    each: _Set,
+    advance: Callable[[int], object],
+    *,
+    batch_size: int,
+    checkpoint: bool,
+    device: torch.device | str | None,
+) -> tuple[Sums, int, bool]:
+    """`_pass`; where there is no memory for it, from the start with half the batch, and in the end with blocks checkpointed.
+    Also with what it went. Not in several processes, which would no longer read the same batches."""
+    done = 0
+
+    def told(rows: int) -> None:
+        nonlocal done
+        done += rows
+        advance(rows)
+
+    def once() -> Sums:
+        return _pass(model, block, each, batch_size=batch_size, checkpoint=checkpoint, device=device, advance=told)
+
+    while isinstance(sums := attempt(once) if current().size == 1 else once(), Full):
+        if batch_size == 1 and checkpoint:
+            raise BatchError(
+                f"weights of {len(block)} matrices cannot be scored in this device's memory, not on one row ({sums.words}). "
+                "Score fewer layers at once (max_memory=), load the model in half precision, or take shorter texts."
+            )
+        batch_size, checkpoint = max(1, batch_size // 2), checkpoint or batch_size == 1
+        how = f"in batches of {batch_size}{', blocks checkpointed' if checkpoint else ''}"
+        log.warning("no memory for a batch on this device: weights are scored from the start %s", how)
+        told(-done)
+    return sums, batch_size, checkpoint
 
 
 def _pass(

@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
+from ..halves import each_batch
 from ..models.numbers import check_finite
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel, pad_id
-from ..processes import each
 from .texts import Example, Row, example_rows, row_length
 
 
@@ -97,6 +97,6 @@ def row_losses(model: HookedModel, rows: Sequence[Row], *, batch_size: int = 16)
         return found
 
     losses = torch.empty(len(rows))
-    for indices, found in each(batched(rows, batch_size=batch_size, length=row_length), read):
+    for indices, found in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
         losses[indices] = found
     return losses

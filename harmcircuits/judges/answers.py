@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..examples import batched
-from ..processes import each
+from ..halves import each_batch
 from .loading import JudgeModel, cut, without_control_tokens
 from .prompts import JudgePrompt
 from .protocol import JudgeError
@@ -159,7 +159,7 @@ def next_log_probabilities(
         asked: Tensor = at_last[:, list(ids)].cpu()
         return asked
 
-    for batch, own in each(batched(rows, batch_size=batch_size), read):
+    for batch, own in each_batch(batched(rows, batch_size=batch_size), read):
         found[batch] = own
     return found
 

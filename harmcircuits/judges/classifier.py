@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..examples import batched
-from ..processes import each
+from ..halves import each_batch
 from .loading import JudgeModel, cut, without_control_tokens
 from .protocol import JudgeError, Judgements, Property, check_pairs, check_property
 
@@ -98,7 +98,7 @@ class ClassifierJudge:
             logits = model(**{name: values.to(device) for name, values in inputs.items()}).logits.double()
             return self._probability(logits, positive).cpu()
 
-        for batch, own in each(batched(rows, batch_size=batch_size, length=lambda row: len(row["input_ids"])), read):
+        for batch, own in each_batch(batched(rows, batch_size=batch_size, length=lambda row: len(row["input_ids"])), read):
             scores[batch] = own
         return scores
 

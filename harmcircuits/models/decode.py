@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..processes import each
+from ..halves import each_batch
 from .past import empty_past
 from .protocol import HookedModel, ModelError, device_of, logits_at, pad_id
 
@@ -84,7 +84,7 @@ def sample(
         tokens = (write or partial(write_hooked, model))({row: prompts[row] for row in some}, drawing)
         return {row: _until_stop(ids, stop_ids) for row, ids in zip(some, tokens.tolist(), strict=True)}
 
-    for _, ended in each((by_length[at : at + batch_size] for at in range(0, len(by_length), batch_size)), continued):
+    for _, ended in each_batch((by_length[at : at + batch_size] for at in range(0, len(by_length), batch_size)), continued):
         for row, ids in ended.items():
             written[row] = ids
         if finished is not None:

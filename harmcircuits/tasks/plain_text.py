@@ -13,10 +13,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..examples import Example, Row, batched, chat_frame, encode, make_batch, response_ids, response_loss, row_length
+from ..halves import each_batch
 from ..models.numbers import check_finite
 from ..models.past import read_past
 from ..models.protocol import HookedModel, logits_at
-from ..processes import each
 from .recognition import SEPARATOR, Shots, check_length, shot_ids
 
 
@@ -50,7 +50,7 @@ def plain_text_loss(
         check_finite(model, losses, what="the loss in plain text", examples=indices, rows=own)
         return losses
 
-    for part, losses in each(batched([rows[index] for index in asked], batch_size=batch_size, length=row_length), read):
+    for part, losses in each_batch(batched([rows[index] for index in asked], batch_size=batch_size, length=row_length), read):
         found[[asked[at] for at in part]] = losses
     return found
 

@@ -16,10 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..examples import Example, Row, batched, make_batch, row_length
+from ..halves import each_batch
 from ..models.devices import stacked
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
-from ..processes import each
 from .asking import Ends, question_rows, request_ends
 from .formats import Question
 from .residual import at_columns, residuals_kept
@@ -107,7 +107,7 @@ def place_residuals(
             for place in PLACES
         }
 
-    for indices, residuals in each(batched(rows, batch_size=batch_size, length=row_length), read):
+    for indices, residuals in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
         for place in PLACES:
             found.update({(place, index): row for index, row in zip(indices, residuals[place], strict=True)})
     return {place: torch.stack([found[place, index] for index in range(len(rows))]) for place in PLACES}

@@ -23,11 +23,11 @@ from tqdm.auto import tqdm
 from .. import figures
 from ..ablation.partial import Condition, under
 from ..examples import Prompt, Row, batched, make_batch, row_length
+from ..halves import each_batch
 from ..models.devices import stacked
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel, geometry
 from ..notebook import notebook_html
-from ..processes import each
 from .asking import prompt_rows, request_ends
 from .probe import IN_WORDS, Place, place_columns, ridge
 from .residual import columns_kept
@@ -199,7 +199,7 @@ def _residuals(
 
     found: Residuals = torch.empty(len(places), len(layers), len(rows), int(model.cfg.d_model))
     with under(model, condition):
-        for indices, residuals in each(batched(rows, batch_size=batch_size, length=row_length), read):
+        for indices, residuals in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
             found[:, :, indices] = residuals
     return found
 

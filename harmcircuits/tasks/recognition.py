@@ -13,12 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..examples import Example, Prompt, Row, batched, encode, make_batch, row_length, start_ids
+from ..halves import each_batch
 from ..models.context import context_length
 from ..models.numbers import check_finite
 from ..models.past import BridgePast, HookedPast, read_past
 from ..models.protocol import HookedModel, logits_at
 from ..notebook import clipped
-from ..processes import each
 from .formats import ShotFormat, common_label_ids, label_ids
 
 SEPARATOR = "\n\n"
@@ -102,7 +102,7 @@ def many_shot(
     for draw in range(len(shots.draws)):
         before = shot_ids(model, shots, draw)
         read = partial(_after_shots, model, rows, before, read_past(model, torch.tensor(before)), (harmful, harmless))
-        for indices, found in each(batched(rows, batch_size=batch_size, length=row_length), read):
+        for indices, found in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
             odds[indices] += found / len(shots.draws)
     return odds
 

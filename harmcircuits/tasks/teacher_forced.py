@@ -16,10 +16,11 @@ from tqdm.auto import tqdm
 
 from ..ablation.partial import Condition, under
 from ..examples import Batch, Example, Row, batched, example_rows, make_batch, row_length, token_nll
+from ..halves import each_batch
 from ..models.numbers import check_finite
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
-from ..processes import current, each
+from ..processes import current
 from .asking import question_rows, request_ends
 from .formats import FormatError, Question, label_ids
 from .probe import Place, Probe, place_columns
@@ -81,7 +82,7 @@ def teacher_forced(
                 bar.update(len(indices) * as_many)
             return found
 
-        for _, found in each(batched(rows, batch_size=batch_size, length=row_length), read):
+        for _, found in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
             parts += found
     order = {name: at for at, name in enumerate(conditions)}
     return pd.concat(parts).sort_values(

@@ -17,11 +17,11 @@ import pandas as pd
 import torch
 
 from ..examples import Row, batched, encode, make_batch, row_length, row_losses, start_ids
+from ..halves import each_batch
 from ..models.context import context_length
 from ..models.numbers import check_finite
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
-from ..processes import each
 
 DATA = Path(__file__).with_name("data")
 COLUMNS = ("kind", "item", "topic", "nll", "right", "margin")
@@ -153,7 +153,7 @@ def _of_last_tokens(model: HookedModel, rows: Iterable[Row], batch_size: int) ->
         check_finite(model, asked[:, 0], what="the reading of everyday facts", examples=indices, rows=own)
         return [[-float(log_p[row.tokens[-1]]) for row in groups[index]] for index, log_p in zip(indices, asked, strict=True)]
 
-    for indices, found in each(batched(groups, batch_size=batch_size, length=lambda group: row_length(group[0])), read):
+    for indices, found in each_batch(batched(groups, batch_size=batch_size, length=lambda group: row_length(group[0])), read):
         losses.update(zip(chain(*(groups[index] for index in indices)), chain(*found), strict=True))
     return losses
 
