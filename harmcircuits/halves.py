@@ -4,7 +4,7 @@
         losses[indices] = found
 
 What is read of a row does not depend on its batch, beyond rounding: a run on a smaller device goes on, more slowly, instead of
-ending. The log says so once a loop.
+ending.
 """
 
 import logging
@@ -15,8 +15,10 @@ from typing import TypeVar
 from .processes import each
 
 log = logging.getLogger(__name__)
+Item = TypeVar("Item")
 Made = TypeVar("Made")
-_CURE = "Load the model in half precision (dtype=torch.bfloat16, --dtype bfloat16), or take shorter texts or another device"
+_FULL = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""In PyTorch's errors, when a GPU, a CPU's allocator, or a library on a GPU gets none."""
 
 
 class BatchError(RuntimeError):
@@ -31,13 +33,13 @@ class Full:
 
 
 def each_batch(
-    batches: Iterable[list[int]], read: Callable[[list[int]], Made], *, alone: Callable[[list[int]], Made] | None = None
-) -> Iterator[tuple[list[int], Made]]:
-    """`(indices, read(indices))` of each batch, as `processes.each` deals them out; where memory is not enough, of its halves,
-    and of no larger batches from then on.
+    batches: Iterable[list[Item]], read: Callable[[list[Item]], Made], *, alone: Callable[[list[Item]], Made] | None = None
+) -> Iterator[tuple[list[Item], Made]]:
+    """`(rows, read(rows))` of each batch of rows, as `processes.each` deals them out; where memory is not enough, of its
+    halves, and of no larger batches from then on, as the log says.
 
     Args:
-        batches: indices of rows.
+        batches: rows, or their indices.
         read: may be called again for some of the rows, so that it leaves nothing behind when it fails.
         alone: reads one row in less memory, where `read` cannot.
 
@@ -47,47 +49,62 @@ def each_batch(
     >>> list(each_batch([[0, 1], [2]], lambda indices: [10 * index for index in indices]))
     [([0, 1], [0, 10]), ([2], [20])]
     """
-    most: int | None = None
+    most: int | None = None  # 0: no row by `read`
 
-    def in_parts(indices: list[int]) -> list[tuple[list[int], Made]]:
+    def in_parts(batch: list[Item]) -> list[tuple[list[Item], Made]]:
         nonlocal most
-        found: list[tuple[list[int], Made]] = []
-        waiting = [indices]
+        found: list[tuple[list[Item], Made]] = []
+        waiting = [batch]
         while waiting:
             part = waiting.pop(0)
-            made = Full("") if most is not None and len(part) > most else attempt(lambda: read(part))  # noqa: B023
+            if most == 0 and alone is not None and len(part) == 1:
+                found.append((part, fitting(alone, part)))
+                continue
+            made = Full("") if most is not None and len(part) > max(most, 1) else attempt(read, part)
             if not isinstance(made, Full):
                 found.append((part, made))
-            elif len(part) == 1:
-                found.append((part, _alone(alone, part, made)))
-            else:
-                if most is None or len(part) <= most:
-                    most = (len(part) + 1) // 2
-                    log.warning("no memory for a batch of %d on this device: %d at once from here on", len(part), most)
-                middle = (len(part) + 1) // 2
-                waiting[:0] = [part[:middle], part[middle:]]
+                continue
+            if made.words:
+                most = (len(part) + 1) // 2 if len(part) > 1 else 0
+                log.warning("no memory for a batch of %d on this device: %s", len(part), _from_now(most))
+            if len(part) == 1 and alone is None:
+                raise not_even_one(made)
+            middle = (len(part) + 1) // 2
+            waiting[:0] = [half for half in (part[:middle], part[middle:]) if half]
         return found
 
     for _, parts in each(batches, in_parts):
         yield from parts
 
 
-def attempt(do: Callable[[], Made]) -> Made | Full:
-    """What `do` gives, or that there was no memory for it, in which case all that it has computed is gone again."""
-    from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size  # only where it happens
+def attempt(do: Callable[[Item], Made], given: Item) -> Made | Full:
+    """What `do(given)` makes, or that there was no memory for it, in which case all that it has computed is gone again."""
+    from accelerate.utils.memory import clear_device_cache  # only where it happens
 
     try:
-        return do()
+        return do(given)
     except RuntimeError as error:
-        if not should_reduce_batch_size(error):
+        if not any(words in str(error) for words in _FULL):
             raise
         full = Full(str(error).partition("\n")[0])
     clear_device_cache(garbage_collection=True)
     return full
 
 
-def _alone(read: Callable[[list[int]], Made] | None, part: list[int], full: Full) -> Made:
-    made = full if read is None else attempt(lambda: read(part))
+def fitting(do: Callable[[Item], Made], given: Item) -> Made:
+    """What `do(given)` makes. Raises BatchError where there is no memory for it."""
+    made = attempt(do, given)
     if isinstance(made, Full):
-        raise BatchError(f"row {part[0]} alone does not fit into this device's memory ({made.words}). {_CURE}.")
+        raise not_even_one(made)
     return made
+
+
+def not_even_one(full: Full) -> BatchError:
+    return BatchError(
+        f"not even one text fits into this device's memory, beside the model ({full.words}). Shorter texts need less, and so "
+        "does half precision, where the model is not in it yet (dtype=torch.bfloat16, --dtype bfloat16)."
+    )
+
+
+def _from_now(most: int) -> str:
+    return f"{most} at once from here on" if most else "not even one by itself"

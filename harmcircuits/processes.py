@@ -7,8 +7,8 @@
 
 Every process runs the whole program, on the same prompts, with a copy of the model. Inside the context, loops over batches deal
 out the very batches that one process would read: each is read by one process, and its numbers go to all. So what is read of an
-example is what one process reads, bit for bit on the same hardware; only sums over batches (scores of weights) are added up in
-another order. What is not dealt out is computed by every process alike.
+example is what one process reads, bit for bit on the same hardware that has memory for the batch; only sums over batches
+(scores of weights) are added up in another order. What is not dealt out is computed by every process alike.
 
 An error in one process ends all. Results are the caller's to write, in the first process alone; journals and the cache of
 responses are read and written by it, and the others are told what stands there.

@@ -11,15 +11,19 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+import two_processes
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_bridge
+from tqdm.auto import tqdm
 from written import written
 
 import harmcircuits as hc
+from harmcircuits.components import Circuit
 from harmcircuits.examples import Example, loss
-from harmcircuits.halves import BatchError, Full, attempt, each_batch
+from harmcircuits.halves import BatchError, Full, attempt, each_batch, fitting
 from harmcircuits.processes import each
+from harmcircuits.tasks import teacher_forced as forced
 
 WORDS = "CUDA out of memory. Tried to allocate 20.00 GiB.\nSee the documentation."
 
@@ -44,7 +48,8 @@ class Device:
 # the loop
 
 
-@given(st.lists(st.integers(1, 9), max_size=6), st.integers(1, 9))
+@settings(max_examples=25, deadline=None)  # each refusal collects garbage
+@given(st.lists(st.integers(1, 9), max_size=4), st.integers(1, 9))
 def test_every_row_is_read_once_in_order_and_no_more_at_once_than_there_is_room_for(sizes: list[int], room: int) -> None:
     rows = iter(range(sum(sizes)))
     batches = [[next(rows) for _ in range(size)] for size in sizes]
@@ -65,14 +70,18 @@ def test_what_did_not_fit_is_not_tried_again(caplog: pytest.LogCaptureFixture) -
     assert said == [f"no memory for a batch of {of} on this device: {at} at once from here on" for of, at in ((8, 4), (4, 2))]
 
 
-def test_a_row_that_does_not_fit_is_read_in_less_memory_or_named() -> None:
-    device = Device(0)
-    assert list(each_batch([[3, 4]], device.read, alone=lambda indices: [-1])) == [([3], [-1]), ([4], [-1])]
-    cause = r"row 3 alone does not fit into this device's memory \(CUDA out of memory. Tried to allocate 20.00 GiB.\)"
-    with pytest.raises(BatchError, match=rf"{cause}. Load the model in half precision"):
+def test_a_row_that_does_not_fit_is_read_in_less_memory_or_the_cure_named() -> None:
+    device, small = Device(0), Device(1)
+    found = list(each_batch([[3, 4], [5, 6, 7], [8]], device.read, alone=small.read))
+    assert found == [([row], [10 * row]) for row in range(3, 9)]
+    assert device.asked == [2, 1], "no row is tried after one that did not fit by itself"
+    cause = r"this device's memory, beside the model \(CUDA out of memory. Tried to allocate 20.00 GiB.\)"
+    with pytest.raises(BatchError, match=rf"not even one text fits into {cause}. Shorter texts need less"):
         list(each_batch([[3, 4]], device.read))
-    with pytest.raises(BatchError, match="row 3 alone"):
+    with pytest.raises(BatchError, match="not even one text"):
         list(each_batch([[3, 4]], device.read, alone=device.read))
+    with pytest.raises(BatchError, match="not even one text"):
+        fitting(device.read, [3])
 
 
 def test_other_errors_are_those_that_they_are() -> None:
@@ -81,7 +90,9 @@ def test_other_errors_are_those_that_they_are() -> None:
 
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         list(each_batch([[0, 1]], broken))
-    assert isinstance(attempt(lambda: (_ for _ in ()).throw(full())), Full)
+    assert isinstance(attempt(Device(0).read, [1]), Full)
+    with pytest.raises(RuntimeError, match="cuDNN"):
+        attempt(lambda _: (_ for _ in ()).throw(RuntimeError("cuDNN error: CUDNN_STATUS_NOT_SUPPORTED")), 0)
 
 
 # the package's own loops
@@ -117,6 +128,46 @@ def test_scores_and_losses_are_those_of_whole_batches(tiny: Any, examples: list[
     close(scores.per_example_heads, whole.per_example_heads)
     close(scores.per_example_neurons, whole.per_example_neurons)
     assert max(met) == len(examples) and min(met) <= rows
+
+
+def test_everything_that_is_read_in_batches_is_the_same_on_a_full_device(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(two_processes, "in_one_pass", lambda model, examples: {})  # circuits that join a row are not batches
+    whole = two_processes.readings(tiny)
+    with room_for(tiny, 2) as met:
+        halved = two_processes.readings(tiny)
+    assert max(met) == two_processes.SIZE and halved.keys() == whole.keys()
+    for name, expected in whole.items():
+        assert alike(halved[name], expected), name
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Equal but for rounding, however deep the numbers lie."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    return one == pytest.approx(other, rel=1e-3, abs=1e-5, nan_ok=True) if isinstance(one, float) else bool(one == other)
+
+
+def test_a_reading_that_fails_halfway_counts_its_rows_once(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second condition of a batch has no room where the first had."""
+    bars: list[Any] = []
+    monkeypatch.setattr(forced, "tqdm", lambda **options: bars.append(tqdm(**{**options, "file": io.StringIO()})) or bars[-1])
+    answered = [hc.Example(request=f"Say {word}.", response=" A word.") for word in "abcd"]
+    passes = 0
+
+    def block(residual: torch.Tensor, hook: Any) -> None:
+        nonlocal passes
+        passes += 1
+        if passes == 2:
+            raise full()
+
+    conditions = {"intact": None, "own": Circuit(heads=[(0, 1)])}
+    expected = forced.teacher_forced(tiny, answered, conditions)
+    with tiny.hooks(fwd_hooks=[("blocks.0.hook_resid_pre", block)]):
+        found = forced.teacher_forced(tiny, answered, conditions, progress=True)
+    assert alike(found.to_dict("list"), expected.to_dict("list"))
+    assert bars[-1].n == bars[-1].total == 8
 
 
 def test_a_row_too_long_by_itself_is_checkpointed(tiny: Any, examples: list[Example]) -> None:
@@ -166,7 +217,7 @@ def test_what_is_written_is_the_same(tiny: Any) -> None:
 def test_a_process_whose_memory_is_limited_goes_on(tmp_path: Path) -> None:
     """By the system itself: PyTorch cannot have the pages."""
     model = tiny_bridge(tmp_path, n_layers=4, d_model=64, n_heads=4, d_mlp=256)
-    examples = written(model.tokenizer)[1:2] * 128
+    examples = written(model.tokenizer)[1:2] * 1024
     whole = hc.attribute(model, examples[:1]).per_example_neurons
     limited = multiprocessing.get_context("fork").Process(target=under_limit, args=(model, examples, tmp_path / "scores"))
     limited.start()
@@ -174,7 +225,7 @@ def test_a_process_whose_memory_is_limited_goes_on(tmp_path: Path) -> None:
     assert limited.exitcode == 0
     found, least, log = torch.load(tmp_path / "scores")
     close(found, whole.expand_as(found))
-    assert least < 128 and "no memory for a batch of 128 on this device" in log
+    assert least < 1024 and "no memory for a batch of 1024 on this device" in log
 
 
 def under_limit(model: Any, examples: list[Example], place: Path) -> None:
@@ -187,5 +238,5 @@ def under_limit(model: Any, examples: list[Example], place: Path) -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 64 * 2**20, resource.RLIM_INFINITY))
     with room_for(model, 10**6) as met:
-        found = hc.attribute(model, examples, batch_size=128).per_example_neurons
+        found = hc.attribute(model, examples, batch_size=1024).per_example_neurons
     torch.save((found, min(met), log.getvalue()), place)

@@ -103,6 +103,12 @@ class TestTwoProcesses:
     def test_the_second_is_told_what_the_first_finds_in_the_cache(self, two: Any) -> None:
         assert two[0]["again"] == two[1]["again"] == two[0]["readings"]["greedy"]
 
+    def test_a_smaller_device_reads_in_halves_and_scores_of_weights_end(self, two: Any) -> None:
+        first, second = (found["smaller"] for found in two[:2])
+        assert first["loss"] == second["loss"] == pytest.approx(two[0]["whole"], rel=1e-4)
+        assert second["weights"] == "OutOfMemoryError: CUDA out of memory."
+        assert first["weights"].startswith("ProcessError: process 1 has failed with OutOfMemoryError")
+
     def test_a_run_of_the_command_is_that_of_one_process(self, two: Any, alone: dict[str, Any], place: Path) -> None:
         assert two[0]["run"] is two[1]["run"] is None
         assert report(place / "two") == alone

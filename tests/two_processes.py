@@ -55,9 +55,8 @@ def readings(model: Any) -> dict[str, Any]:
         "tokens": [part.tolist() for part in A.tokens or ()],
         "circuit": [circuit.heads, circuit.neurons],
         "loss": hc.loss(model, sampled, batch_size=SIZE).tolist(),
-        "exact": hc.exact_attribution(model, examples[:5]).per_example_heads.tolist(),
         "integrated": hc.integrated_attribution(model, examples, steps=2, batch_size=SIZE).per_example_heads.tolist(),
-        "sweep": hc.sweep(model, [None, OWN], examples, batch_size=SIZE).tolist(),
+        **in_one_pass(model, examples),
         "written": ids(hc.generate(model, PROMPTS, OWN, max_new_tokens=6, batch_size=SIZE)),
         "written each": [ids(own) for own in hc.generate_each(model, PROMPTS[:4], [None, OWN], max_new_tokens=4, batch_size=3)],
         "forced": forced.to_dict("list"),
@@ -69,6 +68,14 @@ def readings(model: Any) -> dict[str, Any]:
     }
 
 
+def in_one_pass(model: Any, examples: Sequence[hc.Example]) -> dict[str, Any]:
+    """What several circuits on one example are read by."""
+    return {
+        "exact": hc.exact_attribution(model, examples[:5]).per_example_heads.tolist(),
+        "sweep": hc.sweep(model, [None, OWN], examples, batch_size=SIZE).tolist(),
+    }
+
+
 def weights(model: Any) -> dict[str, Any]:
     """Sums over batches, and what is selected by them; in two blocks of layers."""
     examples = hc.elicit(model, PROMPTS, max_new_tokens=6, temperature=0, batch_size=SIZE)
@@ -77,6 +84,18 @@ def weights(model: Any) -> dict[str, Any]:
     mask = hc.select_weights(W, q=0.02, p=0.02)
     plain = lambda scores: {name: values.tolist() for name, values in scores.items()}
     return {"signed": plain(W.signed), "absolute": plain(W.absolute), "mask": plain(mask.indices)}
+
+
+def smaller_device(model: Any, group: Group) -> dict[str, Any]:
+    """The second process has no memory for more than two rows: it reads in halves, and scores no weights."""
+
+    def block(residual: torch.Tensor, hook: Any) -> None:
+        if group.rank == 1 and len(residual) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with model.hooks(fwd_hooks=[("blocks.0.hook_resid_pre", block)]):
+        losses = hc.loss(model, ANSWERED, batch_size=SIZE).tolist()
+        return {"loss": losses, "weights": told(lambda: hc.attribute_weights(model, ANSWERED, batch_size=SIZE))}
 
 
 def told(call: Callable[[], object]) -> str:
@@ -154,6 +173,7 @@ def main(folder: Path) -> None:
         assert (group.rank, group.size, group.first) == (rank, 2, rank == 0)
         found: dict[str, Any] = {"readings": readings(model), "weights": weights(model)}
         found |= {"again": readings(model)["greedy"], "faults": faults(model, group)}
+        found |= {"whole": hc.loss(model, ANSWERED, batch_size=SIZE).tolist(), "smaller": smaller_device(model, group)}
     found["ends early"] = told(lambda: ends_early(model, rank))
     found["run"] = command(folder, "--out", str(folder / "two"))
     os.environ[store.CACHE_VARIABLE] = str(folder / "cache of one")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..components import Circuit
 from ..examples import Batch, Row, make_batch, row_length
+from ..halves import each_batch
 from ..models.past import WORTH_SHARING, read_past, shared_length, takes_more_rows
 from ..models.protocol import HookedModel
 from ..models.unembedding import logits_by_row, unembeds_alone
@@ -125,7 +126,7 @@ def _in_full(
         with model.hooks(fwd_hooks=row_hooks(model, circuits, changes)):
             return score(make_batch(model, [rows[example] for example, _ in taken])).float().cpu()
 
-    for taken, values in each_job(_filled(model, rows, len(conditions), batch_size), read):
+    for taken, values in each_batch(_filled(model, rows, len(conditions), batch_size), read):
         examples, columns = map(list, zip(*taken, strict=True))
         found[examples, columns] = values
         advance(sum(at > 0 for at in columns))

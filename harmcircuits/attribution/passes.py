@@ -136,8 +136,11 @@ def each_row(
     Blocks are checkpointed where `checkpoint` says so, and for a row that does not fit otherwise."""
     parts: list[tuple[Tensor, ...]] = [()] * len(rows)
     with tqdm(total=len(rows), desc=desc, unit="example", disable=not progress) as bar:
-        laid = lambda indices: make_batch(model, [rows[index] for index in indices])
-        read, alone = (lambda indices: of_batch(laid(indices), checkpoint)), (lambda indices: of_batch(laid(indices), True))
+
+        def read(indices: list[int], checkpoint: bool = checkpoint) -> Part:
+            return of_batch(make_batch(model, [rows[index] for index in indices]), checkpoint)
+
+        alone = None if checkpoint else partial(read, checkpoint=True)
         for indices, batch in each_batch(batched(rows, batch_size=batch_size, length=row_length), read, alone=alone):
             for at, index in enumerate(indices):
                 parts[index] = tuple(part[at] for part in batch)

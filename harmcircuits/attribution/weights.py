@@ -28,7 +28,7 @@ from ..models.gradients import check_gradients
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import HookedModel
 from ..processes import add_up, current, from_first
-from ..processes import each as each_batch
+from ..processes import each as each_share
 from .passes import Metric, ModelMetric, Reading, laid_out
 from .scores import AttributionError
 from .weight_gradients import Sums, add_gradients, empty_sums
@@ -73,7 +73,7 @@ def attribute_weights(
         benign: whose U protects (`select_weights`); None: U is taken over `harmful` itself.
         metric: as in `attribute`; of both sets.
         batch_size: rows a pass; scores do not depend on it (beyond rounding). Half of it where the device has no memory for
-            them, from the start of the pass.
+            them, from the start of the pass (in several processes not: PyTorch's error then ends them).
         checkpoint: see `attribute`; kept are each block's input and those of its matrices.
         device: of the accumulators, float32, 4 bytes a weight (8 without `benign`); None: each lies beside its matrix. Scores
             are returned on the CPU.
@@ -130,17 +130,17 @@ def _fitting_pass(
 ) -> tuple[Sums, int, bool]:
     """`_pass`; where there is no memory for it, from the start with half the batch, and in the end with blocks checkpointed.
     Also with what it went. Not in several processes, which would no longer read the same batches."""
-    done = 0
+    done, batch_size = 0, min(batch_size, len(each.reading.rows))
 
     def told(rows: int) -> None:
         nonlocal done
         done += rows
         advance(rows)
 
-    def once() -> Sums:
+    def once(block: Sequence[Matrix]) -> Sums:
         return _pass(model, block, each, batch_size=batch_size, checkpoint=checkpoint, device=device, advance=told)
 
-    while isinstance(sums := attempt(once) if current().size == 1 else once(), Full):
+    while isinstance(sums := attempt(once, block) if current().size == 1 else once(block), Full):
         if batch_size == 1 and checkpoint:
             raise BatchError(
                 f"weights of {len(block)} matrices cannot be scored in this device's memory, not on one row ({sums.words}). "
@@ -170,7 +170,7 @@ def _pass(
         batch = make_batch(model, [each.reading.rows[index] for index in indices])
         return add_gradients(model, block, batch, each.reading.score, sums, checkpoint=checkpoint)
 
-    for indices, finite in each_batch(batched(each.reading.rows, batch_size=batch_size, length=row_length), read):
+    for indices, finite in each_share(batched(each.reading.rows, batch_size=batch_size, length=row_length), read):
         if not bool(finite.all()):
             matrix, row = (int(at) for at in (~finite).nonzero()[0])
             raise AttributionError(

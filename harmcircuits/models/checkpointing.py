@@ -45,7 +45,7 @@ def checkpointed(model: HookedModel, *, on: bool = True) -> Iterator[Recomputing
     again = Recomputing()
     with ExitStack() as stack:
         for block in cast(Any, model).blocks if on else ():
-            stack.enter_context(_computing(block, _twice(block.forward, again)))
+            stack.enter_context(_computing(block, _twice(block, again)))
         yield again
 
 
@@ -62,7 +62,17 @@ def _computing(block: Any, forward: Callable[..., Any]) -> Iterator[None]:
             own["forward"] = before
 
 
-def _twice(forward: Callable[..., Any], again: Recomputing) -> Callable[..., Any]:
+def _twice(block: Any, again: Recomputing) -> Callable[..., Any]:
+    whole = block.forward
+
+    def forward(*args: Any, **named: Any) -> Any:
+        try:
+            return whole(*args, **named)
+        finally:  # the second time PyTorch breaks off where it has what it needs
+            attention = vars(getattr(block, "attn", None) or block)
+            if attention.get("_pattern") is not None:
+                attention["_pattern"] = None  # of one fused matrix (GPT-2, Pythia): kept there, and with it the graph
+
     def checkpointed_forward(*args: Any, **named: Any) -> Any:
         if not torch.is_grad_enabled():
             return forward(*args, **named)

@@ -7,13 +7,14 @@ seem to leave the other task alone; so that writing is read here too, and recogn
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..examples import Example, Row, batched, chat_frame, encode, make_batch, response_ids, response_loss, row_length
-from ..halves import each_batch
+from ..halves import each_batch, fitting
 from ..models.numbers import check_finite
 from ..models.past import read_past
 from ..models.protocol import HookedModel, logits_at
@@ -39,7 +40,7 @@ def plain_text_loss(
     found = torch.full((len(rows),), float("nan"))
     asked = [index for index, row in enumerate(rows) if row.stop > row.start]
     before = shot_ids(model, shots, 0)
-    past = read_past(model, torch.tensor(before))
+    past = fitting(partial(read_past, model), torch.tensor(before))
 
     def read(part: list[int]) -> Float[Tensor, " b"]:
         indices = [asked[at] for at in part]

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..examples import Example, Prompt, Row, batched, encode, make_batch, row_length, start_ids
-from ..halves import each_batch
+from ..halves import each_batch, fitting
 from ..models.context import context_length
 from ..models.numbers import check_finite
 from ..models.past import BridgePast, HookedPast, read_past
@@ -101,7 +101,8 @@ def many_shot(
     odds = torch.zeros(len(rows))
     for draw in range(len(shots.draws)):
         before = shot_ids(model, shots, draw)
-        read = partial(_after_shots, model, rows, before, read_past(model, torch.tensor(before)), (harmful, harmless))
+        past = fitting(partial(read_past, model), torch.tensor(before))
+        read = partial(_after_shots, model, rows, before, past, (harmful, harmless))
         for indices, found in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
             odds[indices] += found / len(shots.draws)
     return odds

@@ -20,7 +20,6 @@ from ..halves import each_batch
 from ..models.numbers import check_finite
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
-from ..processes import current
 from .asking import question_rows, request_ends
 from .formats import FormatError, Question, label_ids
 from .probe import Place, Probe, place_columns
@@ -65,7 +64,6 @@ def teacher_forced(
     requests = request_ends(model, examples)
     asking = _Asking(label_ids(model, question) if question else None, probes or {}, kl=kl)
     parts: list[pd.DataFrame] = []
-    as_many = current().size  # processes read a batch at the same time
     with tqdm(total=len(rows) * len(conditions), desc="read responses", unit="row", disable=not progress) as bar:
 
         def read(indices: list[int]) -> list[pd.DataFrame]:
@@ -79,11 +77,11 @@ def teacher_forced(
                 values, reference = _read(model, batch, condition, places, asking, reference)
                 found.append(pd.DataFrame({"condition": name, "example": indices, **values}))
                 _check_numbers(model, found[-1], condition, rows, asking=asking)
-                bar.update(len(indices) * as_many)
             return found
 
-        for _, found in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
+        for indices, found in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
             parts += found
+            bar.update(len(indices) * len(conditions))
     order = {name: at for at, name in enumerate(conditions)}
     return pd.concat(parts).sort_values(
         ["condition", "example"],
