@@ -68,10 +68,8 @@ def _twice(block: Any, again: Recomputing) -> Callable[..., Any]:
     def forward(*args: Any, **named: Any) -> Any:
         try:
             return whole(*args, **named)
-        finally:  # the second time PyTorch breaks off where it has what it needs
-            attention = vars(getattr(block, "attn", None) or block)
-            if attention.get("_pattern") is not None:
-                attention["_pattern"] = None  # of one fused matrix (GPT-2, Pythia): kept there, and with it the graph
+        finally:  # also the second time, when PyTorch breaks off as soon as it has what it needs
+            _let_pattern_go(block)
 
     def checkpointed_forward(*args: Any, **named: Any) -> Any:
         if not torch.is_grad_enabled():
@@ -82,6 +80,13 @@ def _twice(block: Any, again: Recomputing) -> Callable[..., Any]:
         return checkpoint(forward, *given, use_reentrant=False, preserve_rng_state=False, context_fn=contexts, **options)
 
     return checkpointed_forward
+
+
+def _let_pattern_go(block: Any) -> None:
+    """TransformerLens' attention of one fused matrix (GPT-2, Pythia) keeps its last pattern, and with it the block's graph."""
+    attention = getattr(block, "attn", None)
+    if attention is not None and vars(attention).get("_pattern") is not None:
+        vars(attention)["_pattern"] = None
 
 
 def _without_cache(value: Any) -> Any:
