@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,15 @@ def main() -> None:
         if not asked.only or script.name[:2] in asked.only:
             rows.append(timed(script))
             print("{script:40} {seconds:7.1f} s {cpu_seconds:7.1f} s of processors, exit code {exit_code}".format(**rows[-1]))
-    if asked.out:
-        settings = {"model": "smollm2-135m-instruct", "threads": torch.get_num_threads(), "torch": torch.__version__}
-        write_json(asked.out, {"command": shlex.join(["python", *sys.argv]), "n": len(rows), **settings, "rows": rows})
+    keep_rows(asked.out, rows)
     sys.exit(any(row["exit_code"] for row in rows))
+
+
+def keep_rows(out: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
+    """What was measured on the default model, a row a run, as JSON, where a file was asked for."""
+    if out is not None:
+        settings = {"model": "smollm2-135m-instruct", "threads": torch.get_num_threads(), "torch": torch.__version__}
+        write_json(out, {"command": shlex.join(["python", *sys.argv]), "n": len(rows), **settings, "rows": list(rows)})
 
 
 def timed(script: Path) -> dict[str, Any]:

@@ -22,9 +22,8 @@ from typing import Any
 import torch
 
 import harmcircuits as hc
-from examples import fresh_place
+from examples import fresh_place, keep_rows
 from harmcircuits.capacity.rates import measured
-from harmcircuits.store import write_json
 
 RUNS: Sequence[Mapping[str, Sequence[str]]] = (
     {"dissociate": ["--out", "run"], "circuit-tests": ["run"]},
@@ -47,9 +46,7 @@ def main() -> None:
                 for command, arguments in place.items():
                     rows.append(beside_plan(command, arguments, folder, environment))
                     print(rows[-1], flush=True)
-    if asked.out:
-        settings = {"model": "smollm2-135m-instruct", "threads": torch.get_num_threads(), "torch": torch.__version__}
-        write_json(asked.out, {"command": shlex.join(["python", *sys.argv]), "n": len(rows), **settings, "rows": rows})
+                    keep_rows(asked.out, rows)  # each run is long: what is done is kept if a later one fails
 
 
 def beside_plan(command: str, arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> dict[str, Any]:

@@ -57,19 +57,19 @@ def each_batch(
         waiting = [batch]
         while waiting:
             part = waiting.pop(0)
-            if most == 0 and alone is not None and len(part) == 1:
-                found.append((part, fitting(alone, part)))
-                continue
-            made = Full("") if most is not None and len(part) > max(most, 1) else attempt(read, part)
-            if not isinstance(made, Full):
-                found.append((part, made))
-                continue
-            if made.words:
-                most = (len(part) + 1) // 2 if len(part) > 1 else 0
-                log.warning("no memory for a batch of %d on this device: %s", len(part), _from_now(most))
-            if len(part) == 1 and alone is None:
-                raise not_even_one(made)
             middle = (len(part) + 1) // 2
+            if most is None or len(part) <= max(most, 1):
+                if most == 0 and alone is not None:
+                    found.append((part, fitting(alone, part)))
+                    continue
+                made = attempt(read, part)
+                if not isinstance(made, Full):
+                    found.append((part, made))
+                    continue
+                most = middle if len(part) > 1 else 0
+                log.warning("no memory for a batch of %d on this device: %s", len(part), _from_now(most))
+                if most == 0 and alone is None:
+                    raise not_even_one(made)
             waiting[:0] = [half for half in (part[:middle], part[middle:]) if half]
         return found
 
