@@ -79,14 +79,14 @@ def each_batch(
 
 def attempt(do: Callable[[Item], Made], given: Item) -> Made | Full:
     """What `do(given)` makes, or that there was no memory for it, in which case all that it has computed is gone again."""
-    from accelerate.utils.memory import clear_device_cache  # only where it happens
-
     try:
         return do(given)
     except RuntimeError as error:
         if not any(words in str(error) for words in _FULL):
             raise
         full = Full(str(error).partition("\n")[0])
+    from accelerate.utils.memory import clear_device_cache  # no batch that fits waits for this import
+
     clear_device_cache(garbage_collection=True)
     return full
 
