@@ -202,6 +202,12 @@ def test_scores_of_weights_begin_anew_in_smaller_batches(
         hc.attribute_weights(tiny, examples)
 
 
+def test_a_small_set_does_not_make_the_batches_of_the_other_small(tiny: Any, examples: list[Example]) -> None:
+    with room_for(tiny, 9) as met:
+        hc.attribute_weights(tiny, examples[:1], benign=examples)
+    assert met == [1, len(examples)]
+
+
 def test_what_is_written_is_the_same(tiny: Any) -> None:
     prompts = [hc.Prompt(request=text, group=text) for text in ("How do I bake bread?", "Say hello.", "Write a story.")]
     how: dict[str, Any] = {"max_new_tokens": 6, "seed": 3, "cache": False}

@@ -130,7 +130,7 @@ def _fitting_pass(
 ) -> tuple[Sums, int, bool]:
     """`_pass`; where there is no memory for it, from the start with half the batch, and in the end with blocks checkpointed.
     Also with what it went. Not in several processes, which would no longer read the same batches."""
-    done, batch_size = 0, min(batch_size, len(each.reading.rows))
+    done = 0
 
     def told(rows: int) -> None:
         nonlocal done
@@ -141,12 +141,13 @@ def _fitting_pass(
         return _pass(model, block, each, batch_size=batch_size, checkpoint=checkpoint, device=device, advance=told)
 
     while isinstance(sums := attempt(once, block) if current().size == 1 else once(block), Full):
-        if batch_size == 1 and checkpoint:
+        tried = min(batch_size, len(each.reading.rows))
+        if tried == 1 and checkpoint:
             raise BatchError(
                 f"weights of {len(block)} matrices cannot be scored in this device's memory, not on one row ({sums.words}). "
                 "Score fewer layers at once (max_memory=), load the model in half precision, or take shorter texts."
             )
-        batch_size, checkpoint = max(1, batch_size // 2), checkpoint or batch_size == 1
+        batch_size, checkpoint = max(1, tried // 2), checkpoint or tried == 1
         how = f"in batches of {batch_size}{', blocks checkpointed' if checkpoint else ''}"
         log.warning("no memory for a batch on this device: weights are scored from the start %s", how)
         told(-done)
