@@ -62,7 +62,7 @@ def _fresh(built: Path) -> bool:
 
 @pytest.mark.parametrize(
     ("name", "dark"),
-    [*((name, False) for name in LOOKED_AT), *((name, True) for name in ("index.html", "gallery/", "results/"))],
+    [*((name, False) for name in LOOKED_AT), *((name, True) for name in ("index.html", "gallery/", "results/", "api/"))],
 )
 def test_a_page_of_the_documentation_has_no_fault(site: str, name: str, dark: bool, tmp_path: Path) -> None:
     looks, console = examined(site, name, tmp_path, dark=dark)
