@@ -17,8 +17,16 @@ from .processes import each
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-_FULL = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
-"""In PyTorch's errors, when a GPU, a CPU's allocator, or a library on a GPU gets none."""
+_FULL = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)
+"""In PyTorch's errors, when a GPU, a CPU's allocator (of each system), or a library on a GPU gets none."""
 
 
 class BatchError(RuntimeError):
@@ -81,10 +89,12 @@ def attempt(do: Callable[[Item], Made], given: Item) -> Made | Full:
     """What `do(given)` makes, or that there was no memory for it, in which case all that it has computed is gone again."""
     try:
         return do(given)
-    except RuntimeError as error:
-        if not any(words in str(error) for words in _FULL):
+    except BatchError:  # of a smaller loop in this one, which has tried
+        raise
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in _FULL):
             raise
-        full = Full(str(error).partition("\n")[0])
+        full = Full(str(error).partition("\n")[0] or type(error).__name__)
     from accelerate.utils.memory import clear_device_cache  # no batch that fits waits for this import
 
     clear_device_cache(garbage_collection=True)

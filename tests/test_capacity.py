@@ -89,6 +89,18 @@ def test_what_cannot_be_studied_is_told_from_its_configuration(tmp_path: Path) -
         model_shape("someone/model")
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"num_attention_heads": 0}, {"hidden_size": -64}, {"intermediate_size": "wide"}, {"vocab_size": 0}]
+)
+def test_a_configuration_of_impossible_sizes_is_told(wrong: dict[str, object], tmp_path: Path) -> None:
+    place = tmp_path / "config.json"
+    place.write_text(json.dumps(tiny_model().config.to_dict() | wrong), "utf-8")
+    with pytest.raises(LoadError, match=r"cannot be read|cannot lay out"):
+        hc.plan(tmp_path, **RATES)
+    with pytest.raises(LoadError):
+        hc.load_model(tmp_path)
+
+
 # work
 
 
@@ -194,7 +206,7 @@ def test_a_plan_adds_up(small: Path, tmp_path: Path) -> None:
     found = hc.plan(small, commands=["dissociate", "distinct"], **RATES)
     table, steps = found.table().set_index("command"), found.steps("distinct")
     assert table.loc["distinct", "seconds"] == pytest.approx(steps["seconds"].sum()) == pytest.approx(found.total("distinct"))
-    expected = steps["flops"] / 1e11 + steps["bytes"] / 1e10 + steps["calls"] * rates.CALL
+    expected = steps["flops"] / 1e11 + steps["bytes"] / 1e10 + steps["calls"] * rates.CALL + steps["host"] / rates.LINK
     assert steps["seconds"].tolist() == pytest.approx(expected.tolist())
     assert found._repr_html_().count("<tr") == 1 + 2 and "it fits into 16 GB" in found._repr_html_()
     assert found.fits and "it fits into 16 GB" in str(found) and repr(found).endswith("on as given, 2 commands: it fits)")
@@ -211,7 +223,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch, small: Path) -> None:
     assert rates.device_named("a100", dtype=torch.float16, flops=1e12).flops == 1e12
     monkeypatch.setattr(rates, "measured", lambda *_, **__: pytest.fail("nothing is measured"))
     assert rates.device_named("mine", dtype=torch.float32, flops=1.0, bandwidth=2.0).source.startswith("given, a GPU's")
-    with pytest.raises(rates.RateError, match=r"flops must be positive, not 0\.0"):
+    with pytest.raises(rates.RateError, match=r"flops must be a positive number, not 0\.0"):
         rates.device_named(None, dtype=torch.float32, flops=0.0)
     with pytest.raises(rates.RateError, match=r"knows no device 'b900'.*not here may be h100, h200, a100"):
         rates.device_named("b900", dtype=torch.float32)

@@ -63,18 +63,22 @@ def test_the_command_says_what_given_rates_are_taken_for(small: Path) -> None:
 # cures
 
 
-def test_a_model_that_does_not_fit_itself_has_one_cure() -> None:
+def test_a_model_that_does_not_fit_itself_takes_several_cards_and_each_step_so_many() -> None:
     found = needed(SEVENTY, 80e9)
-    (line,) = found.short()
+    line, *steps = found.short()
     assert (
         line.startswith("does not fit: loading needs 141.1 GB")
         and "Cure: 2 or more such GPUs (transformers' device_map" in line
     )
-    assert found.table()["otherwise"].tolist()[1:] == ["as of loading"] * 3
-    (halved,) = needed(EIGHT, 24e9, element=4).short()
+    assert [int(step.rpartition(" Cure: ")[2].removesuffix(" or more such GPUs.")) for step in steps] == [3, 7, 2]
+    halved, *steps = needed(EIGHT, 24e9, element=4).short()
     assert halved.endswith("Cure: dtype bfloat16 (--dtype bfloat16): 16.1 GB.")
-    (both,) = needed(SEVENTY, 80e9, element=4).short()
+    assert len(steps) == 3 and all("dtype bfloat16 (--dtype bfloat16)" in step for step in steps)
+    both, *steps = needed(SEVENTY, 80e9, element=4).short()
     assert "Cure: 2 or more such GPUs, in bfloat16" in both
+    assert steps[1].endswith("Cure: 7 or more such GPUs, in bfloat16.")
+    (cpu,) = needed(SEVENTY, 64e9, gpu=False).short()
+    assert "a machine with more memory, or GPUs" in cpu
 
 
 @pytest.mark.parametrize("gigabytes", [20, 22, 24, 26, 28, 32, 40])

@@ -97,6 +97,17 @@ def test_autocast_is_refused(tiny, examples):
         attribute(tiny, examples[:1])
 
 
+# inference mode
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_inference_mode_is_refused_and_no_grad_is_not(tiny, examples, checkpoint):
+    with torch.inference_mode(), pytest.raises(ModelError, match=r"inference_mode\(\) is on.*torch.no_grad"):
+        attribute(tiny, examples, checkpoint=checkpoint)
+    with torch.no_grad():
+        attribute(tiny, examples[:1], checkpoint=checkpoint)
+
+
 # quantised weights
 
 

@@ -45,6 +45,43 @@ class Device:
         return [10 * index for index in indices]
 
 
+# what says that there was none
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        full(),
+        MemoryError(),
+        MemoryError("Unable to allocate 20. GiB for an array"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you tried to allocate"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_every_allocator_is_understood(error: Exception) -> None:
+    def refuse(_: None) -> None:
+        raise error
+
+    found = attempt(refuse, None)
+    assert isinstance(found, Full) and found.words
+
+
+def test_a_loop_in_a_loop_asks_once() -> None:
+    """The inner one has already tried single rows: its error is no reason for the outer one to halve again."""
+    inner = Device(0)
+    outer = list[int]()
+
+    def read(rows: list[int]) -> list[int]:
+        outer.append(len(rows))
+        return [row for _, made in each_batch([rows], inner.read) for row in made]
+
+    with pytest.raises(BatchError) as told:
+        list(each_batch([[1, 2, 3, 4]], read))
+    assert outer == [4] and str(told.value).count("not even one text fits") == 1
+
+
 # the loop
 
 

@@ -89,7 +89,7 @@ def add_gradients(
         _check_called(block, called)
         if total.requires_grad:  # otherwise it does not depend on this block: gradients of 0
             torch.autograd.grad(total, start, allow_unused=True)
-    return torch.stack([finite[matrix.name].cpu() for matrix in block])
+    return _on_cpu([finite[matrix.name] for matrix in block])
 
 
 @contextmanager
@@ -117,6 +117,15 @@ def _listening(
         yield
 
 
+def _on_cpu(rows: Sequence[Bool[Tensor, " b"]]) -> Bool[Tensor, "matrix b"]:
+    """In one copy from each device, not one a row: each waits for all that the device still computes."""
+    found = torch.empty(len(rows), len(rows[0]), dtype=torch.bool)
+    for device in {row.device for row in rows}:
+        own = [at for at, row in enumerate(rows) if row.device == device]
+        found[own] = torch.stack([rows[at] for at in own]).cpu()
+    return found
+
+
 def _check_called(block: Sequence[Matrix], called: Sequence[str]) -> None:
     for matrix in block:
         times = called.count(matrix.name)
@@ -136,10 +145,11 @@ def _add(sums: Sums, name: str, x: Float[Tensor, "b pos in"], g: Float[Tensor, "
 
 
 def _add_product(total: Float[Tensor, "out in"], x: Float[Tensor, "row in"], g: Float[Tensor, "row out"]) -> None:
-    if (x.dtype, x.device) == (total.dtype, total.device):
-        total.addmm_(g.T, x)
+    x, g = x.float(), g.float()
+    if x.device == total.device:
+        total.addmm_(g.T, x)  # no product of its own is written
     else:
-        total += (g.float().T @ x.float()).to(total.device)
+        total += (g.T @ x).to(total.device)
 
 
 def _add_absolute(

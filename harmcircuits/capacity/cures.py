@@ -7,7 +7,7 @@ from typing import Any
 from ..attribution.weights import FULL
 from ..models.shape import Shape
 from .limit import Limit
-from .memory import activations, loading, weights, writing
+from .memory import Peak, activations, loading, weights, writing
 from .work import Rows
 
 HALF = 2
@@ -25,6 +25,12 @@ def loading_cure(shape: Shape, limit: Limit, *, element: int) -> str:
     place = f"{least:,.0f} or more such GPUs" if limit.gpu else "a machine with more memory, or GPUs"
     dtype = ", in bfloat16" if element > HALF else ""
     return f"{place}{dtype} (transformers' device_map, then hf_model= and tokenizer=); or a smaller model"
+
+
+def several_cure(peak: Peak, limit: Limit, *, element: int) -> str:
+    """So many GPUs that together they have what a step needs, where the model itself does not fit into one."""
+    least = -(-peak.bytes // max(limit.usable, 1))
+    return f"{least:,.0f} or more such GPUs{', in bfloat16' if element > HALF else ''}" if limit.gpu else SEE_LOADING
 
 
 def activations_cure(shape: Shape, rows: Rows, limit: Limit, *, element: int) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 
 from ..models.shape import Shape, model_shape
-from .cures import SEE_LOADING, activations_cure, loading_cure, weights_cure, writing_cure
+from .cures import HALF, SEE_LOADING, activations_cure, loading_cure, several_cure, weights_cure, writing_cure
 from .limit import HEADROOM, Limit, beside
 from .memory import Peak, activations, loading, weights, writing
 from .rates import memory_named
@@ -61,7 +61,7 @@ class Needed:
         )
 
     def short(self) -> list[str]:
-        """A line for each step that does not fit, with its cure; where the model itself does not, that alone."""
+        """A line for each step that does not fit, with its cure, where it has one of its own."""
         there = "" if self.memory is None else f"{HEADROOM:.0%} of {self.memory / 1e9:,.1f} GB"
         return [
             f"does not fit: {peak.step} needs {self.of(peak) / 1e9:,.1f} GB, and {there} are planned with. Cure: {peak.cure}."
@@ -104,18 +104,25 @@ def peaks_of(shape: Shape, texts: Texts, new: int, *, element: int, gpu: bool, m
     """Of the steps of every command, at the batch sizes that they take by themselves, with cures where they do not fit."""
     attributed = Rows(n=ATTRIBUTING, length=texts.prompt + new, asked=new, batch=ATTRIBUTING)
     written = Rows(n=WRITING, length=texts.prompt, batch=WRITING)
-    peaks = [
-        loading(shape, element=element),
-        activations(shape, attributed, element=element),
-        weights(shape, attributed, element=element, gpu=gpu, memory=memory),
-        writing(shape, written, new, element=element),
-    ]
+
+    def peaks(element: int, memory: float | None) -> list[Peak]:
+        return [
+            loading(shape, element=element),
+            activations(shape, attributed, element=element),
+            weights(shape, attributed, element=element, gpu=gpu, memory=memory),
+            writing(shape, written, new, element=element),
+        ]
+
+    model, *steps = peaks(element, memory)
     if memory is None:
-        return peaks
-    limit, (model, *steps) = Limit(memory=memory, gpu=gpu), peaks
+        return [model, *steps]
+    limit = Limit(memory=memory, gpu=gpu)
     if not limit.holds(model):
-        cured = replace(model, cure=loading_cure(shape, limit, element=element))
-        return [cured, *(replace(peak, cure=SEE_LOADING) for peak in steps)]
+        model = replace(model, cure=loading_cure(shape, limit, element=element))
+    if not limit.holds(loading(shape, element=min(element, HALF))):  # on several devices all layers are scored in one pass
+        least = peaks(min(element, HALF), None)[1:]
+        told = (several_cure(peak, limit, element=element) for peak in least)
+        return [model, *(replace(peak, cure=cure) for peak, cure in zip(steps, told, strict=True))]
     cures = (
         lambda: activations_cure(shape, attributed, limit, element=element),
         lambda: weights_cure(shape, attributed, limit, element=element),

@@ -195,9 +195,10 @@ def plan(
 
 
 def seconds(work: Work, device: Device) -> float:
-    """FLOPs ÷ rate + bytes ÷ bandwidth + calls · seconds of one: one after the other, as eager layers do them."""
+    """FLOPs ÷ rate + bytes ÷ bandwidth + bytes to the host ÷ link + calls · seconds of one: one after the other, as eager
+    layers do them."""
     products = (work.flops - work.full) / device.flops + work.full / (device.full or device.flops)
-    return products + work.bytes / device.bandwidth + work.calls * device.call
+    return products + work.bytes / device.bandwidth + work.host / device.link + work.calls * device.call
 
 
 def _sizes(command: str, *, quick: bool) -> Settings:

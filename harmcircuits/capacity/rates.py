@@ -1,5 +1,6 @@
 """How fast a device computes and moves bytes: measured here in a few seconds, given, or from a table of stated peaks."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,9 @@ FULL_SHARE = 1 / 16
 """Of a GPU's given rate in half precision, that its float32 is taken to reach where nobody says: as stated of an A100 (of an
 H100 a fifteenth, of an RTX 4090 a half)."""
 
+LINK = 8e9
+"""Bytes a second from a GPU into the host's memory, which is not page-locked: a guess, and no measurement."""
+
 CALL = 2.4e-3
 """Seconds that a bridge's Python takes for a layer, whatever its size: measured on one core with a model of nearly no weights
 (benchmarks/capacity.py). Small models, and writing token by token, are made of it, on a GPU too."""
@@ -42,6 +46,7 @@ class Device:
         source: where the rates are from.
         call: seconds that Python takes for a layer in a forward pass.
         full: FLOPs a second in float32, where weights are in half precision; None: as `flops`.
+        link: bytes a second from a GPU to the host.
     """
 
     name: str
@@ -52,6 +57,7 @@ class Device:
     source: str
     call: float = CALL
     full: float | None = None
+    link: float = LINK
 
 
 @dataclass(frozen=True)
@@ -100,8 +106,8 @@ def device_named(
     given = {"flops": flops, "bandwidth": bandwidth, "memory": memory, "full": full}
     own: dict[str, Any] = {what: value for what, value in given.items() if value is not None}
     for what, value in own.items():
-        if not value > 0:
-            raise RateError(f"{what} must be positive, not {value!r}")
+        if not 0 < value < math.inf:
+            raise RateError(f"{what} must be a positive number, not {value!r}")
     card = CARDS.get((name or "").lower())
     if card is not None:
         peak = card.full if dtype.itemsize > 2 else card.half

@@ -44,6 +44,7 @@ class Work:
         calls: of layers, from Python, in units of a forward pass through one layer of a bridge.
         full: those of `flops` that are in float32, whatever the weights' type.
         rows: of text in these passes; of generation, each row again at each step.
+        host: bytes that are copied from a GPU into the host's memory.
     """
 
     tokens: float = 0
@@ -53,6 +54,7 @@ class Work:
     calls: float = 0
     full: float = 0
     rows: float = 0
+    host: float = 0
 
     def __add__(self, other: "Work") -> "Work":
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)
@@ -99,11 +101,12 @@ def attribution(shape: Shape, rows: Rows, *, element: int) -> Work:
 
 
 def weight_attribution(shape: Shape, rows: Rows, *, element: int, absolute: bool, gpu: bool = False) -> Work:
-    """Scores of weights over one set of examples: with `absolute`, of each example by itself."""
+    """Scores of weights over one set of examples: with `absolute`, of each example by itself. They end on the host."""
     times = rows.n if absolute else rows.passes
     each = SUMMED["gpu" if gpu and absolute else "cpu"]
     flops, moved = 2 * shape.matrices * rows.n * rows.length, times * each * shape.matrices
     products = Work(flops=flops, bytes=moved, calls=PRODUCTS * rows.passes * shape.n_layers, full=flops)
+    products += Work(host=FULL * shape.matrices if gpu else 0)
     return forward(shape, rows, element=element) + _backward(shape, rows, element, below_heads=True) + products
 
 

@@ -33,11 +33,12 @@ def check_gradients(model: HookedModel, *, weights: bool = False) -> None:
             a head that is switched off keeps its b_V.
 
     Raises:
-        ModelError: active dropout, autocast, quantised weights; and with `weights`, weights that were folded or centred. The
-            message names the cause and the cure.
+        ModelError: active dropout, autocast, inference mode, quantised weights; and with `weights`, weights that were folded or
+            centred. The message names the cause and the cure.
     """
     _check_dropout(model)
     _check_autocast()
+    _check_inference()
     _check_quantised(model)
     if weights:
         _check_processed(model)
@@ -87,6 +88,14 @@ def _check_autocast() -> None:
                 "places and not in others. Leave the autocast context; to score a model in half precision, load it in that "
                 "type (hc.load_model(..., dtype=torch.bfloat16))."
             )
+
+
+def _check_inference() -> None:
+    if torch.is_inference_mode_enabled():
+        raise ModelError(
+            "torch.inference_mode() is on: nothing that is computed in it has a gradient, whatever asks for one. Leave it; "
+            "under torch.no_grad() scores can be computed."
+        )
 
 
 def _check_quantised(model: HookedModel) -> None:

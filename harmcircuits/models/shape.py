@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch.nn import Linear, ModuleList
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
@@ -82,7 +83,7 @@ def model_shape(name: str | PathLike[str], *, revision: str | None = None) -> Sh
             f"its configuration cannot be read ({error})." if path.is_dir() else f"{hub.cause(error, label)} {accepted(label)}"
         )
         raise LoadError(f"{label!r}: {cause}") from error
-    except ValueError as error:
+    except (ValueError, ArithmeticError, StrictDataclassError) as error:
         raise LoadError(f"{label!r}: its configuration or header cannot be read ({error}).") from error
 
 
@@ -103,7 +104,7 @@ def shape_of(config: Any, *, name: str = "the model") -> Shape:
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except ValueError as error:
+    except (ValueError, ArithmeticError, IndexError, RuntimeError) as error:  # sizes of 0, and below
         raise LoadError(f"{name!r}: transformers cannot lay out its model ({error}).") from error
     reader = model.get_decoder()  # of a model that sees images too, what reads the text: a vision tower has blocks of its own
     blocks = next(module for module in reader.modules() if isinstance(module, ModuleList))

@@ -56,7 +56,10 @@ def explained(source: Source) -> Iterator[None]:
             raise LoadError(f"{source.label!r}: {_unread(error, source)}") from error
         raise LoadError(f"{source.label!r}: {cause} and pass hf_model= and tokenizer=.") from error
     except Exception as error:  # of values of another kind, transformers and tokenizers raise nearly every kind
-        known = isinstance(error, TypeError | AttributeError | LookupError | AssertionError) or type(error) is Exception
+        known = (
+            isinstance(error, TypeError | AttributeError | LookupError | ArithmeticError | AssertionError)
+            or type(error) is Exception
+        )
         if source.place is None or not known or _ours(error):
             raise
         raise LoadError(f"{source.label!r}: {_unread(error, source)}") from error
