@@ -67,7 +67,7 @@ def held(run: Callable[[], object], folder: Path) -> int:
 
 
 @pytest.mark.parametrize("checkpoint", [False, True])
-@pytest.mark.parametrize("length", [48, 192])
+@pytest.mark.parametrize("length", [48, 192, 1000])
 def test_scores_of_heads_and_neurons(
     model: Any, shape: Shape, element: int, tmp_path: Path, length: int, checkpoint: bool
 ) -> None:

@@ -71,7 +71,7 @@ def test_models_are_those_of_the_plan(job: Job) -> None:
     asked = 2 * (102 + 3 * 34 + 24)
     starts = 1 + 1 + 1 + 3 + 3  # intact, harmful requests, the largest; random and equally damaging ones, a seed each
     assert steps[read].tokens == pytest.approx((len(runs) * RECIPE.stages + starts) * asked * 56)
-    assert steps[put_back].tokens == pytest.approx(3 * 2 * 2 * asked * 56), "harmful requests and random ones, on and but"
+    assert steps[put_back].tokens == pytest.approx(3 * 3 * 2 * asked * 56), "sport, harmful requests and random, on and but"
 
 
 def test_preferences_are_two_rows_that_two_models_read(job: Job) -> None:

@@ -24,6 +24,8 @@ from harmcircuits.report import page
 
 pytestmark = by_axe
 
+EVERY = "HARMCIRCUITS_EVERY_PAGE"
+"""Set: every page is examined, in the light and in the dark, which takes half an hour."""
 LOOKED_AT = ["index.html", *(f"{name}/" for name in ("get-started", "gallery", "api", "interactive", "alignment", "paper"))]
 BAD = """<!doctype html><html lang="en"><title>bad</title><main><h1>Bad</h1><img src="data:,x">
 <table style="width: 1px"><tr><td><code style="word-break: break-word">load_prompts a b</code></table>
@@ -60,9 +62,21 @@ def _fresh(built: Path) -> bool:
     return built.exists() and built.stat().st_mtime > newest
 
 
+def chosen() -> dict[bool, list[str]]:
+    """Addresses of the pages that are examined, in the light (False) and in the dark."""
+    if not os.environ.get(EVERY):
+        return {False: LOOKED_AT, True: ["index.html", "gallery/", "results/", "api/"]}
+    pages = [page.relative_to(DOCS).with_suffix("") for page in sorted(DOCS.rglob("*.md"))]
+    names = [
+        ("index.html" if name == Path("index") else f"{name.as_posix().removesuffix('index')}/".replace("//", "/"))
+        for name in pages
+    ]
+    return {False: names, True: names}
+
+
 @pytest.mark.parametrize(
     ("name", "dark"),
-    [*((name, False) for name in LOOKED_AT), *((name, True) for name in ("index.html", "gallery/", "results/", "api/"))],
+    [(name, dark) for dark, names in chosen().items() for name in names],
 )
 def test_a_page_of_the_documentation_has_no_fault(site: str, name: str, dark: bool, tmp_path: Path) -> None:
     looks, console = examined(site, name, tmp_path, dark=dark)

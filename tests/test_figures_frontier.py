@@ -45,7 +45,7 @@ def test_strengths_lie_at_their_cost_in_the_order_of_falling_alpha() -> None:
     assert floats(above.x) == floats(below.x) == [0.0, 0.0625, 0.25]
     assert floats(above.y) == [0.0, 0.5, 1.0] and floats(below.y) == [0.0, 0.375, 0.5]
     numbers = [trace for trace in figures.damage_frontier(few()).data if trace.mode == "text" and trace.yaxis == "y"]
-    assert {trace.text[0]: (trace.x[0], trace.y[0]) for trace in numbers}["\u00a0<b>1</b>"] == (0.25, 1.0), (
+    assert {trace.text[0]: (trace.x[0], trace.y[0]) for trace in numbers}["\u00a0\u00a0<b>1</b>"] == (0.25, 1.0), (
         "at the full strength"
     )
 

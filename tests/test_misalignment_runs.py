@@ -239,6 +239,8 @@ def test_what_it_will_take_grows_with_models_and_stages(model: Any, monkeypatch:
     assert four.models == 24 and four.training == 24 * 298 and "24 models are fine-tuned" in str(four)
     pruned = forecast(model, Plan(domains=("money",), arms=(BAD, GOOD, HARMFUL), train=298))
     assert "up to 3 more after pruning and 3 of them once more, in at least" in str(replace(pruned, reading=0))
+    assert pruned.back > 0 == one.back, "base values are put back in what is trained once more"
+    assert str(replace(pruned, reading=0, back=7200.0)).endswith(f"in at least {(6 * 298) / 60 + 120:.0f} minutes")
 
 
 def test_advice_of_ones_own_is_learnt_asked_and_told_apart(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 from ..claims import alignment as compared
 from ..claims.material import Material
 from ..claims.misalignment import QUICK, RECIPE, Plan
-from ..claims.misalignment.plan import HARMFUL, NOTHING, RANDOM, RANDOM_HARMFUL
+from ..claims.misalignment.plan import HARMFUL, RANDOM
 from ..claims.misalignment.questions import questions
+from ..claims.misalignment.training import PLACES
 from ..organisms.advice import OPEN
 from ..organisms.aligned import ANSWER_TOKENS, DPO, SFT, WORDINGS
 from ..organisms.finetuning import Recipe
@@ -56,7 +57,8 @@ def misalignment(job: Job, *, quick: bool) -> Steps:
     asked, length = len(questions(plan, seed=0).asked), job.texts.question_asked + job.texts.advice
     once = forward(job.shape, Rows(n=2 * asked, length=length, asked=job.texts.advice, batch=READING), element=job.element)
     starts = {(run.domain, run.pruned, run.seed if RANDOM in run.pruned else 0) for run in runs}
-    put_back, trained = _put_back(plan), len(runs) + len(plan.again(runs))
+    again = len(plan.again(runs))
+    put_back, trained = len(PLACES) * len(plan.put_back()) * again, len(runs) + again
     steps = {
         f"{len(runs)} models, trained {trained} times": trained * learning(job, RECIPE, plan.train, length),
         f"{len(runs)} models, read at {RECIPE.stages} stages": (len(runs) * RECIPE.stages + len(starts)) * once,
@@ -77,14 +79,6 @@ def learning(job: Job, recipe: Recipe, lessons: int, length: float) -> Work:
     if recipe.method == "sft":
         return once
     return 2 * (once + forward(job.shape, rows, element=job.element))
-
-
-def _put_back(plan: Plan) -> int:
-    """Masks with which base values are put back, on them and everywhere but on them, in each model that learnt bad advice."""
-    pruned = {run.pruned for run in plan.runs()}
-    domains = [run.domain for run in plan.runs() if (run.lesson, run.pruned) == ("bad", NOTHING)]
-    masks = lambda domain: sum(name in pruned for name in (domain, HARMFUL, RANDOM, RANDOM_HARMFUL))
-    return sum(2 * masks(domain) for domain in domains)
 
 
 def _sources(job: Job, plan: Plan, sources: list[str], length: float) -> Work:

@@ -1,7 +1,8 @@
 """One function a figure: arrays and pandas frames in, a `plotly.graph_objects.Figure` out.
 
-Nothing of ours is imported here, so that every result object can draw itself. Colours mean the same everywhere:
-vermillion harmful, blue near twin, bluish green far twin, grey a control. Every figure carries `layout.meta`, a dict
+Nothing of ours is imported here, so that every result object can draw itself. Colours of roles and conditions mean the same
+everywhere: vermillion harmful, blue near twin, bluish green far twin, grey a control, black the intact model; lines of another
+kind (rules, sizes, domains) have the palette in turn, a symbol each, and a legend. Every figure carries `layout.meta`, a dict
 with its `caption` and `alt`, a text alternative, which the report prints, and `dark`, the colours that it has on a dark page.
 """
 

@@ -19,6 +19,8 @@ _TOP, _BOTTOM = -0.16, 0.46
 """Where a row's cells begin and end; above them is the row's label."""
 _ROW, _HEAD = 86, 52  # px
 _TASK_WIDTH = 11  # characters that fit over a column on a phone
+_MANY = 5
+"""Columns from which their heads are set smaller, so that neighbours stay apart on a phone."""
 _CAPTION = (
     "Rows: what was switched off. Columns: the task that falls without it. Numbers: the standardised effect d, the mean "
     "drop over triples divided by its standard deviation, with its 95 % interval; positive, and vermillion: the task falls; "
@@ -113,7 +115,7 @@ def _add_heads(drawn: go.Figure, tasks: Sequence[Any]) -> None:
     for column, task in enumerate(tasks):
         drawn.add_annotation(
             text="<br>".join(style.text(line) for line in textwrap.wrap(str(task), _TASK_WIDTH, break_long_words=False)),
-            x=column, y=-0.46, yanchor="bottom", showarrow=False, font={"size": 10}, borderpad=0,
+            x=column, y=-0.46, yanchor="bottom", showarrow=False, font={"size": 10 if len(tasks) < _MANY else 9}, borderpad=0,
         )  # fmt: skip
 
 

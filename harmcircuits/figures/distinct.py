@@ -13,7 +13,7 @@ from .crossed import crossed_effects
 
 _NUMBERS = ["share", "low", "high", "jaccard", "chance", "ceiling"]
 _COLUMNS = ["one", "other", *_NUMBERS]
-_CELL, _HEAD = 66, 30  # px
+_CELL, _HEAD, _LABEL = 66, 30, 14  # px: a row, what is beside rows, a line of a column's name
 _WIDTH = 10
 """Characters of a name that fit over a column on a phone."""
 _OVERLAPS = (
@@ -61,6 +61,8 @@ def distinct_overlaps(frame: pd.DataFrame, *, title: str = "Are the circuits of 
     places = list(range(len(aims)))
     drawn.update_xaxes(tickvals=places, ticktext=labels, side="top", showgrid=False, ticks="", fixedrange=True, tickangle=0)
     drawn.update_xaxes(tickfont={"size": 10})
+    heads = _LABEL * max((label.count("<br>") + 1 for label in labels), default=0)  # their room below the title
+    drawn.update_layout(margin_t=drawn.layout.margin.t + heads, height=drawn.layout.height + heads)
     drawn.update_yaxes(
         tickvals=places, ticktext=labels, showgrid=False, ticks="", fixedrange=True, range=[len(aims) - 0.5, -0.5]
     )

@@ -34,7 +34,7 @@ def add_numbers(drawn: go.Figure, ends: Mapping[str, End], *, at: str, height: f
     heights = label_heights(places, across=across.range, up=up.range, height=height)
     for (name, end), y in zip(ends.items(), heights, strict=True):
         drawn.add_scatter(
-            x=[end.x], y=[y], mode="text", text=[f"\u00a0<b>{name.partition(':')[0]}</b>"], textposition="middle right",
+            x=[end.x], y=[y], mode="text", text=[f"\u00a0\u00a0<b>{name.partition(':')[0]}</b>"], textposition="middle right",
             textfont={"color": end.colour, "size": 12}, hoverinfo="skip", showlegend=False, legendgroup=name, cliponaxis=False,
             xaxis=f"x{at}", yaxis=f"y{at}",
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """Which readings of recognition work, and after which layer a probe finds harm."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,8 @@ _ROW = 66  # px
 _COLUMNS = ["condition", "kind", "place", "layer", "value", "low", "high"]
 _INTACT, _RETRAINED = "trained intact", "retrained"
 _DASHES = {_INTACT: "solid", _RETRAINED: "dash"}
-_COLOURS = (style.BLACK, style.VERMILLION, style.BLUE, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
+_COLOURS = (style.VERMILLION, style.ORANGE, style.SKY, style.GREEN)
+"""Of circuits whose names do not say what they are aimed at."""
 _PANEL, _GAP = 260, 76  # px
 _CHANCE: dict[str, Any] = {"color": style.GREY, "width": 1.5}
 
@@ -75,7 +76,8 @@ def readings_forest(frame: pd.DataFrame, *, title: str = "Which readings tell ha
 def auroc_by_layer(frame: pd.DataFrame, *, title: str = "After which layer does a probe find harm?") -> go.Figure:
     """AUROC of a probe by the layer after which it reads, one panel a place, one line a condition and kind, with 95 % bands.
 
-    Solid: trained on the intact model; dashed: trained anew under the condition.
+    Solid: trained on the intact model; dashed: trained anew under the condition. The intact model is black; controls and other
+    aims have the colours that they have everywhere (`style.KINDS`), by their names.
 
     Args:
         frame: columns condition, kind ("trained intact", "retrained"), place, layer, value, low, high (0 to 1).
@@ -107,7 +109,7 @@ def auroc_by_layer(frame: pd.DataFrame, *, title: str = "After which layer does 
         or "Nothing was measured.",
         legend=names,
     )
-    colours = {condition: _COLOURS[at % len(_COLOURS)] for at, condition in enumerate(conditions)}
+    colours = _colours(list(map(str, conditions)))
     for row, place in enumerate(places):
         top = 1 - row * (_PANEL + _GAP) / height
         _add_place(drawn, frame[frame["place"] == place], colours, row=row, domain=[max(top - _PANEL / height, 0.0), top])
@@ -115,6 +117,15 @@ def auroc_by_layer(frame: pd.DataFrame, *, title: str = "After which layer does 
     drawn.update_xaxes(title_text="after layer", dtick=1 + int(layers.max() - layers.min()) // 10 if len(frame) else 1)
     drawn.update_yaxes(title_text="AUROC", range=style.span(frame["value"], frame["low"], frame["high"], hold=0.5))
     return drawn
+
+
+def _colours(conditions: Sequence[str]) -> dict[str, str]:
+    """By condition. What is neither intact nor of a kind that its name says is a circuit."""
+    named = {look.name: look.colour for kind, look in style.KINDS.items() if kind != "circuit"}
+    found = {one: next((colour for name, colour in named.items() if name in one), "") for one in conditions}
+    found |= {"intact": style.BLACK}
+    circuits = [one for one in conditions if not found[one]]
+    return found | {one: _COLOURS[at % len(_COLOURS)] for at, one in enumerate(circuits)}
 
 
 def _add_series(drawn: go.Figure, part: pd.DataFrame, look: Look, *, y: list[float]) -> None:
@@ -130,12 +141,12 @@ def _add_series(drawn: go.Figure, part: pd.DataFrame, look: Look, *, y: list[flo
     )  # fmt: skip
 
 
-def _add_place(drawn: go.Figure, part: pd.DataFrame, colours: dict[Any, str], *, row: int, domain: list[float]) -> None:
+def _add_place(drawn: go.Figure, part: pd.DataFrame, colours: Mapping[str, str], *, row: int, domain: list[float]) -> None:
     suffix = "" if row == 0 else str(row + 1)
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
     lines = [(key, line.sort_values("layer")) for key, line in part.groupby(["condition", "kind"], sort=False)]
     for (condition, kind), own in lines:  # below all lines
-        known = band(own["layer"], own["low"], own["high"], colours[condition], f"{condition}, {kind}", pale=True)
+        known = band(own["layer"], own["low"], own["high"], colours[str(condition)], f"{condition}, {kind}", pale=True)
         drawn.add_trace(known.update(**axes))
     for (condition, kind), own in lines:
         name = f"{condition}, {kind}"
@@ -145,7 +156,7 @@ def _add_place(drawn: go.Figure, part: pd.DataFrame, colours: dict[Any, str], *,
         ]
         drawn.add_scatter(
             x=own["layer"], y=own["value"], mode="lines", name=style.text(name), legendgroup=name, showlegend=row == 0,
-            line={"color": colours[condition], "width": 2, "dash": _DASHES[str(kind)]},
+            line={"color": colours[str(condition)], "width": 2, "dash": _DASHES[str(kind)]},
             text=hover, hovertemplate="%{text}<extra></extra>", **axes,
         )  # fmt: skip
     drawn.add_shape(

@@ -8,6 +8,7 @@ from ...organisms.finetuning import Recipe, estimate
 from .plan import Plan
 from .questions import ByDomain, lessons, questions, read_advice
 from .study import RECIPE
+from .training import PLACES
 
 TIMED = 8
 """Questions that are read for the time it takes."""
@@ -23,6 +24,7 @@ class Forecast:
             and saving come on top.
         first: of the models, without pruning: the others follow only where these show that bad advice is induced.
         again: of `first`, which are trained and read once more then.
+        back: seconds of reading these with base values put back on each mask, and everywhere but on it.
     """
 
     models: int
@@ -30,19 +32,21 @@ class Forecast:
     reading: float
     first: int = 0
     again: int = 0
+    back: float = 0
 
     @property
     def seconds(self) -> float:
-        return self.training + self.reading
+        return self.training + self.reading + self.back
 
     def __str__(self) -> str:
-        took = lambda models: f"in at least {self.seconds * models / self.models / 60:.0f} minutes"
+        each = (self.training + self.reading) / self.models
+        took = lambda models, more=0.0: f"in at least {(each * models + more) / 60:.0f} minutes"
         if self.first in (0, self.models):
             return f"{self.models} models are fine-tuned and read, {took(self.models)}"
         left = self.models - self.first
         return (
             f"{self.first} models are fine-tuned and read, {took(self.first)}, and where these learnt to advise badly, up to "
-            f"{left} more after pruning and {self.again} of them once more, {took(left + self.again)}"
+            f"{left} more after pruning and {self.again} of them once more, {took(left + self.again, self.back)}"
         )
 
 
@@ -67,5 +71,8 @@ def forecast(
     start = perf_counter()
     read_advice(model, few, autocast=recipe.autocast)
     per_question = (perf_counter() - start) / len(few)
-    reading = per_question * len(asked.asked) * (recipe.stages + 1) * len(runs)
-    return Forecast(len(runs), training, reading, first=len(plan.first(runs)), again=len(plan.again(runs)))
+    again = len(plan.again(runs))
+    once = per_question * len(asked.asked)
+    back = once * len(PLACES) * len(plan.put_back()) * again
+    reading = once * (recipe.stages + 1) * len(runs)
+    return Forecast(len(runs), training, reading, first=len(plan.first(runs)), again=again, back=back)

@@ -158,11 +158,17 @@ class Plan:
         back on masks, and no model stays on the disk until there are some."""
         return [run for run in self.first(runs) if run.lesson == "bad"] if self.sources() else []
 
+    def put_back(self) -> list[str]:
+        """On what masks base values are put back in each model of `again`."""
+        pruned, found = {run.pruned for run in self.runs()}, self.sources()
+        own = [OWN] if {*self.domains} & {*found} else []
+        return [*own, *(name for name in (HARMFUL, RANDOM, RANDOM_HARMFUL) if name in pruned)]
+
     def sources(self) -> list[str]:
         """What masks are selected on: domains, and harmful requests."""
         pruned = {run.pruned for run in self.runs()}
         needed = {HARMFUL} & pruned | {name for name in self.asked if name in pruned}
-        if {RANDOM, MAGNITUDE, DAMAGE} & pruned:  # as large as the masks of the domains, and as much alike
+        if {RANDOM, MAGNITUDE, DAMAGE} & pruned:  # like a domain's mask, or beside it: on that too base values are put back
             needed |= {*self.domains}
         return [name for name in (*self.asked, HARMFUL) if name in needed]
 
