@@ -1,6 +1,7 @@
 """Is `harmcircuits plan` right about whole commands? Quick runs of the default model, beside what is planned of them.
 
-    OMP_NUM_THREADS=1 python benchmarks/whole_runs.py --out docs/results/smollm2-135m-instruct/whole-runs.json
+    OMP_NUM_THREADS=1 python benchmarks/whole_runs.py --out out/whole-runs.json
+    OMP_NUM_THREADS=1 python benchmarks/whole_runs.py --only compactness rules --out out/whole-runs-of-claims.json
 
 Each command runs in a process of its own. It is planned at rates that this one measures right before and right after it
 (their means), since a busy machine is slower at both. Its time is that of its processors, its memory its largest resident size
@@ -28,7 +29,7 @@ from harmcircuits.capacity.rates import measured
 RUNS: Sequence[Mapping[str, Sequence[str]]] = (
     {"dissociate": ["--out", "run"], "circuit-tests": ["run"]},
     {"recognition": ["--out", "run"]},
-    {"distinct": ["--out", "run"]},
+    *({claim: ["--out", "run"]} for claim in ("distinct", "compactness", "rules", "generality", "dissociated")),
 )
 """Commands that run one after another in one place, with their arguments but --quick."""
 
