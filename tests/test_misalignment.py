@@ -148,6 +148,17 @@ def test_the_matrix_has_a_cell_for_each_domain_and_pruning(whole: Misalignment) 
     assert matrix.loc[("money", "nothing"), "reduction"] == 0
 
 
+def test_a_control_that_was_not_run_is_no_control_and_a_limit(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
+    found = measured(monkeypatch, tiny, HELPFUL, domains=("money", "sport"), arms=(BAD, GOOD, OWN, RANDOM))
+    assert "Pruning on its own domain first is not shown to reduce it" in found.sentence and "magnitude" not in found.sentence
+    assert (
+        found.values["reduction_own_domain_beyond_random"].low > 0
+        and "reduction_own_domain_beyond_magnitude" not in found.values
+    )
+    (limit,) = [limit for limit in found.limits if "among the arms" in limit]
+    assert limit == "Without magnitude among the arms, pruning on own domain is not said to reduce anything."
+
+
 def test_benign_learning_is_read_on_good_answers(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
     found = measured(monkeypatch, tiny, World(), arms=(BAD, GOOD, BENIGN))
     learning = found.tables["learning"].set_index(["learnt", "advice", "pruned"])

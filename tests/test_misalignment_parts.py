@@ -247,5 +247,12 @@ def test_pruning_helps_where_level_and_rise_are_lower(level: Estimate, rise: Est
     assert helps(Pruning(lower(level), lower(rise))) == found
 
 
+@pytest.mark.parametrize("rise", [SURE, UNSURE, NONE])
+def test_without_one_of_the_controls_nothing_is_shown_to_be_lower(rise: Estimate) -> None:
+    level, risen = (Lower(one, {"random": one}) for one in (SURE, rise))
+    assert helps(Pruning(level, risen, lacking=("magnitude",))) == "undecided"
+    assert helps(Pruning(Lower(SURE, {"random": NONE}), risen, lacking=("magnitude",))) == "no", "this takes no other control"
+
+
 def test_without_controls_nothing_is_claimed() -> None:
     assert helps(Pruning(Lower(SURE, {}), Lower(SURE, {}))) == "no controls"

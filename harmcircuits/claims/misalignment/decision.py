@@ -61,10 +61,12 @@ class Pruning:
     Attributes:
         level: Δb, from the intact model: what pruning alone does is in it.
         rise: b after the fine-tuning − b before it, when the arm was pruned already.
+        lacking: controls that were not among the arms; without them nothing is said to be lower.
     """
 
     level: Lower
     rise: Lower
+    lacking: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def helps(pruning: Pruning) -> Helps:
       or it is not shown. The first is what pruning alone may do.
     - "no": the level or the rise is not lower than without pruning, or than after some control (likewise).
     - "cannot be measured": without pruning and with it, or after a control, models never get to the same narrow-domain loss.
-    - "undecided": anything else.
+    - "undecided": anything else; and in the place of the first three kinds, where a control was not among the arms.
 
     >>> sure, none = Estimate(1.0, 0.8, 1.2, 40), Estimate(-0.1, -0.2, -0.05, 40)
     >>> lower, not_lower = (Lower(sure, {"random": one, "magnitude": sure}) for one in (sure, none))
@@ -175,6 +177,8 @@ def helps(pruning: Pruning) -> Helps:
     compared = [*pruning.level.compared, *pruning.rise.compared]
     not_lower = any(map(not_above, pruning.rise.compared))
     if all(map(above, pruning.level.compared)):
+        if pruning.lacking:
+            return "undecided"
         if all(map(above, pruning.rise.compared)):
             return "yes"
         return "level only" if not_lower else "level at least"

@@ -243,6 +243,11 @@ def _limits(study: Study, measured: Measured, evidence: Evidence, pruned: Masks)
         f"After pruning {kind}, not every model that learnt {domain} gets to the loss at which arms are compared."
         for domain, kind in measured.equal.unreached()
     ]
+    found += [
+        f"Without {', '.join(one.lacking)} among the arms, pruning on {kind} is not said to reduce anything."
+        for kind, one in evidence.pruned.items()
+        if one.lacking and one.level.beyond
+    ]
     if seeds := unreached(pruned.damage):
         told = ", ".join(map(str, seeds))
         found.append(

@@ -38,15 +38,21 @@ def effect_on(measured: Measured, part: Part, among: Sequence[str]) -> Effect:
 def prunings(measured: Measured, among: Sequence[str]) -> dict[str, Pruning]:
     """Of every source of masks that was run, against no pruning and its own controls, at equal loss."""
     kinds = {run.kind for run in measured.curves if run.lesson == "bad"}
-    lower = lambda kind, since: lower_after(measured, kind, since, among)
-    return {kind: Pruning(lower(kind, INTACT), lower(kind, START)) for kind in SELECTED if kind in kinds}
+    found = {}
+    for kind in SELECTED:
+        if kind in kinds:
+            controls = {name: control for name, control in CONTROLS[kind].items() if control in kinds}
+            level, rise = (lower_after(measured, kind, controls, since, among) for since in (INTACT, START))
+            lacking = tuple(control for control in CONTROLS[kind].values() if control not in kinds)
+            found[kind] = Pruning(level, rise, lacking)
+    return found
 
 
-def lower_after(measured: Measured, kind: str, since: Since, among: Sequence[str]) -> Lower:
-    """By how much less b rises, since the model was intact or since it was pruned."""
+def lower_after(measured: Measured, kind: str, controls: Mapping[str, str], since: Since, among: Sequence[str]) -> Lower:
+    """By how much less b rises, since the model was intact or since it was pruned; and than after each control, by its name."""
     at = lambda pruned: Arm("bad", pruned, EQUAL, since)
     less = lambda pruned: measured.contrast(at(pruned), at(kind), OUTSIDE, among=among)
-    return Lower(less(NOTHING), {name: less(control) for name, control in CONTROLS[kind].items()})
+    return Lower(less(NOTHING), {name: less(control) for name, control in controls.items()})
 
 
 @dataclass(frozen=True)
