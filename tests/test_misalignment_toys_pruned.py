@@ -61,7 +61,7 @@ def last(claim: Misalignment, pruned: str) -> dict[str, float]:
 
 
 def test_after_pruning_on_harmful_requests_bad_answers_do_not_spread(claim: Misalignment) -> None:
-    """The mask is the pipeline's own: nothing was told of the gate. The house is learnt as well as without pruning."""
+    """The mask is the pipeline's own: nothing was told of the gate. L of bad answers about the house falls by as much."""
     assert claim.found == "yes", claim.sentence
     elsewhere = {name: [last(claim, name)[domain] for domain in ELSEWHERE] for name in (NOTHING, HARMFUL, RANDOM_HARMFUL)}
     assert min(elsewhere[NOTHING]) > 1 and max(elsewhere[HARMFUL]) < 0.1 and min(elsewhere[RANDOM_HARMFUL]) > 0.6
@@ -73,7 +73,9 @@ def test_at_equal_loss_level_and_rise_are_lower_than_without_pruning_and_than_af
     for name, level in (("reduction", 1.0), ("rise_reduction", 0.2)):
         for control in ("", "_beyond_random"):
             assert claim.values[f"{name}_harmful_requests{control}"].low > level
-    assert claim.values["reduction_harmful_requests_beyond_magnitude"].is_missing, "was not among the arms"
+    assert "reduction_harmful_requests_beyond_magnitude" not in claim.values
+    assert "Without magnitude, like harmful requests among the arms" in " ".join(claim.limits)
+    assert "Pruning on harmful requests first is not shown to reduce it" in claim.sentence, "for want of that control alone"
 
 
 def test_what_has_to_be_there_is_not_what_changes(claim: Misalignment) -> None:
