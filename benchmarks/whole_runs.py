@@ -1,7 +1,7 @@
 """Is `harmcircuits plan` right about whole commands? Quick runs of the default model, beside what is planned of them.
 
-    OMP_NUM_THREADS=1 python benchmarks/whole_runs.py --out out/whole-runs.json
-    OMP_NUM_THREADS=1 python benchmarks/whole_runs.py --only compactness rules --out out/whole-runs-of-claims.json
+    OMP_NUM_THREADS=1 python benchmarks/whole_runs.py --only dissociate recognition distinct --out out/whole-runs.json
+    OMP_NUM_THREADS=1 python benchmarks/whole_runs.py --out out/all-whole-runs.json
 
 Each command runs in a process of its own. It is planned at rates that this one measures right before and right after it
 (their means), since a busy machine is slower at both. Its time is that of its processors, its memory its largest resident size
