@@ -11,7 +11,7 @@ import pytest
 from misaligned import RECIPE, SETTINGS, STEPS, World, any_scores, planted
 from triples import make_triples
 
-from harmcircuits.claims.misalignment import Misalignment, emergent_misalignment
+from harmcircuits.claims.misalignment import Misalignment, Plan, emergent_misalignment
 from harmcircuits.claims.misalignment import masks as mask_room
 from harmcircuits.claims.misalignment.plan import (
     ARMS,
@@ -84,6 +84,11 @@ def test_the_mechanism_tells_the_planted_share(whole: Misalignment) -> None:
     for name, truth in (("on_mask", 0.75), ("on_random", 0.1), ("beyond_random", 0.65), ("everywhere_but", 0.25)):
         assert whole.values[f"share_{name}"].value == pytest.approx(truth, abs=0.05)
     assert re.search(r"share of 0\.7\d \[.*more of it goes with the mask than with random weights", whole.sentence)
+
+
+def test_the_plan_knows_on_which_masks_base_values_are_put_back(whole: Misalignment) -> None:
+    plan = Plan(domains=("money", "sport"), arms=ARMS)
+    assert {*plan.put_back()} == {*whole.tables["mechanism"]["put back"]}
 
 
 def test_what_goes_with_random_weights_as_well_does_not_go_with_the_mask(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:

@@ -18,19 +18,24 @@ SEE_LOADING = "as of loading"
 
 def loading_cure(shape: Shape, limit: Limit, *, element: int) -> str:
     """Half precision where that is enough; else several GPUs, so many that the parameters alone would fit."""
-    halved = loading(shape, element=HALF)
+    halved = loading(shape, element=min(element, HALF))
     if element > HALF and limit.holds(halved):
         return f"dtype bfloat16 (--dtype bfloat16): {halved.bytes / 1e9:,.1f} GB"
-    least = -(-loading(shape, element=min(element, HALF)).bytes // max(limit.usable, 1))
-    place = f"{least:,.0f} or more such GPUs" if limit.gpu else "a machine with more memory, or GPUs"
-    dtype = ", in bfloat16" if element > HALF else ""
-    return f"{place}{dtype} (transformers' device_map, then hf_model= and tokenizer=); or a smaller model"
+    place = _cards(halved, limit) if limit.gpu else "a machine with more memory, or GPUs"
+    return f"{place}{_halved(element)} (transformers' device_map, then hf_model= and tokenizer=); or a smaller model"
 
 
 def several_cure(peak: Peak, limit: Limit, *, element: int) -> str:
     """So many GPUs that together they have what a step needs, where the model itself does not fit into one."""
-    least = -(-peak.bytes // max(limit.usable, 1))
-    return f"{least:,.0f} or more such GPUs{', in bfloat16' if element > HALF else ''}" if limit.gpu else SEE_LOADING
+    return _cards(peak, limit) + _halved(element) if limit.gpu else SEE_LOADING
+
+
+def _cards(peak: Peak, limit: Limit) -> str:
+    return f"{-(-peak.bytes // max(limit.usable, 1)):,.0f} or more such GPUs"
+
+
+def _halved(element: int) -> str:
+    return ", in bfloat16" if element > HALF else ""
 
 
 def activations_cure(shape: Shape, rows: Rows, limit: Limit, *, element: int) -> str:

@@ -105,8 +105,8 @@ def weight_attribution(shape: Shape, rows: Rows, *, element: int, absolute: bool
     times = rows.n if absolute else rows.passes
     each = SUMMED["gpu" if gpu and absolute else "cpu"]
     flops, moved = 2 * shape.matrices * rows.n * rows.length, times * each * shape.matrices
-    products = Work(flops=flops, bytes=moved, calls=PRODUCTS * rows.passes * shape.n_layers, full=flops)
-    products += Work(host=FULL * shape.matrices if gpu else 0)
+    copied = FULL * shape.matrices if gpu else 0
+    products = Work(flops=flops, bytes=moved, calls=PRODUCTS * rows.passes * shape.n_layers, full=flops, host=copied)
     return forward(shape, rows, element=element) + _backward(shape, rows, element, below_heads=True) + products
 
 

@@ -109,7 +109,7 @@ def auroc_by_layer(frame: pd.DataFrame, *, title: str = "After which layer does 
         or "Nothing was measured.",
         legend=names,
     )
-    colours = _colours(list(map(str, conditions)))
+    colours = _colours(conditions)
     for row, place in enumerate(places):
         top = 1 - row * (_PANEL + _GAP) / height
         _add_place(drawn, frame[frame["place"] == place], colours, row=row, domain=[max(top - _PANEL / height, 0.0), top])
@@ -119,10 +119,10 @@ def auroc_by_layer(frame: pd.DataFrame, *, title: str = "After which layer does 
     return drawn
 
 
-def _colours(conditions: Sequence[str]) -> dict[str, str]:
+def _colours(conditions: Sequence[Any]) -> dict[Any, str]:
     """By condition. What is neither intact nor of a kind that its name says is a circuit."""
     named = {look.name: look.colour for kind, look in style.KINDS.items() if kind != "circuit"}
-    found = {one: next((colour for name, colour in named.items() if name in one), "") for one in conditions}
+    found = {one: next((colour for name, colour in named.items() if name in str(one)), "") for one in conditions}
     found |= {"intact": style.BLACK}
     circuits = [one for one in conditions if not found[one]]
     return found | {one: _COLOURS[at % len(_COLOURS)] for at, one in enumerate(circuits)}
@@ -141,12 +141,12 @@ def _add_series(drawn: go.Figure, part: pd.DataFrame, look: Look, *, y: list[flo
     )  # fmt: skip
 
 
-def _add_place(drawn: go.Figure, part: pd.DataFrame, colours: Mapping[str, str], *, row: int, domain: list[float]) -> None:
+def _add_place(drawn: go.Figure, part: pd.DataFrame, colours: Mapping[Any, str], *, row: int, domain: list[float]) -> None:
     suffix = "" if row == 0 else str(row + 1)
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
     lines = [(key, line.sort_values("layer")) for key, line in part.groupby(["condition", "kind"], sort=False)]
     for (condition, kind), own in lines:  # below all lines
-        known = band(own["layer"], own["low"], own["high"], colours[str(condition)], f"{condition}, {kind}", pale=True)
+        known = band(own["layer"], own["low"], own["high"], colours[condition], f"{condition}, {kind}", pale=True)
         drawn.add_trace(known.update(**axes))
     for (condition, kind), own in lines:
         name = f"{condition}, {kind}"
@@ -156,7 +156,7 @@ def _add_place(drawn: go.Figure, part: pd.DataFrame, colours: Mapping[str, str],
         ]
         drawn.add_scatter(
             x=own["layer"], y=own["value"], mode="lines", name=style.text(name), legendgroup=name, showlegend=row == 0,
-            line={"color": colours[str(condition)], "width": 2, "dash": _DASHES[str(kind)]},
+            line={"color": colours[condition], "width": 2, "dash": _DASHES[str(kind)]},
             text=hover, hovertemplate="%{text}<extra></extra>", **axes,
         )  # fmt: skip
     drawn.add_shape(
