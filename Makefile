@@ -26,7 +26,7 @@ CACHES = build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypot
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check docs links bench fuzz fuzz-guided lowest lock audit sbom dist demo-from-wheel clean distclean
+.PHONY: help demo test check docs links golden bench fuzz fuzz-guided lowest lock audit sbom dist demo-from-wheel clean distclean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -49,6 +49,9 @@ docs: $(VENV)/.installed-docs ## the documentation, into site/
 
 links: $(VENV)/bin/python ## asks every external link of the documentation whether it leads somewhere (needs a network)
 	$(VENV)/bin/python tools/links.py
+
+golden: $(VENV)/.installed-dev ## the golden numbers of tests/golden anew: a commit that moves one says why
+	OMP_NUM_THREADS=1 $(VENV)/bin/python tests/golden_numbers.py
 
 bench: $(VENV)/.installed-dev $(VENV3)/.installed-dev ## every script in benchmarks/
 	@set -e; for script in benchmarks/*.py; do printf '\n== %s\n' "$$script"; \
