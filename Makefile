@@ -26,7 +26,7 @@ CACHES = build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypot
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check docs links golden bench fuzz fuzz-guided lowest lock audit sbom dist demo-from-wheel clean distclean
+.PHONY: help demo test check size docs links golden bench fuzz fuzz-guided lowest lock audit sbom dist demo-from-wheel clean distclean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -37,12 +37,16 @@ demo: $(VENV)/.installed ## the main job in small sizes on the default model; it
 test: $(VENV)/.installed-dev $(VENV3)/.installed-dev ## the tests on TransformerLens 4, the model-facing ones also on 3.9
 	@sh tests/both_lines.sh $(VENV) $(VENV3) $(PYTEST_ARGS)
 
-check: $(VENV)/.installed-dev ## style, types, the order of imports, and the documentation
+check: $(VENV)/.installed-dev ## style, types, the order of imports, the documentation, and the size table
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(MAKE) docs
+	@$(VENV)/bin/python tools/size.py
+
+size: $(VENV)/bin/python ## files and lines by folder, beside the budgets
+	@$(VENV)/bin/python tools/size.py
 
 docs: $(VENV)/.installed-docs ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
