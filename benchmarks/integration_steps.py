@@ -29,7 +29,6 @@ def main() -> None:
     for label, organism in (
         ("planted", hc.organisms.planted(0)),
         ("planted, redundant", hc.organisms.planted(0, "redundant")),
-        ("planted, trained", hc.organisms.planted(0, trained=True)),
     ):
         report(label, organism.model, organism.harmful, options.steps)
     model = hc.load_model()

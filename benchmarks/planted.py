@@ -8,12 +8,10 @@ to so many. Kinds: the rise on each kind of harm without what writes one of them
 
     python benchmarks/planted.py methods --seeds 3
     python benchmarks/planted.py verdicts --seeds 20 --variants plain shared none
-    python benchmarks/planted.py trained --seeds 3
     python benchmarks/planted.py parts | sizes | kinds
 """
 
 import argparse
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -103,7 +101,7 @@ def methods(organisms: Sequence[Planted]) -> None:
     cells += ["recall@k", "unprotected", "selected", "suppressor"]
     print(f"| {' | '.join(cells)} |\n{'| --- ' * 8}|")
     for organism in organisms:
-        name = f"{organism.variant}{' (trained)' if organism.trained else ''}, seed {organism.seed}"
+        name = f"{organism.variant}, seed {organism.seed}"
         for label, method in METHODS.items():
             print(f"| {name} | {label} | {' | '.join(found_by(method, organism))} |", flush=True)
 
@@ -183,9 +181,7 @@ def kinds(organisms: Sequence[Planted]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "what", nargs="?", choices=("methods", "verdicts", "trained", "parts", "sizes", "kinds"), default="methods"
-    )
+    parser.add_argument("what", nargs="?", choices=("methods", "verdicts", "parts", "sizes", "kinds"), default="methods")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--variants", nargs="+", default=["plain", "shared", "none"], choices=VARIANTS)
     options = parser.parse_args()
@@ -199,13 +195,8 @@ def main() -> None:
         parts([planted(seed, variant) for variant in VARIANTS for seed in range(options.seeds)])
     elif options.what == "sizes":
         sizes([planted(0, variant) for variant in ("plain", "diffuse")])
-    elif options.what == "kinds":
-        kinds([planted(0, "plain", divided="harms"), planted(0, "separate")])
     else:
-        start = time.perf_counter()
-        trained = [planted(seed, trained=True) for seed in range(options.seeds)]
-        print(f"{options.seeds} models, {(time.perf_counter() - start) / options.seeds:.0f} s each (0 where they were cached)")
-        methods(trained)
+        kinds([planted(0, "plain", divided="harms"), planted(0, "separate")])
 
 
 if __name__ == "__main__":

@@ -45,12 +45,6 @@ def own_cache(
     return cache
 
 
-@pytest.fixture(scope="session")
-def toys_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One cache for all that ask for toys, so that each is trained once: for `CACHE_VARIABLE` while they are made."""
-    return tmp_path_factory.mktemp("toys")
-
-
 @pytest.fixture(scope="session", params=KINDS)
 def hooked(request: pytest.FixtureRequest) -> bool:
     """Which class a model has: a bridge, and on TransformerLens 3 a `HookedTransformer` too."""

@@ -18,7 +18,6 @@ from misaligned import stepped
 from pages import DOCS, FILES, Block, blocks, shown, text_of
 
 import harmcircuits as hc
-from harmcircuits.store import CACHE_VARIABLE
 
 START = DOCS / "get-started.md"
 STEPS = "get-started.md#step-by-step"
@@ -88,11 +87,9 @@ def steps(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     "page", [page for page in WITH_PYTHON if page not in (START, *GUIDES) and page.stem not in CLAIMS], ids=shown
 )
 def test_the_blocks_of_a_page_run(
-    page: Path, place: Path, steps: dict[str, Any], toys_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, place: Path, steps: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here(place, tmp_path, monkeypatch)
-    if page.stem == "organisms":
-        monkeypatch.setenv(CACHE_VARIABLE, str(toys_cache))
     names = {name: value for name, value in steps.items() if name != "hc"} if STEPS in text_of(page) else {}
     run(page, names)
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from lens import needs_three
 
-import harmcircuits.organisms.organism as organism_module
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.attribution.activations import attribute
 from harmcircuits.attribution.exact import exact_attribution
@@ -86,7 +85,7 @@ def test_a_seed_gives_one_model_and_another_seed_another() -> None:
     assert one.harmful == again.harmful and one.prompts.prompts == again.prompts.prompts and one.writing == again.writing
     assert not all(torch.equal(weight, weights[2][name]) for name, weight in weights[0].items())
     assert one.writing != other.writing and one.prompts.prompts != other.prompts.prompts
-    assert repr(one) == "Planted('plain', seed 3, set by hand, 10 writing, 3 recognising)"
+    assert repr(one) == "Planted('plain', seed 3, 10 writing, 3 recognising)"
 
 
 def test_what_the_model_writes_itself_is_about_the_request() -> None:
@@ -98,8 +97,6 @@ def test_what_the_model_writes_itself_is_about_the_request() -> None:
 def test_unknown_variants() -> None:
     with pytest.raises(OrganismError, match="variant 'plane' is unknown: choose one of plain, both"):
         planted(variant="plane")  # type: ignore[arg-type]
-    with pytest.raises(OrganismError, match="variant 'shared' is set by hand only"):
-        planted(variant="shared", trained=True)
 
 
 @needs_three
@@ -172,35 +169,3 @@ def test_the_verdict_is_that_of_the_truth(hooked: bool, variant: str, verdicts: 
     assert result.verdict in verdicts
     if variant == "plain":
         assert result.circuits["heads and neurons"] == organism.writing
-
-
-# trained
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Planted:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the model is so small that a second thread only waits, for long on a busy machine
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HARMCIRCUITS_CACHE", str(tmp_path_factory.mktemp("organisms")))
-        first = planted(trained=True)
-        patch.setattr(organism_module, "siit", lambda **_: pytest.fail("it was trained again"))
-        again = planted(trained=True)
-    torch.set_num_threads(threads)
-    weights = dict(again.model.named_parameters())
-    assert all(torch.equal(weight, weights[name]) for name, weight in first.model.named_parameters()), "kept in the cache"
-    return first
-
-
-def test_the_trained_model_has_the_circuits_it_was_trained_for(trained: Planted) -> None:
-    assert rise(trained, trained.writing, trained.harmful) > 1
-    assert all(abs(rise(trained, trained.writing, kind)) < 0.1 for kind in (trained.near, trained.far))
-    assert rise(trained, trained.recognising, trained.recognition) > 0.3
-    assert abs(rise(trained, trained.recognising, trained.harmful)) < 0.1
-
-
-def test_exact_scores_find_the_trained_circuit(trained: Planted) -> None:
-    heads, neurons = ([(layer, at) for layer in range(2) for at in range(n)] for n in (4, 32))
-    scores = exact_attribution(trained.model, trained.harmful, heads=heads, neurons=neurons)
-    assert separation(scores.heads, trained.writing.heads, trained.shared.heads) >= 0.99
-    assert separation(scores.neurons, trained.writing.neurons, trained.shared.neurons) >= 0.99

@@ -7,13 +7,14 @@ all other heads and neurons are small noise.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from ..components import Circuit, Component
 from .language import (
@@ -32,7 +33,6 @@ from .language import (
     kind_words,
     vocabulary,
 )
-from .parts import Parts, llama
 from .wiring import D_VALUE, STEEP, Head, Neuron, Terms, Wiring, wiring
 
 N_LAYERS, N_HEADS, D_HEAD, D_MODEL = 3, 8, D_VALUE, 128
@@ -40,6 +40,18 @@ CONSTANT = 30.0
 NOISE = 0.003
 ATTENTION = 14.0
 """Score of the one token that a planted head attends to; all others have 0."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The truth: components that write harm, that recognise it, that serve both and kind text, and that hold harm back; and,
+    where each kind of harm has its own, those that write it."""
+
+    writing: Circuit
+    recognising: Circuit
+    shared: Circuit
+    suppressing: Circuit
+    writing_of: Mapping[str, Circuit] = field(default_factory=dict)
 
 
 class _Features:
@@ -95,10 +107,24 @@ def _named(places: Mapping[str, Any], beginnings: Iterable[str]) -> list[Any]:
 
 def _background(features: _Features, seed: int, *, d_mlp: int) -> LlamaForCausalLM:
     """The model before anything is planted: noise in every head and neuron, norms that change nothing."""
+    config = LlamaConfig(
+        vocab_size=len(vocabulary()),
+        hidden_size=D_MODEL,
+        intermediate_size=d_mlp,
+        num_hidden_layers=N_LAYERS,
+        num_attention_heads=N_HEADS,
+        num_key_value_heads=N_HEADS,
+        head_dim=D_HEAD,
+        max_position_embeddings=1024,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+        tie_word_embeddings=False,
+        pad_token_id=SPECIAL.index("<pad>"),
+        bos_token_id=None,
+        eos_token_id=SPECIAL.index("<eos>"),
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        more = {"head_dim": D_HEAD, "rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}
-        model = llama(n_layers=N_LAYERS, n_heads=N_HEADS, d_model=D_MODEL, d_mlp=d_mlp, **more).eval()
+        model = LlamaForCausalLM(config).eval()
     blind = torch.eye(D_MODEL) - torch.outer(features["1"], features["1"])  # noise does not see the constant
     for name, weight in model.named_parameters():
         if name.endswith("norm.weight"):

@@ -10,18 +10,14 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 import pandas as pd
-from transformers import LlamaForCausalLM
 
 from ..components import Circuit
 from ..examples import Example
 from ..models.load import load_model
 from ..notebook import notebook_html
 from ..prompts.promptset import PromptSet
-from .fitting import kept
 from .handset import handset
 from .language import Divided, answered, labelled, planted_prompts, word_tokenizer
-from .parts import Parts
-from .trained import RECIPE, parts_of, siit, untrained
 
 Variant = Literal["plain", "both", "redundant", "suppressor", "shared", "none", "diffuse", "separate", "entangled"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
@@ -50,7 +46,6 @@ class Planted:
 
     variant: Variant
     seed: int
-    trained: bool
     model: Any
     prompts: PromptSet
     writing: Circuit
@@ -89,9 +84,8 @@ class Planted:
         return answered(asked, seed=self.seed, harm=self.variant != "none")
 
     def __repr__(self) -> str:
-        how = "trained" if self.trained else "set by hand"
         known = f"{len(self.writing)} writing, {len(self.recognising)} recognising"
-        return f"Planted({self.variant!r}, seed {self.seed}, {how}, {known})"
+        return f"Planted({self.variant!r}, seed {self.seed}, {known})"
 
     def _repr_html_(self) -> str:
         known = ("writing", "recognising", "shared", "suppressing")
@@ -102,15 +96,13 @@ class Planted:
 def planted(
     seed: int = 0,
     variant: Variant = "plain",
-    trained: bool = False,
     *,
     divided: Divided | None = None,
     hooked: bool = False,
 ) -> Planted:
     """A small model in which known heads and neurons write harmful words and others recognise harm.
 
-    Set by hand (three layers), in variants that break naive methods or in which a claim is false; or `trained` (two layers,
-    "plain" only) by strict interchange intervention, in half a minute, and cached.
+    It has three layers, whose weights are set by hand, in variants that break naive methods or in which a claim is false.
 
     - "plain": writing and recognition are disjoint; a shared head serves both and kind words.
     - "both": the head that moves the topic serves harmful and kind words: it promotes both, and protection must drop it.
@@ -125,31 +117,23 @@ def planted(
 
     Args:
         seed: of weights, places of the components, prompts and answers.
-        trained: instead of weights set by hand.
         divided: what a category of the prompts is: "places" (two, by topic) or "harms" (four kinds of harm, by verb, of every
             topic). None: "harms" for "separate", else "places". "plain" divided by "harms" is the contrast to "separate".
         hooked: a `HookedTransformer` (TransformerLens 3 only).
 
     Raises:
-        OrganismError: an unknown variant, one that is not trained, or an unknown division.
-        TrainingError: training did not succeed with this seed.
-        StoreError: the cache cannot be written.
-
-    Source of the trained one: Gupta et al. 2024 (InterpBench).
+        OrganismError: an unknown variant or an unknown division.
     """
     if variant not in VARIANTS:
         raise OrganismError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
-    if trained and variant != "plain":
-        raise OrganismError(f"variant {variant!r} is set by hand only: leave out trained=True, or take variant='plain'")
     if divided not in (None, *get_args(Divided)):
         raise OrganismError(f"divided={divided!r} is unknown: choose one of {', '.join(get_args(Divided))}, or leave it out")
     by = divided or ("harms" if variant == "separate" else "places")
-    hf_model, parts = _trained(seed) if trained else handset(variant=variant, seed=seed)
+    hf_model, parts = handset(variant=variant, seed=seed)
     model = load_model(f"planted-{variant}", hf_model=hf_model, tokenizer=word_tokenizer(), device="cpu", hooked=hooked)
     return Planted(
         variant=variant,
         seed=seed,
-        trained=trained,
         model=model,
         prompts=planted_prompts(seed=seed, divided=by),
         writing=parts.writing,
@@ -158,8 +142,3 @@ def planted(
         suppressing=parts.suppressing,
         writing_of=parts.writing_of,
     )
-
-
-def _trained(seed: int) -> tuple[LlamaForCausalLM, Parts]:
-    """From the cache, or trained now and kept there."""
-    return kept("siit", RECIPE, seed=seed, untrained=untrained, train=lambda: siit(seed=seed)), parts_of(seed)
