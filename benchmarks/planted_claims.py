@@ -24,7 +24,6 @@ from harmcircuits.claims.compactness import compactness
 from harmcircuits.claims.dissociated import dissociated
 from harmcircuits.claims.distinct import distinct
 from harmcircuits.claims.generality import generality
-from harmcircuits.claims.rules import rules
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.language import TOPICS
 from harmcircuits.tasks.capabilities import Completion
@@ -34,7 +33,6 @@ SIZES = Settings(
     bootstrap_draws=400, max_new_tokens=6, head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24,
     protect_neurons=0.1, facts=1, passages=1, damage_triples=4, shots=4, shot_draws=1, many_shot_triples=4,
 )  # fmt: skip
-UNPROTECTED = replace(SIZES, protect_heads=0.0, protect_neurons=0.0)
 KINDS = replace(SIZES, neuron_fraction=4 / 192, protect_heads=6 / 24, protect_neurons=0.05)
 TWO, EIGHT = 2 / 24, 8 / 192
 
@@ -84,7 +82,6 @@ def cases() -> list[Case]:
     few: dict[str, Any] = {"points": 3, "rescore": False, "grains": ["heads", "neurons"]}
     small = {"heads": (1 / 24, TWO), "neurons": (EIGHT / 2, 2 * EIGHT)}
     wide = {"heads": (1 / 24, 3 / 24), "neurons": (1 / 768, 48 / 768)}
-    one: dict[str, Any] = {"deals": 2, "exact_triples": 0, "tuning_triples": 4, "weights": False}
     kind: dict[str, Any] = {"control": "kind words", "draws": 40, "sentences": kind_words}
     whole: dict[str, Any] = {"grains": ["heads and neurons", "heads"]}
     undecided = "undecided, cannot be measured"
@@ -92,11 +89,6 @@ def cases() -> list[Case]:
         case("compactness", "two heads and eight neurons write harm", "yes", compactness, "plain", SIZES, spans=small, **few),
         case("compactness", "half of a layer writes harm", "no", compactness, "diffuse", SIZES, spans=wide, **few),
         case("compactness", "nothing writes harm", f"no, {undecided}", compactness, "none", SIZES, spans=small, **few),
-        case("rules", "a head serves both, nothing is protected: a graded penalty spares it", "yes", rules, "both",
-             UNPROTECTED, names=["difference"], **one),
-        case("rules", "the same parts write both: nothing can spare it", "no", rules, "entangled", UNPROTECTED,
-             names=["difference", "greedy"], **one),
-        case("rules", "twins lose nothing as it is", "cannot be measured", rules, "plain", SIZES, names=["difference"], **one),
         case("generality", "one mechanism for four kinds of harm", "yes", generality, "plain", KINDS, divided="harms"),
         case("generality", "one for each kind", "no", generality, "separate", KINDS),
         case("generality", "nothing writes harm", undecided, generality, "none", KINDS),

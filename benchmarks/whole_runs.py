@@ -29,7 +29,7 @@ from harmcircuits.capacity.rates import measured
 RUNS: Sequence[Mapping[str, Sequence[str]]] = (
     {"dissociate": ["--out", "run"], "circuit-tests": ["run"]},
     {"recognition": ["--out", "run"]},
-    *({claim: ["--out", "run"]} for claim in ("distinct", "compactness", "rules", "generality", "dissociated")),
+    *({claim: ["--out", "run"]} for claim in ("distinct", "compactness", "generality", "dissociated")),
 )
 """Commands that run one after another in one place, with their arguments but --quick."""
 

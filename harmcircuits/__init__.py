@@ -65,8 +65,6 @@ _WHERE = {
     "test_circuit": "experiments.hypotheses",
     "Compactness": "claims.compactness",
     "compactness": "claims.compactness",
-    "Rules": "claims.rules",
-    "rules": "claims.rules",
     "Generality": "claims.generality",
     "generality": "claims.generality",
     "Distinct": "claims.distinct",
@@ -123,8 +121,6 @@ if TYPE_CHECKING:
     from .claims.misalignment import emergent_misalignment as emergent_misalignment
     from .claims.paper import Paper as Paper
     from .claims.paper import paper as paper
-    from .claims.rules import Rules as Rules
-    from .claims.rules import rules as rules
     from .components import Circuit as Circuit
     from .components import Provenance as Provenance
     from .components import WeightMask as WeightMask

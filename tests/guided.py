@@ -25,7 +25,6 @@ FEWER: dict[str, dict[str, Any]] = {
     "generate_each": {"max_new_tokens": 6},
     "test_circuit": {"triples": 2, "draws": 3, "added": 5, "neurons": 2},
     "compactness": {"prompts": SET, "settings": SMALL, "points": 2, "grains": ["neurons"], "controls": ["matched random"]},
-    "rules": {"prompts": SET, "settings": SMALL, "names": ["difference", "greedy"], "exact_triples": 0, "weights": False},
     "generality": {"prompts": SET, "settings": SMALL, "matched": 1},
     "dissociated": {"prompts": SET, "settings": SMALL, "grains": ["heads"], "explained": 0},
     "compare_alignment": {"prompts": SET, "settings": STAGE, **LADDER},

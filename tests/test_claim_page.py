@@ -22,7 +22,6 @@ from harmcircuits.claims.dissociated import Dissociated
 from harmcircuits.claims.distinct import Distinct
 from harmcircuits.claims.generality import Generality
 from harmcircuits.claims.misalignment import Misalignment
-from harmcircuits.claims.rules import Rules
 from harmcircuits.cli.written import as_file_name, write_claim
 from harmcircuits.figures.style import FigureError
 from harmcircuits.report import ReportError
@@ -30,7 +29,7 @@ from harmcircuits.report.claims import ON_TRIPLES, claim_page
 from harmcircuits.statistics import Estimate
 
 SAVED = Path(__file__).parents[1] / "docs" / "results" / "smollm2-135m-instruct"
-KINDS: tuple[type[Claim], ...] = (Compactness, Rules, Generality, Distinct, Dissociated, Alignment, Misalignment)
+KINDS: tuple[type[Claim], ...] = (Compactness, Generality, Distinct, Dissociated, Alignment, Misalignment)
 HOSTILE = "</script><img src=https://x.invalid onerror=alert(1)><b>&amp;"
 SHOWN = {"tables": {"first": FRAME.assign(heads=[1, 2, 3])}}
 
@@ -122,7 +121,7 @@ def test_every_claim_says_how_it_is_decided_in_its_own_words(kind: type[Claim]) 
     assert len({other.METHOD for other in KINDS}) == len(KINDS)
 
 
-@pytest.mark.parametrize("kind", [Rules, Misalignment, Alignment], ids=lambda kind: kind.NAME)
+@pytest.mark.parametrize("kind", [Misalignment, Alignment], ids=lambda kind: kind.NAME)
 def test_a_measured_claim_has_its_page(kind: type[Claim]) -> None:
     claim = kind.load(SAVED)
     own = Page(claim.page())

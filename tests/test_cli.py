@@ -14,7 +14,7 @@ from triples import PROMPTS
 from harmcircuits import __version__, cli
 
 OPTIONS = ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick")
-CLAIMS = ("compactness", "rules", "generality", "distinct", "dissociated", "paper")  # of one model and prompts
+CLAIMS = ("compactness", "generality", "distinct", "dissociated", "paper")  # of one model and prompts
 COMMANDS = ("dissociate", "circuit-tests", "recognition", "report", *CLAIMS)
 
 

@@ -22,7 +22,6 @@ from harmcircuits.figures import (
     judged,
     misalignment,
     readings,
-    rules,
 )
 from harmcircuits.figures.same_tokens import _KEPT, _MEANS, _POINTS
 from harmcircuits.figures.scaling import _COLUMNS, _ENDS
@@ -91,7 +90,6 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
     "reliability_curve": lambda: figures.reliability_curve(fake_curve()),
     "retained": lambda: figures.retained(report.retained_frame(fake_report())),
     "rises": lambda: figures.rises(report.rises_frame(fake_report())),
-    "rule_fronts": lambda: figures.rule_fronts(numbers(rules._COLUMNS, rule="contrast", default=False)),
     "same_tokens": lambda: figures.same_tokens(
         numbers(_POINTS, aim="cut", role="harmful"), numbers(_MEANS, aim="cut", role="harmful")
     ),

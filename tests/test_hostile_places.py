@@ -71,11 +71,11 @@ def test_a_lock_that_is_a_link_to_itself(tmp_path: Path) -> None:
     ("command", "name"),
     [
         *(("dissociate", name) for name in ("report.json", "report.html", "outcomes.csv", "items.csv")),
-        *((name, f"{name}.json") for name in ("compactness", "rules", "generality", "distinct", "dissociated", "paper")),
+        *((name, f"{name}.json") for name in ("compactness", "generality", "distinct", "dissociated", "paper")),
         *((name, f"{name}.html") for name in ("compactness", "dissociated", "misalignment")),
         *((name, f"{name}_curves.html") for name in ("misalignment", "compactness", "distinct")),
         ("recognition", "readings.html"),
-        ("paper", "rules.json"),
+        ("paper", "distinct.json"),
     ],
 )
 def test_a_folder_in_the_place_of_a_result_is_told_before_the_run(

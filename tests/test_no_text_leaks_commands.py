@@ -25,7 +25,6 @@ from harmcircuits.claims.distinct import Distinct
 from harmcircuits.claims.generality import Generality
 from harmcircuits.claims.misalignment import Misalignment
 from harmcircuits.claims.misalignment import plan as plans
-from harmcircuits.claims.rules import Rules
 from harmcircuits.elicitation import elicit
 from harmcircuits.examples import Prompt
 from harmcircuits.models.protocol import vocabulary
@@ -37,7 +36,6 @@ THERE = {"dissociate", "report", "circuit-tests", "recognition"}
 """Driven by `test_no_text_leaks`."""
 CLAIMS: dict[str, type[Any]] = {
     "compactness": Compactness,
-    "rules": Rules,
     "generality": Generality,
     "distinct": Distinct,
     "dissociated": Dissociated,

@@ -23,7 +23,6 @@ VERBS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (hc.dissociate, (None, None, None)),
     (hc.compactness, (None,)),
     (hc.generality, (None,)),
-    (hc.rules, (None,)),
     (hc.distinct, (None,)),
     (hc.dissociated, (None,)),
     (hc.paper, (None,)),

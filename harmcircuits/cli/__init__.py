@@ -22,7 +22,6 @@ from . import (
     plan,
     recognition,
     report,
-    rules,
 )
 from .shared import told_when_stopped
 
@@ -39,7 +38,6 @@ COMMANDS = (
     recognition.recognition,
     report.report,
     compactness.compactness,
-    rules.rules,
     generality.generality,
     distinct.distinct,
     dissociated.dissociated,
@@ -49,7 +47,7 @@ COMMANDS = (
     paper.paper,
     plan.plan,
 )
-SHARED = ("dissociate", "compactness", "rules", "generality", "distinct", "dissociated", "paper", "alignment")
+SHARED = ("dissociate", "compactness", "generality", "distinct", "dissociated", "paper", "alignment")
 """Commands whose work several processes can share."""
 for command in COMMANDS:
     app.command()(told_when_stopped(command))

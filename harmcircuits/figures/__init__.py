@@ -28,7 +28,6 @@ from .nulls import scatter_null
 from .power import power_curve
 from .readings import auroc_by_layer, readings_forest
 from .reliability import reliability_curve
-from .rules import rule_fronts
 from .same_tokens import recognition_kept, same_tokens
 from .saving import save
 from .scaling import scaling
@@ -71,7 +70,6 @@ __all__ = [
     "reliability_curve",
     "retained",
     "rises",
-    "rule_fronts",
     "same_tokens",
     "save",
     "scaling",

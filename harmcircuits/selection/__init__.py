@@ -1,1 +1,1 @@
-"""From scores to circuits: one rule a file."""
+"""From scores to circuits and masks, and the controls that match them."""

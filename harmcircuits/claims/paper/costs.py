@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ...experiments.equal_damage import ALPHAS, STEPS
-from ...experiments.settings import Settings
 from ...models.protocol import geometry
 from ..compactness import cost as compactness_cost
 from ..compactness.plan import Options as Sweep
@@ -14,11 +13,7 @@ from ..compactness.plan import rescorings
 from ..dissociated import cost as dissociated_cost
 from ..distinct import cost as distinct_cost
 from ..generality.plan import MATCHED, kinds_of, plan
-from ..material import ROLES, Material
-from ..rules import cost as rules_cost
-from ..rules import swept
-from ..rules.choosing import SHORTLIST, rounds
-from ..rules.plan import FACTORS
+from ..material import Material
 
 Options: TypeAlias = Mapping[str, Any]
 STRENGTHS = len(ALPHAS) + STEPS
@@ -49,16 +44,6 @@ def of_compactness(material: Material, options: Options) -> Cost:
     return Cost(compactness_cost(material.settings, model=material.model, **options), scored=anew)
 
 
-def of_rules(material: Material, options: Options) -> Cost:
-    """Each rule's matched circuit whole; paths, masks and exact scores for their L alone; and scores anew for greedy paths, of
-    the half of the triples that a deal chooses from."""
-    named = {"deals": options.get("deals", 3), "exact_triples": options.get("exact_triples", 4)}
-    weights = options.get("weights", True) and material.settings.weight_q > 0
-    exact = named["deals"] * _exact(material, named["exact_triples"])
-    anew = named["deals"] * (rounds(max(FACTORS) / min(FACTORS)) - 1) / 2
-    return Cost(rules_cost(material.settings, **named), swept(**named, weights=weights) + exact, anew)
-
-
 def of_generality(material: Material, options: Options) -> Cost:
     """Every circuit for its L alone."""
     weights = options.get("weights", True) and material.settings.weight_q > 0
@@ -76,11 +61,3 @@ def of_dissociated(material: Material, options: Options) -> Cost:
     """A circuit an aim and grain, whole; and each at several strengths, on the few triples that damage is made equal on."""
     whole, settings = dissociated_cost(settings=material.settings, **options), material.settings
     return Cost(whole, math.ceil(whole * STRENGTHS * settings.damage_triples / settings.test_triples))
-
-
-def _exact(material: Material, triples: int) -> int:
-    """Exact scores in light readings: a component and example is a row, of which a light reading has one a test response."""
-    settings: Settings = material.settings
-    shape = geometry(material.model)
-    components = SHORTLIST * max(FACTORS) * (settings.n_heads(shape) + settings.n_neurons(shape))
-    return round(components * triples * (ROLES - 1) / max(1, len(material.examples)))

@@ -73,8 +73,8 @@ class Forecast:
 
     def __str__(self) -> str:
         """
-        >>> print(Forecast({"rules": Cost(4, 120)}, Pace(15.0, 1.5)))
-        about 4 conditions read whole, 15.0 s each, and 120 for their loss alone, 1.5 s each: about 4 minutes (rules 4 + 120)
+        >>> print(Forecast({"distinct": Cost(4, 120)}, Pace(15.0, 1.5)))
+        about 4 conditions read whole, 15.0 s each, and 120 for their loss alone, 1.5 s each: about 4 minutes (distinct 4 + 120)
         """
         each = ", ".join(f"{name} {_counted(cost)}" for name, cost in self.costs.items())
         if self.pace is None or self.seconds is None:

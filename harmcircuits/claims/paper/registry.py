@@ -9,7 +9,6 @@ from ..dissociated import Dissociated, dissociated
 from ..distinct import Distinct, distinct
 from ..generality import Generality, generality
 from ..material import Material
-from ..rules import Rules, rules
 from . import costs
 from .costs import Cost, Options
 from .sizes import QUICK
@@ -45,7 +44,6 @@ CLAIMS: dict[str, Entry] = {
     "compactness": Entry(
         Compactness, compactness, costs.of_compactness, QUICK["compactness"], ("fraction_to_halve", "lowest_retained")
     ),
-    "rules": Entry(Rules, rules, costs.of_rules, QUICK["rules"], ("ratio_",)),
     "generality": Entry(Generality, generality, costs.of_generality, QUICK["generality"], ("transfer_ratio", "diagonal")),
     "distinct": Entry(Distinct, distinct, costs.of_distinct, QUICK["distinct"], ("harm_circuit_near_share",)),
     "dissociated": Entry(

@@ -13,7 +13,6 @@ MOST = 64
 """At about 23 s a condition on two cores: 25 minutes, beside which stand scores, light readings and intervals."""
 QUICK: Mapping[str, Mapping[str, Any]] = {
     "compactness": {"points": 3, "controls": (MATCHED, TWINS, UNPROTECTED), "rescore": False},  # each greedy size is attributed
-    "rules": {"deals": 1, "weights": False, "exact_triples": 0},  # exact scores: thousands of forward passes
     "generality": {"weights": False, "matched": 1},
     "distinct": {},
     "dissociated": {"explained": 6, "grains": ("heads and neurons", "weights")},
