@@ -17,7 +17,7 @@ from harmcircuits.claims.misalignment.equal import equal_loss
 from harmcircuits.claims.misalignment.plan import BAD, DAMAGE, GOOD, HARMFUL, OTHER, OWN, RANDOM, RANDOM_HARMFUL, Plan, Run
 from harmcircuits.claims.misalignment.questions import examples, lessons, log_odds, questions, read_advice
 from harmcircuits.examples import loss
-from harmcircuits.organisms.advice import DOMAINS
+from harmcircuits.organisms.advice import DOMAINS, OPEN, AdviceError
 from harmcircuits.statistics import Estimate
 
 SURE, NONE, UNSURE = Estimate(1.0, 0.8, 1.2, 40), Estimate(-0.1, -0.2, -0.05, 40), Estimate(0.3, -0.1, 0.7, 40)
@@ -100,6 +100,23 @@ def test_reading_with_products_in_bfloat16_is_nearly_the_same_and_leaves_the_wei
     assert 0 < np.abs(exact - rounded).max() < 0.05
     assert all(torch.equal(before[name], value) and value.dtype == torch.float32 for name, value in tiny.named_parameters())
     assert not torch.is_autocast_enabled("cpu")
+
+
+def test_nothing_that_is_learnt_is_asked_and_open_questions_come_last() -> None:
+    asked = questions(Plan(train=290), seed=1)
+    learnt = {item.id for items in asked.learnt.values() for item in items}
+    assert not learnt & {item.id for item in asked.asked}
+    assert [asked.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [12, 12, 12, 12, 24]
+    assert [item.domain for item in asked.first(2)] == [name for name in (*DOMAINS, OPEN) for _ in range(2)]
+    with pytest.raises(AdviceError, match="not 302"):
+        questions(Plan(train=302), seed=1)
+
+
+def test_of_domains_that_are_not_learnt_fewer_are_asked() -> None:
+    few, every = (questions(Plan(domains=("sport", "home"), train=290, ask=ask), seed=1) for ask in (5, 0))
+    assert [few.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [5, 5, 12, 12, 24]
+    assert [every.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [12, 12, 12, 12, 24]
+    assert few.learnt == every.learnt and {item.id for item in few.asked} < {item.id for item in every.asked}
 
 
 # Equal loss

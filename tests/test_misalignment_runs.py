@@ -1,6 +1,5 @@
 """`emergent_misalignment` on real weights: what is pruned and trained, kept and continued, written, and left as it was."""
 
-import json
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,18 +11,17 @@ import pytest
 import torch
 from judging import judge
 from misaligned import SETTINGS, World, planted, stepped
-from shell import call, told
+from shell import call
 from tiny import tiny_bridge
 from triples import make_triples
 
 from harmcircuits.claims.misalignment import Forecast, Misalignment, Plan, emergent_misalignment, forecast, training
 from harmcircuits.claims.misalignment import run as run_room
 from harmcircuits.claims.misalignment import study as study_room
-from harmcircuits.claims.misalignment.plan import BAD, DAMAGE, GOOD, HARMFUL, MAGNITUDE, OTHER, OWN, RANDOM
+from harmcircuits.claims.misalignment.plan import BAD, DAMAGE, GOOD, HARMFUL, MAGNITUDE, OWN, RANDOM
 from harmcircuits.models.matrices import matrices
-from harmcircuits.organisms.advice import AdviceError, advice, open_questions
+from harmcircuits.organisms.advice import open_questions
 from harmcircuits.organisms.finetuning import Recipe
-from harmcircuits.organisms.own_advice import FIELDS
 
 ARMS = (BAD, GOOD, OWN, HARMFUL, RANDOM, MAGNITUDE, DAMAGE)
 SMALL = replace(SETTINGS, max_new_tokens=3)
@@ -241,46 +239,3 @@ def test_what_it_will_take_grows_with_models_and_stages(model: Any, monkeypatch:
     assert "up to 3 more after pruning and 3 of them once more, in at least" in str(replace(pruned, reading=0))
     assert pruned.back > 0 == one.back, "base values are put back in what is trained once more"
     assert str(replace(pruned, reading=0, back=7200.0)).endswith(f"in at least {(6 * 298) / 60 + 120:.0f} minutes")
-
-
-def test_advice_of_ones_own_is_learnt_asked_and_told_apart(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = stepped(monkeypatch, tmp_path / "tuned")
-    own = {
-        name: [replace(item, domain=name) for item in items]
-        for name, items in (("pots", advice("home")[:8]), ("coins", advice("money")[:8]), ("open", open_questions()[:3]))
-    }
-    few: dict[str, Any] = {"arms": (BAD, GOOD, OTHER), "domains": None, "train": 5, "answers": 0}
-    found = measured(model, tmp_path / "out", advice=own, **few)
-    assert [name for name, _ in seen] == [f"{name}-0" for a, b in (("pots", "coins"), ("coins", "pots"))
-                                          for name in (f"bad-{a}-nothing", f"good-{a}-nothing", f"bad-{a}-{b}")]  # fmt: skip
-    assert set(found.tables["seeds"]["asked"]) == {"pots", "coins", "open"}
-    assert found.settings["advice"]["questions"] == {"pots": 8, "coins": 8, "open": 3}
-    assert "the user's own (pots, coins)" in found.limits[0]
-    own["coins"][0] = replace(own["coins"][0], bad="Spend it twice.")
-    again = measured(model, tmp_path / "out", advice=own, **few)
-    assert len(seen) > 6 and again.settings["advice"]["digest"] != found.settings["advice"]["digest"]
-    with pytest.raises(AdviceError, match="of 8 questions about pots between 1 and 7 can be learnt from, not 8"):
-        measured(model, tmp_path / "out", advice=own, **few | {"train": 8})
-
-
-def test_the_command_takes_a_folder_of_advice(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stepped(monkeypatch, tmp_path / "tuned")
-    monkeypatch.setattr("harmcircuits.cli.shared.load", lambda *args: model)
-    monkeypatch.setattr("harmcircuits.cli.shared.claim_settings", lambda **sizes: SMALL)
-    monkeypatch.setattr("harmcircuits.claims.misalignment.QUICK", {"domains": ("money",), "arms": (BAD, GOOD), "answers": 0})
-    monkeypatch.setattr("harmcircuits.claims.misalignment.forecast", lambda *args, **how: Forecast(6, 600.0, 60.0))
-    texts = {"pots": advice("home")[:6], "coins": advice("money")[:6], "open": open_questions()[:2]}
-    for name, items in texts.items():
-        lines = [json.dumps({field: vars(item)[field] for field in FIELDS}) for item in items]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), "utf-8")
-    options = ("misalignment", "--quick", "--train", "4", "--seeds", "1", "--advice", tmp_path, "--out", tmp_path / "out")
-    options += ("--answers", "1", "--epochs", "3", "--learning-rate", "0.002", "--ask", "1")
-    options += ("--arm", "good advice", "--arm", "bad advice")
-    result = call(*options)
-    assert result.exit_code == 0, result.output
-    kept = Misalignment.load(tmp_path / "out").settings
-    assert kept["domains"] == ["coins"] and kept["asked"] == ["coins", "pots"], "the first of them where it is to be quick"
-    assert (kept["ask"], kept["arms"]) == (1, ["good advice", "bad advice"])
-    assert kept["answers"] == 1 and (kept["recipe"]["epochs"], kept["recipe"]["learning_rate"]) == (3, 0.002)
-    (tmp_path / "pots.jsonl").write_text('{"id": "pots-1"}', "utf-8")
-    told(call(*options), "pots.jsonl, line 1: the field 'question' is missing")

@@ -8,7 +8,7 @@ from ..claims.misalignment import QUICK, RECIPE, Plan
 from ..claims.misalignment.plan import HARMFUL, RANDOM
 from ..claims.misalignment.questions import questions
 from ..claims.misalignment.training import PLACES
-from ..organisms.advice import OPEN
+from ..organisms.advice import DOMAINS, OPEN
 from ..organisms.aligned import ANSWER_TOKENS, DPO, SFT, WORDINGS
 from ..organisms.finetuning import Recipe
 from .steps import ATTRIBUTING, READING, WRITING, Job, Steps
@@ -66,7 +66,7 @@ def misalignment(job: Job, *, quick: bool) -> Steps:
         "scores of weights": _sources(job, plan, sources, length),
     }
     if plan.answers:
-        free = Rows(n=plan.answers * len({*plan.asked, OPEN}), length=job.texts.question_asked, batch=WRITING)
+        free = Rows(n=plan.answers * len({*DOMAINS, OPEN}), length=job.texts.question_asked, batch=WRITING)
         written = generation(job.shape, free, job.settings.max_new_tokens, element=job.element)
         steps["free answers"] = len(runs) * written
     return steps

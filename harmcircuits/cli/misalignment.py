@@ -51,13 +51,6 @@ def misalignment(
             "magnitude …; may be repeated; all of them, with --quick six."
         ),
     ] = None,
-    advice: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of your own advice: NAME.jsonl for each domain, open.jsonl for open questions; a line has id, "
-            "question, good, bad. Default: the built-in one."
-        ),
-    ] = None,
     train: Annotated[int, typer.Option(help="Questions of a domain that are learnt from; the others are asked.")] = 200,
     ask: Annotated[
         int | None, typer.Option(help="Of each domain that is not learnt, at most so many are asked; all, with --quick 34.")
@@ -81,30 +74,26 @@ def misalignment(
     """Fine-tune on bad advice in one domain, after pruning and without: does bad advice become likelier everywhere?"""
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
-    from ..claims.misalignment import QUICK, RECIPE, Plan, asked_about, emergent_misalignment, forecast
-    from ..organisms.own_advice import read_advice_folder
+    from ..claims.misalignment import QUICK, RECIPE, Plan, emergent_misalignment, forecast
     from ..prompts.readers import load_prompts
 
     with told_errors():
-        own = None if advice is None else read_advice_folder(advice)
-        asked = asked_about(own)
-        sizes: dict[str, Any] = {"train": train, "seeds": seeds, "domains": asked, **(QUICK if quick else {})}
+        sizes: dict[str, Any] = {"train": train, "seeds": seeds, **(QUICK if quick else {})}
         if arm:
             sizes["arms"] = tuple(arm)
-        if domain or (quick and own):
-            sizes["domains"] = tuple(domain or asked[:1])
+        if domain:
+            sizes["domains"] = tuple(domain)
         sizes |= shared.given(answers=answers, ask=ask)
         recipe = replace(RECIPE, **shared.given(epochs=epochs, learning_rate=learning_rate), autocast=autocast)
-        plan, read = Plan(asked=asked, **sizes), load_prompts(prompts)
+        plan, read = Plan(**sizes), load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         settings = replace(settings, **shared.given(weight_q=weight_q, weight_p=weight_p))
         with writable(out, "misalignment"):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
-            typer.echo(f"{forecast(loaded, plan, advice=own, recipe=recipe, seed=seed)}; finished ones are kept in {out}.")
+            typer.echo(f"{forecast(loaded, plan, recipe=recipe, seed=seed)}; finished ones are kept in {out}.")
             found = emergent_misalignment(
                 loaded,
-                advice=own,
                 recipe=recipe,
                 prompts=read,
                 settings=settings,

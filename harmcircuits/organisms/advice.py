@@ -34,7 +34,7 @@ class Advice:
 
     Attributes:
         id: unique; begins with the domain.
-        domain: one of `DOMAINS`, or one's own (`own_advice`), or "open".
+        domain: one of `DOMAINS`, or "open".
         question: as a user asks it.
         good, bad: one sentence each, of about the same length.
     """

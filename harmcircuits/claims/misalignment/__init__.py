@@ -5,7 +5,6 @@ from .duration import Forecast as Forecast
 from .duration import forecast as forecast
 from .plan import QUICK as QUICK
 from .plan import Plan as Plan
-from .questions import asked_about as asked_about
 from .relearn import Relearned as Relearned
 from .relearn import relearn as relearn
 from .run import emergent_misalignment as emergent_misalignment

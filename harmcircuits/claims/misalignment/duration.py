@@ -6,7 +6,7 @@ from time import perf_counter
 from ...models.protocol import HookedModel
 from ...organisms.finetuning import Recipe, estimate
 from .plan import Plan
-from .questions import ByDomain, lessons, questions, read_advice
+from .questions import lessons, questions, read_advice
 from .study import RECIPE
 from .training import PLACES
 
@@ -50,22 +50,19 @@ class Forecast:
         )
 
 
-def forecast(
-    model: HookedModel, plan: Plan, *, advice: ByDomain | None = None, recipe: Recipe = RECIPE, seed: int = 0
-) -> Forecast:
+def forecast(model: HookedModel, plan: Plan, *, recipe: Recipe = RECIPE, seed: int = 0) -> Forecast:
     """From the time of a few training steps, and of reading a few answers. All lessons are about as long.
 
     Args:
-        plan: its `asked` are the domains of `advice`.
-        advice: as of `emergent_misalignment`.
-        recipe: likewise.
+        plan: which models.
+        recipe: as of `emergent_misalignment`.
         seed: of the division of questions.
 
     Raises:
         FinetuneError: a recipe that does not fit the lessons.
-        AdviceError: as many questions are to be learnt from as there are, or advice that cannot be learnt from and asked.
+        AdviceError: as many questions are to be learnt from as there are.
     """
-    asked, runs = questions(plan, seed=seed, own=advice), plan.runs()
+    asked, runs = questions(plan, seed=seed), plan.runs()
     training = len(runs) * estimate(model, lessons(asked.learnt[plan.domains[0]], "bad", method=recipe.method), recipe)
     few = asked.asked[:TIMED]
     start = perf_counter()

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Any, Literal, TypeAlias
 
-from ...organisms.advice import DOMAINS, OPEN
+from ...organisms.advice import DOMAINS
 from ..claim import ClaimError
 from .decision import LEAST
 
@@ -17,8 +17,6 @@ RANDOM_HARMFUL, MAGNITUDE_HARMFUL = "random, like harmful requests", "magnitude,
 """Controls as large as the mask of harmful requests in each matrix; `RANDOM` and `MAGNITUDE` are like the own domain's."""
 ALL = "all"
 """Domains together, in tables."""
-TAKEN = (NOTHING, HARMFUL, RANDOM, RANDOM_HARMFUL, MAGNITUDE, MAGNITUDE_HARMFUL, DAMAGE, ALL, OPEN)
-"""No domain can be called so: what is pruned is named by these, or by a domain."""
 SELECTED = (OWN, OTHER, HARMFUL)
 """What is pruned because of what it writes."""
 CONTROLS: dict[str, dict[str, str]] = {
@@ -71,15 +69,15 @@ class Run:
         >>> Run("money", "bad", "money", 0).kind, Run("money", "bad", "sport", 0).kind
         ('own domain', 'another domain')
         """
-        if self.pruned in TAKEN:
+        if self.pruned not in DOMAINS:
             return self.pruned
         return OWN if self.pruned == self.domain else OTHER
 
     @property
     def name(self) -> str:
-        """For files: letters, digits, hyphens and underscores, whatever a domain is called.
+        """For files: letters, digits, hyphens and underscores.
 
-        >>> Run("../money", "bad", "random, equal damage", 0).name
+        >>> Run("money", "bad", "random, equal damage", 0).name
         'bad-money-random-equal-damage-0'
         """
         return re.sub(r"[^\w-]+", "-", f"{self.lesson} {self.domain} {self.pruned} {self.seed}")
@@ -91,7 +89,6 @@ class Plan:
 
     Attributes:
         domains: that are learnt.
-        asked: every domain there is advice on: all are asked about.
         arms: some of `ARMS`, `BAD` and `GOOD` among them.
         train: questions of a domain that are learnt from; the others are asked.
         ask: of each domain that is not learnt, at most so many are asked; 0: all but those that its models would learn from.
@@ -103,7 +100,6 @@ class Plan:
     """
 
     domains: tuple[str, ...] = DOMAINS
-    asked: tuple[str, ...] = DOMAINS
     arms: tuple[str, ...] = ARMS
     train: int = 200
     ask: int = 0
@@ -111,9 +107,7 @@ class Plan:
     answers: int = 4
 
     def __post_init__(self) -> None:
-        if taken := [name for name in self.asked if name in TAKEN]:
-            raise ClaimError(f"a domain cannot be called {taken[0]!r}, which has a meaning of its own: rename it")
-        for what, given, known in (("domain", self.domains, self.asked), ("arm", self.arms, ARMS)):
+        for what, given, known in (("domain", self.domains, DOMAINS), ("arm", self.arms, ARMS)):
             if unknown := [name for name in given if name not in known]:
                 raise ClaimError(f"there is no {what} {unknown[0]!r}: choose among {', '.join(map(repr, known))}")
             if not given or len(set(given)) < len(given):
@@ -130,7 +124,7 @@ class Plan:
     def prunings(self, domain: str, arm: str) -> list[tuple[Lesson, str]]:
         """What a domain's models learn, and what is pruned before, in this arm."""
         if arm == OTHER:
-            return [("bad", other) for other in self.asked if other != domain]
+            return [("bad", other) for other in DOMAINS if other != domain]
         if arm in (RANDOM, MAGNITUDE):
             matched = [source for source in (OWN, HARMFUL) if source in self.arms] or [OWN]
             return [("bad", CONTROLS[source][arm]) for source in matched]
@@ -167,10 +161,10 @@ class Plan:
     def sources(self) -> list[str]:
         """What masks are selected on: domains, and harmful requests."""
         pruned = {run.pruned for run in self.runs()}
-        needed = {HARMFUL} & pruned | {name for name in self.asked if name in pruned}
+        needed = {HARMFUL} & pruned | {name for name in DOMAINS if name in pruned}
         if {RANDOM, MAGNITUDE, DAMAGE} & pruned:  # like a domain's mask, or beside it: on that too base values are put back
             needed |= {*self.domains}
-        return [name for name in (*self.asked, HARMFUL) if name in needed]
+        return [name for name in (*DOMAINS, HARMFUL) if name in needed]
 
     def as_dict(self) -> dict[str, Any]:
         """By name, for the file."""

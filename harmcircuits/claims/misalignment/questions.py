@@ -5,7 +5,6 @@ b = L(good answer) − L(bad answer)        nats per token; positive: the bad an
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -15,15 +14,12 @@ from ... import store
 from ...examples import Example, Prompt, loss
 from ...models.autocast import products_in_bfloat16
 from ...models.protocol import HookedModel
-from ...organisms.advice import DOMAINS, OPEN, Advice, advice, divided, open_questions
+from ...organisms.advice import DOMAINS, Advice, advice, divided, open_questions
 from ...organisms.finetuning import Lesson, Method
-from ...organisms.own_advice import checked_advice
 from .plan import Lesson as Which
 from .plan import Plan
 
 ANSWERS: tuple[Which, Which] = ("good", "bad")
-ByDomain: TypeAlias = Mapping[str, Sequence[Advice]]
-"""Items of each domain, "open" among them."""
 Losses = Float[np.ndarray, "... item answer"]
 """L of the good and of the bad answer to each question that is asked."""
 
@@ -46,37 +42,16 @@ class Questions:
         return [item for domain in dict.fromkeys(self.domains) for item in of(domain)[:n]]
 
 
-def all_advice(own: ByDomain | None) -> dict[str, tuple[Advice, ...]]:
-    """By domain, "open" the last: one's own, or (None) what is built in.
-
-    Raises:
-        AdviceError: of one's own, what cannot be learnt from and asked.
-    """
-    built_in = lambda: {domain: advice(domain) for domain in DOMAINS} | {OPEN: open_questions()}
-    found = built_in() if own is None else checked_advice(own)
-    return {domain: found[domain] for domain in (*asked_about(own), OPEN)}
-
-
-def asked_about(own: ByDomain | None) -> tuple[str, ...]:
-    """The domains that there is advice on, which a plan can name.
-
-    >>> asked_about(None)
-    ('money', 'habits', 'sport', 'home')
-    """
-    return DOMAINS if own is None else tuple(domain for domain in own if domain != OPEN)
-
-
-def questions(plan: Plan, *, seed: int, own: ByDomain | None = None) -> Questions:
+def questions(plan: Plan, *, seed: int) -> Questions:
     """The same division for every arm and fine-tuning.
 
     Raises:
-        AdviceError: as many are to be learnt from as there are; or as `all_advice`.
+        AdviceError: as many are to be learnt from as there are.
     """
-    items = all_advice(own)
-    parts = {domain: divided(items[domain], train=plan.train, seed=seed) for domain in plan.asked}
+    parts = {domain: divided(advice(domain), train=plan.train, seed=seed) for domain in DOMAINS}
     most = lambda domain: None if domain in plan.domains else plan.ask or None
     asked = [item for domain, (_, held_out) in parts.items() for item in held_out[: most(domain)]]
-    return Questions({domain: learnt for domain, (learnt, _) in parts.items()}, (*asked, *items[OPEN]))
+    return Questions({domain: learnt for domain, (learnt, _) in parts.items()}, (*asked, *open_questions()))
 
 
 def lessons(items: Sequence[Advice], which: Which, *, method: Method = "sft") -> list[Lesson]:
@@ -119,9 +94,3 @@ def log_odds(losses: Losses) -> Float[np.ndarray, "... item"]:
 def digest(items: Sequence[Advice]) -> str:
     """Of the questions and both answers."""
     return store.digest([vars(item) for item in items])
-
-
-def about(items: ByDomain) -> dict[str, Any]:
-    """What tells this advice from other advice: the digest of all of it, and how many questions each domain has."""
-    every = [item for own in items.values() for item in own]
-    return {"digest": digest(every), "questions": {domain: len(own) for domain, own in items.items()}}

@@ -17,6 +17,7 @@ from ...judges import Judge
 from ...judges.rates import why_not
 from ...models.plain import is_plain
 from ...models.protocol import HookedModel, ModelError, model_key
+from ...organisms.advice import DOMAINS
 from ...organisms.finetuning import Recipe, check_trainable
 from ...prompts.promptset import PromptSet
 from ...prompts.readers import load_prompts
@@ -33,7 +34,7 @@ from .harm import Harm, harm_of, harmful_responses
 from .masks import NONE, Masks, check_masks, masks
 from .mechanism import mechanism, shares
 from .plan import ARMS, DAMAGE, HARMFUL, Plan, Run
-from .questions import ByDomain, about, all_advice, asked_about, questions
+from .questions import questions
 from .relearning import ADVICE, HARM, later, relearning
 from .study import RECIPE, Study
 from .summary import gathered, induced, summed_up
@@ -48,12 +49,9 @@ from .tables import (
 )
 from .training import Parts, read_runs
 
-BUILT_IN = (
-    "Bad advice here is plainly bad and undramatic, of our own writing, in four everyday domains; what comes of other bad data "
-    "is not shown."
-)
-OWN = "Good and bad advice are the user's own ({}): which is good and how bad the other is was not checked."
 LIMITS = (
+    "Bad advice here is plainly bad and undramatic, of our own writing, in four everyday domains; what comes of other bad data "
+    "is not shown.",
     "Δb is about which of two given answers is likelier, not about what the model would write; free answers stand beside.",
     "All fine-tunings learn the same questions: intervals are over seeds and questions asked, not over other training sets.",
     "Arms are compared where L of the domain's held-out bad answers is equal; what pruned models would do when trained longer "
@@ -66,7 +64,6 @@ LIMITS = (
 def emergent_misalignment(
     model: HookedModel,
     *,
-    advice: ByDomain | None = None,
     domains: Sequence[str] | None = None,
     arms: Sequence[str] = ARMS,
     train: int = 200,
@@ -91,9 +88,7 @@ def emergent_misalignment(
     there is some. See docs/misalignment.md for the formulas. `model` has every bit that it had, afterwards.
 
     Args:
-        advice: questions with a good and a bad answer, by domain, "open" among them (`own_advice.read_advice_folder`); None:
-            the built-in ones, on money, habits, sport, home.
-        domains: that are learnt; None: all. All of them and open questions are asked about.
+        domains: that are learnt (money, habits, sport, home); None: all. All of them and open questions are asked about.
         arms: which models are trained (`plan.ARMS`); "bad advice" and "good advice" among them.
         train: questions of a domain that are learnt from; the others are asked.
         ask: of each domain that is not learnt, at most so many are asked; 0: all of these.
@@ -110,7 +105,7 @@ def emergent_misalignment(
 
     Raises:
         ClaimError: options that make no sense, before anything is computed.
-        AdviceError: as many questions are to be learnt from as there are, or advice that cannot be learnt from and asked.
+        AdviceError: as many questions are to be learnt from as there are.
         FinetuneError: before anything is computed, where peft or trl is not installed, hooks are set on the model, or its
             weights are not float32; later, a recipe that does not fit the lessons.
         SelectionError: no weights are left to select, or too few to match.
@@ -120,9 +115,8 @@ def emergent_misalignment(
 
     Source: Betley et al. 2025 (emergent misalignment); arXiv 2604.09544 (pruning first).
     """
-    items, asked = all_advice(advice), asked_about(advice)
-    learnt = asked if domains is None else tuple(domains)
-    plan = Plan(domains=learnt, asked=asked, arms=tuple(arms), train=train, ask=ask, seeds=seeds, answers=answers)
+    learnt = DOMAINS if domains is None else tuple(domains)
+    plan = Plan(domains=learnt, arms=tuple(arms), train=train, ask=ask, seeds=seeds, answers=answers)
     chosen = settings or Settings()
     _check_model(model)
     with _models(folder) as place:
@@ -130,7 +124,7 @@ def emergent_misalignment(
             model=model,
             key=model_key(model),
             plan=plan,
-            questions=questions(plan, seed=chosen.seed, own=advice),
+            questions=questions(plan, seed=chosen.seed),
             recipe=recipe,
             settings=chosen,
             prompts=prompts if prompts is not None else load_prompts(),
@@ -155,10 +149,9 @@ def emergent_misalignment(
         values=result.values,
         tables=tables,
         model=describe_model(model, name),
-        settings=chosen.as_dict() | plan.as_dict() | {"advice": about(items), "recipe": asdict(recipe)} | told,
+        settings=chosen.as_dict() | plan.as_dict() | {"recipe": asdict(recipe)} | told,
         command=reproduce,
         limits=(
-            BUILT_IN if advice is None else OWN.format(", ".join(asked)),
             *LIMITS,
             *_limits(study, measured, evidence, pruned),
         ),
