@@ -5,8 +5,7 @@
 
 Each command runs in a process of its own. It is planned at rates that this one measures right before and right after it
 (their means), since a busy machine is slower at both. Its time is that of its processors, its memory its largest resident size
-(wait4); the clock's seconds stand beside them. Nothing is in the cache but the model; the tests of a circuit find the responses
-of the run whose circuit it is, as they do for whoever calls them. Not on Windows.
+(wait4); the clock's seconds stand beside them. Nothing is in the cache but the model. Not on Windows.
 """
 
 import argparse
@@ -27,7 +26,7 @@ from examples import fresh_place, keep_rows
 from harmcircuits.capacity.rates import measured
 
 RUNS: Sequence[Mapping[str, Sequence[str]]] = (
-    {"dissociate": ["--out", "run"], "circuit-tests": ["run"]},
+    {"dissociate": ["--out", "run"]},
     {"recognition": ["--out", "run"]},
     *({claim: ["--out", "run"]} for claim in ("distinct", "compactness", "generality", "dissociated")),
 )

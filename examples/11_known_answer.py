@@ -41,5 +41,5 @@ for variant in ("plain", "both", "redundant"):
     print(f"{variant:12}{shares[0]:7.0%}{shares[1]:20.0%}{L[1] - L[0]:+29.2f}{L[2] - L[0]:+19.2f}")
 
 # %% A large rise alone does not say that all of a circuit was found: that takes the last column, which nobody has of a real
-# model. What can be asked there: is harm writing gone without it, does each part matter (`hc.test_circuit`)?
+# model.
 organism.writing.table()

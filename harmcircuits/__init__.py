@@ -61,8 +61,6 @@ _WHERE = {
     "dissociate": "experiments.dissociation",
     "Readings": "experiments.reading_results",
     "compare_readings": "experiments.readings",
-    "CircuitTests": "experiments.hypotheses_results",
-    "test_circuit": "experiments.hypotheses",
     "Compactness": "claims.compactness",
     "compactness": "claims.compactness",
     "Generality": "claims.generality",
@@ -133,8 +131,6 @@ if TYPE_CHECKING:
     from .examples import Prompt as Prompt
     from .examples import loss as loss
     from .experiments.dissociation import dissociate as dissociate
-    from .experiments.hypotheses import test_circuit as test_circuit
-    from .experiments.hypotheses_results import CircuitTests as CircuitTests
     from .experiments.reading_results import Readings as Readings
     from .experiments.readings import compare_readings as compare_readings
     from .experiments.result import Dissociation as Dissociation

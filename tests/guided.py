@@ -23,7 +23,6 @@ FEWER: dict[str, dict[str, Any]] = {
     "elicit": {"max_new_tokens": 6},
     "generate": {"max_new_tokens": 6},
     "generate_each": {"max_new_tokens": 6},
-    "test_circuit": {"triples": 2, "draws": 3, "added": 5, "neurons": 2},
     "compactness": {"prompts": SET, "settings": SMALL, "points": 2, "grains": ["neurons"], "controls": ["matched random"]},
     "generality": {"prompts": SET, "settings": SMALL, "matched": 1},
     "dissociated": {"prompts": SET, "settings": SMALL, "grains": ["heads"], "explained": 0},

@@ -227,7 +227,7 @@ def test_devices(monkeypatch: pytest.MonkeyPatch, small: Path) -> None:
         rates.device_named(None, dtype=torch.float32, flops=0.0)
     with pytest.raises(rates.RateError, match=r"knows no device 'b900'.*not here may be h100, h200, a100"):
         rates.device_named("b900", dtype=torch.float32)
-    with pytest.raises(rates.RateError, match="there is no plan for 'report': choose of dissociate, circuit-tests, rec"):
+    with pytest.raises(rates.RateError, match="there is no plan for 'report': choose of dissociate, rec"):
         hc.plan(small, commands=["report"])
 
 

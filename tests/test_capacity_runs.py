@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from shell import call, told
-from test_hypotheses_answers import small_examples
 from test_readings import LOOSE
 from tiny import tiny_bridge, tiny_model
 from triples import SETTINGS, make_triples
@@ -19,15 +18,13 @@ from harmcircuits.ablation import together
 from harmcircuits.attribution.activations import attribute
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.capacity import recognition, steps
-from harmcircuits.capacity.circuit_tests import _of_size
 from harmcircuits.capacity.commands import COMMANDS, work_of
 from harmcircuits.capacity.laid_out import sizes_of
 from harmcircuits.capacity.rates import RateError
 from harmcircuits.capacity.texts import Texts
 from harmcircuits.capacity.work import Work
-from harmcircuits.experiments import earlier, folds, hypotheses_random, readings
+from harmcircuits.experiments import folds, readings
 from harmcircuits.experiments.checks import ready_splits
-from harmcircuits.experiments.hypotheses import test_circuit as asked_of
 from harmcircuits.experiments.settings import Settings
 from harmcircuits.models import past
 from harmcircuits.models.shape import shape_of
@@ -130,17 +127,6 @@ def test_a_comparison_of_readings_makes_the_passes_of_its_plan(tmp_path: Path, m
     found = planned("recognition", prompts, monkeypatch, quick=True)
     assert (found.rows, found.written) == (seen.rows, seen.written) and found.passes <= seen.passes
     assert planned("recognition", LOOSE, monkeypatch).rows > 0, "it needs no triples"
-
-
-def test_tests_of_a_circuit_read_the_rows_of_their_plan(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of random circuits all sizes, which a run ends earlier where half of them do as much."""
-    monkeypatch.setattr(hypotheses_random, "ENOUGH", 2)
-    settings, prompts = replace(WHOLE, neuron_fraction=0.2), make_triples(24)
-    n = min(settings.test_triples, len(ready_splits(prompts, seed=0)[2].triples))
-    with watched(tiny, monkeypatch) as seen:
-        asked_of(tiny, _of_size(SHAPE, settings), small_examples(n), **earlier.QUICK)
-    found = planned("circuit-tests", prompts, monkeypatch, settings, quick=True)
-    assert found.rows == seen.rows and found.written == 3 * n
 
 
 def test_all_commands_that_compute_have_a_plan() -> None:

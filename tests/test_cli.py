@@ -15,7 +15,7 @@ from harmcircuits import __version__, cli
 
 OPTIONS = ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick")
 CLAIMS = ("compactness", "generality", "distinct", "dissociated", "paper")  # of one model and prompts
-COMMANDS = ("dissociate", "circuit-tests", "recognition", "report", *CLAIMS)
+COMMANDS = ("dissociate", "recognition", "report", *CLAIMS)
 
 
 @pytest.fixture(autouse=True)
@@ -122,12 +122,6 @@ class TestErrors:
         told(call(*command.split(), "--judge", "oracle:x", *out), "error: the judge 'oracle:x' is unknown: give grades:MODEL")
         told(call(*command.split(), "--judge-prompt", tmp_path / "own.txt", *out), "give --judge too", code=2)
         assert not (tmp_path / "o").exists()
-
-    @pytest.mark.usefixtures("no_model")
-    def test_circuit_tests_of_no_run(self, tmp_path: Path) -> None:
-        told(call("circuit-tests", tmp_path / "none"), "error:", "report.json: there is no such file")
-        (tmp_path / "report.json").write_text("{}", "utf-8")
-        told(call("circuit-tests", tmp_path), "report.json has no conditions", "is it the report.json of a harmcircuits run?")
 
     @pytest.mark.usefixtures("no_model")
     def test_a_folder_that_cannot_be_written_is_found_before_the_run(self, tmp_path: Path) -> None:

@@ -17,8 +17,6 @@ from typer.testing import Result
 
 from harmcircuits import cli, store
 from harmcircuits.experiments.checks import ready_splits
-from harmcircuits.experiments.folder import LATER
-from harmcircuits.experiments.hypotheses_results import CircuitTests
 from harmcircuits.experiments.reading_results import Readings
 from harmcircuits.experiments.result import Dissociation
 from harmcircuits.experiments.scores import chosen_triples
@@ -106,7 +104,6 @@ def test_folds_test_more_with_circuits_of_their_own(place: Path, tmp_path: Path)
     report = report_of(run(place, out, folds=2), out)
     assert (report["settings"]["folds"], report["n_triples"]) == (2, 4)
     assert [*report["circuits"]][-1] == "heads and neurons, fold 2"
-    told(call("circuit-tests", out, "--model", place / "model", "--prompts", place / "prompts.csv"), "was cross-fitted")
 
 
 def test_without_an_attack_nothing_is_put_in_the_models_mouth(place: Path, tmp_path: Path, plain: tuple[Result, Path]) -> None:
@@ -121,30 +118,6 @@ def test_without_an_attack_nothing_is_put_in_the_models_mouth(place: Path, tmp_p
 
 def test_more_folds_than_triples(place: Path, tmp_path: Path) -> None:
     told(run(place, tmp_path / "o", folds=99), "error:", "cannot fill 99 parts")
-
-
-@pytest.mark.model
-def test_tests_of_the_circuit_of_an_earlier_run(
-    place: Path, plain: tuple[Result, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _, out = plain
-    monkeypatch.setattr("sys.argv", ["/elsewhere/bin/harmcircuits", "circuit-tests", str(out), "--quick"])
-    options = ["--quick", "--model", place / "model", "--prompts", place / "prompts.csv", "--device", "cpu"]
-    result = call("circuit-tests", out, *options)
-    assert result.exit_code == 0, result.output
-    for words in ("independence", "minimality", "sufficiency", "on 4 held-out triples"):
-        assert words in text(result)
-    assert {path.name for path in out.iterdir()} == FILES | set(LATER)
-    found, saved = CircuitTests.load(out), json.loads((out / "circuit-tests.json").read_text("utf-8"))
-    assert saved["command"] == found.about["reproduce"] and saved["command"].startswith("harmcircuits circuit-tests ")
-    assert saved["n"] == 4
-    assert (found.about["heads"], found.about["triples"]) == (1, 4)
-    own = (out / "circuit-tests.html").read_text("utf-8")
-    assert f"Page: {out / 'circuit-tests.html'} Numbers: {out / 'circuit-tests.json'}" in text(result)
-    assert found.about["reproduce"] in Page(own).words(inside="main")
-    assert not any(prompt.request in own for prompt in PROMPTS), "no text of a request or response"
-    told(call("circuit-tests", out, "--circuit", "mine", *options), "no circuit 'mine'; its circuits are heads and neurons")
-    assert Dissociation.load(out).report["n_triples"] == 4, "the run itself is as it was"
 
 
 @pytest.mark.parametrize(
@@ -162,19 +135,9 @@ def test_a_run_that_was_edited_is_refused_with_a_message(
     own = shutil.copytree(plain[1], tmp_path / "own")
     whole = json.loads((own / "report.json").read_text("utf-8"))
     (own / "report.json").write_text(json.dumps(whole | edits), "utf-8")
-    options = ("--model", place / "model", "--prompts", place / "prompts.csv", "--device", "cpu", "--quick")
-    for command in (("circuit-tests", own, *options), ("report", own, "--picture", tmp_path / "d.html", "--figure", "damage")):
-        result = call(*command)
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-        assert "Traceback" not in text(result)
-
-
-def test_tests_on_other_prompts_are_refused(place: Path, tmp_path: Path, plain: tuple[Result, Path]) -> None:
-    write(tmp_path / "p.csv", PROMPTS[:30])
-    told(
-        call("circuit-tests", plain[1], "--model", place / "model", "--prompts", tmp_path / "p.csv", "--device", "cpu"),
-        "tested on other triples than these",
-    )
+    result = call("report", own, "--picture", tmp_path / "d.html", "--figure", "damage")
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    assert "Traceback" not in text(result)
 
 
 def test_readings_of_recognition_are_compared(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

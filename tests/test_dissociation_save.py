@@ -16,7 +16,7 @@ from harmcircuits.ablation.prune import check_base
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.components import Circuit, WeightMask, read_provenance
 from harmcircuits.experiments.dissociation import dissociate
-from harmcircuits.experiments.folder import LATER, clear
+from harmcircuits.experiments.folder import clear
 from harmcircuits.experiments.iso_damage import IsoDamage
 from harmcircuits.experiments.result import Dissociation
 from harmcircuits.models.matrices import base_hash
@@ -132,8 +132,6 @@ def test_a_folder_holds_one_run(result: Dissociation, tiny: Any, tmp_path: Path)
     """What the earlier run had and this one has not is gone; what is not ours stays."""
     result.save(tmp_path)
     (tmp_path / "circuits" / "mine.json").write_text("{}")
-    for name in LATER:
-        (tmp_path / name).write_text("{}")
     alone = dissociate(tiny, OWN, TEST, settings=SETTINGS)
     alone.save(tmp_path)
     loaded = Dissociation.load(tmp_path)
@@ -142,7 +140,6 @@ def test_a_folder_holds_one_run(result: Dissociation, tiny: Any, tmp_path: Path)
     assert sorted(path.name for path in (tmp_path / "circuits").iterdir()) == ["circuit.json", "mine.json"]
     assert [path.name for path in (tmp_path / "controls").iterdir()] == ["random.json"]
     assert not [*(tmp_path / "scores").iterdir()]
-    assert not any((tmp_path / name).exists() for name in LATER), "tests of the earlier run's circuit"
 
 
 def test_a_full_disk_at_the_page_keeps_the_numbers(

@@ -33,10 +33,9 @@ def test_a_part_of_another_kind_is_named(name: str, value: Any, tmp_path: Path) 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("value", OTHERS, ids=repr)
 def test_whatever_a_part_is_a_command_ends_with_a_message_or_a_result(name: str, value: Any, tmp_path: Path) -> None:
-    for command in ("report", "circuit-tests"):
-        result = call(command, saved(tmp_path, **{name: value}))
-        assert "Traceback" not in text(result)
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    result = call("report", saved(tmp_path, **{name: value}))
+    assert "Traceback" not in text(result)
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -23,7 +23,6 @@ import harmcircuits as hc
 from harmcircuits import cli, store
 from harmcircuits.examples import Example
 from harmcircuits.experiments.battery import RESPONSES, Outcomes
-from harmcircuits.experiments.hypotheses_results import CircuitTests
 from harmcircuits.experiments.judged import harmful_rates
 from harmcircuits.experiments.reading_results import Readings
 from harmcircuits.experiments.stages import Written
@@ -81,14 +80,13 @@ class TestShell:
             call("report", place / "out"),
             call("report", place / "out", "--markdown"),
             call("report", place / "out", "--picture", place / "out" / "p.html"),
-            call("circuit-tests", place / "out", *options),
             call("recognition", *options, "--out", place / "readings"),
         ]
         assert [result.exit_code for result in results] == [0] * len(results), results[0].output
         assert not any(CANARY in result.output for result in results)
         assert holding(place) == [], "neither results nor the cache, which keeps token ids"
-        for one in (CircuitTests.load(place / "out"), Readings.load(place / "readings")):
-            assert CANARY not in f"{one!r} {one._repr_html_()} {one.table().to_string()} {one.figure().to_json()}"
+        one = Readings.load(place / "readings")
+        assert CANARY not in f"{one!r} {one._repr_html_()} {one.table().to_string()} {one.figure().to_json()}"
 
     def test_only_the_page_has_it_where_it_was_asked_for(self, place: Path) -> None:
         result = self.run(place, "--show-responses")

@@ -32,7 +32,7 @@ from harmcircuits.organisms.finetuning import Recipe
 
 words = leaks.words
 """The fixture: every text that is decoded begins with the word, and neither logs nor warnings hold it."""
-THERE = {"dissociate", "report", "circuit-tests", "recognition"}
+THERE = {"dissociate", "report", "recognition"}
 """Driven by `test_no_text_leaks`."""
 CLAIMS: dict[str, type[Any]] = {
     "compactness": Compactness,

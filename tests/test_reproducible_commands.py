@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from tiny import tiny_model_folder
 from harmcircuits import cli, store
 from harmcircuits.cli.shared import command_line
 from harmcircuits.experiments.reading_results import Readings
-from harmcircuits.experiments.result import Dissociation
 from harmcircuits.prompts.promptset import PromptSet
 
 ODD = "it's $HOME; `x` <é> \\ *"
@@ -28,7 +26,6 @@ ASKS: dict[str, tuple[str, Sequence[str]]] = {
         "experiments.dissociation.dissociate",
         ["--seed", "3", "--crossed", "--folds", "2", "--attack", "prefill:2"],
     ),
-    "circuit-tests": ("experiments.earlier.test_earlier", ["--circuit", "heads and neurons"]),
     "compactness": ("claims.compactness.compactness", ["--triples", "2", "--grains", "heads, neurons", "--ratio", "2.5"]),
     "generality": ("claims.generality.generality", ["--matched", "2", "--weights"]),
     "distinct": ("claims.distinct.distinct", ["--seed", "4"]),
@@ -38,7 +35,6 @@ ASKS: dict[str, tuple[str, Sequence[str]]] = {
     "paper": ("claims.paper.paper", ["--claims", "generality, distinct"]),
 }
 """What runs each command, and options that are not its defaults."""
-EARLIER = SimpleNamespace(report={"seed": 2})
 QUIET = {"report", "ladder", "recognition", "plan"}
 """`report` shows what another command measured; `ladder` writes no report; `plan` measures nothing; `recognition` has a test of
 its own."""
@@ -53,7 +49,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Any) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli.shared, "load", lambda *named: tiny)
     monkeypatch.setattr("harmcircuits.claims.misalignment.forecast", lambda *_, **__: "an hour")
-    monkeypatch.setattr(Dissociation, "load", lambda folder: EARLIER)
     return tmp_path
 
 
@@ -93,8 +88,8 @@ def test_a_line_asks_the_same_again(place: Path, monkeypatch: pytest.MonkeyPatch
     room, _, verb = target.rpartition(".")
     monkeypatch.setattr(import_module(f"harmcircuits.{room}"), verb, instead)
     files = ["--prompts", f"{ODD}/my prompts.csv", "--device", "cpu"]
-    first = {"circuit-tests": [f"{ODD}/an earlier run"], "alignment": ["my model", f"{ODD}/two"]}.get(command, [])
-    out = [] if command == "circuit-tests" else ["--out", f"{ODD}/out"]
+    first = {"alignment": ["my model", f"{ODD}/two"]}.get(command, [])
+    out = ["--out", f"{ODD}/out"]
     for more in (options if flags else [], []):  # and with every other option as it is by default
         argv = ["-v", command, *first, *files, *out, *flags, *more]
         result = typed(monkeypatch, argv)

@@ -83,9 +83,6 @@ def drawings(path: Path) -> dict[str, Drawing]:
         return _of_dissociation(value)
     if "readings" in value:
         return {"readings": lambda: _readings(value).figure()}
-    if "sufficiency" in value:
-        tests = hc.CircuitTests.load(path.parent)
-        return {measure: lambda measure=measure: tests.figure(measure=measure) for measure in ("rise", "selectivity")}
     if "responses" in value:
         return _of_places(value)
     if "agreement" in value:
@@ -94,7 +91,7 @@ def drawings(path: Path) -> dict[str, Drawing]:
         return {
             measure: lambda measure=measure: _reliability(value["reliability"]).figure(measure=measure) for measure in MEASURES
         }
-    claims = (hc.Compactness, hc.Rules, hc.Generality, hc.Distinct, hc.Dissociated, hc.Alignment, hc.Misalignment)
+    claims = (hc.Compactness, hc.Generality, hc.Distinct, hc.Dissociated, hc.Alignment, hc.Misalignment)
     kinds = {kind.NAME: kind for kind in claims}
     if value.get("claim") not in kinds:
         return {}

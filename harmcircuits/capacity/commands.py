@@ -7,17 +7,16 @@ from ..experiments.settings import Settings
 from ..models.shape import Shape
 from ..prompts.promptset import PromptSet
 from . import several
-from .circuit_tests import circuit_tests
 from .dissociation import cross_fitted, dissociate
 from .laid_out import laid_out
 from .recognition import recognition
 from .steps import Job, Steps
 from .texts import Texts
 
-MAIN, TESTS, READINGS, PAPER = "dissociate", "circuit-tests", "recognition", "paper"
+MAIN, READINGS, PAPER = "dissociate", "recognition", "paper"
 SEVERAL = ("alignment", "ladder", "misalignment")
 """They read several models, or train some."""
-COMMANDS = (MAIN, TESTS, READINGS, *CLAIMS, PAPER, *SEVERAL)
+COMMANDS = (MAIN, READINGS, *CLAIMS, PAPER, *SEVERAL)
 """All but `report`, which shows what was computed, and `plan` itself."""
 
 
@@ -56,8 +55,6 @@ def work_of(
     job = Job.of(material, shape, settings, texts, element=element, gpu=gpu)
     if command == MAIN:
         return cross_fitted(job, prompts, folds, crossed=crossed) if folds else dissociate(job, material, crossed=crossed)
-    if command == TESTS:
-        return circuit_tests(job, material, quick=quick)
     if command in SEVERAL:
         return _several(command, job, material, quick=quick)
     return _claim(command, job, material, quick=quick)

@@ -18,7 +18,7 @@ from ..models.shape import Shape, model_shape
 from ..notebook import clipped, notebook_html
 from ..prompts.promptset import PromptSet
 from ..prompts.readers import load_prompts
-from .commands import COMMANDS, MAIN, TESTS, work_of
+from .commands import COMMANDS, MAIN, work_of
 from .memory import Peak
 from .needed import Needed, peaks_of
 from .rates import Device, RateError, device_named
@@ -204,4 +204,4 @@ def seconds(work: Work, device: Device) -> float:
 def _sizes(command: str, *, quick: bool) -> Settings:
     if not quick:
         return Settings()
-    return Settings.quick() if command in (MAIN, TESTS) else quick_settings()
+    return Settings.quick() if command == MAIN else quick_settings()

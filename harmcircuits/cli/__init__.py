@@ -10,7 +10,6 @@ from .._version import __version__
 from ..processes import launched
 from . import (
     alignment,
-    circuit_tests,
     compactness,
     dissociate,
     dissociated,
@@ -34,7 +33,6 @@ app = typer.Typer(
 )
 COMMANDS = (
     dissociate.dissociate,
-    circuit_tests.circuit_tests,
     recognition.recognition,
     report.report,
     compactness.compactness,

@@ -8,11 +8,10 @@ from . import shared
 
 if TYPE_CHECKING:
     from ..claims.claim import Claim
-    from ..experiments.hypotheses_results import CircuitTests
     from ..experiments.reading_results import Readings
 
 
-def write_claim(found: "Claim | CircuitTests | Readings", out: Path) -> str:
+def write_claim(found: "Claim | Readings", out: Path) -> str:
     """Writes `NAME.json`, `NAME.html` and, of each figure, `NAME_FIGURE.html`; gives the line that says where they are.
 
     Raises:

@@ -18,8 +18,6 @@ RESULTS = ("harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity")
 SCORES = ("harmful", "near", "far", "recognition")
 KINDS = ("circuits", "controls")
 AGAIN = "Run the measurement again."
-LATER = tuple(f"circuit-tests{end}" for end in (".json", ".html", "_rise.html", "_selectivity.html"))
-"""What is asked of a run's circuits after it, and put beside it."""
 
 
 def save_circuits(folder: Path, circuits: Mapping[str, Circuit | WeightMask], document: Mapping[str, Any]) -> dict[str, str]:
@@ -71,7 +69,7 @@ def clear(folder: Path) -> None:
     named = [(kind, Path(str(file)).name) for kind, own in listed.items() if isinstance(own, dict) for file in own.values()]
     ours = [f"{kind}/{name}" for kind, name in named if _OURS.fullmatch(name)]  # a report can be edited
     ours += [f"scores/{name}.safetensors" for name in SCORES] + [f"scores/{name}" for name in (NULLS, DAMAGE)]
-    for name in (REPORT, PAGE, OUTCOMES, ITEMS, *LATER, *ours):
+    for name in (REPORT, PAGE, OUTCOMES, ITEMS, *ours):
         with store.storage_errors(folder / name):
             (folder / name).unlink(missing_ok=True)
 

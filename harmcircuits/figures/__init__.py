@@ -21,7 +21,6 @@ from .distinct import distinct_effects, distinct_overlaps
 from .effects import token_effects
 from .frontier import damage_frontier
 from .generality import overlap_matrix, shared_forest, transfer_matrix
-from .hypotheses import random_circuits
 from .judged import judge_validation
 from .misalignment import misalignment_arms, misalignment_matrix, relearning_curves
 from .nulls import scatter_null
@@ -63,7 +62,6 @@ __all__ = [
     "neurons_by_layer",
     "overlap_matrix",
     "power_curve",
-    "random_circuits",
     "readings_forest",
     "recognition_kept",
     "relearning_curves",
