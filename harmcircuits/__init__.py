@@ -75,8 +75,6 @@ _WHERE = {
     "emergent_misalignment": "claims.misalignment",
     "Paper": "claims.paper",
     "paper": "claims.paper",
-    "Plan": "capacity",
-    "plan": "capacity",
 }
 
 _ROOMS = ("figures", "judges", "organisms")
@@ -103,8 +101,6 @@ if TYPE_CHECKING:
     from .attribution.scores import Attribution as Attribution
     from .attribution.weight_scores import WeightAttribution as WeightAttribution
     from .attribution.weights import attribute_weights as attribute_weights
-    from .capacity import Plan as Plan
-    from .capacity import plan as plan
     from .claims.alignment import Alignment as Alignment
     from .claims.alignment import compare_alignment as compare_alignment
     from .claims.compactness import Compactness as Compactness

@@ -62,15 +62,14 @@ def load_tiny_models(patch: pytest.MonkeyPatch, base: Path) -> None:
     small(patch)
 
 
-def small_sizes(patch: pytest.MonkeyPatch, base: Path) -> None:
-    """From now on functions of the package have the options of `FEWER`, plans are of `base`; judges read every sixth case."""
+def small_sizes(patch: pytest.MonkeyPatch) -> None:
+    """From now on functions of the package have the options of `FEWER`; judges read every sixth case."""
 
     def fewer(verb: Any, options: dict[str, Any]) -> Any:
         return lambda *given, **own: verb(*given, **options | own)
 
-    plan, validate = hc.plan, judges.validate
+    validate = judges.validate
     for name, options in FEWER.items():
         more = {"load": hc.load_model} if name == "compare_alignment" else {}
         patch.setattr(hc, name, fewer(getattr(hc, name), options | more))
-    patch.setattr(hc, "plan", lambda name, **own: plan(base, **own))
     patch.setattr(judges, "validate", lambda judge: validate(judge, judges.load_cases()[::6]))

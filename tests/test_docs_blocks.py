@@ -56,7 +56,7 @@ def here(place: Path, cwd: Path, patch: pytest.MonkeyPatch) -> None:
     (cwd / "path").symlink_to(place.parent, target_is_directory=True)
     by_hand(cwd, place)
     load_tiny_models(patch, place / "base")
-    small_sizes(patch, place / "base")
+    small_sizes(patch)
 
 
 def run(page: Path, names: dict[str, Any]) -> str:

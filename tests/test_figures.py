@@ -26,12 +26,6 @@ from harmcircuits.figures import FigureError, style
 from harmcircuits.figures.legend import for_width
 from harmcircuits.report import retained_frame, rises_frame
 
-
-def fake_growth() -> pd.DataFrame:
-    rows = [(what, value, 0.1 + value / 10, value / 10) for what in ("prompts", "heads") for value in (1.0, 2.0, 4.0)]
-    return pd.DataFrame(rows, columns=["what", "value", "seconds", "predicted_seconds"])
-
-
 HOSTILE = '<b>bold</b> </script><script>alert(1)</script> "quoted" & more'
 
 
@@ -56,8 +50,6 @@ def every_figure() -> dict[str, go.Figure]:
         "nulls": figures.scatter_null(0.1, fake_draws(), low=0.05, high=0.15),
         "agreement": figures.agreement_scatter(fake_points(), notes={"heads": "Spearman 0.99"}),
         "reliability": figures.reliability_curve(fake_curve()),
-        "scaling": figures.scaling(fake_growth()),
-        "empty scaling": figures.scaling(fake_growth()[:0]),
         "empty agreement": figures.agreement_scatter(fake_points()[:0]),
         "empty reliability": figures.reliability_curve(fake_curve()[:0]),
         "empty tokens": figures.token_attribution(fake_tokens()[:0]),

@@ -24,7 +24,6 @@ from harmcircuits.figures import (
     readings,
 )
 from harmcircuits.figures.same_tokens import _KEPT, _MEANS, _POINTS
-from harmcircuits.figures.scaling import _COLUMNS, _ENDS
 
 
 def numbers(columns: list[str], **known: Any) -> pd.DataFrame:
@@ -93,7 +92,6 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
     "same_tokens": lambda: figures.same_tokens(
         numbers(_POINTS, aim="cut", role="harmful"), numbers(_MEANS, aim="cut", role="harmful")
     ),
-    "scaling": lambda: figures.scaling(numbers([*_COLUMNS, *_ENDS], what="prompts", fastest=0.25)),
     "scatter_null": lambda: figures.scatter_null(0.1, fake_draws(), low=0.05, high=0.15),
     "shared_forest": lambda: figures.shared_forest(numbers(generality._SHARED, scores="harmful", reason="")),
     "token_effects": lambda: figures.token_effects(numbers(effects._COLUMNS, token="a")),
@@ -151,10 +149,9 @@ def test_a_figure_without_says_why(name: str) -> None:
         figures.heads_heatmap(fake_heads()),
         figures.neurons_by_layer(fake_neurons()),
         figures.agreement_scatter(fake_points().drop(columns=agreement.ENDS)),
-        figures.scaling(numbers(_COLUMNS, what="prompts")),
         figures.token_effects(numbers(effects._COLUMNS, token="a", low=np.nan, high=np.nan)),
     ],
-    ids=["heads", "neurons", "agreement", "scaling", "effects"],
+    ids=["heads", "neurons", "agreement", "effects"],
 )
 def test_where_nothing_was_given_the_caption_says_so(drawn: go.Figure) -> None:
     assert not shows_uncertainty(drawn)

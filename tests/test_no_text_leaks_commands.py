@@ -77,7 +77,7 @@ def unseen(*results: Any) -> None:
 
 
 def test_every_command_is_driven_somewhere() -> None:
-    here = {*CLAIMS, "paper", "alignment", "ladder", "misalignment", "plan"}
+    here = {*CLAIMS, "paper", "alignment", "ladder", "misalignment"}
     assert {command.__name__.replace("_", "-") for command in cli.COMMANDS} == here | THERE
 
 
@@ -85,12 +85,6 @@ def test_every_command_is_driven_somewhere() -> None:
 def test_a_claim(place: Path, capfd: pytest.CaptureFixture[str], command: str) -> None:
     silent(place, capfd, command, "--model", place / "model", *options(place, "claims"), *shell.CLAIMS[command])
     unseen(CLAIMS[command].load(place / "claims"))
-
-
-def test_a_plan(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    rates = ("--flops", "1e11", "--bandwidth", "1e10", "--json", place / "plan.json")
-    silent(place, capfd, "plan", "dissociate", "--model", place / "model", "--prompts", place / "prompts.csv", *rates)
-    assert (place / "plan.json").exists()
 
 
 def test_all_claims_together(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -35,8 +35,8 @@ ASKS: dict[str, tuple[str, Sequence[str]]] = {
     "paper": ("claims.paper.paper", ["--claims", "generality, distinct"]),
 }
 """What runs each command, and options that are not its defaults."""
-QUIET = {"report", "ladder", "recognition", "plan"}
-"""`report` shows what another command measured; `ladder` writes no report; `plan` measures nothing; `recognition` has a test of
+QUIET = {"report", "ladder", "recognition"}
+"""`report` shows what another command measured; `ladder` writes no report; `recognition` has a test of
 its own."""
 
 

@@ -29,20 +29,6 @@ def test_batches_and_padding_change_nothing(tiny, examples):
         assert equal(apart, mean, 3e-6), "signed sums over a batch are the sums of its examples"
 
 
-def test_what_memory_scores_take_is_logged_before_the_first_pass(tiny, examples, caplog):
-    found = matrices(tiny)
-    weights = sum(matrix.parameter.numel() for matrix in found)
-    with caplog.at_level(logging.INFO):
-        scores = attribute_weights(tiny, examples, benign=examples)
-    (said,) = (one.getMessage() for one in caplog.records if one.name == "harmcircuits.attribution.weights")
-    taken = sum(4 * score.numel() for kind in (scores.signed, scores.absolute) for score in kind.values())
-    largest = max(matrix.parameter.numel() for matrix in found)
-    assert said.startswith(
-        f"weight scores of {weights:,} weights in 1 data passes of each set: accumulators {4e-9 * weights:.3g} GB"
-    )
-    assert said.endswith(f"the largest gradient {4e-9 * largest:.3g} GB, scores on the CPU {1e-9 * taken:.3g} GB")
-
-
 def test_blocks_of_layers_are_all_layers_at_once(tiny, examples, caplog):
     at_once = attribute_weights(tiny, examples, benign=examples[1:])
     assert not caplog.records

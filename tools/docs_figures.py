@@ -77,8 +77,6 @@ def drawings(path: Path) -> dict[str, Drawing]:
     value = json.loads(path.read_text("utf-8"))
     if path.name == "simulated.json":
         return {"power": lambda: _power(value)}
-    if path.name == "capacity.json":
-        return {"scaling": lambda: figures.scaling(pd.DataFrame(value["scaling"]))}
     if "conditions" in value:
         return _of_dissociation(value)
     if "readings" in value:

@@ -103,7 +103,6 @@ def attribute_weights(
     limit = from_first(lambda: _limit(max_memory, where))  # processes that share the work take the same blocks
     bytes_a_weight = FULL if benign is not None else 2 * FULL
     blocks = _blocks(found, bytes_a_weight=bytes_a_weight, limit=limit, device=device)
-    log.info("%s", _told(blocks, bytes_a_weight))
     how: dict[str, Any] = {"batch_size": batch_size, "checkpoint": checkpoint, "device": device}
     signed: dict[str, Tensor] = {}
     absolute: dict[str, Tensor] = {}
@@ -197,17 +196,6 @@ def _scores(
                 raise AttributionError(f"a score of {matrix.name} is not a number: does the matrix hold NaN or infinities?")
             scores[matrix.name] = total.cpu()
     return scores
-
-
-def _told(blocks: Sequence[Sequence[Matrix]], bytes_a_weight: int) -> str:
-    """The memory that scores take beside the model and what a backward pass needs of it, which `harmcircuits plan` adds."""
-    weights = [sum(matrix.parameter.numel() for matrix in block) for block in blocks]
-    gradient = max(matrix.parameter.numel() for block in blocks for matrix in block)
-    return (
-        f"weight scores of {sum(weights):,} weights in {len(blocks)} data passes of each set: accumulators "
-        f"{bytes_a_weight * max(weights) / 1e9:.3g} GB, the largest gradient {FULL * gradient / 1e9:.3g} GB, scores on the CPU "
-        f"{2 * FULL * sum(weights) / 1e9:.3g} GB"
-    )
 
 
 def _limit(max_memory: int | None, devices: Iterable[torch.device]) -> int | None:

@@ -18,7 +18,6 @@ from . import (
     ladder,
     misalignment,
     paper,
-    plan,
     recognition,
     report,
 )
@@ -43,7 +42,6 @@ COMMANDS = (
     alignment.alignment,
     misalignment.misalignment,
     paper.paper,
-    plan.plan,
 )
 SHARED = ("dissociate", "compactness", "generality", "distinct", "dissociated", "paper", "alignment")
 """Commands whose work several processes can share."""

@@ -71,7 +71,6 @@ def alignment(
     with told_errors(), shared.processes() as group:
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        new = settings.max_new_tokens  # what memory all stages take is told once
         sizes: dict[str, Any] = {**QUICK} if quick else {}
         sizes |= shared.given(grains=shared.listed(grains), points=points, spans=shared.spans(span), ratio=ratio)
         with writable(out, "alignment"):
@@ -84,7 +83,7 @@ def alignment(
                 controls=controls,
                 settings=settings,
                 judge=read_by,
-                load=lambda name: shared.load(str(name), device, dtype, new if name == models[0] else None),
+                load=lambda name: shared.load(str(name), device, dtype),
                 folder=out,
                 reproduce=shared.command_line(sys.argv),
                 progress=group.first,

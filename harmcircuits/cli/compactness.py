@@ -66,7 +66,7 @@ def compactness(
         sizes: dict[str, Any] = ({**QUICK["compactness"]} if quick else {}) | asked
         with writable(out, "compactness"):
             read_by = shared.validated(judge, judge_prompt, device)
-            loaded = shared.load(model, device, dtype, settings.max_new_tokens)
+            loaded = shared.load(model, device, dtype)
             typer.echo(f"At most {cost(settings, model=loaded, **sizes)} conditions are read; finished ones are kept in {out}.")
             found = run(
                 loaded,

@@ -50,7 +50,7 @@ def dissociate(
         train, development, test = shared.splits(prompts, seed)
         with writable(out, "report", "outcomes", "items"):
             read_by = shared.validated(judge, judge_prompt, device)
-            loaded = shared.load(model, device, dtype, settings.max_new_tokens)
+            loaded = shared.load(model, device, dtype)
             typer.echo(_before(test + train if folds else test, settings))
             result = run(
                 loaded,

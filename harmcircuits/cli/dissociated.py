@@ -48,7 +48,7 @@ def dissociated(
         read = load_prompts(prompts)
         with writable(out, "dissociated"):
             read_by = shared.validated(judge, judge_prompt, device)
-            loaded = shared.load(model, device, dtype, settings.max_new_tokens)
+            loaded = shared.load(model, device, dtype)
             typer.echo(f"At most {conditions} conditions to read on at most {settings.test_triples} test triples.")
             found = run(
                 loaded,

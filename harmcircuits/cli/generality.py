@@ -45,7 +45,7 @@ def generality(
         read = load_prompts(prompts)
         light = cost(read, **sizes)
         with writable(out, "generality"):
-            loaded = shared.load(model, device, dtype, settings.max_new_tokens)
+            loaded = shared.load(model, device, dtype)
             command = shared.command_line(sys.argv)
             typer.echo(f"{light} conditions are read for their loss alone, none whole; finished ones are kept in {out}.")
             found = measure(loaded, read, folder=out, name=model, reproduce=command, progress=group.first, **sizes)

@@ -44,7 +44,7 @@ def paper(
         with writable(out, "paper", *CLAIMS):
             read_by = shared.validated(judge, judge_prompt, device)
             found = run(
-                shared.load(model, device, dtype, settings.max_new_tokens),
+                shared.load(model, device, dtype),
                 read,
                 claims=named,
                 settings=settings,

@@ -141,30 +141,19 @@ def splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, Promp
     return ready_splits(load_prompts(prompts), seed=seed)
 
 
-def load(model: str, device: str | None, dtype: str, new: int | None = None) -> Any:
+def load(model: str, device: str | None, dtype: str) -> Any:
     """The model that the options name.
-
-    Args:
-        new: tokens of a response, where the command scores heads, neurons and weights: before the model is loaded it is told
-            what memory that takes, and what to do where that is not there.
 
     Raises:
         ProcessError: several processes, and one GPU for all of them.
     """
     import torch
 
-    from ..capacity import memory_needed
-    from ..models.devices import usable
     from ..models.load import load_model
 
     if current().size > 1 and device is not None and ":" in device:
         raise ProcessError(f"--device {device} is one for all {current().size} processes: leave it out, and each has its own.")
-    weights = getattr(torch, dtype)
-    if new is not None:
-        if device is not None:
-            usable(device)
-        typer.echo(str(memory_needed(model, device=device, dtype=weights, new=new)))
-    return load_model(model, device=device, dtype=weights)
+    return load_model(model, device=device, dtype=getattr(torch, dtype))
 
 
 @contextmanager

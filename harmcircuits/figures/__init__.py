@@ -29,7 +29,6 @@ from .readings import auroc_by_layer, readings_forest
 from .reliability import reliability_curve
 from .same_tokens import recognition_kept, same_tokens
 from .saving import save
-from .scaling import scaling
 from .style import FigureError
 from .tokens import token_attribution
 from .weights import weight_scores_by_matrix, weights_by_matrix
@@ -70,7 +69,6 @@ __all__ = [
     "rises",
     "same_tokens",
     "save",
-    "scaling",
     "scatter_null",
     "shared_forest",
     "token_attribution",
