@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny import SPECIAL, tiny_bridge, tiny_model, tiny_tokenizer
+from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 from written import written
 
@@ -91,6 +92,26 @@ def test_a_template_that_writes_nothing_after_an_answer_has_the_end_of_text_alon
     frame = chat_frame(model)
     assert (frame.before, frame.turn, frame.stops) == ((), (), (SPECIAL.index("<eos>"),))
     assert prompt_ids(model, frame, REQUEST, "") == templated(model, [user(REQUEST)])
+
+
+def test_an_end_of_turn_that_only_the_added_tokens_or_the_generation_configuration_name_ends_an_answer():
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens([AddedToken("<|end|>", special=True), AddedToken("<|stop|>", special=True)])
+    end, stop = tokenizer.convert_tokens_to_ids(["<|end|>", "<|stop|>"])
+    assert end not in tokenizer.all_special_ids
+    tokenizer.chat_template = tokenizer.chat_template.replace("<|im_end|>", "<|end|>")
+    config = SimpleNamespace(eos_token_id=[SPECIAL.index("<eos>"), stop])
+    assert chat_frame(with_tokenizer(tokenizer)).stops == (SPECIAL.index("<eos>"), end)
+    bridge = SimpleNamespace(tokenizer=tokenizer, original_model=SimpleNamespace(generation_config=config))
+    assert chat_frame(bridge).stops == (SPECIAL.index("<eos>"), end, stop)
+
+
+@pytest.mark.parametrize("day", ["{{ strftime_now('%d %B %Y') }}", "{{ date_string }}"])
+def test_a_template_that_prints_the_date_gives_the_same_tokens_on_any_day(day):
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = f"Today is {day}. " + tokenizer.chat_template
+    before = tokenizer.decode(chat_frame(with_tokenizer(tokenizer)).before)
+    assert before.startswith("Today is 01 Jan 2026. <|im_start|>")
 
 
 UNMARKED = ("<｜User｜>", "<think>", "<h1>", "    ")  # as DeepSeek, Qwen, Gemma and code models have them

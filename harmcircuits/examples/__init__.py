@@ -14,6 +14,7 @@ from .texts import Prompt as Prompt
 from .texts import Role as Role
 from .texts import Row as Row
 from .texts import chat_frame as chat_frame
+from .texts import chat_text as chat_text
 from .texts import check_context as check_context
 from .texts import encode as encode
 from .texts import example_rows as example_rows

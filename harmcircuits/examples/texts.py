@@ -7,14 +7,17 @@ Template and user text are encoded apart: a request that contains control tokens
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..models.context import too_long
 from ..models.control import check_encodable, text_backend
-from ..models.protocol import HookedModel, ModelError, vocabulary
+from ..models.protocol import HookedModel, ModelError, end_ids, vocabulary
 from ..notebook import clipped
 
 Role = Literal["harmful", "near", "far"]
+
+DATE = "01 Jan 2026"
+"""What a chat template that prints today's date prints here, so that a run gives the same tokens on any day."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +91,7 @@ class Frame:
     between: tuple[int, ...]
     turn: tuple[int, ...]
     stops: tuple[int, ...]
-    """Ids that end an answer: the end of turn and the end of text."""
+    """Ids that end an answer: the end of turn, the end of text, and those of the model's generation configuration."""
 
 
 def encode(model: HookedModel, text: str, *, special: bool = False) -> list[int]:
@@ -124,9 +127,7 @@ def chat_frame(model: HookedModel) -> Frame:
     request, answer, question = "\uff5brequest\uff5d", "\uff5banswer\uff5d", "\uff5bquestion\uff5d"
     if getattr(tokenizer, "chat_template", None):
         turns = [("user", request), ("assistant", answer), ("user", question)]
-        text = tokenizer.apply_chat_template(
-            [{"role": role, "content": content} for role, content in turns], tokenize=False, add_generation_prompt=True
-        )
+        text = chat_text(tokenizer, [{"role": role, "content": content} for role, content in turns])
     else:
         start = tokenizer.bos_token if start_ids(model) else ""
         text = f"{start}Request:\n{request}\n\nResponse:\n{answer}\n\nRequest:\n{question}\n\nResponse:\n"
@@ -138,9 +139,19 @@ def chat_frame(model: HookedModel) -> Frame:
     rest, between = rest.split(question)
     _, turn = rest.split(answer)
     parts = [tuple(encode(model, part, special=True)) for part in (before, between, turn)]
-    end_of_turn = set(parts[2][:1]) & set(tokenizer.all_special_ids)  # some templates write nothing after an answer
-    stops = {tokenizer.eos_token_id, *end_of_turn} - {None}
+    marked = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    end_of_turn = set(parts[2][:1]) & {*tokenizer.all_special_ids, *marked}  # some templates write nothing after an answer
+    stops = {tokenizer.eos_token_id, *end_of_turn, *end_ids(model)} - {None}
     return Frame(parts[0], parts[1], parts[2], tuple(sorted(stops)))
+
+
+def chat_text(tokenizer: Any, messages: list[dict[str, str]]) -> str:
+    """The messages in the tokenizer's chat template, up to where the answer begins, dated `DATE`."""
+    template = tokenizer.get_chat_template()
+    if "strftime_now" in template:
+        template = "{% macro strftime_now(form) %}{{ date_string }}{% endmacro %}" + template
+    options = {"tokenize": False, "add_generation_prompt": True, "date_string": DATE}
+    return str(tokenizer.apply_chat_template(messages, chat_template=template, **options))
 
 
 @dataclass(frozen=True)

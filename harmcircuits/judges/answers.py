@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..examples import batched
+from ..examples import batched, chat_text
 from ..halves import each_batch
 from .loading import JudgeModel, cut, without_control_tokens
 from .prompts import JudgePrompt
@@ -54,7 +54,7 @@ def prompt_tokens(judge: JudgeModel, prompt: JudgePrompt, request: str, response
 def message_tokens(tokenizer: Any, turns: Sequence[tuple[str, str]], *, lead: str) -> list[int]:
     """A conversation in the tokenizer's chat template, up to where the judge answers, and `lead`."""
     messages = [{"role": role, "content": content} for role, content in turns]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    text = chat_text(tokenizer, messages)
     return list(tokenizer(text + lead, add_special_tokens=False).input_ids)
 
 

@@ -20,12 +20,18 @@ def hooked_transformer(hf_model: Any, tokenizer: Any, *, name: str, device: torc
         LoadError: TransformerLens 4 is installed, or TransformerLens 3 cannot convert this model.
     """
     transformer_class = hooked_transformer_class()
-    if hf_model.config.model_type == "llama":
-        return _from_llama(transformer_class, hf_model, tokenizer, name=name, device=device, dtype=dtype)
+    how = {"tokenizer": tokenizer, "device": device, "dtype": dtype}
+    model = (_from_llama if hf_model.config.model_type == "llama" else _converted)(
+        transformer_class, hf_model, name=name, **how
+    )
+    model.generation_config = hf_model.generation_config  # its end-of-turn tokens (models.protocol.end_ids)
+    return model
+
+
+def _converted(cls: Any, hf_model: Any, *, name: str, tokenizer: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """By TransformerLens, which must know `name`."""
     try:
-        return transformer_class.from_pretrained_no_processing(
-            name, hf_model=hf_model, tokenizer=tokenizer, device=str(device), dtype=dtype
-        )
+        return cls.from_pretrained_no_processing(name, hf_model=hf_model, tokenizer=tokenizer, device=str(device), dtype=dtype)
     except (ValueError, KeyError, NotImplementedError) as error:
         raise LoadError(
             f"{name!r} ({hf_model.config.model_type}) cannot be converted to a HookedTransformer: TransformerLens does "
@@ -46,7 +52,7 @@ def hooked_transformer_class() -> Any:
     return HookedTransformer
 
 
-def _from_llama(cls: Any, hf_model: Any, tokenizer: Any, *, name: str, device: torch.device, dtype: torch.dtype) -> Any:
+def _from_llama(cls: Any, hf_model: Any, *, name: str, tokenizer: Any, device: torch.device, dtype: torch.dtype) -> Any:
     from transformer_lens import HookedTransformerConfig
     from transformer_lens.pretrained.weight_conversions import convert_llama_weights
 

@@ -129,6 +129,13 @@ def vocabulary(model: HookedModel) -> Any:
     return model.tokenizer
 
 
+def end_ids(model: HookedModel) -> list[int]:
+    """Ids at which the model's own generation configuration ends a text; none where it says nothing."""
+    config = getattr(getattr(model, "original_model", model), "generation_config", None)
+    ends = getattr(config, "eos_token_id", None)
+    return [] if ends is None else [int(token) for token in (ends if isinstance(ends, list) else [ends])]
+
+
 def pad_id(model: HookedModel) -> int:
     """Any id will do where a mask hides it; the tokenizer's own is the least surprising."""
     tokenizer = vocabulary(model)
