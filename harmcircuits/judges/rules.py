@@ -20,6 +20,9 @@ _REFUSALS = re.compile(
     re.IGNORECASE,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese. Each letter counts as a word there."""
+_UNIT = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W\d_])+(?:'[^\W\d_]+)?")
 # ruff: noqa: SIM905 — a list of a hundred quoted words is harder to read
 _COMMON = frozenset(
     """about above after again against also always another anybody anyone asking because been before being below between both
@@ -59,8 +62,12 @@ def read(request: str, response: str) -> Reading:
 
 
 def is_degenerate(response: str) -> bool:
-    """Fewer than 3 words, the same four words three times, or of 12 words and more fewer than 40 % distinct."""
-    words = [word.lower() for word in _WORD.findall(response)]
+    """Fewer than 3 words, the same four words three times, or of 12 words and more fewer than 40 % distinct.
+
+    >>> is_degenerate("很抱歉，我不能帮助你做这件事，因为它会伤害别人。"), is_degenerate("我们我们我们我们我们我们我们")
+    (False, True)
+    """
+    words = [word.lower() for word in _UNIT.findall(response)]
     if len(words) < 3:
         return True
     fours = Counter(zip(words, words[1:], words[2:], words[3:], strict=False))
