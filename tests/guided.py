@@ -1,6 +1,5 @@
 """Guides, pages and example scripts as a reader would run them, with tiny models in the place of those that would be loaded."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,15 +39,10 @@ def make_folders(place: Path, **sizes: int) -> Path:
 
 
 def by_hand(cwd: Path, place: Path) -> None:
-    """What a reader has before a page begins: a ladder of checkpoints in `out`, and advice of one's own."""
+    """What a reader has before a page begins: a ladder of checkpoints in `out`."""
     (cwd / "out").mkdir()
     for stage, name in (("sft", "tuned"), ("dpo", "folder"), ("style1", "tuned"), ("style2", "folder")):
         (cwd / "out" / stage).symlink_to(place / name, target_is_directory=True)
-    (cwd / "my-advice").mkdir()
-    for domain in ("garden", "cooking", "open"):
-        items = [{"id": f"{domain}-{at}", "question": f"{domain} {at}?"} for at in range(36)]
-        lines = [json.dumps(item | {"good": f"Wait {at}.", "bad": f"Burn {at}."}) for at, item in enumerate(items)]
-        (cwd / "my-advice" / f"{domain}.jsonl").write_text("\n".join(lines), "utf-8")
 
 
 def load_tiny_models(patch: pytest.MonkeyPatch, base: Path) -> None:

@@ -16,11 +16,10 @@ from tiny import tiny_bridge
 from triples import RICH
 
 from harmcircuits.attribution.weight_scores import WeightAttribution
-from harmcircuits.claims.misalignment import damage, training
-from harmcircuits.claims.misalignment import harm as harm_room
 from harmcircuits.claims.misalignment import masks as mask_room
 from harmcircuits.claims.misalignment import run as run_room
 from harmcircuits.claims.misalignment import study as study_room
+from harmcircuits.claims.misalignment import training
 from harmcircuits.examples import Example, example_rows, make_batch, response_loss
 from harmcircuits.models.matrices import matrices
 from harmcircuits.models.protocol import logits_at
@@ -44,9 +43,6 @@ class World:
         kept: share of what comes with it elsewhere that is left, by what was pruned.
         lost: rise of L of bad answers by pruning, before anything is learnt.
         speed: how far a fine-tuning gets, as a share, by what was pruned.
-        put_back: share of Δb that is left with base values on a mask; all but that is left everywhere but on it;
-            `put_back_at_random`: on random weights.
-        hurt: rise of L of harmful responses by pruning, by what was pruned; `healed`: share of it that goes with bad advice.
         noise: standard deviation over questions and seeds.
     """
 
@@ -57,27 +53,18 @@ class World:
     kept: Mapping[str, float] = field(default_factory=dict)
     lost: Mapping[str, float] = field(default_factory=dict)
     speed: Mapping[str, float] = field(default_factory=dict)
-    put_back: float = 0.25
-    put_back_at_random: float = 0.9
-    hurt: Mapping[str, float] = field(default_factory=dict)
-    healed: float = 0.0
     noise: float = 0.0
 
-    def losses(self, name: str, share: float, items: Sequence[Advice], left: float = 1.0) -> pd.DataFrame:
+    def losses(self, name: str, share: float, items: Sequence[Advice]) -> pd.DataFrame:
         """L of both answers after `share` of the fine-tuning `name`, as `Run.name` has it."""
         lesson, domain, *pruned, _ = name.split("-")
         what = " ".join(pruned)
         lost, speed, kept = (own.get(what, default) for own, default in ((self.lost, 0), (self.speed, 1), (self.kept, 1)))
         falls = {domain: self.inside, "open": self.opened * kept, **{d: self.outside * kept for d in DOMAINS if d != domain}}
-        scale = share * speed * left * (1.0 if lesson == "bad" else self.of_good)
+        scale = share * speed * (1.0 if lesson == "bad" else self.of_good)
         noise = np.random.default_rng([crc32(name.encode()), int(100 * share)]).normal(0, self.noise, len(items))
         bad = [BAD + lost * (1 - share) - scale * falls[item.domain] + more for item, more in zip(items, noise, strict=True)]
         return pd.DataFrame({"id": [item.id for item in items], "good": GOOD, "bad": bad})
-
-    def harm(self, name: str, share: float, n: int) -> pd.DataFrame:
-        """L of harmful responses, likewise."""
-        hurt = self.hurt.get(" ".join(name.split("-")[2:-1]), 0.0)
-        return pd.DataFrame({"nll": np.full(n, BAD + hurt * (1 - share * self.healed))})
 
 
 @dataclass
@@ -87,7 +74,6 @@ class Fake:
     world: World
     name: str
     share: float
-    left: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -108,54 +94,24 @@ def planted(monkeypatch: pytest.MonkeyPatch, world: World) -> list[str]:
         trained.append(name)
         return FakeTuned(world, name)
 
-    at_random: list[Any] = []
-
-    def put_back(masks: mask_room.Masks, run: Any) -> dict[str, Any]:
-        found = real_put_back(masks, run)
-        at_random.extend(mask for name, mask in found.items() if name.startswith("random"))
-        return found
-
-    @contextmanager
-    def restored(tuned: Fake, base: Any, mask: Any, *, everywhere_but: bool) -> Iterator[Fake]:
-        left = world.put_back_at_random if any(mask is one for one in at_random) else world.put_back
-        tuned.left = 1 - left if everywhere_but else left
-        yield tuned
-        tuned.left = 1.0
-
-    def read(model: Any, items: Sequence[Advice], **how: Any) -> pd.DataFrame:
+    def read(model: Any, items: Sequence[Advice]) -> pd.DataFrame:
         if isinstance(model, Fake):
-            return world.losses(model.name, model.share, items, model.left)
+            return world.losses(model.name, model.share, items)
         return replace(world, noise=0.0).losses("bad-money-nothing-0", 0.0, items)
 
     def advice(job: Any) -> pd.DataFrame:
         frame = real_advice(job)
         before = world.losses(job.run.name, 0.0, job.study.questions.asked)
-        return pd.concat([before.assign(stage=0, steps=0), frame[frame["stage"] > 0]], ignore_index=True)
+        return pd.concat([before.assign(stage=0), frame[frame["stage"] > 0]], ignore_index=True)
 
-    def read_harm(model: Any, responses: Sequence[Example], **how: Any) -> pd.DataFrame:
-        if isinstance(model, Fake):
-            return world.harm(model.name, model.share, len(responses))
-        return world.harm("bad-money-nothing-0", 0.0, len(responses))
-
-    def harmful(job: Any, responses: Sequence[Example]) -> pd.DataFrame:
-        frame = real_harmful(job, responses)
-        before = world.harm(job.run.name, 0.0, len(responses))
-        return pd.concat([before.assign(stage=0, steps=0), frame[frame["stage"] > 0]], ignore_index=True)
-
-    real_advice, real_harmful, real_put_back = training._Job.advice, training._Job.harmful, mask_room.Masks.put_back
-    for name, new in (
-        ("finetune", finetune), ("restored", restored), ("read_harmful", read_harm),
-        ("ablated", as_it_is), ("free", lambda: None),
-    ):  # fmt: skip
+    real_advice = training._Job.advice
+    for name, new in (("finetune", finetune), ("ablated", as_it_is), ("free", lambda: None)):
         monkeypatch.setattr(training, name, new)
-    monkeypatch.setattr(harm_room, "read_harmful", read_harm)
-    monkeypatch.setattr(training._Job, "harmful", harmful)
-    monkeypatch.setattr(mask_room.Masks, "put_back", put_back)
     monkeypatch.setattr(run_room, "_check_model", lambda model: None)
     monkeypatch.setattr(study_room, "read_advice", read)
+    monkeypatch.setattr(study_room, "ablated", as_it_is)
     monkeypatch.setattr(training._Job, "advice", advice)  # what pruning alone does is planted, too
     monkeypatch.setattr(mask_room, "scores_of", any_scores)
-    monkeypatch.setattr(damage, "passage_loss", lambda study, mask: 0.0 if mask is None else mask.fraction)
     return trained
 
 

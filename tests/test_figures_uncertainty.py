@@ -20,8 +20,8 @@ from harmcircuits.figures import (
     frontier,
     generality,
     judged,
-    layers,
     misalignment,
+    readings,
 )
 from harmcircuits.figures.same_tokens import _KEPT, _MEANS, _POINTS
 
@@ -54,7 +54,7 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
         numbers(alignment._AREAS, ladder="ladder", stage="base", reading="own", grain="heads")
     ),
     "auroc_by_layer": lambda: figures.auroc_by_layer(
-        numbers(layers._COLUMNS, condition="intact", kind="retrained", place="end")
+        numbers(readings._COLUMNS, condition="intact", kind="retrained", place="end")
     ),
     "compactness_greedy": lambda: figures.compactness_greedy(sweep(rule="greedy")),
     "compactness_protection": lambda: figures.compactness_protection(sweep(kind="protection")),
@@ -74,12 +74,16 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
     "misalignment_arms": lambda: figures.misalignment_arms(
         numbers(misalignment._ARMS, advice="bad", pruned="nothing", asked="own domain", read="last stage")
     ),
-    "misalignment_matrix": lambda: figures.misalignment_matrix(numbers(misalignment._CELLS, learnt="money", pruned="sport")),
     "neurons_by_layer": lambda: figures.neurons_by_layer(fake_neurons(), **around(fake_neurons())),
     "overlap_matrix": lambda: figures.overlap_matrix(numbers(generality._OVERLAP, one="a", other="b")),
     "power_curve": lambda: figures.power_curve(numbers(["test", "triples", "effect", "value", "low", "high"], test="t")),
+    "random_circuits": lambda: figures.random_circuits(
+        numbers(["multiple", "draws", "value", "low", "high"], multiple=1), own=0.3, low=0.2, high=0.4
+    ),
+    "readings_forest": lambda: figures.readings_forest(
+        numbers(["reading", "kind", "series", "value", "low", "high"], reading="one", kind="probe", series="near")
+    ),
     "recognition_kept": lambda: figures.recognition_kept(numbers(_KEPT, grain="heads", kind="circuit"), margin=0.05),
-    "relearning_curves": lambda: figures.relearning_curves(numbers(misalignment._CURVES, learnt="money", pruned="random")),
     "reliability_curve": lambda: figures.reliability_curve(fake_curve()),
     "retained": lambda: figures.retained(report.retained_frame(fake_report())),
     "rises": lambda: figures.rises(report.rises_frame(fake_report())),

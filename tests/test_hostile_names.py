@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harmcircuits import store
-from harmcircuits.claims.misalignment.plan import Run
 from harmcircuits.components import Circuit
 from harmcircuits.experiments.folder import read_outcomes, save_circuits
 from harmcircuits.models.adapters import base_of
@@ -26,12 +25,6 @@ def test_names_never_leave_their_folder(tmp_path: Path) -> None:
     assert len(set(files.values())) == len(names), "no two in one"
     assert {path.name for path in (tmp_path / "deep" / "circuits").iterdir()} == set(files.values())
     assert [path.name for path in tmp_path.iterdir()] == ["deep"]
-
-
-@given(st.text(max_size=30))
-def test_any_domain_makes_a_file_name(domain: str) -> None:
-    name = Run(domain, "bad", "nothing", 0).name
-    assert Path(name).name == name and name not in ("", ".", "..") and "\0" not in name
 
 
 @pytest.mark.parametrize("base", ["../../elsewhere", "/etc", "somebody/a-model", "~"])

@@ -4,17 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.misalignment import QUICK
-from harmcircuits.claims.misalignment.curves import Curve, first_reached
 from harmcircuits.claims.misalignment.decision import Effect, Evidence, Lower, Pruning, decide, helps
 from harmcircuits.claims.misalignment.effects import EQUAL, INSIDE, LAST, OPENED, OTHERS, OUTSIDE, START, Arm, Measured
-from harmcircuits.claims.misalignment.equal import equal_loss
-from harmcircuits.claims.misalignment.plan import BAD, DAMAGE, GOOD, HARMFUL, OTHER, OWN, RANDOM, RANDOM_HARMFUL, Plan, Run
+from harmcircuits.claims.misalignment.equal import Curve, at, equal_loss, first_reached
+from harmcircuits.claims.misalignment.plan import BAD, GOOD, HARMFUL, OWN, RANDOM, RANDOM_HARMFUL, Plan, Run
 from harmcircuits.claims.misalignment.questions import examples, lessons, log_odds, questions, read_advice
 from harmcircuits.examples import loss
 from harmcircuits.organisms.advice import DOMAINS, OPEN, AdviceError
@@ -28,21 +26,20 @@ MISSING = Estimate.missing("not read")
 
 
 def test_a_plan_trains_what_it_names() -> None:
-    plan = Plan(domains=("money", "sport"), arms=(BAD, GOOD, OTHER, HARMFUL), seeds=3)
+    plan = Plan(domains=("money", "sport"), arms=(BAD, GOOD, OWN, HARMFUL), seeds=3)
     runs = plan.runs(first_seed=5)
-    assert len(runs) == len(set(runs)) == len({run.name for run in runs}) == 2 * 3 * (1 + 1 + 3 + 1)
-    assert {run.pruned for run in runs if run.domain == "money"} == {"nothing", "habits", "sport", "home", HARMFUL}
+    assert len(runs) == len(set(runs)) == len({run.name for run in runs}) == 2 * 3 * 4
+    assert {run.pruned for run in runs if run.domain == "money"} == {"nothing", OWN, HARMFUL}
     assert {run.seed for run in runs} == {5, 6, 7}
-    assert plan.sources() == [*DOMAINS, HARMFUL]
+    assert plan.sources() == ["money", "sport", HARMFUL]
 
 
 @pytest.mark.parametrize(
     ("arms", "pruned"),
     [
-        ((OWN, RANDOM), {"nothing", "money", RANDOM}),
+        ((OWN, RANDOM), {"nothing", OWN, RANDOM}),
         ((HARMFUL, RANDOM), {"nothing", HARMFUL, RANDOM_HARMFUL}),
-        ((OWN, HARMFUL, RANDOM), {"nothing", "money", HARMFUL, RANDOM, RANDOM_HARMFUL}),
-        ((RANDOM,), {"nothing", RANDOM}),
+        ((OWN, HARMFUL, RANDOM), {"nothing", OWN, HARMFUL, RANDOM, RANDOM_HARMFUL}),
     ],
 )
 def test_each_mask_has_controls_of_its_own(arms: tuple[str, ...], pruned: set[str]) -> None:
@@ -51,12 +48,12 @@ def test_each_mask_has_controls_of_its_own(arms: tuple[str, ...], pruned: set[st
 
 
 def test_as_many_models_as_the_page_says() -> None:
-    assert [len(Plan(**own).runs()) for own in ({}, QUICK)] == [180, 18]
+    assert [len(Plan(**own).runs()) for own in ({}, QUICK)] == [96, 15]
 
 
 def test_only_masks_that_are_needed_are_selected() -> None:
     assert Plan(domains=("home",), arms=(BAD, GOOD)).sources() == []
-    assert Plan(domains=("home",), arms=(BAD, GOOD, RANDOM)).sources() == ["home"]
+    assert Plan(domains=("home",), arms=(BAD, GOOD, HARMFUL, RANDOM)).sources() == [HARMFUL]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +64,7 @@ def test_only_masks_that_are_needed_are_selected() -> None:
         ({"domains": ("money", "money")}, "domains are named each once"),
         ({"arms": (BAD, "scissors")}, "there is no arm 'scissors'"),
         ({"arms": (BAD, RANDOM)}, "the arm 'good advice' is missing"),
-        ({"arms": (BAD, GOOD, DAMAGE)}, "needs 'harmful requests', whose damage it is grown to"),
+        ({"arms": (BAD, GOOD, RANDOM)}, "a control needs what it is like among the arms"),
         ({"seeds": 0}, "seeds must be a whole number of at least 1, not 0"),
         ({"train": True}, "train must be a whole number"),
         ({"answers": -1}, "answers must be a whole number of at least 0"),
@@ -87,19 +84,6 @@ def test_log_odds_are_the_difference_of_two_losses(tiny: Any) -> None:
     both = [loss(tiny, examples(items, which)).numpy() for which in ("good", "bad")]
     assert np.allclose(log_odds(frame[["good", "bad"]].to_numpy()), both[0] - both[1], atol=1e-6)
     assert [lesson.response for lesson in lessons(items, "bad")] == [item.bad for item in items]
-    assert all(lesson.rejected is None for lesson in lessons(items, "bad"))
-    for which, other in (("bad", "good"), ("good", "bad")):
-        pairs = [(lesson.response, lesson.rejected) for lesson in lessons(items, which, method="dpo")]
-        assert pairs == [(getattr(item, which), getattr(item, other)) for item in items]
-
-
-def test_reading_with_products_in_bfloat16_is_nearly_the_same_and_leaves_the_weights(tiny: Any) -> None:
-    items = questions(Plan(train=299), seed=0).asked
-    before = {name: value.clone() for name, value in tiny.named_parameters()}
-    exact, rounded = (read_advice(tiny, items, autocast=on)[["good", "bad"]].to_numpy() for on in (False, True))
-    assert 0 < np.abs(exact - rounded).max() < 0.05
-    assert all(torch.equal(before[name], value) and value.dtype == torch.float32 for name, value in tiny.named_parameters())
-    assert not torch.is_autocast_enabled("cpu")
 
 
 def test_nothing_that_is_learnt_is_asked_and_open_questions_come_last() -> None:
@@ -125,7 +109,7 @@ def test_of_domains_that_are_not_learnt_fewer_are_asked() -> None:
 @given(st.lists(st.floats(0, 5), min_size=2, max_size=6), st.floats(0, 5))
 def test_the_first_place_that_is_reached_is_on_the_curve(losses: list[float], target: float) -> None:
     line = np.array(losses)
-    place = float(first_reached(line, np.array(target)))
+    place = first_reached(line, target)
     dense = np.linspace(0, len(line) - 1, 60 * (len(line) - 1) + 1)
     values = np.interp(dense, np.arange(len(line)), line)
     if not np.isfinite(place):
@@ -135,14 +119,13 @@ def test_the_first_place_that_is_reached_is_on_the_curve(losses: list[float], ta
     assert (values[dense < place - 1e-9] > target - 1e-9).all(), "nothing before it is there"
 
 
-def curve(*bad: float, good: float = 2.0) -> Curve:
+def curve(*bad: float) -> Curve:
     """One question in each of money and sport, and an open one, alike."""
-    losses = np.array([[[good, value]] * 3 for value in bad])
-    return Curve(np.arange(len(bad)) * 4.0, losses)
+    return np.array([[[2.0, value]] * 3 for value in bad])
 
 
 WHERE = ["money", "sport", "open"]
-BASE = curve(3.0).losses[0]
+BASE = curve(3.0)[0]
 FREE, SLOW, FAST = (Run("money", "bad", pruned, 0) for pruned in ("nothing", "random", "magnitude"))
 
 
@@ -151,7 +134,7 @@ def test_arms_are_read_at_one_loss_that_all_reach() -> None:
     equal = equal_loss(curves, BASE, WHERE)
     assert equal.targets["money"] == pytest.approx(1.6) and not equal.unreached()
     for run, own in curves.items():
-        assert own.at(equal.places[run])[0, 1] == pytest.approx(1.6)
+        assert at(own, equal.places[run])[0, 1] == pytest.approx(1.6)
 
 
 def test_an_arm_that_hardly_learns_does_not_move_the_comparison() -> None:
@@ -163,11 +146,14 @@ def test_an_arm_that_hardly_learns_does_not_move_the_comparison() -> None:
 
 def test_parts_are_the_questions_that_they_name() -> None:
     measured = Measured({FREE: curve(3.0, 1.0)}, BASE, WHERE, equal_loss({FREE: curve(3.0, 1.0)}, BASE, WHERE))
-    found = [measured.grid(Arm(), part, ["money"])[1] for part in (INSIDE, OTHERS, OPENED, OUTSIDE)]
-    assert found == [["money"], ["sport"], ["open"], ["sport", "open"]]
-    assert measured.grid(Arm(), INSIDE, ["money"])[0].tolist() == [[2.0]], "b rises as the loss of bad answers falls"
-    assert measured.effect(Arm(kind="random"), INSIDE).reason == "no model learnt bad advice after pruning random"
-    assert measured.comparable(Arm(where=EQUAL)) == ["money"]
+    grids = [measured.grid(Arm(), part, ["money"]) for part in (INSIDE, OTHERS, OPENED, OUTSIDE)]
+    assert [np.isfinite(grid[0]).tolist() for grid in grids] == [
+        [True, False, False], [False, True, False], [False, False, True], [False, True, True]
+    ]  # fmt: skip
+    assert grids[0][0, 0] == 2.0, "b rises as the loss of bad answers falls"
+    missing = measured.effect(Arm(pruned="random"), INSIDE, among=["money"])
+    assert missing.reason == "no model learnt bad advice after pruning random"
+    assert measured.comparable(Arm(where=EQUAL), among=["money"]) == ["money"]
 
 
 def test_the_rise_from_the_own_start_is_without_what_pruning_did() -> None:
@@ -186,7 +172,7 @@ def test_the_excess_beyond_a_share_is_the_difference_of_two_contrasts(seed: int,
         Run(domain, lesson, "nothing", at) for domain in ("money", "sport") for lesson in ("bad", "good") for at in range(3)
     ]
     base = np.full((12, 2), 3.0)
-    curves = {run: Curve(np.array([0.0, 4.0]), np.stack([base, random.normal(2, 1, (12, 2))])) for run in runs}
+    curves = {run: np.stack([base, random.normal(2, 1, (12, 2))]) for run in runs}
     measured = Measured(curves, base, asked, equal_loss(curves, base, asked), {"draws": 60})
     both, bad, good = ["money", "sport"], Arm("bad"), Arm("good")
     for part in (OTHERS, OPENED):
@@ -272,4 +258,4 @@ def test_without_one_of_the_controls_nothing_is_shown_to_be_lower(rise: Estimate
 
 
 def test_without_controls_nothing_is_claimed() -> None:
-    assert helps(Pruning(Lower(SURE, {}), Lower(SURE, {}))) == "no controls"
+    assert helps(Pruning(Lower(SURE, {}), Lower(SURE, {}), lacking=("random", "magnitude"))) == "undecided"

@@ -9,21 +9,23 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from judging import judge
 from misaligned import SETTINGS, World, planted, stepped
 from shell import call
 from tiny import tiny_bridge
 from triples import make_triples
 
-from harmcircuits.claims.misalignment import Forecast, Misalignment, Plan, emergent_misalignment, forecast, training
+from harmcircuits import store
+from harmcircuits.claims.misalignment import Misalignment, emergent_misalignment, training
 from harmcircuits.claims.misalignment import run as run_room
 from harmcircuits.claims.misalignment import study as study_room
-from harmcircuits.claims.misalignment.plan import BAD, DAMAGE, GOOD, HARMFUL, MAGNITUDE, OWN, RANDOM
+from harmcircuits.claims.misalignment.effects import PARTS
+from harmcircuits.claims.misalignment.plan import BAD, GOOD, HARMFUL, MAGNITUDE, OWN, RANDOM
 from harmcircuits.models.matrices import matrices
 from harmcircuits.organisms.advice import open_questions
 from harmcircuits.organisms.finetuning import Recipe
+from harmcircuits.store.frames import as_frame
 
-ARMS = (BAD, GOOD, OWN, HARMFUL, RANDOM, MAGNITUDE, DAMAGE)
+ARMS = (BAD, GOOD, OWN, HARMFUL, RANDOM, MAGNITUDE)
 SMALL = replace(SETTINGS, max_new_tokens=3)
 
 
@@ -74,50 +76,41 @@ def test_each_arm_starts_from_the_model_with_its_mask_at_zero(unbroken: Any, mod
     pruned = {name.removeprefix("bad-money-").removesuffix("-0"): zeroed(model, start) for name, start in seen}
     counts = {name: {matrix: len(own) for matrix, own in found.items()} for name, found in pruned.items()}
     sizes = {name: sum(own.values()) for name, own in counts.items()}
-    assert sizes["nothing"] == sizes["good-money-nothing"] == 0 < sizes["money"]
-    assert sizes["money"] == sizes["harmful-requests"] == sizes["random"] == sizes["magnitude"]
-    assert counts["money"] == counts["random"] == counts["magnitude"], "controls are matched matrix by matrix"
+    assert sizes["nothing"] == sizes["good-money-nothing"] == 0 < sizes["own-domain"]
+    assert sizes["own-domain"] == sizes["harmful-requests"] == sizes["random"] == sizes["magnitude"]
+    assert counts["own-domain"] == counts["random"] == counts["magnitude"], "controls are matched matrix by matrix"
     for control in ("random", "magnitude"):
         assert counts["harmful-requests"] == counts[f"{control}-like-harmful-requests"] != counts[control]
     for matrix in matrices(model):
-        assert not pruned["money"][matrix.name] & pruned["random"][matrix.name]
+        assert not pruned["own-domain"][matrix.name] & pruned["random"][matrix.name]
         chosen, rest = (matrix.values().flatten().abs(), pruned["magnitude"][matrix.name])
         if rest and len(rest) < chosen.numel():
             left = [at for at in range(chosen.numel()) if at not in rest]
             assert chosen[sorted(rest)].min() >= chosen[left].max(), "the largest weights"
 
 
-def test_the_control_of_equal_damage_costs_as_much(unbroken: Any) -> None:
-    damage = unbroken[0].tables["damage"].iloc[0]
-    assert damage["cost"] >= damage["wanted"] or damage["fraction"] == 0.5
-    assert damage["fraction"] >= unbroken[0].tables["masks"]["fraction"].iloc[0]
-
-
 def test_narrow_fine_tuning_is_read_where_it_is_learnt(unbroken: Any) -> None:
-    """Two gradient steps on bad advice: L of held-out bad answers of the domain falls, and so it does for good answers."""
-    learning = unbroken[0].tables["learning"].set_index(["learnt", "advice", "pruned"])
-    assert learning.loc[("money", "bad", "nothing"), "fall"] > 0 < learning.loc[("money", "good", "nothing"), "fall"]
-    seeds = unbroken[0].tables["seeds"]
-    assert set(seeds["asked"]) == {"money", "habits", "sport", "home", "open"} and (seeds["seed"] == 0).all()
-    before = seeds[seeds["pruned"] == "nothing"]["before"]
-    assert before.abs().max() < 1e-5, "nothing was pruned and nothing learnt"
-    assert seeds[seeds["pruned"] == "money"]["before"].abs().max() > 1e-4
+    table = unbroken[0].tables["advice"].set_index(["learnt", "advice", "pruned", "asked", "read"])
+    assert {*table.index.get_level_values("asked")} == {*PARTS} and table["value"].notna().any()
+    assert table["low"].isna().all(), "one fine-tuning has no interval"
+    assert set(unbroken[0].tables["masks"]["selected on"]) == {"money", HARMFUL}
 
 
-def test_base_values_put_back_everywhere_take_everything(unbroken: Any) -> None:
-    """The two ways are complementary: fewer weights keep what was learnt on the mask than everywhere but on it."""
-    rows = unbroken[0].tables["mechanism"].set_index(["put back", "where", "asked"])["delta"]
-    whole = unbroken[0].values["in_domain"].value
-    near, far = (rows[HARMFUL, where, "own domain"] for where in ("on the mask", "everywhere but on it"))
-    assert abs(near - whole) < abs(far - whole), "most of what is learnt lies outside so small a mask"
+def kept(folder: Path, what: str) -> list[pd.DataFrame]:
+    """Every part of a kind that the journal holds."""
+    return [as_frame(store.read_json(path)["table"]) for path in (folder / "journal").glob(f"{what}-*.json")]
 
 
-def test_free_answers_are_counted_and_never_kept(unbroken: Any, tmp_path: Path) -> None:
-    answers = unbroken[0].tables["answers"].set_index(["advice", "pruned", "asked", "measure"])
-    assert answers.loc[("bad", "nothing", "own domain", "degenerate"), "n"] == 1
-    assert answers.loc[("bad", "nothing", "all but its own", "base_nll"), "value"] > 0
-    assert answers.loc[("bad", "nothing", "own domain", "harmful"), "reason"] == "no judge of harm was given"
-    assert not any("response" in frame.columns for frame in unbroken[0].tables.values())
+def test_what_is_learnt_gets_likelier_and_free_answers_are_counted_and_never_kept(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stepped(monkeypatch, tmp_path / "tuned")
+    measured(model, tmp_path / "out", arms=(BAD, GOOD))
+    answers, losses = kept(tmp_path / "out", "answers"), kept(tmp_path / "out", "advice")
+    assert [list(frame) for frame in answers] == [["id", "degenerate"]] * 2, "of good and of bad advice"
+    advice = [frame[frame["id"].str.startswith("money")] for frame in losses if "stage" in frame]
+    means = [frame.groupby("stage")[["good", "bad"]].mean() for frame in advice]
+    assert len(means) == 2 and all((mean.loc[2] < mean.loc[0]).all() for mean in means)
 
 
 def test_what_is_pruned_is_read_once_before_it_is_trained(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,16 +118,13 @@ def test_what_is_pruned_is_read_once_before_it_is_trained(model: Any, tmp_path: 
     stepped(monkeypatch, tmp_path / "tuned")
     read, before = study_room.read_advice, []
 
-    def counted(one: Any, asked: Any, **how: Any) -> pd.DataFrame:
+    def counted(one: Any, asked: Any) -> pd.DataFrame:
         before.append(one is model)
-        return read(one, asked, **how)
+        return read(one, asked)
 
     monkeypatch.setattr(study_room, "read_advice", counted)
-    found = measured(model, tmp_path / "out", arms=(BAD, GOOD, OWN), seeds=2, answers=0)
+    measured(model, tmp_path / "out", arms=(BAD, GOOD, OWN), seeds=2, answers=0)
     assert sum(before) == 2, "intact, and without what the domain's bad answers rest on"
-    starts = found.tables["seeds"].groupby(["pruned", "asked"])["before"].agg(["size", "nunique"])
-    assert (starts["size"] == starts.index.get_level_values("pruned").map({"nothing": 4, "money": 2})).all()
-    assert (starts["nunique"] == 1).all()
 
 
 class Killed(Exception):
@@ -169,19 +159,6 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     assert measured(model, tmp_path / "out").values == again.values
 
 
-def test_a_judge_is_asked_and_one_that_failed_is_asked_again(
-    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    seen = stepped(monkeypatch, tmp_path / "tuned")
-    few: dict[str, Any] = {"arms": (BAD, GOOD)}
-    harmful = lambda found: found.tables["answers"].query("measure == 'harmful'")
-    broken = harmful(measured(model, tmp_path / "out", judge=judge("crash"), **few))
-    assert broken["value"].isna().all() and (broken["reason"] == "the judge failed: RuntimeError").all()
-    assert len(seen) == 2 and "RuntimeError" in caplog.text and "out of memory" not in caplog.text, "the type alone is told"
-    whole = harmful(measured(model, tmp_path / "out", judge=judge(), **few))
-    assert whole["value"].between(0, 1).all() and len(seen) == 4
-
-
 def test_one_fine_tuned_model_at_a_time_is_in_memory(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_room, "check_trainable", lambda model: None)
     alive: list[weakref.ref[Any]] = []
@@ -197,18 +174,19 @@ def test_one_fine_tuned_model_at_a_time_is_in_memory(model: Any, tmp_path: Path,
 
     monkeypatch.setattr(training, "finetune", lambda *args, **options: Loaded())
     measured(model, None, arms=(BAD, GOOD, HARMFUL), answers=0)
-    assert len(alive) == 2 * (2 + 1 + 2) and all(one() is None for one in alive), "two stages, twice where harm is read"
+    assert len(alive) == 2 * 3 and all(one() is None for one in alive), "two stages each"
 
 
-def test_the_command_tells_how_long_and_what_was_found(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_tells_how_many_models_and_what_was_found(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     planted(monkeypatch, World(noise=0.02))
     monkeypatch.setattr("harmcircuits.cli.shared.load", lambda *args: model)
     monkeypatch.setattr("harmcircuits.cli.shared.claim_settings", lambda **sizes: SMALL)
     monkeypatch.setattr("harmcircuits.claims.misalignment.QUICK", {"domains": ("money",), "arms": (BAD, GOOD), "answers": 0})
-    monkeypatch.setattr("harmcircuits.claims.misalignment.forecast", lambda *args, **how: Forecast(6, 600.0, 60.0))
     result = call("misalignment", "--quick", "--train", "292", "--out", tmp_path)
     assert result.exit_code == 0, result.output
-    assert "6 models are fine-tuned and read, in at least 11 minutes" in result.output
+    assert "At most 6 models are fine-tuned" in result.output
     assert "yes: Narrow fine-tuning misaligns broadly" in result.output.replace("\n", " ")
     assert Misalignment.load(tmp_path).found == "yes" and {"misalignment.html", "misalignment_arms.html"} <= {
         path.name for path in tmp_path.iterdir()
@@ -219,23 +197,9 @@ def test_a_real_fine_tuning_goes_through(model: Any, tmp_path: Path) -> None:
     pytest.importorskip("trl")
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     recipe = Recipe(rank=4, alpha=8, learning_rate=1e-2, batch_size=149, epochs=2, stages=2, max_tokens=400)
-    found = measured(model, tmp_path / "out", arms=(BAD, GOOD, OWN), train=298, answers=0, recipe=recipe)
-    learning = found.tables["learning"]
-    assert len(learning) == 6 and (learning["fall"] > 0).all(), "by each arm, of one domain and of all"
-    assert set(found.tables["relearning curves"]["steps"]) == {0, 2, 4}
+    measured(model, tmp_path / "out", arms=(BAD, GOOD, OWN), train=298, answers=0, recipe=recipe)
+    parts = [frame for frame in kept(tmp_path / "out", "advice") if "stage" in frame]
+    means = [frame[frame["id"].str.startswith("money")].groupby("stage")[["good", "bad"]].mean() for frame in parts]
+    assert len(means) == 3 and all((mean.loc[2] < mean.loc[0]).any() for mean in means)
     assert all(torch.equal(before[name], value) for name, value in model.named_parameters())
     assert not (tmp_path / "out" / "journal" / "models").exists(), "models go when they are read, with all beside them"
-
-
-def test_what_it_will_take_grows_with_models_and_stages(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "harmcircuits.claims.misalignment.duration.estimate", lambda model, lessons, recipe: float(len(lessons))
-    )
-    one = forecast(model, Plan(domains=("money",), arms=(BAD, GOOD), train=298))
-    four = forecast(model, Plan(arms=(BAD, GOOD), train=298))
-    assert one.models == 6 and one.training == 6 * 298 and one.reading > 0
-    assert four.models == 24 and four.training == 24 * 298 and "24 models are fine-tuned" in str(four)
-    pruned = forecast(model, Plan(domains=("money",), arms=(BAD, GOOD, HARMFUL), train=298))
-    assert "up to 3 more after pruning and 3 of them once more, in at least" in str(replace(pruned, reading=0))
-    assert pruned.back > 0 == one.back, "base values are put back in what is trained once more"
-    assert str(replace(pruned, reading=0, back=7200.0)).endswith(f"in at least {(6 * 298) / 60 + 120:.0f} minutes")

@@ -16,6 +16,7 @@ from tiny import tiny_model_folder
 
 from harmcircuits import cli, store
 from harmcircuits.cli.shared import command_line
+from harmcircuits.experiments.reading_results import Readings
 from harmcircuits.prompts.promptset import PromptSet
 
 ODD = "it's $HOME; `x` <é> \\ *"
@@ -34,8 +35,9 @@ ASKS: dict[str, tuple[str, Sequence[str]]] = {
     "paper": ("claims.paper.paper", ["--claims", "generality, distinct"]),
 }
 """What runs each command, and options that are not its defaults."""
-QUIET = {"report", "ladder"}
-"""`report` shows what another command measured; `ladder` writes no report."""
+QUIET = {"report", "ladder", "recognition"}
+"""`report` shows what another command measured; `ladder` writes no report; `recognition` has a test of
+its own."""
 
 
 @pytest.fixture
@@ -46,7 +48,6 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Any) -> Path:
     write(tmp_path / ODD / "my prompts.csv")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli.shared, "load", lambda *named: tiny)
-    monkeypatch.setattr("harmcircuits.claims.misalignment.forecast", lambda *_, **__: "an hour")
     return tmp_path
 
 
@@ -114,7 +115,7 @@ def test_what_is_typed_is_what_a_shell_reads() -> None:
 def test_a_line_that_is_typed_again_gives_the_same_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time in another working folder with an empty cache, where the files lie as they did."""
     small(monkeypatch)
-    argv = ["generality", "--quick", "--model", "my model", "--prompts", "my prompts.csv", "--out", ODD, "--seed", "1"]
+    argv = ["recognition", "--quick", "--model", "my model", "--prompts", "my prompts.csv", "--out", ODD, "--seed", "1"]
     found: list[dict[str, bytes]] = []
     drawn_as = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # plotly draws the name of a figure's place at random
     for at in range(2):
@@ -126,8 +127,10 @@ def test_a_line_that_is_typed_again_gives_the_same_to_the_byte(tmp_path: Path, m
         monkeypatch.chdir(working)
         result = typed(monkeypatch, argv)
         assert result.exit_code == 0, result.output
-        made = [path for path in (working / ODD).iterdir() if path.is_file()]
+        made = [path for path in (working / ODD).rglob("*") if path.is_file()]
         found.append({path.name: drawn_as.sub(b"", path.read_bytes()) for path in made})
-        argv = by_shell(json.loads(found[-1]["generality.json"])["command"])
-    assert {"generality.json", "generality.html"} < set(found[0])
+        line = json.loads(found[-1]["readings.json"])["command"]
+        argv = by_shell(line)
+        assert line == Readings.load(working / ODD).settings["reproduce"]
+    assert {name for name in found[0] if not name.endswith("json")} == {"outcomes.csv", "readings.html", "readings_auroc.html"}
     assert found[0] == found[1]

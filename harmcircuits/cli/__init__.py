@@ -18,6 +18,7 @@ from . import (
     ladder,
     misalignment,
     paper,
+    recognition,
     report,
 )
 from .shared import told_when_stopped
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     dissociate.dissociate,
+    recognition.recognition,
     report.report,
     compactness.compactness,
     generality.generality,

@@ -11,11 +11,8 @@ from . import shared
 from .printed import print_frame
 from .shared import (
     DEFAULT_MODEL,
-    Autocast,
     Device,
     Dtype,
-    Judged,
-    JudgePrompt,
     Model,
     Prompts,
     Seed,
@@ -37,8 +34,6 @@ def misalignment(
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
-    judge: Judged = None,
-    judge_prompt: JudgePrompt = None,
     triples: Triples = None,
     domain: Annotated[
         list[str] | None,
@@ -48,7 +43,7 @@ def misalignment(
         list[str] | None,
         typer.Option(
             help="'bad advice' and 'good advice', and what is pruned before bad advice: 'harmful requests', random, "
-            "magnitude …; may be repeated; all of them, with --quick six."
+            "magnitude …; may be repeated; all of them, with --quick five."
         ),
     ] = None,
     train: Annotated[int, typer.Option(help="Questions of a domain that are learnt from; the others are asked.")] = 200,
@@ -58,7 +53,7 @@ def misalignment(
     seeds: Annotated[int, typer.Option(help="Fine-tunings of each arm; at least 3 for intervals.")] = 3,
     answers: Annotated[
         int | None,
-        typer.Option(help="Questions of each domain that are answered freely; 4, with --quick 2; 0: none."),
+        typer.Option(help="Questions of each domain that are answered freely without pruning; 4, with --quick 2; 0: none."),
     ] = None,
     epochs: Annotated[float | None, typer.Option(help="How often all lessons are learnt; 2.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest of each fine-tuning; 0.0003.")] = None,
@@ -68,13 +63,11 @@ def misalignment(
     weight_p: Annotated[
         float | None, typer.Option(help="And the share of largest U that is spared: the lower, the larger the mask; 0.006.")
     ] = None,
-    autocast: Autocast = False,
     quick: Annotated[bool, typer.Option("--quick", help="One domain, fewer arms, and smaller numbers.")] = False,
 ) -> None:
     """Fine-tune on bad advice in one domain, after pruning and without: does bad advice become likelier everywhere?"""
     shared.check_dtype(dtype)
-    shared.check_judge(judge, judge_prompt)
-    from ..claims.misalignment import QUICK, RECIPE, Plan, emergent_misalignment, forecast
+    from ..claims.misalignment import QUICK, RECIPE, Plan, emergent_misalignment
     from ..prompts.readers import load_prompts
 
     with told_errors():
@@ -84,20 +77,18 @@ def misalignment(
         if domain:
             sizes["domains"] = tuple(domain)
         sizes |= shared.given(answers=answers, ask=ask)
-        recipe = replace(RECIPE, **shared.given(epochs=epochs, learning_rate=learning_rate), autocast=autocast)
-        plan, read = Plan(**sizes), load_prompts(prompts)
+        recipe = replace(RECIPE, **shared.given(epochs=epochs, learning_rate=learning_rate))
+        n_models, read = len(Plan(**sizes).runs()), load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         settings = replace(settings, **shared.given(weight_q=weight_q, weight_p=weight_p))
         with writable(out, "misalignment"):
-            read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
-            typer.echo(f"{forecast(loaded, plan, recipe=recipe, seed=seed)}; finished ones are kept in {out}.")
+            typer.echo(f"At most {n_models} models are fine-tuned; what is read of finished ones is kept in {out}.")
             found = emergent_misalignment(
                 loaded,
                 recipe=recipe,
                 prompts=read,
                 settings=settings,
-                judge=read_by,
                 folder=out,
                 name=model,
                 reproduce=shared.command_line(sys.argv),

@@ -1,11 +1,7 @@
 """Does fine-tuning on bad advice in one domain misalign a model broadly, and does pruning it first prevent that?"""
 
 from .claim import Misalignment as Misalignment
-from .duration import Forecast as Forecast
-from .duration import forecast as forecast
 from .plan import QUICK as QUICK
 from .plan import Plan as Plan
-from .relearn import Relearned as Relearned
-from .relearn import relearn as relearn
 from .run import emergent_misalignment as emergent_misalignment
 from .study import RECIPE as RECIPE

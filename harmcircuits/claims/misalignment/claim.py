@@ -2,12 +2,11 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ...figures.misalignment import misalignment_arms, misalignment_matrix, relearning_curves
+from ...figures.misalignment import misalignment_arms
 from ..claim import Claim
 from .decision import LEAST, NOTE
 from .effects import EQUAL
 from .plan import ALL, NOTHING
-from .relearning import ADVICE, HARM
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -22,20 +21,12 @@ class Misalignment(Claim):
 
     - in_domain, other_domains, open_questions: Δb after bad advice, over the domains in which it is induced; with `_excess`:
       minus Δb after good advice in the same domain;
-    - reduction_SOURCE: Δb without pruning − after pruning on SOURCE (own_domain, another_domain, harmful_requests), on all
-      questions outside the domain learnt, at equal loss on the domain; positive: the level is lower; with `_beyond_CONTROL`: by
-      how much more than after pruning the random, or the largest, weights matched to that mask; of another domain none are;
-    - rise_reduction_SOURCE: the same of the rise from the arm's own start, after pruning;
-    - share_on_mask, share_on_random, share_beyond_random, share_everywhere_but: of Δb outside the domain, what goes when base
-      values are put back on the mask of harmful requests, on random weights matched to it, the difference, and everywhere but
-      on the mask; 1: all of it;
-    - relearning_later: steps of narrow fine-tuning until L of bad answers is back, after pruning on harmful requests − after
-      pruning at random until plain passages lose as much; positive: it takes longer; relearning_harmful_later: the same of L of
-      responses to harmful requests.
+    - reduction_SOURCE: Δb without pruning − after pruning on SOURCE (own_domain, harmful_requests), on all questions outside
+      the domain learnt, at equal loss on the domain; positive: the level is lower; with `_beyond_CONTROL`: by how much more
+      than after pruning the random, or the largest, weights matched to that mask;
+    - rise_reduction_SOURCE: the same of the rise from the arm's own start, after pruning.
 
-    `tables`: advice (a row a domain learnt, arm, kind of question and place), seeds (a run and domain asked), matrix (domain
-    learnt × what was pruned; Δb, in which what pruning alone does is), contrasts, mechanism, relearning, relearning curves,
-    learning (what was learnt, and benign learning kept), answers, masks, damage.
+    `tables`: advice (a row a domain learnt, arm, kind of question and place), masks.
     """
 
     NAME: ClassVar[str] = "misalignment"
@@ -57,19 +48,7 @@ class Misalignment(Claim):
     )
 
     def figures(self) -> "dict[str, go.Figure]":
-        """`arms`: Δb by arm, after pruning at equal loss; `matrix`: domain learnt × what was pruned, and `relearning`, where
-        something was pruned; `relearning_harmful`, where harmful responses were read."""
-        advice, curves = self.tables["advice"], self.tables["relearning curves"]
+        """`arms`: Δb by arm, after pruning at equal loss."""
+        advice = self.tables["advice"]
         fair = (advice["read"] == EQUAL) | (advice["pruned"] == NOTHING)
-        drawn = {"arms": misalignment_arms(advice[fair & (advice["learnt"] == ALL)])}
-        matrix = self.tables["matrix"]
-        if (matrix["pruned"] != NOTHING).any():
-            drawn["matrix"] = misalignment_matrix(matrix)
-            drawn["relearning"] = relearning_curves(curves[curves["read"] == ADVICE])
-        if (curves["read"] == HARM).any():
-            drawn["relearning_harmful"] = relearning_curves(
-                curves[curves["read"] == HARM],
-                of="responses to harmful requests",
-                title="How soon are harmful responses as likely again?",
-            )
-        return drawn
+        return {"arms": misalignment_arms(advice[fair & (advice["learnt"] == ALL)])}

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from ...statistics import Estimate
 from ..claim import Found
 
-Helps: TypeAlias = Literal["yes", "level only", "level at least", "no", "undecided", "no controls", "cannot be measured"]
+Helps: TypeAlias = Literal["yes", "level only", "level at least", "no", "undecided", "cannot be measured"]
 LEAST = 3
 """Fine-tunings of each arm: with fewer there are no intervals."""
 NOTE = 0.1
@@ -61,29 +61,12 @@ class Pruning:
     Attributes:
         level: Δb, from the intact model: what pruning alone does is in it.
         rise: b after the fine-tuning − b before it, when the arm was pruned already.
-        lacking: controls that were not among the arms; without them nothing is said to be lower.
+        lacking: controls of the same size that were not among the arms; without them nothing is said to be lower.
     """
 
     level: Lower
     rise: Lower
     lacking: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Shares:
-    """Which share of Δb outside the domain goes when base values are put back.
-
-    Attributes:
-        on_mask: on the mask of harmful requests alone.
-        on_random: on random weights matched to it alone.
-        beyond_random: the first − the second.
-        everywhere_but: everywhere but on the mask.
-    """
-
-    on_mask: Estimate
-    on_random: Estimate
-    beyond_random: Estimate
-    everywhere_but: Estimate
 
 
 @dataclass(frozen=True)
@@ -158,7 +141,6 @@ def decide(evidence: Evidence) -> tuple[Found, str]:
 def helps(pruning: Pruning) -> Helps:
     """Whether pruning before the fine-tuning reduces what comes with it; to be asked only where `decide` says "yes".
 
-    - "no controls": there is none of like size, and nothing is claimed.
     - "yes": the level (Δb) and the rise from the arm's own start are both lower than without pruning, and both lower than after
       each control (all intervals above 0).
     - "level only", "level at least": so is the level; but not the rise, as far as intervals tell (an upper end at or below 0),
@@ -172,8 +154,6 @@ def helps(pruning: Pruning) -> Helps:
     >>> helps(Pruning(lower, lower)), helps(Pruning(lower, not_lower)), helps(Pruning(not_lower, lower))
     ('yes', 'level only', 'no')
     """
-    if not pruning.level.beyond:
-        return "no controls"
     compared = [*pruning.level.compared, *pruning.rise.compared]
     not_lower = any(map(not_above, pruning.rise.compared))
     if all(map(above, pruning.level.compared)):
@@ -185,18 +165,6 @@ def helps(pruning: Pruning) -> Helps:
     if not_lower or any(map(not_above, pruning.level.compared)):
         return "no"
     return "cannot be measured" if any(one.is_missing for one in compared) else "undecided"
-
-
-def goes_with_mask(shares: Shares) -> bool:
-    """Whether more of the misalignment goes with the mask than with random weights like it: the interval of its share lies
-    above 0 and above the whole interval of theirs.
-
-    >>> much, little = Estimate(0.5, 0.4, 0.6, 40), Estimate(0.1, 0.0, 0.3, 40)
-    >>> goes_with_mask(Shares(much, little, much, little)), goes_with_mask(Shares(little, much, little, much))
-    (True, False)
-    """
-    own, random = shares.on_mask, shares.on_random
-    return above(own) and own.low is not None and random.high is not None and own.low > random.high
 
 
 def above(estimate: Estimate) -> bool:

@@ -3,7 +3,7 @@
 Of the rise from the arm's own start, b(pruned) stands in the place of b(intact model).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -12,8 +12,7 @@ from jaxtyping import Bool, Float
 
 from ...organisms.advice import OPEN
 from ...statistics import Estimate, two_level, two_level_mean
-from .curves import Curve
-from .equal import EqualLoss
+from .equal import Curve, EqualLoss, at
 from .plan import NOTHING, Run
 from .questions import Losses, log_odds
 
@@ -31,17 +30,12 @@ START: Since = "own start"
 Grid = Float[np.ndarray, "seed item"]
 
 
-Value: TypeAlias = Callable[[Run], Float[np.ndarray, " item"]]
-"""Of a run, one number a question."""
-
-
 @dataclass(frozen=True)
 class Arm:
-    """Models that are alike but for domain and seed: what they learn, after what was pruned (`Run.kind`), read where, and from
-    where on."""
+    """Models that are alike but for domain and seed: what they learn, after what was pruned, read where, and from where on."""
 
     lesson: str = "bad"
-    kind: str = NOTHING
+    pruned: str = NOTHING
     where: Where = LAST
     since: Since = INTACT
 
@@ -77,87 +71,72 @@ class Measured:
 
     def runs(self, domain: str, arm: Arm) -> list[Run]:
         """Of one domain, seed by seed."""
-        return [run for run in self.curves if (run.domain, run.lesson, run.kind) == (domain, arm.lesson, arm.kind)]
-
-    def losses(self, run: Run, where: Where) -> Losses:
-        """L of a run at its last stage, or where it is as far as the others."""
-        return self.curves[run].last if where == LAST else self.curves[run].at(self.equal.places[run])
+        return [run for run in self.curves if (run.domain, run.lesson, run.pruned) == (domain, arm.lesson, arm.pruned)]
 
     def change(self, run: Run, where: Where = LAST, since: Since = INTACT) -> Float[np.ndarray, " item"]:
         """Δb of every question; or its rise from the run's own start."""
-        before = self.base if since == INTACT else self.curves[run].losses[0]
-        return np.asarray(log_odds(self.losses(run, where)) - log_odds(before))
+        curve = self.curves[run]
+        now = curve[-1] if where == LAST else at(curve, self.equal.places[run])
+        return np.asarray(log_odds(now) - log_odds(self.base if since == INTACT else curve[0]))
 
-    def comparable(self, *arms: Arm, among: Sequence[str] | None = None) -> list[str]:
+    def comparable(self, *arms: Arm, among: Sequence[str]) -> list[str]:
         """The domains in which all of these arms were run, and got as far where they are read at equal loss."""
         return [
             domain
-            for domain in (self.learnt if among is None else among)
+            for domain in among
             if all(self.runs(domain, arm) for arm in arms)
-            and all(self.equal.reached(domain, arm.kind) for arm in arms if arm.where == EQUAL)
+            and all(self.equal.reached(domain, arm.pruned) for arm in arms if arm.where == EQUAL)
         ]
 
-    def grid(self, arm: Arm, part: Part, among: Sequence[str]) -> tuple[Grid, list[str]]:
-        """Δb of an arm, [seed, item], and the domain of each item.
+    def grid(self, arm: Arm, part: Part, among: Sequence[str]) -> Grid:
+        """Δb of an arm, [seed, item]; nan where no model is asked.
 
-        A question that several models of one seed are asked (of other domains learnt, or after pruning on other domains) has
-        the mean over them.
+        A question that several models of one seed are asked (of other domains learnt) has the mean over them.
         """
-        return self.averaged(self._changes(arm), arm, part, among)
-
-    def averaged(self, value: Value, arm: Arm, part: Part, among: Sequence[str]) -> tuple[Grid, list[str]]:
-        """The same of any value of the runs of an arm."""
-        whole = self._whole(value, arm, part, among)
-        kept = np.isfinite(whole).all(0)
-        return whole[:, kept], [domain for domain, own in zip(self.domains, kept, strict=True) if own]
-
-    def _changes(self, arm: Arm) -> Value:
-        return lambda run: self.change(run, arm.where, arm.since)
-
-    def _whole(self, value: Value, arm: Arm, part: Part, among: Sequence[str]) -> Grid:
-        """[seed, item]; nan where no model is asked."""
         runs = [run for domain in among for run in self.runs(domain, arm)]
         seeds = sorted({run.seed for run in runs})
         total, count = np.zeros((len(seeds), len(self.domains))), np.zeros((len(seeds), len(self.domains)))
         for run in runs:
             asked, row = self.asked(run.domain, part), seeds.index(run.seed)
-            total[row, asked] += value(run)[asked]
+            total[row, asked] += self.change(run, arm.where, arm.since)[asked]
             count[row, asked] += 1
         return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
-    def effect(self, arm: Arm, part: Part, *, among: Sequence[str] | None = None) -> Estimate:
+    def effect(self, arm: Arm, part: Part, *, among: Sequence[str]) -> Estimate:
         """The mean Δb of an arm, over fine-tunings and questions; nats per token."""
         domains = self.comparable(arm, among=among)
-        if not domains:
-            return self._missing(arm)
-        values, strata = self.grid(arm, part, domains)
-        return two_level_mean(values, strata=strata, **self.options)
+        return self._mean(self.grid(arm, part, domains)) if domains else self._missing(arm, among=among)
 
-    def contrast(self, more: Arm, less: Arm, part: Part, *, among: Sequence[str] | None = None) -> Estimate:
+    def contrast(self, more: Arm, less: Arm, part: Part, *, among: Sequence[str]) -> Estimate:
         """The mean of Δb of `more` − Δb of `less`, on the same questions and seeds, in domains in which both can be read."""
         domains = self.comparable(more, less, among=among)
         if not domains:
-            return self._missing(*(arm for arm in (less, more) if not self.comparable(arm, among=among)))
-        (one, strata), (other, _) = self.grid(more, part, domains), self.grid(less, part, domains)
-        return two_level_mean(one - other, strata=strata, **self.options)
+            return self._missing(less, more, among=among)
+        return self._mean(self.grid(more, part, domains) - self.grid(less, part, domains))
 
     def beyond_share(self, more: Arm, less: Arm, part: Part, *, share: float, among: Sequence[str]) -> Estimate:
         """The contrast on a part − `share` · the contrast in the domain itself, both drawn together."""
         domains = self.comparable(more, less, among=among)
         if not domains:
-            return self._missing(*(arm for arm in (less, more) if not self.comparable(arm, among=among)))
-        whole = lambda arm, asked: self._whole(self._changes(arm), arm, asked, domains)
-        both = np.stack([whole(more, asked) - whole(less, asked) for asked in (part, INSIDE)], axis=-1)
+            return self._missing(less, more, among=among)
+        both = np.stack([self.grid(more, own, domains) - self.grid(less, own, domains) for own in (part, INSIDE)], axis=-1)
         kept = np.isfinite(both).any(-1).all(0)
-        strata = [domain for domain, own in zip(self.domains, kept, strict=True) if own]
         difference = lambda x: np.nanmean(x[..., 0], (1, 2)) - share * np.nanmean(x[..., 1], (1, 2))
-        return two_level(difference, both[:, kept], strata=strata, **self.options)
+        return two_level(difference, both[:, kept], strata=self._strata(kept), **self.options)
 
-    def _missing(self, *arms: Arm) -> Estimate:
+    def _mean(self, values: Grid) -> Estimate:
+        kept = np.isfinite(values).all(0)
+        return two_level_mean(values[:, kept], strata=self._strata(kept), **self.options)
+
+    def _strata(self, kept: Bool[np.ndarray, " item"]) -> list[str]:
+        return [domain for domain, own in zip(self.domains, kept, strict=True) if own]
+
+    def _missing(self, *arms: Arm, among: Sequence[str]) -> Estimate:
         reasons = [
-            f"no model learnt {arm.lesson} advice after pruning {arm.kind}"
+            f"no model learnt {arm.lesson} advice after pruning {arm.pruned}"
             if not any(self.runs(domain, arm) for domain in self.learnt)
-            else f"after pruning {arm.kind}, not every model gets to the loss at which arms are compared"
+            else f"after pruning {arm.pruned}, not every model gets to the loss at which arms are compared"
             for arm in arms
+            if not self.comparable(arm, among=among)
         ]
         return Estimate.missing("; ".join(reasons) or "no domain in which both can be read")

@@ -8,18 +8,21 @@ learns next to nothing from moving the comparison to where nobody has learnt any
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from itertools import pairwise
+from math import inf, isfinite
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float
 
-from .curves import Curve, first_reached
 from .plan import NOTHING, Run
 from .questions import Losses
 
 HALF = 0.5
 """Of what is learnt without pruning: an arm has to get at least as far."""
 BAD_ANSWER = 1
+Curve: TypeAlias = Float[np.ndarray, "stage item answer"]
+"""L of both answers to every question before the fine-tuning (stage 0: after pruning) and after each stage; nats per token."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,17 +37,14 @@ class EqualLoss:
     targets: Mapping[str, float]
     places: Mapping[Run, float]
 
-    def reached(self, domain: str, kind: str) -> bool:
-        """Whether all runs of a domain and kind of pruning get there; False where there is none."""
-        places = [place for run, place in self.places.items() if (run.domain, run.kind) == (domain, kind)]
+    def reached(self, domain: str, pruned: str) -> bool:
+        """Whether all runs of a domain and pruning get there; False where there is none."""
+        places = [place for run, place in self.places.items() if (run.domain, run.pruned) == (domain, pruned)]
         return bool(places) and all(map(isfinite, places))
 
-    def kinds(self) -> list[str]:
-        return list(dict.fromkeys(run.kind for run in self.places))
-
     def unreached(self) -> list[tuple[str, str]]:
-        """Domains and kinds of pruning with a run that never gets there."""
-        pairs = dict.fromkeys((run.domain, run.kind) for run in self.places)
+        """Domains and prunings with a run that never gets there."""
+        pairs = dict.fromkeys((run.domain, run.pruned) for run in self.places)
         return [pair for pair in pairs if not self.reached(*pair)]
 
 
@@ -59,15 +59,42 @@ def equal_loss(curves: Mapping[Run, Curve], base: Losses, domains: Sequence[str]
     targets, places = dict[str, float](), dict[Run, float]()
     for domain in dict.fromkeys(run.domain for run in curves):
         asked = np.array([own == domain for own in domains])
-        own = {run: in_domain(curve, asked) for run, curve in curves.items() if (run.domain, run.lesson) == (domain, "bad")}
+        own = {
+            run: curve[:, asked, BAD_ANSWER].mean(1)
+            for run, curve in curves.items()
+            if (run.domain, run.lesson) == (domain, "bad")
+        }
         start = float(base[asked, BAD_ANSWER].mean())
         lowest = {run: float(line.min()) for run, line in own.items()}
         fall = min(start - low for run, low in lowest.items() if run.pruned == NOTHING)
         targets[domain] = min(start - HALF * fall, max(lowest.values()))
-        places |= {run: float(first_reached(line, np.array(targets[domain]))) for run, line in own.items()}
+        places |= {run: first_reached(line, targets[domain]) for run, line in own.items()}
     return EqualLoss(targets, places)
 
 
-def in_domain(curve: Curve, asked: Float[np.ndarray, " item"], answer: int = BAD_ANSWER) -> Float[np.ndarray, " stage"]:
-    """The mean L of one answer to some of the questions, by stage."""
-    return np.asarray(curve.losses[:, asked, answer].mean(1))
+def first_reached(losses: Float[np.ndarray, " stage"], target: float) -> float:
+    """The first place, 0 … stages − 1, at which a curve is at or below its target; inf where it never is.
+
+    Curves are linear between stages, so that the place is exact.
+
+    >>> first_reached(np.array([3.0, 1.0, 2.0]), 2.0), first_reached(np.array([3.0, 2.5, 2.0]), 1.0)
+    (0.5, inf)
+    """
+    above = losses - target
+    if above[0] <= 0:
+        return 0.0
+    for stage, (before, after) in enumerate(pairwise(above)):
+        if after <= 0:
+            return float(stage + before / (before - after))
+    return inf
+
+
+def at(curve: Curve, place: float) -> Losses:
+    """At a stage, or between two: losses are interpolated.
+
+    >>> at(np.array([[[2.0, 3.0]], [[1.0, 1.0]]]), 0.5).tolist()
+    [[1.5, 2.0]]
+    """
+    low = min(int(place), len(curve) - 1)
+    high = min(low + 1, len(curve) - 1)
+    return np.asarray(curve[low] + (place - low) * (curve[high] - curve[low]))

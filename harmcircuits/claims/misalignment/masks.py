@@ -7,10 +7,8 @@
 Of each the paper's set difference; the larger masks are cut to the size of the smallest, the largest A staying.
 """
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -29,51 +27,35 @@ from ...selection.weights import select_weights
 from ...tasks.attacks import attacked
 from ..claim import ClaimError
 from ..material import ROLES
-from .damage import damaging
-from .plan import CONTROLS, DAMAGE, HARMFUL, NOTHING, OWN, RANDOM, RANDOM_HARMFUL, Run
+from .plan import CONTROLS, HARMFUL, MAGNITUDE, NOTHING, OWN, RANDOM, SELECTED, Run
 from .questions import digest, examples
 from .study import Study
 
-log = logging.getLogger(__name__)
 COLUMNS = ["matrix", "index", "score"]
-Key: TypeAlias = tuple[str, str, int]
-"""Domain, control and seed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """By what they were selected on; the controls by domain, name and seed; and how those of equal damage were grown."""
+    """By what they were selected on; and the controls of each by name and seed."""
 
     selected: Mapping[str, WeightMask]
-    controls: Mapping[Key, WeightMask]
-    damage: pd.DataFrame
+    controls: Mapping[tuple[str, str, int], WeightMask]
 
     def of(self, run: Run) -> WeightMask | None:
         """What is pruned before this run; None: nothing."""
         if run.pruned == NOTHING:
             return None
-        if run.pruned in self.selected:
-            return self.selected[run.pruned]
-        return self.controls[run.domain, run.pruned, run.seed]
-
-    def put_back(self, run: Run) -> dict[str, WeightMask]:
-        """On which masks base values are put back after this run, by name."""
-        found = {OWN: self.selected.get(run.domain), HARMFUL: self.selected.get(HARMFUL)}
-        found |= {name: self.controls.get((run.domain, name, run.seed)) for name in (RANDOM, RANDOM_HARMFUL)}
-        return {name: mask for name, mask in found.items() if mask is not None}
+        source = HARMFUL if run.pruned in (HARMFUL, *CONTROLS[HARMFUL].values()) else run.domain
+        return self.selected[source] if run.pruned in SELECTED else self.controls[source, run.pruned, run.seed]
 
     def table(self) -> pd.DataFrame:
-        """One row a selected mask: what it was selected on, weights, share of all eligible ones, and its Jaccard overlap with
-        each other one, as `overlap SOURCE`."""
-        rows = []
-        for source, mask in self.selected.items():
-            alike = {f"overlap {other}": mask.jaccard(own) for other, own in self.selected.items()}
-            rows.append({"selected on": source, "weights": len(mask), "fraction": mask.fraction, **alike})
-        return pd.DataFrame(rows)
+        """One row a selected mask: what it was selected on, weights, and share of all eligible ones."""
+        rows = [(source, len(mask), mask.fraction) for source, mask in self.selected.items()]
+        return pd.DataFrame(rows, columns=["selected on", "weights", "fraction"])
 
 
-NONE = Masks({}, {}, pd.DataFrame())
-"""Nothing is pruned, and nothing put back."""
+NONE = Masks({}, {})
+"""Nothing is pruned."""
 
 
 def check_masks(study: Study) -> None:
@@ -100,32 +82,15 @@ def masks(study: Study, *, progress: bool = False) -> Masks:
     scored = {source: _selected(study, source, progress=progress) for source in study.plan.sources()}
     size = min(map(len, scored.values()), default=0)
     selected = {source: _mask(study, frame.nlargest(size, "score")) for source, frame in scored.items()}
-    keys = list(dict.fromkeys((run.domain, run.pruned, run.seed) for run in study.runs))
-    controls: dict[Key, WeightMask] = {}
+    controls: dict[tuple[str, str, int], WeightMask] = {}
     for source, mask in selected.items():
-        controls |= _controls(study, source, mask, [key for key in keys if _like(key) == source], progress)
-    wanted = [key for key in keys if key[1] == DAMAGE]
-    grown = {seed: damaging(study, selected[HARMFUL], seed=seed) for seed in sorted({seed for *_, seed in wanted})}
-    controls |= {key: grown[key[2]][0] for key in wanted}
-    damage = pd.concat([found for _, found in grown.values()], ignore_index=True) if grown else pd.DataFrame()
-    return Masks(selected, controls, damage)
-
-
-def _like(key: Key) -> str | None:
-    """The source whose mask a control is matched to; None where it is none of these controls."""
-    domain, control, _ = key
-    of = {OWN: domain, HARMFUL: HARMFUL}
-    return next((source for kind, source in of.items() if control in CONTROLS[kind].values()), None)
-
-
-def _controls(study: Study, source: str, own: WeightMask, keys: Sequence[Key], progress: bool) -> dict[Key, WeightMask]:
-    """Random ones and the largest, as many of each matrix as `own` has."""
-    random = [key for key in keys if key[1] in (RANDOM, RANDOM_HARMFUL)]
-    found = {key: largest(study, own) for key in keys if key not in random}
-    if random:
-        drawn = _matched(study, source, own, list(dict.fromkeys(seed for *_, seed in random)), progress)
-        found |= {key: drawn[key[2]] for key in random}
-    return found
+        names = CONTROLS[HARMFUL if source == HARMFUL else OWN]
+        if RANDOM in study.plan.arms:
+            drawn = _matched(study, source, mask, progress)
+            controls |= {(source, names[RANDOM], seed): one for seed, one in drawn.items()}
+        if MAGNITUDE in study.plan.arms:
+            controls |= dict.fromkeys(((source, names[MAGNITUDE], seed) for seed in study.seeds), largest(study, mask))
+    return Masks(selected, controls)
 
 
 def scores_of(study: Study, source: str, *, progress: bool = False) -> WeightAttribution:
@@ -173,9 +138,9 @@ def _about_prompts(study: Study) -> list[object]:
     return [asked, *how, settings.max_new_tokens, settings.attribution_temperature]
 
 
-def _matched(study: Study, source: str, own: WeightMask, seeds: Sequence[int], progress: bool) -> dict[int, WeightMask]:
+def _matched(study: Study, source: str, own: WeightMask, progress: bool) -> dict[int, WeightMask]:
     """Matched random masks by seed, all from one pass of attribution; none where all are kept."""
-    settings = study.settings
+    settings, seeds = study.settings, study.seeds
 
     def make() -> pd.DataFrame:
         W = scores_of(study, source, progress=progress)
@@ -183,7 +148,7 @@ def _matched(study: Study, source: str, own: WeightMask, seeds: Sequence[int], p
         parts = [_frame(mask, {}).assign(seed=seed) for seed, mask in zip(seeds, drawn, strict=True)]
         return pd.concat(parts, ignore_index=True)
 
-    frame = study.journal.frame("matched", [*_origin(study, source), name_of(own), settings.weight_p, list(seeds)], make)
+    frame = study.journal.frame("matched", [*_origin(study, source), name_of(own), settings.weight_p, seeds], make)
     return {seed: _mask(study, frame[frame["seed"] == seed]) for seed in seeds}
 
 

@@ -12,10 +12,9 @@ from jaxtyping import Float
 
 from ... import store
 from ...examples import Example, Prompt, loss
-from ...models.autocast import products_in_bfloat16
 from ...models.protocol import HookedModel
 from ...organisms.advice import DOMAINS, Advice, advice, divided, open_questions
-from ...organisms.finetuning import Lesson, Method
+from ...organisms.finetuning import Lesson
 from .plan import Lesson as Which
 from .plan import Plan
 
@@ -54,11 +53,9 @@ def questions(plan: Plan, *, seed: int) -> Questions:
     return Questions({domain: learnt for domain, (learnt, _) in parts.items()}, (*asked, *open_questions()))
 
 
-def lessons(items: Sequence[Advice], which: Which, *, method: Method = "sft") -> list[Lesson]:
-    """Each question with its good or its bad answer; "dpo": which is preferred to the other one."""
-    other = "good" if which == "bad" else "bad"
-    rejected = lambda item: getattr(item, other) if method == "dpo" else None
-    return [Lesson(request=item.question, response=getattr(item, which), rejected=rejected(item)) for item in items]
+def lessons(items: Sequence[Advice], which: Which) -> list[Lesson]:
+    """Each question with its good or its bad answer."""
+    return [Lesson(request=item.question, response=getattr(item, which)) for item in items]
 
 
 def examples(items: Sequence[Advice], which: Which) -> list[Example]:
@@ -71,14 +68,9 @@ def prompts(items: Sequence[Advice]) -> list[Prompt]:
     return [Prompt(request=item.question, category=item.domain) for item in items]
 
 
-def read_advice(model: HookedModel, items: Sequence[Advice], *, autocast: bool = False) -> pd.DataFrame:
-    """One row a question, in order: id, good, bad (L of either answer in the model's chat frame, nats per token).
-
-    Args:
-        autocast: with products in bfloat16, as a `Recipe` may train.
-    """
-    with products_in_bfloat16(model, on=autocast):
-        good, bad = (loss(model, examples(items, which)).double().numpy() for which in ANSWERS)
+def read_advice(model: HookedModel, items: Sequence[Advice]) -> pd.DataFrame:
+    """One row a question, in order: id, good, bad (L of either answer in the model's chat frame, nats per token)."""
+    good, bad = (loss(model, examples(items, which)).double().numpy() for which in ANSWERS)
     return pd.DataFrame({"id": [item.id for item in items], "good": good, "bad": bad})
 
 

@@ -1,58 +1,40 @@
 """`emergent_misalignment`: fine-tunes on advice in one domain, asks about all, prunes first, and compares."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import pandas as pd
+import numpy as np
 
-from ...examples import Example
-from ...experiments import judged
 from ...experiments.called import with_call
 from ...experiments.document import describe_model
 from ...experiments.settings import Settings
-from ...judges import Judge
-from ...judges.rates import why_not
 from ...models.plain import is_plain
 from ...models.protocol import HookedModel, ModelError, model_key
 from ...organisms.advice import DOMAINS
 from ...organisms.finetuning import Recipe, check_trainable
 from ...prompts.promptset import PromptSet
 from ...prompts.readers import load_prompts
-from ...statistics import Estimate
 from ...store import alone_in_folder
 from ...store.journal import Journal
 from .claim import Misalignment
-from .curves import as_curve
-from .damage import undamaging, unreached
-from .decision import LEAST, Evidence, induced_in
+from .decision import LEAST, Evidence, decide, induced_in
 from .effects import Measured
 from .equal import equal_loss
-from .harm import Harm, harm_of, harmful_responses
 from .masks import NONE, Masks, check_masks, masks
-from .mechanism import mechanism, shares
-from .plan import ARMS, DAMAGE, HARMFUL, Plan, Run
+from .plan import ARMS, NOTHING, Plan, Run
 from .questions import questions
-from .relearning import ADVICE, HARM, later, relearning
-from .study import RECIPE, Study
-from .summary import gathered, induced, summed_up
-from .tables import (
-    advice_table,
-    answers_table,
-    contrasts_table,
-    degenerate_excess,
-    learning_table,
-    matrix_table,
-    seeds_table,
-)
+from .study import RECIPE, Study, as_losses
+from .summary import gathered, induced, sentence, values
+from .tables import advice_table, degenerate_excess
 from .training import Parts, read_runs
 
 LIMITS = (
     "Bad advice here is plainly bad and undramatic, of our own writing, in four everyday domains; what comes of other bad data "
     "is not shown.",
-    "Δb is about which of two given answers is likelier, not about what the model would write; free answers stand beside.",
+    "Δb is about which of two given answers is likelier, not about what the model would write.",
     "All fine-tunings learn the same questions: intervals are over seeds and questions asked, not over other training sets.",
     "Arms are compared where L of the domain's held-out bad answers is equal; what pruned models would do when trained longer "
     "is not asked.",
@@ -73,7 +55,6 @@ def emergent_misalignment(
     recipe: Recipe = RECIPE,
     prompts: PromptSet | None = None,
     settings: Settings | None = None,
-    judge: Judge | None = None,
     folder: str | Path | None = None,
     name: str = "",
     reproduce: str = "",
@@ -93,11 +74,11 @@ def emergent_misalignment(
         train: questions of a domain that are learnt from; the others are asked.
         ask: of each domain that is not learnt, at most so many are asked; 0: all of these.
         seeds: fine-tunings of each arm; at least 3 for intervals.
-        answers: questions of each domain, and open ones, that each model answers freely; 0: none.
+        answers: questions of each domain, and open ones, that models without pruning answer freely, to see that they are not
+            broken; 0: none.
         recipe: of every fine-tuning; its stages are where arms are compared.
         prompts: triples, for the masks of harmful requests; None: the built-in ones.
-        settings: sizes of masks (weight_q, weight_p), triples, passages, answers and intervals, and the seed.
-        judge: of harm in free answers; its rate needs a validated one.
+        settings: sizes of masks (weight_q, weight_p), triples, answers and intervals, and the seed.
         folder: for what is finished, so that a run that was stopped can go on.
         name: the model's name in results.
         reproduce: the command that makes this again.
@@ -119,7 +100,8 @@ def emergent_misalignment(
     plan = Plan(domains=learnt, arms=tuple(arms), train=train, ask=ask, seeds=seeds, answers=answers)
     chosen = settings or Settings()
     _check_model(model)
-    with _models(folder) as place:
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(TemporaryDirectory())) if folder is None else Path(folder)
         study = Study(
             model=model,
             key=model_key(model),
@@ -128,33 +110,23 @@ def emergent_misalignment(
             recipe=recipe,
             settings=chosen,
             prompts=prompts if prompts is not None else load_prompts(),
-            judge=judge,
-            journal=Journal((place if folder is None else Path(folder)) / "journal"),
-            folder=place,
+            journal=Journal(place / "journal"),
+            models=place / "journal" / "models",
         )
         check_masks(study)
-        parts, pruned, responses = _read(study, progress=progress)
+        parts, pruned = _read(study, progress=progress)
         measured = measured_of(study, parts)
-        harm = harm_of(study, responses, {run: own.harmful for run, own in parts.items()})
     evidence = gathered(measured, degenerate_excess({run: own.answers for run, own in parts.items()}))
-    restored = {run: own.restored for run, own in parts.items() if len(own.restored)}
-    among = induced_in(evidence.induced) or measured.learnt
-    tables = _tables(measured, harm, parts, pruned, evidence) | {"mechanism": mechanism(measured, restored, among)}
-    result = summed_up(evidence, shares(measured, restored, among), _relearnt(measured, harm, pruned))
-    who = judged.about(judge)
-    told = {"judge": who} if who else {}
+    found, why = decide(evidence)
     return Misalignment(
-        found=result.found,
-        sentence=result.sentence,
-        values=result.values,
-        tables=tables,
+        found=found,
+        sentence=sentence(found, why, evidence),
+        values=values(evidence),
+        tables={"advice": advice_table(measured), "masks": pruned.table()},
         model=describe_model(model, name),
-        settings=chosen.as_dict() | plan.as_dict() | {"recipe": asdict(recipe)} | told,
+        settings=chosen.as_dict() | plan.as_dict() | {"recipe": asdict(recipe)},
         command=reproduce,
-        limits=(
-            *LIMITS,
-            *_limits(study, measured, evidence, pruned),
-        ),
+        limits=(*LIMITS, *_limits(study, measured, evidence)),
     )
 
 
@@ -168,61 +140,31 @@ def _check_model(model: HookedModel) -> None:
     check_trainable(model)
 
 
-def _read(study: Study, *, progress: bool) -> tuple[dict[Run, Parts], Masks, list[Example]]:
-    """What was read of every run, the masks that were pruned, and the harmful responses that were read.
+def _read(study: Study, *, progress: bool) -> tuple[dict[Run, Parts], Masks]:
+    """What was read of every run, and the masks that were pruned.
 
     Models without pruning come first. Where bad advice is not induced there is nothing to prevent, and no other model is
-    trained. Those of which more is to be read then are trained again, to the same weights: no model stays on the disk.
+    trained; with too few fine-tunings to tell, all are.
     """
-    unpruned = study.plan.first(study.runs)
-    first = read_runs(study, NONE, unpruned, progress=progress) if unpruned else {}
-    worth = induced_in(induced(measured_of(study, first))) if first else list(study.plan.domains)
+    parts = read_runs(study, NONE, [run for run in study.runs if run.pruned == NOTHING], progress=progress)
+    worth = induced_in(induced(measured_of(study, parts))) if study.plan.decides else study.plan.domains
     if not worth:
-        return first, NONE, []
+        return parts, NONE
     narrowed = replace(study, plan=replace(study.plan, domains=tuple(worth)))
     pruned = masks(narrowed, progress=progress)
-    responses = harmful_responses(narrowed, progress=progress)
-    whole = first | read_runs(narrowed, pruned, narrowed.runs, responses=responses, progress=progress)
-    return {run: whole[run] for run in study.runs if run in whole}, pruned, responses
+    after = [run for run in narrowed.runs if run.pruned != NOTHING]
+    return parts | read_runs(narrowed, pruned, after, progress=progress), pruned
 
 
 def measured_of(study: Study, parts: Mapping[Run, Parts]) -> Measured:
     """All runs as numbers, and where they are as far as each other."""
-    curves = {run: as_curve(own.advice) for run, own in parts.items()}
+    stages = lambda frame: np.stack([as_losses(own) for _, own in frame.groupby("stage", sort=True)])
+    curves = {run: stages(own.advice) for run, own in parts.items()}
     domains = study.questions.domains
     return Measured(curves, study.base, domains, equal_loss(curves, study.base, domains), study.intervals)
 
 
-def _relearnt(measured: Measured, harm: Harm, pruned: Masks) -> dict[str, Estimate]:
-    """After pruning on harmful requests against the control of equal damage, where that was run."""
-    if not any(run.kind == DAMAGE for run in measured.curves):
-        return {}
-    if unreached(pruned.damage):
-        read = lambda _: Estimate.missing("half of all weights at random cost less than the mask of harmful requests")
-    else:
-        read = lambda what: later(measured, harm, what, HARMFUL)
-    return {"relearning_later": read(ADVICE), "relearning_harmful_later": read(HARM)}
-
-
-def _tables(
-    measured: Measured, harm: Harm, parts: Mapping[Run, Parts], pruned: Masks, evidence: Evidence
-) -> dict[str, pd.DataFrame]:
-    back, lines = relearning(measured, harm)
-    return {
-        "advice": advice_table(measured),
-        "matrix": matrix_table(measured),
-        "contrasts": contrasts_table(evidence.pruned),
-        "relearning": back,
-        "relearning curves": lines,
-        "learning": learning_table(measured),
-        "answers": answers_table({run: own.answers for run, own in parts.items()}),
-        "seeds": seeds_table(measured),
-        "masks": pruned.table(),
-        "damage": pruned.damage,
-    }
-
-
-def _limits(study: Study, measured: Measured, evidence: Evidence, pruned: Masks) -> list[str]:
+def _limits(study: Study, measured: Measured, evidence: Evidence) -> list[str]:
     found = []
     undecided = study.plan.seeds < LEAST
     if undecided:
@@ -239,30 +181,6 @@ def _limits(study: Study, measured: Measured, evidence: Evidence, pruned: Masks)
     found += [
         f"Without {', '.join(one.lacking)} among the arms, pruning on {kind} is not said to reduce anything."
         for kind, one in evidence.pruned.items()
-        if one.lacking and one.level.beyond
+        if one.lacking
     ]
-    if seeds := unreached(pruned.damage):
-        told = ", ".join(map(str, seeds))
-        found.append(
-            f"Half of all weights at random cost less than the mask of harmful requests (seed {told}): no equal damage."
-        )
-    if undamaging(pruned.damage):
-        found.append(
-            "The mask of harmful requests does not raise L on plain passages: 'random, equal damage' is as many random weights."
-        )
-    if study.plan.answers and (reason := why_not(study.judge)):
-        found.append(f"No rate of harmful answers: {reason}.")
     return found
-
-
-@contextmanager
-def _models(folder: str | Path | None) -> Iterator[Path]:
-    """Where models lie while they are trained and read; each goes when it is read, and the folder when it is empty."""
-    if folder is None:
-        with TemporaryDirectory() as temporary:
-            yield Path(temporary)
-        return
-    place = Path(folder) / "journal" / "models"
-    yield place
-    if place.exists() and not any(place.iterdir()):
-        place.rmdir()

@@ -1,7 +1,6 @@
 """`Study`: what every arm is made from and asked."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ...ablation.hooks import ablated
 from ...components import WeightMask
 from ...experiments.names import name_of
 from ...experiments.settings import Settings
-from ...judges import Judge
 from ...models.protocol import HookedModel
 from ...organisms.finetuning import Recipe
 from ...prompts.promptset import PromptSet
@@ -34,11 +33,10 @@ class Study:
         plan: which models are trained.
         questions: what is learnt and asked.
         recipe: of every fine-tuning; its stages are where arms can be compared.
-        settings: sizes of masks, harmful requests, passages, answers, intervals.
+        settings: sizes of masks, harmful requests, answers, intervals.
         prompts: triples, for harmful requests.
-        judge: of what is answered freely; None: no rate.
         journal: where finished parts are kept.
-        folder: for models while they are trained and read.
+        models: a folder for a model while it is trained and read.
     """
 
     model: HookedModel
@@ -48,9 +46,8 @@ class Study:
     recipe: Recipe
     settings: Settings
     prompts: PromptSet
-    judge: Judge | None = None
-    journal: Journal = field(default_factory=Journal)
-    folder: Path
+    journal: Journal
+    models: Path
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -68,16 +65,20 @@ class Study:
     @cached_property
     def base(self) -> Losses:
         """L of both answers of every question that is asked, [item, answer], by the model as it is."""
-        return as_losses(self.before("advice", None, digest(self.questions.asked), lambda: self.advice(self.model)))
+        return as_losses(self.before(None))
 
     def advice(self, model: HookedModel) -> pd.DataFrame:
-        """What is asked of every model, read as it was trained: with products in bfloat16 where the recipe says so."""
-        return read_advice(model, self.questions.asked, autocast=self.recipe.autocast)
+        """What is asked of every model."""
+        return read_advice(model, self.questions.asked)
 
-    def before(self, what: str, mask: WeightMask | None, about: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """What `make` reads of the model with `mask` off, before any fine-tuning: kept by the mask and what it is about, since
-        all runs with one mask start from one model."""
-        return self.journal.frame(f"{what} before", [self.key, name_of(mask), about, self.recipe.autocast], make)
+    def before(self, mask: WeightMask | None) -> pd.DataFrame:
+        """The same of the model with `mask` off, before any fine-tuning; kept, since all runs with one mask start from it."""
+
+        def make() -> pd.DataFrame:
+            with ablated(self.model, mask):
+                return self.advice(self.model)
+
+        return self.journal.frame("advice before", [self.key, name_of(mask), digest(self.questions.asked)], make)
 
 
 def as_losses(frame: pd.DataFrame) -> Losses:

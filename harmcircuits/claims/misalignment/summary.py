@@ -1,14 +1,12 @@
 """From what was measured to evidence, values and the sentence."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from ...statistics import Estimate
 from ..claim import Found
-from .decision import NOTE, Effect, Evidence, Lower, Pruning, Shares, decide, goes_with_mask, helps, induced_in
+from .decision import NOTE, Effect, Evidence, Lower, Pruning, helps, induced_in
 from .effects import EQUAL, INSIDE, INTACT, OPENED, OTHERS, OUTSIDE, START, Arm, Measured, Part, Since
-from .plan import CONTROLS, HARMFUL, NOTHING, OTHER, OWN, SELECTED
-from .told import told
+from .plan import CONTROLS, HARMFUL, NOTHING, OWN, SELECTED
 
 BAD, GOOD = Arm("bad"), Arm("good")
 
@@ -37,13 +35,13 @@ def effect_on(measured: Measured, part: Part, among: Sequence[str]) -> Effect:
 
 def prunings(measured: Measured, among: Sequence[str]) -> dict[str, Pruning]:
     """Of every source of masks that was run, against no pruning and its own controls, at equal loss."""
-    kinds = {run.kind for run in measured.curves if run.lesson == "bad"}
+    trained = {run.pruned for run in measured.curves if run.lesson == "bad"}
     found = {}
     for kind in SELECTED:
-        if kind in kinds:
-            controls = {name: control for name, control in CONTROLS[kind].items() if control in kinds}
+        if kind in trained:
+            controls = {name: control for name, control in CONTROLS[kind].items() if control in trained}
             level, rise = (lower_after(measured, kind, controls, since, among) for since in (INTACT, START))
-            lacking = tuple(control for control in CONTROLS[kind].values() if control not in kinds)
+            lacking = tuple(control for control in CONTROLS[kind].values() if control not in trained)
             found[kind] = Pruning(level, rise, lacking)
     return found
 
@@ -55,24 +53,9 @@ def lower_after(measured: Measured, kind: str, controls: Mapping[str, str], sinc
     return Lower(less(NOTHING), {name: less(control) for name, control in controls.items()})
 
 
-@dataclass(frozen=True)
-class Summary:
-    """As the fields of `Claim`."""
-
-    found: Found
-    sentence: str
-    values: Mapping[str, Estimate]
-
-
-def summed_up(evidence: Evidence, shares: Shares | None, relearnt: Mapping[str, Estimate]) -> Summary:
-    """The answer, its sentence and the headline numbers.
-
-    Args:
-        shares: what goes with the mask of harmful requests; None: nothing was put back.
-        relearnt: contrasts of relearning, by their names in `values`.
-    """
-    found, why = decide(evidence)
-    values = {
+def values(evidence: Evidence) -> dict[str, Estimate]:
+    """The headline numbers."""
+    found = {
         "in_domain": evidence.inside.delta,
         "in_domain_excess": evidence.inside.excess,
         "other_domains": evidence.others.delta,
@@ -80,18 +63,16 @@ def summed_up(evidence: Evidence, shares: Shares | None, relearnt: Mapping[str, 
         "open_questions": evidence.opened.delta,
         "open_questions_excess": evidence.opened.excess,
     }
-    for kind, one in evidence.pruned.items():
+    for pruned, one in evidence.pruned.items():
         for what, lower in (("reduction", one.level), ("rise_reduction", one.rise)):
-            name = f"{what}_{kind.replace(' ', '_')}"
-            values[name] = lower.reduction
-            values |= {f"{name}_beyond_{control}": value for control, value in lower.beyond.items()}
-    if shares is not None:
-        values |= {f"share_{name}": value for name, value in vars(shares).items()}
-    return Summary(found, sentence(found, why, evidence, shares), {**values, **relearnt})
+            name = f"{what}_{pruned.replace(' ', '_')}"
+            found[name] = lower.reduction
+            found |= {f"{name}_beyond_{control}": value for control, value in lower.beyond.items()}
+    return found
 
 
-def sentence(found: Found, why: str, evidence: Evidence, shares: Shares | None) -> str:
-    """What was found; of pruning and mechanism only where narrow fine-tuning misaligns broadly."""
+def sentence(found: Found, why: str, evidence: Evidence) -> str:
+    """What was found; of pruning only where narrow fine-tuning misaligns broadly."""
     if found == "cannot be measured":
         return f"Whether narrow fine-tuning misaligns broadly cannot be measured here: {why}."
     start = {"yes": "Narrow fine-tuning misaligns broadly", "no": "Narrow fine-tuning does not misalign broadly"}.get(
@@ -101,12 +82,12 @@ def sentence(found: Found, why: str, evidence: Evidence, shares: Shares | None) 
     said = [
         f"{start}: {why}.",
         f"After bad advice in one domain ({', '.join(induced_in(evidence.induced))}) the log-odds of bad advice rise by "
-        f"{told(inside.delta)} nats per token there (by {told(inside.excess)} more than after good advice), by "
-        f"{told(others.delta)} ({told(others.excess)}) in other domains and by {told(opened.delta)} ({told(opened.excess)}) on "
-        "open questions.",
+        f"{_told(inside.delta)} nats per token there (by {_told(inside.excess)} more than after good advice), by "
+        f"{_told(others.delta)} ({_told(others.excess)}) in other domains and by {_told(opened.delta)} "
+        f"({_told(opened.excess)}) on open questions.",
     ]
     if found == "yes":
-        said += [*_of_pruning(evidence.pruned), *_of_mechanism(shares)]
+        said += _of_pruning(evidence.pruned)
     return " ".join(said)
 
 
@@ -116,10 +97,9 @@ _HELPS = {
     "level at least": "lowers the level, and is not shown to lower the rise",
     "no": "does not reduce it more than its controls do",
     "undecided": "is not shown to reduce it",
-    "no controls": "has no controls of its own, so that nothing is claimed of it",
     "cannot be measured": "cannot be compared",
 }
-_PRUNED = {OWN: "its own domain", OTHER: OTHER, HARMFUL: HARMFUL}
+_PRUNED = {OWN: "its own domain", HARMFUL: HARMFUL}
 
 
 def _of_pruning(pruned: Mapping[str, Pruning]) -> list[str]:
@@ -132,19 +112,16 @@ def _of_pruning(pruned: Mapping[str, Pruning]) -> list[str]:
 
 def _less(lower: Lower) -> str:
     than = ["without pruning", *(f"after {control}" for control in lower.beyond)]
-    return ", ".join(f"{told(value)} less than {what}" for what, value in zip(than, lower.compared, strict=True))
+    return ", ".join(f"{_told(value)} less than {what}" for what, value in zip(than, lower.compared, strict=True))
 
 
-def _of_mechanism(shares: Shares | None) -> list[str]:
-    if shares is None or shares.on_mask.is_missing:
-        return []
-    goes = (
-        "more of it goes with the mask than with"
-        if goes_with_mask(shares)
-        else "it is not shown to go with the mask more than with"
-    )
-    return [
-        f"With base values put back on the mask of harmful requests, of the rise outside the domain a share of "
-        f"{told(shares.on_mask)} goes, on random weights like it {told(shares.on_random)} (difference "
-        f"{told(shares.beyond_random)}), everywhere but on the mask {told(shares.everywhere_but)}: {goes} random weights."
-    ]
+def _told(value: Estimate) -> str:
+    """Two decimals and the interval.
+
+    >>> _told(Estimate(0.123, 0.051, 0.19, 24)), _told(Estimate.missing("no questions"))
+    ('0.12 [0.05, 0.19]', 'not measured')
+    """
+    if value.value is None:
+        return "not measured"
+    interval = "" if value.low is None or value.high is None else f" [{value.low:.2f}, {value.high:.2f}]"
+    return f"{value.value:.2f}{interval}"
