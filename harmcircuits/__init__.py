@@ -59,8 +59,6 @@ _WHERE = {
     "Settings": "experiments.settings",
     "Dissociation": "experiments.result",
     "dissociate": "experiments.dissociation",
-    "Readings": "experiments.reading_results",
-    "compare_readings": "experiments.readings",
     "Compactness": "claims.compactness",
     "compactness": "claims.compactness",
     "Generality": "claims.generality",
@@ -127,8 +125,6 @@ if TYPE_CHECKING:
     from .examples import Prompt as Prompt
     from .examples import loss as loss
     from .experiments.dissociation import dissociate as dissociate
-    from .experiments.reading_results import Readings as Readings
-    from .experiments.readings import compare_readings as compare_readings
     from .experiments.result import Dissociation as Dissociation
     from .experiments.settings import Settings as Settings
     from .inspection import attention_pattern as attention_pattern

@@ -15,7 +15,7 @@ from harmcircuits import __version__, cli
 
 OPTIONS = ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick")
 CLAIMS = ("compactness", "generality", "distinct", "dissociated", "paper")  # of one model and prompts
-COMMANDS = ("dissociate", "recognition", "report", *CLAIMS)
+COMMANDS = ("dissociate", "report", *CLAIMS)
 
 
 @pytest.fixture(autouse=True)
@@ -102,7 +102,7 @@ class TestErrors:
         assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize("command", ["dissociate", "recognition", "ladder", "misalignment", *CLAIMS])
+    @pytest.mark.parametrize("command", ["dissociate", "ladder", "misalignment", *CLAIMS])
     def test_what_cannot_be_read_is_told_by_every_command(self, tmp_path: Path, command: str) -> None:
         told(call(command, "--prompts", tmp_path / "none.csv", "--out", tmp_path / "o"), "none.csv: no such file")
         told(call(command, "--dtype", "float31", "--out", tmp_path / "o"), "'float31' is not one of", code=2)
@@ -169,8 +169,6 @@ class TestErrors:
         monkeypatch.setattr(cli.shared, "load", stopped)
         prompts = write(tmp_path / "p.csv")
         told(dissociate(prompts=prompts, out=tmp_path / "o"), "stopped: what was finished is kept", code=130)
-        recognition = call("recognition", "--prompts", prompts, "--out", tmp_path / "r")
-        told(recognition, "stopped: what was finished is kept", code=130)
 
     def test_a_bug_is_not_hidden(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cli.shared, "load", lambda *_: 1 / 0)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from contract import check_report
-from parsed import Page
 from shell import call, dissociate, small, text, told, write
 from tiny import tiny_model_folder
 from triples import PROMPTS
@@ -17,7 +16,6 @@ from typer.testing import Result
 
 from harmcircuits import cli, store
 from harmcircuits.experiments.checks import ready_splits
-from harmcircuits.experiments.reading_results import Readings
 from harmcircuits.experiments.result import Dissociation
 from harmcircuits.experiments.scores import chosen_triples
 from harmcircuits.prompts.promptset import PromptSet
@@ -138,27 +136,3 @@ def test_a_run_that_was_edited_is_refused_with_a_message(
     result = call("report", own, "--picture", tmp_path / "d.html", "--figure", "damage")
     assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
     assert "Traceback" not in text(result)
-
-
-def test_readings_of_recognition_are_compared(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "o"
-    files = ["--model", place / "model", "--prompts", place / "prompts.csv", "--out", out, "--device", "cpu"]
-    result = call("recognition", "--quick", *files)
-    assert result.exit_code == 0, result.output
-    assert "AUROC of harmful requests against near ones" in text(result)
-    assert {path.name for path in out.iterdir()} == {
-        "readings.json",
-        "outcomes.csv",
-        "readings.html",
-        "readings_auroc.html",
-        "journal",
-    }
-    found = Readings.load(out)
-    assert {one.kind for one in found.readings} >= {"many-shot", "in place"}
-    assert f"Page: {out / 'readings.html'} Numbers: {out / 'readings.json'}" in text(result)
-    own = (out / "readings.html").read_text("utf-8")
-    assert found.settings["reproduce"] in Page(own).words(inside="main")
-    assert not any(prompt.request in own for prompt in PROMPTS)
-    command = json.loads((out / "readings.json").read_text("utf-8"))["command"]
-    assert command == found.settings["reproduce"] and command.startswith("harmcircuits")
-    assert not any(prompt.request in result.output for prompt in PROMPTS)

@@ -20,8 +20,8 @@ from harmcircuits.figures import (
     frontier,
     generality,
     judged,
+    layers,
     misalignment,
-    readings,
 )
 from harmcircuits.figures.same_tokens import _KEPT, _MEANS, _POINTS
 
@@ -54,7 +54,7 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
         numbers(alignment._AREAS, ladder="ladder", stage="base", reading="own", grain="heads")
     ),
     "auroc_by_layer": lambda: figures.auroc_by_layer(
-        numbers(readings._COLUMNS, condition="intact", kind="retrained", place="end")
+        numbers(layers._COLUMNS, condition="intact", kind="retrained", place="end")
     ),
     "compactness_greedy": lambda: figures.compactness_greedy(sweep(rule="greedy")),
     "compactness_protection": lambda: figures.compactness_protection(sweep(kind="protection")),
@@ -77,12 +77,6 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
     "neurons_by_layer": lambda: figures.neurons_by_layer(fake_neurons(), **around(fake_neurons())),
     "overlap_matrix": lambda: figures.overlap_matrix(numbers(generality._OVERLAP, one="a", other="b")),
     "power_curve": lambda: figures.power_curve(numbers(["test", "triples", "effect", "value", "low", "high"], test="t")),
-    "random_circuits": lambda: figures.random_circuits(
-        numbers(["multiple", "draws", "value", "low", "high"], multiple=1), own=0.3, low=0.2, high=0.4
-    ),
-    "readings_forest": lambda: figures.readings_forest(
-        numbers(["reading", "kind", "series", "value", "low", "high"], reading="one", kind="probe", series="near")
-    ),
     "recognition_kept": lambda: figures.recognition_kept(numbers(_KEPT, grain="heads", kind="circuit"), margin=0.05),
     "reliability_curve": lambda: figures.reliability_curve(fake_curve()),
     "retained": lambda: figures.retained(report.retained_frame(fake_report())),

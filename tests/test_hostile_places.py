@@ -13,7 +13,6 @@ from shell import call, dissociate, told, write
 
 from harmcircuits import Circuit, WeightMask, cli, store
 from harmcircuits.components import MaskError
-from harmcircuits.experiments import reading_results
 from harmcircuits.experiments.folder import read_items, read_outcomes
 from harmcircuits.experiments.kept import WRITTEN, Kept
 from harmcircuits.judges import JudgeError
@@ -32,7 +31,6 @@ READERS: dict[str, tuple[Callable[[Path], Any], type[Exception]]] = {
     "digest": (store.file_digest, store.StoreError),
     "outcomes": (read_outcomes, store.StoreError),
     "items": (read_items, store.StoreError),
-    "readings": (reading_results._outcomes, store.StoreError),
     "prompt of a judge": (lambda path: named_judge("grades:x", prompt=path), JudgeError),
 }
 
@@ -74,7 +72,6 @@ def test_a_lock_that_is_a_link_to_itself(tmp_path: Path) -> None:
         *((name, f"{name}.json") for name in ("compactness", "generality", "distinct", "dissociated", "paper")),
         *((name, f"{name}.html") for name in ("compactness", "dissociated", "misalignment")),
         *((name, f"{name}_curves.html") for name in ("misalignment", "compactness", "distinct")),
-        ("recognition", "readings.html"),
         ("paper", "distinct.json"),
     ],
 )

@@ -32,7 +32,7 @@ from harmcircuits.organisms.finetuning import Recipe
 
 words = leaks.words
 """The fixture: every text that is decoded begins with the word, and neither logs nor warnings hold it."""
-THERE = {"dissociate", "report", "recognition"}
+THERE = {"dissociate", "report"}
 """Driven by `test_no_text_leaks`."""
 CLAIMS: dict[str, type[Any]] = {
     "compactness": Compactness,
@@ -128,7 +128,6 @@ def broken(model: Any, *given: Any, **options: Any) -> None:
 
 BUGS: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
     "dissociate": ("experiments.dissociation.measure", lambda place: options(place, "bug")),
-    "recognition": ("experiments.readings.many_shot_readings", lambda place: options(place, "bug")),
     **{claim: ("claims.material.respond", lambda place: options(place, "bug")) for claim in (*CLAIMS, "paper")},
     "ladder": ("organisms.aligned.answers", lambda place: options(place, "bug", quick=False)),
 }

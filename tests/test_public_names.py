@@ -30,7 +30,6 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "prune": (("model", "circuit"), set()),
     "overlap": (("one", "other"), {"model"}),
     "dissociate": (("model", "circuit", "test"), {"train", "development", "settings", "crossed", "folds"}),
-    "compare_readings": (("model", "prompts"), {"train", "shots", "draws", "seed", "questions", "forms"}),
     "loss": (("model", "examples"), set()),
 }
 """Name: parameters that may be positional, and some of those that are keyword-only."""
@@ -77,7 +76,6 @@ def test_circuits_and_results_have_the_contracts_members() -> None:
     attribution |= {"per_token", "save", "load", "table", "figure", "compare", "split_half"}
     assert attribution <= {*dir(hc.Attribution), *hc.Attribution.__dataclass_fields__}
     assert {"table", "figure", "save", "load", "verdict"} <= set(dir(hc.Dissociation))
-    assert {"table", "figure", "save", "load"} <= set(dir(hc.Readings))
     assert {"harmful", "benign", "near_twins", "far_twins", "split"} <= set(dir(hc.PromptSet))
 
 

@@ -16,7 +16,7 @@ time.sleep(30)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize("command", ["dissociate", "recognition", "compactness", "paper", "report x"])
+@pytest.mark.parametrize("command", ["dissociate", "compactness", "paper", "report x"])
 def test_it_says_that_nothing_was_begun(command: str, tmp_path: Path) -> None:
     (tmp_path / "plotly.py").write_text(STOPS)  # what every command imports in the end
     (tmp_path / "torch.py").write_text(STOPS)

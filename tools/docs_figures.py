@@ -24,9 +24,7 @@ from plotly.offline import get_plotlyjs, get_plotlyjs_version
 import harmcircuits as hc
 from harmcircuits import figures, report
 from harmcircuits.attribution.reliability import MEASURES, KindReliability
-from harmcircuits.experiments.reading_results import Reading
 from harmcircuits.figures.drawing import element, script
-from harmcircuits.statistics import Estimate
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 SCRIPTS = {f"javascripts/plotly-{get_plotlyjs_version()}.min.js": get_plotlyjs, "javascripts/draw.js": script}
@@ -79,8 +77,6 @@ def drawings(path: Path) -> dict[str, Drawing]:
         return {"power": lambda: _power(value)}
     if "conditions" in value:
         return _of_dissociation(value)
-    if "readings" in value:
-        return {"readings": lambda: _readings(value).figure()}
     if "responses" in value:
         return _of_places(value)
     if "agreement" in value:
@@ -152,13 +148,6 @@ def _reliability(value: Mapping[str, Any]) -> hc.Reliability:
 def _nulls(value: Mapping[str, Any]) -> go.Figure:
     draws = [(kind, draw) for kind, own in value["selectivity"].items() for draw in own]
     return figures.scatter_null(value["observed_selectivity"], pd.DataFrame(draws, columns=["null", "value"]), n=value["n"])
-
-
-def _readings(value: Mapping[str, Any]) -> hc.Readings:
-    """Without the scores behind the estimates, which no figure needs."""
-    read = lambda one: {name: Estimate.from_json(one[name]) for name in ("auroc", "auroc_far")}
-    found = tuple(Reading(**{**one, **read(one)}) for one in value["readings"])
-    return hc.Readings(readings=found, outcomes=pd.DataFrame(), against=value["against"], settings=value["settings"])
 
 
 def _power(rows: list[dict[str, Any]]) -> go.Figure:

@@ -18,7 +18,6 @@ from . import (
     ladder,
     misalignment,
     paper,
-    recognition,
     report,
 )
 from .shared import told_when_stopped
@@ -32,7 +31,6 @@ app = typer.Typer(
 )
 COMMANDS = (
     dissociate.dissociate,
-    recognition.recognition,
     report.report,
     compactness.compactness,
     generality.generality,

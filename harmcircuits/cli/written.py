@@ -1,4 +1,4 @@
-"""What a command leaves of a claim, or of another result with a page: its numbers, its page, and each figure alone."""
+"""What a command leaves of a claim: its numbers, its page, and each figure alone."""
 
 import re
 from pathlib import Path
@@ -8,10 +8,9 @@ from . import shared
 
 if TYPE_CHECKING:
     from ..claims.claim import Claim
-    from ..experiments.reading_results import Readings
 
 
-def write_claim(found: "Claim | Readings", out: Path) -> str:
+def write_claim(found: "Claim", out: Path) -> str:
     """Writes `NAME.json`, `NAME.html` and, of each figure, `NAME_FIGURE.html`; gives the line that says where they are.
 
     Raises:

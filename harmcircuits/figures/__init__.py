@@ -22,10 +22,10 @@ from .effects import token_effects
 from .frontier import damage_frontier
 from .generality import overlap_matrix, shared_forest, transfer_matrix
 from .judged import judge_validation
+from .layers import auroc_by_layer
 from .misalignment import misalignment_arms
 from .nulls import scatter_null
 from .power import power_curve
-from .readings import auroc_by_layer, readings_forest
 from .reliability import reliability_curve
 from .same_tokens import recognition_kept, same_tokens
 from .saving import save
@@ -60,7 +60,6 @@ __all__ = [
     "neurons_by_layer",
     "overlap_matrix",
     "power_curve",
-    "readings_forest",
     "recognition_kept",
     "reliability_curve",
     "retained",

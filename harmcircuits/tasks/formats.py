@@ -1,7 +1,6 @@
 """How recognition is asked: many labelled shots in plain text, or one question after a response, in its own chat.
 
-Which of these works differs by model (`experiments.readings` compares them); the experiment chooses on its development split
-and freezes the choice.
+Which of these works differs by model; the experiment chooses on its development split and freezes the choice.
 
 Labels may be several tokens. Log-odds are read at the first token in which the two differ. What both begin with is put before
 it, as if it had been asked: in the log-odds of whole labels its likelihood cancels. What follows that token is left out, so

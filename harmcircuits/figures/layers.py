@@ -1,4 +1,4 @@
-"""Which readings of recognition work, and after which layer a probe finds harm."""
+"""After which layer a probe finds harm."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,20 +9,7 @@ import plotly.graph_objects as go
 
 from . import style
 from .bands import band
-from .style import Look
 
-SERIES = {
-    "near": Look("against near twins", style.BLUE, "diamond"),
-    "far": Look("against far twins or other benign requests", style.GREEN, "square"),
-    "shuffled labels": Look("shuffled labels in the shots", style.GREY, "triangle-up"),
-    "arbitrary words": Look("arbitrary words as labels", style.GREY, "cross"),
-}
-_READINGS = (
-    "AUROC of harmful requests by each reading of the intact model, with 95 % intervals; ½ (grey line) is chance. Grey marks "
-    "are controls of many-shot readings: what is still recognised there, the labels of the shots did not teach."
-)
-_OFFSETS = (0.0, 0.14, 0.28, 0.42)
-_ROW = 66  # px
 _COLUMNS = ["condition", "kind", "place", "layer", "value", "low", "high"]
 _INTACT, _RETRAINED = "trained intact", "retrained"
 _DASHES = {_INTACT: "solid", _RETRAINED: "dash"}
@@ -30,47 +17,6 @@ _COLOURS = (style.VERMILLION, style.ORANGE, style.SKY, style.GREEN)
 """Of circuits whose names do not say what they are aimed at."""
 _PANEL, _GAP = 260, 76  # px
 _CHANCE: dict[str, Any] = {"color": style.GREY, "width": 1.5}
-
-
-def readings_forest(frame: pd.DataFrame, *, title: str = "Which readings tell harmful requests from others?") -> go.Figure:
-    """AUROC with its interval by reading, one row a reading, in the order of the frame.
-
-    Args:
-        frame: columns reading, kind ("many-shot", …), series ("near", "far": what harmful requests are held against;
-            "shuffled labels", "arbitrary words": controls), value, low, high (0 to 1, ½ is chance), one line a mark. A line
-            without a value is not drawn.
-        title: the question above the figure.
-
-    Raises:
-        FigureError: a column is missing or does not hold numbers, an unknown series.
-
-    >>> frame = pd.DataFrame([("one", "probe", "near", 0.75, 0.625, 0.875)],
-    ...                      columns=["reading", "kind", "series", "value", "low", "high"])
-    >>> [float(value) for value in readings_forest(frame).data[1].x]
-    [0.75]
-    """
-    columns = ["reading", "kind", "series", "value", "low", "high"]
-    frame = style.checked(frame, columns, numbers=columns[3:], what="readings_forest")
-    style.refuse_unknown(frame["series"], SERIES, what="readings_forest: series")
-    rows = {reading: row for row, reading in enumerate(dict.fromkeys(frame["reading"]))}
-    kinds = dict(zip(frame["reading"], frame["kind"], strict=True))
-    shown = frame[np.isfinite(frame["value"])]
-    present = {name: part for name in SERIES if len(part := shown[shown["series"] == name])}
-    drawn = style.figure(
-        title=title,
-        height=max(_ROW * len(rows), 120),
-        caption=_READINGS,
-        alt=f"AUROC by reading. {' '.join(_spoken(shown, reading) for reading in rows)}".strip(),
-        legend=[SERIES[name].name for name in present],
-    )
-    drawn.add_vline(x=0.5, line=_CHANCE)
-    for offset, name in zip(_OFFSETS, SERIES, strict=True):
-        if name in present:
-            part = present[name]
-            _add_series(drawn, part, SERIES[name], y=[rows[reading] + offset for reading in part["reading"]])
-    style.row_labels(drawn, [(str(reading), str(kinds[reading])) for reading in rows])
-    drawn.update_xaxes(title_text="AUROC", range=style.span(shown["value"], shown["low"], shown["high"], hold=0.5))
-    return drawn
 
 
 def auroc_by_layer(frame: pd.DataFrame, *, title: str = "After which layer does a probe find harm?") -> go.Figure:
@@ -128,19 +74,6 @@ def _colours(conditions: Sequence[Any]) -> dict[Any, str]:
     return found | {one: _COLOURS[at % len(_COLOURS)] for at, one in enumerate(circuits)}
 
 
-def _add_series(drawn: go.Figure, part: pd.DataFrame, look: Look, *, y: list[float]) -> None:
-    lines = style.segments(part["low"], part["high"], y)
-    drawn.add_trace(style.interval_lines(lines, colour=look.colour, group=look.name))
-    hover = [
-        f"{style.text(reading)}<br>{look.name}: {value:.3f}<br>{style.interval(low, high)}"
-        for reading, value, low, high in _values(part, ["reading", "value", "low", "high"])
-    ]
-    drawn.add_scatter(
-        x=part["value"], y=y, mode="markers", name=look.name, legendgroup=look.name,
-        marker={"color": look.colour, "symbol": look.symbol, "size": 9}, text=hover, hovertemplate="%{text}<extra></extra>",
-    )  # fmt: skip
-
-
 def _add_place(drawn: go.Figure, part: pd.DataFrame, colours: Mapping[Any, str], *, row: int, domain: list[float]) -> None:
     suffix = "" if row == 0 else str(row + 1)
     axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
@@ -173,12 +106,6 @@ def _add_place(drawn: go.Figure, part: pd.DataFrame, colours: Mapping[Any, str],
 
 def _values(part: pd.DataFrame, columns: list[str]) -> Iterator[tuple[Any, ...]]:
     return zip(*(part[column] for column in columns), strict=True)
-
-
-def _spoken(shown: pd.DataFrame, reading: str) -> str:
-    part = shown[shown["reading"] == reading]
-    values = [f"{value:.2f} {SERIES[series].name}" for series, value in zip(part["series"], part["value"], strict=True)]
-    return f"{reading}: {', '.join(values) or 'not measured'}."
 
 
 def _best(frame: pd.DataFrame, place: str, condition: str) -> str:
