@@ -97,11 +97,6 @@ class TestErrors:
         assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
-    def test_a_number_of_folds_that_is_none(self, tmp_path: Path) -> None:
-        told(dissociate(folds=-1, out=tmp_path / "o"), "Invalid value for '--folds'", code=2)
-        assert not (tmp_path / "o").exists()
-
-    @pytest.mark.usefixtures("no_model")
     @pytest.mark.parametrize("command", ["dissociate", "ladder", "misalignment", *CLAIMS])
     def test_what_cannot_be_read_is_told_by_every_command(self, tmp_path: Path, command: str) -> None:
         told(call(command, "--prompts", tmp_path / "none.csv", "--out", tmp_path / "o"), "none.csv: no such file")
@@ -261,7 +256,7 @@ class TestWithoutARun:
     def test_help_names_every_option(self) -> None:
         result = call("dissociate", "--help")
         assert result.exit_code == 0
-        for option in (*OPTIONS, "--show-responses", "--crossed", "--folds", "--attack"):
+        for option in (*OPTIONS, "--show-responses", "--crossed", "--attack"):
             assert option in text(result)
 
     def test_without_a_command_help_is_shown(self) -> None:

@@ -73,7 +73,7 @@ def test_a_run_prints_a_table_and_writes_its_folder(plain: tuple[Result, Path]) 
     assert report["settings"]["prefill_tokens"] == -1
     assert {path.name for path in out.iterdir()} == FILES
     assert sum(path.stat().st_size for path in out.rglob("*")) < cli.shared.TRIAL_BYTES, "room for it is looked for before"
-    assert "crossed" not in report and "folds" not in report["settings"]
+    assert "crossed" not in report
 
 
 def test_each_figure_of_the_page_can_be_drawn_again(plain: tuple[Result, Path], tmp_path: Path) -> None:
@@ -97,13 +97,6 @@ def test_crossed_adds_the_table_of_aims_and_tasks(place: Path, tmp_path: Path, p
     assert {c["name"]: c["generation"]["selectivity"] for c in report["conditions"]} == same, "what was measured stays"
 
 
-def test_folds_test_more_with_circuits_of_their_own(place: Path, tmp_path: Path) -> None:
-    out = tmp_path / "o"
-    report = report_of(run(place, out, folds=2), out)
-    assert (report["settings"]["folds"], report["n_triples"]) == (2, 4)
-    assert [*report["circuits"]][-1] == "heads and neurons, fold 2"
-
-
 def test_without_an_attack_nothing_is_put_in_the_models_mouth(place: Path, tmp_path: Path, plain: tuple[Result, Path]) -> None:
     report = report_of(run(place, tmp_path / "o", attack="none"), tmp_path / "o")
     assert report["settings"]["prefill_tokens"] == 0
@@ -112,10 +105,6 @@ def test_without_an_attack_nothing_is_put_in_the_models_mouth(place: Path, tmp_p
     *_, test = ready_splits(load_prompts(place / "prompts.csv"), seed=0)
     bare = PromptSet(tuple(replace(prompt, prefill="") for prompt in test))
     assert digest(report) == chosen_triples(bare, 4, seed=0).digest[:16]
-
-
-def test_more_folds_than_triples(place: Path, tmp_path: Path) -> None:
-    told(run(place, tmp_path / "o", folds=99), "error:", "cannot fill 99 parts")
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_sets_are_values(triples: PromptSet) -> None:
         triples.name = "other"  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("use", [PromptSet.split, PromptSet.folds, lambda empty: empty.sample(1)])
+@pytest.mark.parametrize("use", [PromptSet.split, lambda empty: empty.sample(1)])
 def test_an_empty_set_says_so(use) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(PromptError, match="nothing: there are no prompts to"):
         use(PromptSet(name="nothing"))

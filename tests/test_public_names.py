@@ -29,7 +29,7 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "export": (("model", "circuit", "folder"), {"origin"}),
     "prune": (("model", "circuit"), set()),
     "overlap": (("one", "other"), {"model"}),
-    "dissociate": (("model", "circuit", "test"), {"train", "development", "settings", "crossed", "folds"}),
+    "dissociate": (("model", "circuit", "test"), {"train", "development", "settings", "crossed"}),
     "loss": (("model", "examples"), set()),
 }
 """Name: parameters that may be positional, and some of those that are keyword-only."""

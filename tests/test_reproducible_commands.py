@@ -21,10 +21,7 @@ from harmcircuits.prompts.promptset import PromptSet
 ODD = "it's $HOME; `x` <é> \\ *"
 """The name of a folder that a shell would take for much else."""
 ASKS: dict[str, tuple[str, Sequence[str]]] = {
-    "dissociate": (
-        "experiments.dissociation.dissociate",
-        ["--seed", "3", "--crossed", "--folds", "2", "--attack", "prefill:2"],
-    ),
+    "dissociate": ("experiments.dissociation.dissociate", ["--seed", "3", "--crossed", "--attack", "prefill:2"]),
     "compactness": ("claims.compactness.compactness", ["--triples", "2", "--grains", "heads, neurons", "--ratio", "2.5"]),
     "generality": ("claims.generality.generality", ["--matched", "2", "--weights"]),
     "distinct": ("claims.distinct.distinct", ["--seed", "4"]),

@@ -1,4 +1,4 @@
-"""Splits and folds: near-duplicates and triples stay whole, categories are spread, order does not matter."""
+"""Splits: near-duplicates and triples stay whole, categories are spread, order does not matter."""
 
 import random
 import time
@@ -115,21 +115,22 @@ def similarity(a: str, b: str) -> float:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(rows, min_size=1, max_size=14), st.integers(0, 5), st.randoms(use_true_random=False), st.booleans())
-def test_parts_are_disjoint_complete_independent_and_free_of_order(drawn, seed, shuffle, folds) -> None:  # type: ignore[no-untyped-def]
+@given(st.lists(rows, min_size=1, max_size=14), st.integers(0, 5), st.randoms(use_true_random=False))
+def test_parts_are_disjoint_complete_independent_and_free_of_order(drawn, seed, shuffle) -> None:  # type: ignore[no-untyped-def]
     prompts = build(drawn)
-    divide = (lambda s: s.folds(4, seed=seed)) if folds else (lambda s: s.split(seed=seed))
-    if len(near_duplicate_groups(prompts)) < (4 if folds else 3):
+    if len(near_duplicate_groups(prompts)) < 3:
         with pytest.raises(PromptError, match="independent units"):
-            divide(PromptSet(prompts))
+            PromptSet(prompts).split(seed=seed)
         return
-    parts = divide(PromptSet(prompts))
+    parts = PromptSet(prompts).split(seed=seed)
     assert all(parts) and sorted(map(repr, prompts)) == sorted(repr(p) for part in parts for p in part)
     for one, other in combinations(parts, 2):
         assert not {p.group for p in one if p.group} & {p.group for p in other}
         assert all(similarity(p.request, q.request) < 0.6 for p in one for q in other)
     shuffled = shuffle.sample(prompts, len(prompts))
-    assert [sorted(map(repr, part)) for part in divide(PromptSet(shuffled))] == [sorted(map(repr, part)) for part in parts]
+    assert [sorted(map(repr, part)) for part in PromptSet(shuffled).split(seed=seed)] == [
+        sorted(map(repr, part)) for part in parts
+    ]
 
 
 def test_split_follows_the_fractions_in_each_category() -> None:
@@ -154,7 +155,8 @@ def test_what_rounding_leaves_is_made_good_across_categories() -> None:
 
 def test_large_units_do_not_unbalance_the_parts() -> None:
     copies = [Prompt(request="the same words every time") for _ in range(10)]
-    assert sorted(len(part) for part in PromptSet(copies + independent(20)).folds(3)) == [10, 10, 10]
+    thirds = (1 / 3, 1 / 3, 1 / 3)
+    assert sorted(len(part) for part in PromptSet(copies + independent(20)).split(fractions=thirds)) == [10, 10, 10]
 
 
 def test_no_part_is_empty_even_when_one_unit_holds_most() -> None:
@@ -169,14 +171,6 @@ def test_seeds_give_different_parts() -> None:
     assert prompts.split()[0].prompts == first[0]
 
 
-def test_folds_are_equal_and_test_each_prompt_once() -> None:
-    prompts = PromptSet(independent(23), "set")
-    folds = prompts.folds(seed=1)
-    assert [fold.name for fold in folds] == [f"set/fold {i} of 5" for i in range(1, 6)]
-    assert sorted(len(fold) for fold in folds) == [4, 4, 5, 5, 5]
-    assert sorted(p.request for fold in folds for p in fold) == sorted(p.request for p in prompts)
-
-
 @pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.5, 0.5, 0.5), (0.6, 0.4, 0.0), (1.2, -0.4, 0.2), (float("nan"),) * 3])
 def test_wrong_fractions(fractions: tuple[float, float, float]) -> None:
     with pytest.raises(PromptError, match="three positive numbers that sum to 1"):
@@ -187,9 +181,7 @@ def test_too_few_prompts() -> None:
     with pytest.raises(PromptError, match=r"^few: 2 prompts in 2 independent units .* cannot fill 3 parts"):
         PromptSet(independent(2), "few").split()
     with pytest.raises(PromptError, match="10 prompts in 1 independent units"):
-        PromptSet([Prompt(request="the same words")] * 10).folds()
-    with pytest.raises(PromptError, match="at least 2 folds"):
-        PromptSet(independent(9)).folds(1)
+        PromptSet([Prompt(request="the same words")] * 10).split()
     assert [len(part) for part in PromptSet(independent(3)).split()] == [1, 1, 1]
 
 

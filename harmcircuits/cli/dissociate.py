@@ -27,7 +27,6 @@ def dissociate(
     crossed: Annotated[
         bool, typer.Option("--crossed", help="Also aim at explanation, and cross aims with tasks and contexts.")
     ] = False,
-    folds: Annotated[int, typer.Option(min=0, help="Cross-fit in so many folds, a circuit each. 0: one split.")] = 0,
     attack: Annotated[
         str, typer.Option(help="none, prefill, or prefill:K (K tokens of it): what is put in the model's mouth.")
     ] = "prefill",
@@ -51,7 +50,7 @@ def dissociate(
         with writable(out, "report", "outcomes", "items"):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
-            typer.echo(_before(test + train if folds else test, settings))
+            typer.echo(_before(test, settings))
             result = run(
                 loaded,
                 None,
@@ -60,7 +59,6 @@ def dissociate(
                 development=development,
                 settings=settings,
                 crossed=crossed,
-                folds=folds,
                 judge=read_by,
                 folder=out,
                 name=model,

@@ -84,7 +84,6 @@ def as_call(
     settings: Settings,
     *,
     crossed: bool,
-    folds: int,
     judge: str = "",
 ) -> str:
     """Lines of Python that run `dissociate` again. What only its caller has (a model from a folder or file, prompts, circuits,
@@ -95,7 +94,7 @@ def as_call(
         judge: its name.
     """
     asked = [f"{split}={split}" for split in SPLITS[:2] if splits[split] is not None]
-    asked += [f"settings={in_python(settings)}"] + ["crossed=True"] * crossed + [f"folds={folds}"] * bool(folds)
+    asked += [f"settings={in_python(settings)}"] + ["crossed=True"] * crossed
     asked += ["judge=judge"] * bool(judge)
     lines = [
         "import harmcircuits as hc",

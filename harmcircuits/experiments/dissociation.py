@@ -5,7 +5,6 @@ prompts → responses → instruments (development) → scores (training) → ci
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from ..judges import Judge
 from ..models.protocol import HookedModel, check_hooks, geometry
@@ -14,10 +13,9 @@ from ..store import alone_in_folder
 from ..tasks.attacks import attacked
 from ..tasks.teacher_forced import INTACT
 from .called import as_call
-from .checks import MATCHED, RECOGNITION, ExperimentError, Given, check_splits, given_circuits
+from .checks import MATCHED, RECOGNITION, Given, check_splits, given_circuits
 from .document import describe
 from .evidence import gather, sensitivity
-from .folds import measure_folds
 from .judged import about, harmful_rates
 from .kept import Kept
 from .manifest import manifest
@@ -42,7 +40,6 @@ def dissociate(
     development: PromptSet | None = None,
     settings: Settings | None = None,
     crossed: bool = False,
-    folds: int = 0,
     judge: Judge | None = None,
     folder: str | Path | None = None,
     name: str = "",
@@ -61,9 +58,6 @@ def dissociate(
         development: triples on which formats are chosen. None: the first of each kind is taken.
         settings: sizes; `Settings()` by default.
         crossed: also aim the recipe at explanation, read writing in plain text, and cross aims with tasks.
-        folds: cross-fit: test and training triples are put together and dealt into so many parts; each is tested with a circuit
-            selected from the others, at most `test_triples` in all. `across_folds` in the report has intervals over the folds'
-            own values, in which another selection is included. 0: one split, as given.
         judge: reads what is written under each condition (`harmcircuits.judges`); it fills `harmful_rate` if it measures harm
             and has passed its validation (`judges.Validated`), and otherwise that is null with the reason.
         folder: for what is finished, so that a run that was stopped goes on where it was: numbers in its `journal/`, what the
@@ -74,8 +68,8 @@ def dissociate(
     Raises:
         ExperimentError: no triples, a test triple or a near-duplicate of one in training or development, development triples
             in training, no circuit and nothing to select one from, a circuit without components, one with a name that means
-            something else here ("intact"), folds of a circuit that was given, or of a single triple each.
-        PromptError: a single category, or fewer triples than folds.
+            something else here ("intact").
+        PromptError: a single category.
         CircuitError, MaskError: a component or matrix that the model does not have.
         ModelError: with `train`, a layer without hook points. All of these come before anything is computed.
         ElicitError, SelectionError: as their rooms say.
@@ -89,29 +83,27 @@ def dissociate(
         check_hooks(model, heads=layers, neurons=layers)
     given_splits = {"train": train, "development": development, "test": test}
     told = "" if judge is None else judge.name
-    again = reproduce or as_call(model, given, given_splits, chosen, crossed=crossed, folds=folds, judge=told)
+    again = reproduce or as_call(model, given, given_splits, chosen, crossed=crossed, judge=told)
     test = attacked(model, test, tokens=chosen.prefill_tokens)
     train, development = (
         None if part is None else attacked(model, part, tokens=chosen.prefill_tokens) for part in (train, development)
     )
-    if folds and (given or train is None):
-        raise ExperimentError("folds select a circuit anew in each: give no circuit, and training triples")
     splits = {"train": train, "development": development, "test": test}
     off = {found: name_of(own) for found, own in given.items()}
-    kept = Kept.at(model, folder, manifest(model, splits, chosen, circuits=off, crossed=crossed, folds=folds))
-    how: dict[str, Any] = {
-        "development": development,
-        "settings": chosen,
-        "crossed": crossed,
-        "kept": kept,
-        "progress": progress,
-    }
-    if folds and train is not None:
-        run = measure_folds(model, test + train, folds, **how)
-    else:
-        test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)
-        log.info(sensitivity(len(test.triples), chosen))
-        run = measure(model, given, test, train=train, **how)
+    kept = Kept.at(model, folder, manifest(model, splits, chosen, circuits=off, crossed=crossed))
+    test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)
+    log.info(sensitivity(len(test.triples), chosen))
+    run = measure(
+        model,
+        given,
+        test,
+        train=train,
+        development=development,
+        settings=chosen,
+        crossed=crossed,
+        kept=kept,
+        progress=progress,
+    )
     rates = harmful_rates(judge, run.outcomes.responses, run.test, kept=kept)
     document = describe(model, run, _judged(run, chosen), rates, chosen, train=train, name=name, reproduce=again)
     document["sensitivity_before_run"] = sensitivity(len(run.test.triples), chosen)
@@ -122,8 +114,6 @@ def dissociate(
         document["equal_damage"] = run.damage.to_json(strata=run.outcomes.categories()[: run.damage.n_triples])
     if judge is not None:
         document["judge"] = about(judge)
-    if folds:
-        document["settings"]["folds"] = folds
     controls = {found: own for found, (_, own) in run.conditions.items() if found not in run.circuits}
     outcomes = run.outcomes
     return Dissociation(

@@ -82,8 +82,6 @@ def describe(
         "limits": list(LIMITS),
         "reproduce": reproduce,
     }
-    if run.across:
-        document["across_folds"] = measures.as_json(run.across)
     if run.aims:
         beside = [found for found in (TWINS, MATCHED) if found in run.conditions]
         document["probes_by_layer"] = _layer_rows(run, settings)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -53,10 +53,6 @@ class Kept:
         texts = store.cache_dir() / WRITTEN
         store.remove_old_leftovers_in(texts)  # other processes may be writing there
         return cls(numbers.begin(manifest), numbers, Journal(texts))
-
-    def of(self, part: object) -> "Kept":
-        """Of a part of the run that asks the same questions of other material, as a fold does."""
-        return replace(self, key=[self.key, part])
 
     def frame(self, what: str, about: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """The numbers `what` of `about`, as they were kept, or made now."""

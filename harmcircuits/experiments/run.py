@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,6 @@ from ..components import Circuit, WeightMask
 from ..examples import Example
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
-from ..statistics import Estimate
 from ..tasks.probe_layers import LayerProbes
 from .aside import Aside, read_aside
 from .asked import Asked, explained_prompts, lay_out
@@ -46,7 +45,6 @@ class Run:
         damage: conditions at equal damage; or why they were not compared.
         aside: plainly random circuits, and conditions at equal damage, read on fewer triples.
         layers: probes after every layer, where the crossed table was asked for.
-        across: of a cross-fit, what the folds' own values say (`across_folds`).
     """
 
     test: PromptSet
@@ -62,7 +60,6 @@ class Run:
     damage: IsoDamage | str
     aside: Aside | None
     layers: LayerProbes | None = None
-    across: Mapping[str, Estimate] = field(default_factory=dict)
 
     @property
     def main(self) -> str:

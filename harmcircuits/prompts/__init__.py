@@ -1,6 +1,6 @@
 """Prompts: what is asked of the model under study.
 
-- `promptset`: a set of prompts and its triples, tables, samples, splits and folds;
+- `promptset`: a set of prompts and its triples, tables, samples and splits;
 - `splits`: near-duplicates, and the stratified division that never separates them;
 - `readers`: the field's benchmark files, one small function a format (`formats`, over the raw `records` of a file);
 - `builtin/`: the prompt triples that come with the package.

@@ -1,6 +1,6 @@
-"""A set of prompts: its roles, triples, tables, samples, splits and folds."""
+"""A set of prompts: its roles, triples, tables, samples and splits."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -187,19 +187,15 @@ class PromptSet:
         self._require_prompts("split")
         if len(fractions) != 3 or min(fractions) <= 0 or not isclose(sum(fractions), 1, abs_tol=1e-6):
             raise PromptError(f"fractions={fractions}: give three positive numbers that sum to 1, such as (.4, .2, .4).")
-        attribution, development, test = self._parts(("attribution", "development", "test"), fractions, seed)
+        try:
+            parts = divide(self.prompts, fractions=fractions, seed=seed)
+        except PromptError as error:
+            raise PromptError(f"{self.name}: {error}") from None
+        attribution, development, test = (
+            PromptSet(tuple(self.prompts[i] for i in part), f"{self.name}/{name}")
+            for name, part in zip(("attribution", "development", "test"), parts, strict=True)
+        )
         return attribution, development, test
-
-    def folds(self, k: int = 5, *, seed: int = 0) -> tuple["PromptSet", ...]:
-        """`k` equal parts under the same rules as `split`; each prompt is in exactly one.
-
-        Raises:
-            PromptError: if the set is empty, has fewer independent units than `k`, or if `k` is below 2.
-        """
-        self._require_prompts("fold")
-        if k < 2:
-            raise PromptError(f"k={k}: cross-fitting needs at least 2 folds.")
-        return self._parts([f"fold {i + 1} of {k}" for i in range(k)], [1 / k] * k, seed)
 
     def require_categories(self, n: int = 2) -> None:
         """Checks that the harmful requests (all prompts, where none is harmful) name at least `n` categories.
@@ -224,16 +220,6 @@ class PromptSet:
         for position, prompt in enumerate(self):
             groups.setdefault(prompt.group or position, []).append(position)
         return list(groups.values())
-
-    def _parts(self, names: Sequence[str], fractions: Sequence[float], seed: int) -> tuple["PromptSet", ...]:
-        try:
-            parts = divide(self.prompts, fractions=fractions, seed=seed)
-        except PromptError as error:
-            raise PromptError(f"{self.name}: {error}") from None
-        return tuple(
-            PromptSet(tuple(self.prompts[i] for i in part), f"{self.name}/{name}")
-            for name, part in zip(names, parts, strict=True)
-        )
 
     def _require_prompts(self, purpose: str) -> None:
         if not self.prompts:
