@@ -12,7 +12,6 @@ from ..prompts.promptset import PromptSet
 from ..store import alone_in_folder
 from ..tasks.attacks import attacked
 from ..tasks.teacher_forced import INTACT
-from .called import as_call
 from .checks import MATCHED, RECOGNITION, Given, check_splits, given_circuits
 from .document import describe
 from .evidence import gather, sensitivity
@@ -63,7 +62,7 @@ def dissociate(
         folder: for what is finished, so that a run that was stopped goes on where it was: numbers in its `journal/`, what the
             model wrote in the cache; None: nothing is kept but responses of the intact model.
         name: the model's name in the report.
-        reproduce: the command to print in the report; "": this call (`called.as_call`).
+        reproduce: the command to print in the report; "": none.
 
     Raises:
         ExperimentError: no triples, a test triple or a near-duplicate of one in training or development, development triples
@@ -81,9 +80,6 @@ def dissociate(
     if train is not None:
         layers = range(geometry(model).n_layers)
         check_hooks(model, heads=layers, neurons=layers)
-    given_splits = {"train": train, "development": development, "test": test}
-    told = "" if judge is None else judge.name
-    again = reproduce or as_call(model, given, given_splits, chosen, crossed=crossed, judge=told)
     test = attacked(model, test, tokens=chosen.prefill_tokens)
     train, development = (
         None if part is None else attacked(model, part, tokens=chosen.prefill_tokens) for part in (train, development)
@@ -105,7 +101,7 @@ def dissociate(
         progress=progress,
     )
     rates = harmful_rates(judge, run.outcomes.responses, run.test, kept=kept)
-    document = describe(model, run, _judged(run, chosen), rates, chosen, train=train, name=name, reproduce=again)
+    document = describe(model, run, _judged(run, chosen), rates, chosen, train=train, name=name, reproduce=reproduce)
     document["sensitivity_before_run"] = sensitivity(len(run.test.triples), chosen)
     document["limits"] += limits_of(run.instruments, run.missing, run.scores, given=bool(given))
     if isinstance(run.damage, str):

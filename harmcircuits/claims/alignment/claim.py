@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ...experiments import judged
-from ...experiments.called import with_call
 from ...experiments.settings import Settings
 from ...figures.alignment import alignment_curves, alignment_overlaps, alignment_separability
 from ...judges import Judge
@@ -91,7 +90,6 @@ class Alignment(Claim):
 
 
 @alone_in_folder
-@with_call
 def compare_alignment(
     models: Sequence[Given],
     prompts: PromptSet | None = None,

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from ...experiments.called import with_call
 from ...experiments.checks import MATCHED, RANDOM
 from ...experiments.settings import Settings
 from ...figures.compactness import compactness_retained
@@ -100,7 +99,6 @@ class Compactness(Claim):
 
 
 @alone_in_folder
-@with_call
 def compactness(
     model: HookedModel,
     prompts: PromptSet | None = None,

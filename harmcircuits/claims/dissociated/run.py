@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ...experiments.called import with_call
 from ...experiments.settings import Settings
 from ...judges import Judge
 from ...models.protocol import HookedModel
@@ -22,7 +21,6 @@ from .rule import decide
 
 
 @alone_in_folder
-@with_call
 def dissociated(
     model: HookedModel,
     prompts: PromptSet | None = None,

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from ...experiments.called import with_call
 from ...experiments.settings import Settings
 from ...figures.distinct import distinct_effects, distinct_overlaps
 from ...judges import Judge
@@ -76,7 +75,6 @@ class Distinct(Claim):
 
 
 @alone_in_folder
-@with_call
 def distinct(
     model: HookedModel,
     prompts: PromptSet | None = None,

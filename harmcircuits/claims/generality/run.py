@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from ...components import Circuit
-from ...experiments.called import with_call
 from ...experiments.controls import matched as matched_circuit
 from ...experiments.settings import Settings
 from ...judges import Judge
@@ -43,7 +42,6 @@ OF_WEIGHTS = (
 
 
 @alone_in_folder
-@with_call
 def generality(
     model: HookedModel,
     prompts: PromptSet | None = None,

@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ...experiments.called import with_call
 from ...experiments.document import describe_model
 from ...experiments.settings import Settings
 from ...models.plain import is_plain
@@ -42,7 +41,6 @@ LIMITS = (
 
 
 @alone_in_folder
-@with_call
 def emergent_misalignment(
     model: HookedModel,
     *,

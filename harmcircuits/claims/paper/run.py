@@ -11,7 +11,6 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from ...experiments.called import with_call
 from ...experiments.settings import Settings
 from ...judges import Judge
 from ...models.protocol import HookedModel
@@ -32,7 +31,6 @@ log = logging.getLogger(__name__)
 
 
 @alone_in_folder
-@with_call
 def paper(
     model: HookedModel,
     prompts: PromptSet | None = None,
