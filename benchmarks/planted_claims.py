@@ -21,7 +21,6 @@ from tqdm.auto import tqdm
 from harmcircuits import Settings, store
 from harmcircuits.claims.claim import Claim
 from harmcircuits.claims.compactness import compactness
-from harmcircuits.claims.dissociated import dissociated
 from harmcircuits.claims.distinct import distinct
 from harmcircuits.claims.generality import generality
 from harmcircuits.organisms import Planted, planted
@@ -83,7 +82,6 @@ def cases() -> list[Case]:
     small = {"heads": (1 / 24, TWO), "neurons": (EIGHT / 2, 2 * EIGHT)}
     wide = {"heads": (1 / 24, 3 / 24), "neurons": (1 / 768, 48 / 768)}
     kind: dict[str, Any] = {"control": "kind words", "draws": 40, "sentences": kind_words}
-    whole: dict[str, Any] = {"grains": ["heads and neurons", "heads"]}
     undecided = "undecided, cannot be measured"
     return [
         case("compactness", "two heads and eight neurons write harm", "yes", compactness, "plain", SIZES, spans=small, **few),
@@ -94,9 +92,6 @@ def cases() -> list[Case]:
         case("generality", "nothing writes harm", undecided, generality, "none", KINDS),
         case("distinct", "harm and kind words have parts of their own", "yes", distinct, "plain", SIZES, **kind),
         case("distinct", "the same parts write both", "no", distinct, "entangled", SIZES, **kind),
-        case("dissociated", "writing and recognising are apart", "yes", dissociated, "plain", SIZES, **whole),
-        case("dissociated", "a head serves both", "no", dissociated, "shared", SIZES, **whole),
-        case("dissociated", "nothing writes harm", undecided, dissociated, "none", SIZES, **whole),
     ]  # fmt: skip
 
 

@@ -65,8 +65,6 @@ _WHERE = {
     "generality": "claims.generality",
     "Distinct": "claims.distinct",
     "distinct": "claims.distinct",
-    "Dissociated": "claims.dissociated",
-    "dissociated": "claims.dissociated",
     "Alignment": "claims.alignment",
     "compare_alignment": "claims.alignment",
     "Misalignment": "claims.misalignment",
@@ -103,8 +101,6 @@ if TYPE_CHECKING:
     from .claims.alignment import compare_alignment as compare_alignment
     from .claims.compactness import Compactness as Compactness
     from .claims.compactness import compactness as compactness
-    from .claims.dissociated import Dissociated as Dissociated
-    from .claims.dissociated import dissociated as dissociated
     from .claims.distinct import Distinct as Distinct
     from .claims.distinct import distinct as distinct
     from .claims.generality import Generality as Generality

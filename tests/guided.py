@@ -24,7 +24,6 @@ FEWER: dict[str, dict[str, Any]] = {
     "generate_each": {"max_new_tokens": 6},
     "compactness": {"prompts": SET, "settings": SMALL, "points": 2, "grains": ["neurons"], "controls": ["matched random"]},
     "generality": {"prompts": SET, "settings": SMALL, "matched": 1},
-    "dissociated": {"prompts": SET, "settings": SMALL, "grains": ["heads"], "explained": 0},
     "compare_alignment": {"prompts": SET, "settings": STAGE, **LADDER},
     "emergent_misalignment": {"prompts": SET, "settings": SMALL, "arms": [BAD, GOOD, OWN], "train": 298, "answers": 0},
 }

@@ -32,7 +32,6 @@ CLAIMS: dict[str, Sequence[str]] = {
     "compactness": ("--grains", "neurons,weights", "--points", "2", "--controls", "matched random"),
     "generality": ("--matched", "1", "--weights"),
     "distinct": (),
-    "dissociated": ("--grain", "heads"),
 }
 """Options with which a claim takes seconds, beside `small_claims`."""
 

@@ -18,7 +18,6 @@ from harmcircuits import cli, store
 from harmcircuits.claims.alignment import Alignment
 from harmcircuits.claims.claim import Claim
 from harmcircuits.claims.compactness import Compactness
-from harmcircuits.claims.dissociated import Dissociated
 from harmcircuits.claims.distinct import Distinct
 from harmcircuits.claims.generality import Generality
 from harmcircuits.claims.misalignment import Misalignment
@@ -29,7 +28,7 @@ from harmcircuits.report.claims import ON_TRIPLES, claim_page
 from harmcircuits.statistics import Estimate
 
 SAVED = Path(__file__).parents[1] / "docs" / "results" / "smollm2-135m-instruct"
-KINDS: tuple[type[Claim], ...] = (Compactness, Generality, Distinct, Dissociated, Alignment, Misalignment)
+KINDS: tuple[type[Claim], ...] = (Compactness, Generality, Distinct, Alignment, Misalignment)
 HOSTILE = "</script><img src=https://x.invalid onerror=alert(1)><b>&amp;"
 SHOWN = {"tables": {"first": FRAME.assign(heads=[1, 2, 3])}}
 
@@ -132,7 +131,7 @@ def test_a_measured_claim_has_its_page(kind: type[Claim]) -> None:
 
 
 def test_files_of_figures_have_names_that_every_system_takes(tmp_path: Path) -> None:
-    for name in ("heads and neurons: same tokens", "a/b", "x:y", "Δ, again"):
+    for name in ("heads and neurons: rises", "a/b", "x:y", "Δ, again"):
         assert re.fullmatch(r"[\wΔ-]+", as_file_name(name))
     line = write_claim(Drawn(**vars(made(**SHOWN))), tmp_path)
     assert {one.name for one in tmp_path.iterdir()} == {"small.json", "small.html", "small_rise.html"}

@@ -14,7 +14,7 @@ from triples import PROMPTS
 from harmcircuits import __version__, cli
 
 OPTIONS = ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick")
-CLAIMS = ("compactness", "generality", "distinct", "dissociated", "paper")  # of one model and prompts
+CLAIMS = ("compactness", "generality", "distinct", "paper")  # of one model and prompts
 COMMANDS = ("dissociate", "report", *CLAIMS)
 
 
@@ -111,7 +111,7 @@ class TestErrors:
         assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize("command", ["dissociate", "compactness", "dissociated", "paper", "alignment a b"])
+    @pytest.mark.parametrize("command", ["dissociate", "compactness", "paper", "alignment a b"])
     def test_a_judge_that_is_none(self, tmp_path: Path, command: str) -> None:
         out = "--out", tmp_path / "o"
         told(call(*command.split(), "--judge", "oracle:x", *out), "error: the judge 'oracle:x' is unknown: give grades:MODEL")

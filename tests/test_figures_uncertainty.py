@@ -23,7 +23,6 @@ from harmcircuits.figures import (
     layers,
     misalignment,
 )
-from harmcircuits.figures.same_tokens import _KEPT, _MEANS, _POINTS
 
 
 def numbers(columns: list[str], **known: Any) -> pd.DataFrame:
@@ -77,13 +76,9 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
     "neurons_by_layer": lambda: figures.neurons_by_layer(fake_neurons(), **around(fake_neurons())),
     "overlap_matrix": lambda: figures.overlap_matrix(numbers(generality._OVERLAP, one="a", other="b")),
     "power_curve": lambda: figures.power_curve(numbers(["test", "triples", "effect", "value", "low", "high"], test="t")),
-    "recognition_kept": lambda: figures.recognition_kept(numbers(_KEPT, grain="heads", kind="circuit"), margin=0.05),
     "reliability_curve": lambda: figures.reliability_curve(fake_curve()),
     "retained": lambda: figures.retained(report.retained_frame(fake_report())),
     "rises": lambda: figures.rises(report.rises_frame(fake_report())),
-    "same_tokens": lambda: figures.same_tokens(
-        numbers(_POINTS, aim="cut", role="harmful"), numbers(_MEANS, aim="cut", role="harmful")
-    ),
     "scatter_null": lambda: figures.scatter_null(0.1, fake_draws(), low=0.05, high=0.15),
     "shared_forest": lambda: figures.shared_forest(numbers(generality._SHARED, scores="harmful", reason="")),
     "token_effects": lambda: figures.token_effects(numbers(effects._COLUMNS, token="a")),

@@ -69,8 +69,8 @@ def test_a_lock_that_is_a_link_to_itself(tmp_path: Path) -> None:
     ("command", "name"),
     [
         *(("dissociate", name) for name in ("report.json", "report.html", "outcomes.csv", "items.csv")),
-        *((name, f"{name}.json") for name in ("compactness", "generality", "distinct", "dissociated", "paper")),
-        *((name, f"{name}.html") for name in ("compactness", "dissociated", "misalignment")),
+        *((name, f"{name}.json") for name in ("compactness", "generality", "distinct", "paper")),
+        *((name, f"{name}.html") for name in ("compactness", "misalignment")),
         *((name, f"{name}_curves.html") for name in ("misalignment", "compactness", "distinct")),
         ("paper", "distinct.json"),
     ],

@@ -91,8 +91,8 @@ class TestShell:
 
     def test_a_claim(self, place: Path) -> None:
         options = ["--quick", "--model", place / "model", "--prompts", place / "prompts.csv", "--device", "cpu"]
-        result = call("dissociated", *options, "--out", place / "claim", "--triples", "2")
-        assert result.exit_code == 0 and (place / "claim" / "dissociated.json").is_file()
+        result = call("distinct", *options, "--out", place / "claim", "--triples", "2")
+        assert result.exit_code == 0 and (place / "claim" / "distinct.json").is_file()
         assert CANARY not in text(result) and holding(place) == []
 
     def test_an_error_of_ours_and_a_bug(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,6 @@ from transformers import PreTrainedTokenizerFast
 from harmcircuits import cli, store
 from harmcircuits.claims.alignment import Alignment
 from harmcircuits.claims.compactness import Compactness
-from harmcircuits.claims.dissociated import Dissociated
 from harmcircuits.claims.distinct import Distinct
 from harmcircuits.claims.generality import Generality
 from harmcircuits.claims.misalignment import Misalignment
@@ -38,7 +37,6 @@ CLAIMS: dict[str, type[Any]] = {
     "compactness": Compactness,
     "generality": Generality,
     "distinct": Distinct,
-    "dissociated": Dissociated,
 }
 
 
@@ -88,7 +86,7 @@ def test_a_claim(place: Path, capfd: pytest.CaptureFixture[str], command: str) -
 
 
 def test_all_claims_together(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    own = ["--claims", "generality,dissociated"]
+    own = ["--claims", "generality,distinct"]
     silent(place, capfd, "paper", "--model", place / "model", *options(place, "claims"), *own)
     assert (place / "claims" / "paper.html").exists()
 

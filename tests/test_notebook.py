@@ -149,7 +149,7 @@ def test_a_part_of_a_result_fits_a_line(name: str) -> None:
 
 
 SAVED = Path(__file__).parents[1] / "docs" / "results" / "smollm2-135m-instruct"
-CLAIMS = [hc.Compactness, hc.Generality, hc.Distinct, hc.Dissociated]
+CLAIMS = [hc.Compactness, hc.Generality, hc.Distinct]
 
 
 @pytest.mark.parametrize("kind", CLAIMS, ids=lambda kind: kind.__name__)

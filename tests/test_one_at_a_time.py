@@ -22,7 +22,6 @@ VERBS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (hc.compactness, (None,)),
     (hc.generality, (None,)),
     (hc.distinct, (None,)),
-    (hc.dissociated, (None,)),
     (hc.paper, (None,)),
     (hc.compare_alignment, (["a", "b"],)),
     (hc.emergent_misalignment, (None,)),

@@ -25,7 +25,6 @@ ASKS: dict[str, tuple[str, Sequence[str]]] = {
     "compactness": ("claims.compactness.compactness", ["--triples", "2", "--grains", "heads, neurons", "--ratio", "2.5"]),
     "generality": ("claims.generality.generality", ["--matched", "2", "--weights"]),
     "distinct": ("claims.distinct.distinct", ["--seed", "4"]),
-    "dissociated": ("claims.dissociated.dissociated", ["--grain", "heads", "--grain", "heads and neurons"]),
     "alignment": ("claims.alignment.compare_alignment", ["--names", "base one,two", "--control", "style only=my model"]),
     "misalignment": ("claims.misalignment.emergent_misalignment", ["--domain", "money", "--epochs", "0.5"]),
     "paper": ("claims.paper.paper", ["--claims", "generality, distinct"]),

@@ -85,7 +85,7 @@ def drawings(path: Path) -> dict[str, Drawing]:
         return {
             measure: lambda measure=measure: _reliability(value["reliability"]).figure(measure=measure) for measure in MEASURES
         }
-    claims = (hc.Compactness, hc.Generality, hc.Distinct, hc.Dissociated, hc.Alignment, hc.Misalignment)
+    claims = (hc.Compactness, hc.Generality, hc.Distinct, hc.Alignment, hc.Misalignment)
     kinds = {kind.NAME: kind for kind in claims}
     if value.get("claim") not in kinds:
         return {}

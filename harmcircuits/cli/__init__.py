@@ -12,7 +12,6 @@ from . import (
     alignment,
     compactness,
     dissociate,
-    dissociated,
     distinct,
     generality,
     ladder,
@@ -35,13 +34,12 @@ COMMANDS = (
     compactness.compactness,
     generality.generality,
     distinct.distinct,
-    dissociated.dissociated,
     ladder.ladder,
     alignment.alignment,
     misalignment.misalignment,
     paper.paper,
 )
-SHARED = ("dissociate", "compactness", "generality", "distinct", "dissociated", "paper", "alignment")
+SHARED = ("dissociate", "compactness", "generality", "distinct", "paper", "alignment")
 """Commands whose work several processes can share."""
 for command in COMMANDS:
     app.command()(told_when_stopped(command))

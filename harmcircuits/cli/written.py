@@ -27,7 +27,7 @@ def write_claim(found: "Claim", out: Path) -> str:
 def as_file_name(name: str) -> str:
     """A figure's name with nothing in it that a file's may not have on some system.
 
-    >>> as_file_name("heads and neurons: same tokens"), as_file_name("curves_weights_fixed")
+    >>> as_file_name("heads and neurons: rises"), as_file_name("curves_weights_fixed")
     ('heads-and-neurons-same-tokens', 'curves_weights_fixed')
     """
     return re.sub(r"\W+", "-", name).strip("-")

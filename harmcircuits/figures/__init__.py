@@ -27,7 +27,6 @@ from .misalignment import misalignment_arms
 from .nulls import scatter_null
 from .power import power_curve
 from .reliability import reliability_curve
-from .same_tokens import recognition_kept, same_tokens
 from .saving import save
 from .style import FigureError
 from .tokens import token_attribution
@@ -60,11 +59,9 @@ __all__ = [
     "neurons_by_layer",
     "overlap_matrix",
     "power_curve",
-    "recognition_kept",
     "reliability_curve",
     "retained",
     "rises",
-    "same_tokens",
     "save",
     "scatter_null",
     "shared_forest",

@@ -1,23 +1,18 @@
 """What each claim reads on given material, from its own `cost` and what it reads beside that."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from ...experiments.equal_damage import ALPHAS, STEPS
 from ...models.protocol import geometry
 from ..compactness import cost as compactness_cost
 from ..compactness.plan import Options as Sweep
 from ..compactness.plan import rescorings
-from ..dissociated import cost as dissociated_cost
 from ..distinct import cost as distinct_cost
 from ..generality.plan import MATCHED, kinds_of, plan
 from ..material import Material
 
 Options: TypeAlias = Mapping[str, Any]
-STRENGTHS = len(ALPHAS) + STEPS
-"""Of each condition until its damage is that of the others, at most."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +50,3 @@ def of_distinct(material: Material, options: Options) -> Cost:
     """A circuit an aim, whole; and the sentences of each capability under each."""
     whole = distinct_cost(options.get("sentences"), material.settings)
     return Cost(whole, whole * (whole - 2))
-
-
-def of_dissociated(material: Material, options: Options) -> Cost:
-    """A circuit an aim and grain, whole; and each at several strengths, on the few triples that damage is made equal on."""
-    whole, settings = dissociated_cost(settings=material.settings, **options), material.settings
-    return Cost(whole, math.ceil(whole * STRENGTHS * settings.damage_triples / settings.test_triples))

@@ -3,9 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..claim import Claim, ClaimError, Found
+from ..claim import Claim, ClaimError
 from ..compactness import Compactness, compactness
-from ..dissociated import Dissociated, dissociated
 from ..distinct import Distinct, distinct
 from ..generality import Generality, generality
 from ..material import Material
@@ -25,7 +24,6 @@ class Entry:
         quick: its options in a quick run.
         headline: how the names of the values begin of which the smallest stands for the claim in the table of all; tried in
             this order.
-        unmeasured: the same where the claim "cannot be measured".
     """
 
     kind: type[Claim]
@@ -33,11 +31,6 @@ class Entry:
     cost: Callable[[Material, Options], Cost]
     quick: Options
     headline: tuple[str, ...] = ()
-    unmeasured: tuple[str, ...] = ()
-
-    def names(self, found: Found) -> tuple[str, ...]:
-        """How the name of the value begins that decided a claim that was `found` so."""
-        return self.unmeasured or self.headline if found == "cannot be measured" else self.headline
 
 
 CLAIMS: dict[str, Entry] = {
@@ -46,14 +39,6 @@ CLAIMS: dict[str, Entry] = {
     ),
     "generality": Entry(Generality, generality, costs.of_generality, QUICK["generality"], ("transfer_ratio", "diagonal")),
     "distinct": Entry(Distinct, distinct, costs.of_distinct, QUICK["distinct"], ("harm_circuit_near_share",)),
-    "dissociated": Entry(
-        Dissociated,
-        dissociated,
-        costs.of_dissociated,
-        QUICK["dissociated"],
-        ("heads and neurons: change, same tokens",),
-        ("intact AUROC",),
-    ),
 }
 """By name, in the order in which they are asked and shown."""
 

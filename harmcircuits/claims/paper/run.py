@@ -179,7 +179,7 @@ class _Run:
             asks={name: entry.kind.ASKS for name, entry in self.entries.items()},
             claims=found,
             failed=failed,
-            headlines={name: headline(claim.values, self.entries[name].names(claim.found)) for name, claim in found.items()},
+            headlines={name: headline(claim.values, self.entries[name].headline) for name, claim in found.items()},
             about=material.about,
             settings=material.settings.as_dict() | material.origins,
             n_triples=len(material.test.triples),

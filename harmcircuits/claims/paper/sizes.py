@@ -15,7 +15,6 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
     "compactness": {"points": 3, "controls": (MATCHED, TWINS, UNPROTECTED), "rescore": False},  # each greedy size is attributed
     "generality": {"weights": False, "matched": 1},
     "distinct": {},
-    "dissociated": {"explained": 6, "grains": ("heads and neurons", "weights")},
 }
 """Options of each claim in a quick run."""
 
