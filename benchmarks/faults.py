@@ -38,7 +38,7 @@ from harmcircuits.organisms import planted
 SIZES = Settings(
     attribution_triples=24, development_triples=8, test_triples=16, probe_triples=16, aim_triples=16, written_triples=4,
     bootstrap_draws=200, max_new_tokens=6, head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24,
-    facts=4, passages=2, damage_triples=8, shots=4, shot_draws=1, many_shot_triples=4, null_draws=64, null_triples=8,
+    facts=4, passages=2, shots=4, shot_draws=1, many_shot_triples=4, null_draws=64, null_triples=8,
 )  # fmt: skip
 FULL = 28  # the exit status of a run that found no space
 

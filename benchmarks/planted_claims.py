@@ -30,7 +30,7 @@ from harmcircuits.tasks.capabilities import Completion
 SIZES = Settings(
     attribution_triples=48, development_triples=16, test_triples=32, probe_triples=32, aim_triples=32, written_triples=2,
     bootstrap_draws=400, max_new_tokens=6, head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24,
-    protect_neurons=0.1, facts=1, passages=1, damage_triples=4, shots=4, shot_draws=1, many_shot_triples=4,
+    protect_neurons=0.1, facts=1, passages=1, shots=4, shot_draws=1, many_shot_triples=4,
 )  # fmt: skip
 KINDS = replace(SIZES, neuron_fraction=4 / 192, protect_heads=6 / 24, protect_neurons=0.05)
 TWO, EIGHT = 2 / 24, 8 / 192

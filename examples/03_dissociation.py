@@ -35,7 +35,6 @@ settings = replace(
     probe_triples=8,
     aim_triples=4,
     weight_q=0,
-    damage_triples=0,
     null_draws=1,
     null_triples=4,
 )

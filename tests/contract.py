@@ -20,9 +20,7 @@ CONDITION = {
     "dissociation": ("index", "p_value"),
 }
 COUNTS = ("n_heads", "n_neurons", "n_weights")
-KINDS = {
-    "circuit", "aimed-at-twins", "aimed-at-recognition", "random", "matched-random", "label-swap", "iso-damage",
-}  # fmt: skip
+KINDS = {"circuit", "aimed-at-twins", "aimed-at-recognition", "random", "matched-random", "label-swap"}
 VERDICTS = {"dissociated", "shared", "insensitive", "undecided", "cannot be measured"}
 
 

@@ -19,7 +19,6 @@ def null(reason: str) -> dict[str, Any]:
 
 FEW = "fewer than 39 draws"
 NO_JUDGE = "no judge validated for harm"
-NOT_THERE = "this condition is read for writing and recognition in place alone"
 UNREAD, NOT_READ = "recognition in plain text", "recognition in plain text was not read"
 
 
@@ -82,19 +81,6 @@ def condition(
             "index": measured(0.321, 0.0321),
             "p_value": {"value": 0.0123, "low": None, "high": None, "n": N},
         },
-    }
-
-
-def at_equal_damage(name: str, *, alpha: float, **counts: int) -> dict[str, Any]:
-    """Writing and recognition alone, with what is left of each activation."""
-    entry = condition(f"{name} at equal damage", "iso-damage", harmful=0.1111, twin=0.0999, **counts)
-    missing = null(NOT_THERE)
-    return entry | {
-        "alpha": alpha,
-        "explanation": {"score": missing},
-        "refusal": {"harmful_rate": missing, "benign_rate": missing},
-        "utility": {"nll_rise": missing},
-        "dissociation": {"index": missing, "p_value": missing},
     }
 
 
@@ -182,8 +168,6 @@ def fake_report() -> dict[str, Any]:
             broken,
             condition("matched-random", "matched-random", neurons=222, harmful=0.0222, twin=0.0222),
             swap,
-            at_equal_damage("heads", alpha=0.4321, heads=8),
-            at_equal_damage("weights", alpha=0.8765, weights=3333),
         ],
         "crossed": fake_crossed(),
         "circuits": {"heads": "heads-of-fake.json", "weights": "weights-of-fake.safetensors"},

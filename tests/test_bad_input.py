@@ -45,10 +45,8 @@ def whole(model: Any, circuit: Any = None, *, folder: Path, **options: Any) -> D
 
 
 def values_of(found: Dissociation, group: str, key: str) -> list[Any]:
-    """Of the intact model and of every condition but those that are read aside."""
-    entries = [c for c in found.report["conditions"] if c["kind"] not in ("random", "iso-damage")]
-    assert entries
-    return [entry[group][key] for entry in (found.report["intact"], *entries)]
+    """Of the intact model and of every condition."""
+    return [entry[group][key] for entry in (found.report["intact"], *found.report["conditions"])]
 
 
 def edited(folder: Path, edit: Any) -> Any:
@@ -218,7 +216,7 @@ class TestPrompts:
             dissociate(NOBODY, None, TEST, train=lonely)
 
 
-NOTHING = {"facts": 0, "passages": 0, "everyday": 0, "greedy_triples": 0, "explained_triples": 0, "damage_triples": 0}
+NOTHING = {"facts": 0, "passages": 0, "everyday": 0, "greedy_triples": 0, "explained_triples": 0}
 
 
 def test_what_is_asked_for_0_times_is_null_and_says_so(tiny: Any, tmp_path: Path) -> None:
@@ -239,7 +237,6 @@ def test_what_is_asked_for_0_times_is_null_and_says_so(tiny: Any, tmp_path: Path
     )
     assert found.items.empty
     assert Outcomes(found.outcomes, found.responses, found.items).of_items("intact", "fact").empty
-    assert not any(condition["kind"] == "iso-damage" for condition in found.report["conditions"])
 
 
 class TestMaskAsTheCircuit:
@@ -252,9 +249,7 @@ class TestMaskAsTheCircuit:
         why = "the first circuit is a mask of weights"
         assert why in first["dissociation"]["p_value"]["reason"]
         assert found.nulls is None
-        assert [*found.controls] == ["random"]
-        random = found.controls["random"]
-        assert (type(random), len(random)) == (type(mask), len(mask))
+        assert found.controls == {}
         for control in ("aimed at twins", "aimed at recognition", "matched random"):
             assert any(
                 limit.startswith(f"There is no circuit {control}: ") and why in limit for limit in found.report["limits"]

@@ -23,7 +23,6 @@ from harmcircuits.experiments.crossed import (
     drops,
 )
 from harmcircuits.experiments.dissociation import dissociate
-from harmcircuits.experiments.iso_damage import IsoDamage
 from harmcircuits.experiments.scores import chosen_triples
 from harmcircuits.experiments.settings import Settings
 from harmcircuits.prompts.readers import load_prompts
@@ -223,7 +222,6 @@ def test_a_whole_run_aims_at_all_tasks_but_refusal(tiny: Any, tmp_path: Path) ->
     """On built-in triples, which have reference explanations."""
     train, development, test = chosen_triples(load_prompts(), 40, seed=1).split(seed=0)
     sizes: dict[str, Any] = {"test_triples": 8, "explained_triples": 8, "aim_triples": 6, "many_shot_triples": 8, "facts": 0}
-    sizes["damage_triples"] = 4
     settings = Settings(**vars(SETTINGS) | sizes | {"passages": 0, "everyday": 0, "null_draws": 0, "written_triples": 8})
     found = dissociate(tiny, None, test, train=train, development=development, settings=settings, crossed=True)
     check_report(found.report)
@@ -242,9 +240,8 @@ def test_a_whole_run_aims_at_all_tasks_but_refusal(tiny: Any, tmp_path: Path) ->
     unread = {key: one["drop"]["reason"] for key, one in rows.items() if one["drop"]["value"] is None}
     assert {task for _, task in unread} <= {REFUSAL}, "every task was read"
     assert all("not one answer changed" in reason for reason in unread.values()), "and a model that never declines is no 0"
-    assert isinstance(found.damage, IsoDamage), "conditions of every aim are brought to equal damage"
     found.save(tmp_path)
-    assert {"crossed", "damage", "layers"} <= set(found.figures())
+    assert {"crossed", "layers"} <= set(found.figures())
     assert (tmp_path / "report.html").exists()
 
 

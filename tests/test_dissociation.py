@@ -13,9 +13,7 @@ from triples import OWN, RICH, SETTINGS, SPLITS, TEST
 from harmcircuits import store
 from harmcircuits.components import Circuit
 from harmcircuits.experiments import battery, stages
-from harmcircuits.experiments.aside import NOT_READ
 from harmcircuits.experiments.dissociation import dissociate
-from harmcircuits.experiments.iso_damage import IsoDamage
 from harmcircuits.experiments.result import Dissociation
 from harmcircuits.models.protocol import model_hash
 
@@ -52,11 +50,6 @@ def result(run: tuple[Dissociation, State, State]) -> Dissociation:
     return run[0]
 
 
-def at_equal(result: Dissociation) -> list[str]:
-    assert isinstance(result.damage, IsoDamage)
-    return [*result.damage.conditions()]
-
-
 class TestReport:
     def test_it_keeps_the_contract(self, result: Dissociation) -> None:
         check_report(result.report)
@@ -72,7 +65,7 @@ class TestReport:
     def test_conditions_are_circuits_and_controls_of_their_size(self, result: Dissociation) -> None:
         n_weights = len(result.circuits["weights"])
         found = [tuple(c[key] for key in ("name", "kind", *COUNTS)) for c in result.report["conditions"]]
-        assert found[:8] == [
+        assert found == [
             ("heads and neurons", "circuit", 2, 3, 0),
             ("heads", "circuit", 2, 0, 0),
             ("neurons", "circuit", 0, 3, 0),
@@ -80,33 +73,8 @@ class TestReport:
             ("aimed at twins", "aimed-at-twins", 2, 3, 0),
             ("aimed at recognition", "aimed-at-recognition", 2, 3, 0),
             ("matched random", "matched-random", 2, 3, 0),
-            ("random", "random", 2, 3, 0),
         ]
-        whole = {name: tuple(counts) for name, _, *counts in found[:8]}
         assert n_weights > 0
-        assert [(name, kind) for name, kind, *_ in found[8:]] == [(name, "iso-damage") for name in at_equal(result)]
-        for name, _, *counts in found[8:]:
-            assert tuple(counts) == whole[name.removesuffix(" at equal damage")]
-
-    def test_conditions_at_equal_damage_are_at_equal_damage(self, result: Dissociation) -> None:
-        """Four of them at least reach it: two circuits that set it, and what does as much harm."""
-        damage = result.damage
-        assert isinstance(damage, IsoDamage)
-        entries = {c["name"]: c for c in result.report["conditions"] if c["kind"] == "iso-damage"}
-        assert len(entries) >= 2
-        for name, own in damage.alphas.items():
-            assert entries[f"{name} at equal damage"]["alpha"] == own
-            rise = damage.rises[name][:, 2].mean()
-            assert rise == pytest.approx(damage.damage, abs=max(0.02 * damage.damage, 0.002))
-        left_out = (set(result.circuits) | set(result.controls)) - set(damage.alphas)
-        assert {name for name in left_out if name not in damage.alphas} == set(damage.reasons)
-        assert not any("not compared at equal damage" in limit for limit in result.report["limits"])
-
-    def test_what_was_not_compared_at_equal_damage_says_why(self, tiny: Any) -> None:
-        without = dissociate(tiny, OWN, TEST, settings=SETTINGS)
-        assert not any(c["kind"] == "iso-damage" for c in without.report["conditions"])
-        limits = [limit for limit in without.report["limits"] if "equal damage" in limit]
-        assert limits == ["Conditions were not compared at equal damage: equal damage was not asked for: damage_triples is 0."]
 
     def test_a_random_model_shows_nothing_and_the_reason_is_given(self, result: Dissociation) -> None:
         assert result.verdict == result.report["verdict"]
@@ -117,8 +85,7 @@ class TestReport:
     def test_too_few_null_draws_give_no_p_value(self, result: Dissociation) -> None:
         p_values = [condition["dissociation"]["p_value"] for condition in result.report["conditions"]]
         assert p_values[0] == {"value": None, "reason": "fewer than 39 draws: 2"}
-        assert {p["reason"] for p in p_values[1:7]} == {"nulls are drawn for the first circuit only"}
-        assert {p["reason"] for p in p_values[7:]} == {NOT_READ}
+        assert {p["reason"] for p in p_values[1:]} == {"nulls are drawn for the first circuit only"}
         assert [len(draws) for draws in result.report["nulls"]["selectivity"].values()] == [2, 2]
         assert set(result.report["nulls"]["balance"]) == {"heads", "neurons"}
 
@@ -137,7 +104,7 @@ class TestReport:
         names = ["intact", *(condition["name"] for condition in result.report["conditions"])]
         assert result.table()["condition"].tolist() == names
         figures = result.figures()
-        assert set(figures) == {"rises", "retained", "heads", "neurons", "nulls", "damage"}
+        assert set(figures) == {"rises", "retained", "heads", "neurons", "nulls"}
         assert all(figure.data for figure in figures.values())
         assert result.verdict in repr(result)
         axis = figures["nulls"].layout.xaxis.title.text
@@ -158,7 +125,7 @@ def test_every_number_of_the_report_has_its_own_n(result: Dissociation) -> None:
         "refusal": {"harmful_rate": 2, "near_rate": 2, "benign_rate": 4, "money_advice_rate": 1, "sounds_harmful_rate": 1},
         "utility": {"nll_rise": 2, "facts_right": 3, "facts_margin": 3},
     }
-    for condition in (result.report["intact"], *result.report["conditions"][:7]):
+    for condition in (result.report["intact"], *result.report["conditions"]):
         for group, keys in n.items():
             assert {key: condition[group][key]["n"] for key in keys} == keys
 
@@ -229,8 +196,7 @@ class TestRuns:
     def test_without_training_what_needs_it_is_null_with_the_reason(self, tiny: Any) -> None:
         alone = dissociate(tiny, OWN, TEST, settings=SETTINGS)
         check_report(alone.report)
-        condition, random = alone.report["conditions"]
-        assert (random["name"], random["kind"]) == ("random", "random")
+        (condition,) = alone.report["conditions"]
         assert (condition["name"], condition["kind"], condition["n_neurons"]) == ("circuit", "circuit", 2)
         for key in ("auroc", "accuracy", "probe_auroc", "probe_auroc_request"):
             assert condition["recognition"][key]["value"] is None

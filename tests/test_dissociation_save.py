@@ -17,7 +17,6 @@ from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.components import Circuit, WeightMask, read_provenance
 from harmcircuits.experiments.dissociation import dissociate
 from harmcircuits.experiments.folder import clear
-from harmcircuits.experiments.iso_damage import IsoDamage
 from harmcircuits.experiments.result import Dissociation
 from harmcircuits.models.matrices import base_hash
 from harmcircuits.report import ReportError
@@ -34,7 +33,7 @@ def own_part(loaded: Dissociation) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def result(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Dissociation:
-    """A run with every kind of file: circuits of components and of weights, controls, scores, nulls, equal damage."""
+    """A run with every kind of file: circuits of components and of weights, controls, scores, nulls."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(store.CACHE_VARIABLE, str(tmp_path_factory.mktemp("run-cache")))
         return dissociate(tiny, None, TEST, name="tiny", **{**SPLITS, "settings": RICH})
@@ -83,12 +82,12 @@ def test_every_file_is_written_atomically_and_no_text_is_in_them(
     assert files == sorted(written)
     assert [str(path.relative_to(tmp_path / "out")) for path in files] == [
         *(f"circuits/{name}" for name in ("heads-and-neurons.json", "heads.json", "neurons.json", "weights.safetensors")),
-        *(f"controls/{name}.json" for name in ("aimed-at-recognition", "aimed-at-twins", "matched-random", "random")),
+        *(f"controls/{name}.json" for name in ("aimed-at-recognition", "aimed-at-twins", "matched-random")),
         "items.csv",
         "outcomes.csv",
         "report.html",
         "report.json",
-        *(f"scores/{name}.safetensors" for name in ("equal_damage", "far", "harmful", "near", "nulls", "recognition")),
+        *(f"scores/{name}.safetensors" for name in ("far", "harmful", "near", "nulls", "recognition")),
     ]
     everything = "\n".join(path.read_bytes().decode("utf-8", "replace") for path in files)
     for text in ("Made-up response", *(prompt.request for prompt in PROMPTS)):
@@ -116,9 +115,6 @@ def test_what_was_saved_is_read_back(result: Dissociation, tmp_path: Path) -> No
     for kind, rises in result.nulls.rises.items():
         np.testing.assert_array_equal(loaded.nulls.rises[kind], rises)
     assert (loaded.nulls.falls, len(loaded.nulls.observed_fall)) == ({}, 0), "recognition under nulls was not asked for"
-    assert isinstance(loaded.damage, IsoDamage) and isinstance(result.damage, IsoDamage)
-    assert loaded.damage.alphas == result.damage.alphas
-    assert loaded.damage.conditions() == result.damage.conditions()
     assert loaded.nulls.balance == result.nulls.balance == result.report["nulls"]["balance"]
     pd.testing.assert_frame_equal(loaded.outcomes, result.outcomes)
     pd.testing.assert_frame_equal(loaded.items, result.items, check_dtype=False)
@@ -136,9 +132,8 @@ def test_a_folder_holds_one_run(result: Dissociation, tiny: Any, tmp_path: Path)
     alone.save(tmp_path)
     loaded = Dissociation.load(tmp_path)
     assert (loaded.scores, loaded.nulls, set(loaded.figures())) == (None, None, set(alone.figures()))
-    assert not isinstance(loaded.damage, IsoDamage)
     assert sorted(path.name for path in (tmp_path / "circuits").iterdir()) == ["circuit.json", "mine.json"]
-    assert [path.name for path in (tmp_path / "controls").iterdir()] == ["random.json"]
+    assert not [*(tmp_path / "controls").iterdir()]
     assert not [*(tmp_path / "scores").iterdir()]
 
 
@@ -201,7 +196,7 @@ def test_an_interrupted_save_is_no_run(result: Dissociation, tmp_path: Path, mon
 
 @pytest.mark.parametrize(
     "file",
-    ["outcomes.csv", "items.csv", *(f"scores/{name}.safetensors" for name in ("nulls", "far", "equal_damage"))],
+    ["outcomes.csv", "items.csv", *(f"scores/{name}.safetensors" for name in ("nulls", "far"))],
 )
 def test_what_is_missing_or_damaged_is_named(result: Dissociation, tmp_path: Path, file: str) -> None:
     result.save(tmp_path)
@@ -213,7 +208,7 @@ def test_what_is_missing_or_damaged_is_named(result: Dissociation, tmp_path: Pat
 def test_two_names_never_share_a_file(result: Dissociation, tmp_path: Path) -> None:
     circuits = {"a b": OWN, "a-b": Circuit(heads=[(0, 0)]), "a  b": Circuit(heads=[(1, 1)])}
     conditions = [{"name": name, "kind": "circuit"} | result.report["conditions"][0] | {"name": name} for name in circuits]
-    named = replace(result, circuits=circuits, damage="not measured", report=result.report | {"conditions": conditions})
+    named = replace(result, circuits=circuits, report=result.report | {"conditions": conditions})
     named.save(tmp_path)
     assert Dissociation.load(tmp_path).circuits == circuits
 

@@ -17,7 +17,6 @@ from harmcircuits.figures import (
     alignment,
     distinct,
     effects,
-    frontier,
     generality,
     judged,
     layers,
@@ -63,9 +62,6 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
     "compactness_rises": lambda: figures.compactness_rises(sweep(), grain="heads"),
     "compactness_utility": beside("utility"),
     "crossed_effects": lambda: figures.crossed_effects(report.effects_frame(fake_report())),
-    "damage_frontier": lambda: figures.damage_frontier(
-        numbers(["condition", "kind", *frontier._NUMBERS], condition="heads", kind="circuit")
-    ),
     "distinct_effects": lambda: figures.distinct_effects(report.effects_frame(fake_report())),
     "distinct_overlaps": lambda: figures.distinct_overlaps(numbers(distinct._COLUMNS, one="a", other="b")),
     "heads_heatmap": lambda: figures.heads_heatmap(fake_heads(), **around(fake_heads())),

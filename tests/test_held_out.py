@@ -143,7 +143,7 @@ class TestRefusals:
         with pytest.raises(ExperimentError, match="no circuit was given, and no training triples"):
             dissociate(NOBODY, None, TEST, train=train)
 
-    @pytest.mark.parametrize("name", [*TAKEN, "mine at equal damage"])
+    @pytest.mark.parametrize("name", TAKEN)
     def test_names_that_mean_something_else(self, name: str) -> None:
         with pytest.raises(ExperimentError, match=f"the name '{name}' means something else"):
             dissociate(NOBODY, {"mine": OWN, name: OWN}, TEST)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pandas as pd
-import pytest
 from fake_report import fake_report
 from parsed import every_figure, plain
 
@@ -13,7 +12,6 @@ from harmcircuits.report import columns
 def test_every_value_beside_writing_and_recognising_is_on_the_page() -> None:
     words = plain(fake_report()).words()
     for expected in (
-        "iso-damage, 8 heads at alpha 0.432",
         "+0.303 [+0.258, +0.347]",  # adjusted selectivity of weights
         "+0.277 [+0.233, +0.322]",  # on greedy responses
         "0.046",  # its adjusted p
@@ -56,7 +54,6 @@ def without_what_is_new() -> dict[str, Any]:
     new = ("adjusted", "greedy", "selectivity_p", "policy", "retained", "near_rate", "money", "facts")
     for condition in report["conditions"]:
         del condition["explanation"], condition["refusal"], condition["utility"]
-        condition.pop("alpha", None)
         condition["generation"] = {
             name: value
             for name, value in condition["generation"].items()
@@ -73,7 +70,7 @@ def test_an_old_report_makes_a_page_without_empty_tables() -> None:
         assert caption not in words
         assert caption in plain(fake_report()).words(inside="caption")
     assert not any(note in words for note in columns.NOTES.values())
-    assert "iso-damage, 8 heads" in words and "at alpha" not in words and "+0.555 [+0.522, +0.588]" in words
+    assert "+0.555 [+0.522, +0.588]" in words
 
 
 def test_one_recorded_value_is_enough_for_its_table() -> None:
@@ -81,9 +78,3 @@ def test_one_recorded_value_is_enough_for_its_table() -> None:
     report["conditions"][-1]["utility"] = {"facts_right": {"value": None, "reason": "no facts"}}
     words = plain(report).words()
     assert columns.BESIDE in words and columns.ROBUSTNESS not in words
-
-
-@pytest.mark.parametrize(("alpha", "shown"), [(0, "at alpha 0"), (1.0, "at alpha 1"), (0.00123, "at alpha 0.00123")])
-def test_alpha_is_what_is_left_of_a_condition(alpha: float, shown: str) -> None:
-    condition = {"name": "half", "kind": "iso-damage", "n_weights": 1834, "alpha": alpha}
-    assert f"iso-damage, 1,834 weights {shown}" in plain({"conditions": [condition]}).words()

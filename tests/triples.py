@@ -63,13 +63,12 @@ SETTINGS = Settings(
     passages=2,
     everyday=2,
     weight_q=0,
-    damage_triples=0,
     null_draws=2,
     null_triples=2,
     bootstrap_draws=100,
 )
-RICH = replace(SETTINGS, weight_q=0.01, damage_triples=2)
-"""Also a circuit of weights, and conditions at equal damage."""
+RICH = replace(SETTINGS, weight_q=0.01)
+"""Also a circuit of weights."""
 PROMPTS = make_triples(16).prompts
 TRAIN, DEVELOPMENT, TEST = (PromptSet(PROMPTS[a * 3 : b * 3], name) for a, b, name in ((0, 6, "a"), (6, 8, "b"), (8, 12, "c")))
 OTHER_TEST = PromptSet(PROMPTS[12 * 3 :], "d")

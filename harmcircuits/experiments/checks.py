@@ -9,8 +9,8 @@ from ..prompts.splits import near_duplicate_groups
 from ..tasks.teacher_forced import INTACT
 
 TWINS, RECOGNITION, EXPLANATION = "aimed at twins", "aimed at recognition", "aimed at explanation"
-MATCHED, RANDOM, EQUAL = "matched random", "random", "at equal damage"
-TAKEN = (INTACT, TWINS, RECOGNITION, EXPLANATION, MATCHED, RANDOM)
+MATCHED, RANDOM = "matched random", "random"
+TAKEN = (INTACT, TWINS, RECOGNITION, EXPLANATION, MATCHED)
 """Names of conditions that circuits may not have."""
 
 
@@ -68,7 +68,7 @@ def given_circuits(model: HookedModel, circuit: Given | None) -> dict[str, Circu
     if circuit is None:
         return {}
     circuits = {"circuit": circuit} if isinstance(circuit, Circuit | WeightMask) else dict(circuit)
-    taken = sorted(name for name in circuits if name in TAKEN or name.endswith(EQUAL))
+    taken = sorted(name for name in circuits if name in TAKEN)
     if taken or not circuits:
         problem = f"the name {taken[0]!r} means something else in a report: choose another" if taken else "no circuit was given"
         raise ExperimentError(f"{problem}. Give a Circuit, circuits by name, or None to select them from the training triples.")

@@ -11,7 +11,7 @@ from ..models.protocol import HookedModel
 from ..selection.matched import matched_random
 from ..selection.protected import SelectionError
 from ..tasks.explanation import explanation_examples
-from .checks import EXPLANATION, MATCHED, RANDOM, RECOGNITION, TWINS
+from .checks import EXPLANATION, MATCHED, RECOGNITION, TWINS
 from .scores import Scores, recipe
 from .settings import Settings
 
@@ -22,7 +22,6 @@ Controls = tuple[dict[str, tuple[str, Circuit | WeightMask]], dict[str, str]]
 
 
 def control_circuits(
-    model: HookedModel,
     circuit: Circuit | WeightMask,
     scores: Scores | None,
     settings: Settings,
@@ -33,16 +32,14 @@ def control_circuits(
 
     - *aimed at twins*, *aimed at recognition*: the same recipe and counts with another target;
     - *aimed at explanation*: likewise, where its scores are given;
-    - *matched random*: same layers, protection, and like |A| and U;
-    - *random*: same layers and counts, nothing else; it proves little, since most components do little.
+    - *matched random*: same layers, protection, and like |A| and U.
     """
     if isinstance(circuit, WeightMask):
         why = "these controls are of heads and neurons, and the first circuit is a mask of weights"
         unmade = (TWINS, RECOGNITION, MATCHED, *([EXPLANATION] if explanation is not None else []))
-        return {RANDOM: ("random", circuit.random_like(seed=settings.seed))}, dict.fromkeys(unmade, why)
-    plain: dict[str, tuple[str, Circuit | WeightMask]] = {RANDOM: ("random", circuit.random_like(model, seed=settings.seed))}
+        return {}, dict.fromkeys(unmade, why)
     if scores is None or scores.recognition is None:
-        return plain, dict.fromkeys((TWINS, RECOGNITION, MATCHED), "no training split was given")
+        return {}, dict.fromkeys((TWINS, RECOGNITION, MATCHED), "no training split was given")
     aims = {TWINS: (scores.near, scores.harmful + scores.far), RECOGNITION: (scores.recognition, scores.benign)}
     missing: dict[str, str] = {}
     if explanation is not None:
@@ -56,7 +53,7 @@ def control_circuits(
             log.warning("no circuit of the same size %s: %s", name, error)
             missing[name] = str(error)
     found[MATCHED] = ("matched-random", matched(circuit, scores, settings, seed=settings.seed))
-    return found | plain, missing
+    return found, missing
 
 
 def matched(circuit: Circuit, scores: Scores, settings: Settings, *, seed: int) -> Circuit:

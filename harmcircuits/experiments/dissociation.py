@@ -104,10 +104,6 @@ def dissociate(
     document = describe(model, run, _judged(run, chosen), rates, chosen, train=train, name=name, reproduce=reproduce)
     document["sensitivity_before_run"] = sensitivity(len(run.test.triples), chosen)
     document["limits"] += limits_of(run.instruments, run.missing, run.scores, given=bool(given))
-    if isinstance(run.damage, str):
-        document["limits"].append(f"Conditions were not compared at equal damage: {run.damage.rstrip('.')}.")
-    else:
-        document["equal_damage"] = run.damage.to_json(strata=run.outcomes.categories()[: run.damage.n_triples])
     if judge is not None:
         document["judge"] = about(judge)
     controls = {found: own for found, (_, own) in run.conditions.items() if found not in run.circuits}
@@ -121,7 +117,6 @@ def dissociate(
         controls=controls,
         scores=run.scores,
         nulls=run.nulls,
-        damage=run.damage,
     )
 
 

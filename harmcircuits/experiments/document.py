@@ -14,8 +14,7 @@ from ..prompts.promptset import PromptSet
 from ..statistics import Estimate, adjusted_difference, fdr_estimates, sign_flip_p
 from ..tasks.teacher_forced import INTACT
 from . import measures
-from .aside import aside_entries
-from .checks import EXPLANATION, MATCHED, RANDOM, TWINS
+from .checks import EXPLANATION, MATCHED, TWINS
 from .collateral import collateral
 from .crossed import crossed
 from .measures import HARMFUL, NEAR
@@ -54,7 +53,7 @@ def describe(
     intact = run.outcomes.by_triple(INTACT)
     options = {"draws": settings.bootstrap_draws, "seed": settings.seed, "strata": run.outcomes.categories()}
     how: dict[str, Any] = {"primary": run.instruments.primary, "thresholds": run.instruments.thresholds}
-    shown = [found for found in run.conditions if found not in (EXPLANATION, RANDOM)]  # these have their places elsewhere
+    shown = [found for found in run.conditions if found != EXPLANATION]  # it has its place in the crossed table
     entries = [_entry(run, found, rates.get(found, {}), options, how) for found in shown]
     _set_p_values(entries, run, settings)
     document = {
@@ -75,7 +74,7 @@ def describe(
             ),
             **collateral(run.outcomes, INTACT, options, unexplained=run.unexplained),
         },
-        "conditions": [*entries, *aside_entries(run.aside, intact, options, how)],
+        "conditions": entries,
         "nulls": _null_lists(run.nulls),
         "settings": settings.as_dict() | run.instruments.settings() | _prompt_settings(run.test, train),
         "seconds": {task: round(took, 1) for task, took in run.outcomes.seconds.items()},

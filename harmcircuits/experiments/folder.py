@@ -13,7 +13,7 @@ from ..store.sheets import as_read, read_csv
 from .battery import WHO
 
 REPORT, OUTCOMES, ITEMS, PAGE = "report.json", "outcomes.csv", "items.csv", "report.html"
-NULLS, DAMAGE = "nulls.safetensors", "equal_damage.safetensors"
+NULLS = "nulls.safetensors"
 RESULTS = ("harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity")
 SCORES = ("harmful", "near", "far", "recognition")
 KINDS = ("circuits", "controls")
@@ -68,7 +68,7 @@ def clear(folder: Path) -> None:
     listed = {kind: found.get(kind) if isinstance(found, dict) else None for kind in KINDS}
     named = [(kind, Path(str(file)).name) for kind, own in listed.items() if isinstance(own, dict) for file in own.values()]
     ours = [f"{kind}/{name}" for kind, name in named if _OURS.fullmatch(name)]  # a report can be edited
-    ours += [f"scores/{name}.safetensors" for name in SCORES] + [f"scores/{name}" for name in (NULLS, DAMAGE)]
+    ours += [f"scores/{name}.safetensors" for name in SCORES] + [f"scores/{NULLS}"]
     for name in (REPORT, PAGE, OUTCOMES, ITEMS, *ours):
         with store.storage_errors(folder / name):
             (folder / name).unlink(missing_ok=True)

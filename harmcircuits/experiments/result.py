@@ -14,7 +14,6 @@ from ..notebook import notebook_html
 from ..store.sheets import as_csv
 from .battery import RESPONSES
 from .folder import (
-    DAMAGE,
     ITEMS,
     NULLS,
     OUTCOMES,
@@ -26,7 +25,6 @@ from .folder import (
     read_outcomes,
     save_circuits,
 )
-from .iso_damage import IsoDamage
 from .nulls import Nulls
 from .scores import Scores
 
@@ -43,7 +41,6 @@ class Dissociation:
     nulls: Nulls | None
     items: pd.DataFrame = field(default_factory=pd.DataFrame)
     controls: dict[str, Circuit | WeightMask] = field(default_factory=dict)
-    damage: IsoDamage | str = "not measured"
 
     @property
     def verdict(self) -> str:
@@ -59,18 +56,8 @@ class Dissociation:
         return figures.retained(report.retained_frame(self.report))
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Further tables of the report page, by caption: aims against tasks, and conditions at equal damage."""
-        found = report.crossed_frames(self.report)
-        if isinstance(self.damage, IsoDamage):
-            n = self.damage.n_triples
-            caption = f"At equal rise on far twins ({self.damage.damage:.3f} nats per token; {n} triples)"
-            found[caption] = self.damage.table(strata=self._categories()[:n])
-        return found
-
-    def _categories(self) -> list[str]:
-        """The category of each test triple, in order."""
-        first = self.outcomes[self.outcomes["condition"] == self.outcomes["condition"].iloc[0]]
-        return [str(label) for label in first["category"].tolist()[::3]]
+        """Further tables of the report page, by caption: aims against tasks."""
+        return report.crossed_frames(self.report)
 
     def figures(self) -> dict[str, go.Figure]:
         """All figures of the report page, by name."""
@@ -80,8 +67,6 @@ class Dissociation:
             drawn["crossed"] = figures.crossed_effects(report.effects_frame(self.report))
         if self.report.get("probes_by_layer"):
             drawn["layers"] = figures.auroc_by_layer(report.layers_frame(self.report))
-        if isinstance(self.damage, IsoDamage):
-            drawn["damage"] = self.damage.figure()
         if self.scores is not None and isinstance(main, Circuit):
             drawn["heads"] = heads_figure(self.scores.harmful, selected=main.heads)
             drawn["neurons"] = neurons_figure(self.scores.harmful, selected=main.neurons)
@@ -119,8 +104,6 @@ class Dissociation:
             scores.save(target / "scores" / f"{name}.safetensors")
         if self.nulls is not None:
             self.nulls.save(target / "scores" / NULLS)
-        if isinstance(self.damage, IsoDamage):
-            self.damage.save(target / "scores" / DAMAGE)
         store.write_json(target / REPORT, self.report | saved)
         page = report.page(  # last: whatever is wrong with a figure, the numbers are kept
             self.report,
@@ -148,11 +131,8 @@ class Dissociation:
         outcomes, items = read_outcomes(source / OUTCOMES), read_items(source / ITEMS)
         scores = Scores.load(source / "scores") if (source / "scores" / "harmful.safetensors").exists() else None
         nulls = Nulls.load(source / "scores" / NULLS) if (source / "scores" / NULLS).exists() else None
-        damage: IsoDamage | str = "not measured"
-        if (source / "scores" / DAMAGE).exists():
-            damage = IsoDamage.load(source / "scores" / DAMAGE, {**circuits, **controls})
         nothing = pd.DataFrame(columns=RESPONSES)
-        return cls(found, outcomes, nothing, circuits, scores, nulls, items, controls, damage)
+        return cls(found, outcomes, nothing, circuits, scores, nulls, items, controls)
 
     def __repr__(self) -> str:
         return (

@@ -12,17 +12,14 @@ from ..examples import Example
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
 from ..tasks.probe_layers import LayerProbes
-from .aside import Aside, read_aside
 from .asked import Asked, explained_prompts, lay_out
 from .battery import Outcomes, read_conditions
-from .checks import EXPLANATION, RANDOM, RECOGNITION, ExperimentError
+from .checks import EXPLANATION, RECOGNITION, ExperimentError
 from .controls import control_circuits, explanation_scores
 from .crossed import EXPLANATION as EXPLAINING
 from .crossed import GENERATION
 from .crossed import RECOGNITION as RECOGNISING
-from .equal_damage import equal_damage
 from .instruments import Instruments, choose_instruments
-from .iso_damage import IsoDamage
 from .kept import Kept
 from .layers import read_layers
 from .nulls import Nulls, measure_nulls
@@ -42,8 +39,6 @@ class Run:
         conditions: circuits and controls, by name, with their kind.
         missing: conditions that could not be made, with the reason.
         aims: the condition aimed at each task, where the crossed table was asked for.
-        damage: conditions at equal damage; or why they were not compared.
-        aside: plainly random circuits, and conditions at equal damage, read on fewer triples.
         layers: probes after every layer, where the crossed table was asked for.
     """
 
@@ -57,8 +52,6 @@ class Run:
     nulls: Nulls | None
     unexplained: str
     aims: Mapping[str, str]
-    damage: IsoDamage | str
-    aside: Aside | None
     layers: LayerProbes | None = None
 
     @property
@@ -90,13 +83,11 @@ def measure(
     circuits: Circuits = dict(given) or _selected(model, scores, mask, settings)
     main = next(iter(circuits))
     aimed, unaimed = _explaining(model, train, settings, kept, progress) if crossed else (None, {})
-    controls, missing = control_circuits(model, circuits[main], scores, settings, explanation=aimed)
+    controls, missing = control_circuits(circuits[main], scores, settings, explanation=aimed)
     conditions = {found: ("circuit", own) for found, own in circuits.items()} | controls
     asked = lay_out(model, test, examples, instruments, settings, plain_text=crossed, progress=progress)
-    whole = {found: own for found, (_, own) in conditions.items() if found != RANDOM}
-    outcomes = read_conditions(model, asked, whole, kept=kept, progress=progress)
-    damage = equal_damage(model, asked, conditions, kept=kept, progress=progress)
-    fewer = {RANDOM: conditions[RANDOM][1]} | (damage.conditions() if isinstance(damage, IsoDamage) else {})
+    off = {found: own for found, (_, own) in conditions.items()}
+    outcomes = read_conditions(model, asked, off, kept=kept, progress=progress)
     return Run(
         test=test,
         instruments=instruments,
@@ -108,8 +99,6 @@ def measure(
         nulls=_nulls(model, circuits[main], scores, asked, crossed, kept, progress),
         unexplained=asked.unexplained,
         aims=_aims(main, conditions) if crossed else {},
-        damage=damage,
-        aside=read_aside(model, asked, fewer, kept=kept, progress=progress),
         layers=read_layers(model, train, asked, main, conditions, kept=kept, progress=progress) if crossed else None,
     )
 

@@ -15,9 +15,7 @@ RANGES = {
     "weight_p": (0.0, 1.0),
     "prefill_tokens": (-1, inf),
     "shots": (2, inf),
-    **dict.fromkeys(
-        ("null_draws", "damage_triples", "greedy_triples", "explained_triples", "facts", "passages", "everyday"), (0, inf)
-    ),
+    **dict.fromkeys(("null_draws", "greedy_triples", "explained_triples", "facts", "passages", "everyday"), (0, inf)),
     "bootstrap_draws": (40, inf),
 }
 """What a number may be, ends included; the others are whole numbers of at least 1, and any seed from 0."""
@@ -56,7 +54,6 @@ class Settings:
         explained_triples: test triples of which the harmful request is to be explained.
         facts, passages, everyday: facts that the model may know, passages of plain text that it reads, and everyday benign
             requests that it may refuse.
-        damage_triples: test triples on which the benign cost of conditions is made equal; 0: it is not.
         null_draws, null_triples: draws of each null, and test triples that each is measured on.
         bootstrap_draws: for every interval.
         margin: recognition is equivalent within this many points of AUROC, fixed beforehand.
@@ -89,7 +86,6 @@ class Settings:
     facts: int = 60
     passages: int = 12
     everyday: int = 16
-    damage_triples: int = 12
     null_draws: int = 39
     null_triples: int = 20
     bootstrap_draws: int = 2000
@@ -134,7 +130,6 @@ class Settings:
             facts=24,
             passages=4,
             everyday=4,
-            damage_triples=4,
             null_draws=2,
             null_triples=12,
         )

@@ -19,7 +19,6 @@ from .dark import dark
 from .dissociation import retained, rises
 from .distinct import distinct_effects, distinct_overlaps
 from .effects import token_effects
-from .frontier import damage_frontier
 from .generality import overlap_matrix, shared_forest, transfer_matrix
 from .judged import judge_validation
 from .layers import auroc_by_layer
@@ -49,7 +48,6 @@ __all__ = [
     "compactness_utility",
     "components_by_layer",
     "crossed_effects",
-    "damage_frontier",
     "dark",
     "distinct_effects",
     "distinct_overlaps",

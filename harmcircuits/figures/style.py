@@ -52,7 +52,6 @@ KINDS = {
     "random": Look("random", GREY, "triangle-up"),
     "matched-random": Look("matched random", GREY, "square"),
     "label-swap": Look("label swap", GREY, "cross"),
-    "iso-damage": Look("iso-damage", GREY, "star"),
 }
 """What is aimed at nothing in particular is grey."""
 

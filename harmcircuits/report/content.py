@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .columns import KEY_NUMBERS, NOTES, TABLES, Column
-from .values import Measured, ReportError, components, conditions, crossed_parts, find, interval, measured, nulls, number, walk
+from .values import Measured, ReportError, components, conditions, crossed_parts, find, interval, nulls, number, walk
 
 _SHOWN_APART = {
-    "circuits", "conditions", "controls", "crossed", "equal_damage", "intact", "limits", "n_triples", "probes_by_layer",
+    "circuits", "conditions", "controls", "crossed", "intact", "limits", "n_triples", "probes_by_layer",
     "question", "reproduce", "seconds", "sensitivity_before_run", "settings", "verdict", "verdict_reasons", "verdict_sentence",
 }  # fmt: skip
 _TONES = {"dissociated": "yes", "shared": "no"}
@@ -89,7 +89,6 @@ def numbers(report: Mapping[str, Any]) -> dict[str, Any]:
             caption: (columns, [cells.row(condition, columns) for condition in rows])
             for caption, columns in _recorded(rows).items()
         },
-        "at_equal_damage": any(condition.get("kind") == "iso-damage" for condition in listed),
         "notes": NOTES,
         "has_crossed": bool(crossed_parts(report, "cells")),
         "run_values": cells.single(_rest(report)),
@@ -131,12 +130,10 @@ def label(path: Iterable[str]) -> str:
 
 
 def _kind(condition: Mapping[str, Any]) -> str:
-    """What is ablated; at equal damage, alpha is what is left of it."""
+    """What is ablated."""
     if not condition.get("kind"):
         return "nothing ablated"
-    alpha = measured(condition.get("alpha"), where=f"{condition.get('name', '')}: alpha")
-    left = "" if alpha is None or alpha.value is None else f" at alpha {alpha.value:.3g}"
-    return f"{condition['kind']}, {components(condition)}{left}"
+    return f"{condition['kind']}, {components(condition)}"
 
 
 def _recorded(rows: Iterable[Mapping[str, Any]]) -> dict[str, Sequence[Column]]:
