@@ -34,7 +34,7 @@ twins = training_examples(model, train, replace(settings, attribution_triples=1)
 instruments = choose_instruments(model, train, None, twins, [], settings)
 shape = geometry(model)
 circuit = hc.Circuit(neurons=[(layer, at) for layer in range(shape.n_layers) for at in range(4)])
-asked = lay_out(model, test, examples, instruments, settings, plain_text=True, progress=True)
+asked = lay_out(model, test, examples, instruments, settings, progress=True)
 outcomes = read_conditions(model, asked, {"circuit": circuit}, progress=True)
 
 prompts = len(asked.prompts)

@@ -19,7 +19,7 @@ def null(reason: str) -> dict[str, Any]:
 
 FEW = "fewer than 39 draws"
 NO_JUDGE = "no judge validated for harm"
-UNREAD, NOT_READ = "recognition in plain text", "recognition in plain text was not read"
+UNREAD, NOT_READ = "writing of another kind", "writing of another kind was not read"
 
 
 def condition(
@@ -94,7 +94,7 @@ def fake_cell(name: str, aim: str, task: str, drop: float, effect: float, p: flo
 
 def fake_crossed() -> dict[str, Any]:
     """Each aim hurts its own task most, the controls none; one task was not read, and one drop has no spread."""
-    tasks = ["generation", "recognition", "explanation", "refusal", "generation in plain text", UNREAD]
+    tasks = ["generation", "recognition", "explanation", "refusal", UNREAD]
     aims = {"generation": "heads", "recognition": "aimed at recognition", "explanation": "aimed at explanation"}
     rows = {name: aim for aim, name in aims.items()} | {"aimed at twins": "", "matched random": ""}
     cells = []
@@ -103,16 +103,16 @@ def fake_crossed() -> dict[str, Any]:
             own, sign = task == aim, -1 if task == "refusal" else 1
             effect = (0.987 - 0.111 * at if own else 0.0123 * sign * (at + 1), 0.0111 if own else 0.654)
             cells.append(fake_cell(name, aim, task, round(effect[0] / 9, 6), round(effect[0], 6), effect[1]))
-    cells[-3]["effect"] = null("all triples fall by the same amount")
+    cells[-2]["effect"] = null("all triples fall by the same amount")
     words = ("first", "second", "one", "other")
-    aimed, contexts = (
-        dict(zip(words, ("aimed at generation", "aimed at recognition", "generation", "recognition"), strict=True)),
-        dict(zip(words, ("in the chat", "in plain text", "generation", "recognition"), strict=True)),
+    read, unread = (
+        dict(zip(words, (f"aimed at {one}", f"aimed at {other}", one, other), strict=True))
+        for one, other in (("generation", "recognition"), ("recognition", "explanation"))
     )
     p = {"value": 0.001, "low": None, "high": None, "n": N}
     interactions = [
-        aimed | {"value": measured(1.753, 0.333), "p": p, "p_adjusted": p | {"value": 0.002}},
-        contexts | {"value": null(NOT_READ), "p": null(NOT_READ), "p_adjusted": null(NOT_READ)},
+        read | {"value": measured(1.753, 0.333), "p": p, "p_adjusted": p | {"value": 0.002}},
+        unread | {"value": null(NOT_READ), "p": null(NOT_READ), "p_adjusted": null(NOT_READ)},
     ]
     return {"tasks": tasks, "aims": aims, "cells": cells, "interactions": interactions}
 

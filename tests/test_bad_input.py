@@ -127,13 +127,6 @@ class TestSilentModel:
         for value in values_of(found, "generation", "policy_information_harmful"):
             assert value["value"] == pytest.approx(0, abs=1e-3)
 
-    def test_nothing_is_left_to_read_in_plain_text(self, found: Dissociation) -> None:
-        assert found.outcomes["nll_plain"].isna().all()
-        cells = [one for one in found.report["crossed"]["cells"] if one["task"] == "generation in plain text"]
-        assert cells
-        for one in cells:
-            assert one["drop"]["reason"] == "generation in plain text was not read on at least 3 triples"
-
     def test_the_verdict_says_that_it_cannot_be_measured(self, found: Dissociation) -> None:
         assert found.verdict == "cannot be measured"
         assert "what the intact model writes hardly depends on the request" in found.report["verdict_sentence"]

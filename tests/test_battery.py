@@ -22,7 +22,6 @@ from harmcircuits.prompts.readers import load_prompts
 from harmcircuits.tasks.explanation import explain
 from harmcircuits.tasks.information import swapped_requests
 from harmcircuits.tasks.on_policy import on_policy
-from harmcircuits.tasks.plain_text import plain_text_loss
 from harmcircuits.tasks.recognition import many_shot
 from harmcircuits.tasks.refusal import everyday, refusals
 from harmcircuits.tasks.teacher_forced import teacher_forced
@@ -57,7 +56,7 @@ def read(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Read:
         twins = training_examples(tiny, TRAIN, LARGE)[1]
         heard = [example for example in respond(tiny, DEVELOPMENT, LARGE) if example.role != "far"]
         instruments = choose_instruments(tiny, TRAIN, DEVELOPMENT, twins, heard, LARGE)
-        asked = lay_out(tiny, prompts, respond(tiny, prompts, LARGE), instruments, LARGE, plain_text=True)
+        asked = lay_out(tiny, prompts, respond(tiny, prompts, LARGE), instruments, LARGE)
         conditions: dict[str, Condition] = {"circuit": OWN, "half": Partial(OWN, alpha=0.5), "mask": make_mask(tiny)}
         before = model_hash(tiny)
         outcomes = read_conditions(tiny, asked, conditions)
@@ -83,11 +82,9 @@ def greedy(model: Any, asked: Asked) -> dict[str, Any]:
 
 def shots(model: Any, asked: Asked) -> dict[str, Any]:
     some = range(3 * asked.settings.many_shot_triples)
-    twins = [at for at in some if at % 3 < 2]
     assert asked.instruments.shots is not None
-    plain = plain_text_loss(model, [asked.examples[at] for at in twins], asked.instruments.shots)
     odds = many_shot(model, [asked.prompts[at] for at in some], asked.instruments.shots)
-    return {"many_shot": placed(some, odds), "nll_plain": placed(twins, plain)}
+    return {"many_shot": placed(some, odds)}
 
 
 def refusal(model: Any, asked: Asked) -> dict[str, Any]:

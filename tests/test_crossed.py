@@ -13,12 +13,9 @@ from triples import SETTINGS
 from harmcircuits.experiments.crossed import (
     EXPLANATION,
     GENERATION,
-    PLAIN_GENERATION,
-    PLAIN_RECOGNITION,
     RECOGNITION,
     REFUSAL,
     TASKS,
-    _contexts,
     crossed,
     drops,
 )
@@ -47,8 +44,6 @@ def intact(n: int = N) -> Arrays:
         "explain_same": roles(1.5, n=n),
         "explain_other": roles(2.5, n=n),
         "refused": roles(1.0, 0.0, n=n),
-        "nll_plain": roles(2.0, 2.0, n=n),
-        "many_shot": roles(2.0, 0.0, 0.0, n=n),
     }
 
 
@@ -64,15 +59,13 @@ def fallen(drop: dict[str, np.ndarray | float], n: int = N) -> Arrays:
         "explain_same": before["explain_same"],
         "explain_other": before["explain_other"],
         "refused": before["refused"] - roles(by(REFUSAL), 0, n=n),
-        "nll_plain": before["nll_plain"] + roles(by(PLAIN_GENERATION), 0, n=n),
-        "many_shot": before["many_shot"] - roles(by(PLAIN_RECOGNITION), 0, 0, n=n),
     }
 
 
 def noisy(seed: int, **mean: float) -> dict[str, np.ndarray | float]:
-    """Drops with a spread of 0.5, each task's with its own noise; `mean` by the task's first word, 0 for the others."""
+    """Drops with a spread of 0.5, each task's with its own noise; `mean` by task, 0 for the others."""
     random = np.random.default_rng(seed)
-    return {task: mean.get(task.replace(" ", "_"), 0.0) + random.normal(0, 0.5, N) for task in TASKS}
+    return {task: mean.get(task, 0.0) + random.normal(0, 0.5, N) for task in TASKS}
 
 
 def table(cut: Arrays, blind: Arrays, n: int = N, **options: Any) -> dict[str, Any]:
@@ -110,8 +103,8 @@ def test_cells_are_the_mean_drop_its_standardised_effect_and_a_test() -> None:
 
 def test_p_values_are_adjusted_over_all_cells_and_those_not_made_are_not_counted() -> None:
     nothing = roles(NAN)
-    after = fallen(noisy(1, generation=0.4, recognition=0.15)) | {"many_shot": nothing}
-    found = table(after, fallen(noisy(2)) | {"many_shot": nothing})
+    after = fallen(noisy(1, generation=0.4, recognition=0.15)) | {"refused": nothing}
+    found = table(after, fallen(noisy(2)) | {"refused": nothing})
     assert len(found["cells"]) == 2 * len(TASKS)
     made = [one for one in found["cells"] if one["p"]["value"] is not None]
     assert len(made) == 2 * (len(TASKS) - 1)
@@ -119,16 +112,16 @@ def test_p_values_are_adjusted_over_all_cells_and_those_not_made_are_not_counted
     assert [one["p_adjusted"]["value"] for one in made] == pytest.approx(list(adjusted))
     assert any(one["p_adjusted"]["value"] > one["p"]["value"] for one in made)
     for key in ("drop", "effect", "p", "p_adjusted"):
-        assert cell(found, "cut", PLAIN_RECOGNITION)[key] == {
+        assert cell(found, "cut", REFUSAL)[key] == {
             "value": None,
-            "reason": "recognition in plain text was not read on at least 3 triples",
+            "reason": "refusal was not read on at least 3 triples",
         }
 
 
 class TestInteractions:
     def test_each_aim_that_hurts_its_own_task_alone(self) -> None:
         found = table(fallen(noisy(3, generation=1.0)), fallen(noisy(4, recognition=1.0)))
-        aims, _ = found["interactions"]
+        (aims,) = found["interactions"]
         assert (aims["first"], aims["second"]) == ("aimed at generation", "aimed at recognition")
         assert (aims["one"], aims["other"]) == (GENERATION, RECOGNITION)
         assert aims["value"]["value"] == pytest.approx(4.0, abs=1.0), "four differences of 1 / 0.5, of which two are 0"
@@ -137,7 +130,7 @@ class TestInteractions:
 
     def test_the_very_same_falls_under_both_are_0(self) -> None:
         alike = fallen(noisy(5, generation=1.0, recognition=0.6))
-        aims, _ = table(alike, alike)["interactions"]
+        (aims,) = table(alike, alike)["interactions"]
         assert aims["value"]["value"] == pytest.approx(0)
         assert aims["p"]["value"] == 1
 
@@ -150,18 +143,9 @@ class TestInteractions:
         assert sum(one["p"]["value"] <= 0.05 for one in found) <= 4, "one in twenty is expected, and more than four hardly"
 
     def test_the_wrong_way_round_is_negative(self) -> None:
-        aims, _ = table(fallen(noisy(3, recognition=1.0)), fallen(noisy(4, generation=1.0)))["interactions"]
+        (aims,) = table(fallen(noisy(3, recognition=1.0)), fallen(noisy(4, generation=1.0)))["interactions"]
         assert aims["value"]["high"] < 0
         assert aims["p"]["value"] > 0.9
-
-    def test_a_circuit_that_hurts_writing_in_the_chat_alone(self) -> None:
-        """It does not work in plain text at all: nothing is said of recognition there."""
-        *_, contexts = table(fallen(noisy(7, generation=1.0)), fallen(noisy(8)))["interactions"]
-        assert (contexts["first"], contexts["second"]) == ("in the chat", "in plain text")
-        assert contexts["value"]["low"] > 0
-        both = {"generation": 1.0, "generation_in_plain_text": 1.0}
-        *_, contexts = table(fallen(noisy(9, **both)), fallen(noisy(10)))["interactions"]
-        assert contexts["value"]["low"] < 0 < contexts["value"]["high"]
 
     def test_all_pairs_of_three_aims(self) -> None:
         three = outcomes({"intact": intact(), **{name: fallen(noisy(at)) for at, name in enumerate(("cut", "blind", "dumb"))}})
@@ -170,7 +154,6 @@ class TestInteractions:
             (GENERATION, RECOGNITION),
             (GENERATION, EXPLANATION),
             (RECOGNITION, EXPLANATION),
-            (GENERATION, RECOGNITION),
         ]
 
 
@@ -192,17 +175,16 @@ class TestMissing:
             assert interaction["value"]["reason"] == "both tasks were not read on at least 3 triples"
 
     def test_tasks_are_compared_on_the_triples_of_both(self) -> None:
-        """Many-shot recognition of the first ten triples: the contexts are compared on these."""
-        after, before = fallen(noisy(0, generation=1.0)), intact()
-        few = np.where(np.arange(N)[:, None] < 10, after["many_shot"], NAN)
-        found = table({**after, "many_shot": few}, fallen(noisy(1)))
-        assert cell(found, "cut", PLAIN_RECOGNITION)["drop"]["n"] == 10
+        """Recognition of the first ten triples: the aims are compared on these."""
+        after = fallen(noisy(0, generation=1.0))
+        few = np.where(np.arange(N)[:, None] < 10, after["in_place"], NAN)
+        found = table({**after, "in_place": few}, fallen(noisy(1)))
+        assert cell(found, "cut", RECOGNITION)["drop"]["n"] == 10
         assert cell(found, "cut", GENERATION)["drop"]["n"] == N
-        assert [one["value"]["n"] for one in found["interactions"]] == [N, 10]
-        assert before["many_shot"].shape == few.shape
+        assert [one["value"]["n"] for one in found["interactions"]] == [10]
 
     def test_every_value_has_the_contracts_shape(self) -> None:
-        found = table(fallen(noisy(0)), fallen({}) | {"many_shot": roles(NAN)})
+        found = table(fallen(noisy(0)), fallen({}) | {"refused": roles(NAN)})
         for one in found["cells"]:
             for key in ("drop", "effect", "p", "p_adjusted"):
                 check_value(one[key])
@@ -215,7 +197,7 @@ def test_controls_stand_below_the_aims_without_one() -> None:
     three = outcomes({"intact": intact(), **{name: fallen(noisy(at)) for at, name in enumerate(("cut", "blind", "random"))}})
     found = crossed(three, AIMS, OPTIONS, primary="in_place", beside=["random"])
     assert [one["aim"] for one in found["cells"]] == [aim for aim in (*AIMS, "") for _ in TASKS]
-    assert len(found["interactions"]) == 2
+    assert len(found["interactions"]) == 1
 
 
 def test_a_whole_run_aims_at_all_tasks_but_refusal(tiny: Any, tmp_path: Path) -> None:
@@ -243,22 +225,3 @@ def test_a_whole_run_aims_at_all_tasks_but_refusal(tiny: Any, tmp_path: Path) ->
     found.save(tmp_path)
     assert {"crossed", "layers"} <= set(found.figures())
     assert (tmp_path / "report.html").exists()
-
-
-def test_contexts_are_compared_without_a_common_unit() -> None:
-    """A probe score in the chat and log-odds in plain text: multiplying one of them changes nothing."""
-    rng = np.random.default_rng(0)
-    read = rng.normal(size=(40, 2, 2)) + np.array([[0.5, 1.0], [0.5, 0.0]])
-    task = lambda at, context: read[:, context, at]
-    found = []
-    for factor in (1.0, 20.0):
-        drops_ = {
-            GENERATION: task(0, 0),
-            RECOGNITION: factor * task(1, 0),
-            "generation in plain text": task(0, 1),
-            "recognition in plain text": task(1, 1),
-        }
-        (pair,) = _contexts({GENERATION: "cut"}, {"cut": drops_}, OPTIONS)
-        found.append((pair.value.value, pair.p.value))
-    assert found[0] == pytest.approx(found[1])
-    assert found[0][1] < 0.05, "recognition falls in the chat alone"

@@ -92,7 +92,7 @@ def test_labels_name_each_condition_with_its_aim_once_and_each_task() -> None:
         "<b>aimed at twins</b>", "<b>matched random</b>",
     ]  # fmt: skip
     assert labels[5:8] == ["generation", "recognition", "explanation"]
-    assert labels[-1] == "recognition<br>in plain<br>text", "as narrow as a column on a phone"
+    assert labels[-1] == "writing of<br>another<br>kind", "as narrow as a column on a phone"
     low, high = figure.layout.yaxis.range
     assert low > 4.46 and all(high < label.y < low for label in figure.layout.annotations), "nothing is cut"
     assert all(label.y - 3 * 14 / 86 > high for label in figure.layout.annotations[5:]), "room for three lines above"
@@ -102,7 +102,7 @@ def test_the_fake_run_is_drawn_whole() -> None:
     frame = effects_frame(fake_report())
     figure = figures.crossed_effects(frame)
     drawn = np.concatenate([trace.z for trace in rows(figure)])
-    np.testing.assert_array_equal(drawn, frame["value"].to_numpy(dtype=float).reshape(5, 6))
+    np.testing.assert_array_equal(drawn, frame["value"].to_numpy(dtype=float).reshape(5, 5))
     assert rectangles(figure, line=go.layout.shape.Line(color=style.BLACK, width=2.5)) == [(0, 0), (1, 1), (2, 2)]
     assert NOT_READ in re.sub("<br>", " ", figure.layout.title.subtitle.text)
     alt = figure.layout.meta["alt"]

@@ -28,7 +28,6 @@ from harmcircuits.models.context import context_length
 from harmcircuits.models.protocol import ModelError
 from harmcircuits.tasks.capabilities import Completion, read_completions
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS
-from harmcircuits.tasks.plain_text import plain_text_loss
 from harmcircuits.tasks.recognition import Shots, many_shot
 from harmcircuits.tasks.teacher_forced import _entropy, teacher_forced
 from harmcircuits.tasks.told_apart import harm_auroc
@@ -76,7 +75,6 @@ VERBS: dict[str, Callable[[Any], object]] = {
     "sweep": lambda model: sweep(model, [None, Circuit(heads=[(0, 1)])], EXAMPLES),
     "teacher forced": lambda model: teacher_forced(model, EXAMPLES, {"intact": None, "cut": Circuit(heads=[(0, 1)])}),
     "recognition": lambda model: many_shot(model, PROMPTS, SHOTS),
-    "plain text": lambda model: plain_text_loss(model, EXAMPLES, SHOTS),
 }
 
 

@@ -25,7 +25,7 @@ def test_the_table_has_a_row_a_condition_and_a_column_a_task_with_its_unit() -> 
     table, _ = tables()
     assert list(table.columns) == [
         "switched off", "generation (nats per token)", "recognition (log-odds)", "explanation (nats per token)",
-        "refusal (share of requests)", "generation in plain text (nats per token)", "recognition in plain text (log-odds)",
+        "refusal (share of requests)", UNREAD,
     ]  # fmt: skip
     assert table["switched off"].tolist() == ["heads (aimed at generation)", *ROWS[1:]], (
         "said once, and controls aim at nothing"
@@ -37,7 +37,7 @@ def test_a_cell_says_drop_effect_and_adjusted_p_or_what_is_missing() -> None:
     assert table.iloc[0, 1] == "+0.110 [+0.087, +0.132]; d = +0.99 [+0.77, +1.21]; p = 0.011"
     assert table.iloc[3, 4] == "-0.005 [-0.028, +0.017]; d = -0.05 [-0.27, +0.17]; p = 0.654"
     assert table.iloc[4, 4] == "-0.007 [-0.029, +0.015]; d = n/a; p = 0.654"
-    assert (table.iloc[:, 6] == "n/a").all()
+    assert (table.iloc[:, 5] == "n/a").all()
 
 
 def test_interactions_name_what_is_compared() -> None:
@@ -45,7 +45,7 @@ def test_interactions_name_what_is_compared() -> None:
     assert pairs.to_dict("records") == [
         {"between": "aimed at generation against aimed at recognition", "tasks": "generation against recognition",
          "interaction": "+1.75 [+1.42, +2.09]", "p": "0.001", "p, adjusted": "0.002"},
-        {"between": "in the chat against in plain text", "tasks": "generation against recognition",
+        {"between": "aimed at recognition against aimed at explanation", "tasks": "recognition against explanation",
          "interaction": "n/a", "p": "n/a", "p, adjusted": "n/a"},
     ]  # fmt: skip
 
@@ -55,7 +55,7 @@ def test_the_unit_of_recognition_is_that_of_the_primary_reading() -> None:
     report["settings"]["primary reading of recognition"] = "probe at the answer, after layer 11"
     assert "recognition (probe score)" in crossed_frames(report)[report_crossed.TASKS]
     frame = effects_frame(report).set_index("task")["unit"]
-    assert set(frame["recognition"]) == {"probe score"} and set(frame[UNREAD]) == {"log-odds"}
+    assert set(frame["recognition"]) == {"probe score"} and set(frame[UNREAD]) == {""}
 
 
 def test_the_figures_frame_holds_the_reports_numbers_and_reasons() -> None:
@@ -64,7 +64,7 @@ def test_the_figures_frame_holds_the_reports_numbers_and_reasons() -> None:
     assert list(frame.columns) == [
         "condition", "aim", "task", "value", "low", "high", "drop", "p_adjusted", "n", "unit", "reason",
     ]  # fmt: skip
-    assert len(frame) == len(report["crossed"]["cells"]) == 30
+    assert len(frame) == len(report["crossed"]["cells"]) == 25
     for row, cell in zip(frame.to_dict("records"), report["crossed"]["cells"], strict=True):
         assert (row["condition"], row["aim"], row["task"]) == (cell["condition"], cell["aim"], cell["task"])
         if cell["effect"]["value"] is not None:
@@ -88,7 +88,7 @@ def test_aims_come_first_in_the_order_of_the_tasks_whatever_the_reports_order() 
 
 def test_a_task_that_only_some_conditions_have_is_missing_elsewhere() -> None:
     cells = fake_crossed()["cells"]
-    table = crossed_frames({"crossed": {"cells": [cells[0], cells[7]]}})[report_crossed.TASKS]
+    table = crossed_frames({"crossed": {"cells": [cells[0], cells[6]]}})[report_crossed.TASKS]
     assert table.iloc[0, 2] == table.iloc[1, 1] == "n/a" and "d = +0.88" in table.iloc[1, 2]
 
 
@@ -122,15 +122,15 @@ def test_the_page_shows_both_tables_and_lists_each_null_once() -> None:
     assert "+0.110 [+0.087, +0.132]; d = +0.99 [+0.77, +1.21]; p = 0.011" in words
     assert f"crossed: {UNREAD} ({', '.join(ROWS)})" in words, "once, and not for drop, effect and both p"
     assert "crossed: refusal (matched random)" in words
-    assert "crossed: interaction (in the chat against in plain text)" in words
+    assert "crossed: interaction (aimed at recognition against aimed at explanation)" in words
 
 
 def test_nulls_of_the_crossed_table_have_an_owner_and_a_reason() -> None:
     own = [found for found in report_values.nulls(fake_report()) if found.field.startswith("crossed")]
     assert len(own) == len(set(own)) == 7
     assert own[-2:] == [
-        report_values.Null("matched random", "crossed.recognition in plain text", NOT_READ),
-        report_values.Null("in the chat against in plain text", "crossed.interaction", NOT_READ),
+        report_values.Null("matched random", f"crossed.{UNREAD}", NOT_READ),
+        report_values.Null("aimed at recognition against aimed at explanation", "crossed.interaction", NOT_READ),
     ]
 
 

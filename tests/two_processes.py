@@ -25,7 +25,6 @@ from harmcircuits import cli, store
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.processes import Group, several_processes
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, usable
-from harmcircuits.tasks.plain_text import plain_text_loss
 from harmcircuits.tasks.probe import place_residuals
 from harmcircuits.tasks.probe_layers import layer_probes
 from harmcircuits.tasks.teacher_forced import teacher_forced
@@ -62,7 +61,6 @@ def readings(model: Any) -> dict[str, Any]:
         "forced": forced.to_dict("list"),
         "residuals": {place: values.tolist() for place, values in residuals.items()},
         "many-shot": hc.many_shot(model, PROMPTS, shots, batch_size=SIZE).tolist(),
-        "plain text": plain_text_loss(model, sampled, shots, batch_size=SIZE).tolist(),
         "facts": utility(model, n_facts=6, n_passages=3, batch_size=2).to_dict("list"),
         "layers": layer_probes(model, PROMPTS[:6], PROMPTS[6:], {"intact": None}, batch_size=SIZE).scores.tolist(),
     }

@@ -24,9 +24,7 @@ def dissociate(
     device: Device = None,
     dtype: Dtype = "float32",
     quick: Annotated[bool, typer.Option("--quick", help="Smaller numbers: estimates and intervals, no p values.")] = False,
-    crossed: Annotated[
-        bool, typer.Option("--crossed", help="Also aim at explanation, and cross aims with tasks and contexts.")
-    ] = False,
+    crossed: Annotated[bool, typer.Option("--crossed", help="Also aim at explanation, and cross aims with tasks.")] = False,
     attack: Annotated[
         str, typer.Option(help="none, prefill, or prefill:K (K tokens of it): what is put in the model's mouth.")
     ] = "prefill",

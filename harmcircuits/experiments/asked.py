@@ -25,7 +25,6 @@ class Asked:
         greedy: greedy responses to the prompts of the first triples.
         explained: harmful requests that have a reference explanation, of the first triples.
         unexplained: why there are none.
-        plain_text: whether writing is also read in plain text after the shots.
         on_policy: whether the intact model reads what each condition writes.
         kl: whether the intact model's distributions are compared with each condition's.
     """
@@ -37,7 +36,6 @@ class Asked:
     instruments: Instruments
     settings: Settings
     unexplained: str = ""
-    plain_text: bool = False
     on_policy: bool = True
     kl: bool = True
     features: dict[str, list[float]] = field(default_factory=dict)
@@ -55,7 +53,6 @@ def lay_out(
     instruments: Instruments,
     settings: Settings,
     *,
-    plain_text: bool = False,
     on_policy: bool = True,
     kl: bool = True,
     progress: bool = False,
@@ -73,7 +70,6 @@ def lay_out(
         unexplained=why,
         instruments=instruments,
         settings=settings,
-        plain_text=plain_text,
         on_policy=on_policy,
         kl=kl,
         features=_features(model, examples),

@@ -79,7 +79,7 @@ def read_conditions(
     not read again.
 
     Columns: nll, kl, entropy, nll_other (under another request), nll_greedy, in_place, probe and probe_request, many_shot,
-    nll_plain, on_task, refusal, degenerate, policy_nll and policy_nll_other (the intact model reads what was written), refused
+    on_task, refusal, degenerate, policy_nll and policy_nll_other (the intact model reads what was written), refused
     (without prefill), explain, explain_same, explain_other, explain_near, length, repetition; NaN where a reading was not taken
     (many_shot_shuffled and many_shot_arbitrary, the controls of the shots: of the intact model's twins).
     """

@@ -9,8 +9,6 @@ task falls:
     explanation     fall of E, the mean L of mismatched explanations − L of the request's own, nats per token
     refusal         fall of the share of harmful requests declined without prefill
 
-    … in plain text     generation and recognition in the many-shot context: a circuit may not work there at all
-
 and its standardised effect is d = mean / standard deviation over triples, so that tasks compare.
 
 Source: arXiv 2604.09544, where generation, refusal, explanation and detection are crossed.
@@ -41,8 +39,7 @@ from .collateral import explained
 from .measures import HARMFUL, NEAR, Arrays, measured
 
 GENERATION, RECOGNITION, EXPLANATION, REFUSAL = "generation", "recognition", "explanation", "refusal"
-PLAIN_GENERATION, PLAIN_RECOGNITION = "generation in plain text", "recognition in plain text"
-TASKS = (GENERATION, RECOGNITION, EXPLANATION, REFUSAL, PLAIN_GENERATION, PLAIN_RECOGNITION)
+TASKS = (GENERATION, RECOGNITION, EXPLANATION, REFUSAL)
 FEWEST = 3
 NULL_DRAWS = 999
 TOO_FEW = f"both tasks were not read on at least {FEWEST} triples"
@@ -73,8 +70,6 @@ def drops(intact: Arrays, changed: Arrays, *, primary: str) -> dict[str, Float[n
         RECOGNITION: -rise(primary),
         EXPLANATION: explained(intact) - explained(changed),
         REFUSAL: (intact["refused"] - changed["refused"])[:, HARMFUL],
-        PLAIN_GENERATION: rise("nll_plain"),
-        PLAIN_RECOGNITION: -rise("many_shot"),
     }
 
 
@@ -95,7 +90,7 @@ def crossed(
     fallen = {condition: drops(intact, outcomes.by_triple(condition), primary=primary) for condition in rows}
     cells = [_cell(condition, aim, task, fallen[condition][task], options) for condition, aim in rows.items() for task in TASKS]
     _adjust(cells)
-    pairs = [pair.to_json() for pair in (*_aims(aims, fallen, options), *_contexts(aims, fallen, options))]
+    pairs = [pair.to_json() for pair in _aims(aims, fallen, options)]
     _adjust(pairs)
     return {"tasks": list(TASKS), "aims": dict(aims), "cells": cells, "interactions": pairs}
 
@@ -131,34 +126,6 @@ def _aims(
     for one, other in combinations(aims, 2):
         table = [[fallen[aims[aim]][task] for task in (one, other)] for aim in (one, other)]
         yield Interaction(f"aimed at {one}", f"aimed at {other}", one, other, *_interaction(table, options))
-
-
-def _contexts(
-    aims: Mapping[str, str], fallen: Mapping[str, Mapping[str, np.ndarray]], options: Mapping[str, Any]
-) -> Iterator[Interaction]:
-    """Generation against recognition, in the chat against plain text, under the circuit aimed at generation.
-
-    Each of the four drops is in units of its own spread: a probe score in the chat and log-odds in plain text have no unit in
-    common. Two-sided, since the circuit may work in either context alone.
-    """
-    under = fallen[aims[GENERATION]]
-    table = [[under[GENERATION], under[RECOGNITION]], [under[PLAIN_GENERATION], under[PLAIN_RECOGNITION]]]
-    read, own = _stacked(table, options)
-    value = p = Estimate.missing(TOO_FEW)
-    if len(read) >= FEWEST:
-        scaled = read / np.where(np.ptp(read, axis=0) > 0, read.std(0, ddof=1), np.nan)
-        value = bootstrap(_by_own_spread, scaled, vectorised=True, **own)
-        p = Estimate.missing(f"the interaction is missing: {value.reason}")
-    if value.value is not None:
-        swap = np.random.default_rng(own.get("seed", 0)).random((NULL_DRAWS, len(scaled), 1, 1)) < 0.5
-        p = p_value(value.value, _by_own_spread(np.where(swap, scaled[:, ::-1], scaled)), alternative="two-sided")
-    yield Interaction("in the chat", "in plain text", GENERATION, RECOGNITION, value, p)
-
-
-def _by_own_spread(drops: Float[np.ndarray, "draw triple context task"]) -> Float[np.ndarray, " draw"]:
-    """(d_generation − d_recognition | chat) − (… | plain text), d = mean / standard deviation of each of the four."""
-    d = standardised_effect(drops, axis=1)
-    return np.asarray((d[:, 0, 0] - d[:, 0, 1]) - (d[:, 1, 0] - d[:, 1, 1]))
 
 
 def _interaction(table: Sequence[Sequence[np.ndarray]], options: Mapping[str, Any]) -> tuple[Estimate, Estimate]:

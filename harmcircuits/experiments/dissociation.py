@@ -56,7 +56,7 @@ def dissociate(
         train: triples for shots, probe, aimed controls and nulls. None: those fields are null with the reason.
         development: triples on which formats are chosen. None: the first of each kind is taken.
         settings: sizes; `Settings()` by default.
-        crossed: also aim the recipe at explanation, read writing in plain text, and cross aims with tasks.
+        crossed: also aim the recipe at explanation, and cross aims with tasks.
         judge: reads what is written under each condition (`harmcircuits.judges`); it fills `harmful_rate` if it measures harm
             and has passed its validation (`judges.Validated`), and otherwise that is null with the reason.
         folder: for what is finished, so that a run that was stopped goes on where it was: numbers in its `journal/`, what the

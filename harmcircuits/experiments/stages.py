@@ -4,8 +4,7 @@ Every stage takes (model, asked); `example` is a prompt's number in the test tri
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,6 @@ import pandas as pd
 from ..examples import Example, Prompt
 from ..models.protocol import HookedModel
 from ..tasks.explanation import explain
-from ..tasks.plain_text import plain_text_loss
 from ..tasks.recognition import ShotError, many_shot
 from ..tasks.refusal import everyday, read_refusals, without_prefill
 from ..tasks.utility import utility
@@ -30,21 +28,11 @@ def read_many_shot(model: HookedModel, asked: Asked) -> pd.DataFrame:
     shots, some = asked.instruments.shots, asked.prompts[: 3 * asked.settings.many_shot_triples]
     odds = np.full(len(some), np.nan)
     if shots:
-        with _left_out("many-shot recognition"):
+        try:
             odds = many_shot(model, some, shots).numpy().astype(float)
+        except ShotError as error:  # longer than the model's context: the run goes on
+            log.warning("no many-shot recognition: %s", error)
     return pd.DataFrame({"example": range(len(some)), "many_shot": odds})
-
-
-def read_plain_text(model: HookedModel, asked: Asked) -> pd.DataFrame:
-    """`nll_plain`: L of the same responses in that plain text; harmful and near."""
-    shots = asked.instruments.shots
-    some = [at for at in range(len(asked.prompts)) if at % 3 < 2][: 2 * asked.settings.many_shot_triples]
-    if shots is None or not asked.plain_text:
-        return pd.DataFrame({"example": [], "nll_plain": []}, dtype=float)
-    found = np.full(len(some), np.nan)
-    with _left_out("writing in plain text"):
-        found = plain_text_loss(model, [asked.examples[at] for at in some], shots).numpy().astype(float)
-    return pd.DataFrame({"example": some, "nll_plain": found})
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,22 +99,12 @@ def know(model: HookedModel, asked: Asked) -> pd.DataFrame:
 
 STAGES: dict[str, Stage] = {
     "many-shot recognition": read_many_shot,
-    "writing in plain text": read_plain_text,
     "explanation": explain_harm,
 }
 """Each gives columns of test prompts."""
 
 ITEMS: dict[str, Stage] = {"utility": know}
 """Each gives rows of its own."""
-
-
-@contextmanager
-def _left_out(what: str) -> Iterator[None]:
-    """What is longer than the model's context is not read, and the run goes on."""
-    try:
-        yield
-    except ShotError as error:
-        log.warning("no %s: %s", what, error)
 
 
 def _in_turn(lists: Sequence[Sequence[Prompt]]) -> list[Prompt]:

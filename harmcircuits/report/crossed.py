@@ -13,13 +13,11 @@ _UNITS = {
     "generation": "nats per token",
     "explanation": "nats per token",
     "refusal": "share of requests",
-    "generation in plain text": "nats per token",
-    "recognition in plain text": "log-odds",
 }
 """Of a drop, by task; recognition's depends on the primary reading."""
 
 TASKS = "What each circuit was aimed at (rows) against what falls without it (columns)"
-INTERACTIONS = "Interactions of aim or context with task, in standard deviations"
+INTERACTIONS = "Interactions of aim with task, in standard deviations"
 """Captions of the page's tables; the page explains both."""
 
 
