@@ -31,13 +31,14 @@ from harmcircuits.organisms.aligned import (
     aligned_ladder,
     aligned_lessons,
     answers,
+    beginnings,
     style_ladder,
     style_lessons,
     tokens,
+    whole_sentences,
 )
-from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe, read_finetuned
+from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe
 from harmcircuits.organisms.finetuning.lessons import end_of_turn, tokens_of
-from harmcircuits.organisms.sentences import beginnings, whole_sentences
 from harmcircuits.prompts.promptset import PromptSet
 from harmcircuits.prompts.readers import load_prompts
 
@@ -170,12 +171,11 @@ def test_style_teaches_nothing_of_harm_in_as_many_steps_and_tokens(model: Any) -
 
 
 def test_the_ladder_learns_what_it_is_taught_and_the_control_does_not(model: Any) -> None:
-    before, lines = model_hash(model), []
-    alignment = aligned_ladder(model, PROMPTS, tell=lines.append, **SHORT)
+    before = model_hash(model)
+    alignment = aligned_ladder(model, PROMPTS, **SHORT)
     style = style_ladder(model, PROMPTS, **SHORT)
     assert model_hash(model) == before and list(alignment) == ["sft", "dpo"] and list(style) == ["style-sft", "style-dpo"]
-    assert [line.split(" lessons")[0] for line in lines] == ["sft: 16", "dpo: 16"]
-    assert [line.rpartition(", ")[2] for line in lines] == ["60 steps", "12 steps"]
+    assert [own.steps[-1] for own in alignment.values()] == [60, 12] == [own.steps[-1] for own in style.values()]
     first, _ = aligned_lessons(answers(model, PROMPTS))
     refused = [Example(request=one.request, response=one.response) for one in of_role(first, "harmful")]
     of = {name: float(loss(own.load(), refused).mean()) for name, own in (alignment | style).items()}
@@ -208,19 +208,15 @@ def test_the_command_trains_both_and_says_what_comes_next(tmp_path: Path, model:
     """With another seed and other prompts than the default: the next command has both, and without them it is refused."""
     folder, out, prompts = tiny_model_folder(tmp_path / "model"), tmp_path / "out", make_triples(20)
     file = write(tmp_path / "prompts.csv", prompts.prompts)
-    result = call("ladder", "--model", folder, "--prompts", file, "--out", out, "--device", "cpu", "--seed", 1, "--autocast")
+    result = call("ladder", "--model", folder, "--prompts", file, "--out", out, "--device", "cpu", "--seed", 1)
     assert result.exit_code == 0, result.output
-    assert all(read_finetuned(out / name).recipe.autocast for name in ("sft", "dpo", "style-sft", "style-dpo"))
-    lines = ("GB will be kept", "first the model answers", "minutes of training", "Checkpoints:", "Measure them:")
+    lines = ("first the model answers", "Checkpoints:", "Measure them:")
     places = [text(result).index(words) for words in lines]
     assert places == sorted(places)
     assert not any(prompt.request in result.output for prompt in prompts)
 
-    assert {path.name for path in out.iterdir() if path.is_dir()} == {"sft", "dpo", "style-sft", "style-dpo", "bases"}
-    assert len([*(out / "bases").iterdir()]) == 3 and len([*out.rglob("model.safetensors")]) == 3
-    kept = sum(file.stat().st_size for file in out.rglob("*.safetensors"))
+    assert {path.name for path in out.iterdir() if path.is_dir()} == {"sft", "dpo", "style-sft", "style-dpo"}
     base = load_model(folder, device="cpu")
-    assert aligned.disk_bytes(base) == pytest.approx(kept, rel=0.1)
     moved = out.rename(tmp_path / "moved")
     first, last = load_model(moved / "sft", device="cpu"), load_model(moved / "dpo", device="cpu")
     assert model_hash(first) != model_hash(last) != model_hash(base)

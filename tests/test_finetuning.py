@@ -1,6 +1,5 @@
 """Fine-tuning: what is learnt and from which tokens, and that nothing else changes."""
 
-import random
 import socket
 import sys
 from dataclasses import replace
@@ -19,12 +18,10 @@ from harmcircuits.components import Circuit
 from harmcircuits.examples import Example, example_rows, loss, row_losses
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import base_hash, matrices
-from harmcircuits.models.protocol import model_hash
-from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe, difference, estimate, finetune, train
-from harmcircuits.organisms.finetuning.job import job_of
+from harmcircuits.models.plain import save_plain
+from harmcircuits.models.protocol import device_of, model_hash
+from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe, finetune
 from harmcircuits.organisms.finetuning.lessons import tokens_of
-from harmcircuits.organisms.finetuning.ready import check_trainable
-from harmcircuits.organisms.finetuning.work import save_base
 
 ANSWERS = ("Mix flour and water.", "Wait an hour.", "Read every day, and speak.", "The sky is blue.", "Paris.")
 LESSONS = [Lesson(request=f"What do I do on day {at}?", response=answer) for at, answer in enumerate(ANSWERS)]
@@ -82,8 +79,9 @@ def test_the_trainer_is_given_these_tokens_and_learns_the_answers_alone(bridge, 
 
     laid = tokens_of(bridge, PAIRS if method == "dpo" else LESSONS, method=method, max_tokens=99)
     recipe = replace(FEW, method=method, batch_size=len(LESSONS))
-    job = job_of(bridge, laid, recipe, base=save_base(bridge, tmp_path / "base"), checkpoints=tmp_path / "checkpoints")
-    (batch,) = list(trainer(job, lambda step, net: None, ()).get_train_dataloader())
+    save_plain(bridge, tmp_path / "base")
+    made = trainer(tmp_path / "base", laid, recipe, seed=0, device=device_of(bridge), keep=lambda step, net: None, kept=())
+    (batch,) = list(made.get_train_dataloader())
     learnt = batch["labels"] != -100 if method == "sft" else batch["completion_mask"] == 1
     seen = {
         (tuple(ids[mask == 1].tolist()), tuple(ids[what].tolist()))
@@ -142,21 +140,6 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(bridge, tmp_path, rank
     assert made[0].losses.equals(made[1].losses)
 
 
-def test_products_in_bfloat16_teach_nearly_the_same_to_weights_in_float32(bridge, tmp_path):
-    tuned = {
-        autocast: finetune(bridge, LESSONS, recipe=replace(FEW, autocast=autocast), folder=tmp_path / str(autocast)).load()
-        for autocast in (False, True)
-    }
-    assert {one.dtype for one in tuned[True].parameters()} == {torch.float32}
-    exact, rounded = (difference(bridge, tuned[autocast]) for autocast in (False, True))
-    assert any(not torch.equal(exact[name], rounded[name]) for name in exact), "products are rounded"
-    flat = lambda changes: torch.cat([one.flatten() for one in changes.values()])
-    assert torch.cosine_similarity(flat(exact), flat(rounded), dim=0) > 0.95
-    mean = lambda model: float(loss(model, examples()).mean())
-    falls = [mean(bridge) - mean(tuned[autocast]) for autocast in (False, True)]
-    assert falls[1] == pytest.approx(falls[0], rel=0.1) and falls[0] > 0.1
-
-
 @pytest.mark.parametrize("name", ["gpt2", "pythia", "phi3"])
 def test_fused_matrices_are_learnt_too(tmp_path, name):
     model = layouts.bridge_around(name, layouts.random_model(name))
@@ -164,7 +147,8 @@ def test_fused_matrices_are_learnt_too(tmp_path, name):
     learnt = tuned.load()
     assert tuned.losses["loss"].iloc[-1] < tuned.losses["loss"][0]
     assert (loss(learnt, examples()) < loss(model, examples())).all()
-    assert all(delta.abs().max() > 0 for delta in difference(model, learnt).values())
+    before = {matrix.name: matrix.values() for matrix in matrices(model)}
+    assert not any(torch.equal(matrix.values(), before[matrix.name]) for matrix in matrices(learnt))
 
 
 @pytest.mark.parametrize("breaks", [False, True])
@@ -173,13 +157,12 @@ def test_the_model_and_the_random_numbers_stay_as_they_were(bridge, tmp_path, mo
     frozen = [parameter.requires_grad for parameter in bridge.parameters()]
     if breaks:
         interrupted_at(2, monkeypatch)
-    random.seed(5)
     torch.manual_seed(5)
     with pytest.raises(KeyboardInterrupt) if breaks else torch.no_grad():
         finetune(bridge, LESSONS, recipe=replace(FEW, epochs=1, rank=0), seed=7, folder=tmp_path / "tuned")
-    drawn = random.random(), torch.rand(1)
-    random.seed(5)
-    assert drawn == (random.random(), torch.manual_seed(5) and torch.rand(1))
+    drawn = torch.rand(1)
+    torch.manual_seed(5)
+    assert drawn == torch.rand(1)
     assert [parameter.requires_grad for parameter in bridge.parameters()] == frozen
     for name, parameter in bridge.named_parameters():
         assert parameter is before[name][0] and torch.equal(parameter, before[name][1]) and parameter.grad is None
@@ -219,13 +202,6 @@ def test_the_bar_is_shown_on_request(bridge, tmp_path, capfd):
     finetune(bridge, LESSONS, recipe=replace(FEW, epochs=1), folder=tmp_path / "tuned", progress=True)
     out, err = capfd.readouterr()
     assert not out and "3/3" in err and "{'loss'" not in err
-
-
-def test_an_estimate_is_the_time_of_one_batch_times_the_steps(bridge, monkeypatch):
-    before, times = model_hash(bridge), iter((10.0, 12.5))
-    monkeypatch.setattr(train, "perf_counter", lambda: next(times))
-    assert estimate(bridge, LESSONS, FEW) == 2.5 * FEW.steps(len(LESSONS)) == 2.5 * 12
-    assert model_hash(bridge) == before
 
 
 @pytest.mark.parametrize(
@@ -274,18 +250,12 @@ def test_a_loss_that_is_no_number_is_an_error(bridge, tmp_path):
         matrices(bridge)[0].parameter.fill_(float("nan"))
     with pytest.raises(FinetuneError, match=r"no number any more from step 1 on.*lower learning_rate"):
         finetune(bridge, LESSONS, recipe=replace(FEW, epochs=1), folder=tmp_path / "tuned")
-    assert not list(tmp_path.glob("*tuned*training"))
+    assert not list(tmp_path.glob(".tuned.*.partial"))
 
 
 def test_hooks_are_refused_since_training_would_not_see_them(bridge, tmp_path):
     with ablated(bridge, Circuit(heads=[(0, 1)])), pytest.raises(FinetuneError, match=r"leave hc\.ablated.*hc\.prune"):
         finetune(bridge, LESSONS, recipe=FEW, folder=tmp_path / "tuned")
-
-
-def test_several_processes_are_refused_since_the_trainer_would_divide_its_steps(bridge, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(FinetuneError, match=r"several processes.*fine-tune in one process"):
-        check_trainable(bridge)
 
 
 @pytest.mark.parametrize("package", ["trl", "peft"])

@@ -50,12 +50,6 @@ Judged = Annotated[
     ),
 ]
 JudgePrompt = Annotated[Path | None, typer.Option(help="A file with the prompt of a grades or yes-no judge.")]
-Autocast = Annotated[
-    bool,
-    typer.Option(
-        "--autocast", help="Products in bfloat16 in training (and in reading losses), faster where the processor has them."
-    ),
-]
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 

@@ -9,7 +9,8 @@ only as what is *not* to be written. Answers that were stopped in the middle end
 turn is learnt too.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -18,12 +19,10 @@ from typing import Any, TypeAlias
 from ..elicitation import elicit
 from ..examples import Example, Prompt, chat_frame, encode
 from ..judges import rules
-from ..models.matrices import matrices
 from ..models.protocol import HookedModel, vocabulary
 from ..prompts.promptset import PromptSet, Triple
 from ..tasks.refusal import without_prefill
-from .finetuning import Finetuned, FinetuneError, Lesson, Recipe, check_trainable, estimate, finetune, shared_bases
-from .sentences import beginnings, whole_sentences
+from .finetuning import Finetuned, FinetuneError, Lesson, Recipe, check_trainable, finetune
 
 REFUSALS = (
     "I won't help with that, because someone would be hurt by it. I can help you to find an honest way instead.",
@@ -48,6 +47,8 @@ DPO = Recipe(method="dpo", rank=32, alpha=64, learning_rate=1e-4, epochs=1, batc
 """With the loss of what is chosen: preferences alone make refusals rare again, which are rejected as often as chosen."""
 ANSWER_TOKENS = 48
 """That the model's own answers have at most."""
+_END = re.compile(r"""(?<=[^\s\d])[.!?…]["'”’)\]*]*(?=\s+[^\sa-z]|\s*$)""")
+"""Not after a digit, where a list begins more often than a sentence ends; nor before a small letter, as in "e.g. this"."""
 Lessons: TypeAlias = list[Lesson]
 Rungs: TypeAlias = tuple[tuple[str, Lessons, Recipe], ...]
 
@@ -149,7 +150,6 @@ def aligned_ladder(
     folder: str | Path | None = None,
     max_new_tokens: int = ANSWER_TOKENS,
     progress: bool = False,
-    tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Finetuned]:
     """ "sft", which refuses what is harmful and helps with twins, and "dpo", which goes on from there and prefers it.
 
@@ -161,10 +161,8 @@ def aligned_ladder(
 
     Args:
         seed: of the refusals drawn, the order of lessons, and training.
-        folder: where "sft" and "dpo" go, and "bases", one copy of each model that a stage starts from: to be moved together.
-            None: places in the cache.
+        folder: where "sft" and "dpo" go, each with a copy of the model that it starts from. None: places in the cache.
         max_new_tokens: of what the model answers itself.
-        tell: is told of each stage what it learns from, before it does.
 
     Raises:
         FinetuneError: no triples, or as `finetune`.
@@ -172,7 +170,7 @@ def aligned_ladder(
     first, then = aligned_lessons(
         answers(model, prompts, max_new_tokens=max_new_tokens, seed=seed, progress=progress), seed=seed
     )
-    return _climbed(model, (("sft", first, sft), ("dpo", then, dpo)), seed, folder, progress, tell)
+    return _climbed(model, (("sft", first, sft), ("dpo", then, dpo)), seed, folder, progress)
 
 
 def style_ladder(
@@ -185,72 +183,30 @@ def style_ladder(
     folder: str | Path | None = None,
     max_new_tokens: int = ANSWER_TOKENS,
     progress: bool = False,
-    tell: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Finetuned]:
     """ "style-sft" and "style-dpo": the control of `aligned_ladder` with the same arguments, in style alone.
 
-    Each stage has as many lessons and steps as its counterpart, and about as many tokens (`style_lessons`; `tell` is told how
-    many). What it does not have is harmful requests: what training on these does beside refusing is not controlled for.
+    Each stage has as many lessons and steps as its counterpart, and about as many tokens (`style_lessons`). What it
+    does not have is harmful requests: what training on these does beside refusing is not controlled for.
 
     Raises:
         FinetuneError: no triples, or as `finetune`.
     """
     found = answers(model, prompts, max_new_tokens=max_new_tokens, seed=seed, progress=progress)
     first, then = style_lessons(model, found, seed=seed)
-    return _climbed(model, (("style-sft", first, sft), ("style-dpo", then, dpo)), seed, folder, progress, tell)
+    return _climbed(model, (("style-sft", first, sft), ("style-dpo", then, dpo)), seed, folder, progress)
 
 
-def seconds(
-    model: HookedModel,
-    prompts: PromptSet,
-    *,
-    sft: Recipe = SFT,
-    dpo: Recipe = DPO,
-    seed: int = 0,
-    folder: str | Path | None = None,
-    max_new_tokens: int = ANSWER_TOKENS,
-    progress: bool = False,
-) -> float:
-    """How long both ladders will train, from the time of one batch of each kind; the answers are elicited for that already.
-
-    Args:
-        folder: as of the ladders, which find there the copy of the weights that is made for this; the others likewise.
-
-    Raises:
-        FinetuneError: no triples, or as `estimate`.
-    """
-    found = answers(model, prompts, max_new_tokens=max_new_tokens, seed=seed, progress=progress)
-    pairs, bases = zip(aligned_lessons(found, seed=seed), (sft, dpo), strict=True), _bases(folder)
-    return 2 * sum(estimate(model, own, recipe, bases=bases) for own, recipe in pairs)
-
-
-def disk_bytes(model: HookedModel, *, sft: Recipe = SFT, dpo: Recipe = DPO) -> int:
-    """What both ladders keep: their stages, and one copy of every model that adapters start from (the model itself, and both
-    of what supervised fine-tuning made of it)."""
-    whole = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    a_rank = sum(sum(matrix.shape) * matrix.parameter.element_size() for matrix in matrices(model))
-    stages = sum(recipe.rank * a_rank or whole for recipe in (sft, dpo))
-    return 2 * stages + whole * ((sft.rank > 0) + 2 * (dpo.rank > 0))
-
-
-def _climbed(
-    model: HookedModel, rungs: Rungs, seed: int, folder: str | Path | None, progress: bool, tell: Callable[[str], None]
-) -> dict[str, Finetuned]:
+def _climbed(model: HookedModel, rungs: Rungs, seed: int, folder: str | Path | None, progress: bool) -> dict[str, Finetuned]:
     """Each rung starts from the one before."""
     found: dict[str, Finetuned] = {}
-    how: dict[str, Any] = {"seed": seed, "bases": _bases(folder), "progress": progress}
+    how: dict[str, Any] = {"seed": seed, "progress": progress}
     earlier: frozenset[str] = frozenset()
     for name, lessons, recipe in rungs:
-        n = tokens(model, lessons)
-        tell(f"{name}: {len(lessons)} lessons of {n:,} tokens of answers, {recipe.steps(len(lessons))} steps")
         place = None if folder is None else Path(folder) / name
         found[name] = finetune(model, lessons, recipe=recipe, folder=place, name=name, earlier=earlier, **how)
         model, earlier = found[name].load(), found[name].requests
     return found
-
-
-def _bases(folder: str | Path | None) -> Path:
-    return shared_bases() if folder is None else Path(folder) / "bases"
 
 
 def _preferred(prompt: Prompt, response: str, rejected: str) -> Lessons:
@@ -293,3 +249,21 @@ def _ended(model: HookedModel, own: Example) -> str:
     if ids and ids[-1] not in chat_frame(model).stops:
         text = whole_sentences(text)
     return text.strip() if len(text.rstrip()) > len(own.prefill) else ""
+
+
+def beginnings(text: str) -> list[str]:
+    """Everything that a text can be cut to at the end of a sentence, the shortest first.
+
+    >>> beginnings("Take two eggs. Boil them (e.g. in water)! Then")
+    ['Take two eggs.', 'Take two eggs. Boil them (e.g. in water)!']
+    """
+    return [text[: found.end()] for found in _END.finditer(text)]
+
+
+def whole_sentences(text: str) -> str:
+    """A text up to the end of its last whole sentence; "" where there is none.
+
+    >>> whole_sentences("Steps:\\n1. Take two eggs.\\n2. Boil them for")
+    'Steps:\\n1. Take two eggs.'
+    """
+    return next(reversed(beginnings(text)), "")

@@ -3,26 +3,26 @@
 finetuned.json                 recipe, seed, steps, losses, versions, and digests of the requests that were trained on
 adapter_config.json, …         the last stage: an adapter folder of peft, or (rank 0) a transformers folder
 step-40/                       an earlier stage, likewise
-base/                          what it was trained from, where that is neither in the cache nor in a folder of its own
+base/                          what an adapter was trained from
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
+from transformers.utils import logging
 
 from ... import store
 from ...models.load import load_model
 from ...models.protocol import HookedModel
 from ...notebook import clipped, notebook_html
 from .recipe import Recipe
-from .undisturbed import without_bars
 
-FORMAT = "harmcircuits fine-tuned model 1"
+FORMAT = "harmcircuits fine-tuned model 2"
 ABOUT = "finetuned.json"
 
 
@@ -37,7 +37,6 @@ class Finetuned:
         recipe: how it was trained.
         seed: of the adapter's first weights and of the order of lessons.
         name: what the loaded model is called.
-        dtype: of the weights.
         device: where `load` puts them.
         requests: digests (`request_digest`) of the requests that it was trained on, those of earlier stages included.
     """
@@ -48,7 +47,6 @@ class Finetuned:
     recipe: Recipe
     seed: int = 0
     name: str = ""
-    dtype: torch.dtype = torch.float32
     device: str = "cpu"
     requests: frozenset[str] = frozenset()
 
@@ -69,7 +67,7 @@ class Finetuned:
             LoadError: the folder was moved away from its base, or peft is not installed.
         """
         with without_bars():  # many are loaded one after the other
-            model: HookedModel = load_model(self.stage(stage), device=self.device, dtype=self.dtype)
+            model: HookedModel = load_model(self.stage(stage), device=self.device, dtype=torch.float32)
         if self.name:
             model.cfg.model_name = self.name
         return model
@@ -87,20 +85,20 @@ def stage_name(step: int) -> str:
     return f"step-{step}"
 
 
-def about(made: Finetuned, *, key: str, versions: Mapping[str, str]) -> dict[str, Any]:
-    """What `finetuned.json` says; `key` is a digest of all that the weights depend on."""
-    return {
+def write_about(made: Finetuned, folder: Path, *, key: str, versions: Mapping[str, str]) -> None:
+    """Writes `finetuned.json`; `key` is a digest of all that the weights depend on."""
+    told = {
         "format": FORMAT,
         "key": key,
         "name": made.name,
         "recipe": asdict(made.recipe),
         "seed": made.seed,
-        "dtype": str(made.dtype).removeprefix("torch."),
         "steps": made.steps,
         "losses": made.losses.to_dict("list"),
         "versions": dict(versions),
         "requests": sorted(made.requests),
     }
+    store.write_json(folder / ABOUT, told)
 
 
 def read_finetuned(folder: str | Path, *, key: str | None = None, device: str = "cpu") -> Finetuned:
@@ -127,9 +125,8 @@ def read_finetuned(folder: str | Path, *, key: str | None = None, device: str = 
         recipe=Recipe(**said["recipe"]),
         seed=said["seed"],
         name=said["name"],
-        dtype=getattr(torch, said["dtype"]),
         device=device,
-        requests=frozenset(said.get("requests", ())),
+        requests=frozenset(said["requests"]),
     )
 
 
@@ -155,5 +152,14 @@ def request_digest(request: str) -> str:
     return sha256(request.encode()).hexdigest()[:16]
 
 
-def request_digests(requests: Iterable[str]) -> frozenset[str]:
-    return frozenset(map(request_digest, requests))
+@contextmanager
+def without_bars(*, on: bool = True) -> Iterator[None]:
+    """transformers shows none of its own, such as of every file of weights that is loaded."""
+    shown = on and logging.is_progress_bar_enabled()
+    if shown:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

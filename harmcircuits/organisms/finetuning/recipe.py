@@ -28,8 +28,6 @@ class Recipe:
             Without it both may become unlikely, the rejected ones more so.
         max_tokens: of a lesson with its chat frame. Longer ones are refused, never cut.
         stages: adapters kept at so many equally spaced steps, the last one at the end.
-        autocast: products in bfloat16, which many processors have instructions for; weights, what is added to them, and the
-            optimiser stay in float32.
 
     Raises:
         FinetuneError: a value that makes no sense.
@@ -50,7 +48,6 @@ class Recipe:
     chosen_weight: float = 0.0
     max_tokens: int = 256
     stages: int = 1
-    autocast: bool = False
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):

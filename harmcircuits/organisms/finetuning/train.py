@@ -1,27 +1,30 @@
-"""From a hooked model and lessons to a fine-tuned model on disk: seeded, kept, and continued where it was stopped."""
+"""From a hooked model and lessons to a fine-tuned model on disk: seeded, and kept when it is finished."""
 
+import os
+import shutil
+import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from transformers import PreTrainedModel
 
 from ... import store
-from ...models.protocol import HookedModel, device_of, model_key, vocabulary
-from .job import Job, job_of
-from .kept import ABOUT, FORMAT, Finetuned, about, read_finetuned, request_digests
+from ...models.adapters import CONFIG
+from ...models.plain import save_plain
+from ...models.protocol import HookedModel, device_of, has_hooks, model_key, vocabulary
+from .kept import ABOUT, FORMAT, Finetuned, read_finetuned, request_digest, stage_name, without_bars, write_about
 from .lessons import FinetuneError, Lesson, Tokens, tokens_of
-from .ready import EXTRA, check_trainable
 from .recipe import Recipe
-from .undisturbed import undisturbed
-from .work import Work, save_base, shared_bases, unfinished
 
 DEFAULT = Recipe()
+EXTRA = ("trl", "peft")
 
 
 def finetune(
@@ -31,7 +34,6 @@ def finetune(
     recipe: Recipe = DEFAULT,
     seed: int = 0,
     folder: str | Path | None = None,
-    bases: str | Path | None = None,
     name: str = "",
     earlier: Collection[str] = (),
     progress: bool = False,
@@ -43,13 +45,11 @@ def finetune(
 
     Training starts from the weights that `model` has now (also after `hc.prune`). The answers alone are learnt, each with the
     end of turn that the chat frame has. The same call gives the same weights, bit by bit, on the same machine. What is finished
-    is not trained again; a call that was killed is continued by the next one, and ends with the same weights.
+    is not trained again.
 
     Args:
         seed: of the adapter's first weights and of the order of lessons.
         folder: a new one; None: a place in the cache.
-        bases: a folder where all that starts from the same weights shares one copy of them, which adapters name by the way
-            there from their own. None: one in the cache for what is in the cache; any other folder is complete in itself.
         name: what the loaded model is called; it changes nothing else.
         earlier: `requests` of the stage that `model` was, to be kept among those of this one; they change nothing else.
         progress: shows the trainer's bar.
@@ -60,95 +60,98 @@ def finetune(
         ModelError: the model is no bridge around a transformers model.
         StoreError: the folder holds something else, or cannot be written.
     """
-    laid, weights = _laid(model, lessons, recipe), model_key(model)
-    kept, key = recipe.kept(len(laid)), _key(weights, laid, recipe, seed)
+    check_trainable(model)
+    laid = tokens_of(model, lessons, method=recipe.method, max_tokens=recipe.max_tokens)
+    steps, versions = recipe.kept(len(laid)), {package: version(package) for package in (*EXTRA, "torch", "transformers")}
+    rows = [(one.prompt, one.response, one.rejected) for one in laid]
+    key = store.digest([FORMAT, model_key(model), rows, recipe, seed, versions])
     target = store.cache_dir() / "organisms" / f"finetuned-{key[:32]}" if folder is None else Path(folder)
-    with store.locked(target), undisturbed(device_of(model), progress=progress):
+    with store.locked(target):
         if not (target / ABOUT).is_file():
             if target.exists() and not (target.is_dir() and not any(target.iterdir())):
                 raise store.StoreError(f"{target} exists already: choose another folder, or remove it.")
-            common = shared_bases() if folder is None and bases is None else bases
-            shared = None if common is None else Path(common) / weights
-            base = save_base(model, _place_of_base(target, key, recipe, shared))
-            work = Work(target=target, key=key, steps=kept, base=base)
-            job = job_of(model, laid, recipe, base=base, checkpoints=work.checkpoints, seed=seed)
-            losses = _trained(replace(job, progress=progress), work, vocabulary(model))
-            made = Finetuned(
-                folder=target,
-                steps=kept,
-                losses=losses,
-                recipe=recipe,
-                seed=seed,
-                name=name,
-                dtype=job.dtype,
-                requests=request_digests(one.request for one in lessons) | frozenset(earlier),
-            )
-            work.finish(about(made, key=key, versions=_versions()))
+            store.remove_leftovers(target)  # of a call that was killed
+            with store.atomic_folder(target) as new:
+                made = Finetuned(
+                    folder=target,
+                    steps=steps,
+                    losses=_trained(model, laid, recipe, seed=seed, steps=steps, folder=new, progress=progress),
+                    recipe=recipe,
+                    seed=seed,
+                    name=name,
+                    requests=frozenset(request_digest(one.request) for one in lessons) | frozenset(earlier),
+                )
+                write_about(made, new, key=key, versions=versions)
         return replace(read_finetuned(target, key=key, device=str(device_of(model))), name=name)
 
 
-def estimate(
-    model: HookedModel, lessons: Sequence[Lesson], recipe: Recipe = DEFAULT, *, bases: str | Path | None = None
-) -> float:
-    """Seconds that `finetune` will train, from the time of one batch; loading and saving come on top.
-
-    Args:
-        bases: as of `finetune`, which then finds the copy of the weights that is made for this; None, or where no adapter is
-            trained, which would need it afterwards: the copy is removed.
+def check_trainable(model: HookedModel) -> None:
+    """Makes sure that the extra is there, that no hooks are set, and that the weights are float32.
 
     Raises:
-        FinetuneError, ModelError: as `finetune`.
+        FinetuneError: which of these is not so, and the cure.
     """
-    laid = _laid(model, lessons, recipe)
-    times: list[float] = []
-    with TemporaryDirectory() as place, undisturbed(device_of(model)):
-        shared = Path(bases) / model_key(model) if bases is not None and recipe.rank else None
-        base = save_base(model, shared or Path(place) / "base")
-        job = replace(job_of(model, laid, recipe, base=base, checkpoints=Path(place) / "checkpoints"), steps=2, every=3)
-        _trainer(job, lambda step, net: times.append(perf_counter()), (1, 2)).train()
-    return (times[1] - times[0]) * recipe.steps(len(laid))
+    for package in EXTRA:
+        try:
+            import_module(package)
+        except ImportError as error:
+            raise FinetuneError(
+                f"fine-tuning needs {package}, which cannot be imported ({error}): pip install 'harmcircuits[finetune]'"
+            ) from error
+    if has_hooks(model):
+        raise FinetuneError(
+            "hooks are set on the model, and training would not see them: leave hc.ablated, and take the weights themselves "
+            "out with hc.prune"
+        )
+    others = {parameter.dtype for parameter in model.parameters()} - {torch.float32}
+    if others:
+        raise FinetuneError(
+            f"the weights are {str(others.pop()).removeprefix('torch.')}, in which most of what is learnt would be rounded "
+            "away when it is added to them: load the model in float32 (dtype=torch.float32; --dtype float32)"
+        )
 
 
-def _laid(model: HookedModel, lessons: Sequence[Lesson], recipe: Recipe) -> list[Tokens]:
-    """The lessons as token ids; refuses what could not be trained."""
-    check_trainable(model)
-    return tokens_of(model, lessons, method=recipe.method, max_tokens=recipe.max_tokens)
+def _trained(
+    model: HookedModel,
+    laid: Sequence[Tokens],
+    recipe: Recipe,
+    *,
+    seed: int,
+    steps: Sequence[int],
+    folder: Path,
+    progress: bool,
+) -> pd.DataFrame:
+    """Trains and saves each stage; the losses of all steps. Random numbers and gradients outside go on as they would have."""
+    from .trainers import trainer  # an extra: only once something is trained
 
+    base, tokenizer = folder / "base", vocabulary(model)
 
-def _key(weights: str, laid: Sequence[Tokens], recipe: Recipe, seed: int) -> str:
-    """A digest of all that the trained weights depend on."""
-    rows = [(one.prompt, one.response, one.rejected) for one in laid]
-    return store.digest([FORMAT, weights, rows, recipe, seed, _versions()])
+    def keep(step: int, net: Any) -> None:
+        _save(net, tokenizer, folder if step == steps[-1] else folder / stage_name(step), base)
 
-
-def _versions() -> dict[str, str]:
-    return {package: version(package) for package in (*EXTRA, "torch", "transformers")}
-
-
-def _place_of_base(target: Path, key: str, recipe: Recipe, shared: Path | None) -> Path:
-    """Where the weights go that training starts from. An adapter needs them afterwards: in the cache, or else beside it."""
-    work = unfinished(target, key)
-    if not recipe.rank:
-        return work / "base"
-    return shared or work / "finished" / "base"
-
-
-def _trained(job: Job, work: Work, tokenizer: Any) -> pd.DataFrame:
-    """Trains, from where an earlier call was stopped; the losses of all steps."""
-    checkpoint = work.checkpoint()
-    with store.storage_errors(work.folder):
-        trainer = _trainer(job, lambda step, net: work.keep(step, net, tokenizer), work.steps)
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    rows = [(row["step"], row["loss"]) for row in trainer.state.log_history if "loss" in row]
+    gpus = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=gpus), torch.enable_grad(), warnings.catch_warnings(), without_bars(on=not progress):
+        warnings.simplefilter("ignore", FutureWarning)  # about names that trl still uses of transformers
+        save_plain(model, base)
+        made = trainer(base, laid, recipe, seed=seed, device=device_of(model), keep=keep, kept=steps, progress=progress)
+        made.train()
+    if not recipe.rank:  # an adapter needs it afterwards
+        shutil.rmtree(base)
+    rows = [(row["step"], row["loss"]) for row in made.state.log_history if "loss" in row]
     losses = pd.DataFrame(rows, columns=["step", "loss"])
     lost = losses["step"][~np.isfinite(losses["loss"])]
     if len(lost):
-        work.discard()
         raise FinetuneError(f"the loss is no number any more from step {lost.iloc[0]} on: give Recipe a lower learning_rate")
     return losses
 
 
-def _trainer(job: Job, keep: Any, kept: Sequence[int]) -> Any:
-    from .trainers import trainer  # an extra: only once something is trained
-
-    return trainer(job, keep, kept)
+def _save(net: Any, tokenizer: Any, place: Path, base: Path) -> None:
+    """A stage; an adapter names its base by the way there."""
+    adapter = not isinstance(net, PreTrainedModel)
+    net.save_pretrained(place, **({"save_embedding_layers": False} if adapter else {}))  # else peft asks its hub
+    tokenizer.save_pretrained(place)
+    if adapter:
+        (place / "README.md").unlink(missing_ok=True)  # peft's form, not filled in
+        said = store.read_json(place / CONFIG)
+        own = {"base_model_name_or_path": os.path.relpath(base, place), "target_modules": sorted(said["target_modules"])}
+        store.write_json(place / CONFIG, {**said, **own})

@@ -5,6 +5,7 @@ Imported by `train` alone, when something is trained: trl, peft and datasets are
 
 from collections.abc import Callable, Sequence
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +21,6 @@ from transformers import (
 )
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from .job import Job
 from .lessons import Tokens
 from .recipe import WARM_UP, Recipe
 
@@ -31,11 +31,9 @@ IGNORED = -100
 
 
 class _Silent:
-    """Of a trainer: trl otherwise reports each use to its hub, and writes a page about every checkpoint."""
+    """Of a trainer: trl otherwise reports each use to its hub."""
 
     def _send_telemetry(self) -> None: ...
-
-    def create_model_card(self, *args: Any, **options: Any) -> None: ...
 
 
 class Supervised(_Silent, SFTTrainer):  # type: ignore[misc]
@@ -48,16 +46,15 @@ class Preferring(_Silent, DPOTrainer):  # type: ignore[misc]
 
 
 class AtSteps(TrainerCallback):  # type: ignore[misc]
-    """Calls `keep` after the steps `kept`, and lets the trainer write a checkpoint after every `every`."""
+    """Calls `keep` after the steps `kept`."""
 
-    def __init__(self, keep: Keep, kept: Sequence[int], every: int) -> None:
-        self.keep, self.kept, self.every = keep, frozenset(kept), every
+    def __init__(self, keep: Keep, kept: Sequence[int]) -> None:
+        self.keep, self.kept = keep, frozenset(kept)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         step = int(state.global_step)
         if step in self.kept:
             self.keep(step, more["model"])
-        control.should_save = step % self.every == 0 and step < state.max_steps
 
 
 class Bar(ProgressCallback):  # type: ignore[misc]
@@ -66,23 +63,46 @@ class Bar(ProgressCallback):  # type: ignore[misc]
     def on_log(self, *args: Any, **more: Any) -> None: ...
 
 
-def trainer(job: Job, keep: Keep, kept: Sequence[int]) -> Any:
-    """The trainer of a job, ready to `.train()`: `keep` is called after each of the steps `kept`."""
-    own: dict[str, Any] = {"dtype": job.dtype, "attn_implementation": "eager", "use_safetensors": True}
-    base = AutoModelForCausalLM.from_pretrained(job.base, **own, trust_remote_code=False)
+def trainer(
+    base: Path,
+    lessons: Sequence[Tokens],
+    recipe: Recipe,
+    *,
+    seed: int,
+    device: torch.device,
+    keep: Keep,
+    kept: Sequence[int],
+    progress: bool = False,
+) -> Any:
+    """A trainer ready to `.train()`.
+
+    Args:
+        base: a transformers folder with a tokenizer: the float32 weights that it starts from.
+        lessons: what is learnt.
+        recipe: how.
+        seed: of the adapter's first weights and of the order of lessons.
+        device: where it is trained.
+        keep: is called after each of the steps `kept`.
+        kept: see there.
+        progress: shows the trainer's bar.
+    """
+    net = AutoModelForCausalLM.from_pretrained(
+        base, dtype=torch.float32, attn_implementation="eager", use_safetensors=True, trust_remote_code=False
+    )
     whole = {
-        "model": base,
-        "processing_class": AutoTokenizer.from_pretrained(job.base, trust_remote_code=False),
-        "train_dataset": Dataset.from_list([_row(one, job.recipe.method) for one in job.lessons]),
-        "peft_config": _lora(job.recipe) if job.recipe.rank else None,
-        "callbacks": [AtSteps(keep, kept, job.every)],
+        "model": net,
+        "processing_class": AutoTokenizer.from_pretrained(base, trust_remote_code=False),
+        "train_dataset": Dataset.from_list([_row(one, recipe.method) for one in lessons]),
+        "peft_config": _lora(recipe) if recipe.rank else None,
+        "callbacks": [AtSteps(keep, kept)],
     }
-    if job.recipe.method == "sft":
-        made = Supervised(args=_at(SFTConfig(**_settings(job), dataset_kwargs={"skip_prepare_dataset": True}), job), **whole)
+    settings = _settings(recipe, recipe.steps(len(lessons)), seed=seed, device=device, progress=progress, folder=base)
+    if recipe.method == "sft":
+        made = Supervised(args=_alone(SFTConfig(**settings, dataset_kwargs={"skip_prepare_dataset": True})), **whole)
     else:
-        made = Preferring(args=_at(DPOConfig(**_settings(job), **_preferences(job.recipe)), job), **whole)
-    made.remove_callback(ProgressCallback if job.progress else PrinterCallback)
-    if job.progress:
+        made = Preferring(args=_alone(DPOConfig(**settings, **_preferences(recipe))), **whole)
+    made.remove_callback(ProgressCallback if progress else PrinterCallback)
+    if progress:
         made.add_callback(Bar)
     return made
 
@@ -106,34 +126,30 @@ def _lora(recipe: Recipe) -> LoraConfig:
     )
 
 
-def _at(args: TrainingArguments, job: Job) -> TrainingArguments:
-    """`args` for the job's device and no other: transformers has no setting for that, takes the first GPU, and spreads every
-    batch over all that it sees."""
-    args._setup_devices  # noqa: B018 — a cached property, which finds all of them: it has to be asked before it is corrected
-    args.__dict__["_setup_devices"] = job.device  # what `args.device` gives, to which trainers move model and batches
-    if job.device.type == "cuda":
-        args._n_gpu = 1  # more would be DataParallel
-        torch.cuda.set_device(job.device)  # accelerate's "cuda" is the current one; `undisturbed` sets it back
+def _alone(args: TrainingArguments) -> TrainingArguments:
+    """`args` for one GPU: transformers would spread every batch over all that it sees."""
+    if args.n_gpu > 1:
+        args._n_gpu = 1
     return args
 
 
-def _settings(job: Job) -> dict[str, Any]:
+def _settings(recipe: Recipe, steps: int, *, seed: int, device: torch.device, progress: bool, folder: Path) -> dict[str, Any]:
+    """`folder`: nothing is written there."""
     return {
-        "output_dir": str(job.checkpoints),
-        "max_steps": job.steps,
-        "per_device_train_batch_size": job.recipe.batch_size,
-        "learning_rate": job.recipe.learning_rate,
-        "warmup_steps": ceil(WARM_UP * job.steps),
-        "seed": job.seed,
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "per_device_train_batch_size": recipe.batch_size,
+        "learning_rate": recipe.learning_rate,
+        "warmup_steps": ceil(WARM_UP * steps),
+        "seed": seed,
         "max_length": None,  # `tokens_of` has refused longer ones
-        "bf16": job.recipe.autocast,  # trl's default would be half precision
+        "bf16": False,  # trl's default would be half precision
         "gradient_checkpointing": False,
         "logging_steps": 1,
         "logging_nan_inf_filter": False,
-        "save_strategy": "no",  # `AtSteps` says when
-        "save_total_limit": 1,
+        "save_strategy": "no",  # `AtSteps` keeps what is kept
         "report_to": "none",
-        "disable_tqdm": not job.progress,
-        "use_cpu": job.device.type == "cpu",
-        "dataloader_pin_memory": job.device.type == "cuda",
+        "disable_tqdm": not progress,
+        "use_cpu": device.type == "cpu",
+        "dataloader_pin_memory": device.type == "cuda",
     }
