@@ -20,7 +20,7 @@ from scipy.stats import binomtest
 from tqdm.auto import tqdm
 
 from harmcircuits import store
-from harmcircuits.claims.alignment.compared import AREA, Compared, Question
+from harmcircuits.claims.alignment.compared import Compared, Question
 from harmcircuits.claims.alignment.decision import NOTHING, decide
 from harmcircuits.claims.alignment.trends import adjusted, changes, trend
 from harmcircuits.claims.alignment.writing import READINGS
@@ -85,7 +85,7 @@ def answer(truth: Truth, *, triples: int, stages: int, draws: int, seed: int) ->
             if truth.control is not None:
                 style = np.concatenate([ladder[:1], (other + along(truth.control, stages))[1:]])
                 parts[STYLE] = changes(ladder) - changes(style)
-            found |= {Question(AREA, grain, reading, beyond): trend(part, options) for beyond, part in parts.items()}
+            found |= {Question(grain, reading, beyond): trend(part, options) for beyond, part in parts.items()}
     trends = dict(zip(found, adjusted(list(found.values())), strict=True))
     fractions = {(grain, reading): Estimate.missing("not simulated") for grain in GRAINS for reading in READINGS}
     return decide("", Compared(trends, fractions).evidence(GRAINS))[0]

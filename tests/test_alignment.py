@@ -18,11 +18,12 @@ from triples import SETTINGS, make_triples
 import harmcircuits.claims.reading as reading_module
 from harmcircuits import store
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.claims.alignment import Alignment, compare_alignment, cost
+from harmcircuits.claims.alignment import Alignment, compare_alignment
 from harmcircuits.claims.alignment import run as run_module
+from harmcircuits.claims.alignment.stage import sweep_of
 from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.compactness.plan import select_cells
 from harmcircuits.examples import loss
-from harmcircuits.experiments.scores import default_circuits
 from harmcircuits.models.load import load_model
 from harmcircuits.organisms import planted
 
@@ -52,15 +53,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def said() -> list[str]:
-    """What a run tells before its long part."""
-    return []
-
-
-@pytest.fixture(scope="module")
-def two(models: list[Any], folder: Path, said: list[str]) -> Alignment:
+def two(models: list[Any], folder: Path) -> Alignment:
     before = [parameter.clone() for model in models for parameter in model.parameters()]
-    found = compare_alignment(models, names=["base", "SFT"], folder=folder, reproduce="again", tell=said.append, **HOW)
+    found = compare_alignment(models, names=["base", "SFT"], folder=folder, reproduce="again", **HOW)
     after = [parameter for model in models for parameter in model.parameters()]
     assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
     return found
@@ -79,28 +74,30 @@ def test_each_stage_is_read_on_its_own_responses_and_on_those_of_the_first(two: 
     assert list(zip(stages["stage"], stages["reading"], strict=True)) == [
         (name, reading) for name in ("base", "SFT") for reading in ("own", "fixed")
     ]
-    own, fixed = (rows(two, "curves", stage="base", reading=reading) for reading in ("own", "fixed"))
-    assert own["harmful_nll_rise"].tolist() == fixed["harmful_nll_rise"].tolist(), "the base wrote both"
-    own, fixed = (rows(two, "curves", stage="SFT", reading=reading) for reading in ("own", "fixed"))
-    assert own["harmful_nll_rise"].tolist() != fixed["harmful_nll_rise"].tolist()
+    base, later = (rows(two, "areas", stage=stage).set_index("reading")["area"] for stage in ("base", "SFT"))
+    assert base["own"] == base["fixed"], "the base wrote both"
+    assert later["own"] != later["fixed"]
     assert two.model["name"] == "base → SFT" and len(two.model["stages"]) == 2
     assert two.settings["fixed"] == "base" and two.settings["ladders"] == {"ladder": ["base", "SFT"]}
 
 
 @pytest.mark.model
 def test_what_is_read_of_the_fixed_responses_is_what_loss_says(two: Alignment, models: list[Any]) -> None:
-    """The second stage's default circuit, found and tested on what the first one wrote."""
+    """A circuit of the second stage, found and tested on what the first one wrote."""
     how: dict[str, Any] = {"settings": FEW, "folder": None}
     base, other = (run_module.prepare(model, PROMPTS, **how) for model in models)
     both = run_module.read_by(other, run_module.written(base, "base"))
     assert both.examples == base.examples and both.model is models[1]
-    circuit = default_circuits(both.model, both.scores, FEW)["heads and neurons"]
-    harmful = list(base.examples[::3])
-    intact = loss(models[1], harmful)
-    with ablated(models[1], circuit):
-        rise = float((loss(models[1], harmful) - intact).mean())
-    row = rows(two, "stages", stage="SFT", reading="fixed").iloc[0]
-    assert row["harmful_nll_rise"] == pytest.approx(rise, abs=1e-5)
+    found, _ = select_cells(both, sweep_of(["neurons"], points=2, spans=SIZES["spans"], ratio=2.0))
+    cell, circuit = next(iter(found.items()))
+    rises = []
+    for examples in (list(base.examples[::3]), list(base.examples[1::3])):
+        intact = loss(models[1], examples)
+        with ablated(models[1], circuit):
+            rises.append(loss(models[1], examples) - intact)
+    curve = run_module.measure(both, sweep_of(["neurons"], points=2, spans=SIZES["spans"], ratio=2.0)).curve("neurons")
+    assert curve is not None and cell.size.at == curve.at[0]
+    np.testing.assert_allclose(curve.selectivity[:, 0], (rises[0] - rises[1]).numpy(), atol=1e-5)
 
 
 @pytest.mark.model
@@ -118,19 +115,15 @@ def test_a_change_of_two_stages_is_the_difference_of_their_areas(two: Alignment)
 def test_it_loads_as_it_was_saved_and_draws_the_same(two: Alignment, tmp_path: Path) -> None:
     again = Alignment.load(two.save(tmp_path))
     assert again.document() == two.document() and again.command == "again"
-    assert list(again.figures()) == ["separability", "curves_neurons", "overlaps", "curves_neurons_fixed", "overlaps_fixed"]
+    assert list(again.figures()) == ["separability"]
     for name, figure in two.figures().items():
         assert again.figures()[name].to_json() == figure.to_json()
 
 
 @pytest.mark.model
-def test_what_it_costs_is_told_and_what_was_read_is_not_read_again(
-    two: Alignment, models: list[Any], folder: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+def test_what_was_read_is_not_read_again(
+    two: Alignment, models: list[Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    most = cost(2, model=models[0], grains=["neurons"], points=2, spans=SIZES["spans"], settings=FEW)
-    assert most == 15 and said[0].startswith("about 15 conditions read whole")
-    kept = list((folder / "journal").glob("outcomes-*"))
-    assert 0 < len(kept) - 3 <= most, "the intact models beside"
     monkeypatch.setattr(reading_module, "_read", lambda *_, **__: pytest.fail("it was read again"))
     again = compare_alignment(models, names=["base", "SFT"], folder=folder, reproduce="again", **HOW)
     assert again.document() == two.document()
@@ -156,12 +149,11 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
 
 
 @pytest.mark.model
-def test_the_same_model_again_changes_nothing_and_keeps_its_circuit(models: list[Any]) -> None:
+def test_the_same_model_again_changes_nothing(models: list[Any]) -> None:
     found = compare_alignment([models[0]] * 2, controls={"style only": models[:1]}, **HOW)
     trends = found.tables["trends"].query("measure != 'ln of the share that halves'")
     assert set(trends["beyond"]) == {"nothing", "matched random", "style only"}
     assert (trends[["change", "change_low", "change_high"]] == 0).to_numpy().all() and (trends["p_adjusted"] == 1).all()
-    assert (found.tables["overlaps"]["jaccard"] == 1).all() and (found.tables["overlaps"]["excess"] == 0).all()
     assert found.found in ("no", "cannot be measured"), found.sentence
     assert not any("no control ladder" in limit for limit in found.limits)
 
@@ -220,9 +212,8 @@ def test_the_command_names_stages_and_controls_and_tells_what_was_found(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def measured(models: Any, prompts: Any, *, tell: Any, **how: Any) -> Alignment:
+    def measured(models: Any, prompts: Any, **how: Any) -> Alignment:
         asked.update(how, models=models, prompts=prompts)
-        tell("about 15 conditions")
         return two
 
     monkeypatch.setattr("harmcircuits.claims.alignment.compare_alignment", measured)
@@ -244,7 +235,7 @@ def test_the_command_names_stages_and_controls_and_tells_what_was_found(
     assert result.exit_code == 0, result.output
     assert asked["models"] == ["a", "b"] and asked["names"] == ["base", "SFT"] and asked["fixed"] == 1
     assert asked["controls"] == {"style only": ["c"]} and asked["settings"].seed == 3
-    assert (asked["grains"], asked["points"], asked["ratio"], asked["judge"]) == (["weights", "heads"], 5, 10, None)
+    assert (asked["grains"], asked["points"], asked["ratio"]) == (["weights", "heads"], 5, 10)
     assert asked["spans"] == {"weights": (1e-6, 1e-4), "heads": (0.0, 0.1)}
     assert Alignment.load(out).document() == two.document()
     assert {path.name for path in out.glob("*.html")} == {
@@ -252,9 +243,7 @@ def test_the_command_names_stages_and_controls_and_tells_what_was_found(
         *(f"alignment_{name}.html" for name in two.figures()),
     }
     printed = text(result)
-    assert (
-        "about 15 conditions" in printed and f"{two.found}: {two.sentence[:40]}" in printed and two.limits[-1][:40] in printed
-    )
+    assert f"{two.found}: {two.sentence[:40]}" in printed and two.limits[-1][:40] in printed
 
 
 def test_what_the_command_cannot_do_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

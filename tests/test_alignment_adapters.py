@@ -53,8 +53,8 @@ def test_an_adapter_is_a_stage_with_the_numbers_of_the_merged_model(place: Path,
     merged = compare_alignment([place / "base", place / "merged"], load_prompts(file), **how)
     said, wanted = Alignment.load(place / "out").document(), merged.document()
     assert {part for part in wanted if said[part] != wanted[part]} == {"command"}
-    rises = {stage: own["harmful_nll_rise"].tolist() for stage, own in merged.tables["curves"].groupby("stage")}
-    assert rises["base"] != rises["tuned"]
+    areas = merged.tables["areas"].query("reading == 'own'").set_index("stage")["area"]
+    assert areas["base"] != areas["tuned"]
 
 
 def test_the_help_names_adapters(monkeypatch: pytest.MonkeyPatch) -> None:

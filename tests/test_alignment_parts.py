@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,17 +14,14 @@ from harmcircuits.claims.alignment.areas import stage_areas
 from harmcircuits.claims.alignment.compared import Results, compared, stopped
 from harmcircuits.claims.alignment.decision import NOTHING, Evidence, decide
 from harmcircuits.claims.alignment.ladders import LADDER, stages
-from harmcircuits.claims.alignment.overlaps import chance_jaccard
 from harmcircuits.claims.alignment.stage import Measured, refusals
 from harmcircuits.claims.alignment.told import limits
 from harmcircuits.claims.alignment.trends import Trend, adjusted, changes, fraction_change, trend
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.compactness.areas import area
 from harmcircuits.claims.compactness.curves import Curve
-from harmcircuits.components import Circuit
 from harmcircuits.examples import Example
 from harmcircuits.experiments.checks import MATCHED
-from harmcircuits.models.protocol import Geometry
 from harmcircuits.statistics import Estimate, fdr, sign_flip_p
 
 N = 12
@@ -240,17 +236,8 @@ def measured(information: float, *, refused: float = 0.0) -> Measured:
     drawn = [curve([0.1, 0.2], [1.0, 1.0]), curve([0.1, 0.2], [0.5, 0.5], rule=MATCHED)]
     return Measured(
         drawn=drawn,
-        summaries=[],
-        compact="yes",
-        selectivity=np.ones(N),
-        default={},
-        intact={},
         information=Estimate(information, information - 0.1, information + 0.1, N),
         refusals=Estimate(refused, n=N),
-        points=pd.DataFrame(),
-        harm=None,
-        twins=None,
-        shape=Geometry(n_layers=1, n_heads=8, d_head=2, d_mlp=16),
         about={},
         groups=tuple(map(str, range(N))),
         bootstrap=OPTIONS,
@@ -285,11 +272,3 @@ def test_what_a_control_does_not_control_for_is_told() -> None:
     alone, beside = (" ".join(limits(ladder(measured(1.0), control=one), ["neurons"])) for one in (None, measured(1.0)))
     assert "There is no control ladder: another fine-tuning of as many steps and tokens" in alone
     assert "no control ladder" not in beside and "it sees no harmful request" in beside and "is not ruled out" in beside
-
-
-def test_random_circuits_have_as_much_in_common_as_chance_says() -> None:
-    shape = Geometry(n_layers=1, n_heads=8, d_head=2, d_mlp=16)
-    random = np.random.default_rng(0)
-    drawn = [Circuit(heads=[(0, int(at)) for at in random.permutation(8)[:4]]) for _ in range(400)]
-    common = np.mean([len(drawn[0] & other) for other in drawn[1:]])
-    assert chance_jaccard(drawn[0], drawn[1], shape) == pytest.approx(common / (8 - common), abs=0.02)

@@ -44,10 +44,6 @@ def beside(name: str) -> Callable[[], go.Figure]:
 
 DRAWN: dict[str, Callable[[], go.Figure]] = {
     "agreement_scatter": lambda: figures.agreement_scatter(fake_points()),
-    "alignment_curves": lambda: figures.alignment_curves(
-        numbers(alignment._CURVES, stage="base", grain="heads"), grain="heads"
-    ),
-    "alignment_overlaps": lambda: figures.alignment_overlaps(numbers(alignment._OVERLAPS, one="a", other="b", p_adjusted=0.01)),
     "alignment_separability": lambda: figures.alignment_separability(
         numbers(alignment._AREAS, ladder="ladder", stage="base", reading="own", grain="heads")
     ),

@@ -12,8 +12,6 @@ from .shared import (
     Device,
     Dtype,
     Grains,
-    Judged,
-    JudgePrompt,
     Points,
     Prompts,
     Ratio,
@@ -26,7 +24,7 @@ from .shared import (
 from .written import write_claim
 
 SHOWN = ["measure", "grain", "reading", "beyond", "change", "change_low", "change_high", "p_adjusted", "n"]
-STAGES = ["stage", "reading", "request_information", "refusals", "selectivity", "retained_harmful", "auroc", "compact"]
+STAGES = ["stage", "reading", "request_information", "refusals", "n"]
 
 
 def alignment(
@@ -50,8 +48,6 @@ def alignment(
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
-    judge: Judged = None,
-    judge_prompt: JudgePrompt = None,
     triples: Triples = None,
     grains: Grains = None,
     points: Points = None,
@@ -61,7 +57,6 @@ def alignment(
 ) -> None:
     """Measure how compact harmful writing is at each checkpoint (base, SFT, DPO …): does it come to rest on a smaller part?"""
     shared.check_dtype(dtype)
-    shared.check_judge(judge, judge_prompt)
     controls = ladders(control or [])
     from typing import Any
 
@@ -74,7 +69,6 @@ def alignment(
         sizes: dict[str, Any] = {**QUICK} if quick else {}
         sizes |= shared.given(grains=shared.listed(grains), points=points, spans=shared.spans(span), ratio=ratio)
         with writable(out, "alignment"):
-            read_by = shared.validated(judge, judge_prompt, device)
             found = compare_alignment(
                 models,
                 read,
@@ -82,18 +76,16 @@ def alignment(
                 fixed=fixed,
                 controls=controls,
                 settings=settings,
-                judge=read_by,
                 load=lambda name: shared.load(str(name), device, dtype),
                 folder=out,
                 reproduce=shared.command_line(sys.argv),
                 progress=group.first,
-                tell=typer.echo,
                 **sizes,
             )
             if not group.first:
                 return
             written = write_claim(found, out)
-    print_frame(found.table()[STAGES], title="Stages; selectivity and what is retained are without the default circuit")
+    print_frame(found.table()[STAGES], title="Stages: whether they answer the request (nats per token), and refusals")
     print_frame(found.tables["trends"][SHOWN], title="Changes from the first stage to the last; areas in nats per token")
     typer.echo(f"{found.found}: {found.sentence}")
     for limit in found.limits:

@@ -1,31 +1,26 @@
 """`compare_alignment`: does harmful writing come to rest on a smaller part along a ladder of checkpoints?"""
 
-import logging
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...experiments import judged
 from ...experiments.settings import Settings
-from ...figures.alignment import alignment_curves, alignment_overlaps, alignment_separability
-from ...judges import Judge
+from ...figures.alignment import alignment_separability
 from ...models.load import load_model
-from ...models.protocol import HookedModel, geometry
 from ...prompts.promptset import PromptSet
 from ...report.claims import ON_TRIPLES
 from ...store import alone_in_folder
 from ..claim import Claim, ClaimError
 from ..compactness.areas import COST
-from ..compactness.claim import LARGE
 from ..compactness.decision import ALIKE
 from ..compactness.grid import GRAINS, RATIO, Grain, Spans
 from .compared import Results, compared, stopped
 from .decision import LEVEL, decide
 from .ladders import LADDER, Given, Load, stages
 from .run import measured
-from .stage import Measured, conditions, sweep_of
+from .stage import Measured, sweep_of
 from .tables import tables
 from .told import limits, sentence, values
 from .unseen import refuse_seen
@@ -33,7 +28,6 @@ from .unseen import refuse_seen
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-log = logging.getLogger(__name__)
 POINTS = 4
 QUICK: dict[str, Any] = {"points": 3, "grains": ("neurons", "weights")}
 """Options of a quick comparison."""
@@ -48,14 +42,10 @@ class Alignment(Claim):
     - `area_change_GRAIN_READING`: of the necessity area, nats per token; positive: harmful requests lose more than near twins,
       and more so at later stages. With `_beyond_matched_random`: less the change of matched random circuits' area; with
       `_beyond_CONTROL`: less that along the control ladder.
-    - `selectivity_change_READING`: of the default circuit's rise on harmful − near responses, nats per token; also
-      `_beyond_CONTROL`.
     - `fraction_change_GRAIN_READING`: of ln f, f the share of all eligible weights that halves harmful writing; negative: fewer
       do at later stages.
 
-    `tables`: stages (a row a stage and set of responses: request information, refusals, and every measure of writing,
-    recognition and utility without the default circuit), areas, trends, summary and curves (those of compactness, of each
-    stage), overlaps (of the stages' default circuits).
+    `tables`: stages (a row a stage and set of responses: request information, refusals), areas, trends.
     """
 
     NAME: ClassVar[str] = "alignment"
@@ -76,17 +66,8 @@ class Alignment(Claim):
     )
 
     def figures(self) -> "dict[str, go.Figure]":
-        """`separability` along the ladder; of each grain that was measured `curves_GRAIN` on own and `curves_GRAIN_fixed` on
-        fixed responses; `overlaps` and `overlaps_fixed`, where circuits could be compared."""
-        found = {"separability": alignment_separability(self.tables["areas"])}
-        curves, shared = self.tables["curves"], self.tables["overlaps"]
-        for reading, end in (("own", ""), ("fixed", "_fixed")):
-            own = curves[(curves["reading"] == reading) & (curves["kind"] == "circuit")]
-            found |= {f"curves_{grain}{end}": alignment_curves(own, grain=grain) for grain in dict.fromkeys(own["grain"])}
-            pairs = shared[shared["reading"] == reading]
-            if pairs["jaccard"].notna().any():
-                found[f"overlaps{end}"] = alignment_overlaps(pairs)
-        return found
+        """`separability` along the ladder."""
+        return {"separability": alignment_separability(self.tables["areas"])}
 
 
 @alone_in_folder
@@ -102,12 +83,10 @@ def compare_alignment(
     ratio: float = RATIO,
     controls: Mapping[str, Sequence[Given]] | None = None,
     settings: Settings | None = None,
-    judge: Judge | None = None,
     load: Load = load_model,
     folder: str | Path | None = None,
     reproduce: str = "",
     progress: bool = False,
-    tell: Callable[[str], None] = log.info,
 ) -> Alignment:
     """Measures how compact harmful writing is at each checkpoint, on its own responses and on the same for all, and how that
     changes along the ladder.
@@ -128,12 +107,10 @@ def compare_alignment(
         ratio: p / q of weights.
         controls: other ladders by name, from the same base, which is left out: as many further checkpoints as `models` has.
         settings: sizes, as of `dissociate`.
-        judge: of what conditions write.
         load: what a name is loaded with.
         folder: for what is finished, so that a run that was stopped can go on.
         reproduce: the command, for the file.
         progress: shows bars.
-        tell: is given the cost before the long part starts.
 
     Raises:
         ClaimError: a ladder, names, a control or options that make no sense, or a checkpoint of `finetune` that was trained on
@@ -151,63 +128,23 @@ def compare_alignment(
     refuse_seen(every, prompts, sizes)
     with ExitStack() as stack:
         place = Path(folder) if folder is not None else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        how: dict[str, Any] = {"settings": sizes, "judge": judge, "folder": place, "progress": progress}
-        found = measured(every, every[fixed], prompts, options=options, load=load, tell=tell, **how)
+        how: dict[str, Any] = {"settings": sizes, "folder": place, "progress": progress}
+        found = measured(every, every[fixed], prompts, options=options, load=load, **how)
     results = Results(every, found)
     changes = compared(results, options.grains)
     evidence = changes.evidence(options.grains)
     answer, why = decide(stopped(results), evidence)
     ladders = {name: results.ladder(name) for name in (LADDER, *results.controls)}
-    judging = {"judge": judged.about(judge)} if judge is not None else {}
     return Alignment(
         found=answer,
         sentence=sentence(answer, evidence, why),
         values=values(changes),
         tables=tables(results, changes, options.grains),
         model=_about(results),
-        settings=sizes.as_dict() | options.as_dict() | {"ladders": ladders, "fixed": every[fixed].name} | judging,
+        settings=sizes.as_dict() | options.as_dict() | {"ladders": ladders, "fixed": every[fixed].name},
         command=reproduce,
         limits=limits(results, options.grains),
     )
-
-
-def cost(
-    stages: int = 3,
-    *,
-    controls: int = 0,
-    settings: Settings | None = None,
-    model: HookedModel | None = None,
-    grains: Sequence[Grain] = GRAINS,
-    points: int = POINTS,
-    spans: Spans | None = None,
-    ratio: float = RATIO,
-) -> int:
-    """How many conditions are read at most, the intact models not counted.
-
-    Args:
-        stages: of the ladder; the one that writes for all is read once, the others on two sets of responses.
-        controls: further ladders from the same base.
-        settings: as of `compare_alignment`, as are grains, points, spans and ratio.
-        model: whose heads and neurons are counted; None: one so large that no two sizes are equal.
-        grains: see there.
-        points: see there.
-        spans: see there.
-        ratio: see there.
-
-    Raises:
-        ClaimError: options that make no sense.
-
-    >>> cost(2, grains=["neurons"], points=3)  # 3 sizes, circuit and control, and the default one; 3 sets of responses
-    21
-    """
-    shape = LARGE if model is None else geometry(model)
-    each = conditions(sweep_of(grains, points=points, spans=spans, ratio=ratio), shape, settings or Settings())
-    return each * readings(stages, controls=controls)
-
-
-def readings(stages: int, *, controls: int = 0) -> int:
-    """Of a stage on a set of responses: the one that writes for all is read once, the others on their own and on its."""
-    return 2 * stages - 1 + 2 * controls * (stages - 1)
 
 
 def _about(results: Results) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from ...statistics import Estimate
 from ..claim import ClaimError
 from ..compactness.decision import percent
 from ..compactness.grid import Grain
+from ..compactness.summary import summarise
 from .areas import StageAreas, stage_areas
 from .decision import FEWEST, NOTHING, REFUSES, Evidence
 from .ladders import LADDER, Stage
@@ -18,14 +19,11 @@ from .stage import Measured
 from .trends import Trend, adjusted, changes, fraction_change, trend
 from .writing import READINGS, Reading
 
-AREA, SELECTIVITY = "area", "selectivity of the default circuit"
-
 
 class Question(NamedTuple):
-    """Of which measure, on whose responses the change is asked, and beyond what."""
+    """Of which grain, on whose responses the change of the area is asked, and beyond what."""
 
-    measure: str
-    grain: str
+    grain: Grain
     reading: Reading
     beyond: str
 
@@ -82,15 +80,6 @@ class Results:
         controls = {name: own.curve(grain, MATCHED) for name, own in found.items()} if less else None
         return stage_areas({name: own.curve(grain) for name, own in found.items()}, controls)
 
-    def selectivities(self, names: Sequence[str], reading: Reading) -> StageAreas | str:
-        """Of the default circuit at each stage, nats per token."""
-        found = self.measured(names, reading)
-        if isinstance(found, str):
-            return found
-        if why := next((f"{name}: {own.selectivity}" for name, own in found.items() if isinstance(own.selectivity, str)), ""):
-            return why
-        return np.stack([np.asarray(own.selectivity) for own in found.values()])
-
     @property
     def some(self) -> Measured:
         """Any stage that was measured: all have the same triples."""
@@ -118,8 +107,7 @@ class Compared:
         ]
 
     def _beyond(self, grain: Grain, reading: Reading) -> dict[str, Trend]:
-        wanted = (AREA, grain, reading)
-        return {asked.beyond: one for asked, one in self.trends.items() if asked[:3] == wanted}
+        return {asked.beyond: one for asked, one in self.trends.items() if asked[:2] == (grain, reading)}
 
 
 def compared(results: Results, grains: Sequence[Grain]) -> Compared:
@@ -127,9 +115,7 @@ def compared(results: Results, grains: Sequence[Grain]) -> Compared:
     found: dict[Question, Trend] = {}
     for reading in READINGS:
         for grain in grains:
-            found |= {Question(AREA, grain, reading, beyond): one for beyond, one in _areas(results, reading, grain).items()}
-        own = _selectivities(results, reading)
-        found |= {Question(SELECTIVITY, "", reading, beyond): one for beyond, one in own.items()}
+            found |= {Question(grain, reading, beyond): one for beyond, one in _areas(results, reading, grain).items()}
     trends = dict(zip(found, adjusted(list(found.values())), strict=True))
     return Compared(trends, {(grain, reading): _fraction(results, reading, grain) for grain in grains for reading in READINGS})
 
@@ -163,15 +149,6 @@ def _areas(results: Results, reading: Reading, grain: Grain) -> dict[str, Trend]
     return found
 
 
-def _selectivities(results: Results, reading: Reading) -> dict[str, Trend]:
-    names, options = results.ladder(LADDER), results.some.bootstrap
-    found = {NOTHING: _along(results.selectivities(names, reading), options)}
-    for control in results.controls:
-        both = results.selectivities([*names, *results.ladder(control)[1:]], reading)
-        found[control] = _beyond(both, len(names), options)
-    return found
-
-
 def _along(values: StageAreas | str, options: Mapping[str, Any]) -> Trend:
     return Trend.missing(values) if isinstance(values, str) else trend(changes(values), options)
 
@@ -189,10 +166,11 @@ def _fraction(results: Results, reading: Reading, grain: Grain) -> Estimate:
         return Estimate.missing(found)
     curves = []
     for name, own in found.items():
-        summary, curve = own.summary(grain), own.curve(grain)
-        if summary is None or curve is None:
+        curve = own.curve(grain)
+        if curve is None:
             return Estimate.missing(f"{name}: no circuit of any size could be selected")
-        if summary.fraction_to_halve.is_missing:
-            return Estimate.missing(f"{name}: {summary.fraction_to_halve.reason}")
+        halved = summarise(curve, own.bootstrap, among=()).fraction_to_halve
+        if halved.is_missing:
+            return Estimate.missing(f"{name}: {halved.reason}")
         curves.append(curve)
     return fraction_change(curves, results.some.bootstrap)

@@ -1,6 +1,6 @@
 """Everything behind the sentence, as frames."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,8 @@ import pandas as pd
 from ...statistics import Estimate, mean_estimate
 from ..compactness.curves import flattened
 from ..compactness.grid import Grain
-from ..compactness.summary import as_table
 from .compared import Compared, Results
 from .ladders import LADDER
-from .overlaps import overlaps
 from .stage import Measured
 from .writing import READINGS, Reading
 
@@ -23,34 +21,26 @@ def tables(results: Results, compared: Compared, grains: Sequence[Grain]) -> dic
         "stages": _stages(results),
         "areas": _areas(results, grains),
         "trends": _trends(compared),
-        "summary": _together(results, lambda one: as_table(one.summaries)),
-        "curves": _together(results, lambda one: one.points),
-        "overlaps": overlaps(results),
     }
 
 
 def _stages(results: Results) -> pd.DataFrame:
-    """One row a stage and set of responses: what it writes, and every measure without the default circuit."""
+    """One row a stage and set of responses: whether it answers the request, and how often it refuses."""
     rows = []
     for stage in results.stages:
         for reading in READINGS:
             place: dict[str, Any] = {"stage": stage.name, "ladder": stage.ladder, "at": stage.at, "reading": reading}
             own = results.found[stage.name, reading]
             rows.append(place | ({"missing": own} if isinstance(own, str) else _of_stage(own)))
-    return pd.DataFrame(rows).fillna({"missing": "", "compact": ""})
+    return pd.DataFrame(rows).fillna({"missing": ""})
 
 
 def _of_stage(own: Measured) -> dict[str, Any]:
-    measured = {name: value for name, value in own.default.items() if name != "missing"}
-    why = own.selectivity if isinstance(own.selectivity, str) else own.default.get("missing", "")
     return {
         "n": len(own.groups),
         **flattened("request_information", own.information),
         **flattened("refusals", own.refusals),
-        **{f"auroc_intact{end}": own.intact[f"auroc{end}"] for end in ("", "_low", "_high")},
-        **measured,
-        "compact": own.compact,
-        "missing": why,
+        "missing": "",
     }
 
 
@@ -88,7 +78,13 @@ def _trends(compared: Compared) -> pd.DataFrame:
     for asked, one in compared.trends.items():
         p = np.nan if one.p.value is None else one.p.value
         rows.append(
-            {**asked._asdict(), **flattened("change", one.change), "p_adjusted": p, "equivalent_to_none": one.none}
+            {
+                "measure": "area",
+                **asked._asdict(),
+                **flattened("change", one.change),
+                "p_adjusted": p,
+                "equivalent_to_none": one.none,
+            }
             | {"n": one.change.n, "missing": one.change.reason or ""}
         )
     for (grain, reading), value in compared.fractions.items():
@@ -98,13 +94,3 @@ def _trends(compared: Compared) -> pd.DataFrame:
             | {"n": value.n, "missing": value.reason or ""}
         )
     return pd.DataFrame(rows)
-
-
-def _together(results: Results, frame_of: Callable[[Measured], pd.DataFrame]) -> pd.DataFrame:
-    """One table of every stage and set of responses, which are its first columns."""
-    parts = []
-    for (name, reading), own in results.found.items():
-        if isinstance(own, Measured):
-            part = frame_of(own)
-            parts.append(part.assign(stage=name, reading=reading)[["stage", "reading", *part.columns]])
-    return pd.concat(parts, ignore_index=True)

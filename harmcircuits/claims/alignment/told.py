@@ -7,7 +7,7 @@ from ...statistics import Estimate
 from ..claim import Found
 from ..compactness.claim import MATCHED_WEIGHTS, ONE_DRAW
 from ..compactness.grid import Grain
-from .compared import AREA, Compared, Results, depends
+from .compared import Compared, Results, depends
 from .decision import MEASURED, NOTHING, Evidence, Why
 from .ladders import LADDER
 from .stage import Measured
@@ -40,9 +40,8 @@ def values(compared: Compared) -> dict[str, Estimate]:
     """The headline numbers, by name."""
     found: dict[str, Estimate] = {}
     for asked, one in compared.trends.items():
-        what = f"area_change_{asked.grain}" if asked.measure == AREA else "selectivity_change"
         beyond = "" if asked.beyond == NOTHING else f"_beyond_{asked.beyond.replace(' ', '_')}"
-        found[f"{what}_{asked.reading}{beyond}"] = one.change
+        found[f"area_change_{asked.grain}_{asked.reading}{beyond}"] = one.change
     return found | {f"fraction_change_{grain}_{reading}": one for (grain, reading), one in compared.fractions.items()}
 
 
