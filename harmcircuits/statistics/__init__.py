@@ -20,7 +20,7 @@ from .ranks import auroc, auroc_se
 from .resampling import Method, bootstrap, bootstrap_draws, resamples
 from .shares import wilson
 from .strata import strata_codes
-from .two_level import two_level, two_level_mean, two_level_ratio
+from .two_level import two_level, two_level_mean
 
 __all__ = [
     "MAX_UNDEFINED",
@@ -72,6 +72,5 @@ __all__ = [
     "top_overlap",
     "two_level",
     "two_level_mean",
-    "two_level_ratio",
     "wilson",
 ]

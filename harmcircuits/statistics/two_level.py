@@ -107,19 +107,6 @@ def two_level_mean(values: ArrayLike, **options: object) -> Estimate:
     return two_level(lambda x: x.mean((1, 2)), values, **options)  # type: ignore[arg-type]
 
 
-def two_level_ratio(a: ArrayLike, b: ArrayLike, **options: object) -> Estimate:
-    """mean(a) / mean(b), both [run, question]; missing where the interval of mean(b) includes 0.
-
-    `options` are those of `two_level`.
-    """
-    below = two_level_mean(b, **options)
-    if below.is_missing:
-        return Estimate.missing(f"the denominator is missing: {below.reason}")
-    if not below.excludes(0):
-        return Estimate.missing(f"the denominator is not shown to differ from 0: {below}")
-    return two_level(lambda x, y: x.mean((1, 2)) / y.mean((1, 2)), a, b, **options)  # type: ignore[arg-type]
-
-
 def _evaluated(
     statistic: Statistic, data: list[np.ndarray], runs: Int[np.ndarray, "draw run"], asked: Int[np.ndarray, "draw question"]
 ) -> Float[np.ndarray, " draw"]:
