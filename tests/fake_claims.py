@@ -7,7 +7,6 @@ import plotly.graph_objects as go
 
 from harmcircuits.claims.claim import Claim, ClaimError
 from harmcircuits.claims.material import Material
-from harmcircuits.claims.paper.costs import Cost, Options
 from harmcircuits.claims.paper.registry import Entry
 from harmcircuits.claims.reading import read
 from harmcircuits.components import Circuit
@@ -65,13 +64,9 @@ def broken(model: Any, **options: Any) -> Small:
     raise ValueError("a bug")
 
 
-def cost(material: Material, options: Options) -> Cost:
-    return Cost(options.get("heads", 3))
-
-
 ENTRIES = {
-    "small": Entry(Small, small, cost, {"heads": 2}),
-    "stopped": Entry(Stopped, stopped, lambda material, options: Cost(), {}),
-    "shared": Entry(Shared, shared, cost, {"heads": 2}),
+    "small": Entry(Small, small, {"heads": 2}),
+    "stopped": Entry(Stopped, stopped, {}),
+    "shared": Entry(Shared, shared, {"heads": 2}),
 }
-BROKEN = Entry(Stopped, broken, lambda material, options: Cost(), {})
+BROKEN = Entry(Stopped, broken, {})

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harmcircuits.claims.claim import ClaimError
-from harmcircuits.claims.compactness import compactness, cost
+from harmcircuits.claims.compactness import compactness
 from harmcircuits.claims.compactness.areas import above_reference, admissible_sizes, area_weights, differences
 from harmcircuits.claims.compactness.curves import Curve
 from harmcircuits.claims.compactness.decision import decide
@@ -62,23 +62,13 @@ def test_the_default_q_lies_on_the_grid_and_its_protection_is_swept() -> None:
     ],
 )
 def test_options_that_make_no_sense_are_refused_before_anything_is_computed(options: Any, words: str) -> None:
-    for run in (lambda: compactness(object(), **options), lambda: cost(**options)):  # type: ignore[arg-type]
-        with pytest.raises(ClaimError, match=words):
-            run()
+    with pytest.raises(ClaimError, match=words):
+        compactness(object(), **options)  # type: ignore[arg-type]
 
 
 def test_a_cost_needs_passages() -> None:
     with pytest.raises(ClaimError, match=r"passages=0: .* Give settings with passages"):
         compactness(object(), settings=Settings(passages=0))  # type: ignore[arg-type]
-
-
-def test_the_number_of_conditions_counts_sizes_rules_and_protections() -> None:
-    assert cost(points=6) == 2 * (6 * 10 - 1) + 6 * 9 + 3
-    assert cost(points=3, controls=[], rescore=False) == 3 * 3 + 3
-    assert cost(points=3, controls=["matched random"], grains=["heads", "weights"]) == 3 * 3 - 1 + 3 * 2 + 3
-
-
-# where harmful writing is halved
 
 
 def halved(retained: list[float], cost: list[float] | None = None, fractions: tuple[float, ...] = (0.001, 0.01, 0.1)) -> float:

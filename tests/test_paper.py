@@ -1,9 +1,8 @@
-"""All claims on one model: what fails costs its own row, what is finished is kept, what is told is what happens."""
+"""All claims on one model: what fails costs its own row, what is finished is kept."""
 
 from pathlib import Path
 from typing import Any
 
-import fake_claims
 import numpy as np
 import pytest
 import torch
@@ -13,9 +12,6 @@ from triples import SETTINGS, make_triples
 from harmcircuits import store
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.paper import Paper, paper, registry
-from harmcircuits.claims.paper.costs import Cost
-from harmcircuits.claims.paper.counted import Count, CountedJournal
-from harmcircuits.claims.paper.forecast import Forecast, Pace
 from harmcircuits.claims.paper.sizes import TEST_TRIPLES, quick_settings
 from harmcircuits.experiments import battery
 
@@ -47,15 +43,13 @@ def run(model: Any, folder: Path | None = None, **options: Any) -> Paper:
 
 
 def numbers(found: Paper) -> dict[str, Any]:
-    """Everything but what the clock and the counters say."""
     own = {name: claim.document() for name, claim in found.claims.items()}
-    return {key: value for key, value in found.document().items() if key != "cost"} | own
+    return found.document() | own
 
 
 def test_every_claim_has_its_row_and_one_that_fails_costs_only_its_own(tiny: Any, tmp_path: Path) -> None:
     before = {name: value.clone() for name, value in tiny.state_dict().items()}
-    told: list[str] = []
-    found = run(tiny, tmp_path, tell=told.append)
+    found = run(tiny, tmp_path)
     table = found.table()
     assert list(table["claim"]) == ["small", "stopped", "shared"]
     assert list(table["found"]) == ["undecided", "cannot be measured", "undecided"]
@@ -63,26 +57,20 @@ def test_every_claim_has_its_row_and_one_that_fails_costs_only_its_own(tiny: Any
     assert table["sentence"][1] == "there is nothing to stop: give it more" == found.failed["stopped"]
     assert table["evidence"][0] == f"rise of L: {found.claims['small'].values['rise of L']}"
     assert table["evidence"][1] == ""
-    assert (
-        len(told) == 1 and told[0].startswith("about 6 conditions read whole, ") and "(small 3, stopped 0, shared 3)" in told[0]
-    )
     assert all(torch.equal(value, before[name]) for name, value in tiny.state_dict().items())
 
 
-def test_conditions_are_read_once_and_counted(tiny: Any, tmp_path: Path, readings: list[str]) -> None:
+def test_conditions_are_read_once(tiny: Any, tmp_path: Path, readings: list[str]) -> None:
     found = run(tiny, tmp_path)
-    assert len(readings) == len(set(readings)) == 4, "three of two claims that share them, and the one that is timed"
-    assert (found.read, found.reused) == (4, 0)
+    assert len(readings) == len(set(readings)) == 3, "of two claims that share them"
     again = run(tiny, tmp_path)
-    assert len(readings) == 4, "nothing is read again"
-    assert (again.read, again.reused) == (0, 4)
+    assert len(readings) == 3, "nothing is read again"
     assert numbers(again) == numbers(found)
-    assert again.forecast == found.forecast, "the pace of the first run is kept"
 
 
 def test_without_a_folder_claims_share_readings_too(tiny: Any, readings: list[str]) -> None:
-    found = run(tiny)
-    assert len(readings) == 4 == found.read
+    run(tiny)
+    assert len(readings) == 3
 
 
 @pytest.mark.parametrize("after", [1, 2])
@@ -107,8 +95,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_as_an_undisturbed_one(
         run(tiny, tmp_path / "o")
     assert len(readings) == after
     found = run(tiny, tmp_path / "o")
-    assert len(readings) == len(set(readings)) == 4, "nothing twice"
-    assert (found.read, found.reused) == (4 - after, after)
+    assert len(readings) == len(set(readings)) == 3, "nothing twice"
     assert_same(numbers(found), undisturbed)
 
 
@@ -151,18 +138,11 @@ def test_what_is_saved(tiny: Any, tmp_path: Path) -> None:
     assert [row["headline"] for row in kept["claims"]] == ["rise of L", None, "rise of L"]
     whole = store.read_json(tmp_path / "small.json")
     assert kept["claims"][0]["value"] == whole["values"]["rise of L"] and kept["claims"][1]["value"] is None
-    cost = kept["cost"]
-    assert cost["expected conditions in all"] == {"whole": 6, "light": 0, "scored": 0}
-    assert (cost["conditions read"], cost["conditions kept from before"]) == (4, 0)
-    assert set(cost["seconds"]) == {"material", "pace", *ENTRIES}
-    assert found.forecast.pace is not None and found.forecast.pace.light > 0
-    assert cost["expected seconds"] == round(6 * found.forecast.pace.whole)
 
 
 def test_some_claims_only_and_quick_options(tiny: Any, tmp_path: Path) -> None:
     found = run(tiny, tmp_path, claims=["shared", "shared"], quick=True)
     assert list(found.asks) == ["shared"]
-    assert found.forecast.costs == {"shared": Cost(2)}
     assert found.claims["shared"].settings["heads"] == 2
 
 
@@ -175,61 +155,3 @@ def test_claims_that_there_are_not(claims: list[str], words: str) -> None:
 def test_quick_settings_are_quick_ones_on_few_triples() -> None:
     assert quick_settings(seed=3).test_triples == TEST_TRIPLES == 16
     assert quick_settings(seed=3).seed == 3
-
-
-def test_a_pace_that_could_not_be_timed_is_told() -> None:
-    forecast = Forecast({"small": Cost(3, 7)}, None)
-    told = str(forecast)
-    assert "about 3 conditions read whole and 7 for their loss alone" in told and "not known" in told
-    assert forecast.seconds is None and forecast.work("small") == 3
-
-
-def test_what_is_read_for_its_loss_alone_costs_its_share() -> None:
-    forecast = Forecast({"a": Cost(3, 8), "b": Cost(1)}, Pace(whole=4.0, light=0.5))
-    assert (forecast.whole, forecast.light, forecast.seconds) == (4, 8, 20.0)
-    assert (forecast.work("a"), forecast.work("b")) == (4.0, 1.0)
-
-
-def test_scores_anew_are_counted_and_told() -> None:
-    forecast = Forecast({"a": Cost(2, 4, 3), "b": Cost(1)}, Pace(whole=4.0, light=0.5, scored=20.0))
-    assert (forecast.scored, forecast.seconds) == (3, 2 * 4 + 4 * 0.5 + 3 * 20 + 4)
-    assert forecast.work("a") == 2 + (4 * 0.5 + 3 * 20) / 4
-    assert "training responses scored anew 3 times, 20 s each: about 1 minute" in str(forecast)
-
-
-def test_readings_that_another_command_kept_have_no_pace(tiny: Any, tmp_path: Path) -> None:
-    run(tiny, tmp_path)
-    for kept in (tmp_path / "journal").glob("pace-*"):
-        kept.unlink()
-    found = run(tiny, tmp_path)
-    assert found.forecast.pace is None and found.read == 0
-    assert found.document()["cost"]["expected seconds"] is None
-
-
-class Bar:
-    """As tqdm's, by hand."""
-
-    def __init__(self) -> None:
-        self.n = self.initial = 0.0
-
-    def update(self, by: float) -> None:
-        self.n += by
-
-
-def test_the_bar_moves_with_every_condition_and_rates_only_what_was_read(tmp_path: Path) -> None:
-    frame = fake_claims.pd.DataFrame({"nll": [1.0]})
-    CountedJournal(tmp_path).keep("outcomes", ["q", "old"], frame)
-    count = Count(bar=Bar())
-    journal = CountedJournal(tmp_path, count)
-    for own in ("intact", "new", "new"):
-        journal.keep("outcomes", ["q", own], frame)
-        assert journal.kept("outcomes", ["q", own]) is not None
-    journal.keep("items", ["q", "other"], frame)
-    assert (count.read, count.bar.n, count.bar.initial) == (count.read, 1, 0) and len(count.read) == 1
-    journal.kept("outcomes", ["q", "old"])
-    journal.kept("outcomes", ["q", "absent"])
-    assert (len(count.reused), count.bar.n, count.bar.initial) == (1, 2, 1)
-    count.reach(5, worked=2)
-    assert (count.bar.n, count.bar.initial) == (5, 2)
-    count.reach(3, worked=4)
-    assert count.bar.n == 5, "never back"

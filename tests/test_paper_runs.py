@@ -15,10 +15,8 @@ from triples import SETTINGS, make_triples
 from typer.testing import CliRunner, Result
 
 from harmcircuits.claims.claim import FOUND, Claim
-from harmcircuits.claims.compactness import cost as compactness_cost
-from harmcircuits.claims.distinct import cost as distinct_cost
 from harmcircuits.claims.paper import CLAIMS, paper, registry
-from harmcircuits.claims.paper.sizes import MOST, QUICK, quick_settings
+from harmcircuits.claims.paper.sizes import QUICK
 from harmcircuits.cli.paper import paper as command
 
 
@@ -26,12 +24,6 @@ def test_the_names_of_claims_are_those_of_their_files() -> None:
     assert {name: entry.kind.NAME for name, entry in CLAIMS.items()} == {name: name for name in CLAIMS}
     assert all(entry.kind.ASKS.endswith("?") for entry in CLAIMS.values())
     assert set(QUICK) == set(CLAIMS)
-
-
-def test_a_quick_run_of_a_large_model_stays_within_its_conditions() -> None:
-    settings = quick_settings()
-    whole = compactness_cost(settings, **QUICK["compactness"]) + distinct_cost()
-    assert 40 < whole <= MOST
 
 
 def test_every_claim_on_a_tiny_model(tiny: Any, tmp_path: Path) -> None:
@@ -43,7 +35,6 @@ def test_every_claim_on_a_tiny_model(tiny: Any, tmp_path: Path) -> None:
     assert list(table["claim"]) == list(CLAIMS)
     assert set(table["found"]) <= set(FOUND) and all(table["sentence"])
     assert found.failed == {}, "each is measured, whatever is found"
-    assert 0 < found.read <= found.forecast.whole, "costs are told at most"
     found.save(tmp_path)
     for name, entry in CLAIMS.items():
         loaded: Claim = entry.kind.load(tmp_path)
@@ -73,11 +64,10 @@ def call(place: Path, *flags: str) -> Result:
     return CliRunner().invoke(app, [str(part) for part in (*fixed, *flags)])
 
 
-def test_the_command_tells_the_cost_the_claims_and_where_the_page_is(place: Path) -> None:
+def test_the_command_tells_the_claims_and_where_the_page_is(place: Path) -> None:
     result = call(place, "--claims", "small, stopped", "--seed", "1")
     assert result.exit_code == 0, result.output
     printed = text(result)
-    assert "about 2 conditions read whole" in printed
     assert "small: It is <not> known." in printed
     assert "stopped: there is nothing to stop" in printed
     assert str(place / "o" / "paper.html") in "".join(result.output.split("\n"))

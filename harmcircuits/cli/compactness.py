@@ -53,7 +53,6 @@ def compactness(
     from typing import Any
 
     from ..claims.compactness import compactness as run
-    from ..claims.compactness import cost
     from ..claims.paper.sizes import QUICK
     from ..prompts.readers import load_prompts
 
@@ -67,7 +66,6 @@ def compactness(
         with writable(out, "compactness"):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
-            typer.echo(f"At most {cost(settings, model=loaded, **sizes)} conditions are read; finished ones are kept in {out}.")
             found = run(
                 loaded,
                 read,

@@ -32,7 +32,6 @@ def distinct(
     """Compare the circuit of harm with those of facts, arithmetic and grammar: their parts, and what falls without each."""
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
-    from ..claims.distinct import cost
     from ..claims.distinct import distinct as measure
     from ..prompts.readers import load_prompts
 
@@ -41,7 +40,6 @@ def distinct(
         read = load_prompts(prompts)
         with writable(out, "distinct"):
             read_by = shared.validated(judge, judge_prompt, device)
-            typer.echo(f"At most {cost(settings=settings)} circuits to read, beside the intact model")
             found = measure(
                 shared.load(model, device, dtype),
                 read,

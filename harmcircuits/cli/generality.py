@@ -35,19 +35,19 @@ def generality(
 ) -> None:
     """Select circuits on each kind of harm, test them on every other: is it one mechanism?"""
     shared.check_dtype(dtype)
-    from ..claims.generality import cost
     from ..claims.generality import generality as measure
+    from ..claims.generality.plan import check_options, check_prompts
     from ..prompts.readers import load_prompts
 
     with told_errors(), shared.processes() as group:
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {"matched": matched, "weights": not quick if weights is None else weights, "settings": settings}
         read = load_prompts(prompts)
-        light = cost(read, **sizes)
+        check_options(matched)
+        check_prompts(read, settings)
         with writable(out, "generality"):
             loaded = shared.load(model, device, dtype)
             command = shared.command_line(sys.argv)
-            typer.echo(f"{light} conditions are read for their loss alone, none whole; finished ones are kept in {out}.")
             found = measure(loaded, read, folder=out, name=model, reproduce=command, progress=group.first, **sizes)
             if not group.first:
                 return

@@ -54,7 +54,6 @@ def paper(
                 name=model,
                 reproduce=shared.command_line(sys.argv),
                 progress=group.first,
-                tell=typer.echo,
             )
             if not group.first:
                 return
@@ -63,8 +62,4 @@ def paper(
     print_frame(table[["claim", "found", "evidence"]], title=f"{found.n_triples} test triples; 95 % intervals unless named")
     for row in table.to_dict("records"):
         typer.echo(f"  · {row['claim']}: {row['sentence']}")
-    expected = f"{found.forecast.whole} expected"
-    typer.echo(
-        f"{found.read} conditions read, {found.reused} kept from before ({expected}), in {sum(found.seconds.values()):.0f} s"
-    )
     typer.echo(f"Page: {page}    Numbers: {out / 'paper.json'}")

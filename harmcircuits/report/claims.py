@@ -99,7 +99,7 @@ def claims_page(
     """Claims, evidence and verdicts as one page that fetches nothing; every string is escaped, as on a run's page (`page`).
 
     Args:
-        report: what `paper.json` holds: "model", "settings", "command", "cost" and "claims", a list of objects with at least
+        report: what `paper.json` holds: "model", "settings", "command" and "claims", a list of objects with at least
             "claim", "asks", "found" and "sentence", in the order of the page; "headline" names the value that stands for it.
         claims: what each claim's own JSON file holds, by name; a claim that could not be measured has none.
         figures: by claim and name, in the order of the page.
@@ -128,7 +128,6 @@ def claims_page(
         sections=sections,
         on_triples=ON_TRIPLES,
         settings=_pairs(settings),
-        cost=_pairs(report.get("cost") or {}),
         command=str(report.get("command") or ""),
     )
 
@@ -256,8 +255,8 @@ def _number(value: float | None) -> str:
 def _pairs(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and values as text; a mapping in the mapping, and each in a list of them, is written out with dots.
 
-    >>> _pairs({"seed": 0, "cost": {"conditions": 12}, "stages": [{"name": "base"}, {"name": "sft"}]})
-    [('seed', '0'), ('cost.conditions', '12'), ('stages.1.name', 'base'), ('stages.2.name', 'sft')]
+    >>> _pairs({"seed": 0, "spans": {"heads": 12}, "stages": [{"name": "base"}, {"name": "sft"}]})
+    [('seed', '0'), ('spans.heads', '12'), ('stages.1.name', 'base'), ('stages.2.name', 'sft')]
     """
     return [(".".join(path), text) for path, text in _walk(tree, ())]
 

@@ -6,4 +6,3 @@
 
 from .claim import Compactness as Compactness
 from .claim import compactness as compactness
-from .claim import cost as cost

@@ -10,7 +10,7 @@ from ...experiments.checks import MATCHED, RANDOM
 from ...experiments.settings import Settings
 from ...figures.compactness import compactness_retained
 from ...judges import Judge
-from ...models.protocol import Geometry, HookedModel, geometry
+from ...models.protocol import HookedModel
 from ...prompts.promptset import PromptSet
 from ...report.claims import ON_TRIPLES
 from ...statistics import mean_estimate
@@ -25,7 +25,7 @@ from .decision import LEVEL, SMALL, decide
 from .drawn import drawings
 from .evidence import gathered, sentence, values
 from .grid import GRAINS, POINTS, RATIO, RATIOS, Grain, Spans
-from .plan import Cell, Options, planned, select_cells
+from .plan import Cell, Options, select_cells
 from .protection import besides
 from .rules import CONTROLS, ONE_SHOT, UNSIGNED
 from .summary import as_table, summarise
@@ -33,8 +33,6 @@ from .summary import as_table, summarise
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-LARGE = Geometry(n_layers=100, n_heads=100, d_head=100, d_mlp=10_000)
-"""A model in which no two sizes of a grid are equal."""
 LIMITS = (
     "Circuits are selected by first-order scores on greedy responses of the training triples: a no does not exclude what a "
     "better search would find.",
@@ -185,42 +183,6 @@ def compactness(
         command=reproduce,
         limits=(*LIMITS, *_limits(outcomes, unmade, options)),
     )
-
-
-def cost(
-    settings: Settings | None = None,
-    *,
-    model: HookedModel | None = None,
-    grains: Sequence[Grain] = GRAINS,
-    controls: Sequence[str] = tuple(CONTROLS),
-    points: int = POINTS,
-    spans: Spans | None = None,
-    ratio: float = RATIO,
-    ratios: Sequence[float] = RATIOS,
-    rescore: bool = True,
-) -> int:
-    """How many conditions `compactness` reads at most with these options, the intact model not counted: two rules may select
-    the same, and a size may be too large for a rule.
-
-    Args:
-        settings: as of `compactness`.
-        model: whose heads and neurons are counted; None: one so large that no two sizes are equal.
-        grains: as of `compactness`, as are the others.
-        controls: see there.
-        points: see there.
-        spans: see there.
-        ratio: see there.
-        ratios: see there.
-        rescore: see there.
-
-    Raises:
-        ClaimError: options that make no sense.
-
-    >>> cost(grains=["weights"], controls=["random"], points=3)  # 3 sizes, circuit and control, and 3 other p
-    9
-    """
-    shape = LARGE if model is None else geometry(model)
-    return planned(_options(grains, controls, points, spans, ratio, ratios, rescore), shape, settings or Settings())
 
 
 def _options(

@@ -89,19 +89,6 @@ def cells(options: Options, shape: Geometry, settings: Settings) -> list[Cell]:
     return found
 
 
-def planned(options: Options, shape: Geometry, settings: Settings) -> int:
-    """How many conditions are read at most, the intact model not counted: the first greedy circuit of a grain is the first
-    one-shot circuit. Fewer where two rules select the same, or a size cannot be selected."""
-    every = cells(options, shape, settings)
-    return len(every) - sum(cell.rule == GREEDY and cell.size.at == 0 for cell in every)
-
-
-def rescorings(options: Options, shape: Geometry, settings: Settings) -> int:
-    """How often all training examples are attributed anew, at most: greedy circuits are, after each size but the last."""
-    grown = [grain for grain in options.grains if grain != "weights"] if options.rescore else []
-    return sum(len(options.sizes(grain, shape, settings)) - 1 for grain in grown)
-
-
 def select_cells(material: Material, options: Options) -> tuple[dict[Cell, Ablated], dict[Cell, str]]:
     """What is off in each cell; and the cells that could not be selected, with the reason.
 

@@ -157,16 +157,6 @@ def distinct(
     )
 
 
-def cost(sentences: Mapping[str, Sequence[Completion]] | None = None, settings: Settings | None = None) -> int:
-    """Conditions that `distinct` reads beside the intact model: one circuit an aim. At most so many: an aim for which there is
-    no circuit of that size is not read.
-
-    >>> cost()
-    5
-    """
-    return 2 + len(capabilities() if sentences is None else sentences)
-
-
 def _sentences(given: Mapping[str, Sequence[Completion]] | None, control: str, draws: int) -> dict[str, tuple[Completion, ...]]:
     every = capabilities() if given is None else dict(given)
     if control not in every:

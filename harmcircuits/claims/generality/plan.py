@@ -73,10 +73,6 @@ class Plan:
         every += [*map(self.all_but, self.groups), *map(self.without, self.categories), self.whole]
         return list(dict.fromkeys(every))
 
-    def n_read(self, *, matched: int, weights: bool) -> int:
-        """Circuits and masks under which the test triples are read."""
-        return len(self.selections()) + len(self.groups) * (matched + 2 * weights)
-
 
 def plan(train: Sequence[Kind], test: Sequence[Kind]) -> Plan:
     """What the kinds of the training and test triples allow.
@@ -112,24 +108,16 @@ def kinds_of(material: Material) -> tuple[list[Kind], list[Kind]]:
     return train, list(zip(material.harm_groups, material.categories, strict=True))
 
 
-def cost(
-    prompts: PromptSet | None = None, *, matched: int = MATCHED, weights: bool = True, settings: Settings | None = None
-) -> int:
-    """How many circuits and masks `generality` reads the test triples under; no model is needed to know.
-
-    Each is read for its L alone, which is a small part of a whole reading.
+def check_prompts(prompts: PromptSet | None, settings: Settings) -> None:
+    """Raises ClaimError where nothing could be transferred; no model is needed to know.
 
     Raises:
-        ClaimError: options with which `generality` would not start.
         ExperimentError, PromptError: prompts on which nothing can be measured.
     """
-    check_options(matched)
-    chosen = settings or Settings()
-    train, _, test = ready_splits(prompts if prompts is not None else load_prompts(), seed=chosen.seed)
-    most = max(chosen.attribution_triples, chosen.probe_triples)
-    train = first_triples(chosen_triples(train, most, seed=chosen.seed), chosen.attribution_triples)
-    test = chosen_triples(test, chosen.test_triples, seed=chosen.seed)
-    return plan(_kinds(train), _kinds(test)).n_read(matched=matched, weights=weights and chosen.weight_q > 0)
+    train, _, test = ready_splits(prompts if prompts is not None else load_prompts(), seed=settings.seed)
+    most = max(settings.attribution_triples, settings.probe_triples)
+    train = first_triples(chosen_triples(train, most, seed=settings.seed), settings.attribution_triples)
+    plan(_kinds(train), _kinds(chosen_triples(test, settings.test_triples, seed=settings.seed)))
 
 
 def _kinds(prompts: PromptSet) -> list[Kind]:

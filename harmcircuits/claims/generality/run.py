@@ -23,7 +23,7 @@ from ..material import Material, prepare
 from .claim import HARMFUL, POOLED, Generality
 from .decision import Evidence, decide, sentence
 from .overlaps import overlaps
-from .plan import AIMS, MATCHED, SWAPS, Plan, check_options, cost, kinds_of, plan, scores_on, selected
+from .plan import AIMS, MATCHED, SWAPS, Plan, check_options, check_prompts, kinds_of, plan, scores_on, selected
 from .rises import Rises, rises_of, rises_of_weights
 from .transfer import OTHERS, RANDOM, Transfer, across, as_table, beside, left_out, ratio_across, rows_of
 from .unity import named, unity
@@ -83,7 +83,7 @@ def generality(
     """
     check_options(matched, swaps)
     if material is None:
-        cost(prompts, matched=matched, weights=weights, settings=settings)  # raises where there is nothing to transfer
+        check_prompts(prompts, settings or Settings())
         material = prepare(model, prompts, settings=settings, judge=judge, folder=folder, name=name, progress=progress)
     planned = plan(*kinds_of(material))
     circuits, missing = _circuits(material, planned)

@@ -1,15 +1,13 @@
-"""Which claims there are: what runs each, what it costs, and the class that it comes back as."""
+"""Which claims there are: what runs each, and the class that it comes back as."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..claim import Claim, ClaimError
 from ..compactness import Compactness, compactness
 from ..distinct import Distinct, distinct
 from ..generality import Generality, generality
-from ..material import Material
-from . import costs
-from .costs import Cost, Options
 from .sizes import QUICK
 
 
@@ -20,7 +18,6 @@ class Entry:
     Attributes:
         kind: its class, with its name and what it asks.
         run: its function: `run(model, material=…, settings=…, judge=…, reproduce=…, **options)`.
-        cost: what it will read on this material with these options.
         quick: its options in a quick run.
         headline: how the names of the values begin of which the smallest stands for the claim in the table of all; tried in
             this order.
@@ -28,17 +25,14 @@ class Entry:
 
     kind: type[Claim]
     run: Callable[..., Claim]
-    cost: Callable[[Material, Options], Cost]
-    quick: Options
+    quick: Mapping[str, Any]
     headline: tuple[str, ...] = ()
 
 
 CLAIMS: dict[str, Entry] = {
-    "compactness": Entry(
-        Compactness, compactness, costs.of_compactness, QUICK["compactness"], ("fraction_to_halve", "lowest_retained")
-    ),
-    "generality": Entry(Generality, generality, costs.of_generality, QUICK["generality"], ("transfer_ratio", "diagonal")),
-    "distinct": Entry(Distinct, distinct, costs.of_distinct, QUICK["distinct"], ("harm_circuit_near_share",)),
+    "compactness": Entry(Compactness, compactness, QUICK["compactness"], ("fraction_to_halve", "lowest_retained")),
+    "generality": Entry(Generality, generality, QUICK["generality"], ("transfer_ratio", "diagonal")),
+    "distinct": Entry(Distinct, distinct, QUICK["distinct"], ("harm_circuit_near_share",)),
 }
 """By name, in the order in which they are asked and shown."""
 

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from ...notebook import clipped, notebook_html
 from ...report.claims import claims_page
 from ...statistics import Estimate
 from ..claim import Claim, Found
-from .forecast import Forecast
 
 log = logging.getLogger(__name__)
 FORMAT = "harmcircuits paper 1"
@@ -35,10 +34,6 @@ class Paper:
         about: the model (`describe_model`).
         settings: that all claims share.
         n_triples: test triples.
-        forecast: what was expected.
-        seconds: that each part took in this run: "material", "pace", and each claim.
-        read: conditions that this run read whole.
-        reused: those that an earlier run had read whole.
         command: what can be typed to get the same again.
     """
 
@@ -49,10 +44,6 @@ class Paper:
     about: Mapping[str, Any]
     settings: Mapping[str, Any]
     n_triples: int
-    forecast: Forecast
-    seconds: Mapping[str, float]
-    read: int
-    reused: int
     command: str = ""
 
     def table(self) -> pd.DataFrame:
@@ -67,24 +58,7 @@ class Paper:
             "n": self.n_triples,
             "model": dict(self.about),
             "claims": [self._row(name) | self._where(name) for name in self.asks],
-            "cost": self.cost(),
             "settings": dict(self.settings),
-        }
-
-    def cost(self) -> dict[str, Any]:
-        """What was expected, and what it came to."""
-        forecast = self.forecast
-        return {
-            "expected conditions": {name: asdict(cost) for name, cost in forecast.costs.items()},
-            "expected conditions in all": {"whole": forecast.whole, "light": forecast.light, "scored": forecast.scored},
-            "expected seconds a condition": None
-            if forecast.pace is None
-            else {kind: round(took, 2) for kind, took in asdict(forecast.pace).items()},
-            "expected seconds": None if forecast.seconds is None else round(forecast.seconds),
-            "conditions read": self.read,
-            "conditions kept from before": self.reused,
-            "seconds": {part: round(took, 1) for part, took in self.seconds.items()},
-            "seconds in all": round(sum(self.seconds.values()), 1),
         }
 
     def page(self) -> str:

@@ -1,4 +1,4 @@
-"""How large a quick run of all claims is, in one place: at most `MOST` conditions read whole, of 16 triples each."""
+"""How large a quick run of all claims is, in one place."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,8 +9,6 @@ from ...experiments.settings import Settings
 from ..compactness.rules import UNPROTECTED
 
 TEST_TRIPLES = 16
-MOST = 64
-"""At about 23 s a condition on two cores: 25 minutes, beside which stand scores, light readings and intervals."""
 QUICK: Mapping[str, Mapping[str, Any]] = {
     "compactness": {"points": 3, "controls": (MATCHED, TWINS, UNPROTECTED), "rescore": False},  # each greedy size is attributed
     "generality": {"weights": False, "matched": 1},
