@@ -18,7 +18,6 @@ from ._version import __version__
 
 _WHERE = {
     "load_model": "models.load",
-    "several_processes": "processes",
     "Prompt": "examples",
     "Example": "examples",
     "loss": "examples",
@@ -127,7 +126,6 @@ if TYPE_CHECKING:
     from .inspection import direct_effects as direct_effects
     from .inspection import top_tokens as top_tokens
     from .models.load import load_model as load_model
-    from .processes import several_processes as several_processes
     from .prompts.promptset import PromptSet as PromptSet
     from .prompts.readers import load_prompts as load_prompts
     from .selection.matched import matched_random as matched_random

@@ -1,4 +1,4 @@
-"""`python -m harmcircuits`, which is `harmcircuits`: a launcher starts modules."""
+"""`python -m harmcircuits`, which is `harmcircuits`."""
 
 from .cli import main
 

@@ -18,7 +18,6 @@ from .examples import Example, Prompt, chat_frame, prompt_ids
 from .models.context import too_long
 from .models.decode import sample
 from .models.protocol import HookedModel, has_hooks, model_key, vocabulary
-from .processes import current, from_first
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ def elicit(
         cache = False
     rows, settings = requests.rows, requests.settings
     path = _cache_path(model, rows, settings) if cache else None
-    written = from_first(lambda: _cached(path, len(rows))) if path else None
+    written = _cached(path, len(rows)) if path else None
     whole = _completed(model, rows, settings, written or [None] * len(rows), path, batch_size, progress)
     return as_examples(model, prompts, whole)
 
@@ -123,7 +122,7 @@ def _completed(
         def keep(batch: Mapping[int, list[int]]) -> None:
             for row, ids in batch.items():
                 written[row] = ids
-            if path and current().first:
+            if path:
                 store.write_json(path, {"format": FORMAT, "sha256": _checksum(path, written), "response_ids": written})
             bar.update(len(batch))
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from .processes import each
-
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -43,8 +41,8 @@ class Full:
 def each_batch(
     batches: Iterable[list[Item]], read: Callable[[list[Item]], Made], *, alone: Callable[[list[Item]], Made] | None = None
 ) -> Iterator[tuple[list[Item], Made]]:
-    """`(rows, read(rows))` of each batch of rows, as `processes.each` deals them out; where memory is not enough, of its
-    halves, and of no larger batches from then on, as the log says.
+    """`(rows, read(rows))` of each batch of rows; where memory is not enough, of its halves, and of no larger batches from then
+    on, as the log says.
 
     Args:
         batches: rows, or their indices.
@@ -59,30 +57,24 @@ def each_batch(
     """
     most: int | None = None  # 0: no row by `read`
 
-    def in_parts(batch: list[Item]) -> list[tuple[list[Item], Made]]:
-        nonlocal most
-        found: list[tuple[list[Item], Made]] = []
+    for batch in batches:
         waiting = [batch]
         while waiting:
             part = waiting.pop(0)
             middle = (len(part) + 1) // 2
             if most is None or len(part) <= max(most, 1):
                 if most == 0 and alone is not None:
-                    found.append((part, fitting(alone, part)))
+                    yield part, fitting(alone, part)
                     continue
                 made = attempt(read, part)
                 if not isinstance(made, Full):
-                    found.append((part, made))
+                    yield part, made
                     continue
                 most = middle if len(part) > 1 else 0
                 log.warning("no memory for a batch of %d on this device: %s", len(part), _from_now(most))
                 if most == 0 and alone is None:
                     raise not_even_one(made)
             waiting[:0] = [half for half in (part[:middle], part[middle:]) if half]
-        return found
-
-    for _, parts in each(batches, in_parts):
-        yield from parts
 
 
 def attempt(do: Callable[[Item], Made], given: Item) -> Made | Full:

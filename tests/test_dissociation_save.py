@@ -60,7 +60,7 @@ def test_every_folder_that_a_save_writes_to_is_swept_when_the_next_run_begins(re
     for path in half:
         path.write_text("half")
     assert len(folders) == 3
-    with store.working_in(tmp_path):
+    with store.held(tmp_path):
         assert not any(path.exists() for path in half)
 
 

@@ -6,25 +6,31 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import two_processes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_bridge
 from tqdm.auto import tqdm
+from triples import OWN, make_triples
 from written import written
 
 import harmcircuits as hc
 from harmcircuits.components import Circuit
 from harmcircuits.examples import Example, loss
 from harmcircuits.halves import BatchError, Full, attempt, each_batch, fitting
-from harmcircuits.processes import each
 from harmcircuits.tasks import teacher_forced as forced
+from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, usable
+from harmcircuits.tasks.probe import place_residuals
+from harmcircuits.tasks.probe_layers import layer_probes
+from harmcircuits.tasks.utility import utility
 
+PROMPTS = make_triples(4).prompts
+SIZE = 5
 WORDS = "CUDA out of memory. Tried to allocate 20.00 GiB.\nSee the documentation."
 
 
@@ -95,7 +101,7 @@ def test_every_row_is_read_once_in_order_and_no_more_at_once_than_there_is_room_
     assert [index for indices, _ in found for index in indices] == list(range(sum(sizes)))
     assert all(made == [10 * index for index in indices] and len(indices) <= room for indices, made in found)
     if all(size <= room for size in sizes):
-        assert found == list(each(batches, device.read))
+        assert found == [(batch, device.read(batch)) for batch in batches]
 
 
 def test_what_did_not_fit_is_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -167,12 +173,41 @@ def test_scores_and_losses_are_those_of_whole_batches(tiny: Any, examples: list[
     assert max(met) == len(examples) and min(met) <= rows
 
 
-def test_everything_that_is_read_in_batches_is_the_same_on_a_full_device(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(two_processes, "in_one_pass", lambda model, examples: {})  # circuits that join a row are not batches
-    whole = two_processes.readings(tiny)
+def readings(model: Any) -> dict[str, Any]:
+    """Everything that is read in batches, as plain values."""
+    ids = lambda examples: [example.response_ids for example in examples]
+    sampled = hc.elicit(model, PROMPTS, max_new_tokens=6, batch_size=SIZE)
+    examples = hc.elicit(model, PROMPTS, max_new_tokens=6, temperature=0, batch_size=SIZE)
+    A = hc.attribute(model, examples, batch_size=SIZE)
+    circuit = hc.select(A, heads=2, neurons=5)
+    question = usable(model, QUESTIONS)[0]
+    shots = hc.make_shots(PROMPTS, replace(usable(model, SHOT_FORMATS)[0], n_shots=4), draws=2)
+    read = forced.teacher_forced(model, sampled, {"intact": None, "own": OWN}, question=question, batch_size=SIZE)
+    residuals = place_residuals(model, sampled, question, [0, 1], batch_size=SIZE)
+    return {
+        "sampled": ids(sampled),
+        "greedy": ids(examples),
+        "heads": A.per_example_heads.tolist(),
+        "neurons": A.per_example_neurons.tolist(),
+        "tokens": [part.tolist() for part in A.tokens or ()],
+        "circuit": [circuit.heads, circuit.neurons],
+        "loss": hc.loss(model, sampled, batch_size=SIZE).tolist(),
+        "integrated": hc.integrated_attribution(model, examples, steps=2, batch_size=SIZE).per_example_heads.tolist(),
+        "written": ids(hc.generate(model, PROMPTS, OWN, max_new_tokens=6, batch_size=SIZE)),
+        "written each": [ids(own) for own in hc.generate_each(model, PROMPTS[:4], [None, OWN], max_new_tokens=4, batch_size=3)],
+        "forced": read.to_dict("list"),
+        "residuals": {place: values.tolist() for place, values in residuals.items()},
+        "many-shot": hc.many_shot(model, PROMPTS, shots, batch_size=SIZE).tolist(),
+        "facts": utility(model, n_facts=6, n_passages=3, batch_size=2).to_dict("list"),
+        "layers": layer_probes(model, PROMPTS[:6], PROMPTS[6:], {"intact": None}, batch_size=SIZE).scores.tolist(),
+    }
+
+
+def test_everything_that_is_read_in_batches_is_the_same_on_a_full_device(tiny: Any) -> None:
+    whole = readings(tiny)
     with room_for(tiny, 2) as met:
-        halved = two_processes.readings(tiny)
-    assert max(met) == two_processes.SIZE and halved.keys() == whole.keys()
+        halved = readings(tiny)
+    assert max(met) == SIZE and halved.keys() == whole.keys()
     for name, expected in whole.items():
         assert alike(halved[name], expected), name
 

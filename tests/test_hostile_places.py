@@ -61,7 +61,7 @@ def test_a_pipe_in_the_place_of_a_kept_part_is_named_and_the_part_made_anew(
 
 def test_a_lock_that_is_a_link_to_itself(tmp_path: Path) -> None:
     (tmp_path / ".run.lock").symlink_to(".run.lock")
-    with pytest.raises(store.StoreError, match=r"links lead round in a circle \(ELOOP\)"), store.working_in(tmp_path):
+    with pytest.raises(store.StoreError, match=r"links lead round in a circle \(ELOOP\)"), store.held(tmp_path):
         pytest.fail("the lock was taken")
 
 

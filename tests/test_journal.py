@@ -170,7 +170,7 @@ def test_a_link_with_the_name_of_a_leftover_goes_and_not_what_it_points_to(tmp_p
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "note").write_text("own")
     (tmp_path / ".report.json.0123abcd.partial").symlink_to(tmp_path / "mine")
-    with store.working_in(tmp_path):
+    with store.held(tmp_path):
         assert not (tmp_path / ".report.json.0123abcd.partial").is_symlink()
     assert (tmp_path / "mine" / "note").read_text() == "own"
 

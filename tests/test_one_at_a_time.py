@@ -55,7 +55,7 @@ def test_a_second_command_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 def test_a_second_call_from_python_is_refused_before_it_looks_at_anything(
     verb: Callable[..., Any], given: tuple[Any, ...], tmp_path: Path
 ) -> None:
-    with store.working_in(tmp_path / "run"), pytest.raises(store.StoreError, match=HELD):
+    with store.held(tmp_path / "run"), pytest.raises(store.StoreError, match=HELD):
         elsewhere(lambda: verb(*given, folder=tmp_path / "run"))
 
 
@@ -72,8 +72,8 @@ def test_a_result_is_not_saved_into_a_folder_where_another_is_at_work(result: ty
 
 
 def test_a_call_inside_the_holder_of_the_folder_goes_on_and_leaves_it_held(tmp_path: Path) -> None:
-    with store.working_in(tmp_path):
-        with store.working_in(str(tmp_path)):
+    with store.held(tmp_path):
+        with store.held(str(tmp_path)):
             pass
         with pytest.raises(store.StoreError, match=HELD):
             elsewhere(lambda: enter(tmp_path))
@@ -95,7 +95,7 @@ def test_what_a_killed_run_left_half_written_goes_and_nothing_else(tmp_path: Pat
     ]
     for path in (*half, *others):
         path.write_text("own")
-    with store.working_in(tmp_path):
+    with store.held(tmp_path):
         assert not any(path.exists() for path in half) and all(path.read_text() == "own" for path in others)
 
 

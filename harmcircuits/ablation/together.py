@@ -19,8 +19,6 @@ from ..halves import each_batch
 from ..models.past import WORTH_SHARING, read_past, shared_length, takes_more_rows
 from ..models.protocol import HookedModel
 from ..models.unembedding import logits_by_row, unembeds_alone
-from ..processes import each as each_job
-from ..processes import from_first
 from .changes import ZERO, Change
 from .memory import rows_that_fit
 from .rows import grown_hooks, lowest_layer, row_hooks, rows_broadcast
@@ -61,7 +59,7 @@ def rises_together(
     else:
         read = partial(logits_by_row, model, separately=unembeds_alone(model, rows[0].tokens))
         intact, found = torch.empty(len(rows)), torch.empty(len(rows), len(each))
-        for fit, examples in from_first(lambda: list(_alike(model, rows, batch_size))):
+        for fit, examples in _alike(model, rows, batch_size):
             own = [rows[at] for at in examples]
             for start in range(0, len(each), fit):
                 window = slice(start, start + fit)
@@ -94,8 +92,8 @@ def _joining(
             own = None if past is None else past.repeated(1)  # a pass lengthens it
             return torch.cat([of_logits(logits, one).float().cpu() for logits in read(*given, past=own)])
 
-        for at, values in each_job(range(len(rows)), of_example):
-            found[at] = values
+        for at in range(len(rows)):
+            found[at] = of_example(at)
             advance(len(window))
     return found[:, 0], found[:, 1:] - found[:, :1]
 
@@ -140,7 +138,7 @@ def _filled(
     jobs = [(example, at) for example in range(len(rows)) for at in range(n_conditions)]
     jobs.sort(key=lambda job: row_length(rows[job[0]]), reverse=True)
     while jobs:
-        size = batch_size or from_first(partial(rows_that_fit, model, rows[jobs[0][0]]))
+        size = batch_size or rows_that_fit(model, rows[jobs[0][0]])
         yield jobs[:size]
         jobs = jobs[size:]
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -27,8 +27,6 @@ from ..halves import BatchError, Full, attempt
 from ..models.gradients import check_gradients
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import HookedModel
-from ..processes import add_up, current, from_first
-from ..processes import each as each_share
 from .passes import Metric, ModelMetric, Reading, laid_out
 from .scores import AttributionError
 from .weight_gradients import Sums, add_gradients, empty_sums
@@ -73,7 +71,7 @@ def attribute_weights(
         benign: whose U protects (`select_weights`); None: U is taken over `harmful` itself.
         metric: as in `attribute`; of both sets.
         batch_size: rows a pass; scores do not depend on it (beyond rounding). Half of it where the device has no memory for
-            them, from the start of the pass (in several processes not: PyTorch's error then ends them).
+            them, from the start of the pass.
         checkpoint: see `attribute`; kept are each block's input and those of its matrices.
         device: of the accumulators, float32, 4 bytes a weight (8 without `benign`); None: each lies beside its matrix. Scores
             are returned on the CPU.
@@ -100,7 +98,7 @@ def attribute_weights(
     where = {torch.device(device)} if device is not None else {matrix.parameter.device for matrix in found}
     if device is not None and torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise AttributionError(f"device={str(device)!r}: there is no CUDA device here. Leave it out, or give device='cpu'.")
-    limit = from_first(lambda: _limit(max_memory, where))  # processes that share the work take the same blocks
+    limit = _limit(max_memory, where)
     bytes_a_weight = FULL if benign is not None else 2 * FULL
     blocks = _blocks(found, bytes_a_weight=bytes_a_weight, limit=limit, device=device)
     how: dict[str, Any] = {"batch_size": batch_size, "checkpoint": checkpoint, "device": device}
@@ -128,7 +126,7 @@ def _fitting_pass(
     device: torch.device | str | None,
 ) -> tuple[Sums, int, bool]:
     """`_pass`; where there is no memory for it, from the start with half the batch, and in the end with blocks checkpointed.
-    Also with what it went. Not in several processes, which would no longer read the same batches."""
+    Also with what it went."""
     done = 0
 
     def told(rows: int) -> None:
@@ -139,7 +137,7 @@ def _fitting_pass(
     def once(block: Sequence[Matrix]) -> Sums:
         return _pass(model, block, each, batch_size=batch_size, checkpoint=checkpoint, device=device, advance=told)
 
-    while isinstance(sums := attempt(once, block) if current().size == 1 else once(block), Full):
+    while isinstance(sums := attempt(once, block), Full):
         tried = min(batch_size, len(each.reading.rows))
         if tried == 1 and checkpoint:
             raise BatchError(
@@ -166,11 +164,9 @@ def _pass(
     """One data pass: the sums of all matrices of `block`."""
     sums = empty_sums(block, signed=each.signed, absolute=each.absolute, device=device)
 
-    def read(indices: list[int]) -> Bool[Tensor, "matrix b"]:
+    for indices in batched(each.reading.rows, batch_size=batch_size, length=row_length):
         batch = make_batch(model, [each.reading.rows[index] for index in indices])
-        return add_gradients(model, block, batch, each.reading.score, sums, checkpoint=checkpoint)
-
-    for indices, finite in each_share(batched(each.reading.rows, batch_size=batch_size, length=row_length), read):
+        finite = add_gradients(model, block, batch, each.reading.score, sums, checkpoint=checkpoint)
         if not bool(finite.all()):
             matrix, row = (int(at) for at in (~finite).nonzero()[0])
             raise AttributionError(
@@ -178,7 +174,6 @@ def _pass(
                 "activations or gradients overflow there. Load the model with dtype=torch.float32, or leave that example out."
             )
         advance(len(indices))
-    add_up([*sums.signed.values(), *sums.absolute.values()])
     return sums
 
 

@@ -1,13 +1,11 @@
 """The same verbs from a shell."""
 
 import logging
-import os
 from typing import Annotated
 
 import typer
 
 from .._version import __version__
-from ..processes import launched
 from . import (
     alignment,
     compactness,
@@ -39,8 +37,6 @@ COMMANDS = (
     misalignment.misalignment,
     paper.paper,
 )
-SHARED = ("dissociate", "compactness", "generality", "distinct", "paper", "alignment")
-"""Commands whose work several processes can share."""
 for command in COMMANDS:
     app.command()(told_when_stopped(command))
 
@@ -53,7 +49,6 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def options(
-    context: typer.Context,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say what is being done.")] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version)
@@ -61,15 +56,6 @@ def options(
 ) -> None:
     """Logging for every command."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    if launched() and context.invoked_subcommand not in SHARED:
-        _refuse(str(context.invoked_subcommand))
-
-
-def _refuse(command: str) -> None:
-    if os.environ.get("RANK", "0") == "0":
-        cure = f"Start it without a launcher (harmcircuits {command} …). What can be shared: {', '.join(SHARED)}."
-        typer.secho(f"error: several processes cannot share {command}, each would do all of it. {cure}", err=True, fg="red")
-    raise typer.Exit(2)
 
 
 def main() -> None:

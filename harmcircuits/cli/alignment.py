@@ -63,7 +63,7 @@ def alignment(
     from ..claims.alignment import QUICK, compare_alignment
     from ..prompts.readers import load_prompts
 
-    with told_errors(), shared.processes() as group:
+    with told_errors():
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {**QUICK} if quick else {}
@@ -79,11 +79,9 @@ def alignment(
                 load=lambda name: shared.load(str(name), device, dtype),
                 folder=out,
                 reproduce=shared.command_line(sys.argv),
-                progress=group.first,
+                progress=True,
                 **sizes,
             )
-            if not group.first:
-                return
             written = write_claim(found, out)
     print_frame(found.table()[STAGES], title="Stages: whether they answer the request (nats per token), and refusals")
     print_frame(found.tables["trends"][SHOWN], title="Changes from the first stage to the last; areas in nats per token")

@@ -41,7 +41,7 @@ def dissociate(
     from ..experiments.settings import Settings
     from ..tasks.attacks import prefill_tokens
 
-    with told_errors(), shared.processes() as group:
+    with told_errors():
         settings = Settings.quick(seed=seed) if quick else Settings(seed=seed)
         settings = replace(settings, prefill_tokens=prefill_tokens(attack))
         train, development, test = shared.splits(prompts, seed)
@@ -61,12 +61,10 @@ def dissociate(
                 folder=out,
                 name=model,
                 reproduce=shared.command_line(sys.argv),
-                progress=group.first,
+                progress=True,
             )
-            if group.first:
-                result.save(out, show_responses=show_responses)
-    if group.first:
-        print_result(result.report, result.table(), out)
+            result.save(out, show_responses=show_responses)
+    print_result(result.report, result.table(), out)
 
 
 def _before(test: "PromptSet", settings: Any) -> str:

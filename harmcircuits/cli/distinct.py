@@ -35,7 +35,7 @@ def distinct(
     from ..claims.distinct import distinct as measure
     from ..prompts.readers import load_prompts
 
-    with told_errors(), shared.processes() as group:
+    with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         read = load_prompts(prompts)
         with writable(out, "distinct"):
@@ -49,10 +49,8 @@ def distinct(
                 folder=out,
                 name=model,
                 reproduce=shared.command_line(sys.argv),
-                progress=group.first,
+                progress=True,
             )
-            if not group.first:
-                return
             written = write_claim(found, out)
     print_frame(found.tables["effects"][SHOWN], title="What falls without each circuit: standardised effect d; 95 % intervals")
     print_frame(

@@ -39,7 +39,7 @@ def generality(
     from ..claims.generality.plan import check_options, check_prompts
     from ..prompts.readers import load_prompts
 
-    with told_errors(), shared.processes() as group:
+    with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {"matched": matched, "weights": not quick if weights is None else weights, "settings": settings}
         read = load_prompts(prompts)
@@ -48,9 +48,7 @@ def generality(
         with writable(out, "generality"):
             loaded = shared.load(model, device, dtype)
             command = shared.command_line(sys.argv)
-            found = measure(loaded, read, folder=out, name=model, reproduce=command, progress=group.first, **sizes)
-            if not group.first:
-                return
+            found = measure(loaded, read, folder=out, name=model, reproduce=command, progress=True, **sizes)
             written = write_claim(found, out)
     print_frame(found.transfer()[SHOWN], title="Selected on (rows), tested on: rises of L, nats per token; 95 % intervals")
     typer.echo(f"{found.found}: {found.sentence}")

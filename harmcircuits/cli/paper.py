@@ -36,7 +36,7 @@ def paper(
     from ..claims.paper.registry import CLAIMS, entries
     from ..prompts.readers import load_prompts
 
-    with told_errors(), shared.processes() as group:
+    with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         named = shared.listed(claims)
         entries(named)  # a name that is not one is told before anything is loaded
@@ -53,10 +53,8 @@ def paper(
                 folder=out,
                 name=model,
                 reproduce=shared.command_line(sys.argv),
-                progress=group.first,
+                progress=True,
             )
-            if not group.first:
-                return
             page = found.save(out)
     table = found.table()
     print_frame(table[["claim", "found", "evidence"]], title=f"{found.n_triples} test triples; 95 % intervals unless named")

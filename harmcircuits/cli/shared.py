@@ -1,17 +1,13 @@
 """What every command shares: options, loading, a folder that can be written, and errors told in a line."""
 
-import logging
-import os
 import shlex
 from collections.abc import Callable
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
-
-from ..processes import Group, ProcessError, current, several_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,52 +132,18 @@ def splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, Promp
 
 
 def load(model: str, device: str | None, dtype: str) -> Any:
-    """The model that the options name.
-
-    Raises:
-        ProcessError: several processes, and one GPU for all of them.
-    """
+    """The model that the options name."""
     import torch
 
     from ..models.load import load_model
 
-    if current().size > 1 and device is not None and ":" in device:
-        raise ProcessError(f"--device {device} is one for all {current().size} processes: leave it out, and each has its own.")
     return load_model(model, device=device, dtype=getattr(torch, dtype))
-
-
-@contextmanager
-def processes() -> "Iterator[Group]":
-    """The processes that share a command. All but the first are silent: nothing printed, no warnings, and no errors of ours,
-    which all of them raise."""
-    group = Group()
-    try:
-        with several_processes() as group:
-            if group.first:
-                yield group
-                return
-            with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-                _quiet()
-                yield group
-    except BaseException as error:
-        if group.first or not (_ours(error) or isinstance(error, KeyboardInterrupt)):
-            raise
-        raise typer.Exit(1) from error
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-def _quiet() -> None:
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()  # of loading weights
-    logging.disable(logging.WARNING)
 
 
 @contextmanager
 def writable(out: Path, *results: str) -> "Iterator[None]":
     """Makes the folder of the results and writes to it once: found out before the run, not after it. No other command writes
-    there meanwhile. Where several processes share the command, the first does so for all.
+    there meanwhile.
 
     Args:
         results: what files that will be written there begin with.
@@ -190,18 +152,17 @@ def writable(out: Path, *results: str) -> "Iterator[None]":
         StoreError: it cannot be written, a folder is in the place of a file, a file in that of a folder, or another command is
             at work there.
     """
-    from ..store import PARTS, check_no_file, check_no_folder, working_in, write_text
+    from ..store import PARTS, check_no_file, check_no_folder, held, write_text
 
-    with working_in(out):
-        if current().first:
-            for path in out.iterdir():
-                if path.name.startswith(results) and path.suffix in RESULTS:
-                    check_no_folder(path)
-            for part in PARTS:
-                check_no_file(out / part)
-            trial = out / ".writable"
-            write_text(trial, " " * TRIAL_BYTES)
-            trial.unlink()
+    with held(out):
+        for path in out.iterdir():
+            if path.name.startswith(results) and path.suffix in RESULTS:
+                check_no_folder(path)
+        for part in PARTS:
+            check_no_file(out / part)
+        trial = out / ".writable"
+        write_text(trial, " " * TRIAL_BYTES)
+        trial.unlink()
         yield
 
 

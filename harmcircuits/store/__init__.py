@@ -23,7 +23,6 @@ from .locks import PARTS as PARTS
 from .locks import alone_in_folder as alone_in_folder
 from .locks import held as held
 from .locks import locked as locked
-from .locks import working_in as working_in
 from .place import CACHE_VARIABLE as CACHE_VARIABLE
 from .plain import digest as digest
 from .plain import read_json as read_json

@@ -7,13 +7,11 @@ part, and nothing that is kept can answer for it.
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from ..processes import current, from_first
 from .errors import StoreError, check_no_folder, said
 from .files import file_digest
 from .frames import as_frame, as_kept, as_plain
@@ -27,8 +25,6 @@ Made = TypeVar("Made")
 @dataclass(frozen=True)
 class Journal:
     """A folder of finished parts; without a folder, nothing is kept.
-
-    Where several processes share a run, the first one reads and writes, and the others have what it found.
 
     >>> Journal().frame("rises", {"seed": 0}, lambda: pd.DataFrame({"rise": [0.5]}))["rise"].tolist()
     [0.5]
@@ -46,7 +42,7 @@ class Journal:
             StoreError: the folder cannot be written.
         """
         key = digest(manifest)
-        if self.folder is None or not current().first:
+        if self.folder is None:
             return key
         path = self.folder / f"run-{key[:24]}.json"
         whole = {"format": FORMAT, "manifest": manifest}
@@ -79,11 +75,11 @@ class Journal:
 
     def kept(self, what: str, key: object) -> pd.DataFrame | None:
         """The part, where it is there."""
-        return None if self.folder is None else from_first(partial(_table, self._path(what, key, "json")))
+        return None if self.folder is None else _table(self._path(what, key, "json"))
 
     def keep(self, what: str, key: object, made: pd.DataFrame) -> None:
         """Writes a part, atomically."""
-        if self.folder is None or not current().first:
+        if self.folder is None:
             return
         table, path = as_plain(made), self._path(what, key, "json")
         write_json(path, {"format": FORMAT, "digest": digest([path.name, table]), "table": table})
@@ -106,14 +102,13 @@ class Journal:
         if self.folder is None:
             return make()
         path = self._path(what, key, "safetensors")
-        found = from_first(partial(_loaded, path, load))
+        found = _loaded(path, load)
         if found is not None:
             return found
         made = make()
-        if current().first:
-            _beside(path).unlink(missing_ok=True)
-            save(made, path)
-            write_json(_beside(path), {"format": FORMAT, "of": path.name, "sha256": file_digest(path)})
+        _beside(path).unlink(missing_ok=True)
+        save(made, path)
+        write_json(_beside(path), {"format": FORMAT, "of": path.name, "sha256": file_digest(path)})
         return made
 
     def _path(self, what: str, key: object, ending: str) -> Path:

@@ -2,14 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
 from filelock import FileLock, Timeout
 
-from ..processes import current, from_first
 from .errors import StoreError, storage_errors
 from .files import remove_leftovers_in
 
@@ -53,34 +52,14 @@ def locked(path: str | os.PathLike[str], *, timeout: float | None = None, tidy: 
         lock.release()
 
 
-@contextmanager
-def working_in(folder: str | os.PathLike[str] | None) -> Iterator[None]:
-    """Holds a run's folder for this process, and removes what killed runs left half-written there; None: nothing to hold.
-
-    When what is inside fails, the folders that were made here go again, unless there is something in them. Where several
-    processes share the run, the first one holds it for all.
-
-    Raises:
-        StoreError: another process or thread is at work there, or the folder cannot be made.
-    """
-    if folder is None:
-        yield
-    elif current().first:
-        with held(folder):
-            from_first(lambda: None)
-            yield
-    else:
-        from_first(lambda: None)  # begins when the first one holds it
-        yield
-
-
 def alone_in_folder(verb: Callable[Given, Found]) -> Callable[Given, Found]:
-    """A verb that works in its option `folder=` as `working_in` does: a second call for the same folder, by another process or
+    """A verb that works in its option `folder=` alone (`held`): a second call for the same folder, by another process or
     thread, raises StoreError at once."""
 
     @wraps(verb)
     def alone(*args: Given.args, **options: Given.kwargs) -> Found:
-        with working_in(cast("str | Path | None", options.get("folder"))):
+        folder = cast("str | Path | None", options.get("folder"))
+        with nullcontext() if folder is None else held(folder):
             return verb(*args, **options)
 
     return alone
@@ -88,10 +67,12 @@ def alone_in_folder(verb: Callable[Given, Found]) -> Callable[Given, Found]:
 
 @contextmanager
 def held(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """`working_in` of this process alone: also for saving a finished result, which several processes leave to the first.
+    """Holds a run's folder for this process, and removes what killed runs left half-written there.
+
+    When what is inside fails, the folders that were made here go again, unless there is something in them.
 
     Raises:
-        StoreError: as `working_in`.
+        StoreError: another process or thread is at work there, or the folder cannot be made.
     """
     place = Path(folder)
     with storage_errors(place):

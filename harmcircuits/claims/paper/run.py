@@ -9,7 +9,6 @@ from pathlib import Path
 from ...experiments.settings import Settings
 from ...judges import Judge
 from ...models.protocol import HookedModel
-from ...processes import current
 from ...prompts.promptset import PromptSet
 from ...store import alone_in_folder
 from ..claim import Claim
@@ -101,7 +100,7 @@ def _one(entry: Entry, material: Material, *, quick: bool, folder: Path | None, 
             raise
         log.warning("%s cannot be measured: %s", entry.kind.NAME, error)
         return str(error)
-    if folder is not None and current().first:
+    if folder is not None:
         claim.save(folder, page=False)
     return claim
 
