@@ -38,16 +38,13 @@ class Full:
     words: str
 
 
-def each_batch(
-    batches: Iterable[list[Item]], read: Callable[[list[Item]], Made], *, alone: Callable[[list[Item]], Made] | None = None
-) -> Iterator[tuple[list[Item], Made]]:
+def each_batch(batches: Iterable[list[Item]], read: Callable[[list[Item]], Made]) -> Iterator[tuple[list[Item], Made]]:
     """`(rows, read(rows))` of each batch of rows; where memory is not enough, of its halves, and of no larger batches from then
     on, as the log says.
 
     Args:
         batches: rows, or their indices.
         read: may be called again for some of the rows, so that it leaves nothing behind when it fails.
-        alone: reads one row in less memory, where `read` cannot.
 
     Raises:
         BatchError: not even one row fits.
@@ -55,26 +52,22 @@ def each_batch(
     >>> list(each_batch([[0, 1], [2]], lambda indices: [10 * index for index in indices]))
     [([0, 1], [0, 10]), ([2], [20])]
     """
-    most: int | None = None  # 0: no row by `read`
-
+    most: int | None = None
     for batch in batches:
         waiting = [batch]
         while waiting:
             part = waiting.pop(0)
-            middle = (len(part) + 1) // 2
-            if most is None or len(part) <= max(most, 1):
-                if most == 0 and alone is not None:
-                    yield part, fitting(alone, part)
-                    continue
+            if most is None or len(part) <= most:
                 made = attempt(read, part)
                 if not isinstance(made, Full):
                     yield part, made
                     continue
-                most = middle if len(part) > 1 else 0
-                log.warning("no memory for a batch of %d on this device: %s", len(part), _from_now(most))
-                if most == 0 and alone is None:
+                if len(part) == 1:
                     raise not_even_one(made)
-            waiting[:0] = [half for half in (part[:middle], part[middle:]) if half]
+                most = (len(part) + 1) // 2
+                log.warning("no memory for a batch of %d on this device: %d at once from here on", len(part), most)
+            middle = (len(part) + 1) // 2
+            waiting[:0] = [part[:middle], part[middle:]]
 
 
 def attempt(do: Callable[[Item], Made], given: Item) -> Made | Full:
@@ -106,7 +99,3 @@ def not_even_one(full: Full) -> BatchError:
         f"not even one text fits into this device's memory, beside the model ({full.words}). Shorter texts need less, and so "
         "does half precision, where the model is not in it yet (dtype=torch.bfloat16, --dtype bfloat16)."
     )
-
-
-def _from_now(most: int) -> str:
-    return f"{most} at once from here on" if most else "not even one by itself"

@@ -76,9 +76,6 @@ def test_a_model_dispatched_by_accelerate_gives_the_same(tmp_path: Path) -> None
     one, other = hc.attribute(model, examples), hc.attribute(plain, examples)
     torch.testing.assert_close(one.per_example_heads, other.per_example_heads, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(one.per_example_neurons, other.per_example_neurons, rtol=1e-5, atol=1e-6)
-    again = hc.attribute(model, examples, checkpoint=True)
-    assert torch.equal(again.per_example_heads, one.per_example_heads)
-    assert torch.equal(again.per_example_neurons, one.per_example_neurons)
     ours, theirs = (hc.attribute_weights(each, examples).signed for each in (model, plain))
     assert ours.keys() == theirs.keys()
     for name, scores in ours.items():

@@ -100,12 +100,11 @@ def test_autocast_is_refused(tiny, examples):
 # inference mode
 
 
-@pytest.mark.parametrize("checkpoint", [False, True])
-def test_inference_mode_is_refused_and_no_grad_is_not(tiny, examples, checkpoint):
+def test_inference_mode_is_refused_and_no_grad_is_not(tiny, examples):
     with torch.inference_mode(), pytest.raises(ModelError, match=r"inference_mode\(\) is on.*torch.no_grad"):
-        attribute(tiny, examples, checkpoint=checkpoint)
+        attribute(tiny, examples)
     with torch.no_grad():
-        attribute(tiny, examples[:1], checkpoint=checkpoint)
+        attribute(tiny, examples[:1])
 
 
 # quantised weights

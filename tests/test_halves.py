@@ -113,16 +113,11 @@ def test_what_did_not_fit_is_not_tried_again(caplog: pytest.LogCaptureFixture) -
     assert said == [f"no memory for a batch of {of} on this device: {at} at once from here on" for of, at in ((8, 4), (4, 2))]
 
 
-def test_a_row_that_does_not_fit_is_read_in_less_memory_or_the_cure_named() -> None:
-    device, small = Device(0), Device(1)
-    found = list(each_batch([[3, 4], [5, 6, 7], [8]], device.read, alone=small.read))
-    assert found == [([row], [10 * row]) for row in range(3, 9)]
-    assert device.asked == [2, 1], "no row is tried after one that did not fit by itself"
+def test_where_not_even_a_row_fits_the_cure_is_named() -> None:
+    device = Device(0)
     cause = r"this device's memory, beside the model \(CUDA out of memory. Tried to allocate 20.00 GiB.\)"
     with pytest.raises(BatchError, match=rf"not even one text fits into {cause}. Shorter texts need less"):
         list(each_batch([[3, 4]], device.read))
-    with pytest.raises(BatchError, match="not even one text"):
-        list(each_batch([[3, 4]], device.read, alone=device.read))
     with pytest.raises(BatchError, match="not even one text"):
         fitting(device.read, [3])
 
@@ -240,23 +235,6 @@ def test_a_reading_that_fails_halfway_counts_its_rows_once(tiny: Any, monkeypatc
         found = forced.teacher_forced(tiny, answered, conditions, progress=True)
     assert alike(found.to_dict("list"), expected.to_dict("list"))
     assert bars[-1].n == bars[-1].total == 8
-
-
-def test_a_row_too_long_by_itself_is_checkpointed(tiny: Any, examples: list[Example]) -> None:
-    """A device that is full as soon as a graph of the last block is there, unless blocks are computed twice."""
-    whole = hc.attribute(tiny, examples)
-    first = {"again": 0}
-
-    def graph(residual: torch.Tensor, hook: Any) -> None:
-        if "forward" not in vars(tiny.blocks[1]):
-            raise full()
-        first["again"] += 1
-
-    with tiny.hooks(fwd_hooks=[("blocks.1.hook_resid_pre", graph)]):
-        scores = hc.attribute(tiny, examples)
-    assert torch.equal(scores.per_example_heads, hc.attribute(tiny, examples, batch_size=1).per_example_heads)
-    close(scores.per_example_neurons, whole.per_example_neurons)
-    assert first["again"] == 2 * len(examples)
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -116,13 +116,6 @@ def test_scores_are_those_of_a_naive_loop(tiny: Any, examples: list[Example], me
 
 
 @every_metric
-def test_checkpointed_blocks_change_nothing(tiny: Any, examples: list[Example], metric: ModelMetric) -> None:
-    found, other = (attribute(tiny, examples, metric=metric, checkpoint=on) for on in (True, False))
-    assert torch.equal(found.per_example_heads, other.per_example_heads)
-    assert torch.equal(found.per_example_neurons, other.per_example_neurons)
-
-
-@every_metric
 def test_the_loss_is_of_the_right_label(tiny: Any, examples: list[Example], metric: ModelMetric) -> None:
     """ln(1 + e^(−s · odds)): the losses of the same row called harmful and called benign differ by the odds."""
     called = {

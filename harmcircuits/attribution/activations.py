@@ -12,13 +12,12 @@ Source: Molchanov et al. 2017 (first-order pruning); Nanda 2023 (attribution pat
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
-from ..examples import Batch, Example, Prompt, row_length
+from ..examples import Example, Prompt, row_length
 from ..models.protocol import HookedModel
-from .passes import Metric, Scores, check_every_layer, each_row, finite, laid_out, score_batch
+from .passes import Metric, check_every_layer, each_row, finite, laid_out, score_batch
 from .passes import ModelMetric as ModelMetric
 from .scores import Attribution
 
@@ -29,7 +28,6 @@ def attribute(
     *,
     metric: Metric | ModelMetric | None = None,
     batch_size: int = 8,
-    checkpoint: bool = False,
     progress: bool = False,
 ) -> Attribution:
     """A_c = −Σ_positions a_c · ∂metric/∂a_c of every head and neuron for each example, in the metric's unit.
@@ -44,13 +42,10 @@ def attribute(
         metric: `(logits, batch) → [b]`, lower is better; None is the loss of the response. One with a method
             `for_model(model)` lays its examples out itself (`recognition_metric`).
         batch_size: rows a pass; scores do not depend on it (beyond rounding). Fewer where the device has no memory for them.
-        checkpoint: keep only each block's input for the backward pass, hook_z and hook_post, and compute the rest of a block
-            once more there (activation checkpointing): the same scores, less memory, one forward pass more, and hooks of
-            yours called twice. For rows that are too long for the device one at a time, which are checkpointed in any case.
 
     Raises:
         AttributionError: no examples, or a score that is not a number (names example and layer).
-        BatchError: not even one row fits into the device's memory, checkpointed.
+        BatchError: not even one row fits into the device's memory.
         ExampleError: an example with an empty response, or a prompt, which has none yet, where the metric reads responses.
         ModelError: a layer without `hook_z` or `hook_post`; a state in which gradients mean something else (dropout, autocast,
             quantised weights; see `models.gradients`). A model in half precision is taken: products and sums are float32.
@@ -58,11 +53,8 @@ def attribute(
     check_every_layer(model)
     reading = laid_out(model, examples, metric)
 
-    def of_batch(batch: Batch, checkpoint: bool) -> Scores:
-        return score_batch(model, batch, reading.score, checkpoint=checkpoint)
-
-    how: dict[str, Any] = {"checkpoint": checkpoint, "batch_size": batch_size, "progress": progress}
-    parts = each_row(model, reading.rows, of_batch, desc="attribute", **how)
+    of_batch = lambda batch: score_batch(model, batch, reading.score)
+    parts = each_row(model, reading.rows, of_batch, batch_size=batch_size, progress=progress, desc="attribute")
     heads, neurons, tokens = zip(*parts, strict=True)
     own = tuple(part[: row_length(row)] for part, row in zip(tokens, reading.rows, strict=True))
     return finite(Attribution(torch.stack(heads), torch.stack(neurons), own), model, reading.rows)

@@ -18,7 +18,7 @@ scale attention and neurons of single layers in this way.
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -49,7 +49,6 @@ def integrated_attribution(
     steps: int = 8,
     metric: Metric | ModelMetric | None = None,
     batch_size: int = 8,
-    checkpoint: bool = False,
     progress: bool = False,
 ) -> Attribution:
     """A_c = −∫₀¹ ∂metric/∂m_c dm of every head and neuron for each example, in the metric's unit.
@@ -64,7 +63,6 @@ def integrated_attribution(
             the default model more than 100 (docs/trust.md).
         metric: see `attribute`.
         batch_size: see `attribute`.
-        checkpoint: see `attribute`.
 
     Raises:
         AttributionError: no examples, or a score that is not a number (names example and layer).
@@ -77,11 +75,8 @@ def integrated_attribution(
     check_every_layer(model)
     reading = laid_out(model, examples, metric)
 
-    def of_batch(batch: Batch, checkpoint: bool) -> _Part:
-        return _along_the_way(model, batch, reading, steps, checkpoint=checkpoint)
-
-    how: dict[str, Any] = {"checkpoint": checkpoint, "batch_size": batch_size, "progress": progress}
-    parts = each_row(model, reading.rows, of_batch, desc="integrate", **how)
+    of_batch = lambda batch: _along_the_way(model, batch, reading, steps)
+    parts = each_row(model, reading.rows, of_batch, batch_size=batch_size, progress=progress, desc="integrate")
     heads, neurons, tokens, rises = zip(*parts, strict=True)
     own = tuple(part[: row_length(row)] for part, row in zip(tokens, reading.rows, strict=True))
     scores = finite(Attribution(torch.stack(heads), torch.stack(neurons), own), model, reading.rows)
@@ -108,10 +103,10 @@ def _check_rises(rises: Float[Tensor, " example"]) -> None:
         )
 
 
-def _along_the_way(model: HookedModel, batch: Batch, reading: Reading, steps: int, *, checkpoint: bool) -> _Part:
+def _along_the_way(model: HookedModel, batch: Batch, reading: Reading, steps: int) -> _Part:
     sums: list[Tensor] = []
     for gate, weight in zip(*_nodes(steps), strict=True):
-        scores = score_batch(model, batch, reading.score, gate=gate, checkpoint=checkpoint)
+        scores = score_batch(model, batch, reading.score, gate=gate)
         parts = [weight * part for part in scores]
         sums = parts if not sums else [total.add_(part) for total, part in zip(sums, parts, strict=True)]
     heads, neurons, tokens = sums

@@ -21,7 +21,6 @@ from tqdm.auto import tqdm
 
 from ..examples import Batch, Example, Prompt, Row, batched, example_rows, make_batch, response_loss, row_length
 from ..halves import each_batch
-from ..models.checkpointing import Recomputing, checkpointed
 from ..models.devices import stacked
 from ..models.gradients import check_gradients
 from ..models.numbers import where_broken
@@ -125,23 +124,20 @@ Part = TypeVar("Part", bound=tuple[Tensor, ...])
 def each_row(
     model: HookedModel,
     rows: Sequence[Row],
-    of_batch: Callable[[Batch, bool], Part],
+    of_batch: Callable[[Batch], Part],
     *,
-    checkpoint: bool,
     batch_size: int,
     progress: bool,
     desc: str,
 ) -> list[tuple[Tensor, ...]]:
-    """`of_batch` over padded batches of like lengths; its tensors' first dimension taken apart, in the order of `rows`.
-    Blocks are checkpointed where `checkpoint` says so, and for a row that does not fit otherwise."""
+    """`of_batch` over padded batches of like lengths; its tensors' first dimension taken apart, in the order of `rows`."""
     parts: list[tuple[Tensor, ...]] = [()] * len(rows)
     with tqdm(total=len(rows), desc=desc, unit="example", disable=not progress) as bar:
 
-        def read(indices: list[int], checkpoint: bool = checkpoint) -> Part:
-            return of_batch(make_batch(model, [rows[index] for index in indices]), checkpoint)
+        def read(indices: list[int]) -> Part:
+            return of_batch(make_batch(model, [rows[index] for index in indices]))
 
-        alone = None if checkpoint else partial(read, checkpoint=True)
-        for indices, batch in each_batch(batched(rows, batch_size=batch_size, length=row_length), read, alone=alone):
+        for indices, batch in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
             for at, index in enumerate(indices):
                 parts[index] = tuple(part[at] for part in batch)
             bar.update(len(indices))
@@ -157,15 +153,10 @@ class Scores(NamedTuple):
 
 
 def score_batch(
-    model: HookedModel,
-    batch: Batch,
-    score: Callable[[Batch], Float[Tensor, " b"]],
-    *,
-    gate: float = 1.0,
-    checkpoint: bool = False,
+    model: HookedModel, batch: Batch, score: Callable[[Batch], Float[Tensor, " b"]], *, gate: float = 1.0
 ) -> Scores:
     """A_c(m) of every head and neuron at m = `gate` > 0, from one forward and one backward pass."""
-    with torch.enable_grad(), checkpointed(model, on=checkpoint) as again, gated(model, gate, again) as (z, post):
+    with torch.enable_grad(), gated(model, gate) as (z, post):
         total = score(batch).sum()  # rows don't interact: the gradient of the sum holds each one's own
         if not total.requires_grad:
             raise AttributionError("the metric does not depend on the model: it has no gradient (a constant, or detached?)")
@@ -190,15 +181,15 @@ def _summed(
 
 
 @contextmanager
-def gated(model: HookedModel, gate: float, again: Recomputing | None = None) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+def gated(model: HookedModel, gate: float) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
     """Multiplies `hook_z` and `hook_post` of every layer by `gate`, and keeps the products, layer by layer, where there are
-    gradients, but not when a block is computed `again`; the graph begins at the embedding."""
+    gradients; the graph begins at the embedding."""
     z: list[Tensor] = []
     post: list[Tensor] = []
 
     def multiply(into: list[Tensor], activation: Tensor, hook: object) -> Tensor:
         product = activation if gate == 1.0 else activation * gate
-        if product.requires_grad and not again:
+        if product.requires_grad:
             into.append(product)
         return product  # at hook_z a bridge hands us a view: only what we return has a gradient
 

@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..examples import Batch
-from ..models.checkpointing import checkpointed
 from ..models.matrices import Matrix
 from ..models.protocol import HookedModel, ModelError, start_graph
 
@@ -49,8 +48,6 @@ def add_gradients(
     batch: Batch,
     score: Callable[[Batch], Float[Tensor, " b"]],
     sums: Sums,
-    *,
-    checkpoint: bool = False,
 ) -> Bool[Tensor, "matrix b"]:
     """Adds the gradients of `score(batch)` by each matrix of `block` to `sums`, from one forward and one backward pass.
 
@@ -66,12 +63,9 @@ def add_gradients(
     called: list[str] = []
 
     def read(matrix: Matrix, x: Tensor) -> None:
-        if not again:
-            inputs[matrix.name] = x.detach()
+        inputs[matrix.name] = x.detach()
 
     def wrote(matrix: Matrix, y: Tensor) -> None:
-        if again:
-            return
         called.append(matrix.name)
         if y.requires_grad:  # otherwise the score does not depend on it
             y.register_hook(partial(add, matrix, inputs.pop(matrix.name)))
@@ -84,7 +78,7 @@ def add_gradients(
         _add(sums, matrix.name, x, g, lengths)
 
     graph = _graph_from(model, block[0].layer)
-    with checkpointed(model, on=checkpoint) as again, graph as start, _listening(block, read, wrote):
+    with graph as start, _listening(block, read, wrote):
         total = score(batch).sum()  # rows don't interact: the gradient of the sum holds each one's own
         _check_called(block, called)
         if total.requires_grad:  # otherwise it does not depend on this block: gradients of 0

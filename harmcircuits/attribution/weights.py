@@ -15,7 +15,6 @@ Source: arXiv 2604.09544, whose S is −A summed over examples (there: one pass 
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -56,7 +55,6 @@ def attribute_weights(
     benign: Sequence[Example] | Sequence[Prompt] | None = None,
     metric: Metric | ModelMetric | None = None,
     batch_size: int = 8,
-    checkpoint: bool = False,
     device: torch.device | str | None = None,
     max_memory: int | None = None,
     progress: bool = False,
@@ -72,7 +70,6 @@ def attribute_weights(
         metric: as in `attribute`; of both sets.
         batch_size: rows a pass; scores do not depend on it (beyond rounding). Half of it where the device has no memory for
             them, from the start of the pass.
-        checkpoint: see `attribute`; kept are each block's input and those of its matrices.
         device: of the accumulators, float32, 4 bytes a weight (8 without `benign`); None: each lies beside its matrix. Scores
             are returned on the CPU.
         max_memory: bytes that the accumulators of one pass may take on a device; where all layers need more, blocks of layers
@@ -82,7 +79,7 @@ def attribute_weights(
     Raises:
         AttributionError: no examples, a layer that does not fit `max_memory`, or a score that is not a number (names matrix and
             example).
-        BatchError: not even one row fits into the device's memory, checkpointed.
+        BatchError: not even one row fits into the device's memory.
         ExampleError: an example without a response, where the metric reads responses.
         ModelError: the model's matrices cannot be found, or it computes with others; or a state in which W ⊙ gradient means
             something else (dropout, autocast, quantised or folded weights; see `models.gradients`).
@@ -101,14 +98,13 @@ def attribute_weights(
     limit = _limit(max_memory, where)
     bytes_a_weight = FULL if benign is not None else 2 * FULL
     blocks = _blocks(found, bytes_a_weight=bytes_a_weight, limit=limit, device=device)
-    how: dict[str, Any] = {"batch_size": batch_size, "checkpoint": checkpoint, "device": device}
     signed: dict[str, Tensor] = {}
     absolute: dict[str, Tensor] = {}
     with tqdm(total=len(blocks) * sum(len(each.reading.rows) for each in sets), unit="example", disable=not progress) as bar:
         for block in blocks:
             for each in sets:
                 bar.set_description(f"weights, {each.name}")
-                sums, how["batch_size"], how["checkpoint"] = _fitting_pass(model, block, each, bar.update, **how)
+                sums, batch_size = _fitting_pass(model, block, each, bar.update, batch_size=batch_size, device=device)
                 signed |= _scores(block, sums.signed, scale=-1 / len(each.reading.rows))
                 absolute |= _scores(block, sums.absolute, scale=1 / len(each.reading.rows), absolute=True)
     n_benign = len(sets[1].reading.rows) if benign is not None else 0
@@ -122,11 +118,9 @@ def _fitting_pass(
     advance: Callable[[int], object],
     *,
     batch_size: int,
-    checkpoint: bool,
     device: torch.device | str | None,
-) -> tuple[Sums, int, bool]:
-    """`_pass`; where there is no memory for it, from the start with half the batch, and in the end with blocks checkpointed.
-    Also with what it went."""
+) -> tuple[Sums, int]:
+    """`_pass`; where there is no memory for it, from the start with half the batch. Also the batch size with which it went."""
     done = 0
 
     def told(rows: int) -> None:
@@ -135,20 +129,19 @@ def _fitting_pass(
         advance(rows)
 
     def once(block: Sequence[Matrix]) -> Sums:
-        return _pass(model, block, each, batch_size=batch_size, checkpoint=checkpoint, device=device, advance=told)
+        return _pass(model, block, each, batch_size=batch_size, device=device, advance=told)
 
     while isinstance(sums := attempt(once, block), Full):
         tried = min(batch_size, len(each.reading.rows))
-        if tried == 1 and checkpoint:
+        if tried == 1:
             raise BatchError(
                 f"weights of {len(block)} matrices cannot be scored in this device's memory, not on one row ({sums.words}). "
                 "Score fewer layers at once (max_memory=), load the model in half precision, or take shorter texts."
             )
-        batch_size, checkpoint = max(1, tried // 2), checkpoint or tried == 1
-        how = f"in batches of {batch_size}{', blocks checkpointed' if checkpoint else ''}"
-        log.warning("no memory for a batch on this device: weights are scored from the start %s", how)
+        batch_size = tried // 2
+        log.warning("no memory for a batch on this device: weights are scored from the start in batches of %d", batch_size)
         told(-done)
-    return sums, batch_size, checkpoint
+    return sums, batch_size
 
 
 def _pass(
@@ -157,7 +150,6 @@ def _pass(
     each: _Set,
     *,
     batch_size: int,
-    checkpoint: bool,
     device: torch.device | str | None,
     advance: Callable[[int], object],
 ) -> Sums:
@@ -166,7 +158,7 @@ def _pass(
 
     for indices in batched(each.reading.rows, batch_size=batch_size, length=row_length):
         batch = make_batch(model, [each.reading.rows[index] for index in indices])
-        finite = add_gradients(model, block, batch, each.reading.score, sums, checkpoint=checkpoint)
+        finite = add_gradients(model, block, batch, each.reading.score, sums)
         if not bool(finite.all()):
             matrix, row = (int(at) for at in (~finite).nonzero()[0])
             raise AttributionError(

@@ -28,6 +28,6 @@ def as_file_name(name: str) -> str:
     """A figure's name with nothing in it that a file's may not have on some system.
 
     >>> as_file_name("heads and neurons: rises"), as_file_name("curves_weights_fixed")
-    ('heads-and-neurons-same-tokens', 'curves_weights_fixed')
+    ('heads-and-neurons-rises', 'curves_weights_fixed')
     """
     return re.sub(r"\W+", "-", name).strip("-")
