@@ -1,4 +1,4 @@
-"""How far half precision moves what is found: losses, scores, selections. The tolerances are those of docs/trust.md."""
+"""How far half precision moves what is found: losses, scores, selections."""
 
 from typing import Any, NamedTuple
 
