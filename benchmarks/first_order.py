@@ -4,16 +4,9 @@ Both on the same harmful examples, greedy (circuits are found on those); the exa
 it (they are tested on those).
 
     python benchmarks/first_order.py --examples 12 --neurons 512 --save out/first-order.html
-    python benchmarks/first_order.py --examples 6 --neurons 64 --tokens 16 --alone --out first-order.json
-
-`--alone` leaves out integrated scores and samples: first order against exact on greedy responses, a third of the work. `--out`
-writes that comparison, its points and their intervals; no word of a response.
 """
 
 import argparse
-import shlex
-import sys
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -22,16 +15,6 @@ import torch
 import harmcircuits as hc
 from harmcircuits import figures
 from harmcircuits.models.protocol import geometry
-from harmcircuits.store import write_json
-
-
-def written(found: hc.Agreement) -> dict[str, Any]:
-    """A comparison as JSON: its names, table and points."""
-    frames = {"table": found.table(), "points": found.points}
-    plain = {name: frame.astype(object).where(frame.notna(), None).to_dict("records") for name, frame in frames.items()}
-    kinds = {kind.kind: kind.spearman for kind in (found.heads, found.neurons) if kind is not None}
-    spearman = {name: own.to_json() for name, own in kinds.items()}
-    return {"names": list(found.names), "over": found.over, "spearman": spearman, **plain}
 
 
 def beside(
@@ -62,9 +45,7 @@ def main() -> None:
     parser.add_argument("--neurons", type=int, default=512, help="half of them from the top of A, half at random")
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--alone", action="store_true", help="first order against exact on greedy responses, nothing else")
     parser.add_argument("--save", help="the scatter of first order against exact, .html or .png")
-    parser.add_argument("--out", type=Path, help="a JSON file of the same")
     options = parser.parse_args()
 
     model = hc.load_model(dtype=torch.float32)
@@ -80,15 +61,11 @@ def main() -> None:
 
     exact = hc.exact_attribution(model, greedy, heads=heads, neurons=neurons, progress=True)
     pairs = {"first order ~ exact": first.compare(exact, names=("first order", "exact"))}
-    if not options.alone:
-        pairs |= beside(model, prompts, greedy, first, exact, options)
+    pairs |= beside(model, prompts, greedy, first, exact, options)
     for name, found in pairs.items():
         print(f"\n{name}\n{found.table().to_string(index=False)}", flush=True)
     if options.save:
         figures.save(pairs["first order ~ exact"].figure(), options.save)
-    if options.out:
-        about = {"command": shlex.join(["python", *sys.argv]), "n": options.examples, "model": "smollm2-135m-instruct"}
-        write_json(options.out, {**about, "agreement": written(pairs["first order ~ exact"])})
 
 
 if __name__ == "__main__":

@@ -4,19 +4,12 @@ On samples at temperature 1 the expectation of A is 0 for every component (docs/
 standard error then has standard deviation 1, and scores of two halves of the examples do not correlate.
 
     python benchmarks/sampled_or_greedy.py --triples 32 --seeds 4 --save out/reliability.html
-    python benchmarks/sampled_or_greedy.py --temperatures --figure-triples 32 --out reliability.json
 
 Seeds: other responses to the same harmful requests, at temperature 0.5, scored apart. The figure: greedy responses to the
-harmful requests of all attribution triples (or of `--figure-triples`), agreement of two subsets against their size; `--out`
-writes its numbers. `--temperatures` with none leaves out the table.
+harmful requests of all attribution triples, agreement of two subsets against their size.
 """
 
 import argparse
-import shlex
-import sys
-from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -24,7 +17,6 @@ from torch import Tensor
 
 import harmcircuits as hc
 from harmcircuits import figures
-from harmcircuits.store import write_json
 
 
 def z_scores(scores: Float[Tensor, "example layer index"]) -> Float[Tensor, " component"]:
@@ -32,21 +24,12 @@ def z_scores(scores: Float[Tensor, "example layer index"]) -> Float[Tensor, " co
     return (scores.mean(0) / error.clamp_min(1e-12)).flatten()
 
 
-def written(found: hc.Reliability) -> dict[str, Any]:
-    """Reliability as JSON, field by field."""
-    kinds = {own.kind: asdict(own) for own in (found.heads, found.neurons) if own is not None}
-    kinds = {name: own | {"curve": own["curve"].to_dict("records")} for name, own in kinds.items()}
-    return {"n_examples": found.n_examples, "draws": found.draws, **kinds}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--triples", type=int, default=32)
     parser.add_argument("--temperatures", type=float, nargs="*", default=[1.0, 0.0])
     parser.add_argument("--seeds", type=int, default=0)
-    parser.add_argument("--figure-triples", type=int, help="those of the figure; all by default")
     parser.add_argument("--save", help="the figure, .html or .png")
-    parser.add_argument("--out", type=Path, help="the figure's numbers, a JSON file")
     options = parser.parse_args()
 
     model = hc.load_model(dtype=torch.float32)
@@ -80,17 +63,12 @@ def main() -> None:
         between = hc.reliability_between([hc.attribute(model, own) for own in responses])
         print(f"{options.seeds} seeds at temperature 0.5, {len(harmful)} harmful requests")
         print(between.drop(columns="matrix").to_string(index=False))
-    if options.save or options.out:
-        drawn = train.sample(options.figure_triples, seed=0) if options.figure_triples else train
-        scores = hc.attribute(model, hc.elicit(model, drawn.harmful, max_new_tokens=32, temperature=0))
+    if options.save:
+        scores = hc.attribute(model, hc.elicit(model, train.harmful, max_new_tokens=32, temperature=0))
         reliability = scores.split_half()
         needed = {kind: getattr(reliability, kind).examples_needed(0.9) for kind in ("heads", "neurons")}
         print(f"{scores.n_examples} greedy harmful examples; needed for a reliability of 0.9: {needed}")
-        if options.save:
-            figures.save(reliability.figure(), options.save)
-        if options.out:
-            about = {"command": shlex.join(["python", *sys.argv]), "n": scores.n_examples, "model": "smollm2-135m-instruct"}
-            write_json(options.out, {**about, "reliability": written(reliability)})
+        figures.save(reliability.figure(), options.save)
 
 
 if __name__ == "__main__":

@@ -92,16 +92,6 @@ def test_diagrams_have_a_text_alternative() -> None:
         assert texts["title"] and texts["desc"], diagram.name
 
 
-def test_the_gallery_s_figures_are_drawn_from_saved_numbers() -> None:
-    drawing = _tool("docs_figures")
-    places = drawing.PLACE.findall(text_of(DOCS / "gallery.md"))
-    assert len(places) > 10
-    for results, name in places:
-        assert drawing.figure_of(results, name).data, (results, name)
-    with pytest.raises(drawing.ResultsError, match=r"has no figure 'face'; it has crossed, layers"):
-        drawing.figure_of("smollm2-135m-instruct/dissociation.json", "face")
-
-
 @pytest.mark.parametrize("file", sorted((DOCS / "results").rglob("*.json")), ids=lambda file: str(file.relative_to(DOCS)))
 def test_results_tell_the_command_that_makes_them(file: Path) -> None:
     found = json.loads(text_of(file))
@@ -121,21 +111,6 @@ def test_examples_of_docstrings_are_code_in_the_reference() -> None:
     one, two, end = ">>> [one for one in two]\n['heads']", ">>> 2\n2", "Ends. >>> is no example here."
     expected = f"Adds.\n\n```pycon\n{one}\n```\n\n```pycon\n{two}\n```\n\n{end}"
     assert _tool("docs_examples").fenced(f"Adds.\n\n{one}\n\n{two}\n\n{end}") == expected
-
-
-def test_a_page_with_figures_gets_the_one_copy_of_plotly(tmp_path: Path) -> None:
-    drawing = _tool("docs_figures")
-    place = '<div class="drawn" data-results="simulated.json" data-figure="power"></div>'
-    page = type("Page", (), {"url": "gallery/"})
-    found = drawing.on_page_content(f"<p>before</p>{place}", page=page)
-    plotly, draw = (f'<script src="../{path}"></script>' for path in drawing.SCRIPTS)
-    assert found.endswith(f"{plotly}\n{draw}") and 'data-figure="figure-1"' in found and place not in found
-    assert 'role="img" aria-label="' in found, "what the figure shows is told to those who do not see it"
-    assert not re.search(r"""(src|href)=["']?(https?:)?//""", found), "nothing is fetched from elsewhere"
-    assert drawing.on_page_content("<p>no figure</p>", page=page) == "<p>no figure</p>"
-    drawing.on_post_build({"site_dir": str(tmp_path)})
-    written = [(tmp_path / path).read_text("utf-8") for path in drawing.SCRIPTS]
-    assert "plotly.js v" in written[0][:200] and "Plotly.react(" in written[1]
 
 
 def _tool(name: str) -> Any:

@@ -26,7 +26,7 @@ pytestmark = by_axe
 
 EVERY = "HARMCIRCUITS_EVERY_PAGE"
 """Set: every page is examined, in the light and in the dark, and not these alone."""
-LOOKED_AT = ["index.html", *(f"{name}/" for name in ("get-started", "gallery", "api", "interactive", "alignment", "paper"))]
+LOOKED_AT = ["index.html", *(f"{name}/" for name in ("get-started", "api", "interactive", "alignment", "paper"))]
 BAD = """<!doctype html><html lang="en"><title>bad</title><main><h1>Bad</h1><img src="data:,x">
 <table style="width: 1px"><tr><td><code style="word-break: break-word">load_prompts a b</code></table>
 <pre style="width: 100px; overflow: auto">{words}</pre><div style="width: 1500px">wide</div></main>
@@ -54,7 +54,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def _fresh(built: Path) -> bool:
     sources = [
         ROOT / "mkdocs.yml",
-        ROOT / "tools" / "docs_figures.py",
         *DOCS.rglob("*.*"),
         *(ROOT / "harmcircuits").rglob("*.*"),
     ]
@@ -65,7 +64,7 @@ def _fresh(built: Path) -> bool:
 def chosen() -> dict[bool, list[str]]:
     """Addresses of the pages that are examined, in the light (False) and in the dark."""
     if not os.environ.get(EVERY):
-        return {False: LOOKED_AT, True: ["index.html", "gallery/", "results/", "api/"]}
+        return {False: LOOKED_AT, True: ["index.html", "results/", "api/"]}
     pages = [page.relative_to(DOCS) for page in sorted(DOCS.rglob("*.md"))]
     places = [page.parent if page.stem == "index" else page.with_suffix("") for page in pages]
     names = [f"{place.as_posix()}/index.html" for place in places]

@@ -5,7 +5,6 @@ gets few and short triples.
 """
 
 import ast
-import importlib.util
 import re
 import tempfile
 from collections.abc import Iterator
@@ -33,8 +32,7 @@ TOLD = {
     "02_circuit": "read again it is equal: True; of the model [0-9a-f]{16}",
     "04_weights": "read again it is equal: True",
     "05_prune_export_reload": "greedy responses of 24 tokens: 12 of 12 equal",
-    "08_own_judge": "harmful rate: — .* measures refusal, which is not harm",
-    "11_known_answer": "found what was planted: True",
+    "06_known_answer": "found what was planted: True",
 }
 """What must come out, whatever the model."""
 
@@ -156,14 +154,3 @@ def test_what_a_script_shows_or_leaves_elsewhere_is_seen(base: Path, tmp_path: P
     )
     found = run(bad, tmp_path, base, monkeypatch)
     assert found.holding() == ["elsewhere.txt", "printed"] and names(tmp_path / "cwd") == {"elsewhere.txt"}
-
-
-def test_checkpoints_are_compared_without_the_extra_too(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "trl" else find(name, *rest))
-    script = next(path for path in SCRIPTS if "checkpoints" in path.name)
-    folder = tmp_path / "cwd" / "out" / "example-09" / "pruned"
-    folder.mkdir(parents=True)  # by an earlier run
-    found = run(script, tmp_path, base, monkeypatch)
-    assert (folder / "config.json").is_file() and found.holding() == []
-    assert re.search(r"second without first's circuit +0\.000 \[0\.000, 0\.000\]", found.printed), "off already"

@@ -1,6 +1,6 @@
 """Models with a known answer: does the recipe find what was planted, where does it fail, and would one notice?
 
-Runs as a script (`python examples/11_known_answer.py`, less than a minute) and cell by cell in an editor.
+Runs as a script (`python examples/06_known_answer.py`, less than a minute) and cell by cell in an editor.
 """
 
 # %% A small model, its weights set by hand, in which a few heads and neurons write harmful words and others recognise harm.
