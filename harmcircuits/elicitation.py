@@ -56,8 +56,7 @@ def elicit(
     Raises:
         ElicitError: no prompts, settings that make no sense, or a prompt that with its answer exceeds the model's context.
         ModelError: the model's logits are not numbers; the message names the prompt by its index, as a row.
-        StoreError: the cache cannot be written (no space, or a folder in the place of a file: the message names the place
-            and the cure).
+        StoreError: the cache cannot be written.
     """
     requests = lay_out(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     if cache and has_hooks(model):
@@ -138,13 +137,7 @@ def _cache_path(model: HookedModel, rows: list[list[int]], settings: Mapping[str
 
 
 def _cached(path: Path, n: int) -> Written | None:
-    """What an earlier call wrote, whole or in part. A file that was damaged or edited is named in the log and made anew.
-
-    Raises:
-        StoreError: a folder is in the place of the file, which could not be written after sampling either.
-    """
-    store.remove_old_leftovers_in(path.parent)  # other processes may be writing there
-    store.check_no_folder(path)
+    """What an earlier call wrote, whole or in part. A file that was damaged or edited is named in the log and made anew."""
     if not path.exists():
         return None
     try:

@@ -101,7 +101,6 @@ class TestErrors:
     def test_what_cannot_be_read_is_told_by_every_command(self, tmp_path: Path, command: str) -> None:
         told(call(command, "--prompts", tmp_path / "none.csv", "--out", tmp_path / "o"), "none.csv: no such file")
         told(call(command, "--dtype", "float31", "--out", tmp_path / "o"), "'float31' is not one of", code=2)
-        assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
     @pytest.mark.parametrize("command", CLAIMS)
@@ -116,25 +115,13 @@ class TestErrors:
         out = "--out", tmp_path / "o"
         told(call(*command.split(), "--judge", "oracle:x", *out), "error: the judge 'oracle:x' is unknown: give grades:MODEL")
         told(call(*command.split(), "--judge-prompt", tmp_path / "own.txt", *out), "give --judge too", code=2)
-        assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
     def test_a_folder_that_cannot_be_written_is_found_before_the_run(self, tmp_path: Path) -> None:
         (tmp_path / "taken").write_text("mine")
         result = dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "taken" / "out")
-        told(result, "taken", "cannot be written: a file is in the place of a folder")
+        told(result, "taken", "cannot be written")
         assert (tmp_path / "taken").read_text() == "mine"
-
-    @pytest.mark.usefixtures("no_model")
-    @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="no such place on this system")
-    def test_a_place_that_takes_no_folders(self, tmp_path: Path) -> None:
-        result = dissociate(prompts=write(tmp_path / "p.csv"), out="/proc/nope")
-        told(result, "/proc/nope", "no folder can be made there", "Choose another folder.")
-        assert "HARMCIRCUITS_CACHE" not in text(result)
-
-    @pytest.mark.usefixtures("no_model")
-    def test_a_name_that_is_too_long(self, tmp_path: Path) -> None:
-        told(dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / ("x" * 300)), "a name in the path is too long")
 
     def test_a_device_that_is_none(self, tmp_path: Path) -> None:
         result = dissociate(device="banana", prompts=write(tmp_path / "p.csv"), out=tmp_path / "o")
@@ -169,23 +156,6 @@ class TestErrors:
         monkeypatch.setattr(cli.shared, "load", lambda *_: 1 / 0)
         result = dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "o")
         assert isinstance(result.exception, ZeroDivisionError)
-
-    def test_a_run_that_failed_leaves_no_folder(self, tmp_path: Path) -> None:
-        told(dissociate(model="smollm9", prompts=write(tmp_path / "p.csv"), out=tmp_path / "deep" / "o"))
-        assert [*tmp_path.iterdir()] == [tmp_path / "p.csv"]
-
-    def test_folders_that_were_there_or_hold_something_stay(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        (tmp_path / "mine").mkdir()
-        told(dissociate(model="smollm9", prompts=write(tmp_path / "p.csv"), out=tmp_path / "mine"))
-        assert [*(tmp_path / "mine").iterdir()] == []
-
-        def fails(*_: object) -> Any:
-            (tmp_path / "deep" / "note").write_text("meanwhile")
-            raise KeyboardInterrupt
-
-        monkeypatch.setattr(cli.shared, "load", fails)
-        told(dissociate(prompts=tmp_path / "p.csv", out=tmp_path / "deep" / "o"), "stopped", code=130)
-        assert [*(tmp_path / "deep").iterdir()] == [tmp_path / "deep" / "note"]
 
 
 class TestReport:

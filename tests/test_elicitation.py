@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 
 import pytest
 import torch
@@ -271,26 +270,5 @@ def test_what_cannot_be_elicited(tiny, prompts, settings, message):
 
 def test_a_cache_that_cannot_be_written_says_so(tiny):
     (store.cache_dir() / "responses").write_text("a file in the place of a folder")
-    with pytest.raises(store.StoreError, match="a file is in the place of a folder"):
-        elicit(tiny, PROMPTS, **SHORT)
-
-
-def test_what_a_killed_process_left_in_the_cache_goes_after_a_day(tiny):
-    first = elicit(tiny, PROMPTS, **SHORT)
-    folder = store.cache_dir() / "responses"
-    old, new = (folder / f".x.json.0123abc{digit}.partial.json" for digit in "01")
-    old.write_text("half")
-    new.write_text("half")
-    os.utime(old, (0, 0))
-    assert elicit(tiny, PROMPTS, **SHORT) == first
-    assert new.exists() and not old.exists(), "another process may be writing a new one"
-
-
-def test_a_folder_in_the_place_of_the_file_is_named_before_anything_is_sampled(tiny, no_sampling):
-    elicit(tiny, PROMPTS, **SHORT)
-    (path,) = cached()
-    path.unlink()
-    path.mkdir()
-    no_sampling()
-    with pytest.raises(store.StoreError, match=rf"{path.name}: cannot be written: a folder is in the place of a file.*Remove"):
+    with pytest.raises(store.StoreError, match=r"responses.*cannot be written"):
         elicit(tiny, PROMPTS, **SHORT)

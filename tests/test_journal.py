@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -81,18 +80,6 @@ def test_tensors_whose_run_was_killed_before_they_were_noted_are_made_anew(tmp_p
     assert [tensor(journal, 0, 2.0), tensor(journal, 0, 3.0)] == [2, 2]
 
 
-@pytest.mark.parametrize("ask", [table, tensor])
-def test_a_folder_in_the_place_of_a_part_is_told_before_anything_is_measured(ask: Any, tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    ask(journal, 0, 1.0)
-    for path in list(tmp_path.iterdir()):
-        path.unlink()
-        path.mkdir()
-        with pytest.raises(store.StoreError, match="folder"):
-            ask(journal, 0, "never made")
-        path.rmdir()
-
-
 @pytest.mark.parametrize(
     "damage", ["", "{}", '{"format"', "[" * 10_000, '{"format": "harmcircuits journal 3", "manifest": {"seed": 1}}']
 )
@@ -163,16 +150,6 @@ def test_responses_of_other_prompts_are_not_taken_for_these(model: Any, caplog: 
     assert (ask("mend the fence"), ask("paint the old gate")) == (own, other)
     assert caplog.text.count("were changed since they were written") == 2
     assert [path.read_bytes() for path in files] == texts and json.loads(texts[0])["format"] == elicitation.FORMAT
-
-
-@pytest.mark.skipif(os.name != "posix", reason="links take rights")
-def test_a_link_with_the_name_of_a_leftover_goes_and_not_what_it_points_to(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "note").write_text("own")
-    (tmp_path / ".report.json.0123abcd.partial").symlink_to(tmp_path / "mine")
-    with store.held(tmp_path):
-        assert not (tmp_path / ".report.json.0123abcd.partial").is_symlink()
-    assert (tmp_path / "mine" / "note").read_text() == "own"
 
 
 def test_probes_of_all_layers_come_back_digit_by_digit(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

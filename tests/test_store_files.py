@@ -1,7 +1,9 @@
 """Files and folders that are written whole or not at all, their locks and their modes."""
 
+import errno
 import multiprocessing
 import os
+import subprocess
 
 import pytest
 import torch
@@ -67,30 +69,9 @@ def test_atomic_folder_keeps_the_one_that_was_there_first(tmp_path):
 
 def test_atomic_folder_in_the_place_of_a_file(tmp_path):
     (tmp_path / "a").write_text("a file")
-    with pytest.raises(store.StoreError, match="a file is in the place"), store.atomic_folder(tmp_path / "a"):
+    with pytest.raises(store.StoreError, match="a: cannot be written"), store.atomic_folder(tmp_path / "a"):
         pass
     assert names(tmp_path) == {"a"}
-
-
-def test_leftovers_of_killed_processes_are_removed_and_nothing_else(tmp_path):
-    kept = {"a[1].txt", ".a[1].txt.lock", ".ab.1234.partial.txt", "a"}
-    for name in kept | {".a[1].txt.1234.partial.txt"}:
-        (tmp_path / name).write_text("")
-    (tmp_path / ".a.99.partial").mkdir()
-    store.remove_leftovers(tmp_path / "a[1].txt")
-    assert names(tmp_path) == kept | {".a.99.partial"}
-    store.remove_leftovers(tmp_path / "a")
-    assert names(tmp_path) == kept
-
-
-def test_leftovers_have_the_names_that_are_looked_for(tmp_path):
-    with (
-        pytest.raises(store.StoreError, match="nothing was written"),
-        store.atomic_file(tmp_path / "a.txt") as temporary,
-    ):
-        temporary.write_text("half")
-        store.remove_leftovers(tmp_path / "a.txt")
-        assert not temporary.exists()
 
 
 # locks
@@ -144,13 +125,42 @@ def test_files_have_the_mode_of_other_new_files_whatever_writes_them(tmp_path, u
     assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {"scores.safetensors": mode, "text": mode}
 
 
-# folders in the place of files
+# disks that fail
 
 
-def test_a_folder_in_the_place_of_a_file(tmp_path):
-    (tmp_path / "taken" / "mine").mkdir(parents=True)
-    for write in (lambda path: store.write_text(path, "words"), store.check_no_folder):
-        with pytest.raises(store.StoreError, match=r"taken: cannot be written: a folder is in the place of a file.*Remove"):
-            write(tmp_path / "taken")
-    assert names(tmp_path) == {"taken"} and names(tmp_path / "taken") == {"mine"}
-    store.check_no_folder(tmp_path / "free")
+def test_a_failing_disk_is_named_with_its_reason_and_leaves_nothing(tmp_path, monkeypatch):
+    def fail(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store.write_text(tmp_path / "a", "old")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(store.StoreError, match=r"a: cannot be written .*No space left on device"):
+        store.write_text(tmp_path / "a", "new")
+    with pytest.raises(store.StoreError, match="b: cannot be written"), store.atomic_folder(tmp_path / "b") as temporary:
+        (temporary / "x").write_text("half")
+    assert names(tmp_path) == {"a"} and (tmp_path / "a").read_text() == "old"
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(["mount", *options], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        mounted = False
+    if not mounted:
+        pytest.skip("mounting a small file system needs the right to do so")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_really_is_full(small_disk):
+    store.write_text(small_disk / "a", "old")
+    with pytest.raises(store.StoreError, match="No space left on device"):
+        store.write_text(small_disk / "a", "x" * 100_000)
+    with pytest.raises(store.StoreError, match="No space left"), store.atomic_file(small_disk / "t.safetensors") as t:
+        save_file({"w": torch.zeros(50_000)}, t)
+    assert names(small_disk) == {"a"} and (small_disk / "a").read_text() == "old"

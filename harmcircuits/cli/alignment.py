@@ -68,7 +68,7 @@ def alignment(
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         sizes: dict[str, Any] = {**QUICK} if quick else {}
         sizes |= shared.given(grains=shared.listed(grains), points=points, spans=shared.spans(span), ratio=ratio)
-        with writable(out, "alignment"):
+        with writable(out):
             found = compare_alignment(
                 models,
                 read,

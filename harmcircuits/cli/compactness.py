@@ -63,7 +63,7 @@ def compactness(
             grains=shared.listed(grains), controls=shared.listed(controls), points=points, spans=shared.spans(span), ratio=ratio
         )
         sizes: dict[str, Any] = ({**QUICK["compactness"]} if quick else {}) | asked
-        with writable(out, "compactness"):
+        with writable(out):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             found = run(

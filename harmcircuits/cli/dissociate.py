@@ -45,7 +45,7 @@ def dissociate(
         settings = Settings.quick(seed=seed) if quick else Settings(seed=seed)
         settings = replace(settings, prefill_tokens=prefill_tokens(attack))
         train, development, test = shared.splits(prompts, seed)
-        with writable(out, "report", "outcomes", "items"):
+        with writable(out):
             read_by = shared.validated(judge, judge_prompt, device)
             loaded = shared.load(model, device, dtype)
             typer.echo(_before(test, settings))

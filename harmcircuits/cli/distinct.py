@@ -38,7 +38,7 @@ def distinct(
     with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         read = load_prompts(prompts)
-        with writable(out, "distinct"):
+        with writable(out):
             read_by = shared.validated(judge, judge_prompt, device)
             found = measure(
                 shared.load(model, device, dtype),

@@ -45,7 +45,7 @@ def generality(
         read = load_prompts(prompts)
         check_options(matched)
         check_prompts(read, settings)
-        with writable(out, "generality"):
+        with writable(out):
             loaded = shared.load(model, device, dtype)
             command = shared.command_line(sys.argv)
             found = measure(loaded, read, folder=out, name=model, reproduce=command, progress=True, **sizes)

@@ -81,7 +81,7 @@ def misalignment(
         n_models, read = len(Plan(**sizes).runs()), load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
         settings = replace(settings, **shared.given(weight_q=weight_q, weight_p=weight_p))
-        with writable(out, "misalignment"):
+        with writable(out):
             loaded = shared.load(model, device, dtype)
             typer.echo(f"At most {n_models} models are fine-tuned; what is read of finished ones is kept in {out}.")
             found = emergent_misalignment(

@@ -33,7 +33,7 @@ def paper(
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
     from ..claims.paper import paper as run
-    from ..claims.paper.registry import CLAIMS, entries
+    from ..claims.paper.registry import entries
     from ..prompts.readers import load_prompts
 
     with told_errors():
@@ -41,7 +41,7 @@ def paper(
         named = shared.listed(claims)
         entries(named)  # a name that is not one is told before anything is loaded
         read = load_prompts(prompts)
-        with writable(out, "paper", *CLAIMS):
+        with writable(out):
             read_by = shared.validated(judge, judge_prompt, device)
             found = run(
                 shared.load(model, device, dtype),

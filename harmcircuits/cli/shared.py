@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ..prompts.promptset import PromptSet
 
 Given = ParamSpec("Given")
-RESULTS = (".json", ".html", ".csv")
 DTYPES = ("float32", "bfloat16", "float16")
 TRIAL_BYTES = 8_000_000  # more than a page and all tables of a small model's run: a full disk is noticed before the run
 
@@ -141,25 +140,16 @@ def load(model: str, device: str | None, dtype: str) -> Any:
 
 
 @contextmanager
-def writable(out: Path, *results: str) -> "Iterator[None]":
+def writable(out: Path) -> "Iterator[None]":
     """Makes the folder of the results and writes to it once: found out before the run, not after it. No other command writes
     there meanwhile.
 
-    Args:
-        results: what files that will be written there begin with.
-
     Raises:
-        StoreError: it cannot be written, a folder is in the place of a file, a file in that of a folder, or another command is
-            at work there.
+        StoreError: it cannot be written, or another command is at work there.
     """
-    from ..store import PARTS, check_no_file, check_no_folder, held, write_text
+    from ..store import held, write_text
 
     with held(out):
-        for path in out.iterdir():
-            if path.name.startswith(results) and path.suffix in RESULTS:
-                check_no_folder(path)
-        for part in PARTS:
-            check_no_file(out / part)
         trial = out / ".writable"
         write_text(trial, " " * TRIAL_BYTES)
         trial.unlink()

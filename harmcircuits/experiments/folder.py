@@ -9,7 +9,6 @@ import pandas as pd
 
 from .. import store
 from ..components import Circuit, Provenance, WeightMask
-from ..store.sheets import as_read, read_csv
 from .battery import WHO
 
 REPORT, OUTCOMES, ITEMS, PAGE = "report.json", "outcomes.csv", "items.csv", "report.html"
@@ -17,7 +16,6 @@ NULLS = "nulls.safetensors"
 RESULTS = ("harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity")
 SCORES = ("harmful", "near", "far", "recognition")
 KINDS = ("circuits", "controls")
-AGAIN = "Run the measurement again."
 
 
 def save_circuits(folder: Path, circuits: Mapping[str, Circuit | WeightMask], document: Mapping[str, Any]) -> dict[str, str]:
@@ -44,15 +42,24 @@ def read_circuits(folder: Path, found: object, kind: str) -> dict[str, Circuit |
 def read_outcomes(path: Path) -> pd.DataFrame:
     """Names and groups as text, whatever they look like; readings as numbers, empty where none was taken."""
     words = ("condition", *WHO)
-    frame = read_csv(path, cure=AGAIN, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
+    frame = read_csv(path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values=[""])
     if absent := [column for column in (*words, "nll") if column not in frame]:
         raise store.StoreError(f"{path} has no columns {', '.join(absent)}: it was changed since it was written.")
-    return as_read(frame.fillna(dict.fromkeys(words, "")))
+    return frame.fillna(dict.fromkeys(words, ""))
 
 
 def read_items(path: Path) -> pd.DataFrame:
     """The items of the tasks that are not about the triples. Raises StoreError for a file that is no table."""
-    return as_read(read_csv(path, cure=AGAIN, dtype={"condition": str, "task": str, "topic": str}))
+    return read_csv(path, dtype={"condition": str, "task": str, "topic": str})
+
+
+def read_csv(path: Path, **options: Any) -> pd.DataFrame:
+    """`pandas.read_csv`. Raises StoreError for a file that is missing or no table."""
+    try:
+        frame: pd.DataFrame = pd.read_csv(path, **options)
+    except (OSError, ValueError) as error:
+        raise store.StoreError(f"cannot read {path}: {error}. Run the measurement again.") from error
+    return frame
 
 
 _OURS = re.compile(r"[\w-]{1,200}(~\d+)?\.(json|safetensors)")

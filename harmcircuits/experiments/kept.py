@@ -50,9 +50,7 @@ class Kept:
         if place is None:
             return cls()
         numbers = Journal(place / "journal")
-        texts = store.cache_dir() / WRITTEN
-        store.remove_old_leftovers_in(texts)  # other processes may be writing there
-        return cls(numbers.begin(manifest), numbers, Journal(texts))
+        return cls(numbers.begin(manifest), numbers, Journal(store.cache_dir() / WRITTEN))
 
     def frame(self, what: str, about: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """The numbers `what` of `about`, as they were kept, or made now."""

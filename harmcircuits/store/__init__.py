@@ -4,22 +4,13 @@
 """
 
 from .errors import StoreError as StoreError
-from .errors import check_no_file as check_no_file
-from .errors import check_no_folder as check_no_folder
-from .errors import check_no_pipe as check_no_pipe
 from .errors import printable as printable
-from .errors import said as said
 from .errors import storage_errors as storage_errors
-from .files import DAY as DAY
 from .files import atomic_file as atomic_file
 from .files import atomic_folder as atomic_folder
 from .files import cache_dir as cache_dir
 from .files import file_digest as file_digest
-from .files import remove_leftovers as remove_leftovers
-from .files import remove_leftovers_in as remove_leftovers_in
-from .files import remove_old_leftovers_in as remove_old_leftovers_in
 from .files import write_text as write_text
-from .locks import PARTS as PARTS
 from .locks import alone_in_folder as alone_in_folder
 from .locks import held as held
 from .locks import locked as locked

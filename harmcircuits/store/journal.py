@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from .errors import StoreError, check_no_folder, said
+from .errors import StoreError
 from .files import file_digest
 from .frames import as_frame, as_kept, as_plain
 from .plain import digest, read_json, write_json
@@ -118,7 +118,6 @@ class Journal:
 
 def _table(path: Path) -> pd.DataFrame | None:
     """The table in a file of `keep`; None, where nothing is, or not what was kept, which the log says."""
-    check_no_folder(path)
     if not path.exists():
         return None
     try:
@@ -127,14 +126,12 @@ def _table(path: Path) -> pd.DataFrame | None:
             raise StoreError(f"{path} was changed since it was written, or is another part")
         return as_frame(value["table"])
     except (StoreError, KeyError, TypeError, ValueError, RecursionError) as error:
-        log.warning("%s is not used and made anew: %s", path, said(error))
+        log.warning("%s is not used and made anew: %s", path, error)
         return None
 
 
 def _loaded(path: Path, load: Callable[[Path], Made]) -> Made | None:
     """What is kept at `path`; None, where nothing is, or what is there is damaged, which the log says."""
-    for one in (path, _beside(path)):
-        check_no_folder(one)
     if not path.exists():
         return None
     try:
@@ -143,7 +140,7 @@ def _loaded(path: Path, load: Callable[[Path], Made]) -> Made | None:
             raise StoreError(f"{path} was changed since it was written, or is another part")
         return load(path)
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        log.warning("%s is not used and made anew: %s", path, said(error))
+        log.warning("%s is not used and made anew: %s", path, error)
         return None
 
 
@@ -161,12 +158,11 @@ def _read(path: Path) -> Any:
 
 def _is(path: Path, whole: object) -> bool:
     """Whether the file holds just that; one that does not is named, and is to be written anew."""
-    check_no_folder(path)
     try:
         if digest(read_json(path)) == digest(whole):
             return True
         problem = "it was changed"
     except (StoreError, TypeError, ValueError, RecursionError) as error:
-        problem = said(error)
+        problem = str(error)
     log.warning("%s does not say what this run is asked (%s): it is written anew, and the run goes on", path, problem)
     return False

@@ -10,16 +10,13 @@ from typing import ParamSpec, TypeVar, cast
 from filelock import FileLock, Timeout
 
 from .errors import StoreError, storage_errors
-from .files import remove_leftovers_in
 
-PARTS = ("journal", "circuits", "controls", "scores", "bases")
-"""Folders in a run's own, which nobody else writes to."""
 Given = ParamSpec("Given")
 Found = TypeVar("Found")
 
 
 @contextmanager
-def locked(path: str | os.PathLike[str], *, timeout: float | None = None, tidy: bool = False) -> Iterator[None]:
+def locked(path: str | os.PathLike[str], *, timeout: float | None = None) -> Iterator[None]:
     """Holds the lock that guards `path`, between processes and threads; the lock is the file `.NAME.lock` beside it.
 
     The system releases it when its holder ends, however it ends. A thread that holds it already goes on, and keeps it.
@@ -27,8 +24,6 @@ def locked(path: str | os.PathLike[str], *, timeout: float | None = None, tidy: 
     Args:
         path: what is guarded; it need not exist.
         timeout: seconds to wait for another holder; None waits for ever.
-        tidy: removes the lock file in the end. Only where nobody waits for the lock: who had opened the file would hold one
-            that others no longer see.
 
     Raises:
         StoreError: another process holds it for longer than `timeout`, or the lock file cannot be made.
@@ -47,8 +42,6 @@ def locked(path: str | os.PathLike[str], *, timeout: float | None = None, tidy: 
     try:
         yield
     finally:
-        if tidy and lock.lock_counter == 1 and os.name == "posix":  # elsewhere a file that is open cannot be removed
-            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 
@@ -67,23 +60,10 @@ def alone_in_folder(verb: Callable[Given, Found]) -> Callable[Given, Found]:
 
 @contextmanager
 def held(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds a run's folder for this process, and removes what killed runs left half-written there.
-
-    When what is inside fails, the folders that were made here go again, unless there is something in them.
+    """Holds a run's folder for this process.
 
     Raises:
         StoreError: another process or thread is at work there, or the folder cannot be made.
     """
-    place = Path(folder)
-    with storage_errors(place):
-        missing = [one for one in (place, *place.parents) if not one.exists()]
-    try:
-        with locked(place / "run", timeout=0, tidy=True):
-            for one in (place, *(place / part for part in PARTS)):
-                remove_leftovers_in(one)
-            yield
-    except BaseException:  # an interrupt too
-        for one in missing:
-            if one.is_dir() and not any(one.iterdir()):
-                one.rmdir()
-        raise
+    with locked(Path(folder) / "run", timeout=0):
+        yield

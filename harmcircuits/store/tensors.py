@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .errors import StoreError, check_no_pipe, said
+from .errors import StoreError
 from .files import atomic_file
 from .plain import plain
 
@@ -35,14 +35,13 @@ def read_about(path: str | Path) -> Any:
     Raises:
         StoreError: the file is missing or damaged.
     """
-    check_no_pipe(path)
     try:
         with safe_open(path, framework="pt") as file:
             return json.loads((file.metadata() or {}).get("about", "null"))
     except FileNotFoundError as cause:
         raise StoreError(f"{path}: there is no such file. Check the path.") from cause
     except (OSError, SafetensorError, ValueError, RecursionError) as cause:  # also a number of thousands of digits
-        raise StoreError(f"cannot read {path}: {said(cause)}. The file is damaged or cut short: save it again.") from cause
+        raise StoreError(f"cannot read {path}: {cause}. The file is damaged or cut short: save it again.") from cause
 
 
 def read_tensors(
@@ -58,11 +57,10 @@ def read_tensors(
         error: the file is missing, damaged, of another format, or was changed since it was saved.
     """
     try:
-        check_no_pipe(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != format:
-                found = said(metadata.get("format"))
+                found = metadata.get("format")
                 raise error(f"{path} holds no {what} (its 'format' should be {format!r}, and is {found!r})")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
             written = metadata.get("digest")
@@ -71,10 +69,8 @@ def read_tensors(
             return tensors, json.loads(metadata["about"])
     except error:
         raise
-    except StoreError as cause:
-        raise error(str(cause)) from cause
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as cause:  # also of shapes beyond 64 bits
-        raise error(f"cannot read {path}: {said(cause)}. Save the {what} again.") from cause
+        raise error(f"cannot read {path}: {cause}. Save the {what} again.") from cause
 
 
 def _digest(tensors: Mapping[str, Tensor], about: str) -> str:
