@@ -11,7 +11,6 @@ from pathlib import Path
 from ..examples import Prompt
 from .errors import PromptError
 from .formats import FORMATS, Format, Row
-from .invisible import holds_invisible
 from .promptset import PromptSet
 from .records import SUFFIXES, Record, listed, read_records, shown
 
@@ -72,7 +71,6 @@ def _read(
     _check_groups(read)
     prompts = [prompt if prefill is None else replace(prompt, prefill=prefill) for _, prompt in read]
     _log.info("%s: %d prompts in format %s", path, len(prompts), found[files[0]])
-    _tell_invisible(read)
     return PromptSet(tuple(prompts), name or (path.resolve().name if path.is_dir() else path.stem))
 
 
@@ -158,19 +156,6 @@ def _check_groups(read: Sequence[tuple[Record, Prompt]]) -> None:
                 f"{record}: group {shown(prompt.group)} already has a {prompt.role!r} prompt ({first}). "
                 "A group has one prompt a role: rename one of them."
             )
-
-
-def _tell_invisible(read: Sequence[tuple[Record, Prompt]]) -> None:
-    """They are often meant to mislead, and as often an emoji or Persian: nothing is refused."""
-    places = [record for record, prompt in read if any(map(holds_invisible, vars(prompt).values()))]
-    if places:
-        _log.warning(
-            "%d of %d prompts hold characters that nobody sees (zero-width ones, marks of direction); the first: %s. They are "
-            "kept, and the model reads them.",
-            len(places),
-            len(read),
-            places[0],
-        )
 
 
 def _names(record: Record) -> str:

@@ -77,8 +77,6 @@ def listed(names: Iterable[str]) -> str:
 
 def _read_text(path: Path) -> str:
     try:
-        if not path.is_file():  # a pipe would be waited for
-            raise PromptError(f"{path}: a folder, pipe or device is no file of prompts. Copy what it holds into a file.")
         data = path.read_bytes()
     except OSError as error:
         raise PromptError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error

@@ -1,8 +1,8 @@
 """Dividing prompts so that no part holds a near-copy of what is in another.
 
-Two requests are near-duplicates when the Jaccard similarity of their shingles (words and pairs of neighbouring words; case,
-punctuation, invisible characters and letters that only look Latin aside) reaches a threshold. One word changed in ten leaves
-it at 16/22 = 0.73 or more, while two requests that share only a template ("Write a short note to my …") stay below 0.6.
+Two requests are near-duplicates when the Jaccard similarity of their shingles (words and pairs of neighbouring words; case and
+punctuation aside) reaches a threshold. One word changed in ten leaves it at 16/22 = 0.73 or more, while two requests
+that share only a template ("Write a short note to my …") stay below 0.6.
 Near-duplicates, and the prompts of one triple, form a *unit*: the connected component. Units are what is divided.
 
 Source of the similarity: Broder 1997, "On the resemblance and containment of documents".
@@ -23,8 +23,6 @@ from scipy.sparse.csgraph import connected_components
 
 from ..examples import Prompt
 from .errors import PromptError
-from .invisible import as_seen
-from .lookalikes import as_latin
 
 THRESHOLD = 0.6
 
@@ -122,7 +120,7 @@ def stratum(unit: Sequence[Prompt]) -> str:
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(as_latin(unicodedata.normalize("NFKC", as_seen(text)).casefold()))
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
 def _shingles(text: str) -> set[tuple[str, ...]]:
