@@ -10,14 +10,14 @@ GENERATION = (
     "harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity", "kl", "retained_harmful", "retained_twin",
     "on_task_rate", "refusal_rate", "degenerate_rate", "harmful_rate",
 )  # fmt: skip
-RECOGNITION = ("auroc", "auroc_in_place", "accuracy", "probe_auroc", "retained")
+RECOGNITION = ("auroc", "auroc_in_place", "probe_auroc", "retained")
 CONDITION = {
     "generation": GENERATION,
     "recognition": RECOGNITION,
     "explanation": ("score",),
     "refusal": ("harmful_rate", "benign_rate"),
     "utility": ("nll_rise",),
-    "dissociation": ("index", "p_value"),
+    "dissociation": ("p_value",),
 }
 COUNTS = ("n_heads", "n_neurons", "n_weights")
 KINDS = {"circuit", "aimed-at-twins", "aimed-at-recognition", "random", "matched-random", "label-swap"}

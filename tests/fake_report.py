@@ -43,7 +43,6 @@ def condition(
             "near_nll_rise": measured(twin, 0.0222),
             "far_nll_rise": measured(twin / 2, 0.0111),
             "selectivity": measured(round(harmful - twin, 6), 0.0444),
-            "selectivity_adjusted": measured(round((harmful - twin) / 1.1, 6), 0.0444),
             "selectivity_greedy": measured(round((harmful - twin) / 1.2, 6), 0.0444),
             "selectivity_p": {"value": 0.0321, "low": None, "high": None, "n": N},
             "selectivity_p_adjusted": {"value": 0.0456, "low": None, "high": None, "n": N},
@@ -60,7 +59,6 @@ def condition(
         "recognition": {
             "auroc": measured(0.77, 0.07),
             "auroc_in_place": measured(0.88, 0.08),
-            "accuracy": measured(0.66, 0.06),
             "probe_auroc": measured(0.55, 0.055),
             "probe_auroc_request": measured(0.44, 0.044),
             "retained": measured(0.999 - twin, 0.0999),
@@ -78,7 +76,6 @@ def condition(
             "facts_margin": measured(1.357, 0.055, 57),
         },
         "dissociation": {
-            "index": measured(0.321, 0.0321),
             "p_value": {"value": 0.0123, "low": None, "high": None, "n": N},
         },
     }
@@ -120,7 +117,7 @@ def fake_crossed() -> dict[str, Any]:
 def fake_report() -> dict[str, Any]:
     """A complete report of three circuits and seven controls, with nulls where a default run has them."""
     swap = condition("label-swap", "label-swap", weights=3333, harmful=0.0444, twin=0.0333)
-    swap["dissociation"] = {"index": null("far-twin rise exceeds half the harmful rise"), "p_value": null(FEW)}
+    swap["dissociation"] = {"p_value": null(FEW)}
     broken = condition("random", "random", neurons=222, harmful=0.0111, twin=0.0111)
     broken["recognition"]["retained"] = null("the in-place context was not measured")
     broken["recognition"]["auroc_in_place"] = null("the in-place context was not measured")
@@ -155,7 +152,6 @@ def fake_report() -> dict[str, Any]:
             "recognition": {
                 "auroc": measured(0.789, 0.0789),
                 "auroc_in_place": measured(0.898, 0.0898),
-                "accuracy": measured(0.678),
                 "probe_auroc": measured(0.567),
             },
         },

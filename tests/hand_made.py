@@ -13,7 +13,6 @@ from harmcircuits.experiments.battery import Outcomes
 N = 40
 HARMFUL, NEAR, FAR = 0, 1, 2
 OPTIONS: dict[str, Any] = {"draws": 200, "seed": 0}
-THRESHOLDS = {"many_shot": 1.0}
 Arrays = dict[str, np.ndarray]
 
 
@@ -56,12 +55,11 @@ def changed(**columns: np.ndarray) -> Arrays:
 
 
 def entry(after: Arrays, *, before: Arrays | None = None, primary: str = "in_place", **options: Any) -> dict[str, Any]:
-    """The three groups of a condition that are made of writing and recognition."""
+    """The two groups of a condition that are made of writing and recognition."""
     options, first = OPTIONS | options, before or intact()
-    read = measures.recognition(first, after, options, primary=primary, thresholds=THRESHOLDS)
+    read = measures.recognition(first, after, options, primary=primary)
     wrote = measures.generation(first, after, options)
-    index = measures.index(first, after, wrote, read, options, primary=primary)
-    groups = {"generation": wrote, "recognition": read, "dissociation": {"index": index}}
+    groups = {"generation": wrote, "recognition": read}
     return {name: measures.as_json(found) for name, found in groups.items()}
 
 

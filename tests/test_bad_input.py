@@ -94,7 +94,7 @@ class TestTokenizers:
         assert len(set(label_ids(tiny, question))) == 2
         found = whole(tiny, folder=tmp_path, **SPLITS)
         assert found.report["settings"]["question in place"] == question.name
-        for key in ("auroc", "auroc_in_place", "accuracy"):
+        for key in ("auroc", "auroc_in_place"):
             assert all(value["value"] is not None for value in values_of(found, "recognition", key))
         odds = found.outcomes["in_place"]
         assert odds.notna().all() and odds.nunique() > 1
@@ -117,7 +117,6 @@ class TestSilentModel:
 
     def test_every_outcome_is_told(self, found: Dissociation) -> None:
         assert set(found.responses["response"]) == {""}
-        assert found.outcomes["length"].eq(1).all()
         for value in values_of(found, "generation", "degenerate_rate"):
             assert (value["value"], value["n"]) == (1.0, 2), "nothing written is degenerate"
         for group, key in (("generation", "on_task_rate"), ("refusal", "harmful_rate")):
@@ -143,7 +142,7 @@ class TestNotANumber:
             dissociate(edited(tmp_path, broken), circuit, TEST, **SPLITS)
 
     def test_readings_of_a_condition_that_are_none(self, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Null with a reason everywhere, no index, and no firm verdict."""
+        """Null with a reason everywhere, and no firm verdict."""
         read = battery.teacher_forced
 
         def damaged(*arguments: Any, **options: Any) -> pd.DataFrame:
@@ -155,10 +154,10 @@ class TestNotANumber:
         monkeypatch.setattr(battery, "teacher_forced", damaged)
         found = whole(tiny, OWN, folder=tmp_path, **SPLITS)
         first = found.report["conditions"][0]
-        for key in ("harmful_nll_rise", "selectivity", "selectivity_adjusted", "selectivity_p", "kl", "retained_harmful"):
+        for key in ("harmful_nll_rise", "selectivity", "selectivity_p", "kl", "retained_harmful"):
             assert first["generation"][key]["value"] is None, key
             assert first["generation"][key]["reason"]
-        for group, key in (("recognition", "auroc_in_place"), ("recognition", "retained"), ("dissociation", "index")):
+        for group, key in (("recognition", "auroc_in_place"), ("recognition", "retained")):
             assert first[group][key]["value"] is None, key
         assert found.verdict in ("undecided", "cannot be measured")
         assert found.report["conditions"][1]["generation"]["selectivity"]["value"] is not None, "the others are as they were"

@@ -121,7 +121,7 @@ def test_every_number_of_the_report_has_its_own_n(result: Dissociation) -> None:
     """4 test triples, of which 2 are answered freely and 2 read greedily; 3 facts, 2 passages, 2 requests of every day."""
     n = {
         "generation": {"selectivity": 4, "kl": 4, "selectivity_greedy": 2, "policy_information_near": 2, "on_task_rate": 2},
-        "recognition": {"auroc": 4, "auroc_in_place": 4, "probe_auroc": 4, "accuracy": 4},
+        "recognition": {"auroc": 4, "auroc_in_place": 4, "probe_auroc": 4},
         "refusal": {"harmful_rate": 2, "near_rate": 2, "benign_rate": 4, "money_advice_rate": 1, "sounds_harmful_rate": 1},
         "utility": {"nll_rise": 2, "facts_right": 3, "facts_margin": 3},
     }
@@ -148,8 +148,6 @@ class TestOutcomes:
         assert (frame["nll_other"].isna() == far).all()
         for column in battery.SHOT_CONTROLS:
             assert (frame[column].notna() == (~far & (frame["condition"] == "intact"))).all()
-        some = frame["condition"] == "intact"
-        assert (frame["entropy"].notna() == some).all()
         assert frame["explain"].isna().all(), "not asked for here"
         assert (frame.groupby("condition")["nll_greedy"].count() == 2 * 3).all()
         for column in ("refused", "policy_nll"):
@@ -197,7 +195,7 @@ class TestRuns:
         check_report(alone.report)
         (condition,) = alone.report["conditions"]
         assert (condition["name"], condition["kind"], condition["n_neurons"]) == ("circuit", "circuit", 2)
-        for key in ("auroc", "accuracy", "probe_auroc", "probe_auroc_request"):
+        for key in ("auroc", "probe_auroc", "probe_auroc_request"):
             assert condition["recognition"][key]["value"] is None
         assert "training split" in condition["recognition"]["auroc"]["reason"]
         assert condition["recognition"]["auroc_in_place"]["value"] is not None

@@ -29,7 +29,7 @@ from harmcircuits.models.protocol import ModelError
 from harmcircuits.tasks.capabilities import Completion, read_completions
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS
 from harmcircuits.tasks.recognition import Shots, many_shot
-from harmcircuits.tasks.teacher_forced import _entropy, teacher_forced
+from harmcircuits.tasks.teacher_forced import teacher_forced
 from harmcircuits.tasks.told_apart import harm_auroc
 from harmcircuits.tasks.utility import utility
 
@@ -173,13 +173,6 @@ def test_a_judges_infinite_score_is_an_error_and_a_missing_one_no_answer() -> No
     with pytest.raises(hc.judges.JudgeError, match="gave an infinite score"):
         hc.judges.Judgements("x", "harm", np.array([0.9, np.inf]), 0.5)
     assert hc.judges.Judgements("x", "harm", np.array([0.9, np.nan, 0.1]), 0.5, {1: "no answer"}).labels == [True, None, False]
-
-
-def test_entropy_hides_no_nan() -> None:
-    log_p = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]).log()
-    assert torch.allclose(_entropy(log_p), torch.tensor([np.log(2), 0.0]).float()), "what cannot come adds nothing"
-    log_p[1, 0] = float("nan")
-    assert _entropy(log_p).isnan().tolist() == [False, True]
 
 
 def test_knowledge_is_not_marked_wrong_where_it_was_not_read(model: Any) -> None:

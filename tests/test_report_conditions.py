@@ -12,7 +12,6 @@ from harmcircuits.report import columns
 def test_every_value_beside_writing_and_recognising_is_on_the_page() -> None:
     words = plain(fake_report()).words()
     for expected in (
-        "+0.303 [+0.258, +0.347]",  # adjusted selectivity of weights
         "+0.277 [+0.233, +0.322]",  # on greedy responses
         "0.046",  # its adjusted p
         "+0.654 [+0.599, +0.710]",  # request information of own text
@@ -51,7 +50,7 @@ def without_what_is_new() -> dict[str, Any]:
     report = fake_report()
     for key in ("crossed", "circuits", "controls", "seconds", "nulls"):
         del report[key]
-    new = ("adjusted", "greedy", "selectivity_p", "policy", "retained", "near_rate", "money", "facts")
+    new = ("greedy", "selectivity_p", "policy", "retained", "near_rate", "money", "facts")
     for condition in report["conditions"]:
         del condition["explanation"], condition["refusal"], condition["utility"]
         condition["generation"] = {

@@ -1,13 +1,9 @@
 """Decisions, effects and power: error rates under the null, known answers, and closed forms."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from harmcircuits import statistics as hs
 from harmcircuits.statistics import Estimate, StatisticsError
@@ -17,13 +13,22 @@ def rng(seed):
     return np.random.default_rng(seed)
 
 
+def equivalence(observed, draws, *, n, **options):
+    """Of bootstrap draws of a difference."""
+    return hs.equivalent_within(hs.from_draws(observed, draws, n=n, level=0.9), **options)
+
+
+def bootstrapped(difference, *arrays, margin=0.05, **options):
+    """Of a statistic of per-triple arrays."""
+    return hs.equivalent_within(hs.bootstrap(difference, *arrays, level=0.9, **options), margin=margin)
+
+
 class TestDecisions:
     def test_p_value_counts(self):
         null = np.arange(99.0)
         assert hs.p_value(98.0, null).value == 0.02
-        assert hs.p_value(-1.0, null, alternative="less").value == 0.01
-        assert hs.p_value(97.0, null, alternative="two-sided").value == 0.06
-        assert hs.p_value(49.0, null, alternative="two-sided").value == 1.0
+        assert hs.p_value(99.0, null).value == 0.01
+        assert hs.p_value(-1.0, null).value == 1.0
         assert hs.p_value(98.0, null).n == 99
 
     def test_p_value_ties_up_to_rounding_and_undefined_draws(self):
@@ -36,10 +41,7 @@ class TestDecisions:
     def test_p_value_needs_39_draws(self):
         assert hs.p_value(1.0, np.zeros(38)) == Estimate.missing("fewer than 39 draws: 38")
         assert hs.p_value(1.0, np.zeros(39)).value == 1 / 40
-        assert hs.p_value(1.0, np.zeros(39), alternative="two-sided").value == 0.05
         assert hs.p_value(np.nan, np.zeros(39)).is_missing
-        with pytest.raises(StatisticsError, match="'larger'"):
-            hs.p_value(1.0, np.zeros(39), alternative="larger")
 
     def test_the_interval_of_a_p_value_is_that_of_the_tail_counted(self):
         null = np.arange(99.0)
@@ -48,9 +50,6 @@ class TestDecisions:
             found = hs.p_value(observed, null)
             assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=1e-12)
             assert found.low <= found.value <= found.high
-        one, both = hs.p_value(95.0, null), hs.p_value(95.0, null, alternative="two-sided")
-        assert (both.value, both.low, both.high) == pytest.approx((2 * one.value, 2 * one.low, 2 * one.high))
-        assert hs.p_value(49.0, null, alternative="two-sided").high == 1.0
 
     def test_the_interval_of_a_p_value_holds_that_of_endless_draws(self):
         """The observed value lies where 4 % of the null does: more draws, a shorter interval, around the same 0.04."""
@@ -60,10 +59,9 @@ class TestDecisions:
             assert np.mean([one.low <= 0.04 <= one.high for one in found]) >= 0.93
             assert np.mean([one.high - one.low for one in found]) < width
 
-    @pytest.mark.parametrize("alternative", ["greater", "less", "two-sided"])
-    def test_p_values_are_uniform_under_the_null(self, alternative):
+    def test_p_values_are_uniform_under_the_null(self):
         values = rng(1).normal(size=(600, 400))
-        p = [hs.p_value(row[0], row[1:], alternative=alternative).value for row in values]
+        p = [hs.p_value(row[0], row[1:]).value for row in values]
         assert scipy.stats.kstest(p, "uniform").pvalue > 0.01
 
     def test_p_values_of_swapped_aims_are_uniform_under_the_null(self):
@@ -100,74 +98,62 @@ class TestDecisions:
         assert np.isnan(column["x"])
 
     def test_equivalence_that_so_few_triples_could_not_show_is_not_testable(self):
-        wide = hs.equivalence(0.0, np.linspace(-0.2, 0.2, 401), n=24)
+        wide = equivalence(0.0, np.linspace(-0.2, 0.2, 401), n=24)
         assert (wide.equivalent, wide.testable) == (False, False)
-        assert wide.n_needed > 24
-        assert wide.words.startswith("equivalence within ± 0.05 not testable, n = 24 (about ")
-        narrow = hs.equivalence(0.049, np.linspace(0.03, 0.07, 401), n=24)
+        assert wide.words == "equivalence within ± 0.05 not testable, n = 24"
+        narrow = equivalence(0.049, np.linspace(0.03, 0.07, 401), n=24)
         assert (narrow.equivalent, narrow.testable) == (False, True)
         assert narrow.words == "not shown to be equivalent within ± 0.05"
-        assert hs.equivalence(0.0, np.zeros(99), n=24).words == "equivalent within ± 0.05"
-        assert hs.equivalence(0.0, np.zeros(99), n=24).n_needed is None
-        unknown = hs.bootstrap_equivalence(np.mean, [np.nan, 0.0, 0.0])
-        assert not unknown.testable and unknown.n_needed is None
+        assert equivalence(0.0, np.zeros(99), n=24).words == "equivalent within ± 0.05"
+        unknown = bootstrapped(np.mean, [np.nan, 0.0, 0.0])
+        assert not unknown.testable
         assert "not testable (undefined on the data" in unknown.words
-        assert wide.to_json()["testable"] is False and wide.to_json()["n_needed"] == wide.n_needed
 
     def test_testable_is_whether_no_difference_would_have_been_shown(self):
         """The same draws around 0 are shown to be equivalent exactly where it is testable, for spreads about the margin."""
         for spread in np.linspace(0.01, 0.06, 21):
             draws = scipy.stats.norm.ppf((np.arange(999) + 0.5) / 999) * spread
-            shifted = hs.equivalence(-0.3, draws - 0.3, n=60)
-            assert shifted.testable == hs.equivalence(0.0, draws, n=60).equivalent
-
-    def test_the_number_needed_shows_no_difference_in_four_of_five_samples(self):
-        x = rng(8).normal(0, 0.5, 40)
-        needed = hs.bootstrap_equivalence(lambda v: v.mean(-1), x, margin=0.15, vectorised=True).n_needed
-        assert needed == pytest.approx(hs.n_for_equivalence(x.std(ddof=1), 0.15), rel=0.1)
+            shifted = equivalence(-0.3, draws - 0.3, n=60)
+            assert shifted.testable == equivalence(0.0, draws, n=60).equivalent
 
     def test_equivalence_of_identical_and_shifted(self):
         a = rng(4).normal(0.7, 0.1, 80)
         change = lambda x, y: (x - y).mean(-1)
-        same = hs.bootstrap_equivalence(change, a, a)
-        assert (same.equivalent, same.non_inferior, same.lower, same.lower_by_margin) == (True, True, False, False)
+        same = bootstrapped(change, a, a)
+        assert (same.equivalent, same.lower) == (True, False)
         noise = rng(5).normal(0, 0.05, 80)
-        fell = hs.bootstrap_equivalence(change, a - 0.2 + noise, a)
-        assert (fell.equivalent, fell.non_inferior, fell.lower, fell.lower_by_margin) == (False, False, True, True)
-        rose = hs.bootstrap_equivalence(change, a + 0.2 + noise, a)
-        assert (rose.equivalent, rose.non_inferior, rose.lower, rose.lower_by_margin) == (False, True, False, False)
-        slight = hs.bootstrap_equivalence(change, a - 0.02, a)
-        assert (slight.equivalent, slight.lower, slight.lower_by_margin) == (True, True, False)
+        fell = bootstrapped(change, a - 0.2 + noise, a)
+        assert (fell.equivalent, fell.lower) == (False, True)
+        rose = bootstrapped(change, a + 0.2 + noise, a)
+        assert (rose.equivalent, rose.lower) == (False, False)
+        slight = bootstrapped(change, a - 0.02, a)
+        assert (slight.equivalent, slight.lower) == (True, True)
 
     def test_equivalence_from_draws_is_the_same_and_at_90_percent(self):
         a, b = rng(6).normal(size=(2, 50))
         change = lambda x, y: (x - y).mean(-1)
         draws = hs.bootstrap_draws(change, a, b, draws=500, vectorised=True)
-        default = hs.bootstrap_equivalence(change, a, b, margin=0.4, draws=500, vectorised=True)
-        assert default == hs.equivalence((a - b).mean(), draws, n=50, margin=0.4)
-        whole = hs.bootstrap_equivalence(change, a, b, margin=0.4, draws=500, vectorised=True, method="percentile")
+        default = bootstrapped(change, a, b, margin=0.4, draws=500, vectorised=True)
+        assert default == equivalence((a - b).mean(), draws, n=50, margin=0.4)
+        whole = bootstrapped(change, a, b, margin=0.4, draws=500, vectorised=True, method="percentile")
         ends = (whole.difference.low, whole.difference.high)
         assert ends == pytest.approx(tuple(np.quantile(draws, [0.05, 0.95])))
 
     def test_equivalence_errs_at_the_margin_at_most_at_its_level(self):
         # true difference exactly −margin: equivalence may be declared in 5 % of samples
         samples = rng(7).normal(-0.05, 0.15, (400, 60))
-        wrong = [hs.bootstrap_equivalence(lambda x: x.mean(-1), x, draws=400, vectorised=True) for x in samples]
+        wrong = [bootstrapped(lambda x: x.mean(-1), x, draws=400, vectorised=True) for x in samples]
         assert np.mean([w.equivalent for w in wrong]) < 0.09
-        assert np.mean([not w.non_inferior for w in wrong]) > 0.9
 
     def test_equivalence_without_interval_shows_nothing(self):
         for arrays in ([0.0, 0.0], [np.nan, 0.0, 0.0]):
-            result = hs.bootstrap_equivalence(np.mean, arrays)
-            assert not (result.equivalent or result.non_inferior or result.lower or result.lower_by_margin)
-        assert result.to_json()["difference"]["value"] is None
-        json.dumps(result.to_json(), allow_nan=False)
+            result = bootstrapped(np.mean, arrays)
+            assert not (result.equivalent or result.lower)
+        assert result.difference.value is None
 
     def test_equivalence_errors(self):
         with pytest.raises(StatisticsError, match="margin is positive, not 0"):
-            hs.equivalence(0.0, np.zeros(99), n=9, margin=0)
-        with pytest.raises(StatisticsError, match=r"0\.4"):
-            hs.equivalence(0.0, np.zeros(99), n=9, level=0.4)
+            equivalence(0.0, np.zeros(99), n=9, margin=0)
 
 
 class TestEffects:
@@ -223,31 +209,15 @@ class TestEffects:
 
 
 class TestPower:
-    @pytest.mark.parametrize(
-        ("effect", "two_sided", "n"), [(0.2, True, 199), (0.5, True, 34), (0.8, True, 15), (0.5, False, 27)]
-    )
-    def test_n_of_a_paired_t_test(self, effect, two_sided, n):
-        # the usual tables at power 0.8, alpha 0.05
-        assert hs.n_needed(1.0, effect, two_sided=two_sided) == n
-        assert hs.n_needed(3.0, -3.0 * effect, two_sided=two_sided) == n
-
     @pytest.mark.parametrize("n", [4, 24, 96])
-    @pytest.mark.parametrize("two_sided", [True, False])
-    def test_detectable_against_noncentral_t(self, n, two_sided):
-        shift = hs.detectable(2.0, n, two_sided=two_sided) * np.sqrt(n) / 2.0
-        critical = scipy.stats.t.ppf(0.975 if two_sided else 0.95, n - 1)
+    def test_detectable_against_noncentral_t(self, n):
+        shift = hs.detectable(2.0, n) * np.sqrt(n) / 2.0
+        critical = scipy.stats.t.ppf(0.975, n - 1)
         assert scipy.stats.nct.sf(critical, n - 1, shift) == pytest.approx(0.8, abs=1e-3)
 
     def test_detectable_closed_form_for_many_triples(self):
         z = scipy.stats.norm.ppf([0.975, 0.9])
         assert hs.detectable(0.5, 10_000, power=0.9) == pytest.approx(z.sum() * 0.5 / 100, rel=1e-3)
-
-    @settings(max_examples=10, deadline=None)
-    @given(st.integers(3, 400), st.floats(0.1, 10))
-    def test_n_and_detectable_are_inverse(self, n, sd):
-        effect = hs.detectable(sd, n)
-        assert hs.n_needed(sd, effect * 1.0001) <= n
-        assert hs.n_needed(sd, effect * 0.9999) >= n
 
     def test_n_for_equivalence_closed_form(self):
         z = scipy.stats.norm.ppf([0.95, 0.9])
@@ -268,14 +238,12 @@ class TestPower:
 
     def test_no_spread(self):
         assert hs.detectable(0.0, 10) == 0
-        assert hs.n_needed(0.0, 0.1) == 2
         assert hs.n_for_equivalence(0.0, 0.1) == 2
 
     @pytest.mark.parametrize(
         ("call", "message"),
         [
-            (lambda: hs.n_needed(1.0, 0.0), "effect of 0"),
-            (lambda: hs.n_needed(1.0, 1e-9), "more than 10⁹"),
+            (lambda: hs.n_for_equivalence(1.0, 1e-9), "more than 10⁹"),
             (lambda: hs.n_for_equivalence(1.0, 0.05, difference=-0.05), "-0.05 is not within"),
             (lambda: hs.detectable(1.0, 1), "not 1"),
             (lambda: hs.detectable(-1.0, 10), "-1.0"),

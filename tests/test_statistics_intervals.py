@@ -84,9 +84,9 @@ class TestStrata:
             assert within.value == alike.value
             assert within.high - within.low < alike.high - alike.low
         change = lambda x, y: (x - y).mean(-1)
-        found = hs.bootstrap_equivalence(change, a, b, strata=strata, vectorised=True)
+        found = hs.bootstrap(change, a, b, strata=strata, vectorised=True)
         draws = hs.bootstrap_draws(change, a, b, strata=strata, vectorised=True)
-        assert found == hs.equivalence((a - b).mean(), draws, n=40, strata=strata)
+        assert found == hs.from_draws((a - b).mean(), draws, n=40, strata=strata)
 
 
 class TestMethods:
@@ -217,7 +217,7 @@ class TestAurocs:
             change = hs.auroc_change(before, after, draws=200, seed=i, level=0.9)
             wrong["change"] += hs.equivalent_within(change).equivalent
             drawn = [hs.auroc_draws(*side.T, draws=200, seed=i) for side in (before, after)]
-            wrong["draws"] += hs.equivalence(change.value, drawn[1] - drawn[0], n=24).equivalent
+            wrong["draws"] += hs.equivalent_within(hs.from_draws(change.value, drawn[1] - drawn[0], n=24, level=0.9)).equivalent
         assert wrong["change"] / 300 <= 0.06
         assert wrong["draws"] > wrong["change"]
 

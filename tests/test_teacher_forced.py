@@ -45,7 +45,7 @@ def of(frame: pd.DataFrame, condition: str, column: str) -> np.ndarray:
 
 def test_rows_come_by_condition_as_given_then_example(tiny: Any, examples: list[Example]) -> None:
     frame = teacher_forced(tiny, examples, {"z": CIRCUIT, "intact": None, "a": OTHER}, batch_size=4)
-    assert list(frame.columns) == ["condition", "example", "nll", "kl", "entropy", "in_place"]
+    assert list(frame.columns) == ["condition", "example", "nll", "kl", "in_place"]
     assert frame["condition"].tolist() == ["z"] * 6 + ["intact"] * 6 + ["a"] * 6
     assert frame["example"].tolist() == [*range(6)] * 3
 
@@ -201,14 +201,6 @@ def test_labels_that_begin_alike_are_an_error(tiny: Any, examples: list[Example]
 def test_an_empty_response_is_an_error(tiny: Any) -> None:
     with pytest.raises(ExampleError, match=r"category 'tea'.*empty response"):
         teacher_forced(tiny, [Example(request="pour", response="", category="tea")], {"intact": None}, question=QUESTION)
-
-
-def test_entropy_is_that_of_the_intact_models_expectation_and_of_nothing_else(tiny: Any, examples: list[Example]) -> None:
-    frame = teacher_forced(tiny, examples, {"intact": None, "cut": CIRCUIT}, question=QUESTION, batch_size=4)
-    for row, found in zip(example_rows(tiny, examples), of(frame, "intact", "entropy"), strict=True):
-        log_p = logits_of(tiny, row.tokens, None)[row.start - 1 : row.stop - 1]
-        assert found == pytest.approx(float(-(log_p.exp() * log_p).sum(-1).mean()), abs=1e-4)
-    assert np.isnan(of(frame, "cut", "entropy")).all()
 
 
 def test_a_part_of_an_ablation_is_a_condition(tiny: Any, examples: list[Example]) -> None:

@@ -53,7 +53,7 @@ class Read:
     def recognition(self, name: str) -> dict[str, Estimate]:
         """`experiments.measures.recognition`."""
         instruments = self.material.instruments
-        how: dict[str, Any] = {"primary": instruments.primary, "thresholds": instruments.thresholds}
+        how: dict[str, Any] = {"primary": instruments.primary}
         return measures.recognition(*self._pair(name), self.material.bootstrap, **how)
 
     def auroc(self, name: str) -> Estimate:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ..examples import Example, Prompt, response_ids
+from ..examples import Example, Prompt
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
 from ..tasks.explanation import has_reference
@@ -38,7 +38,6 @@ class Asked:
     unexplained: str = ""
     on_policy: bool = True
     kl: bool = True
-    features: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def twins(self) -> list[int]:
@@ -72,7 +71,6 @@ def lay_out(
         settings=settings,
         on_policy=on_policy,
         kl=kl,
-        features=_features(model, examples),
     )
 
 
@@ -93,9 +91,3 @@ def explained_prompts(prompts: PromptSet, most: int, *, setting: str = "explaine
         f"{len(found)} of these requests have a reference explanation (the built-in prompts do), and at least "
         f"{FEWEST_EXPLAINED} are needed"
     )
-
-
-def _features(model: HookedModel, examples: Sequence[Example]) -> dict[str, list[float]]:
-    """What the selectivity is adjusted for, of each response: its length in tokens, and the share of them that came before."""
-    ids = [response_ids(model, example) for example in examples]
-    return {"length": [float(len(own)) for own in ids], "repetition": [1 - len(set(own)) / len(own) for own in ids]}

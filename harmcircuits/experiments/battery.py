@@ -78,9 +78,9 @@ def read_conditions(
     """All tasks for the intact model, unless `intact` is False, and under each of `conditions`. What is `kept` from before is
     not read again.
 
-    Columns: nll, kl, entropy, nll_other (under another request), nll_greedy, in_place, probe and probe_request, many_shot,
+    Columns: nll, kl, nll_other (under another request), nll_greedy, in_place, probe and probe_request, many_shot,
     on_task, refusal, degenerate, policy_nll and policy_nll_other (the intact model reads what was written), refused
-    (without prefill), explain, explain_same, explain_other, explain_near, length, repetition; NaN where a reading was not taken
+    (without prefill), explain, explain_same, explain_other, explain_near; NaN where a reading was not taken
     (many_shot_shuffled and many_shot_arbitrary, the controls of the shots: of the intact model's twins).
     """
     clock, kept = _Clock(), kept or Kept()
@@ -129,8 +129,7 @@ def _together(model: HookedModel, asked: Asked, every: Mapping[str, Condition], 
     """One pass a batch and condition: L, KL, recognition in place."""
     question, probes = asked.instruments.question, asked.instruments.probes
     frame = teacher_forced(model, asked.examples, every, question=question, probes=probes, kl=asked.kl, progress=progress)
-    features = {name: np.tile(values, len(every)) for name, values in asked.features.items()}
-    return frame.assign(**{name: np.nan for name in PROBES if name not in probes}, **features)
+    return frame.assign(**{name: np.nan for name in PROBES if name not in probes})
 
 
 def _read_by_intact(model: HookedModel, asked: Asked, texts: Sequence[Example]) -> pd.DataFrame:

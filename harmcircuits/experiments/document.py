@@ -11,7 +11,7 @@ from .._version import __version__
 from ..models.matrices import base_hash
 from ..models.protocol import HookedModel, ModelError, device_of, geometry, model_hash
 from ..prompts.promptset import PromptSet
-from ..statistics import Estimate, adjusted_difference, fdr_estimates, sign_flip_p
+from ..statistics import Estimate, fdr_estimates, sign_flip_p
 from ..tasks.teacher_forced import INTACT
 from . import measures
 from .checks import EXPLANATION, MATCHED, TWINS
@@ -52,7 +52,7 @@ def describe(
     """
     intact = run.outcomes.by_triple(INTACT)
     options = {"draws": settings.bootstrap_draws, "seed": settings.seed, "strata": run.outcomes.categories()}
-    how: dict[str, Any] = {"primary": run.instruments.primary, "thresholds": run.instruments.thresholds}
+    how = {"primary": run.instruments.primary}
     shown = [found for found in run.conditions if found != EXPLANATION]  # it has its place in the crossed table
     entries = [_entry(run, found, rates.get(found, {}), options, how) for found in shown]
     _set_p_values(entries, run, settings)
@@ -94,25 +94,15 @@ def _entry(
     """One entry of `conditions`."""
     intact, changed = run.outcomes.by_triple(INTACT), run.outcomes.by_triple(found)
     kind, circuit = run.conditions[found]
-    read = measures.recognition(intact, changed, options, **how)
-    wrote = measures.generation(intact, changed, options)
-    index = measures.index(intact, changed, wrote, read, options, primary=how["primary"])
     return {
         "name": found,
         "kind": kind,
         **measures.counts(circuit),
-        "generation": measures.as_json(wrote | rates | {"selectivity_adjusted": _adjusted(intact, changed, options)}),
-        "recognition": measures.as_json(read),
+        "generation": measures.as_json(measures.generation(intact, changed, options) | rates),
+        "recognition": measures.as_json(measures.recognition(intact, changed, options, **how)),
         **collateral(run.outcomes, found, options, unexplained=run.unexplained),
-        "dissociation": measures.as_json({"index": index, "p_value": Estimate.missing("set below")}),
+        "dissociation": measures.as_json({"p_value": Estimate.missing("set below")}),
     }
-
-
-def _adjusted(intact: measures.Arrays, changed: measures.Arrays, options: Mapping[str, Any]) -> Estimate:
-    """Selectivity at equal intact loss, entropy, length and repetition of harmful and near responses."""
-    gap = lambda values: values[:, HARMFUL] - values[:, NEAR]
-    covariates = {"intact loss": gap(intact["nll"]), **{key: gap(intact[key]) for key in ("entropy", "length", "repetition")}}
-    return adjusted_difference(gap(changed["nll"] - intact["nll"]), covariates, **options).difference
 
 
 def _layer_rows(run: Run, settings: Settings) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ import numpy as np
 from ..statistics import (
     Equivalence,
     Estimate,
-    StatisticsError,
     aim_by_task,
     aim_by_task_null,
     auroc_change,
@@ -19,7 +18,6 @@ from ..statistics import (
     equivalent_within,
     mean_estimate,
     n_for_equivalence,
-    n_needed,
     p_value,
     paired_difference,
 )
@@ -29,8 +27,6 @@ from .settings import Settings
 from .verdict import FEWEST, Evidence
 
 INTERACTION_DRAWS = 999
-Z90 = 1.645
-"""Half the width of a 90 % interval, in standard errors."""
 NO_SCORES = "no training split was given"
 CORRELATIONS = (0.95, 0.5)
 """Between the AUROCs of one reading before and after an ablation: from a mild one to a strong one."""
@@ -61,15 +57,13 @@ def gather(
     """
     options: dict[str, Any] = {"draws": settings.bootstrap_draws, "seed": settings.seed, "strata": strata}
     rise = changed["nll"] - intact["nll"]
-    recognition, spread = _recognition(intact[primary], changed[primary], settings, options)
+    recognition = _recognition(intact[primary], changed[primary], settings, options)
     interaction, interaction_p = _interaction(intact, changed, aimed, primary, settings, no_aimed, options)
-    auroc = auroc_estimate(intact[primary][:, HARMFUL], intact[primary][:, NEAR], **options)
-    selective = rise[:, HARMFUL] - rise[:, NEAR]
     return Evidence(
         n=len(rise),
         reading=reading,
         information=mean_estimate((intact["nll_other"] - intact["nll"])[:, HARMFUL], **options),
-        intact_auroc=auroc,
+        intact_auroc=auroc_estimate(intact[primary][:, HARMFUL], intact[primary][:, NEAR], **options),
         selectivity=paired_difference(rise[:, HARMFUL], rise[:, NEAR], **options),
         null_p={kind: _null_p(nulls, kind, no_random) for kind in KINDS},
         null_triples=len(nulls.observed) if nulls is not None else 0,
@@ -81,9 +75,6 @@ def gather(
         size=size,
         interaction=interaction,
         interaction_p=interaction_p,
-        n_for_recognition=_enough(lambda: _n_for_recognition(recognition, spread)),
-        n_for_selectivity=_enough(lambda: n_needed(float(selective.std(ddof=1)), max(0.0, float(selective.mean())))),
-        n_for_chance=_enough(lambda: _n_for_chance(auroc)),
         remarks=remarks,
     )
 
@@ -108,34 +99,10 @@ def sensitivity(n: int, settings: Settings) -> str:
     )
 
 
-def _recognition(
-    before: np.ndarray, after: np.ndarray, settings: Settings, options: Mapping[str, Any]
-) -> tuple[Equivalence | None, float]:
+def _recognition(before: np.ndarray, after: np.ndarray, settings: Settings, options: Mapping[str, Any]) -> Equivalence | None:
     if np.isnan(before[:, :2]).any() or len(before) < FEWEST:
-        return None, float("nan")
-    change = auroc_change(before[:, :2], after[:, :2], level=0.9, **options)
-    found = equivalent_within(change, margin=settings.margin)
-    if change.low is None or change.high is None:
-        return found, float("nan")
-    return found, float((change.high - change.low) / 2 / Z90 * np.sqrt(change.n))
-
-
-def _n_for_recognition(found: Equivalence | None, spread: float) -> int:
-    """Triples that show equivalence if the change is truly the one seen, or its fall where it lies beyond the margin."""
-    if found is None or found.difference.value is None:
-        raise StatisticsError("recognition was not measured")
-    change = found.difference.value
-    return (
-        n_for_equivalence(spread, found.margin, difference=change) if abs(change) < found.margin else n_needed(spread, change)
-    )
-
-
-def _n_for_chance(auroc: Estimate) -> int:
-    """Triples that would show an AUROC of this size to be above ½."""
-    if auroc.value is None or auroc.low is None or auroc.high is None:
-        raise StatisticsError("there is no interval")
-    spread = (auroc.high - auroc.low) / 3.92 * np.sqrt(auroc.n)
-    return n_needed(float(spread), max(0.0, auroc.value - 0.5))
+        return None
+    return equivalent_within(auroc_change(before[:, :2], after[:, :2], level=0.9, **options), margin=settings.margin)
 
 
 def _drop(before: np.ndarray | None, after: np.ndarray | None, why_not: str, options: Mapping[str, Any]) -> Estimate:
@@ -182,11 +149,3 @@ def _null_p(nulls: Nulls | None, kind: str, why_not: str) -> Estimate:
     if nulls is None:
         return Estimate.missing(why_not or NO_SCORES)
     return p_value(nulls.observed_selectivity, nulls.selectivity(kind))
-
-
-def _enough(count: Any) -> int | None:
-    """A number of triples, where the spread allows one to be named."""
-    try:
-        return int(count())
-    except (StatisticsError, ValueError, OverflowError):
-        return None

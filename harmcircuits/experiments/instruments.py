@@ -48,7 +48,6 @@ class Instruments:
         shot_controls: by column, the first draw of the shots with shuffled labels, and with labels that are arbitrary words.
         probes: by column ("probe" after the response, "probe_request" before it); empty without training triples.
         primary: the column that the verdict rests on.
-        thresholds: the intact model's median log-odds on development twins, by column; accuracy is measured at them.
         tried: each candidate's AUROC on the development split.
     """
 
@@ -57,7 +56,6 @@ class Instruments:
     shot_controls: Mapping[str, Shots] = field(default_factory=dict)
     probes: Mapping[str, Probe] = field(default_factory=dict)
     primary: Reading = "in_place"
-    thresholds: Mapping[str, float] = field(default_factory=dict)
     tried: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -106,11 +104,10 @@ def choose_instruments(
     `many_shot` False: no shots either, which are dear to choose.
     """
     tried: dict[str, float] = {}
-    thresholds: dict[str, float] = {}
-    question = _choose_question(model, development_twins, tried, thresholds)
+    question = _choose_question(model, development_twins, tried)
     if train is None or not train.triples:
-        return Instruments(question=question, tried=tried, thresholds=thresholds)
-    shots = _choose_shots(model, train, development, settings, tried, thresholds) if many_shot else None
+        return Instruments(question=question, tried=tried)
+    shots = _choose_shots(model, train, development, settings, tried) if many_shot else None
     probes = _fit_probes(model, train_twins, development_twins, question, tried)
     better = tried.get(probes["probe"].name, 0.0) > tried.get(question.name, 0.5)
     if tried and max(tried.get(probes["probe"].name, 0.0), tried[question.name]) < NEAR_CHANCE:
@@ -126,22 +123,17 @@ def choose_instruments(
         shot_controls=_shot_controls(model, shots),
         probes=probes,
         primary="probe" if better else "in_place",
-        thresholds=thresholds,
         tried=tried,
     )
 
 
-def _choose_question(
-    model: HookedModel, twins: Sequence[Example], tried: dict[str, float], thresholds: dict[str, float]
-) -> Question:
+def _choose_question(model: HookedModel, twins: Sequence[Example], tried: dict[str, float]) -> Question:
     questions = usable(model, QUESTIONS)
     if not twins:
         return questions[0]
     odds = {one: teacher_forced(model, twins, {"intact": None}, question=one)["in_place"].to_numpy() for one in questions}
     tried.update({one.name: _auroc(values, twins) for one, values in odds.items()})
-    best = max(questions, key=lambda one: tried[one.name])
-    thresholds["in_place"] = float(np.median(odds[best]))
-    return best
+    return max(questions, key=lambda one: tried[one.name])
 
 
 def _choose_shots(
@@ -150,7 +142,6 @@ def _choose_shots(
     development: PromptSet | None,
     settings: Settings,
     tried: dict[str, float],
-    thresholds: dict[str, float],
 ) -> Shots | None:
     most = 2 * len(train.triples)
     forms = [replace(form, n_shots=min(settings.shots, most)) for form in usable(model, SHOT_FORMATS)]
@@ -168,9 +159,7 @@ def _choose_shots(
         return None
     found = [_auroc(values, asked) for values in odds]
     tried.update({shots.form.name: value for shots, value in zip(candidates, found, strict=True)})
-    best = int(np.argmax(found))
-    thresholds["many_shot"] = float(np.median(odds[best]))
-    return candidates[best]
+    return candidates[int(np.argmax(found))]
 
 
 def _readable(

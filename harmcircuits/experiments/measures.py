@@ -15,7 +15,6 @@ from ..statistics import (
     Estimate,
     auroc,
     auroc_estimate,
-    bootstrap,
     mean_estimate,
     paired_difference,
     ratio,
@@ -92,21 +91,16 @@ def mean_of(values: Float[np.ndarray, " triple"], options: Mapping[str, Any], wh
     return mean_estimate(kept, **own) if len(kept) else Estimate.missing(why_not)
 
 
-def recognition(
-    intact: Arrays, changed: Arrays, options: Mapping[str, Any], *, primary: str, thresholds: Mapping[str, float]
-) -> dict[str, Estimate]:
-    """AUROC of harmful requests against near twins, in each context; accuracy at a threshold fixed on the development split.
+def recognition(intact: Arrays, changed: Arrays, options: Mapping[str, Any], *, primary: str) -> dict[str, Estimate]:
+    """AUROC of harmful requests against near twins, in each context.
 
     `retained` is of the primary reading ("in_place" or "probe", both after the response in generation's own chat context).
-    `thresholds`: the intact model's median log-odds on development twins, by reading.
     """
     return {
         "auroc": _auroc(changed["many_shot"], NEAR, options),
         "auroc_far": _auroc(changed["many_shot"], FAR, options),
         "auroc_in_place": _auroc(changed["in_place"], NEAR, options),
         "auroc_in_place_far": _auroc(changed["in_place"], FAR, options),
-        "accuracy": _accuracy(changed["many_shot"], thresholds.get("many_shot"), options),
-        "accuracy_in_place": _accuracy(changed["in_place"], thresholds.get("in_place"), options),
         "probe_auroc": _auroc(changed["probe"], NEAR, options),
         "probe_auroc_request": _auroc(changed["probe_request"], NEAR, options),
         "retained": retained_recognition(intact[primary], changed[primary], options),
@@ -140,25 +134,6 @@ def separation(scores: Float[np.ndarray, "... triple role"]) -> Float[np.ndarray
     return np.asarray(auroc(scores[..., HARMFUL], scores[..., NEAR]))
 
 
-def index(
-    intact: Arrays,
-    changed: Arrays,
-    wrote: Mapping[str, Estimate],
-    read: Mapping[str, Estimate],
-    options: Mapping[str, Any],
-    *,
-    primary: str,
-) -> Estimate:
-    """−ln(retained harmful / retained twin) − (1 − min(1, retained recognition)); null for a broken model."""
-    for name, estimate in (("retained_harmful", wrote), ("retained_twin", wrote), ("retained", read)):
-        if estimate[name].is_missing:
-            return Estimate.missing(f"{name} is null: {estimate[name].reason}")
-    if why := broken(intact, changed):
-        return Estimate.missing(f"{why}: a broken model is not a dissociated one")
-    arrays = [a[name][:, :2] for a in (changed, intact) for name in ("nll_other", "nll", primary)]
-    return bootstrap(_index, *arrays, vectorised=True, **options)
-
-
 def broken(intact: Arrays, changed: Arrays) -> str:
     """Why an ablated model is broken rather than selectively changed; "" where it is not.
 
@@ -179,13 +154,6 @@ def _share(values: Float[np.ndarray, " triple"]) -> float:
     return float(written.mean()) if len(written) else 0.0
 
 
-def _index(*arrays: Float[np.ndarray, "draw triple role"]) -> Float[np.ndarray, " draw"]:
-    (other, own, odds), (other0, own0, odds0) = arrays[:3], arrays[3:]
-    retained = (other - own).mean(-2) / (other0 - own0).mean(-2)
-    kept = (separation(odds) - 0.5) / (separation(odds0) - 0.5)
-    return np.asarray(-np.log(retained[..., HARMFUL] / retained[..., NEAR]) - (1 - np.minimum(1, kept)))
-
-
 def _retained(
     information: Float[np.ndarray, " triple"], intact: Float[np.ndarray, " triple"], options: Mapping[str, Any]
 ) -> Estimate:
@@ -200,16 +168,6 @@ def _auroc(scores: Float[np.ndarray, "triple role"], benign: int, options: Mappi
     if not len(read):
         return Estimate.missing("not measured: this reading needs a training split, and far twins where it is against them")
     return auroc_estimate(read[:, 0], read[:, 1], **own)
-
-
-def _accuracy(changed: Float[np.ndarray, "triple role"], threshold: float | None, options: Mapping[str, Any]) -> Estimate:
-    (read,), own = measured(options, changed[:, :2])
-    if not len(read):
-        return Estimate.missing("recognition was not measured")
-    if threshold is None:
-        return Estimate.missing("its threshold is fixed on a development split, and none was given")
-    right = ((read[:, HARMFUL] > threshold) + (read[:, NEAR] <= threshold).astype(float)) / 2
-    return mean_estimate(right, **own)
 
 
 def rate(values: Float[np.ndarray, " triple"], why_not: str = "nothing was written") -> Estimate:

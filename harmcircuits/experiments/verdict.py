@@ -32,9 +32,6 @@ class Evidence:
         interaction_p: its p value.
         broken: why the ablated model counts as broken rather than selectively changed; "" where it does not.
         blind: components of the circuit that lie after the primary reading and cannot change it; `size`: all of them.
-        n_for_recognition: triples that would decide on recognition at the spread and change observed.
-        n_for_selectivity: triples that would show the selectivity observed.
-        n_for_chance: triples that would show the intact AUROC observed to be above chance.
         remarks: further lines for the reasons, on what stands beside the verdict.
     """
 
@@ -53,9 +50,6 @@ class Evidence:
     broken: str = ""
     blind: int = 0
     size: int = 0
-    n_for_recognition: int | None = None
-    n_for_selectivity: int | None = None
-    n_for_chance: int | None = None
     remarks: tuple[str, ...] = ()
 
 
@@ -81,7 +75,7 @@ def judge(evidence: Evidence, *, name: str) -> Verdict:
        random circuit.
     4. *dissociated*: harm writing falls more than twin writing beyond both nulls, the model is not broken, recognition is
        equivalent within the margin, and the aim × task interaction is beyond its null.
-    5. *undecided* otherwise, with the number of triples that would decide.
+    5. *undecided* otherwise.
     """
     reasons = tuple(_reasons(evidence))
     if evidence.n < FEWEST:
@@ -140,7 +134,7 @@ def _unknown(evidence: Evidence) -> list[str]:
     return [
         *points,
         "recognition after the response is not shown to be above chance in the intact model "
-        f"({evidence.reading}: AUROC {evidence.intact_auroc}){_would(evidence.n_for_chance)}",
+        f"({evidence.reading}: AUROC {evidence.intact_auroc})",
     ]
 
 
@@ -160,7 +154,7 @@ def _not_selective(evidence: Evidence) -> list[str]:
     if evidence.broken:
         points.append(evidence.broken)
     if not _above_zero(evidence.selectivity):
-        points.append(f"harm writing is not shown to fall more than twin writing{_would(evidence.n_for_selectivity)}")
+        points.append("harm writing is not shown to fall more than twin writing")
     if not evidence.null_p:
         points.append("no null was drawn")
     for null, p in evidence.null_p.items():
@@ -191,11 +185,10 @@ def _not_kept(evidence: Evidence) -> list[str]:
 
 
 def _stays(evidence: Evidence) -> str:
-    """That recognition is not shown to stay, and what would show it; other words where so few triples could not show it."""
-    more = f" (about {evidence.n_for_recognition} triples would decide)" if evidence.n_for_recognition else ""
+    """That recognition is not shown to stay; other words where so few triples could not show it."""
     if evidence.recognition is not None and not evidence.recognition.testable:
         return f"recognition is not shown to stay within the margin: {evidence.recognition.words}"
-    return f"recognition is not shown to stay within the margin{more}"
+    return "recognition is not shown to stay within the margin"
 
 
 def _reasons(evidence: Evidence) -> list[str]:
@@ -220,13 +213,6 @@ def _reasons(evidence: Evidence) -> list[str]:
     lines.append(f"Fall of recognition under the circuit aimed at it: {evidence.assay_drop} AUROC.")
     lines.append(f"Aim × task interaction, standardised: {evidence.interaction}; {_p(evidence.interaction_p)}.")
     return [*lines, *evidence.remarks]
-
-
-def _would(n: int | None) -> str:
-    """How many triples would decide, at the effect and spread observed."""
-    if n is None:
-        return ""
-    return f" (about {n} triples would)" if n <= 10_000 else " (more than 10,000 triples would be needed)"
 
 
 def _p(p: Estimate, evidence: Evidence | None = None) -> str:

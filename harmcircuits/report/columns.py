@@ -22,7 +22,6 @@ _AUROC = Column("many-shot", "AUROC", "recognition.auroc")
 _IN_PLACE = Column("question in place", "AUROC", "recognition.auroc_in_place")
 _PROBE = Column("probe in place", "AUROC", "recognition.probe_auroc")
 _REQUEST = Column("probe at request", "AUROC", "recognition.probe_auroc_request")
-_INDEX = Column("dissociation index", "", "dissociation.index", True)
 _P = Column("p", "", "dissociation.p_value")
 
 KEY_NUMBERS = (
@@ -33,7 +32,6 @@ KEY_NUMBERS = (
     Column("recognition, probe in place", "AUROC", _PROBE.path),
     Column("recognition, probe at the request", "AUROC", _REQUEST.path),
     Column("recognition, many-shot", "AUROC", _AUROC.path),
-    _INDEX,
     Column("p of the dissociation", "", _P.path),
 )
 """What stands first for each circuit."""
@@ -47,7 +45,6 @@ TABLES = {
     ),
     ROBUSTNESS: (
         _SELECTIVITY,
-        Column("selectivity, adjusted", "nats/token", "generation.selectivity_adjusted", True),
         Column("selectivity, greedy", "nats/token", "generation.selectivity_greedy", True),
         Column("p, adjusted", "", "generation.selectivity_p_adjusted"),
         Column("own text, harmful", "nats/token", "generation.policy_information_harmful", True),
@@ -72,19 +69,16 @@ TABLES = {
         Column("judged harmful", "rate", "generation.harmful_rate"),
     ),
     "Recognition in detail, by condition": (
-        Column("accuracy", "", "recognition.accuracy"),
-        Column("accuracy in place", "", "recognition.accuracy_in_place"),
         Column("retained recognition", "of intact", "recognition.retained"),
-        _INDEX,
         _P,
     ),
 }  # fmt: skip
 """Caption: columns, one row a condition."""
 
 NOTES = {
-    ROBUSTNESS: "Adjusted: at equal intact loss, entropy, length and repetition of both responses. Greedy: on greedy instead "
-    "of sampled responses. p: of the selectivity, by sign flips over triples, adjusted for the number of conditions. Own text: "
-    "request information of what the condition writes by itself, as the intact model reads it.",
+    ROBUSTNESS: "Greedy: on greedy instead of sampled responses. p: of the selectivity, by sign flips over triples, adjusted "
+    "for the number of conditions. Own text: request information of what the condition writes by itself, as the intact model "
+    "reads it.",
     BESIDE: "Explanation: how much likelier the model finds the explanation that belongs to a harmful request than those of "
     "other requests. Declines: share of requests refused when nothing is put in the model's mouth; benign: near twins and "
     "everyday requests together. Plain prose: rise of L on harmless passages. Facts: share of everyday facts whose right "

@@ -5,17 +5,16 @@ axis 0, so that a bootstrap draw takes whole triples, and the same seed and numb
 every statistic: whatever is compared is paired. Nothing here knows a model; arrays come in, numbers go out.
 """
 
-from .adjusted import Adjusted, adjusted_difference
 from .agreement import pearson, slope, spearman, spearman_brown, standard_interval, times_needed, top_overlap
 from .comparisons import mean_estimate, mean_estimates, paired_difference, ratio, ratio_of_means
 from .decisions import MIN_NULL_DRAWS, fdr, fdr_estimates, fdr_named, p_value
 from .effects import aim_by_task, aim_by_task_null, standardised_effect
 from .estimate import Estimate, StatisticsError
 from .intervals import MAX_UNDEFINED, MIN_TRIPLES, from_draws
-from .margins import Equivalence, bootstrap_equivalence, equivalence, equivalent_within
+from .margins import Equivalence, equivalent_within
 from .paired_auroc import auroc_change, auroc_draws, auroc_estimate
-from .permutations import permutation_p, sign_flip_p
-from .power import detectable, detectable_auroc, n_for_equivalence, n_needed
+from .permutations import sign_flip_p
+from .power import detectable, detectable_auroc, n_for_equivalence
 from .ranks import auroc, auroc_se
 from .resampling import Method, bootstrap, bootstrap_draws, resamples
 from .shares import wilson
@@ -26,12 +25,10 @@ __all__ = [
     "MAX_UNDEFINED",
     "MIN_NULL_DRAWS",
     "MIN_TRIPLES",
-    "Adjusted",
     "Equivalence",
     "Estimate",
     "Method",
     "StatisticsError",
-    "adjusted_difference",
     "aim_by_task",
     "aim_by_task_null",
     "auroc",
@@ -41,10 +38,8 @@ __all__ = [
     "auroc_se",
     "bootstrap",
     "bootstrap_draws",
-    "bootstrap_equivalence",
     "detectable",
     "detectable_auroc",
-    "equivalence",
     "equivalent_within",
     "fdr",
     "fdr_estimates",
@@ -53,11 +48,9 @@ __all__ = [
     "mean_estimate",
     "mean_estimates",
     "n_for_equivalence",
-    "n_needed",
     "p_value",
     "paired_difference",
     "pearson",
-    "permutation_p",
     "ratio",
     "ratio_of_means",
     "resamples",

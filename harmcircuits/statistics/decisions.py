@@ -1,7 +1,7 @@
 """From draws to decisions: p-values against a null, and the false discovery rate."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypeAlias, overload
+from typing import overload
 
 import numpy as np
 import pandas as pd
@@ -9,64 +9,47 @@ from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy.stats import beta, false_discovery_control
 
-from .estimate import Estimate, StatisticsError
-
-Alternative: TypeAlias = Literal["greater", "less", "two-sided"]
+from .estimate import Estimate
 
 MIN_NULL_DRAWS = 39
-"""The fewest null draws with which a two-sided p-value can reach 0.05."""
+"""Of fewer null draws no p-value is told: 39 are the fewest with which twice it can reach 0.05."""
 
 
-def p_value(observed: float, null: ArrayLike, *, alternative: Alternative = "greater", level: float = 0.95) -> Estimate:
+def p_value(observed: float, null: ArrayLike, *, level: float = 0.95) -> Estimate:
     """The p-value of an observed statistic against draws from its null distribution.
 
-    p = (1 + #{null ≥ observed}) / (1 + draws) for "greater" (≤ for "less"); "two-sided" is twice the smaller of both,
-    at most 1. It is never 0, and valid for any number of draws. A null draw equal to the observed value up to rounding
-    counts as reaching it, and so does an undefined one (nan): that errs on the safe side.
+    p = (1 + #{null ≥ observed}) / (1 + draws): one-sided, never 0, and valid for any number of draws. A null draw equal to the
+    observed value up to rounding counts as reaching it, and so does an undefined one (nan): that errs on the safe side.
 
-    The interval is Clopper and Pearson's of the tail probability that the draws estimate (twice it for "two-sided"): where
-    the p-value of endlessly many draws may lie. It says how much a test owes to its number of draws, and a p-value ≤ 0.05 is
+    The interval is Clopper and Pearson's of the tail probability that the draws estimate: where the p-value of endlessly many
+    draws may lie. It says how much a test owes to its number of draws, and a p-value ≤ 0.05 is
     one whatever its interval.
 
     Returns:
         The p-value with its interval at `level` and n = the number of null draws; missing, with the reason, for fewer than 39
         draws or an undefined observed value.
 
-    Raises:
-        StatisticsError: another alternative.
-
     Source: Davison and Hinkley 1997, section 4.2; Phipson and Smyth 2010; Clopper and Pearson 1934.
 
     >>> print(p_value(3.0, np.arange(99) / 99))
     0.010 [0.000, 0.037] (n=99)
     """
-    check_alternative(alternative)
     draws = np.asarray(null, dtype=np.float64).ravel()
     if draws.size < MIN_NULL_DRAWS:
         return Estimate.missing(f"fewer than {MIN_NULL_DRAWS} draws: {draws.size}")
     if np.isnan(observed):
         return Estimate.missing("the observed statistic is undefined")
-    above, below = reaching(observed, draws)
-    count = {"greater": above, "less": below, "two-sided": min(above, below)}[alternative]
-    sides = 2 if alternative == "two-sided" else 1
+    count = reaching(observed, draws)
     tail, more = (1 - level) / 2, draws.size - count
     low = beta.ppf(tail, count, more + 1) if count else 0.0
     high = beta.isf(tail, count + 1, more) if more else 1.0
-    value, low, high = (min(1.0, sides * float(p)) for p in ((1 + count) / (1 + draws.size), low, high))
-    return Estimate(value, low, high, draws.size)
+    return Estimate((1 + count) / (1 + draws.size), float(low), float(high), draws.size)
 
 
-def reaching(observed: float, draws: Float[np.ndarray, " draw"]) -> tuple[int, int]:
-    """Draws ≥ and draws ≤ the observed value, each with those equal to it up to rounding and those undefined."""
+def reaching(observed: float, draws: Float[np.ndarray, " draw"]) -> int:
+    """Draws ≥ the observed value, with those equal to it up to rounding and those undefined."""
     tolerance = 100 * np.finfo(np.float64).eps * abs(observed) if np.isfinite(observed) else 0.0
-    undefined = np.isnan(draws)
-    return int(((draws >= observed - tolerance) | undefined).sum()), int(((draws <= observed + tolerance) | undefined).sum())
-
-
-def check_alternative(alternative: str) -> None:
-    """Raises StatisticsError for an unknown alternative."""
-    if alternative not in ("greater", "less", "two-sided"):
-        raise StatisticsError(f'alternative is "greater", "less" or "two-sided", not {alternative!r}')
+    return int(((draws >= observed - tolerance) | np.isnan(draws)).sum())
 
 
 def fdr(p_values: ArrayLike) -> Float[np.ndarray, " test"]:

@@ -39,12 +39,10 @@ def teacher_forced(
     batch_size: int = 12,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """One row a condition and example: `condition, example, nll, kl, entropy, in_place`, and a column for each of `probes`.
+    """One row a condition and example: `condition, example, nll, kl, in_place`, and a column for each of `probes`.
 
     - `nll`: L, mean −ln p of the response tokens, nats per token.
     - `kl`: mean over response tokens of KL(intact ‖ ablated), nats per token, ≥ 0; 0 for a condition of None.
-    - `entropy`: mean over response tokens of the entropy of what the intact model expects there, nats per token; NaN under an
-      ablation.
     - `in_place`: ln p(harmful label) − ln p(harmless label) after the question, nats; positive: "harmful". NaN without one.
     - each probe's score, positive: "harmful".
 
@@ -96,8 +94,7 @@ def _check_numbers(
     """Raises ModelError for a reading of a batch that is not a number, unless it was not taken."""
     examples, name = read["example"].tolist(), read["condition"].iloc[0]
     own, skipped = [rows[index].tokens for index in examples], {"condition", "example"}
-    skipped |= (set() if condition is None else {"entropy"}) | (set() if asking.labels else {"in_place"})
-    skipped |= set() if asking.kl else {"kl"}
+    skipped |= (set() if asking.labels else {"in_place"}) | (set() if asking.kl else {"kl"})
     within = under(model, condition)  # entered once at most: what is found is an error
     for what in (column for column in read.columns if column not in skipped):
         values = torch.tensor(read[what].to_numpy())
@@ -131,12 +128,11 @@ def _read(
         ).float()
     asked, last = logits[: len(batch.positions)], logits[len(batch.positions) :]
     labels, unread = asking.labels, [float("nan")] * rows
-    values = {"nll": batch.mean_over_rows(token_nll(asked, batch)).tolist(), "kl": unread, "entropy": unread}
-    if asking.kl or condition is None:
+    values = {"nll": batch.mean_over_rows(token_nll(asked, batch)).tolist(), "kl": unread}
+    if asking.kl:
         log_p = asked.log_softmax(-1)
         reference = log_p if reference is None else reference
-        values["kl"] = batch.mean_over_rows(_kl(reference, log_p)).tolist() if asking.kl else unread
-        values["entropy"] = batch.mean_over_rows(_entropy(log_p)).tolist() if condition is None else unread
+        values["kl"] = batch.mean_over_rows(_kl(reference, log_p)).tolist()
     values["in_place"] = (last[:, labels[0]] - last[:, labels[1]]).tolist() if labels else unread
     for name, probe in asking.probes.items():
         values[name] = probe.score(at_columns(kept[probe.layer], places[probe.place], length=length)).tolist()
@@ -147,8 +143,3 @@ def _kl(reference: Float[Tensor, "asked d_vocab"], log_p: Float[Tensor, "asked d
     """Σ p_reference (ln p_reference − ln p), nats; a token that cannot come adds nothing."""
     shares = (reference.exp() * (reference - log_p)).masked_fill(reference.isneginf(), 0)
     return shares.sum(-1).clamp_min(0)  # rounding alone makes it negative
-
-
-def _entropy(log_p: Float[Tensor, "asked d_vocab"]) -> Float[Tensor, " asked"]:
-    """−Σ p ln p, nats; a token that cannot come adds nothing."""
-    return -(log_p.exp() * log_p).masked_fill(log_p.isneginf(), 0).sum(-1)
