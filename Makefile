@@ -14,7 +14,7 @@ LOCKED ?=
 VENV_LOWEST ?= .venv-lowest
 VENV_WHEEL ?= .venv-wheel
 VENV_TOOLS ?= .venv-tools
-# Together they use every dependency (docs/supply-chain.md says which uses what); LOWEST_TESTS=tests runs all.
+# Together they use every dependency; LOWEST_TESTS=tests runs all.
 LOWEST_TESTS ?= $(foreach name,attribution builtin cli components figures finetuning_kept load_adapters load_gguf packaging \
   report_conditions statistics_intervals store_files,tests/test_$(name).py)
 

@@ -26,7 +26,7 @@ def paper(
     triples: Triples = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer sizes, controls and triples: estimates and intervals.")] = False,
 ) -> None:
-    """Ask every claim of the paper of one model: compact, general, distinct, and by which rule of selection.
+    """Ask every claim of the paper of one model: is harmful writing compact, general, distinct?
 
     Stopped and called again with the same options, it goes on where it was.
     """
