@@ -21,7 +21,7 @@ from harmcircuits.experiments.scores import chosen_triples
 from harmcircuits.prompts.promptset import PromptSet
 from harmcircuits.prompts.readers import load_prompts
 
-FILES = {".run.lock", "circuits", "controls", "scores", "report.json", "report.html", "outcomes.csv", "items.csv", "journal"}
+FILES = {"circuits", "controls", "scores", "report.json", "report.html", "outcomes.csv", "items.csv", "journal"}
 
 
 @pytest.fixture(scope="module")

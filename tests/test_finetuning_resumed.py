@@ -39,8 +39,10 @@ def test_a_stopped_run_leaves_nothing_and_ends_as_an_unbroken_one(bridge, tmp_pa
         with pytest.raises(KeyboardInterrupt):
             finetune(bridge, LESSONS, recipe=FEW, folder=tmp_path / "broken")
     assert not list(tmp_path.glob("*broken")) and not list(tmp_path.glob(".broken.*.partial"))
+    (tmp_path / ".broken.0123abcd.partial").mkdir()  # what a kill leaves
     broken = finetune(bridge, LESSONS, recipe=FEW, folder=tmp_path / "broken")
     assert model_hash(broken.load()) == model_hash(whole.load()) and broken.losses.equals(whole.losses)
+    assert not list(tmp_path.glob(".broken.*.partial"))
 
 
 def test_what_is_finished_is_read_and_not_trained_again(bridge, tmp_path, monkeypatch):

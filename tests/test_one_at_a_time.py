@@ -48,7 +48,7 @@ def test_a_second_command_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         assert sorted(tmp_path.rglob("*")) == before
         elsewhere(lambda: enter(tmp_path / "other"))
     elsewhere(lambda: enter(out))
-    assert names(out) == {".run.lock"}
+    assert names(out) == set()
 
 
 @pytest.mark.parametrize(("verb", "given"), VERBS, ids=[verb.__name__ for verb, _ in VERBS])
@@ -71,4 +71,14 @@ def test_a_call_inside_the_holder_of_the_folder_goes_on_and_leaves_it_held(tmp_p
             pass
         with pytest.raises(store.StoreError, match=HELD):
             elsewhere(lambda: enter(tmp_path))
-    assert names(tmp_path) == {".run.lock"}
+    assert names(tmp_path) == set()
+
+
+def test_a_command_that_fails_leaves_no_folder_of_its_own(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), writable(tmp_path / "new" / "run"):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match="later"), writable(tmp_path / "new" / "run"):
+        (tmp_path / "new" / "run" / "journal").mkdir()
+        raise ValueError("later")
+    assert {path.name for path in (tmp_path / "new" / "run").iterdir()} == {"journal"}

@@ -129,9 +129,7 @@ def test_what_is_saved(tiny: Any, tmp_path: Path) -> None:
     (tmp_path / "stopped.json").write_text("of an earlier run", "utf-8")
     found = run(tiny, tmp_path)
     page = found.save(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {
-        *(".run.lock", "journal", "small.json", "shared.json", "paper.json", "paper.html")
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {"journal", "small.json", "shared.json", "paper.json", "paper.html"}
     assert Shared.load(tmp_path).document() == found.claims["shared"].document()
     assert page == tmp_path / "paper.html" and page.read_text("utf-8").startswith("<!doctype html>")
     kept = store.read_json(tmp_path / "paper.json")

@@ -74,6 +74,27 @@ def test_atomic_folder_in_the_place_of_a_file(tmp_path):
     assert names(tmp_path) == {"a"}
 
 
+def test_leftovers_of_killed_processes_are_removed_and_nothing_else(tmp_path):
+    kept = {"a[1].txt", ".a[1].txt.lock", ".ab.1234.partial.txt", "a"}
+    for name in kept | {".a[1].txt.1234.partial.txt"}:
+        (tmp_path / name).write_text("")
+    (tmp_path / ".a.99.partial").mkdir()
+    store.remove_leftovers(tmp_path / "a[1].txt")
+    assert names(tmp_path) == kept | {".a.99.partial"}
+    store.remove_leftovers(tmp_path / "a")
+    assert names(tmp_path) == kept
+
+
+def test_leftovers_have_the_names_that_are_looked_for(tmp_path):
+    with (
+        pytest.raises(store.StoreError, match="nothing was written"),
+        store.atomic_file(tmp_path / "a.txt") as temporary,
+    ):
+        temporary.write_text("half")
+        store.remove_leftovers(tmp_path / "a.txt")
+        assert not temporary.exists()
+
+
 # locks
 
 

@@ -51,6 +51,7 @@ def dequantised_folder(name: str, sha256: str, gguf_file: Callable[[], Path]) ->
     with store.locked(folder):
         damage = _damage(folder)  # another process may have made it while we waited
         if damage is not None:
+            store.remove_leftovers(folder)
             if folder.exists():
                 _LOG.warning("%s is damaged (%s): it is deleted and made again", folder, damage)
                 with store.storage_errors(folder):

@@ -20,10 +20,8 @@ def hooked_transformer(hf_model: Any, tokenizer: Any, *, name: str, device: torc
         LoadError: TransformerLens 4 is installed, or TransformerLens 3 cannot convert this model.
     """
     transformer_class = hooked_transformer_class()
-    how = {"tokenizer": tokenizer, "device": device, "dtype": dtype}
-    model = (_from_llama if hf_model.config.model_type == "llama" else _converted)(
-        transformer_class, hf_model, name=name, **how
-    )
+    convert = _from_llama if hf_model.config.model_type == "llama" else _converted
+    model = convert(transformer_class, hf_model, name=name, tokenizer=tokenizer, device=device, dtype=dtype)
     model.generation_config = hf_model.generation_config  # its end-of-turn tokens (models.protocol.end_ids)
     return model
 

@@ -10,6 +10,7 @@ from .files import atomic_file as atomic_file
 from .files import atomic_folder as atomic_folder
 from .files import cache_dir as cache_dir
 from .files import file_digest as file_digest
+from .files import remove_leftovers as remove_leftovers
 from .files import write_text as write_text
 from .locks import alone_in_folder as alone_in_folder
 from .locks import held as held

@@ -3,6 +3,7 @@
 A file or folder is written beside its place under a temporary name, flushed to the disk and then renamed.
 """
 
+import glob
 import hashlib
 import os
 import secrets
@@ -86,6 +87,13 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
                 raise
 
 
+def remove_leftovers(path: str | os.PathLike[str]) -> None:
+    """Removes what killed processes left beside `path` under temporary names; call it only while holding its lock."""
+    target = Path(path)
+    for leftover in target.parent.glob(f".{glob.escape(target.name)}.*.partial{glob.escape(target.suffix)}"):
+        _remove(leftover)
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes `text` as UTF-8 with `\\n` line ends, atomically.
 
@@ -108,10 +116,15 @@ def _beside(target: Path) -> Iterator[Path]:
         try:
             yield temporary
         finally:
-            if temporary.is_dir():
-                shutil.rmtree(temporary)
-            else:
-                temporary.unlink(missing_ok=True)
+            _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    """A file, or a folder with what is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _flush(file: Path) -> None:

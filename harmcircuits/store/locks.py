@@ -16,7 +16,7 @@ Found = TypeVar("Found")
 
 
 @contextmanager
-def locked(path: str | os.PathLike[str], *, timeout: float | None = None) -> Iterator[None]:
+def locked(path: str | os.PathLike[str], *, timeout: float | None = None, tidy: bool = False) -> Iterator[None]:
     """Holds the lock that guards `path`, between processes and threads; the lock is the file `.NAME.lock` beside it.
 
     The system releases it when its holder ends, however it ends. A thread that holds it already goes on, and keeps it.
@@ -24,6 +24,8 @@ def locked(path: str | os.PathLike[str], *, timeout: float | None = None) -> Ite
     Args:
         path: what is guarded; it need not exist.
         timeout: seconds to wait for another holder; None waits for ever.
+        tidy: removes the lock file in the end. Only where nobody waits for the lock: who had opened the file would hold one
+            that others no longer see.
 
     Raises:
         StoreError: another process holds it for longer than `timeout`, or the lock file cannot be made.
@@ -42,6 +44,8 @@ def locked(path: str | os.PathLike[str], *, timeout: float | None = None) -> Ite
     try:
         yield
     finally:
+        if tidy and lock.lock_counter == 1 and os.name == "posix":  # elsewhere a file that is open cannot be removed
+            Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 
@@ -62,8 +66,19 @@ def alone_in_folder(verb: Callable[Given, Found]) -> Callable[Given, Found]:
 def held(folder: str | os.PathLike[str]) -> Iterator[None]:
     """Holds a run's folder for this process.
 
+    When what is inside fails, the folders that were made here go again, unless there is something in them.
+
     Raises:
         StoreError: another process or thread is at work there, or the folder cannot be made.
     """
-    with locked(Path(folder) / "run", timeout=0):
-        yield
+    place = Path(folder)
+    with storage_errors(place):
+        missing = [one for one in (place, *place.parents) if not one.exists()]
+    try:
+        with locked(place / "run", timeout=0, tidy=True):
+            yield
+    except BaseException:  # an interrupt too
+        for one in missing:
+            if one.is_dir() and not any(one.iterdir()):
+                one.rmdir()
+        raise

@@ -70,6 +70,7 @@ def finetune(
         if not (target / ABOUT).is_file():
             if target.exists() and not (target.is_dir() and not any(target.iterdir())):
                 raise store.StoreError(f"{target} exists already: choose another folder, or remove it.")
+            store.remove_leftovers(target)  # of a call that was killed
             with store.atomic_folder(target) as new:
                 made = Finetuned(
                     folder=target,
