@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..notebook import notebook_html
+from ..store import one_line
 from ..store.tensors import read_tensors, save_tensors
 from .largest import largest
 
@@ -255,7 +256,9 @@ class Attribution:
             found = cls(tensors["per_example_heads"], tensors["per_example_neurons"], tuple(tokens), incomplete)
             _check_shapes(found)
         except (KeyError, OverflowError, TypeError, ValueError, RuntimeError) as error:
-            raise AttributionError(f"{path} was changed since it was saved ({error}). Save the scores again.") from error
+            raise AttributionError(
+                f"{path} was changed since it was saved ({one_line(error)}). Save the scores again."
+            ) from error
         for kind, scores in (("head", found.per_example_heads), ("neuron", found.per_example_neurons)):
             _check_numbers(scores, kind, path)
         return found

@@ -161,7 +161,7 @@ class Claim:
             )
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise store.StoreError(
-                f"{source} was changed since it was written ({error!r}). Run the measurement again."
+                f"{source} was changed since it was written ({store.one_line(repr(error))}). Run the measurement again."
             ) from error
 
     def __repr__(self) -> str:

@@ -58,7 +58,7 @@ def read_csv(path: Path, **options: Any) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pd.read_csv(path, **options)
     except (OSError, ValueError) as error:
-        raise store.StoreError(f"cannot read {path}: {error}. Run the measurement again.") from error
+        raise store.StoreError(f"cannot read {path}: {store.one_line(error)}. Run the measurement again.") from error
     return frame
 
 

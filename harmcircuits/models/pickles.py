@@ -33,15 +33,15 @@ def unsafe_weights(place: str | PathLike[str], *, revision: str | None = None) -
     files = _Files(fspath(place), revision)
     if found := next(_pickles(files), ""):
         return (
-            f"its weights are pickles ({found}), which are not loaded, since a pickle can run code. If you trust "
-            "them, load model and tokenizer with transformers, save both into a folder (save_pretrained writes safetensors), "
-            "and give that folder."
+            f"its weights are pickles ({store.one_line(found)}), which are not loaded, since a pickle can run code. If you "
+            "trust them, load model and tokenizer with transformers, save both into a folder (save_pretrained writes "
+            "safetensors), and give that folder."
         )
     weights = _weights(files)
     if found := next(filter(_outside, (weights, *_shards(files, weights))), ""):
         return (
-            f"it names weights outside its own folder ({found}), which are not loaded: put all of them into the "
-            "folder, and name them there."
+            f"it names weights outside its own folder ({store.one_line(found)}), which are not loaded: put all of them "
+            "into the folder, and name them there."
         )
     return ""
 

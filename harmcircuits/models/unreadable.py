@@ -75,7 +75,7 @@ def _ours(error: BaseException) -> bool:
 
 def _unread(error: Exception, source: Source) -> str:
     """What transformers could not read, and the cure."""
-    what = f"{type(error).__name__}: {store.printable(error)}"
+    what = f"{type(error).__name__}: {store.one_line(error)}"
     damage = f"a file of its configuration or tokenizer {_where(source)} is damaged or changed, or too new for these versions"
     return f"{damage} ({what}). {_cure(source)}"
 

@@ -4,6 +4,7 @@
 """
 
 from .errors import StoreError as StoreError
+from .errors import one_line as one_line
 from .errors import printable as printable
 from .errors import storage_errors as storage_errors
 from .files import atomic_file as atomic_file

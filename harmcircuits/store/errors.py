@@ -23,6 +23,16 @@ def printable(text: object, *, kept: str = "") -> str:
     return "".join(letter if letter.isprintable() or letter in kept else repr(letter)[1:-1] for letter in str(text))
 
 
+def one_line(text: object) -> str:
+    """What an error says, or a file holds, for a message: printable, and of 200 letters at most.
+
+    >>> one_line(ValueError("a\\x1b[31m\\nname"))
+    'a\\\\x1b[31m\\\\nname'
+    """
+    line = printable(str(text)[:200])
+    return line if len(line) <= 200 else f"{line[:199]}…"
+
+
 @contextmanager
 def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turns an error of the system, while `path` is written, into a `StoreError` that names both.

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from .errors import StoreError
+from .errors import StoreError, one_line
 from .files import file_digest
 from .frames import as_frame, as_kept, as_plain
 from .plain import digest, read_json, write_json
@@ -126,7 +126,7 @@ def _table(path: Path) -> pd.DataFrame | None:
             raise StoreError(f"{path} was changed since it was written, or is another part")
         return as_frame(value["table"])
     except (StoreError, KeyError, TypeError, ValueError, RecursionError) as error:
-        log.warning("%s is not used and made anew: %s", path, error)
+        log.warning("%s is not used and made anew: %s", path, one_line(error))
         return None
 
 
@@ -140,7 +140,7 @@ def _loaded(path: Path, load: Callable[[Path], Made]) -> Made | None:
             raise StoreError(f"{path} was changed since it was written, or is another part")
         return load(path)
     except (KeyError, TypeError, RuntimeError, ValueError) as error:
-        log.warning("%s is not used and made anew: %s", path, error)
+        log.warning("%s is not used and made anew: %s", path, one_line(error))
         return None
 
 
@@ -163,6 +163,6 @@ def _is(path: Path, whole: object) -> bool:
             return True
         problem = "it was changed"
     except (StoreError, TypeError, ValueError, RecursionError) as error:
-        problem = str(error)
+        problem = one_line(error)
     log.warning("%s does not say what this run is asked (%s): it is written anew, and the run goes on", path, problem)
     return False

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .errors import StoreError
+from .errors import StoreError, one_line
 from .files import atomic_file
 from .plain import plain
 
@@ -41,7 +41,7 @@ def read_about(path: str | Path) -> Any:
     except FileNotFoundError as cause:
         raise StoreError(f"{path}: there is no such file. Check the path.") from cause
     except (OSError, SafetensorError, ValueError, RecursionError) as cause:  # also a number of thousands of digits
-        raise StoreError(f"cannot read {path}: {cause}. The file is damaged or cut short: save it again.") from cause
+        raise StoreError(f"cannot read {path}: {one_line(cause)}. The file is damaged or cut short: save it again.") from cause
 
 
 def read_tensors(
@@ -60,7 +60,7 @@ def read_tensors(
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if metadata.get("format") != format:
-                found = metadata.get("format")
+                found = one_line(metadata.get("format"))
                 raise error(f"{path} holds no {what} (its 'format' should be {format!r}, and is {found!r})")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
             written = metadata.get("digest")
@@ -70,7 +70,7 @@ def read_tensors(
     except error:
         raise
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as cause:  # also of shapes beyond 64 bits
-        raise error(f"cannot read {path}: {cause}. Save the {what} again.") from cause
+        raise error(f"cannot read {path}: {one_line(cause)}. Save the {what} again.") from cause
 
 
 def _digest(tensors: Mapping[str, Tensor], about: str) -> str:
