@@ -10,7 +10,7 @@ import pytest
 from triples import DEVELOPMENT, OWN, SETTINGS, TRAIN, make_mask
 
 from harmcircuits import store
-from harmcircuits.ablation.partial import Condition, Partial, under
+from harmcircuits.ablation.hooks import Ablation, ablated
 from harmcircuits.examples import loss
 from harmcircuits.experiments.asked import Asked, lay_out
 from harmcircuits.experiments.battery import GREEDY, OTHER, SHOT_CONTROLS, TOGETHER, WRITING, Outcomes, read_conditions
@@ -38,7 +38,7 @@ CLOSE: dict[str, float] = {"atol": 2e-4, "rtol": 1e-3}
 class Read:
     model: Any
     asked: Asked
-    conditions: dict[str, Condition]
+    conditions: dict[str, Ablation]
     outcomes: Outcomes
     hashes: tuple[str, str]
 
@@ -57,7 +57,7 @@ def read(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Read:
         heard = [example for example in respond(tiny, DEVELOPMENT, LARGE) if example.role != "far"]
         instruments = choose_instruments(tiny, TRAIN, DEVELOPMENT, twins, heard, LARGE)
         asked = lay_out(tiny, prompts, respond(tiny, prompts, LARGE), instruments, LARGE)
-        conditions: dict[str, Condition] = {"circuit": OWN, "half": Partial(OWN, alpha=0.5), "mask": make_mask(tiny)}
+        conditions: dict[str, Ablation] = {"circuit": OWN, "mask": make_mask(tiny)}
         before = model_hash(tiny)
         outcomes = read_conditions(tiny, asked, conditions)
         return Read(tiny, asked, conditions, outcomes, (before, model_hash(tiny)))
@@ -112,13 +112,13 @@ def sampled(asked: Asked) -> dict[str, int]:
     return {"max_new_tokens": asked.settings.max_new_tokens, "seed": asked.settings.seed + 1}
 
 
-NAMES = ["intact", "circuit", "half", "mask"]
+NAMES = ["intact", "circuit", "mask"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("task", [together, other_requests, greedy, shots, refusal, explanation])
 def test_each_column_is_what_its_task_says_by_hand(read: Read, name: str, task: Callable[..., dict[str, Any]]) -> None:
-    with under(read.model, read.conditions.get(name)) as model:
+    with ablated(read.model, read.conditions.get(name)) as model:
         expected = task(model, read.asked)
     for column, values in expected.items():
         np.testing.assert_allclose(read.rows(name)[column].to_numpy(dtype=float), values, err_msg=column, **CLOSE)
@@ -127,7 +127,7 @@ def test_each_column_is_what_its_task_says_by_hand(read: Read, name: str, task: 
 @pytest.mark.parametrize("name", NAMES)
 def test_free_writing_is_written_under_the_condition_and_read_by_the_intact_model(read: Read, name: str) -> None:
     twins = read.asked.twins
-    with under(read.model, read.conditions.get(name)) as model:
+    with ablated(read.model, read.conditions.get(name)) as model:
         texts = write(model, [read.asked.prompts[at] for at in twins], **sampled(read.asked))
     policy, rules = on_policy(read.model, texts, seed=read.asked.settings.seed), read_texts(texts)
     for column in ("policy_nll", "policy_nll_other"):
@@ -140,7 +140,7 @@ def test_free_writing_is_written_under_the_condition_and_read_by_the_intact_mode
 
 @pytest.mark.parametrize("name", NAMES)
 def test_items_are_what_their_tasks_say_by_hand(read: Read, name: str) -> None:
-    with under(read.model, read.conditions.get(name)) as model:
+    with ablated(read.model, read.conditions.get(name)) as model:
         known = utility(model, n_facts=LARGE.facts, n_passages=LARGE.passages)
         asked = [one for both in zip(everyday("money"), everyday("sounds-harmful"), strict=False) for one in both][:3]
         declined = refusals(model, asked, **sampled(read.asked))
@@ -158,12 +158,11 @@ def test_all_conditions_read_the_intact_models_text(read: Read) -> None:
     nll = {name: read.rows(name)["nll"].to_numpy() for name in NAMES}
     for name in NAMES[1:]:
         assert not np.allclose(nll[name], nll["intact"], atol=1e-3)
-    assert not np.allclose(nll["half"], nll["circuit"], atol=1e-3)
 
 
 def test_the_order_of_conditions_does_not_matter(read: Read) -> None:
     turned = read_conditions(read.model, read.asked, dict(reversed(read.conditions.items())))
-    assert turned.frame["condition"].drop_duplicates().tolist() == ["intact", "mask", "half", "circuit"]
+    assert turned.frame["condition"].drop_duplicates().tolist() == ["intact", "mask", "circuit"]
     for name in NAMES:
         own, other = read.outcomes.by_triple(name), turned.by_triple(name)
         assert own.keys() == other.keys()

@@ -13,7 +13,7 @@ import pytest
 from triples import OWN, make_mask
 
 from harmcircuits import store
-from harmcircuits.ablation.partial import Condition, Partial
+from harmcircuits.ablation.hooks import Ablation
 from harmcircuits.claims.claim import Claim, ClaimError
 from harmcircuits.components import Circuit, WeightMask
 from harmcircuits.experiments.names import name_of
@@ -156,9 +156,8 @@ def test_a_write_that_is_interrupted_leaves_no_half_file(tmp_path: Path, monkeyp
 
 def test_names_differ_where_what_is_off_differs_and_nowhere_else(tiny: Any) -> None:
     mask, fewer = make_mask(tiny), make_mask(tiny, every=103)
-    different: list[Condition] = [None, HEAD, OTHER, OWN, Partial(OWN, alpha=0.5), Partial(OWN, alpha=0.25), mask, fewer]
-    different += [Partial(mask, alpha=0.5), Circuit(heads=[(1, 3)])]
+    different: list[Ablation] = [None, HEAD, OTHER, OWN, mask, fewer, Circuit(heads=[(1, 3)])]
     assert len({name_of(one) for one in different}) == len(different)
     backwards = WeightMask(indices=dict(reversed(mask.indices.items())), shapes=dict(reversed(mask.shapes.items())))
     assert name_of(backwards) == name_of(mask)
-    assert name_of(Circuit(neurons=OWN.neurons[::-1], heads=OWN.heads)) == name_of(OWN) == name_of(Partial(OWN, alpha=0))
+    assert name_of(Circuit(neurons=OWN.neurons[::-1], heads=OWN.heads)) == name_of(OWN)

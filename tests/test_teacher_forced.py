@@ -10,7 +10,6 @@ import torch
 from triples import make_triples
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.ablation.partial import Partial
 from harmcircuits.components import Circuit
 from harmcircuits.elicitation import elicit
 from harmcircuits.examples import Example, ExampleError, chat_frame, encode, example_rows, loss, prompt_ids
@@ -201,10 +200,3 @@ def test_labels_that_begin_alike_are_an_error(tiny: Any, examples: list[Example]
 def test_an_empty_response_is_an_error(tiny: Any) -> None:
     with pytest.raises(ExampleError, match=r"category 'tea'.*empty response"):
         teacher_forced(tiny, [Example(request="pour", response="", category="tea")], {"intact": None}, question=QUESTION)
-
-
-def test_a_part_of_an_ablation_is_a_condition(tiny: Any, examples: list[Example]) -> None:
-    conditions = {"intact": None, "cut": CIRCUIT, "off": Partial(CIRCUIT, alpha=0.0), "on": Partial(CIRCUIT, alpha=1.0)}
-    frame = teacher_forced(tiny, examples, conditions, batch_size=4)
-    np.testing.assert_allclose(of(frame, "off", "nll"), of(frame, "cut", "nll"), atol=1e-6)
-    np.testing.assert_array_equal(of(frame, "on", "nll"), of(frame, "intact", "nll"))

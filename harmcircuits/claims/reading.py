@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from .. import store
 from .._version import __version__
-from ..ablation.partial import Condition
+from ..ablation.hooks import Ablation
 from ..experiments import measures
 from ..experiments.battery import Outcomes, read_conditions
 from ..experiments.collateral import utility
@@ -72,7 +72,7 @@ class Read:
         return self.outcomes.by_triple(name)[column]
 
 
-def read(material: Material, conditions: Mapping[str, Condition], *, progress: bool = False) -> Read:
+def read(material: Material, conditions: Mapping[str, Ablation], *, progress: bool = False) -> Read:
     """Every condition, and the intact model, on the test triples: L, request information, recognition in place and by
     probes, free writing by the rules and the judge, refusal without prefill, plain text and facts.
 
@@ -84,7 +84,7 @@ def read(material: Material, conditions: Mapping[str, Condition], *, progress: b
     Raises:
         StoreError: the journal cannot be written.
     """
-    every: dict[str, Condition] = {INTACT: None, **conditions}
+    every: dict[str, Ablation] = {INTACT: None, **conditions}
     names = {name: name_of(condition) for name, condition in every.items()}
     distinct = {names[name]: condition for name, condition in every.items()}
     key = _key(material)
@@ -105,7 +105,7 @@ def read(material: Material, conditions: Mapping[str, Condition], *, progress: b
 Parts = dict[str, pd.DataFrame]
 
 
-def _read(material: Material, key: object, some: Mapping[str, Condition], *, intact: bool) -> dict[str, Parts | None]:
+def _read(material: Material, key: object, some: Mapping[str, Ablation], *, intact: bool) -> dict[str, Parts | None]:
     """Of each condition, and of the intact model where that is not known yet, kept in the journal."""
     outcomes = read_conditions(material.model, material.asked, some, intact=intact)
     judged = harmful_rates(material.judge, outcomes.responses, material.test)

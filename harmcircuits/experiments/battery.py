@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
-from ..ablation.partial import Condition, under
+from ..ablation.hooks import Ablation, ablated
 from ..examples import Example
 from ..models.protocol import HookedModel, vocabulary
 from ..tasks.information import swapped_requests
@@ -69,7 +69,7 @@ class Outcomes:
 def read_conditions(
     model: HookedModel,
     asked: Asked,
-    conditions: Mapping[str, Condition],
+    conditions: Mapping[str, Ablation],
     *,
     intact: bool = True,
     kept: Kept | None = None,
@@ -84,7 +84,7 @@ def read_conditions(
     (many_shot_shuffled and many_shot_arbitrary, the controls of the shots: of the intact model's twins).
     """
     clock, kept = _Clock(), kept or Kept()
-    every: dict[str, Condition] = {INTACT: None, **conditions} if intact else dict(conditions)
+    every: dict[str, Ablation] = {INTACT: None, **conditions} if intact else dict(conditions)
     off = {name: name_of(condition) for name, condition in every.items()}
     shared = [(TOGETHER, "together", _together), (OTHER, "other", _under_other_requests), (GREEDY, "greedy", _greedy)]
     frames = []
@@ -125,7 +125,7 @@ class _Clock:
         self.seconds[task] = self.seconds.get(task, 0.0) + time.perf_counter() - since
 
 
-def _together(model: HookedModel, asked: Asked, every: Mapping[str, Condition], progress: bool) -> pd.DataFrame:
+def _together(model: HookedModel, asked: Asked, every: Mapping[str, Ablation], progress: bool) -> pd.DataFrame:
     """One pass a batch and condition: L, KL, recognition in place."""
     question, probes = asked.instruments.question, asked.instruments.probes
     frame = teacher_forced(model, asked.examples, every, question=question, probes=probes, kl=asked.kl, progress=progress)
@@ -139,7 +139,7 @@ def _read_by_intact(model: HookedModel, asked: Asked, texts: Sequence[Example]) 
     return on_policy(model, texts, seed=asked.settings.seed)
 
 
-def _under_other_requests(model: HookedModel, asked: Asked, every: Mapping[str, Condition], progress: bool) -> pd.DataFrame:
+def _under_other_requests(model: HookedModel, asked: Asked, every: Mapping[str, Ablation], progress: bool) -> pd.DataFrame:
     """`nll_other`: the loss of the same responses under another request of their category; harmful and near only."""
     some = [index for index, example in enumerate(asked.examples) if example.role != "far"]
     other = swapped_requests([asked.examples[index] for index in some], seed=asked.settings.seed)
@@ -147,7 +147,7 @@ def _under_other_requests(model: HookedModel, asked: Asked, every: Mapping[str, 
     return found.assign(example=[some[index] for index in found["example"]])[[*KEY, "nll_other"]]
 
 
-def _greedy(model: HookedModel, asked: Asked, every: Mapping[str, Condition], progress: bool) -> pd.DataFrame:
+def _greedy(model: HookedModel, asked: Asked, every: Mapping[str, Ablation], progress: bool) -> pd.DataFrame:
     """`nll_greedy`: the loss of the greedy responses to the first triples."""
     if not asked.greedy:
         return pd.DataFrame({"condition": [], "example": [], "nll_greedy": []}).astype({"condition": object, "example": int})
@@ -155,9 +155,9 @@ def _greedy(model: HookedModel, asked: Asked, every: Mapping[str, Condition], pr
     return found[[*KEY, "nll_greedy"]]
 
 
-def _alone(model: HookedModel, asked: Asked, condition: Condition, clock: _Clock) -> dict[str, pd.DataFrame]:
+def _alone(model: HookedModel, asked: Asked, condition: Ablation, clock: _Clock) -> dict[str, pd.DataFrame]:
     """`APART` of one condition: readings of test prompts, of other items, and what was written, as token ids."""
-    with under(model, condition):
+    with ablated(model, condition):
         found, own = _apart(model, asked, clock)
         with clock(WRITING):
             written = write_all(model, asked)

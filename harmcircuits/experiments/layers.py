@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..ablation.partial import Condition
+from ..ablation.hooks import Ablation
 from ..components import Circuit, WeightMask
 from ..models.protocol import HookedModel, geometry
 from ..prompts.promptset import PromptSet
@@ -39,7 +39,7 @@ def read_layers(
     few = chosen_triples(train, asked.settings.probe_triples, seed=asked.settings.seed)
     twins = tuple(prompt for prompt in asked.prompts if prompt.role != "far")
     own = {name: conditions[name][1] for name in (main, *BESIDE) if name in conditions}
-    every: dict[str, Condition] = {INTACT: None, **own}
+    every: dict[str, Ablation] = {INTACT: None, **own}
     how: dict[str, Any] = {"seed": asked.settings.seed, "progress": progress}
     read = lambda: pd.DataFrame({"score": layer_probes(model, tuple(few), twins, every, **how).scores.ravel()})
     frame = kept.frame("layers", [(name, name_of(condition)) for name, condition in every.items()], read)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..ablation.partial import Condition, whole
-from ..components import Circuit
+from ..ablation.hooks import Ablation
+from ..components import Circuit, WeightMask
 from ..statistics import (
     Estimate,
     auroc,
@@ -28,12 +28,12 @@ NO_JUDGE = "no judge that is validated for harm can be had offline; not refusing
 NO_KL = "the intact model's distributions were not read beside it"
 
 
-def counts(condition: Condition) -> dict[str, int]:
+def counts(condition: Ablation) -> dict[str, int]:
     """How much a condition is about: heads, neurons and single weights."""
-    about = whole(condition)
-    if isinstance(about, Circuit):
-        return {"n_heads": len(about.heads), "n_neurons": len(about.neurons), "n_weights": 0}
-    return {"n_heads": 0, "n_neurons": 0, "n_weights": len(about)}
+    if isinstance(condition, WeightMask):
+        return {"n_heads": 0, "n_neurons": 0, "n_weights": len(condition)}
+    about = condition or Circuit()
+    return {"n_heads": len(about.heads), "n_neurons": len(about.neurons), "n_weights": 0}
 
 
 def measured(options: Mapping[str, Any], *arrays: Float[np.ndarray, "triple ..."]) -> tuple[list[np.ndarray], dict[str, Any]]:

@@ -4,24 +4,23 @@ import hashlib
 from collections.abc import Sequence
 
 from .. import store
-from ..ablation.partial import Condition, Partial, whole
+from ..ablation.hooks import Ablation
 from ..components import Circuit
 from ..examples import Example
 
 
-def name_of(condition: Condition) -> str:
-    """A digest of what is off, and by how much.
+def name_of(condition: Ablation) -> str:
+    """A digest of what is off.
 
     >>> name_of(Circuit(heads=[(0, 1)])) == name_of(Circuit(heads=[(0, 1)])) != name_of(Circuit(heads=[(1, 0)]))
     True
     """
-    about, alpha = whole(condition), float(condition.alpha) if isinstance(condition, Partial) else 0.0
-    if not len(about):
+    if not condition:
         return "intact"
-    if isinstance(about, Circuit):
-        return store.digest([about.heads, about.neurons, alpha])
-    total = hashlib.sha256(str((alpha, sorted(about.shapes.items()))).encode())
-    for name, indices in sorted(about.indices.items()):
+    if isinstance(condition, Circuit):
+        return store.digest([condition.heads, condition.neurons])
+    total = hashlib.sha256(str(sorted(condition.shapes.items())).encode())
+    for name, indices in sorted(condition.indices.items()):
         total.update(f"{name} ".encode() + indices.numpy().tobytes())
     return total.hexdigest()
 

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from ..ablation.partial import Condition
+from ..ablation.hooks import Ablation
 from ..components import Circuit
 from ..examples import Example
 from ..models.protocol import HookedModel
@@ -131,7 +131,7 @@ def measure_nulls(
     """
     chosen = [example for at, example in enumerate(examples[: 3 * settings.null_triples]) if at % 3 < 2]
     drawn = {kind: _draws(draw, settings) for kind, draw in null_circuits(circuit, scores, settings).items()}
-    conditions: dict[str, Condition] = {INTACT: None, "observed": circuit}
+    conditions: dict[str, Ablation] = {INTACT: None, "observed": circuit}
     conditions |= {f"{kind} {at}": own for kind, circuits in drawn.items() for at, own in enumerate(circuits)}
     rise = _changes(model, chosen, conditions, instruments, kept or Kept(), progress)
     rises = {kind: np.array([rise[f"{kind} {at}"][..., 0] for at in range(len(own))]) for kind, own in drawn.items()}
@@ -149,7 +149,7 @@ def measure_nulls(
 def _changes(
     model: HookedModel,
     examples: Sequence[Example],
-    conditions: Mapping[str, Condition],
+    conditions: Mapping[str, Ablation],
     instruments: Instruments | None,
     kept: Kept,
     progress: bool,
@@ -161,7 +161,7 @@ def _changes(
     names = [name for name in conditions if name != INTACT]
     frames: list[pd.DataFrame] = []
     for start in range(0, len(names), AT_ONCE):
-        every: dict[str, Condition] = {INTACT: None, **{name: conditions[name] for name in names[start : start + AT_ONCE]}}
+        every: dict[str, Ablation] = {INTACT: None, **{name: conditions[name] for name in names[start : start + AT_ONCE]}}
         make = partial(teacher_forced, model, examples, every, **asked, progress=progress)
         found = kept.frame("nulls", [[name, name_of(condition)] for name, condition in every.items()], make)
         frames.append(found[found["condition"] != INTACT] if frames else found)

@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .. import figures
-from ..ablation.partial import Condition, under
+from ..ablation.hooks import Ablation, ablated
 from ..examples import Prompt, Row, batched, make_batch, row_length
 from ..halves import each_batch
 from ..models.devices import stacked
@@ -111,7 +111,7 @@ def layer_probes(
     model: HookedModel,
     train: Sequence[Prompt],
     test: Sequence[Prompt],
-    conditions: Mapping[str, Condition],
+    conditions: Mapping[str, Ablation],
     *,
     layers: Sequence[int] | None = None,
     places: Sequence[Place] = BEFORE_THE_ANSWER,
@@ -155,7 +155,7 @@ def _check(
     model: HookedModel,
     taught: Sequence[Prompt],
     test: Sequence[Prompt],
-    conditions: Mapping[str, Condition],
+    conditions: Mapping[str, Ablation],
     layers: Sequence[int],
     places: Sequence[Place],
 ) -> None:
@@ -181,7 +181,7 @@ def _check(
 def _residuals(
     model: HookedModel,
     prompts: Sequence[Prompt],
-    condition: Condition,
+    condition: Ablation,
     layers: Sequence[int],
     places: Sequence[Place],
     batch_size: int,
@@ -198,7 +198,7 @@ def _residuals(
         return stacked([kept[layer] for layer in layers], 1).cpu()
 
     found: Residuals = torch.empty(len(places), len(layers), len(rows), int(model.cfg.d_model))
-    with under(model, condition):
+    with ablated(model, condition):
         for indices, residuals in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
             found[:, :, indices] = residuals
     return found

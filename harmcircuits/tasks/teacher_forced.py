@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..ablation.partial import Condition, under
+from ..ablation.hooks import Ablation, ablated
 from ..examples import Batch, Example, Row, batched, example_rows, make_batch, row_length, token_nll
 from ..halves import each_batch
 from ..models.numbers import check_finite
@@ -31,7 +31,7 @@ INTACT = "intact"
 def teacher_forced(
     model: HookedModel,
     examples: Sequence[Example],
-    conditions: Mapping[str, Condition],
+    conditions: Mapping[str, Ablation],
     *,
     question: Question | None = None,
     probes: Mapping[str, Probe] | None = None,
@@ -89,13 +89,13 @@ def teacher_forced(
 
 
 def _check_numbers(
-    model: HookedModel, read: pd.DataFrame, condition: Condition, rows: Sequence[Row], *, asking: "_Asking"
+    model: HookedModel, read: pd.DataFrame, condition: Ablation, rows: Sequence[Row], *, asking: "_Asking"
 ) -> None:
     """Raises ModelError for a reading of a batch that is not a number, unless it was not taken."""
     examples, name = read["example"].tolist(), read["condition"].iloc[0]
     own, skipped = [rows[index].tokens for index in examples], {"condition", "example"}
     skipped |= (set() if asking.labels else {"in_place"}) | (set() if asking.kl else {"kl"})
-    within = under(model, condition)  # entered once at most: what is found is an error
+    within = ablated(model, condition)  # entered once at most: what is found is an error
     for what in (column for column in read.columns if column not in skipped):
         values = torch.tensor(read[what].to_numpy())
         check_finite(model, values, what=f"{what} under {name!r}", examples=examples, rows=own, within=within)
@@ -114,7 +114,7 @@ class _Asking:
 def _read(
     model: HookedModel,
     batch: Batch,
-    condition: Condition,
+    condition: Ablation,
     places: Mapping[Place, Sequence[int]],
     asking: _Asking,
     reference: Float[Tensor, "asked d_vocab"] | None,
@@ -122,7 +122,7 @@ def _read(
     rows, length = batch.tokens.shape
     answers = torch.tensor(places["answer"]) + torch.arange(rows) * length
     layers = [probe.layer for probe in asking.probes.values()]
-    with under(model, condition), residuals_kept(model, layers) as kept:
+    with ablated(model, condition), residuals_kept(model, layers) as kept:
         logits = logits_shared(
             model, batch.tokens, batch.attention_mask, torch.cat([batch.positions, answers]), earliest=min(places["request"])
         ).float()

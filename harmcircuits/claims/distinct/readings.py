@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from ... import store
-from ...ablation.partial import Condition, under
+from ...ablation.hooks import Ablation, ablated
 from ...experiments.measures import rate
 from ...experiments.names import name_of
 from ...statistics import Estimate, mean_estimate
@@ -22,12 +22,12 @@ Readings = Mapping[str, Mapping[str, pd.DataFrame]]
 
 
 def read_capabilities(
-    material: Material, tested: Mapping[str, Sequence[Completion]], conditions: Mapping[str, Condition]
+    material: Material, tested: Mapping[str, Sequence[Completion]], conditions: Mapping[str, Ablation]
 ) -> Readings:
     """The sentences of `tested` by the intact model and under each condition."""
 
-    def read_one(condition: Condition, items: Sequence[Completion]) -> pd.DataFrame:
-        with under(material.model, condition):
+    def read_one(condition: Ablation, items: Sequence[Completion]) -> pd.DataFrame:
+        with ablated(material.model, condition):
             return read_completions(material.model, items)
 
     found: dict[str, dict[str, pd.DataFrame]] = {}
