@@ -11,12 +11,8 @@ PYTEST_ARGS ?=
 EDITABLE ?= --editable
 # LOCKED=yes fills new environments for tests from requirements/, by hash, and with the newest torch; CI does.
 LOCKED ?=
-VENV_LOWEST ?= .venv-lowest
 VENV_WHEEL ?= .venv-wheel
 VENV_TOOLS ?= .venv-tools
-# Together they use every dependency; LOWEST_TESTS=tests runs all.
-LOWEST_TESTS ?= $(foreach name,attribution builtin cli components figures finetuning_kept load_adapters load_gguf packaging \
-  report_conditions statistics_intervals store_files,tests/test_$(name).py)
 
 PIP_INSTALL = bin/python -m pip install --disable-pip-version-check
 # One resolution for all systems and Pythons from the lowest on, with the hash of every file.
@@ -26,7 +22,7 @@ CACHES = build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypot
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check size docs links golden bench fuzz fuzz-guided lowest lock audit sbom dist demo-from-wheel clean distclean
+.PHONY: help demo test check size docs golden bench lock dist demo-from-wheel clean distclean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -51,9 +47,6 @@ size: $(VENV)/bin/python ## files and lines by folder, beside the budgets
 docs: $(VENV)/.installed-docs ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
-links: $(VENV)/bin/python ## asks every external link of the documentation whether it leads somewhere (needs a network)
-	$(VENV)/bin/python tools/links.py
-
 golden: $(VENV)/.installed-dev ## the golden numbers of tests/golden anew: a commit that moves one says why
 	OMP_NUM_THREADS=1 $(VENV)/bin/python tests/golden_numbers.py
 
@@ -61,30 +54,10 @@ bench: $(VENV)/.installed-dev $(VENV3)/.installed-dev ## every script in benchma
 	@set -e; for script in benchmarks/*.py; do printf '\n== %s\n' "$$script"; \
 	case $$script in */parity.py) $(VENV3)/bin/python "$$script";; *) $(VENV)/bin/python "$$script";; esac; done
 
-fuzz: $(VENV)/.installed-dev ## a hundred thousand broken files for every reader and page
-	$(VENV)/bin/python tools/fuzz.py --blind --inputs 100000
-
-fuzz-guided: $(VENV)/.installed-dev ## the same by atheris, which keeps what reaches new code (Linux)
-	$(VENV)/$(PIP_INSTALL) atheris
-	$(VENV)/bin/python tools/fuzz.py --inputs 100000
-
-lowest: $(VENV_LOWEST)/.installed ## some of the tests on the lowest versions that pyproject.toml allows
-	$(VENV_LOWEST)/bin/pytest $(LOWEST_TESTS) $(PYTEST_ARGS)
-
 lock: $(VENV_TOOLS)/.installed ## what CI installs, resolved anew, into requirements/
 	rm -f requirements/ci.txt requirements/ci-tl3.txt
 	$(RESOLVE) --output-file requirements/ci.txt pyproject.toml
 	echo 'transformer-lens<4' | $(RESOLVE) --output-file requirements/ci-tl3.txt pyproject.toml -
-
-audit: $(VENV_TOOLS)/.installed ## known vulnerabilities of what CI installs and of the newest torch
-	@mkdir -p out
-	sed -n 's/^\([a-z].*\) \\$$/\1/p' requirements/ci.txt >out/audited.txt
-	echo torch | $(VENV_TOOLS)/bin/uv pip compile --quiet --no-deps --no-header --no-annotate - >>out/audited.txt
-	$(VENV_TOOLS)/bin/pip-audit --strict --no-deps --disable-pip --requirement out/audited.txt
-
-sbom: $(VENV)/.installed $(VENV_TOOLS)/.installed ## the package with all that it needs, as installed, and licences, in out/sbom.json
-	@mkdir -p out
-	$(VENV_TOOLS)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file out/sbom.json $(VENV)
 
 dist: $(VENV_TOOLS)/.installed ## wheel and source distribution, compared with the tree and installed from nothing
 	rm -rf build dist *.egg-info
@@ -103,7 +76,7 @@ clean: ## removes what tools built and cached here; results (out/) and environme
 	find . -name __pycache__ -type d -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean ## removes the environments too
-	rm -rf $(VENV) $(VENV3) $(VENV_LOWEST) $(VENV_WHEEL) $(VENV_TOOLS)
+	rm -rf $(VENV) $(VENV3) $(VENV_WHEEL) $(VENV_TOOLS)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	$(VENV)/$(PIP_INSTALL) $(EDITABLE) .
@@ -133,18 +106,11 @@ $(VENV)/.installed-dev $(VENV3)/.installed-dev: %/.installed-dev: %/bin/python p
 	@touch $@
 endif
 
-$(VENV_LOWEST)/.installed: $(VENV_LOWEST)/bin/python pyproject.toml tools/lowest.py
-	$(VENV_LOWEST)/$(PIP_INSTALL) packaging 'tomli; python_version < "3.11"'
-	$(VENV_LOWEST)/bin/python tools/lowest.py >$(VENV_LOWEST)/constraints.txt
-	$(VENV_LOWEST)/$(PIP_INSTALL) --constraint $(VENV_LOWEST)/constraints.txt setuptools
-	$(VENV_LOWEST)/$(PIP_INSTALL) --constraint $(VENV_LOWEST)/constraints.txt --no-build-isolation $(EDITABLE) '.[dev,images]'
-	@touch $@
-
 $(VENV_TOOLS)/.installed: $(VENV_TOOLS)/bin/python
-	$(VENV_TOOLS)/$(PIP_INSTALL) build cyclonedx-bom pip-audit uv
+	$(VENV_TOOLS)/$(PIP_INSTALL) build uv
 	@touch $@
 
-$(addsuffix /bin/python,$(VENV) $(VENV3) $(VENV_LOWEST) $(VENV_TOOLS)):
+$(addsuffix /bin/python,$(VENV) $(VENV3) $(VENV_TOOLS)):
 	@"$(PYTHON)" -c '' || { \
 	  echo "$(PYTHON) cannot be run. Install Python 3.10 or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \

@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,27 +17,19 @@ in_browser = [
 
 
 def load(text: str, folder: Path, *, width: int = 500, done: Callable[[str], bool] = bool) -> tuple[str, str]:
-    """The DOM after a browser has run the page `text`, and what the browser logged; `opened` says the rest."""
-    path = folder / "page.html"
-    path.write_text(text, encoding="utf-8")
-    return opened(path.as_uri(), folder, width=width, done=done)
-
-
-def opened(
-    address: str, folder: Path, *, width: int = 500, done: Callable[[str], bool] = bool, flags: Sequence[str] = ()
-) -> tuple[str, str]:
-    """The DOM after a browser has run the page at `address`, and what the browser logged.
+    """The DOM after a browser has run the page `text`, and what the browser logged.
 
     Args:
-        folder: where the browser keeps its profile.
+        folder: where the page lies, and the browser keeps its profile.
         done: whether a DOM is that of a page that is ready. On a busy machine chromium may find its time over before a large
             script has run, so a page that is not ready is given more; at last it is returned as it is.
-        flags: further ones of chromium.
     """
+    path = folder / "page.html"
+    path.write_text(text, encoding="utf-8")
     for budget in (8000, 16000, 32000, 64000):
         command = [str(CHROMIUM), "--headless", "--no-sandbox", *QUIET.split(), f"--user-data-dir={folder / 'profile'}",
                    "--enable-logging=stderr", "--v=0", f"--virtual-time-budget={budget}", f"--window-size={width},900",
-                   *flags, "--dump-dom", address]  # fmt: skip
+                   "--dump-dom", path.as_uri()]  # fmt: skip
         ran = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=600, check=True)
         if done(ran.stdout):
             break

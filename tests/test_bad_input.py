@@ -9,12 +9,11 @@ import pandas as pd
 import pytest
 import torch
 from contract import check_report
-from tiny import SPECIAL, tiny_bridge, tiny_model, tiny_tokenizer
+from tiny import SPECIAL, tiny_model, tiny_tokenizer
 from triples import OWN, RICH, SETTINGS, SPLITS, TEST, TRAIN, make_mask, make_triples
 
 from harmcircuits import store
-from harmcircuits.examples import Example, encode
-from harmcircuits.experiments import battery, instruments, stages
+from harmcircuits.experiments import battery
 from harmcircuits.experiments.battery import Outcomes
 from harmcircuits.experiments.checks import ExperimentError
 from harmcircuits.experiments.dissociation import dissociate
@@ -23,8 +22,6 @@ from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError, model_hash
 from harmcircuits.prompts.errors import PromptError
 from harmcircuits.prompts.promptset import PromptSet
-from harmcircuits.selection.protected import SelectionError
-from harmcircuits.tasks.formats import FormatError, Question, ShotFormat, label_ids
 
 NOBODY: Any = object()
 END = SPECIAL.index("<|im_end|>")
@@ -73,38 +70,6 @@ def broken(model: Any) -> None:
     model.lm_head.weight[7] = float("nan")
 
 
-class TestTokenizers:
-    @pytest.mark.parametrize("lacks", ["chat_template", "pad_token"])
-    def test_without_a_chat_template_or_padding_a_whole_run_works(self, tmp_path: Path, lacks: str) -> None:
-        model = tiny_bridge(tmp_path / "model", **{lacks: False})
-        found = whole(model, folder=tmp_path, **SPLITS | {"settings": RICH}, crossed=True)
-        for group, key in (("recognition", "auroc_in_place"), ("generation", "selectivity"), ("utility", "nll_rise")):
-            assert all(value["value"] is not None for value in values_of(found, group, key))
-        assert found.nulls is not None
-        rises = {kind: own.shape[:2] for kind, own in found.nulls.rises.items()}
-        assert {kind: falls.shape for kind, falls in found.nulls.falls.items()} == rises, "read where aims are crossed"
-        assert np.isfinite(found.nulls.observed_fall).all() and len(found.nulls.observed_fall) == RICH.null_triples
-
-    def test_labels_of_several_tokens(self, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        question = Question("Was that unkindly or unfairly meant?", "It was", " unkindly", " unfairly")
-        form = ShotFormat("Request: {request}\nMeant:", " unkindly", " unfairly", n_shots=4)
-        monkeypatch.setattr(instruments, "QUESTIONS", (question,))
-        monkeypatch.setattr(instruments, "SHOT_FORMATS", (form,))
-        assert min(len(encode(tiny, label)) for label in (form.harmful, form.harmless)) > 1
-        assert len(set(label_ids(tiny, question))) == 2
-        found = whole(tiny, folder=tmp_path, **SPLITS)
-        assert found.report["settings"]["question in place"] == question.name
-        for key in ("auroc", "auroc_in_place"):
-            assert all(value["value"] is not None for value in values_of(found, "recognition", key))
-        odds = found.outcomes["in_place"]
-        assert odds.notna().all() and odds.nunique() > 1
-
-    def test_labels_that_no_token_tells_apart(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(instruments, "QUESTIONS", (Question("Was that kind?", "It was", " kind", " kindly"),))
-        with pytest.raises(FormatError, match="choose labels of which neither is the beginning of the other"):
-            dissociate(tiny, OWN, TEST, settings=SETTINGS)
-
-
 class TestSilentModel:
     """Responses of nothing but an end of turn."""
 
@@ -129,10 +94,6 @@ class TestSilentModel:
     def test_the_verdict_says_that_it_cannot_be_measured(self, found: Dissociation) -> None:
         assert found.verdict == "cannot be measured"
         assert "what the intact model writes hardly depends on the request" in found.report["verdict_sentence"]
-
-    def test_there_is_nothing_to_select(self, tmp_path: Path) -> None:
-        with pytest.raises(SelectionError, match=r"2 heads were asked for, but \d are left of 8.*Ask for fewer"):
-            dissociate(edited(tmp_path, silent), None, TEST, **SPLITS)
 
 
 class TestNotANumber:
@@ -163,39 +124,12 @@ class TestNotANumber:
         assert found.report["conditions"][1]["generation"]["selectivity"]["value"] is not None, "the others are as they were"
 
 
-REFUSAL = "I'm sorry, but I cannot help with that request because it could hurt other people."
-ANSWER = "Take the window, look for the nearest ladder, and then mend it with a friend on the first free day."
-
-
-class TestRates:
-    @pytest.mark.parametrize(("text", "share"), [(REFUSAL, 1.0), (ANSWER, 0.0)], ids=["all refused", "all compliant"])
-    def test_all_alike_have_wilsons_interval(
-        self, tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, share: float
-    ) -> None:
-        def written(model: Any, prompts: Any, **_: Any) -> list[Example]:
-            return [Example(**vars(prompt), response=text) for prompt in prompts]
-
-        monkeypatch.setattr(stages, "write", written)
-        found = whole(tiny, OWN, folder=tmp_path, settings=replace(SETTINGS, written_triples=4, everyday=4))
-        for key, n in (("harmful_rate", 4), ("near_rate", 4), ("benign_rate", 8), ("money_advice_rate", 2)):
-            wide = 1.96**2 / (n + 1.96**2)
-            for value in values_of(found, "refusal", key):
-                assert (value["value"], value["n"]) == (share, n)
-                assert (value["low"], value["high"]) == pytest.approx((1 - wide, 1) if share else (0, wide), abs=1e-3)
-
-
 class TestPrompts:
     @pytest.mark.parametrize("category", ["vandalism", ""], ids=["one", "none named"])
     def test_fewer_than_two_categories_are_found_before_anything_is_computed(self, category: str) -> None:
         one = make_triples(6, categories=(category,))
         with pytest.raises(PromptError, match=r"[01] named categor(y|ies) of harmful requests, and at least 2 are needed"):
             dissociate(NOBODY, None, one, train=TRAIN, settings=SETTINGS)
-
-    def test_without_reference_explanations_the_reason_is_given(self, tiny: Any, tmp_path: Path) -> None:
-        found = whole(tiny, OWN, folder=tmp_path, settings=replace(SETTINGS, explained_triples=4))
-        for key in ("score", "score_same_category", "retained"):
-            for value in values_of(found, "explanation", key):
-                assert value["reason"].startswith("0 of these requests have a reference explanation (the built-in prompts do)")
 
     def test_training_without_a_whole_triple_is_like_none(self, tiny: Any, tmp_path: Path) -> None:
         lonely = PromptSet(tuple(prompt for prompt in TRAIN if prompt.role == "harmful"), "lonely")
@@ -250,7 +184,3 @@ class TestMaskAsTheCircuit:
         assert "no training split was given" not in reasons, "there was one"
         assert reasons.count(why) >= 4
         assert found.report["crossed"]["aims"] == {"generation": "mine"}
-
-    def test_nothing_is_claimed_of_nulls_that_were_not_drawn(self, tiny: Any, tmp_path: Path) -> None:
-        found = whole(tiny, make_mask(tiny), folder=tmp_path, **SPLITS)
-        assert not any("label-swap null" in limit or "matched random circuit" in limit for limit in found.report["limits"])

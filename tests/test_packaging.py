@@ -1,4 +1,4 @@
-"""What users and CI install: the package's files in both distributions, the lowest versions, and the locks."""
+"""What users and CI install: the package's files in both distributions, what it declares, and the locks."""
 
 import ast
 import re
@@ -6,13 +6,11 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import zipfile
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import lowest
 import packaged
 import pytest
 from packaging.markers import default_environment
@@ -20,8 +18,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+tomllib = pytest.importorskip("tomllib", reason="Python 3.11 or newer reads pyproject.toml")
 ROOT = Path(__file__).parents[1]
-PYPROJECT: dict[str, Any] = lowest.tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PYPROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 LOCKS = {"ci.txt": 4, "ci-tl3.txt": 3}
 """The line of TransformerLens in each."""
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
@@ -55,52 +54,6 @@ def test_both_distributions_hold_every_file_of_the_package(built: Path) -> None:
     assert packaged.of_wheel(wheel) == packaged.of_tree(ROOT)
     others = {name for name in packaged.of_sdist(sdist) if not re.match(r"harmcircuits(\.egg-info)?/", name)}
     assert others == {*BESIDE, "PKG-INFO", "setup.cfg"}, "tests need this repository, and half of them are of no use"
-
-
-def test_a_file_that_was_not_packed_is_named(built: Path, tmp_path: Path) -> None:
-    lost = "harmcircuits/tasks/data/facts.jsonl"
-    dist = Path(shutil.copytree(built, tmp_path / "dist"))
-    wheel = next(dist.glob("*.whl"))
-    with zipfile.ZipFile(next(built.glob("*.whl"))) as whole, zipfile.ZipFile(wheel, "w") as part:
-        for name in whole.namelist():
-            if name != lost:
-                part.writestr(name, whole.read(name))
-    with pytest.raises(packaged.PackagingError, match=rf"\.whl lacks {re.escape(lost)}: name it in package-data"):
-        packaged.check(dist, ROOT)
-    with zipfile.ZipFile(wheel, "a") as more:
-        more.writestr(lost, "")
-        more.writestr("harmcircuits/removed_long_ago.py", "")
-    with pytest.raises(packaged.PackagingError, match=r"holds harmcircuits/removed_long_ago\.py too: remove build/"):
-        packaged.check(dist, ROOT)
-    wheel.unlink()
-    with pytest.raises(packaged.PackagingError, match=r"0 files \*\.whl, and one is expected"):
-        packaged.check(dist, ROOT)
-
-
-def test_lowest_versions_are_allowed_and_none_below_them_is() -> None:
-    constraints = {one.name: one for one in map(Requirement, lowest.lowest(PYPROJECT))}
-    required = {canonicalize_name(one.name): one for one in lowest.requirements(PYPROJECT)}
-    assert set(constraints) == set(required) - {"torch"}
-    for name, constraint in constraints.items():
-        (exact,) = constraint.specifier
-        assert exact.operator == "==" and required[name].specifier.contains(exact.version, prereleases=True), name
-        assert not required[name].specifier.contains(f"{exact.version}.dev0", prereleases=True), name
-        assert constraint.marker == required[name].marker, name
-
-
-def table(*dependencies: str, **extras: list[str]) -> dict[str, Any]:
-    """What pyproject.toml holds, with no build requirements."""
-    return {"build-system": {"requires": []}, "project": {"dependencies": dependencies, "optional-dependencies": extras}}
-
-
-def test_lowest_versions_of_a_small_project() -> None:
-    project = table("Some_Name[extra]>=1.2,<3", "torch>=2", dev=["b>=0.5; python_version < '3.11'", "some-name>=1.2"])
-    assert lowest.lowest(project) == ['b==0.5; python_version < "3.11"', "some-name==1.2"]
-    assert lowest.lowest(project, ["some.name>=2.0"])[1] == "some-name==2.0"
-    with pytest.raises(lowest.BoundError, match=r"a<2 has no lowest version: write a>=VERSION"):
-        lowest.lowest(table("a<2"))
-    with pytest.raises(lowest.BoundError, match=r"a is required twice, and not alike: 'a==1' and 'a==2'"):
-        lowest.lowest(table("a>=1", dev=["a>=2"]))
 
 
 def test_what_the_package_imports_is_declared() -> None:
