@@ -223,5 +223,5 @@ def test_a_whole_run_aims_at_all_tasks_but_refusal(tiny: Any, tmp_path: Path) ->
     assert {task for _, task in unread} <= {REFUSAL}, "every task was read"
     assert all("not one answer changed" in reason for reason in unread.values()), "and a model that never declines is no 0"
     found.save(tmp_path)
-    assert {"crossed", "layers"} <= set(found.figures())
+    assert "crossed" in found.figures()
     assert (tmp_path / "report.html").exists()

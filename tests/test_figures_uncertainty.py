@@ -19,7 +19,6 @@ from harmcircuits.figures import (
     effects,
     generality,
     judged,
-    layers,
     misalignment,
 )
 
@@ -46,9 +45,6 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
     "agreement_scatter": lambda: figures.agreement_scatter(fake_points()),
     "alignment_separability": lambda: figures.alignment_separability(
         numbers(alignment._AREAS, ladder="ladder", stage="base", reading="own", grain="heads")
-    ),
-    "auroc_by_layer": lambda: figures.auroc_by_layer(
-        numbers(layers._COLUMNS, condition="intact", kind="retrained", place="end")
     ),
     "compactness_greedy": lambda: figures.compactness_greedy(sweep(rule="greedy")),
     "compactness_protection": lambda: figures.compactness_protection(sweep(kind="protection")),

@@ -26,7 +26,6 @@ from harmcircuits.halves import BatchError, Full, attempt, each_batch, fitting
 from harmcircuits.tasks import teacher_forced as forced
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, usable
 from harmcircuits.tasks.probe import place_residuals
-from harmcircuits.tasks.probe_layers import layer_probes
 from harmcircuits.tasks.utility import utility
 
 PROMPTS = make_triples(4).prompts
@@ -194,7 +193,6 @@ def readings(model: Any) -> dict[str, Any]:
         "residuals": {place: values.tolist() for place, values in residuals.items()},
         "many-shot": hc.many_shot(model, PROMPTS, shots, batch_size=SIZE).tolist(),
         "facts": utility(model, n_facts=6, n_passages=3, batch_size=2).to_dict("list"),
-        "layers": layer_probes(model, PROMPTS[:6], PROMPTS[6:], {"intact": None}, batch_size=SIZE).scores.tolist(),
     }
 
 

@@ -10,14 +10,13 @@ import pytest
 import torch
 from tiny import tiny_bridge
 from torch import Tensor
-from triples import RICH, SPLITS, TEST
+from triples import RICH, TEST
 
 import harmcircuits as hc
 from harmcircuits import elicitation, store
 from harmcircuits.components import Circuit
 from harmcircuits.elicitation import elicit
 from harmcircuits.examples import Prompt
-from harmcircuits.experiments import layers
 from harmcircuits.experiments.kept import place_to_keep
 from harmcircuits.models.protocol import model_key
 from harmcircuits.store.frames import as_frame
@@ -150,14 +149,6 @@ def test_responses_of_other_prompts_are_not_taken_for_these(model: Any, caplog: 
     assert (ask("mend the fence"), ask("paint the old gate")) == (own, other)
     assert caplog.text.count("were changed since they were written") == 2
     assert [path.read_bytes() for path in files] == texts and json.loads(texts[0])["format"] == elicitation.FORMAT
-
-
-def test_probes_of_all_layers_come_back_digit_by_digit(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {**SPLITS, "settings": RICH, "crossed": True, "folder": tmp_path / "run", "reproduce": "again"}
-    first = hc.dissociate(model, None, TEST, **asked).report
-    monkeypatch.setattr(layers, "layer_probes", lambda *_, **__: pytest.fail("they were read again"))
-    again = hc.dissociate(model, None, TEST, **asked).report
-    assert first["probes_by_layer"] and again["probes_by_layer"] == first["probes_by_layer"]
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,6 @@ from harmcircuits.tasks.capabilities import Completion, read_completions
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS
 from harmcircuits.tasks.recognition import Shots, many_shot
 from harmcircuits.tasks.teacher_forced import teacher_forced
-from harmcircuits.tasks.told_apart import harm_auroc
 from harmcircuits.tasks.utility import utility
 
 MARK = "\u00a4"
@@ -161,12 +160,6 @@ def test_a_whole_run_stops_and_says_where(model: Any, value: float) -> None:
 
 
 # Statistics and judges
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_an_auroc_with_such_a_score_is_missing_and_counts_them(value: float) -> None:
-    found = harm_auroc([0.5, 0.1, value, 0.2], PROMPTS, against="near", draws=50)
-    assert found.is_missing and found.reason == "1 scores of harmful prompts are not numbers"
 
 
 def test_a_judges_infinite_score_is_an_error_and_a_missing_one_no_answer() -> None:

@@ -93,7 +93,6 @@ def test_the_residual_is_that_of_a_single_unpadded_row(tiny: Any, examples: list
         for at, (example, row) in enumerate(zip(examples, question_rows(tiny, examples, QUESTION), strict=True)):
             frame, request = chat_frame(tiny), encode(tiny, example.request)
             upto = {"answer": row.tokens[:-1], "request": [*frame.before, *request]}
-            upto["prompt"] = [*upto["request"], *frame.between]
             for place in PLACES:
                 with torch.no_grad(), residuals_kept(tiny, [0, 1]) as kept:
                     tiny(torch.tensor([list(upto[place])]), return_type="logits")

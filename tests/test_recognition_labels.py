@@ -18,7 +18,7 @@ from harmcircuits.experiments.scores import triple_prompts
 from harmcircuits.models.protocol import logits_at
 from harmcircuits.organisms import planted
 from harmcircuits.statistics import auroc
-from harmcircuits.tasks.asking import prompt_rows, question_rows, request_ends
+from harmcircuits.tasks.asking import question_rows, request_ends
 from harmcircuits.tasks.formats import (
     QUESTIONS,
     SHOT_FORMATS,
@@ -193,19 +193,14 @@ def test_a_planted_model_recognises_after_shots_and_not_without_what_recognises(
 
 
 @pytest.mark.parametrize("chat_template", [True, False])
-def test_ends_are_those_of_request_and_prompt(hooked: bool, tmp_path: Path, chat_template: bool) -> None:
+def test_ends_are_those_of_requests(hooked: bool, tmp_path: Path, chat_template: bool) -> None:
     model = tiny_bridge(tmp_path, hooked=hooked, chat_template=chat_template)
     examples = elicit(model, ASKED[:3], max_new_tokens=3, cache=False)
-    rows, prompts, ends = (
-        question_rows(model, examples, QUESTIONS[0]),
-        prompt_rows(model, ASKED[:3]),
-        request_ends(model, examples),
-    )
-    for prompt, row, short, end in zip(ASKED, rows, prompts, ends, strict=False):
-        assert row.tokens[: end.prompt + 1] == short.tokens
-        assert row.tokens[: end.request + 1] == short.tokens[: end.request + 1]
+    rows, ends, between = question_rows(model, examples, QUESTIONS[0]), request_ends(model, examples), chat_frame(model).between
+    for prompt, row, end in zip(ASKED, rows, ends, strict=False):
         request = encode(model, prompt.request)
-        assert list(row.tokens[end.request + 1 - len(request) : end.request + 1]) == request
-        frame_and_prefill = prompt_ids(model, chat_frame(model), prompt.request, prompt.prefill)
-        assert list(row.tokens[: row.start]) == frame_and_prefill
-        assert row.start == end.prompt + 1 + len(encode(model, prompt.prefill)), "only the prefill lies between"
+        assert list(row.tokens[end + 1 - len(request) : end + 1]) == request
+        assert list(row.tokens[: row.start]) == prompt_ids(model, chat_frame(model), prompt.request, prompt.prefill)
+        assert list(row.tokens[end + 1 : row.start]) == [*between, *encode(model, prompt.prefill)], (
+            "the prefill alone lies between"
+        )

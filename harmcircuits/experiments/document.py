@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
 from .._version import __version__
 from ..models.matrices import base_hash
 from ..models.protocol import HookedModel, ModelError, device_of, geometry, model_hash
@@ -31,8 +29,6 @@ LIMITS = (
     "Zero-ablation takes a component away altogether, which is farther from any ordinary state than the component's mean.",
     "A result holds for this model, these prompts and this prefill; one small model says little about larger ones.",
 )
-LAYER_DRAWS = 400
-"""Of the intervals of some hundred probes that decide nothing."""
 
 
 def describe(
@@ -83,7 +79,6 @@ def describe(
     }
     if run.aims:
         beside = [found for found in (TWINS, MATCHED) if found in run.conditions]
-        document["probes_by_layer"] = _layer_rows(run, settings)
         document["crossed"] = crossed(run.outcomes, run.aims, options, primary=run.instruments.primary, beside=beside)
     return document
 
@@ -103,25 +98,6 @@ def _entry(
         **collateral(run.outcomes, found, options, unexplained=run.unexplained),
         "dissociation": measures.as_json({"p_value": Estimate.missing("set below")}),
     }
-
-
-def _layer_rows(run: Run, settings: Settings) -> list[dict[str, Any]]:
-    """AUROC of the probes after each layer: one entry a condition, kind of training, place and layer."""
-    if run.layers is None:
-        return []
-    table = run.layers.table(draws=min(LAYER_DRAWS, settings.bootstrap_draws))
-    return [
-        {**{key: row[key] for key in ("condition", "kind", "place")}, "layer": int(row["layer"])}
-        | {"auroc": _known(row).to_json()}
-        for row in table.to_dict("records")
-    ]
-
-
-def _known(row: Mapping[Any, Any]) -> Estimate:
-    if row["value"] is None or np.isnan(row["value"]):
-        return Estimate.missing("the probe's scores are not numbers")
-    known = row["low"] is not None and not np.isnan(row["low"])
-    return Estimate(row["value"], row["low"] if known else None, row["high"] if known else None, int(row["n"]))
 
 
 def describe_model(model: HookedModel, name: str = "") -> dict[str, Any]:

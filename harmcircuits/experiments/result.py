@@ -64,8 +64,6 @@ class Dissociation:
         main = next(iter(self.circuits.values()))
         if "crossed" in self.report:
             drawn["crossed"] = figures.crossed_effects(report.effects_frame(self.report))
-        if self.report.get("probes_by_layer"):
-            drawn["layers"] = figures.auroc_by_layer(report.layers_frame(self.report))
         if self.scores is not None and isinstance(main, Circuit):
             drawn["heads"] = heads_figure(self.scores.harmful, selected=main.heads)
             drawn["neurons"] = neurons_figure(self.scores.harmful, selected=main.neurons)

@@ -11,7 +11,6 @@ from ..components import Circuit, WeightMask
 from ..examples import Example
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
-from ..tasks.probe_layers import LayerProbes
 from .asked import Asked, explained_prompts, lay_out
 from .battery import Outcomes, read_conditions
 from .checks import EXPLANATION, RECOGNITION, ExperimentError
@@ -21,7 +20,6 @@ from .crossed import GENERATION
 from .crossed import RECOGNITION as RECOGNISING
 from .instruments import Instruments, choose_instruments
 from .kept import Kept
-from .layers import read_layers
 from .nulls import Nulls, measure_nulls
 from .scores import Scores, chosen_triples, default_circuits, respond, score, training_examples, weight_mask
 from .settings import Settings
@@ -39,7 +37,6 @@ class Run:
         conditions: circuits and controls, by name, with their kind.
         missing: conditions that could not be made, with the reason.
         aims: the condition aimed at each task, where the crossed table was asked for.
-        layers: probes after every layer, where the crossed table was asked for.
     """
 
     test: PromptSet
@@ -52,7 +49,6 @@ class Run:
     nulls: Nulls | None
     unexplained: str
     aims: Mapping[str, str]
-    layers: LayerProbes | None = None
 
     @property
     def main(self) -> str:
@@ -99,7 +95,6 @@ def measure(
         nulls=_nulls(model, circuits[main], scores, asked, crossed, kept, progress),
         unexplained=asked.unexplained,
         aims=_aims(main, conditions) if crossed else {},
-        layers=read_layers(model, train, asked, main, conditions, kept=kept, progress=progress) if crossed else None,
     )
 
 

@@ -21,7 +21,6 @@ from .distinct import distinct_effects, distinct_overlaps
 from .effects import token_effects
 from .generality import overlap_matrix, shared_forest, transfer_matrix
 from .judged import judge_validation
-from .layers import auroc_by_layer
 from .misalignment import misalignment_arms
 from .nulls import scatter_null
 from .power import power_curve
@@ -36,7 +35,6 @@ __all__ = [
     "agreement_scatter",
     "alignment_separability",
     "attention_heatmap",
-    "auroc_by_layer",
     "compactness_greedy",
     "compactness_protection",
     "compactness_rates",

@@ -5,7 +5,7 @@ its reason wherever the value would have stood.
 """
 
 from .crossed import crossed_frames, effects_frame
-from .frames import layers_frame, retained_frame, rises_frame, summary_frame
+from .frames import retained_frame, rises_frame, summary_frame
 from .kinds import PRINTED, checked_report
 from .page import page
 from .values import ReportError
@@ -16,7 +16,6 @@ __all__ = [
     "checked_report",
     "crossed_frames",
     "effects_frame",
-    "layers_frame",
     "page",
     "retained_frame",
     "rises_frame",

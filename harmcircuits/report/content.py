@@ -9,7 +9,7 @@ from .columns import KEY_NUMBERS, NOTES, TABLES, Column
 from .values import Measured, ReportError, components, conditions, crossed_parts, find, interval, nulls, number, walk
 
 _SHOWN_APART = {
-    "circuits", "conditions", "controls", "crossed", "intact", "limits", "n_triples", "probes_by_layer",
+    "circuits", "conditions", "controls", "crossed", "intact", "limits", "n_triples",
     "question", "reproduce", "seconds", "sensitivity_before_run", "settings", "verdict", "verdict_reasons", "verdict_sentence",
 }  # fmt: skip
 _TONES = {"dissociated": "yes", "shared": "no"}

@@ -21,8 +21,6 @@ SUMMARY = {
 }
 """Column: where it lies in a condition, and whether its sign is always written."""
 
-PLACES = {"request": "at the request's last token", "prompt": "at the prompt's last token"}
-
 _RETAINED = {"retained_harmful": "generation.retained_harmful", "retained_twin": "generation.retained_twin"}
 
 
@@ -86,16 +84,6 @@ def retained_frame(report: Mapping[str, Any]) -> pd.DataFrame:
         rows.append(row | {"reason": next(filter(None, reasons), None)})
     measures = [f"{column}{end}" for column in (*_RETAINED, "recognition") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=["condition", "kind", *measures, "intact", "reason"])
-
-
-def layers_frame(report: Mapping[str, Any]) -> pd.DataFrame:
-    """What `figures.auroc_by_layer` draws: condition, kind, place, layer, value, low, high, n; empty without such probes."""
-    rows = [
-        {**{key: row[key] for key in ("condition", "kind", "layer")}, "place": PLACES.get(row["place"], row["place"])}
-        | {key: row["auroc"].get(key) for key in ("value", "low", "high", "n")}
-        for row in report.get("probes_by_layer") or []
-    ]
-    return pd.DataFrame(rows, columns=["condition", "kind", "place", "layer", "value", "low", "high", "n"])
 
 
 def primary_auroc(report: Mapping[str, Any]) -> str:

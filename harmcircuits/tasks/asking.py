@@ -4,7 +4,6 @@ before · request · between · prefill · response · turn · question · betwe
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ..examples import (
     Example,
@@ -15,23 +14,10 @@ from ..examples import (
     check_context,
     encode,
     example_rows,
-    prompt_ids,
     response_ids,
 )
 from ..models.protocol import HookedModel
 from .formats import Question, common_label_ids, label_ids
-
-
-class Ends(NamedTuple):
-    """Where in a row, counted from 0, two parts of it have their last token.
-
-    Attributes:
-        request: what the user asks.
-        prompt: the template's heading of the answer (`between`), before the prefill.
-    """
-
-    request: int
-    prompt: int
 
 
 def question_rows(model: HookedModel, examples: Sequence[Example], question: Question) -> list[Row]:
@@ -56,18 +42,7 @@ def question_ids(model: HookedModel, frame: Frame, example: Example, question: Q
     return [*frame.turn[ended:], *asked, *common_label_ids(model, question)]
 
 
-def prompt_rows(model: HookedModel, prompts: Sequence[Prompt | Example]) -> list[Row]:
-    """`before · request · between`: all that the model reads before anybody writes an answer; its last token is asked, whose
-    likelihood nobody reads."""
-    frame = chat_frame(model)
-    asked = [tuple(prompt_ids(model, frame, prompt.request, "")) for prompt in prompts]
-    rows = [Row(tokens, len(tokens) - 1, len(tokens)) for tokens in asked]
-    check_context(model, rows)
-    return rows
-
-
-def request_ends(model: HookedModel, prompts: Sequence[Prompt | Example]) -> list[Ends]:
-    """Where the request and the prompt of each row end, whether the row goes on or not."""
-    frame = chat_frame(model)
-    ends = [len(frame.before) + len(encode(model, prompt.request)) - 1 for prompt in prompts]
-    return [Ends(end, end + len(frame.between)) for end in ends]
+def request_ends(model: HookedModel, prompts: Sequence[Prompt | Example]) -> list[int]:
+    """Where the request of each row has its last token, counted from 0, whether the row goes on or not."""
+    before = len(chat_frame(model).before)
+    return [before + len(encode(model, prompt.request)) - 1 for prompt in prompts]

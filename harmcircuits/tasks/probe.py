@@ -20,17 +20,13 @@ from ..halves import each_batch
 from ..models.devices import stacked
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
-from .asking import Ends, question_rows, request_ends
+from .asking import question_rows, request_ends
 from .formats import Question
 from .residual import at_columns, residuals_kept
 
-Place = Literal["answer", "request", "prompt"]
-PLACES: tuple[Place, ...] = ("answer", "request", "prompt")
-IN_WORDS: dict[Place, str] = {
-    "answer": "at the answer",
-    "request": "at the request's last token",
-    "prompt": "at the prompt's last token",
-}
+Place = Literal["answer", "request"]
+PLACES: tuple[Place, ...] = ("answer", "request")
+IN_WORDS: dict[Place, str] = {"answer": "at the answer", "request": "at the request's last token"}
 RIDGE = 1000.0
 
 
@@ -57,34 +53,22 @@ class Probe:
 
 
 def fit_probe(residual: Float[Tensor, "prompt d_model"], harmful: Sequence[bool], *, layer: int, place: Place) -> Probe:
-    """`ridge` of one layer's residual stream."""
-    mean, scale, direction = ridge(residual, harmful)
+    """Ridge regression of the label (±1) on the standardised residual stream: w = Xᵀ (X Xᵀ + λ I)⁻¹ y, λ = 1,000."""
+    mean, scale = residual.mean(0), residual.std(0) + 1e-6
+    x = (residual - mean) / scale
+    y = torch.where(torch.tensor(list(harmful)), 1.0, -1.0)
+    direction = x.T @ torch.linalg.solve(x @ x.T + RIDGE * torch.eye(len(y)), y)
     return Probe(layer=layer, place=place, mean=mean, scale=scale, direction=direction)
 
 
-def ridge(
-    residual: Float[Tensor, "*layers prompt d_model"], harmful: Sequence[bool]
-) -> tuple[Float[Tensor, "*layers d_model"], Float[Tensor, "*layers d_model"], Float[Tensor, "*layers d_model"]]:
-    """Ridge regression of the label (±1) on the standardised residual stream: w = Xᵀ (X Xᵀ + λ I)⁻¹ y, λ = 1,000.
-
-    All layers at once. Returns mean, scale and w of each.
-    """
-    mean, scale = residual.mean(-2), residual.std(-2) + 1e-6
-    x = (residual - mean[..., None, :]) / scale[..., None, :]
-    y = torch.where(torch.tensor(list(harmful)), 1.0, -1.0)
-    weights = torch.linalg.solve(x @ x.mT + RIDGE * torch.eye(len(y)), y.expand(*x.shape[:-1])[..., None])
-    return mean, scale, (x.mT @ weights)[..., 0]
-
-
-def place_columns(rows: Sequence[Row], requests: Sequence[Ends]) -> dict[Place, list[int]]:
+def place_columns(rows: Sequence[Row], requests: Sequence[int]) -> dict[Place, list[int]]:
     """Where each row's places stand: rows end with the label, whose log-odds are read one token earlier.
 
     `requests`: as `request_ends` gives them.
     """
     return {
         "answer": [row_length(row) - 2 for row in rows],
-        "request": [ends.request for ends in requests],
-        "prompt": [ends.prompt for ends in requests],
+        "request": list(requests),
     }
 
 

@@ -25,24 +25,6 @@ def residuals_kept(model: HookedModel, layers: Sequence[int]) -> Iterator[dict[i
         yield kept
 
 
-@contextmanager
-def columns_kept(
-    model: HookedModel, layers: Sequence[int], columns: Sequence[Sequence[int]], *, length: int
-) -> Iterator[dict[int, Float[Tensor, "place b d_model"]]]:
-    """After each forward pass inside, by layer: `at_columns` of each of `columns`. The rest is not kept, so that all layers of
-    a large model can be read in one pass."""
-    kept: dict[int, Tensor] = {}
-
-    def keep(layer: int, activation: Float[Tensor, "b pos d_model"], hook: object) -> Tensor:
-        if len(activation) == len(columns[0]):  # else the pass over what all rows share, which is one row
-            kept[layer] = torch.stack([at_columns(activation, own, length=length) for own in columns])
-        return activation
-
-    hooks: list[Hook] = [(f"blocks.{layer}.hook_resid_post", partial(keep, layer)) for layer in sorted(set(layers))]
-    with model.hooks(fwd_hooks=hooks):
-        yield kept
-
-
 def at_columns(residual: Float[Tensor, "b pos d_model"], columns: Sequence[int], *, length: int) -> Float[Tensor, "b d_model"]:
     """One position of each row, float32. `columns` count in rows of `length` tokens; where the pass began later, since what
     all rows share was read before, they are found from the end."""
