@@ -40,8 +40,6 @@ _WHERE = {
     "Attribution": "attribution.scores",
     "attribute": "attribution.activations",
     "Agreement": "attribution.agreement",
-    "Reliability": "attribution.reliability",
-    "reliability_between": "attribution.reliability",
     "exact_attribution": "attribution.exact",
     "integrated_attribution": "attribution.integrated",
     "WeightAttribution": "attribution.weight_scores",
@@ -91,8 +89,6 @@ if TYPE_CHECKING:
     from .attribution.agreement import Agreement as Agreement
     from .attribution.exact import exact_attribution as exact_attribution
     from .attribution.integrated import integrated_attribution as integrated_attribution
-    from .attribution.reliability import Reliability as Reliability
-    from .attribution.reliability import reliability_between as reliability_between
     from .attribution.scores import Attribution as Attribution
     from .attribution.weight_scores import WeightAttribution as WeightAttribution
     from .attribution.weights import attribute_weights as attribute_weights

@@ -212,18 +212,4 @@ def fake_points() -> pd.DataFrame:
         layer, index = np.indices(scores.shape).reshape(2, -1)
         second = 0.9 * scores.ravel() + generator.normal(0, scores.std() / 4, scores.size)
         parts.append(pd.DataFrame({"kind": kind, "layer": layer, "index": index, "first": scores.ravel(), "second": second}))
-    points = pd.concat(parts, ignore_index=True)
-    for side in ("first", "second"):
-        for end, values in around(points[side].to_numpy()).items():
-            points[f"{side}_{end}"] = values
-    return points
-
-
-def fake_curve() -> pd.DataFrame:
-    """Reliability by number of examples, for a curve."""
-    sizes = 2.0 ** np.arange(12)
-    parts = []
-    for kind, noise in (("heads", 11.1), ("neurons", 111.1)):
-        value = 1 / (1 + noise / sizes)
-        parts.append(pd.DataFrame({"kind": kind, "examples": sizes, "value": value, "low": 0.9 * value, "high": 1.02 * value}))
     return pd.concat(parts, ignore_index=True)

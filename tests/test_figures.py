@@ -17,7 +17,7 @@ import pytest
 from browser import in_browser, load
 from drawn import FULL, MEASURES, RISES, retained_row, rise_rows, traces
 from fake_places import fake_circuit, fake_matrices, fake_tokens
-from fake_report import around, fake_curve, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
+from fake_report import around, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,9 +49,7 @@ def every_figure() -> dict[str, go.Figure]:
         "retained": figures.retained(retained_frame(report)),
         "nulls": figures.scatter_null(0.1, fake_draws(), low=0.05, high=0.15),
         "agreement": figures.agreement_scatter(fake_points(), notes={"heads": "Spearman 0.99"}),
-        "reliability": figures.reliability_curve(fake_curve()),
         "empty agreement": figures.agreement_scatter(fake_points()[:0]),
-        "empty reliability": figures.reliability_curve(fake_curve()[:0]),
         "empty tokens": figures.token_attribution(fake_tokens()[:0]),
         "empty mask": figures.weights_by_matrix(fake_matrices()[:0]),
         "empty scores of weights": figures.weight_scores_by_matrix(fake_matrices()[:0]),

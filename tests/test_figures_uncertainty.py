@@ -9,11 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from fake_places import fake_circuit, fake_matrices, fake_tokens
-from fake_report import around, fake_curve, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
+from fake_report import around, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
 
 from harmcircuits import figures, report
 from harmcircuits.figures import (
-    agreement,
     alignment,
     distinct,
     effects,
@@ -42,7 +41,6 @@ def beside(name: str) -> Callable[[], go.Figure]:
 
 
 DRAWN: dict[str, Callable[[], go.Figure]] = {
-    "agreement_scatter": lambda: figures.agreement_scatter(fake_points()),
     "alignment_separability": lambda: figures.alignment_separability(
         numbers(alignment._AREAS, ladder="ladder", stage="base", reading="own", grain="heads")
     ),
@@ -64,7 +62,6 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
     "neurons_by_layer": lambda: figures.neurons_by_layer(fake_neurons(), **around(fake_neurons())),
     "overlap_matrix": lambda: figures.overlap_matrix(numbers(generality._OVERLAP, one="a", other="b")),
     "power_curve": lambda: figures.power_curve(numbers(["test", "triples", "effect", "value", "low", "high"], test="t")),
-    "reliability_curve": lambda: figures.reliability_curve(fake_curve()),
     "retained": lambda: figures.retained(report.retained_frame(fake_report())),
     "rises": lambda: figures.rises(report.rises_frame(fake_report())),
     "scatter_null": lambda: figures.scatter_null(0.1, fake_draws(), low=0.05, high=0.15),
@@ -75,6 +72,7 @@ DRAWN: dict[str, Callable[[], go.Figure]] = {
     ),
 }
 WITHOUT: dict[str, tuple[Callable[[], go.Figure], str]] = {
+    "agreement_scatter": (lambda: figures.agreement_scatter(fake_points()), "No interval of a single component is drawn"),
     "attention_heatmap": (
         lambda: figures.attention_heatmap(np.array([[1.0, 0.0], [0.5, 0.5]]), ["a", "b"], n_context=1),
         "no interval, since this is one text",
@@ -123,10 +121,9 @@ def test_a_figure_without_says_why(name: str) -> None:
     [
         figures.heads_heatmap(fake_heads()),
         figures.neurons_by_layer(fake_neurons()),
-        figures.agreement_scatter(fake_points().drop(columns=agreement.ENDS)),
         figures.token_effects(numbers(effects._COLUMNS, token="a", low=np.nan, high=np.nan)),
     ],
-    ids=["heads", "neurons", "agreement", "effects"],
+    ids=["heads", "neurons", "effects"],
 )
 def test_where_nothing_was_given_the_caption_says_so(drawn: go.Figure) -> None:
     assert not shows_uncertainty(drawn)

@@ -92,7 +92,6 @@ def results() -> dict[str, Any]:
         "Attribution": scores,
         "WeightAttribution": WeightAttribution(matrix, matrix, 8),
         "Agreement": scores.compare(other, names=("one", "two")),
-        "Reliability": scores.split_half(draws=5),
         "Circuit": circuit,
         "WeightMask": hc.WeightMask(indices={"blocks.0.mlp.out": [1, 2]}, shapes={"blocks.0.mlp.out": (6, 5)}),
         "PromptSet": prompts,
@@ -110,7 +109,7 @@ def direct_effects() -> DirectEffects:
 
 
 RESULTS = results()
-DRAWN = {"Attribution", "WeightAttribution", "Agreement", "Reliability", "Circuit", "WeightMask", "Validation", "DirectEffects"}
+DRAWN = {"Attribution", "WeightAttribution", "Agreement", "Circuit", "WeightMask", "Validation", "DirectEffects"}
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -134,7 +133,6 @@ LINES = {
     "Example": replace(EXAMPLE, request="word " * 60, category="c" * 60),
     "Triple": hc.load_prompts().triples[0],
     "KindAgreement": RESULTS["Agreement"].neurons,
-    "KindReliability": RESULTS["Reliability"].neurons,
     "Settings": hc.Settings.quick(),
     "Provenance": hc.Provenance(base="0123456789abcdef", model="m" * 90, scores="s" * 90, results={"a": {"b": 1}}),
     "Validation": replace(RESULTS["Validation"], judge="j" * 60, measures="compliance", counts={}),
@@ -206,7 +204,7 @@ def test_tab_finds_the_verbs() -> None:
     assert {"hc.attribute", "hc.attribute_weights", "hc.attention_pattern"} <= completed("hc.att", names)
     assert "hc.top_tokens" in completed("hc.to", names) and "hc.direct_effects" in completed("hc.di", names)
     assert {"A.top", "A.tokens"} <= completed("A.to", names)
-    assert {"A.table", "A.figure", "A.compare", "A.split_half"} <= completed("A.", names)
+    assert {"A.table", "A.figure", "A.compare"} <= completed("A.", names)
     assert {"prompts.harmful", "prompts.near_twins", "prompts.split"} <= completed("prompts.", names)
 
 

@@ -73,7 +73,7 @@ def test_circuits_and_results_have_the_contracts_members() -> None:
     for member in ("hooks", "jaccard", "random_like", "save", "load", "__or__", "__and__", "__sub__"):
         assert hasattr(circuit, member)
     attribution = {"heads", "neurons", "per_example_heads", "per_example_neurons", "heads_abs", "neurons_abs", "n_examples"}
-    attribution |= {"per_token", "save", "load", "table", "figure", "compare", "split_half"}
+    attribution |= {"per_token", "save", "load", "table", "figure", "compare"}
     assert attribution <= {*dir(hc.Attribution), *hc.Attribution.__dataclass_fields__}
     assert {"table", "figure", "save", "load", "verdict"} <= set(dir(hc.Dissociation))
     assert {"harmful", "benign", "near_twins", "far_twins", "split"} <= set(dir(hc.PromptSet))

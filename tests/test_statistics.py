@@ -14,7 +14,6 @@ from harmcircuits import statistics as hs
 from harmcircuits.statistics import Estimate, StatisticsError
 
 MODULES = [
-    "agreement",
     "comparisons",
     "decisions",
     "effects",

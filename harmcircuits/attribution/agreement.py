@@ -1,43 +1,36 @@
 """How far two scores of the same components agree: first order against exact, say, or one model's dtype against another's.
 
 For each kind (heads, neurons), over the components that both measured: Spearman's and Pearson's correlation and the slope of
-one on the other, each with a 95 % interval; the share of equal signs; and how many of the `k` components of largest A, which
-are those that `select` would take, both have in common. Scores are means over examples, A in nats per asked token; positive
-promotes the response.
+one on the other, each with a 95 % interval; and how many of the `k` components of largest A, which are those that `select`
+would take, both have in common. Scores are means over examples, A in nats per asked token; positive promotes the response.
+
+Intervals are the value ± 1.96 standard deviations of its bootstrap draws, for correlations on Fisher's scale. Each draw adds
+noise of its own to many means at once, so that percentiles would be those of noisier data and could exclude the value.
+
+Source: Efron and Tibshirani 1993, sections 12.6 and 13.2.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+from scipy.stats import norm, rankdata
 from torch import Tensor
 
 from .. import figures
-from ..figures.agreement import ENDS, LARGEST
 from ..notebook import notebook_html
-from ..statistics import Estimate, mean_estimates, pearson, resamples, slope, spearman, standard_interval, top_overlap
-from .scores import Attribution, AttributionError
+from ..statistics import MAX_UNDEFINED, MIN_TRIPLES, Estimate, resamples
+from .scores import KINDS, Attribution, AttributionError, Kind
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Kind = Literal["heads", "neurons"]
-Over = Literal["examples", "components"]
-KINDS: tuple[Kind, Kind] = ("heads", "neurons")
-
-_STATISTICS = {"spearman": spearman, "pearson": pearson, "slope": slope}
+DRAWS = 200
+_ONE = 1 - 1e-12  # beyond it Fisher's z has no finite value that means anything
 _AT_A_TIME = 2**22  # numbers (32 MB)
-
-
-class Overlap(NamedTuple):
-    """|top k of one ∩ top k of the other| / k, by A, positive ones only; `chance`: what random choices share, k / n."""
-
-    k: int
-    share: float
-    chance: float
 
 
 @dataclass(frozen=True)
@@ -49,11 +42,8 @@ class KindAgreement:
         spearman, pearson: correlations of the means over examples.
         slope: of the first scores on the second, by least squares: 1 where they are of one size, less where the first are
             smaller.
-        same_sign: share of components whose two scores have the same sign.
-        same_sign_chance: what that would be if signs were independent, each side having as many positive ones as it has.
-        same_sign_top: the same among the `n_top` components with the largest |A| on the second side.
-        n_top: a tenth of `n`, at least 10 (or all).
-        overlaps: of the tops; a top is no larger than the number of components with A > 0 on either side.
+        k: size of the tops that are compared; no larger than the number of components with A > 0 on either side.
+        shared: share of the `k` components of largest A that both have in common; random choices share k / n.
     """
 
     kind: Kind
@@ -61,11 +51,8 @@ class KindAgreement:
     spearman: Estimate
     pearson: Estimate
     slope: Estimate
-    same_sign: float
-    same_sign_chance: float
-    same_sign_top: float
-    n_top: int
-    overlaps: tuple[Overlap, ...]
+    k: int
+    shared: float | None
 
     def __repr__(self) -> str:
         return f"KindAgreement({self.n:,} {self.kind}: Spearman {_short(self.spearman)}, Pearson {_short(self.pearson)})"
@@ -78,17 +65,13 @@ class Agreement:
     Attributes:
         heads, neurons: one summary a kind; None where no component of it was measured on both sides.
         over: what the intervals resample: "examples" where both sides hold as many, else "components".
-        n_examples: examples of each side.
         names: what each side is called.
-        points: columns kind, layer, index, first, second: the two scores of every component that both measured; first_low,
-            first_high, second_low, second_high: their 95 % intervals over examples, each its own, of the 20 components of a
-            kind with the largest |A| on either side (NaN for the others).
+        points: columns kind, layer, index, first, second: the two scores of every component that both measured.
     """
 
     heads: KindAgreement | None
     neurons: KindAgreement | None
-    over: Over
-    n_examples: tuple[int, int]
+    over: Literal["examples", "components"]
     names: tuple[str, str]
     points: pd.DataFrame
 
@@ -114,64 +97,57 @@ class Agreement:
         return notebook_html(repr(self), self.table(), figure=self.figure)
 
 
-def compare(
-    own: Attribution,
-    other: Attribution,
-    *,
-    k: int | float | Sequence[int | float],
-    over: Over | None,
-    names: tuple[str, str],
-    draws: int,
-    seed: int,
-) -> Agreement:
+def compare(own: Attribution, other: Attribution, *, k: int, names: tuple[str, str], seed: int) -> Agreement:
     """What `Attribution.compare` does; see there."""
     _check_shapes(own, other)
-    paired = _paired(own, other) if over is None else over == "examples"
-    if paired and own.n_examples != other.n_examples:
-        raise AttributionError(
-            f"intervals over examples need the same examples on both sides, not {own.n_examples} and {other.n_examples}: "
-            'leave out over=, or say over="components".'
-        )
+    if k < 1:
+        raise AttributionError(f"k is {k}: it counts components, from 1")
+    paired = _paired(own, other)
     summaries: dict[str, KindAgreement | None] = {}
     frames = []
     for kind in KINDS:
         sides = [getattr(side, f"per_example_{kind}") for side in (own, other)]
         both = own.measured[kind] & other.measured[kind]
         first, second = (_flat(side, both) for side in sides)
-        summaries[kind] = _summary(kind, first, second, k=k, paired=paired, draws=draws, seed=seed) if both.any() else None
+        summaries[kind] = _summary(kind, first, second, k=k, paired=paired, seed=seed) if both.any() else None
         layer, index = (part.numpy() for part in both.nonzero(as_tuple=True))
         columns = {"layer": layer, "index": index, "first": first.mean(0), "second": second.mean(0)}
-        columns |= _ends(first, second, seed=seed)
         frames.append(pd.DataFrame({"kind": kind, **columns}))
     if not any(summaries.values()):
         raise AttributionError(
             "no component was measured on both sides, so that there is nothing to compare: "
             "score some of the same heads or neurons."
         )
-    counts = (own.n_examples, other.n_examples)
     points = pd.concat(frames, ignore_index=True)
-    return Agreement(summaries["heads"], summaries["neurons"], "examples" if paired else "components", counts, names, points)
+    return Agreement(summaries["heads"], summaries["neurons"], "examples" if paired else "components", names, points)
 
 
-def _ends(
-    first: Float[np.ndarray, "example component"], second: Float[np.ndarray, "example component"], *, seed: int
-) -> dict[str, Float[np.ndarray, " component"]]:
-    """The intervals of the components that a figure draws them of."""
-    size = np.abs([first.mean(0), second.mean(0)]).max(0)
-    shown = np.argsort(-size, kind="stable")[:LARGEST]
-    found = {name: np.full(len(size), np.nan) for name in ENDS}
-    for side, scores in (("first", first), ("second", second)):
-        found[f"{side}_low"][shown], found[f"{side}_high"][shown] = interval_ends(scores[:, shown], seed=seed)
-    return found
+def pearson(a: Float[np.ndarray, "*draws n"], b: Float[np.ndarray, "*draws n"]) -> Float[np.ndarray, "*draws"]:
+    """Pearson's correlation over the last axis; nan where either side has no spread."""
+    x, y = _centred(a), _centred(b)
+    product = np.sqrt((x * x).sum(-1) * (y * y).sum(-1))
+    found = np.divide((x * y).sum(-1), product, out=np.full(np.shape(product), np.nan), where=product > 0)
+    return np.asarray(np.clip(found, -1, 1))
 
 
-def interval_ends(
-    scores: Float[np.ndarray, "example component"], *, draws: int = 2000, seed: int = 0
-) -> tuple[Float[np.ndarray, " component"], Float[np.ndarray, " component"]]:
-    """Low and high of each mean's 95 % interval over examples; NaN where there is none, as below 3 of them."""
-    found = mean_estimates(scores, draws=draws, seed=seed)
-    low, high = (np.array([getattr(one, end) for one in found], dtype=float) for end in ("low", "high"))
-    return low, high
+def spearman(a: Float[np.ndarray, "*draws n"], b: Float[np.ndarray, "*draws n"]) -> Float[np.ndarray, "*draws"]:
+    """Spearman's rank correlation over the last axis: Pearson's of the midranks."""
+    return pearson(rankdata(a, axis=-1), rankdata(b, axis=-1))
+
+
+def slope(a: Float[np.ndarray, "*draws n"], b: Float[np.ndarray, "*draws n"]) -> Float[np.ndarray, "*draws"]:
+    """The least-squares slope of `a` on `b` over the last axis; nan where `b` has no spread."""
+    x, y = _centred(a), _centred(b)
+    square = (y * y).sum(-1)
+    return np.asarray(np.divide((x * y).sum(-1), square, out=np.full(np.shape(square), np.nan), where=square > 0))
+
+
+_STATISTICS = {"spearman": spearman, "pearson": pearson, "slope": slope}
+
+
+def _centred(array: Float[np.ndarray, "*draws n"]) -> Float[np.ndarray, "*draws n"]:
+    """Exactly 0 where all values are equal: rounding alone would leave a spread, and a correlation of it."""
+    return np.where(np.ptp(array, axis=-1, keepdims=True) == 0, 0.0, array - array.mean(-1, keepdims=True))
 
 
 def _check_shapes(own: Attribution, other: Attribution) -> None:
@@ -200,32 +176,20 @@ def _summary(
     own: Float[np.ndarray, "example component"],
     other: Float[np.ndarray, "example component"],
     *,
-    k: int | float | Sequence[int | float],
+    k: int,
     paired: bool,
-    draws: int,
     seed: int,
 ) -> KindAgreement:
     a, b = own.mean(0), other.mean(0)
     units = len(own) if paired else len(a)
-    drawn = _draws(own, other, resamples(units, draws=draws, seed=seed), paired=paired)
+    drawn = _draws(own, other, resamples(units, draws=DRAWS, seed=seed), paired=paired)
     estimates = {
-        name: standard_interval(
-            float(statistic(a, b)), drawn[name], n=units, scale="plain" if name == "slope" else "correlation"
-        )
+        name: _interval(float(statistic(a, b)), drawn[name], n=units, correlation=name != "slope")
         for name, statistic in _STATISTICS.items()
     }
-    n_top = min(max(10, -(-len(a) // 10)), len(a))
-    same, top = np.sign(a) == np.sign(b), np.argsort(-np.abs(b), kind="stable")[:n_top]
-    return KindAgreement(
-        kind=kind,
-        n=len(a),
-        **estimates,
-        same_sign=float(same.mean()),
-        same_sign_chance=float(sum((np.sign(a) == sign).mean() * (np.sign(b) == sign).mean() for sign in (-1, 0, 1))),
-        same_sign_top=float(same[top].mean()),
-        n_top=n_top,
-        overlaps=tuple(_overlaps(a, b, k)),
-    )
+    k = min(k, int((a > 0).sum()), int((b > 0).sum()))
+    tops = [set(np.argsort(-side, kind="stable")[:k].tolist()) for side in (a, b)]
+    return KindAgreement(kind, len(a), **estimates, k=k, shared=len(tops[0] & tops[1]) / k if k else None)
 
 
 def _draws(
@@ -251,23 +215,20 @@ def _draws(
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 
-def _overlaps(
-    a: Float[np.ndarray, " component"], b: Float[np.ndarray, " component"], k: int | float | Sequence[int | float]
-) -> Iterator[Overlap]:
-    sizes = list(k) if isinstance(k, Sequence) else [k]
-    most = min(int((a > 0).sum()), int((b > 0).sum()))
-    for size in sorted({min(_count(size, len(a)), most) for size in sizes} - {0}):
-        yield Overlap(size, float(top_overlap(a, b, size)), size / len(a))
-
-
-def _count(size: int | float, n: int) -> int:
-    if isinstance(size, int) and size >= 1:
-        return size
-    if 0 < size < 1:
-        return max(1, round(size * n))
-    raise AttributionError(
-        f"k counts components (a whole number from 1) or is a fraction of them (between 0 and 1), not {size}"
-    )
+def _interval(observed: float, draws: Float[np.ndarray, " draw"], *, n: int, correlation: bool) -> Estimate:
+    """Missing where the value is undefined or more than 5 % of the draws are; without an interval below 3 units."""
+    if not np.isfinite(observed):
+        return Estimate.missing("undefined on the data: all scores of one side are equal")
+    if n < MIN_TRIPLES:
+        return Estimate(observed, n=n)
+    defined = draws[np.isfinite(draws)]
+    if draws.size - defined.size > MAX_UNDEFINED * draws.size:
+        return Estimate.missing(f"undefined in {draws.size - defined.size} of {draws.size} bootstrap draws")
+    half = norm.isf(0.025)
+    if not correlation:
+        return Estimate(observed, observed - half * defined.std(ddof=1), observed + half * defined.std(ddof=1), n)
+    centre, spread = np.arctanh(np.clip(observed, -_ONE, _ONE)), np.arctanh(np.clip(defined, -_ONE, _ONE)).std(ddof=1)
+    return Estimate(observed, np.tanh(centre - half * spread), np.tanh(centre + half * spread), n)
 
 
 def _rows(kind: KindAgreement) -> Iterator[dict[str, Any]]:
@@ -275,10 +236,7 @@ def _rows(kind: KindAgreement) -> Iterator[dict[str, Any]]:
     for name in _STATISTICS:
         estimate: Estimate = getattr(kind, name)
         yield {**common, "measure": name, "value": estimate.value, "low": estimate.low, "high": estimate.high}
-    yield {**common, "measure": "same sign", "value": kind.same_sign, "chance": kind.same_sign_chance}
-    yield {**common, "measure": "same sign, largest |A|", "value": kind.same_sign_top, "k": kind.n_top}
-    for overlap in kind.overlaps:
-        yield {**common, "measure": "overlap of tops", "value": overlap.share, "chance": overlap.chance, "k": overlap.k}
+    yield {**common, "measure": "overlap of tops", "value": kind.shared, "chance": kind.k / kind.n, "k": kind.k}
 
 
 def _short(estimate: Estimate) -> str:

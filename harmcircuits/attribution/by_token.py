@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from .. import figures
 from ..examples import Example, Row, example_rows, pieces
 from ..models.protocol import HookedModel
-from .agreement import KINDS, Kind
-from .scores import Attribution, AttributionError
+from .scores import KINDS, Attribution, AttributionError, Kind
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float
 
 from .. import figures
 from ..figures.attribution import DRAWN, largest
-from .agreement import Kind, interval_ends
-from .scores import Attribution
+from ..statistics import mean_estimates
+from .scores import Attribution, Kind
 
 Pairs = Iterable[tuple[int, int]]
 
@@ -47,5 +47,6 @@ def ends(
     """
     low, high = np.full(wanted.shape, np.nan), np.full(wanted.shape, np.nan)
     each = getattr(scores, f"per_example_{kind}").numpy()[:, wanted]
-    low[wanted], high[wanted] = interval_ends(each, draws=draws, seed=seed)
+    found = mean_estimates(each, draws=draws, seed=seed)
+    low[wanted], high[wanted] = (np.array([getattr(one, end) for one in found], dtype=float) for end in ("low", "high"))
     return low, high

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 import torch
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from ..examples import Example
     from ..models.protocol import HookedModel
-    from .agreement import Agreement, Kind, Over
-    from .reliability import Reliability
+    from .agreement import Agreement
     from .top import Sign
 
+Kind = Literal["heads", "neurons"]
+KINDS: tuple[Kind, Kind] = ("heads", "neurons")
 FORMAT = "harmcircuits attribution 2"
 _SCORES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -122,7 +123,7 @@ class Attribution:
         return pd.concat(parts, ignore_index=True)
 
     def top(
-        self, k: int = 10, *, kind: "Kind | None" = None, sign: "Sign" = "promotes", draws: int = 2000, seed: int = 0
+        self, k: int = 10, *, kind: Kind | None = None, sign: "Sign" = "promotes", draws: int = 2000, seed: int = 0
     ) -> pd.DataFrame:
         """The `k` components that promote the response most, the largest A first, each with its interval.
 
@@ -158,7 +159,7 @@ class Attribution:
         examples: "Sequence[Example]",
         example: int = 0,
         *,
-        kind: "Kind | None" = None,
+        kind: Kind | None = None,
         words: bool = False,
     ) -> "go.Figure":
         """A bar a token of one response: A of all heads and of all neurons there, nats per token; positive promotes it.
@@ -185,10 +186,8 @@ class Attribution:
         self,
         other: "Attribution",
         *,
-        k: int | float | Sequence[int | float] = (10, 0.01, 0.1),
-        over: "Over | None" = None,
+        k: int = 10,
         names: tuple[str, str] = ("first", "second"),
-        draws: int = 200,
         seed: int = 0,
     ) -> "Agreement":
         """How far these scores agree with `other` ones of the same model, over the components that both measured.
@@ -196,40 +195,21 @@ class Attribution:
             agreement = hc.attribute(model, harmful).compare(exact, names=("first order", "exact"))
             agreement.heads.spearman, agreement.table(), agreement.figure()
 
+        Intervals resample the examples where both sides hold as many (and their tokens, where both have them, do not say that
+        they are others), a draw taking the same ones from both; else the components. Components are not independent of one
+        another: those intervals are too narrow.
+
         Args:
-            k: sizes of the tops whose overlap is counted, by A, positive ones only: whole numbers count components, fractions
-                are of those measured.
-            over: what the intervals resample. None: the examples where both sides hold as many (and their tokens, where both
-                have them, do not say that they are others), a draw taking the same ones from both; else the components.
-                Components are not independent of one another: those intervals are too narrow.
+            k: size of the tops whose overlap is counted, by A, positive ones only.
             names: what each side is called in the figure.
-            draws: of the bootstrap; intervals are the value ± 1.96 standard errors, of correlations on Fisher's scale.
-            seed: of the draws.
+            seed: of the bootstrap.
 
         Raises:
-            AttributionError: scores of another model, nothing measured on both sides, a `k` that is no size of a top, or
-                intervals over examples asked for where the two sides hold different numbers of them.
+            AttributionError: scores of another model, nothing measured on both sides, or `k` below 1.
         """
         from .agreement import compare  # here, because it imports this file
 
-        return compare(self, other, k=k, over=over, names=names, draws=draws, seed=seed)
-
-    def split_half(self, *, draws: int = 100, seed: int = 0) -> "Reliability":
-        """How far the scores of one half of the examples agree with those of the other, and how many examples are needed.
-
-            reliability = hc.attribute(model, harmful).split_half()
-            reliability.neurons.whole, reliability.neurons.examples_needed(0.9), reliability.figure()
-
-        Args:
-            draws: random divisions into halves.
-            seed: of the divisions.
-
-        Raises:
-            AttributionError: fewer than 4 examples, fewer than 1 draw, or no component measured.
-        """
-        from .reliability import split_half  # here, because it imports this file
-
-        return split_half(self, draws=draws, seed=seed)
+        return compare(self, other, k=k, names=names, seed=seed)
 
     def save(self, path: str | Path) -> None:
         """One safetensors file, written atomically."""

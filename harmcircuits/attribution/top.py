@@ -12,8 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..statistics import mean_estimate
-from .agreement import KINDS, Kind
-from .scores import Attribution, AttributionError
+from .scores import KINDS, Attribution, AttributionError, Kind
 from .weight_scores import WeightAttribution
 
 Sign = Literal["promotes", "hinders"]

@@ -24,7 +24,6 @@ from .judged import judge_validation
 from .misalignment import misalignment_arms
 from .nulls import scatter_null
 from .power import power_curve
-from .reliability import reliability_curve
 from .saving import save
 from .style import FigureError
 from .tokens import token_attribution
@@ -53,7 +52,6 @@ __all__ = [
     "neurons_by_layer",
     "overlap_matrix",
     "power_curve",
-    "reliability_curve",
     "retained",
     "rises",
     "save",

@@ -10,10 +10,6 @@ import plotly.graph_objects as go
 from . import style
 
 _COLUMNS = ["kind", "layer", "index", "first", "second"]
-_SIDES = ("first", "second")
-ENDS = [f"{side}_{end}" for side in _SIDES for end in ("low", "high")]
-LARGEST = 20
-"""Components of a kind whose intervals are drawn: lines through all points would hide them."""
 _LETTERS = {"heads": "H", "neurons": "N"}
 _SIGNS = (
     ("same sign", {"color": style.BLACK, "symbol": "circle", "size": 6, "opacity": 0.55}),
@@ -38,9 +34,7 @@ def agreement_scatter(
 
     Args:
         points: columns kind ("heads" or "neurons"), layer, index, first, second: attributions A in nats per token, positive
-            where the component promotes the response. Lines without both scores are left out. Optionally first_low,
-            first_high, second_low and second_high, the ends of 95 % intervals (NaN where there is none): drawn as level and
-            upright lines for the 20 components of a kind that have them and the largest scores, and told of every point.
+            where the component promotes the response. Lines without both scores are left out.
         names: what the two scores are called, such as ("first order", "exact").
         notes: a few words for each kind's panel, such as its rank correlation.
         top: how many components of a kind to draw; a page with every neuron of a model is too heavy to open.
@@ -53,9 +47,7 @@ def agreement_scatter(
     >>> agreement_scatter(frame).data[2].text[0]
     'L3H7: first +0.1000, second +0.2000 nats/token'
     """
-    known = [name for name in ENDS if name in points]
-    frame = style.checked(points, [*_COLUMNS, *known], numbers=[*_COLUMNS[1:], *known], what="agreement_scatter")
-    frame = frame.assign(**{name: np.nan for name in ENDS if name not in known})
+    frame = style.checked(points, _COLUMNS, numbers=_COLUMNS[1:], what="agreement_scatter")
     style.refuse_unknown(frame["kind"], _LETTERS, what="agreement_scatter: kind")
     if top < 1:
         raise style.FigureError(f"top is {top}; draw at least 1 component of a kind.")
@@ -71,7 +63,7 @@ def agreement_scatter(
         caption=(
             f"Attribution A of each component by two scores: {names[0]} upwards, {names[1]} to the right, means over examples; "
             "positive promotes the response. On the grey line both are equal. Orange crosses: the two signs differ. "
-            + _intervals(frame)
+            "No interval of a single component is drawn."
         ),
         alt=f"Scatter of {counted}, {names[0]} against {names[1]}. "
         + " ".join(f"{kind}: {note}." for kind, note in (notes or {}).items()),
@@ -100,14 +92,7 @@ def agreement_scatter(
 def _add_panel(drawn: go.Figure, part: pd.DataFrame, kind: str, names: tuple[str, str], *, row: int) -> None:
     axes = {"xaxis": f"x{_suffix(row)}", "yaxis": f"y{_suffix(row)}"}
     same = np.sign(part["first"]) == np.sign(part["second"])
-    sure = _with_intervals(part)
-    both = style.span(
-        *(column for side in _SIDES for column in (part[side], sure[f"{side}_low"], sure[f"{side}_high"])), hold=0
-    )
-    for along, across, vertical in (("second", "first", False), ("first", "second", True)):
-        ends = style.segments(sure[f"{along}_low"], sure[f"{along}_high"], sure[across])
-        bars = style.interval_lines(ends, colour=style.BLACK, group="intervals", vertical=vertical, width=1.5)
-        drawn.add_trace(bars.update(opacity=0.4, **axes))
+    both = style.span(part["first"], part["second"], hold=0)
     for (name, marker), chosen in zip(_SIGNS, (same, ~same), strict=True):
         some = part[chosen]
         drawn.add_scatter(
@@ -138,30 +123,10 @@ def _thinned(part: pd.DataFrame, top: int) -> pd.DataFrame:
     return part.loc[[*order[:largest], *order[others]]]
 
 
-def _with_intervals(part: pd.DataFrame) -> pd.DataFrame:
-    """The components of largest score among those with an interval on either side."""
-    own = part[part[ENDS].notna().any(axis=1)]
-    return own.loc[own[list(_SIDES)].abs().max(axis=1).nlargest(LARGEST).index]
-
-
-def _intervals(frame: pd.DataFrame) -> str:
-    if not np.isfinite(frame[ENDS]).any(axis=None):
-        return "No interval of a single component is drawn: none was given."
-    return (
-        f"Thin lines: 95 % intervals over examples, each its own, of each kind's {LARGEST} components with the largest scores."
-    )
-
-
 def _hover(point: Any, kind: str, names: tuple[str, str]) -> str:
     pairs = zip(names, (point.first, point.second), strict=True)
     scores = [f"{style.text(name)} {style.number(value)}" for name, value in pairs]
-    ends = [(getattr(point, f"{side}_low"), getattr(point, f"{side}_high")) for side in _SIDES]
-    told = [
-        f"<br>{style.text(name)}: {style.interval(*own, digits=4)}"
-        for name, own in zip(names, ends, strict=True)
-        if np.isfinite(own).all()
-    ]
-    return f"L{int(point.layer)}{_LETTERS[kind]}{int(point.index)}: {', '.join(scores)} nats/token{''.join(told)}"
+    return f"L{int(point.layer)}{_LETTERS[kind]}{int(point.index)}: {', '.join(scores)} nats/token"
 
 
 def _suffix(row: int) -> str:

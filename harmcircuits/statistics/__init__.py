@@ -5,7 +5,6 @@ axis 0, so that a bootstrap draw takes whole triples, and the same seed and numb
 every statistic: whatever is compared is paired. Nothing here knows a model; arrays come in, numbers go out.
 """
 
-from .agreement import pearson, slope, spearman, spearman_brown, standard_interval, times_needed, top_overlap
 from .comparisons import mean_estimate, mean_estimates, paired_difference, ratio, ratio_of_means
 from .decisions import MIN_NULL_DRAWS, fdr, fdr_estimates, fdr_named, p_value
 from .effects import aim_by_task, aim_by_task_null, standardised_effect
@@ -50,19 +49,12 @@ __all__ = [
     "n_for_equivalence",
     "p_value",
     "paired_difference",
-    "pearson",
     "ratio",
     "ratio_of_means",
     "resamples",
     "sign_flip_p",
-    "slope",
-    "spearman",
-    "spearman_brown",
-    "standard_interval",
     "standardised_effect",
     "strata_codes",
-    "times_needed",
-    "top_overlap",
     "two_level",
     "two_level_mean",
     "wilson",
