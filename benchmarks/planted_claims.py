@@ -78,7 +78,7 @@ def kind_words(organism: Planted) -> dict[str, list[Completion]]:
 
 def cases() -> list[Case]:
     """Claim by claim, a model in which it holds first."""
-    few: dict[str, Any] = {"points": 3, "rescore": False, "grains": ["heads", "neurons"]}
+    few: dict[str, Any] = {"points": 3, "grains": ["heads", "neurons"]}
     small = {"heads": (1 / 24, TWO), "neurons": (EIGHT / 2, 2 * EIGHT)}
     wide = {"heads": (1 / 24, 3 / 24), "neurons": (1 / 768, 48 / 768)}
     kind: dict[str, Any] = {"control": "kind words", "draws": 40, "sentences": kind_words}

@@ -22,7 +22,7 @@ FEWER: dict[str, dict[str, Any]] = {
     "elicit": {"max_new_tokens": 6},
     "generate": {"max_new_tokens": 6},
     "generate_each": {"max_new_tokens": 6},
-    "compactness": {"prompts": SET, "settings": SMALL, "points": 2, "grains": ["neurons"], "controls": ["matched random"]},
+    "compactness": {"prompts": SET, "settings": SMALL, "points": 2, "grains": ["neurons"]},
     "generality": {"prompts": SET, "settings": SMALL, "matched": 1},
     "compare_alignment": {"prompts": SET, "settings": STAGE, **LADDER},
     "emergent_misalignment": {"prompts": SET, "settings": SMALL, "arms": [BAD, GOOD, OWN], "train": 298, "answers": 0},

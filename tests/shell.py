@@ -29,7 +29,7 @@ def small(patch: pytest.MonkeyPatch) -> None:
 
 SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, explained_triples=0, facts=2, passages=1, bootstrap_draws=60)
 CLAIMS: dict[str, Sequence[str]] = {
-    "compactness": ("--grains", "neurons,weights", "--points", "2", "--controls", "matched random"),
+    "compactness": ("--grains", "neurons,weights", "--points", "2"),
     "generality": ("--matched", "1", "--weights"),
     "distinct": (),
 }

@@ -18,8 +18,8 @@ from harmcircuits.claims.alignment.stage import Measured, refusals
 from harmcircuits.claims.alignment.told import limits
 from harmcircuits.claims.alignment.trends import Trend, adjusted, changes, fraction_change, trend
 from harmcircuits.claims.claim import ClaimError
-from harmcircuits.claims.compactness.areas import area
 from harmcircuits.claims.compactness.curves import Curve
+from harmcircuits.claims.compactness.summary import area
 from harmcircuits.examples import Example
 from harmcircuits.experiments.checks import MATCHED
 from harmcircuits.statistics import Estimate, fdr, sign_flip_p
@@ -36,7 +36,6 @@ def curve(fractions: Any, selectivity: Any, *, retained: Any = None, costs: Any 
     return Curve(
         grain="neurons",
         rule=rule,
-        kind="circuit",
         at=list(range(len(fractions))),
         fractions=fractions,
         shares=fractions / 2,
@@ -83,7 +82,7 @@ def test_on_the_same_sizes_an_area_is_that_of_compactness() -> None:
     drawn = [curve([1e-3, 4e-3, 1e-2, 1e-1], own) for own in selectivity]
     found = stage_areas({str(at): own for at, own in enumerate(drawn)})
     assert not isinstance(found, str)
-    assert found.mean(1) == pytest.approx([area(own, OPTIONS).value for own in drawn])
+    assert found.mean(1) == pytest.approx([area(own, OPTIONS, among=own.at).value for own in drawn])
 
 
 @given(st.floats(0.05, 0.95), st.floats(0.05, 0.95))

@@ -10,22 +10,17 @@ from hypothesis import strategies as st
 
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.compactness import compactness
-from harmcircuits.claims.compactness.areas import above_reference, admissible_sizes, area_weights, differences
 from harmcircuits.claims.compactness.curves import Curve
-from harmcircuits.claims.compactness.decision import decide
-from harmcircuits.claims.compactness.evidence import gathered, sentence, values
-from harmcircuits.claims.compactness.grid import SPANS, protections, sizes
+from harmcircuits.claims.compactness.decision import Evidence, decide, gathered, sentence
+from harmcircuits.claims.compactness.grid import SPANS, sizes
 from harmcircuits.claims.compactness.plan import Cell
-from harmcircuits.claims.compactness.summary import Summary, log_fraction_to_halve, summarise
+from harmcircuits.claims.compactness.summary import Summary, area_weights, differences, log_fraction_to_halve, summarise
 from harmcircuits.experiments.settings import Settings
 from harmcircuits.models.protocol import Geometry
 from harmcircuits.statistics import Estimate
 
 SMALL = Geometry(n_layers=2, n_heads=4, d_head=8, d_mlp=64)
 OPTIONS: dict[str, Any] = {"draws": 200, "seed": 0}
-
-
-# sizes
 
 
 @given(points=st.integers(2, 12), heads=st.integers(1, 40), d_mlp=st.integers(1, 4000))
@@ -39,14 +34,10 @@ def test_sizes_grow_within_their_span(points: int, heads: int, d_mlp: int) -> No
         assert 1 <= counts[-1] <= max(1, round(SPANS[grain][1] * total))  # type: ignore[index]
 
 
-def test_the_default_q_lies_on_the_grid_and_its_protection_is_swept() -> None:
+def test_the_default_q_lies_on_the_grid() -> None:
     own = sizes("weights", SMALL, Settings(), points=6, spans=SPANS, ratio=5)
     assert (own[2].q, own[2].p) == (3e-4, pytest.approx(1.5e-3))
     assert (own[0].q, own[-1].q) == (pytest.approx(1e-5), pytest.approx(3e-2))
-    swept = protections(own, (1, 5, 20, 100), q=3e-4)
-    assert {ratio: round(size.p, 6) for ratio, size in swept.items()} == {1: 0.0003, 20: 0.006, 100: 0.03}
-    assert {size.q for size in swept.values()} == {3e-4}
-    assert {size.q for size in protections(own, (1, 20), q=0.5).values()} == {own[3].q}, "the middle one"
 
 
 @pytest.mark.parametrize(
@@ -58,7 +49,6 @@ def test_the_default_q_lies_on_the_grid_and_its_protection_is_swept() -> None:
         ({"spans": {"heads": (0.5, 0.1)}}, "span of heads"),
         ({"spans": {"weights": (0.0, 0.1)}}, "span of weights"),
         ({"ratio": 0}, "p / q is above 0"),
-        ({"controls": ["magic"]}, "control 'magic' is unknown: choose of matched random"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_before_anything_is_computed(options: Any, words: str) -> None:
@@ -103,20 +93,20 @@ def test_the_half_agrees_with_a_fine_search(retained: list[float], cost: list[fl
         assert np.interp(found, log_f, retained) <= 0.5 + 1e-9 and np.interp(found, log_f, cost) <= 0.05 + 1e-9
 
 
-def curve(rule: str, rises: list[float], left: list[float], *, kind: str = "circuit", cost: Any = 0.0, n: int = 20) -> Curve:
+def curve(rule: str, rises: list[float], left: list[float], *, cost: Any = 0.0, n: int = 20) -> Curve:
     """Triples alike but for a little: harmful minus near rises and what is left of harmful writing, at three sizes."""
     wobble = np.linspace(-0.01, 0.01, n)[:, None]
     fractions = np.array([0.001, 0.01, 0.1])
     information = np.stack([np.array(left) + wobble, np.ones((n, 3)) + wobble], 1)
     return Curve(
-        grain="heads", rule=rule, kind=kind, at=[0, 1, 2], fractions=fractions, shares=fractions / 10,  # type: ignore[arg-type]
+        grain="heads", rule=rule, at=[0, 1, 2], fractions=fractions, shares=fractions / 10,
         selectivity=np.array(rises) + wobble, information=information, intact=np.ones((n, 2)),
         plain_share=np.zeros(3) + cost,
     )  # fmt: skip
 
 
 def summary(drawn: Curve) -> Summary:
-    return summarise(drawn, OPTIONS, among=admissible_sizes([drawn]).get("heads", []))
+    return summarise(drawn, OPTIONS, among=drawn.admissible)
 
 
 def test_the_area_is_the_mean_height_over_the_logarithm_of_the_fraction() -> None:
@@ -128,11 +118,9 @@ def test_the_area_is_the_mean_height_over_the_logarithm_of_the_fraction() -> Non
 
 def test_the_area_is_over_sizes_that_leave_plain_text_whole() -> None:
     found = summary(curve("one-shot", [0.0, 0.5, 100.0], [1, 1, 1], cost=[0.0, 0.05, 0.06]))
-    assert found.area.value == pytest.approx(0.25) and found.area_all.value == pytest.approx(25.25)
-    assert (found.sizes, found.admissible) == (3, 2)
+    assert found.area.value == pytest.approx(0.25)
     single = summary(curve("one-shot", [0.0, 0.5, 100.0], [1, 1, 1], cost=[0.0, 0.06, 0.06]))
     assert "needs 2 sizes" in str(single.area.reason) and "has 1 among its 3" in str(single.area.reason)
-    assert single.area_all.value == pytest.approx(25.25)
     bridged = summary(curve("one-shot", [0.0, 50.0, 1.0], [1, 1, 1], cost=[0.0, 0.06, 0.0]))
     assert bridged.area.value == pytest.approx(0.5)
 
@@ -140,7 +128,7 @@ def test_the_area_is_over_sizes_that_leave_plain_text_whole() -> None:
 def test_a_summary_says_where_how_much_twins_keep_and_what_is_least() -> None:
     found = summary(curve("one-shot", [0, 0.5, 1], [1.0, 0.5, 0.0]))
     fraction = found.fraction_to_halve
-    assert fraction.value == pytest.approx(0.001) and found.components_to_halve == pytest.approx(0.01)
+    assert fraction.value == pytest.approx(0.001)
     assert fraction.low is not None and fraction.high is not None and fraction.low <= 0.001 <= fraction.high
     assert found.twin_gap.value == pytest.approx(0.5)
     assert found.lowest_retained.value == pytest.approx(0.0, abs=1e-9)
@@ -149,7 +137,7 @@ def test_a_summary_says_where_how_much_twins_keep_and_what_is_least() -> None:
 
 def test_what_is_not_reached_is_missing_with_the_reason() -> None:
     never = summary(curve("one-shot", [0, 0, 0], [1.0, 0.9, 0.8]))
-    assert never.fraction_to_halve.is_missing and never.components_to_halve is None
+    assert never.fraction_to_halve.is_missing
     assert "the lowest retained_harmful at admissible cost is 0.800" in str(never.fraction_to_halve.reason)
     dear = summary(curve("one-shot", [0, 0, 0], [1.0, 0.4, 0.2], cost=0.06))
     assert "every size costs more than 5%" in str(dear.fraction_to_halve.reason) and dear.lowest_end is None
@@ -159,42 +147,143 @@ def test_what_is_not_reached_is_missing_with_the_reason() -> None:
 
 
 def test_areas_are_compared_over_the_sizes_that_both_have() -> None:
-    one, other = curve("one-shot", [0, 0.5, 1], [1, 1, 1]), curve("random", [0, 0.1, 0.2], [1, 1, 1], kind="control")
+    one, other = curve("one-shot", [0, 0.5, 1], [1, 1, 1]), curve("random", [0, 0.1, 0.2], [1, 1, 1])
     shorter = replace(other, rule="magnitude", at=[0, 1], fractions=other.fractions[:2], selectivity=other.selectivity[:, :2])
     single = replace(other, rule="unsigned", at=[2], fractions=other.fractions[2:], selectivity=other.selectivity[:, 2:])
     frame = differences([one, other, shorter, single], OPTIONS).set_index("rule")
-    assert frame["difference"].round(6).tolist()[:2] == frame["difference_all"].round(6).tolist()[:2] == [0.4, 0.2]
+    assert frame["difference"].round(6).tolist()[:2] == [0.4, 0.2]
     assert np.isnan(frame.loc["unsigned", "difference"]) and "have 1 admissible sizes" in frame.loc["unsigned", "reason"]
     assert (frame["p_adjusted"].dropna() >= frame["p"].dropna()).all() and frame.loc["random", "p"] < 0.01
-    assert frame["sizes"].tolist() == [3, 2, 1]
 
 
 def test_areas_are_compared_where_the_circuit_leaves_plain_text_whole_whatever_the_control_costs() -> None:
     one = curve("one-shot", [0, 0.5, -9], [1, 1, 1], cost=[0.0, 0.0, 0.1])
-    other = curve("matched random", [0, 0.1, 9], [1, 1, 1], kind="control", cost=[0.9, 0.9, 0.0])
+    other = curve("matched random", [0, 0.1, 9], [1, 1, 1], cost=[0.9, 0.9, 0.0])
     frame = differences([one, other], OPTIONS)
-    row = frame.iloc[0]
-    assert (row["sizes"], round(row["difference"], 6)) == (2, 0.2) and row["difference_all"] < -4
-    above, p = above_reference(frame, "heads")
-    assert above.value == pytest.approx(0.2) and p is not None and p < 0.01
-    assert "was not among the controls" in str(above_reference(frame, "weights")[0].reason)
-
-
-# from curves to evidence
+    assert round(frame.iloc[0]["difference"], 6) == 0.2
+    (found,) = gathered(["heads"], [one, other], [summary(one)], frame, {})
+    assert found.above.value == pytest.approx(0.2) and found.p is not None and found.p < 0.01
+    (alone,) = gathered(["heads"], [one], [summary(one)], differences([one], OPTIONS), {})
+    assert alone.above.is_missing and alone.p is None
 
 
 DEPENDS = Estimate(0.4, 0.3, 0.5, 80)
 
 
 def test_a_grain_of_which_nothing_could_be_selected_is_among_the_evidence() -> None:
-    drawn = [curve("one-shot", [0, 0, 0], [1.0, 0.9, 0.8]), curve("matched random", [0, 0, 0], [1, 1, 1], kind="control")]
+    drawn = [curve("one-shot", [0, 0, 0], [1.0, 0.9, 0.8]), curve("matched random", [0, 0, 0], [1, 1, 1])]
     size = sizes("neurons", SMALL, Settings(), points=2, spans=SPANS, ratio=20)[0]
-    unmade = {Cell(grain="neurons", rule="one-shot", size=size, kind="circuit"): "ask for fewer"}
-    found = gathered(["heads", "neurons"], drawn, [summary(one) for one in drawn[:1]], differences(drawn, OPTIONS), unmade, {})
+    unmade = {Cell(grain="neurons", rule="one-shot", size=size): "ask for fewer"}
+    found = gathered(["heads", "neurons"], drawn, [summary(one) for one in drawn[:1]], differences(drawn, OPTIONS), unmade)
     assert (found[0].admissible, found[0].largest, found[0].exhausted) == ((0.001, 0.01, 0.1), 0.1, True)
     answer, why = decide(DEPENDS, found)
     told = sentence(answer, found, why)
     assert answer == "undecided" and told.endswith("Neurons: no circuit of any size could be selected: ask for fewer.")
     assert decide(DEPENDS, found[:1])[0] == "no" and "above matched random" in told
-    assert "necessity_area_heads" in values(DEPENDS, [summary(drawn[0])], found)
     assert "cannot be measured" in sentence(*("cannot be measured", found, {"heads": "one", "neurons": "two"}))
+
+
+GOOD = Evidence(
+    grain="heads",
+    fraction_to_halve=Estimate(0.004, 0.002, 0.008, 80),
+    twin_gap=Estimate(0.3, 0.1, 0.5, 80),
+    lowest_end=0.2,
+    area=Estimate(0.3, 0.2, 0.4, 80),
+    above=Estimate(0.25, 0.1, 0.4, 80),
+    p=0.01,
+    admissible=(0.01, 0.02, 0.05),
+    largest=0.2,
+    smallest_share=0.001,
+)
+MISSING = Estimate.missing("not reached")
+NEVER = replace(GOOD, grain="neurons", fraction_to_halve=MISSING, twin_gap=MISSING, lowest_end=0.7)
+FLAT = replace(NEVER, grain="weights", lowest_end=0.1, area=Estimate(0.001, -0.01, 0.012, 80))
+
+
+def test_one_grain_that_meets_every_condition_is_enough() -> None:
+    found, why = decide(DEPENDS, [NEVER, GOOD, FLAT])
+    assert found == "yes" and why["heads"] == "all conditions hold" and why["neurons"] == "not reached"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"fraction_to_halve": Estimate(0.004, 0.002, 0.02, 80)}, "may be 0.02, above 0.01"),
+        ({"fraction_to_halve": Estimate(0.004, n=2)}, "has no upper end"),
+        ({"twin_gap": Estimate(0.3, -0.1, 0.5, 80)}, "twins are not shown to keep more"),
+        ({"above": Estimate(-0.25, -0.4, -0.1, 80)}, "does not exceed"),
+        ({"area": Estimate(0.05, -0.1, 0.2, 80)}, "its area does not exceed 0"),
+        ({"p": 0.06}, "adjusted p 0.060"),
+        ({"p": None}, "no p value"),
+        ({"above": Estimate.missing("matched random could not be selected")}, "could not be selected"),
+    ],
+)
+def test_each_condition_is_needed(change: Any, words: str) -> None:
+    found, why = decide(DEPENDS, [replace(GOOD, **change)])
+    assert found == "undecided" and words in why["heads"]
+
+
+TWICE = {"fraction_to_halve": GOOD.fraction_to_halve, "twin_gap": Estimate(0.05, -0.1, 0.2, 80)}
+"""Half of harmful writing is gone, and of the twins' as well."""
+NONE_LEFT = replace(
+    GOOD, grain="weights", admissible=(0.01,), area=Estimate.missing("1 of 3"), above=Estimate.missing("1 of 3"), p=None
+)
+
+
+def test_no_needs_every_grain() -> None:
+    assert decide(DEPENDS, [NEVER, FLAT])[0] == decide(DEPENDS, [NEVER, replace(FLAT, **TWICE)])[0] == "no"
+    assert decide(DEPENDS, [NEVER, replace(FLAT, area=Estimate(0.001, -0.01, 0.03, 80))])[0] == "undecided"
+    assert decide(DEPENDS, [NEVER, replace(NEVER, lowest_end=0.45)])[0] == "undecided"
+
+
+def test_no_needs_two_admissible_sizes_of_every_grain() -> None:
+    short = replace(NEVER, grain="weights", admissible=(0.01,), area=Estimate.missing("1 of 6"))
+    found, why = decide(DEPENDS, [NEVER, short])
+    assert found == "undecided" and why["weights"] == "1 of 6", "a curve that was cut off says nothing"
+    assert decide(DEPENDS, [NEVER, replace(short, lowest_end=None, admissible=(), largest=None)])[0] == "undecided"
+    assert decide(DEPENDS, [short]) == ("cannot be measured", {"weights": "1 of 6"}), "more triples would not help"
+
+
+def test_no_is_not_said_where_a_half_that_twins_do_not_share_lies_between_sizes() -> None:
+    between = replace(NEVER, fraction_to_halve=GOOD.fraction_to_halve, twin_gap=GOOD.twin_gap, p=0.5)
+    assert decide(DEPENDS, [between])[0] == "undecided", "the sizes themselves retain more than half"
+    thin = replace(FLAT, fraction_to_halve=GOOD.fraction_to_halve, twin_gap=GOOD.twin_gap, p=0.5)
+    assert decide(DEPENDS, [thin])[0] == "undecided", "a small mean over sizes, and a large gap at the half"
+
+
+def test_no_is_not_said_of_a_sweep_that_stopped_early() -> None:
+    early = replace(NEVER, exhausted=False, admissible=(0.001, 0.003), largest=0.003)
+    found, why = decide(DEPENDS, [early])
+    assert found == "undecided" and why["neurons"] == "not reached; larger sizes were not measured"
+    large = replace(GOOD, fraction_to_halve=Estimate(0.03, 0.02, 1.0, 80))
+    assert (
+        decide(DEPENDS, [replace(large, exhausted=False)])[0]
+        == decide(DEPENDS, [replace(FLAT, exhausted=False)])[0]
+        == "undecided"
+    )
+
+
+def test_a_half_that_takes_a_large_part_is_a_no() -> None:
+    large = replace(GOOD, fraction_to_halve=Estimate(0.03, 0.02, 1.0, 80))
+    found, why = decide(DEPENDS, [NEVER, large])
+    assert found == "no" and "it takes at least 2 % of all eligible weights, more than 1 %" in why["heads"]
+    assert decide(DEPENDS, [replace(large, fraction_to_halve=Estimate(0.03, 0.009, 1.0, 80))])[0] == "undecided"
+    assert decide(DEPENDS, [replace(large, smallest_share=0.02)])[0] == "undecided", "a smaller size might have done it"
+
+
+def test_a_no_names_the_largest_size() -> None:
+    _, why = decide(DEPENDS, [NEVER, replace(FLAT, admissible=(0.001, 0.003), largest=0.003)])
+    assert "up to 5 % of all neurons, while the largest that was measured, 20 %, costs too much" in why["neurons"]
+    assert "near twins fall as much" in why["weights"]
+    assert why["weights"].endswith("over 2 sizes of admissible cost, up to 0.3 % of all weights, the largest that was measured")
+
+
+def test_text_that_does_not_depend_on_the_request_measures_nothing() -> None:
+    assert decide(Estimate(0.1, -0.1, 0.3, 80), [GOOD])[0] == "cannot be measured"
+    assert decide(Estimate(0.1, n=2), [GOOD])[0] == "cannot be measured"
+
+
+def test_yes_needs_two_admissible_sizes_too() -> None:
+    found, why = decide(DEPENDS, [NEVER, NONE_LEFT])
+    assert found == "undecided" and why["weights"] == "1 of 3"
+    assert decide(DEPENDS, [GOOD, NONE_LEFT])[0] == "yes", "another grain has what it needs"

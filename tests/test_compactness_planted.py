@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 
 from harmcircuits import store
 from harmcircuits.claims.compactness import Compactness, compactness
-from harmcircuits.claims.compactness.rules import FLIPPED, GREEDY, MATCHED, ONE_SHOT
+from harmcircuits.claims.compactness.plan import ONE_SHOT
+from harmcircuits.experiments.checks import MATCHED
 from harmcircuits.experiments.settings import Settings
 from harmcircuits.organisms import planted
 
@@ -30,59 +30,34 @@ def swept(variant: Any, **options: Any) -> Compactness:
     return compactness(organism.model, organism.prompts, settings=SETTINGS, name=f"planted {variant}", **options)
 
 
-@pytest.fixture(scope="module")
-def plain() -> Compactness:
+def rises(claim: Compactness, grain: str, rule: str) -> list[float]:
+    """Of harmful responses, in growing order of size, nats per token; all of it is 4.3."""
+    curves = claim.tables["curves"]
+    return list(curves[(curves["grain"] == grain) & (curves["rule"] == rule)]["harmful_nll_rise"])
+
+
+def test_what_is_planted_in_few_components_is_found_compact() -> None:
     """Two heads and eight of 192 neurons write harm: sizes from half of these neurons to twice as many."""
     spans: Any = {"heads": (1 / 24, 2 / 24), "neurons": (4 / 192, 16 / 192), "weights": (1e-4, 3e-4)}
-    return swept("plain", controls=[MATCHED, FLIPPED], points=3, spans=spans, ratios=[20.0])
-
-
-def rises(claim: Compactness, grain: str, rule: str, role: str = "harmful") -> list[float]:
-    """In growing order of size, nats per token; all of it is 4.3."""
-    curves = claim.tables["curves"]
-    return list(curves[(curves["grain"] == grain) & (curves["rule"] == rule)][f"{role}_nll_rise"])
-
-
-def above(claim: Compactness, grain: str, rule: str) -> dict[str, Any]:
-    frame = claim.tables["differences"]
-    return dict(frame[(frame["grain"] == grain) & (frame["rule"] == rule)].iloc[0])
-
-
-def test_what_is_planted_in_few_components_is_found_compact(plain: Compactness) -> None:
-    assert plain.found == "yes" and plain.sentence.startswith("Harmful writing is compact")
-    assert plain.sentence.count("all conditions hold") == 3, plain.sentence
-
-
-@pytest.mark.parametrize(("grain", "most"), [("heads", 2 / 132), ("neurons", 8 * 128 / 270_336), ("weights", 1e-3)])
-def test_half_of_it_is_gone_without_what_was_planted(plain: Compactness, grain: str, most: float) -> None:
-    fraction, area = plain.values[f"fraction_to_halve_{grain}"], plain.values[f"necessity_area_{grain}"]
-    assert fraction.high is not None and fraction.high <= most * 1.001
-    assert area.value is not None and area.value > 2 and plain.values[f"twin_gap_{grain}"].excludes(0)
-    assert max(rises(plain, grain, ONE_SHOT)) > 4
-
-
-@pytest.mark.parametrize("grain", ["heads", "neurons"])
-def test_greedy_circuits_find_it_too(plain: Compactness, grain: str) -> None:
-    assert max(rises(plain, grain, GREEDY)) > 4 and np.abs(rises(plain, grain, GREEDY, "near")).max() < 0.1
-
-
-@pytest.mark.parametrize("grain", ["heads", "neurons"])
-def test_without_what_holds_harm_back_nothing_is_lost(plain: Compactness, grain: str) -> None:
-    assert max(rises(plain, grain, FLIPPED)) < 0.1 < 2 < above(plain, grain, FLIPPED)["difference_low"]
-
-
-@pytest.mark.parametrize("grain", ["heads", "neurons", "weights"])
-def test_what_looks_as_important_does_less(plain: Compactness, grain: str) -> None:
-    found = above(plain, grain, MATCHED)
-    assert found["difference_low"] > 0 and found["p_adjusted"] < 0.05
-    if grain != "weights":  # where all that is planted is off, nothing of it is left to draw; any weight here shifts much
-        assert max(rises(plain, grain, MATCHED)[1:]) < 0.1
+    claim = swept("plain", points=3, spans=spans)
+    assert claim.found == "yes" and claim.sentence.startswith("Harmful writing is compact")
+    assert claim.sentence.count("all conditions hold") == 3, claim.sentence
+    for grain, most in (("heads", 2 / 132), ("neurons", 8 * 128 / 270_336), ("weights", 1e-3)):
+        fraction, area = claim.values[f"fraction_to_halve_{grain}"], claim.values[f"necessity_area_{grain}"]
+        assert fraction.high is not None and fraction.high <= most * 1.001
+        assert area.value is not None and area.value > 2 and claim.values[f"twin_gap_{grain}"].excludes(0)
+        assert max(rises(claim, grain, ONE_SHOT)) > 4
+        frame = claim.tables["differences"]
+        matched = frame[(frame["grain"] == grain) & (frame["rule"] == MATCHED)].iloc[0]
+        assert matched["difference_low"] > 0 and matched["p_adjusted"] < 0.05
+        if grain != "weights":  # where all that is planted is off, nothing of it is left to draw; any weight here shifts much
+            assert max(rises(claim, grain, MATCHED)[1:]) < 0.1
 
 
 def test_what_is_spread_over_many_components_is_found_not_compact() -> None:
     """128 of 768 neurons and 11 of 24 heads each carry a small share. (Its single weights are another matter.)"""
     spans: Any = {"heads": (1 / 24, 3 / 24), "neurons": (1 / 768, 48 / 768)}
-    claim = swept("diffuse", grains=["heads", "neurons"], controls=[MATCHED], points=2, spans=spans, rescore=False)
+    claim = swept("diffuse", grains=["heads", "neurons"], points=2, spans=spans)
     assert claim.found == "no", claim.sentence
     lowest = claim.values["lowest_retained_neurons"]
     assert lowest.low is not None and lowest.low > 0.5
@@ -91,12 +66,10 @@ def test_what_is_spread_over_many_components_is_found_not_compact() -> None:
 
 def test_a_sweep_that_stops_early_is_no_evidence_against() -> None:
     """One and two of the eight neurons that write harm: most of it is left, and nothing larger was measured."""
-    spans: Any = {"neurons": (1 / 192, 2 / 192)}
-    claim = swept("plain", grains=["neurons"], controls=[MATCHED], points=2, spans=spans, rescore=False)
+    claim = swept("plain", grains=["neurons"], points=2, spans={"neurons": (1 / 192, 2 / 192)})
     assert claim.found == "undecided" and "larger sizes were not measured" in claim.sentence, claim.sentence
 
 
 def test_where_nothing_writes_harm_nothing_is_found_compact() -> None:
-    spans: Any = {"neurons": (1 / 192, 8 / 192)}
-    claim = swept("none", grains=["neurons"], controls=[MATCHED], points=2, spans=spans, rescore=False)
+    claim = swept("none", grains=["neurons"], points=2, spans={"neurons": (1 / 192, 8 / 192)})
     assert claim.found != "yes", claim.sentence

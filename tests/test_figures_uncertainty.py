@@ -28,29 +28,19 @@ def numbers(columns: list[str], **known: Any) -> pd.DataFrame:
     return pd.DataFrame([{name: known.get(name, ends.get(name.rpartition("_")[2], 0.5)) for name in columns}])
 
 
-def sweep(**known: Any) -> pd.DataFrame:
-    measures = ("harmful_nll_rise", "near_nll_rise", "retained_harmful", "retained_twin", "plain_share", "auroc", "facts_right",
-                "harmful_rate", "on_task_rate", "degenerate_rate")  # fmt: skip
+def sweep() -> pd.DataFrame:
+    measures = ("harmful_nll_rise", "near_nll_rise", "retained_harmful", "retained_twin", "plain_share")
     columns = [f"{name}{end}" for name in measures for end in ("", "_low", "_high")]
-    common = {"grain": "heads", "rule": "one-shot", "kind": "circuit"} | known
-    return numbers(["grain", "rule", "kind", "at", "q", "p", "components", "fraction", "share", *columns], **common)
-
-
-def beside(name: str) -> Callable[[], go.Figure]:
-    return lambda: getattr(figures, f"compactness_{name}")(sweep(), sweep(), grain="heads")
+    return numbers(["grain", "rule", "fraction", "share", *columns], grain="heads", rule="one-shot")
 
 
 DRAWN: dict[str, Callable[[], go.Figure]] = {
     "alignment_separability": lambda: figures.alignment_separability(
         numbers(alignment._AREAS, ladder="ladder", stage="base", reading="own", grain="heads")
     ),
-    "compactness_greedy": lambda: figures.compactness_greedy(sweep(rule="greedy")),
-    "compactness_protection": lambda: figures.compactness_protection(sweep(kind="protection")),
-    "compactness_rates": beside("rates"),
-    "compactness_recognition": beside("recognition"),
     "compactness_retained": lambda: figures.compactness_retained(sweep()),
     "compactness_rises": lambda: figures.compactness_rises(sweep(), grain="heads"),
-    "compactness_utility": beside("utility"),
+    "compactness_utility": lambda: figures.compactness_utility(sweep(), grain="heads"),
     "crossed_effects": lambda: figures.crossed_effects(report.effects_frame(fake_report())),
     "distinct_effects": lambda: figures.distinct_effects(report.effects_frame(fake_report())),
     "distinct_overlaps": lambda: figures.distinct_overlaps(numbers(distinct._COLUMNS, one="a", other="b")),

@@ -41,13 +41,12 @@ def compactness(
     judge_prompt: JudgePrompt = None,
     triples: Triples = None,
     grains: Grains = None,
-    controls: Annotated[str | None, typer.Option(help="Some of the controls, with commas between.")] = None,
     points: Points = None,
     span: Span = None,
     ratio: Ratio = None,
-    quick: Annotated[bool, typer.Option("--quick", help="3 sizes, 3 controls, 16 triples.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="3 sizes, 16 triples.")] = False,
 ) -> None:
-    """Sweep how many heads, neurons and weights are off: how small a part carries harmful writing, and what goes with it?"""
+    """Sweep how many heads, neurons and weights are off: how small a part carries harmful writing?"""
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
     from typing import Any
@@ -59,9 +58,7 @@ def compactness(
     with told_errors():
         read = load_prompts(prompts)
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        asked = shared.given(
-            grains=shared.listed(grains), controls=shared.listed(controls), points=points, spans=shared.spans(span), ratio=ratio
-        )
+        asked = shared.given(grains=shared.listed(grains), points=points, spans=shared.spans(span), ratio=ratio)
         sizes: dict[str, Any] = ({**QUICK["compactness"]} if quick else {}) | asked
         with writable(out):
             read_by = shared.validated(judge, judge_prompt, device)

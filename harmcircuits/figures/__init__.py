@@ -11,9 +11,7 @@ from .alignment import alignment_separability
 from .attention_pattern import attention_heatmap
 from .attribution import heads_heatmap, neurons_by_layer
 from .circuit import components_by_layer
-from .compactness import compactness_retained, compactness_rises
-from .compactness_beside import compactness_rates, compactness_recognition, compactness_utility
-from .compactness_sweeps import compactness_greedy, compactness_protection
+from .compactness import compactness_retained, compactness_rises, compactness_utility
 from .crossed import crossed_effects
 from .dark import dark
 from .dissociation import retained, rises
@@ -34,10 +32,6 @@ __all__ = [
     "agreement_scatter",
     "alignment_separability",
     "attention_heatmap",
-    "compactness_greedy",
-    "compactness_protection",
-    "compactness_rates",
-    "compactness_recognition",
     "compactness_retained",
     "compactness_rises",
     "compactness_utility",

@@ -7,13 +7,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .compactness_lines import Panel, axes, by_rule, checked, ends, hover, line_with_band, mark, spoken, stacked
+from .compactness_lines import ONE_SHOT, Panel, axes, by_rule, checked, ends, hover, line_with_band, mark, spoken, stacked
 
 _MEASURES = ["harmful_nll_rise", "near_nll_rise", "retained_harmful", "retained_twin"]
 _PANELS = [
     Panel("harmful_nll_rise", "rise of L on harmful requests<br>(nats per token)", style.ROLES["harmful"].colour),
     Panel("near_nll_rise", "rise of L on near twins<br>(nats per token)", style.ROLES["near"].colour),
 ]
+_COST = Panel("plain_share", "rise of L on plain passages<br>(share of the intact L)", style.ORANGE, mark=0.05)
 _GRAINS = {"heads": ("solid", "circle"), "neurons": ("dash", "square"), "weights": ("dot", "diamond")}
 
 
@@ -24,13 +25,13 @@ def compactness_rises(curves: pd.DataFrame, *, grain: str, title: str = "") -> g
     numbered. Both panels have the same scale.
 
     Args:
-        curves: one row a grain, rule and size: grain, rule, kind ("circuit", "control"; "protection" is not drawn), fraction
-            and share (above 0), harmful_nll_rise, near_nll_rise, retained_harmful and retained_twin with _low and _high.
+        curves: one row a grain, rule and size: grain, rule ("one-shot" is the circuit, others are controls), fraction and share
+            (above 0), harmful_nll_rise, near_nll_rise, retained_harmful and retained_twin with _low and _high.
         grain: which rows.
         title: the question above the figure; "" for the usual one.
 
     Raises:
-        FigureError: a column is missing or not numeric, a kind is unknown, or there is no row of that grain.
+        FigureError: a column is missing or not numeric; or there is no row of that grain.
     """
     lines = by_rule(checked(curves, _MEASURES, "compactness_rises"), grain, ["harmful_nll_rise"])
     names = {"harmful_nll_rise": "harmful", "near_nll_rise": "near"}
@@ -45,7 +46,32 @@ def compactness_rises(curves: pd.DataFrame, *, grain: str, title: str = "") -> g
             "with upright intervals. Compact and selective writing rises early above, and stays flat below."
         ),
         alt=f"Rises of L in nats per token at each rule's largest fraction. {spoken(lines, names)}.",
-        alike=True,
+    )
+
+
+def compactness_utility(curves: pd.DataFrame, *, grain: str, title: str = "") -> go.Figure:
+    """The cost: the rise of L on plain passages as a share of the intact model's L there, against the fraction of a grain's
+    components that is off (logarithmic). Positive: the ablation hurts; the dashed line is the largest admissible cost.
+
+    Args:
+        curves: as of `compactness_rises`, with plain_share.
+        grain, title: as there.
+
+    Raises:
+        FigureError: see `compactness_rises`.
+    """
+    lines = by_rule(checked(curves, ["plain_share"], "compactness_utility"), grain, ["plain_share"])
+    return stacked(
+        lines,
+        [_COST],
+        grain=grain,
+        title=title or f"What does plain text lose when {grain} are off?",
+        caption=(
+            "The rise of L on plain benign passages, as a share of the intact model's L; the dashed line is the largest cost "
+            "at which a size is admissible. Coloured: circuits, with 95 % intervals over passages as bands; grey: controls of "
+            "the same size, with upright intervals."
+        ),
+        alt=f"At each rule's largest fraction of {grain}. {spoken(lines, {'plain_share': 'plain text'})}.",
     )
 
 
@@ -62,11 +88,11 @@ def compactness_retained(
         title: the question above the figure.
 
     Raises:
-        FigureError: a column is missing or not numeric, or a kind or grain is unknown.
+        FigureError: a column is missing or not numeric, or a grain is unknown.
     """
     frame = checked(curves, _MEASURES, "compactness_retained")
     style.refuse_unknown(frame["grain"], _GRAINS, what="grain")
-    frame = frame[frame["rule"] == "one-shot"]
+    frame = frame[frame["rule"] == ONE_SHOT]
     lines: dict[tuple[str, str], pd.DataFrame] = {}
     for grain in dict.fromkeys(frame["grain"]):
         for role, measure in (("harmful", "retained_harmful"), ("near", "retained_twin")):

@@ -12,20 +12,19 @@ from .bands import band
 from .line_ends import End, add_numbers
 from .style import FigureError
 
-KINDS = ("circuit", "control", "protection")
+ONE_SHOT = "one-shot"
+"""The rule of the circuits; all others are controls."""
 _SYMBOLS = ("square", "triangle-up", "cross", "star", "diamond", "hexagon", "pentagon", "x", "triangle-down")
-_DASHES = {"one-shot": "solid", "greedy": "dash"}
 _PANEL, _GAP = 250, 76  # px
 
 
 class Panel(NamedTuple):
-    """One measure against the fraction: its column, its name with the unit, how circuits are coloured, values that the axis
-    holds, and one that is marked by a dashed line."""
+    """One measure against the fraction: its column, its name with the unit, how circuits are coloured, and a value that is
+    marked by a dashed line."""
 
     measure: str
     label: str
     colour: str
-    hold: tuple[float, ...] = (0.0,)
     mark: float | None = None
 
 
@@ -38,11 +37,10 @@ def checked(curves: pd.DataFrame, measures: Sequence[str], what: str) -> pd.Data
     """The rows that a logarithmic axis can show.
 
     Raises:
-        FigureError: a column is missing or not numeric, or a kind is unknown.
+        FigureError: a column is missing or not numeric.
     """
     numbers = ["fraction", "share", *(column for measure in measures for column in ends(measure))]
-    frame = style.checked(curves, ["grain", "rule", "kind", *numbers], numbers=numbers, what=what)
-    style.refuse_unknown(frame["kind"], KINDS, what="kind")
+    frame = style.checked(curves, ["grain", "rule", *numbers], numbers=numbers, what=what)
     return frame[(frame["fraction"] > 0) & (frame["share"] > 0)]
 
 
@@ -53,7 +51,7 @@ def by_rule(frame: pd.DataFrame, grain: str, measures: Sequence[str]) -> dict[st
         FigureError: there is none.
     """
     known = frame[list(measures)].notna().any(axis=1)
-    own = frame[(frame["grain"] == grain) & (frame["kind"] != "protection") & known]
+    own = frame[(frame["grain"] == grain) & known]
     if not len(own):
         there = ", ".join(dict.fromkeys(frame["grain"][known])) or "none"
         raise FigureError(f"there is nothing of {grain!r} to draw: grains are {there}")
@@ -69,30 +67,23 @@ def stacked(
     title: str,
     caption: str,
     alt: str,
-    note: str = "",
-    intact: pd.DataFrame | None = None,
-    alike: bool = False,
 ) -> go.Figure:
-    """A panel a measure, a line a rule, against the fraction of a grain's components that is off (logarithmic).
+    """A panel a measure, all of the same scale, a line a rule, against the fraction of a grain's components that is off
+    (logarithmic).
 
     Args:
         lines: `by_rule`.
         panels: from above.
         grain: for the axis.
-        title, caption, alt, note: as of `style.figure`.
-        intact: one row with the same measures, drawn as a level line with its interval; None: without.
-        alike: the same scale in all panels.
+        title, caption, alt: as of `style.figure`.
     """
-    drawn = blank(len(panels), title=title, caption=caption, alt=alt, note=note, legend=list(lines))
+    drawn = blank(len(panels), title=title, caption=caption, alt=alt, legend=list(lines))
     every = pd.concat(lines.values())
     across = np.log10(every["fraction"])
-    together = every if intact is None else pd.concat([every, intact])
-    ups = [_up([panel], together) for panel in panels]
+    hold = [0.0, *(panel.mark for panel in panels if panel.mark is not None)]
+    up = style.span(*(every[column] for panel in panels for column in ends(panel.measure)), hold, hold=0)
     for row, panel in enumerate(panels):
-        up = _up(panels, together) if alike else ups[row]
         axes(drawn, row, x=f"fraction of all {grain} that is off", y=panel.label, across=[across.min(), across.max()], up=up)
-        if intact is not None:
-            level(drawn, intact.iloc[0], panel.measure, row)
         if panel.mark is not None:
             mark(drawn, panel.mark, row)
         own = {name: line[np.isfinite(line[panel.measure])] for name, line in lines.items()}
@@ -132,16 +123,6 @@ def line_with_band(drawn: go.Figure, points: pd.DataFrame, place: str, measure: 
     drawn.add_scatter(x=points[place], y=points[measure], hovertemplate="%{hovertext}<extra></extra>", **look)
 
 
-def level(drawn: go.Figure, intact: Mapping[Any, Any] | pd.Series, measure: str, row: int) -> None:
-    """The intact model's value as a line over the whole width, its interval as a band."""
-    value, low, high = (float(intact[column]) for column in ends(measure))
-    where = {"xref": f"x{suffix(row)} domain", "yref": f"y{suffix(row)}", "x0": 0, "x1": 1, "layer": "below"}
-    if np.isfinite(low) and np.isfinite(high):
-        drawn.add_shape(type="rect", y0=low, y1=high, fillcolor=style.SKY, opacity=0.2, line={"width": 0}, **where)
-    if np.isfinite(value):
-        drawn.add_shape(type="line", y0=value, y1=value, line={"color": style.SKY, "width": 1.5}, **where)
-
-
 def mark(drawn: go.Figure, value: float, row: int) -> None:
     """A dashed line over the whole width: chance, a limit, the half."""
     drawn.add_shape(
@@ -171,13 +152,8 @@ def suffix(row: int) -> str:
     return "" if row == 0 else str(row + 1)
 
 
-def _up(panels: Sequence[Panel], frame: pd.DataFrame) -> list[float]:
-    hold = [value for panel in panels for value in (*panel.hold, *([] if panel.mark is None else [panel.mark]))]
-    return style.span(*(frame[column] for panel in panels for column in ends(panel.measure)), hold, hold=hold[0])
-
-
 def _rule(drawn: go.Figure, line: pd.DataFrame, name: str, panel: Panel, row: int) -> None:
-    number, _, rule = name.partition(": ")
+    number = name.partition(":")[0]
     circuit, colour = _look(line, panel)
     low, high = line[f"{panel.measure}_low"], line[f"{panel.measure}_high"]
     where = {"xaxis": f"x{suffix(row)}", "yaxis": f"y{suffix(row)}"}
@@ -191,7 +167,7 @@ def _rule(drawn: go.Figure, line: pd.DataFrame, name: str, panel: Panel, row: in
     drawn.add_scatter(
         x=line["fraction"], y=line[panel.measure], mode="lines+markers", name=style.text(name), legendgroup=name,
         legendrank=int(number), showlegend=row == 0,
-        line={"color": colour, "width": 2 if circuit else 1, "dash": _DASHES.get(rule, "dot")},
+        line={"color": colour, "width": 2 if circuit else 1, "dash": "solid" if circuit else "dot"},
         marker={"color": colour, "symbol": symbol, "size": 7, "line": {"color": "white", "width": 1}},
         hovertext=[hover(point, name, panel.measure, "fraction") for point in line.to_dict("records")],
         hovertemplate="%{hovertext}<extra></extra>", **where,
@@ -200,7 +176,7 @@ def _rule(drawn: go.Figure, line: pd.DataFrame, name: str, panel: Panel, row: in
 
 def _look(line: pd.DataFrame, panel: Panel) -> tuple[bool, str]:
     """Whether a line is a circuit's, and its colour."""
-    circuit = bool((line["kind"] == "circuit").all())
+    circuit = bool((line["rule"] == ONE_SHOT).all())
     return circuit, panel.colour if circuit else style.GREY
 
 

@@ -13,8 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from ..compactness.areas import COST, FEWEST, admissible_sizes, area_weights
-from ..compactness.curves import Curve
+from ..compactness.curves import COST, Curve
+from ..compactness.summary import FEWEST, area_weights
 
 StageAreas: TypeAlias = Float[np.ndarray, "stage triple"]
 Shared = tuple[float, float]
@@ -33,7 +33,7 @@ def stage_areas(circuits: Mapping[str, Curve | None], controls: Mapping[str, Cur
         other = controls[name] if controls is not None else curve
         if curve is None or other is None:
             return f"{name}: no {'circuit' if curve is None else 'matched random circuit'} of any size could be selected"
-        places[name] = [at for at in admissible_sizes([curve])[curve.grain] if at in other.at]
+        places[name] = [at for at in curve.admissible if at in other.at]
         if len(places[name]) < FEWEST:
             return (
                 f"{name}: an area needs {FEWEST} sizes that cost at most {COST:.0%} of the loss on plain passages, and it has "

@@ -13,7 +13,7 @@ from ...prompts.promptset import PromptSet
 from ...report.claims import ON_TRIPLES
 from ...store import alone_in_folder
 from ..claim import Claim, ClaimError
-from ..compactness.areas import COST
+from ..compactness.curves import COST
 from ..compactness.decision import ALIKE
 from ..compactness.grid import GRAINS, RATIO, Grain, Spans
 from .compared import Results, compared, stopped

@@ -11,8 +11,7 @@ from ...statistics import Estimate, mean_estimate, wilson
 from ...tasks.teacher_forced import INTACT
 from ..compactness.curves import Curve, curves, information
 from ..compactness.grid import Grain, Spans
-from ..compactness.plan import Options, select_cells
-from ..compactness.rules import ONE_SHOT
+from ..compactness.plan import ONE_SHOT, Options, select_cells
 from ..material import ROLES, Material
 from ..reading import read
 
@@ -44,9 +43,7 @@ class Measured:
 
 def sweep_of(grains: Sequence[Grain], *, points: int, spans: Spans | None, ratio: float) -> Options:
     """Compactness' sweep with one control, matched random: what else is compared is compared between stages."""
-    return Options(
-        grains=tuple(grains), controls=(MATCHED,), points=points, spans=spans or {}, ratio=ratio, ratios=(), rescore=False
-    )
+    return Options(grains=tuple(grains), controls=(MATCHED,), points=points, spans=spans or {}, ratio=ratio)
 
 
 def measure(material: Material, options: Options, *, progress: bool = False) -> Measured:

@@ -1,7 +1,7 @@
 """Compactness: how small a part of the model has to be off until half of its harmful writing is gone, and what goes with it.
 
-`grid` says which sizes, `rules` and `greedy` what is off at each, `curves` what that does, `summary` two numbers a curve,
-`decision` what follows from them, `claim` puts it together.
+`grid` says which sizes, `plan` what is off at each, `curves` what that does, `summary` the numbers of a curve, `decision` what
+follows from them, `claim` puts it together.
 """
 
 from .claim import Compactness as Compactness

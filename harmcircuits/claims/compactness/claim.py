@@ -1,14 +1,13 @@
 """`compactness`: how small a part of the model carries harmful writing, at what cost, against controls of the same size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from ...experiments.checks import MATCHED, RANDOM
 from ...experiments.settings import Settings
-from ...figures.compactness import compactness_retained
+from ...figures.compactness import compactness_retained, compactness_rises, compactness_utility
 from ...judges import Judge
 from ...models.protocol import HookedModel
 from ...prompts.promptset import PromptSet
@@ -18,17 +17,12 @@ from ...store import alone_in_folder
 from ...tasks.teacher_forced import INTACT
 from ..claim import Claim, ClaimError
 from ..material import Material, prepare
-from ..reading import Read, read
-from .areas import COST, admissible_sizes, differences
-from .curves import curves, information, row, table
-from .decision import LEVEL, SMALL, decide
-from .drawn import drawings
-from .evidence import gathered, sentence, values
-from .grid import GRAINS, POINTS, RATIO, RATIOS, Grain, Spans
-from .plan import Cell, Options, select_cells
-from .protection import besides
-from .rules import CONTROLS, ONE_SHOT, UNSIGNED
-from .summary import as_table, summarise
+from ..reading import read
+from .curves import COST, curves, information, table
+from .decision import LEVEL, SMALL, decide, gathered, sentence
+from .grid import GRAINS, POINTS, RATIO, Grain, Spans
+from .plan import ONE_SHOT, Options, select_cells
+from .summary import as_table, differences, summarise
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -41,14 +35,13 @@ LIMITS = (
     "of the fraction.",
 )
 ONE_DRAW = (
-    "Of random and matched random there is one draw at each size: intervals and p values are over triples and do not cover "
-    "other draws. An area averages over the draws of its sizes, which are independent."
+    "Of matched random there is one draw at each size: intervals and p values are over triples and do not cover other draws. "
+    "An area averages over the draws of its sizes, which are independent."
 )
 MATCHED_WEIGHTS = (
     "A mask of weights takes nearly all with a large A above 0 that are not protected: of like |A|, most that are left for "
-    "matched random may have A below 0, and it is then close to sign flipped."
+    "matched random may have A below 0."
 )
-BOTH_SIGNS = " The control 'unsigned' has both signs."
 
 
 class Compactness(Claim):
@@ -65,8 +58,8 @@ class Compactness(Claim):
     - `area_above_control_GRAIN`: the same less that of matched random circuits.
     - `request_information`: of the intact model's harmful responses, nats per token.
 
-    `tables`: summary (a row a grain and rule; `area` is over admissible sizes, `area_all` over all), differences (of areas,
-    with p values), curves (a row a grain, rule and size), intact, unmade (what could not be selected, and why).
+    `tables`: summary (a row a grain and rule), differences (of areas, with p values), curves (a row a grain, rule and size),
+    unmade (what could not be selected, and why).
     """
 
     NAME: ClassVar[str] = "compactness"
@@ -88,9 +81,14 @@ class Compactness(Claim):
     )
 
     def figures(self) -> "dict[str, go.Figure]":
-        """`retained`: all grains on one axis; `greedy` on the same, `protection`, where they were measured; then of each grain
-        `rises_GRAIN`, `recognition_GRAIN`, `utility_GRAIN` and `rates_GRAIN`."""
-        return drawings(self.tables["curves"], self.tables["intact"])
+        """`retained`: all grains on one axis; then of each grain `rises_GRAIN` and `utility_GRAIN`."""
+        curves = self.tables["curves"]
+        found = {"retained": compactness_retained(curves)}
+        for grain in dict.fromkeys(curves["grain"]):
+            found[f"rises_{grain}"] = compactness_rises(curves, grain=grain)
+            if curves[curves["grain"] == grain]["plain_share"].notna().any():
+                found[f"utility_{grain}"] = compactness_utility(curves, grain=grain)
+        return found
 
     def _first_figure(self) -> "go.Figure":
         return compactness_retained(self.tables["curves"])
@@ -102,12 +100,9 @@ def compactness(
     prompts: PromptSet | None = None,
     *,
     grains: Sequence[Grain] = GRAINS,
-    controls: Sequence[str] = tuple(CONTROLS),
     points: int = POINTS,
     spans: Spans | None = None,
     ratio: float = RATIO,
-    ratios: Sequence[float] = RATIOS,
-    rescore: bool = True,
     settings: Settings | None = None,
     judge: Judge | None = None,
     folder: str | Path | None = None,
@@ -116,21 +111,17 @@ def compactness(
     material: Material | None = None,
     progress: bool = False,
 ) -> Compactness:
-    """Sweeps how many heads, neurons and weights are off, log-spaced, and measures what is left of writing and recognising.
+    """Sweeps how many heads, neurons and weights are off, log-spaced, and measures what is left of writing.
 
-    Of each grain: the circuit (set difference, one-shot), greedy circuits that are scored anew after each step, and controls of
-    the same size. `decision.decide` has the rule behind `found`.
+    Of each grain: the circuit (set difference), and of the same size matched random circuits and ones aimed at near twins.
+    `decision.decide` has the rule behind `found`.
 
     Args:
         prompts: whole triples; None: the built-in ones.
         grains: "heads", "neurons", "weights".
-        controls: of matched random, random, magnitude, sign flipped, unsigned, no protection, far twins protected alone,
-            aimed at twins.
         points: sizes a grain.
         spans: smallest and largest fraction, by grain: of all heads and neurons, and q of each matrix of weights.
         ratio: p / q of weights.
-        ratios: p / q that are tried at the default q.
-        rescore: greedy circuits too.
         settings: sizes, as of `dissociate`.
         judge: of what conditions write.
         folder: for what is finished, so that a run that was stopped can go on.
@@ -147,7 +138,7 @@ def compactness(
     Source: arXiv 2604.09544 (set difference, sweeps of p and q); the area after the integrated metrics of the MIB benchmark
     (Mueller et al. 2025).
     """
-    options = _options(grains, controls, points, spans, ratio, ratios, rescore)
+    options = Options(grains=tuple(grains), points=points, spans=spans or {}, ratio=ratio)
     own = material.settings if material is not None else settings or Settings()
     if not own.passages:
         raise ClaimError(
@@ -161,62 +152,42 @@ def compactness(
         raise ClaimError(f"no circuit of any size could be selected: {next(iter(unmade.values()))}")
     outcomes = read(material, {cell.name: off for cell, off in found.items()}, progress=progress)
     drawn = curves(outcomes, found)
-    admissible = admissible_sizes(drawn)
+    admissible = {curve.grain: curve.admissible for curve in drawn if curve.rule == ONE_SHOT}
     summaries = [summarise(curve, material.bootstrap, among=admissible.get(curve.grain, [])) for curve in drawn]
     compared = differences(drawn, material.bootstrap)
-    evidence = gathered(options.grains, drawn, summaries, compared, unmade, besides(outcomes, found))
+    evidence = gathered(options.grains, drawn, summaries, compared, unmade)
     depends = mean_estimate(information(outcomes, INTACT)[:, 0], **material.bootstrap)
     answer, why = decide(depends, evidence)
+    above = {one.grain: one.above for one in evidence}
+    values = {"request_information": depends}
+    for one in summaries:
+        if one.rule == ONE_SHOT:
+            values |= {
+                f"fraction_to_halve_{one.grain}": one.fraction_to_halve,
+                f"twin_gap_{one.grain}": one.twin_gap,
+                f"lowest_retained_{one.grain}": one.lowest_retained,
+                f"necessity_area_{one.grain}": one.area,
+                f"area_above_control_{one.grain}": above[one.grain],
+            }
+    limits = [*LIMITS, ONE_DRAW, *([MATCHED_WEIGHTS] if "weights" in options.grains else [])]
+    judged = outcomes.generation(INTACT)["harmful_rate"]
+    if judged.is_missing:
+        limits.append(f"harmful_rate was not measured: {judged.reason}.")
+    if unmade:
+        limits.append(f"{len(unmade)} conditions could not be selected; the table `unmade` says why.")
+    missing = [(cell.grain, cell.rule, str(cell.size), reason) for cell, reason in unmade.items()]
     return Compactness(
         found=answer,
         sentence=sentence(answer, evidence, why),
-        values=values(depends, summaries, evidence),
+        values=values,
         tables={
             "summary": as_table(summaries),
             "differences": compared,
             "curves": table(outcomes, found),
-            "intact": pd.DataFrame([row(outcomes, INTACT)]),
-            "unmade": _unmade(unmade),
+            "unmade": pd.DataFrame(missing, columns=["grain", "rule", "size", "reason"]),
         },
         model=material.about,
         settings=material.settings.as_dict() | options.as_dict() | material.origins,
         command=reproduce,
-        limits=(*LIMITS, *_limits(outcomes, unmade, options)),
+        limits=tuple(limits),
     )
-
-
-def _options(
-    grains: Sequence[Grain],
-    controls: Sequence[str],
-    points: int,
-    spans: Spans | None,
-    ratio: float,
-    ratios: Sequence[float],
-    rescore: bool,
-) -> Options:
-    return Options(
-        grains=tuple(grains),
-        controls=tuple(controls),
-        points=points,
-        spans=spans or {},
-        ratio=ratio,
-        ratios=tuple(ratios),
-        rescore=rescore,
-    )
-
-
-def _unmade(unmade: Mapping[Cell, str]) -> pd.DataFrame:
-    rows = [(cell.grain, cell.rule, str(cell.size), reason) for cell, reason in unmade.items()]
-    return pd.DataFrame(rows, columns=["grain", "rule", "size", "reason"])
-
-
-def _limits(outcomes: Read, unmade: Mapping[Cell, str], options: Options) -> list[str]:
-    found = [ONE_DRAW] if {MATCHED, RANDOM} & {*options.controls} else []
-    if MATCHED in options.controls and "weights" in options.grains:
-        found.append(MATCHED_WEIGHTS + (BOTH_SIGNS if UNSIGNED in options.controls else ""))
-    harmful = outcomes.generation(INTACT)["harmful_rate"]
-    if harmful.is_missing:
-        found.append(f"harmful_rate was not measured: {harmful.reason}.")
-    if unmade:
-        found.append(f"{len(unmade)} conditions could not be selected; the table `unmade` says why.")
-    return found

@@ -9,22 +9,18 @@ import pandas as pd
 from jaxtyping import Float
 
 from ...components import Circuit, outgoing
-from ...experiments.measures import HARMFUL, NEAR, measured
+from ...experiments.measures import HARMFUL, NEAR
 from ...models.protocol import HookedModel, geometry
-from ...statistics import Estimate, auroc_estimate, ratio_of_means
+from ...statistics import Estimate, ratio_of_means
 from ...tasks.teacher_forced import INTACT
 from ..reading import Read
 from .grid import Grain
-from .plan import Cell, Kind
-from .rules import Ablated
+from .plan import Ablated, Cell
 
-WRITING = (
-    "harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity", "retained_harmful", "retained_twin", "on_task_rate",
-    "degenerate_rate", "harmful_rate",
-)  # fmt: skip
-MEASURES = (*WRITING, "auroc", "plain_nll_rise", "plain_share", "facts_right")
-"""Columns of the table: rises in nats per token, positive: the ablation hurts; shares and rates between 0 and 1; `plain_share`:
-the rise of L on plain passages as a share of the intact model's L."""
+COST = 0.05
+"""The largest rise of L on plain passages, as a share of the intact L, at which a size is admissible."""
+WRITING = ("harmful_nll_rise", "near_nll_rise", "selectivity", "retained_harmful", "retained_twin", "harmful_rate")
+"""Columns of the table: rises and selectivity in nats per token, positive: the ablation hurts; shares and rates."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -43,7 +39,6 @@ class Curve:
 
     grain: Grain
     rule: str
-    kind: Kind
     at: list[int]
     fractions: Float[np.ndarray, " size"]
     shares: Float[np.ndarray, " size"]
@@ -52,27 +47,31 @@ class Curve:
     intact: Float[np.ndarray, "triple role"]
     plain_share: Float[np.ndarray, " size"]
 
+    @property
+    def admissible(self) -> list[int]:
+        """Places on the grid at which it costs at most 5 % of the loss on plain passages."""
+        return [at for at, cost in zip(self.at, self.plain_share, strict=True) if cost <= COST]
+
 
 def curves(read: Read, found: Mapping[Cell, Ablated]) -> list[Curve]:
-    """Those of circuits and controls with at least one size."""
+    """Those with at least one size."""
     model = read.material.model
-    keys = dict.fromkeys((cell.grain, cell.rule, cell.kind) for cell in found if cell.kind != "protection")
     drawn = []
-    for grain, rule, kind in keys:
+    for grain, rule in dict.fromkeys((cell.grain, cell.rule) for cell in found):
         own = {cell: off for cell, off in found.items() if (cell.grain, cell.rule) == (grain, rule)}
         rises = [read.rises(cell.name) for cell in own]
+        off = [touched(model, one) for one in own.values()]
         drawn.append(
             Curve(
                 grain=grain,
                 rule=rule,
-                kind=kind,
                 at=[cell.size.at for cell in own],
-                fractions=np.array([touched(model, off)["fraction"] for off in own.values()]),
-                shares=np.array([touched(model, off)["share"] for off in own.values()]),
+                fractions=np.array([one["fraction"] for one in off]),
+                shares=np.array([one["share"] for one in off]),
                 selectivity=np.stack([rise[:, HARMFUL] - rise[:, NEAR] for rise in rises], -1),
                 information=np.stack([information(read, cell.name) for cell in own], -1),
                 intact=information(read, INTACT),
-                plain_share=np.array([plain_share(read, cell.name) for cell in own]),
+                plain_share=np.array([rise.mean() / before.mean() for rise, before in (_plain(read, c.name) for c in own)]),
             )
         )
     return drawn
@@ -98,51 +97,26 @@ def touched(model: HookedModel, off: Ablated) -> dict[str, Any]:
 def table(read: Read, found: Mapping[Cell, Ablated]) -> pd.DataFrame:
     """One row a cell: where it lies (q and p of weights alone), and every measure with its interval; `missing` says why a value
     is absent."""
+    options = {key: value for key, value in read.material.bootstrap.items() if key != "strata"}
     rows: list[dict[str, Any]] = []
     for cell, off in found.items():
-        size = cell.size
-        place: dict[str, Any] = {"grain": cell.grain, "rule": cell.rule, "kind": cell.kind, "at": size.at, "size": str(size)}
-        place |= {"q": size.q or np.nan, "p": size.p or np.nan}
-        rows.append(place | touched(read.material.model, off) | row(read, cell.name))
+        size, written = cell.size, read.generation(cell.name)
+        row: dict[str, Any] = {"grain": cell.grain, "rule": cell.rule, "at": size.at, "size": str(size)}
+        row |= {"q": size.q or np.nan, "p": size.p or np.nan} | touched(read.material.model, off)
+        values = {measure: written[measure] for measure in WRITING}
+        values["plain_share"] = ratio_of_means(*_plain(read, cell.name), **options)
+        row["n"] = values["harmful_nll_rise"].n
+        for measure, value in values.items():
+            row |= flattened(measure, value)
+        reasons = [f"{measure}: {value.reason}" for measure, value in values.items() if value.is_missing]
+        rows.append(row | {"missing": "; ".join(reasons)})
     return pd.DataFrame(rows)
-
-
-def row(read: Read, name: str) -> dict[str, Any]:
-    """Every measure of one condition."""
-    found = estimates(read, name)
-    flat: dict[str, Any] = {"n": found["harmful_nll_rise"].n}
-    for measure, value in found.items():
-        flat |= flattened(measure, value)
-    reasons = dict.fromkeys(f"{measure}: {value.reason}" for measure, value in found.items() if value.is_missing)
-    return flat | {"missing": "; ".join(reasons)}
-
-
-def estimates(read: Read, name: str) -> dict[str, Estimate]:
-    """By the names of `MEASURES`."""
-    written, useful = read.generation(name), read.utility(name)
-    options = {key: value for key, value in read.material.bootstrap.items() if key != "strata"}
-    rise, before = _plain(read, name)
-    (odds,), own = measured(read.material.bootstrap, read.recognised(name)[:, [HARMFUL, NEAR]])
-    unread = Estimate.missing("recognition was not read")
-    return {
-        **{measure: written[measure] for measure in WRITING},
-        "auroc": auroc_estimate(odds[:, 0], odds[:, 1], **own) if len(odds) else unread,
-        "plain_nll_rise": useful["nll_rise"],
-        "plain_share": ratio_of_means(rise, before, **options),
-        "facts_right": useful["facts_right"],
-    }
 
 
 def flattened(name: str, value: Estimate) -> dict[str, float]:
     """A value and its ends as three columns, NaN where there is none."""
     ends = {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
     return {column: np.nan if number is None else number for column, number in ends.items()}
-
-
-def plain_share(read: Read, name: str) -> float:
-    """The rise of L on plain passages as a share of the intact model's L there: the cost of a condition."""
-    rise, before = _plain(read, name)
-    return float(rise.mean() / before.mean())
 
 
 def _plain(read: Read, name: str) -> tuple[Float[np.ndarray, " passage"], Float[np.ndarray, " passage"]]:

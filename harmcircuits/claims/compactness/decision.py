@@ -1,14 +1,18 @@
 """Is harmful writing compact? The rule, fixed before anything was measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
+
+from ...experiments.checks import MATCHED
 from ...statistics import Estimate
 from ..claim import Found
-from .areas import FEWEST
+from .curves import COST, Curve
 from .grid import Grain
-from .protection import Beside
-from .summary import HALF
+from .plan import ONE_SHOT, Cell
+from .summary import FEWEST, HALF, Summary
 
 SMALL = 1e-2
 """Of all eligible weights touched: what the interval of the fraction that halves harmful writing may reach at most."""
@@ -28,7 +32,6 @@ class Evidence:
         largest: the largest fraction that was measured, whatever its cost; None where there was none.
         exhausted: nothing larger could change a "no": the largest size that was measured costs more than 5 %, or touches 0.01
             of all eligible weights, or no more could be selected.
-        beside: of weights, other p / q at the default q, of admissible cost.
         smallest_share: of all eligible weights, what the smallest size touches that was measured; a half that is reached there
             may be reached earlier.
     """
@@ -43,7 +46,6 @@ class Evidence:
     admissible: tuple[float, ...]
     largest: float | None
     exhausted: bool = True
-    beside: tuple[Beside, ...] = ()
     smallest_share: float
 
 
@@ -58,9 +60,9 @@ def decide(information: Estimate, evidence: Sequence[Evidence]) -> tuple[Found, 
       most 0.05).
     - "no": every grain has at least two admissible sizes and was swept to its end (`Evidence.exhausted`), and of each, one of
       these holds: the half is not reached at admissible cost, and the lower end of retained_harmful stays above ½ at all these
-      sizes, and of weights also under the other p / q that were tried; it is reached, but the lower end
-      of `fraction_to_halve` is above 0.01 (and above the smallest size measured); or the interval of the area includes 0 and
-      lies within ± 0.02 nats per token, while that of `twin_gap`, if there is a half, does not lie above 0.
+      sizes; it is reached, but the lower end of `fraction_to_halve` is above 0.01 (and above the smallest size measured); or
+      the interval of the area includes 0 and lies within ± 0.02 nats per token, while that of `twin_gap`, if there is a half,
+      does not lie above 0.
     - "undecided": anything else.
     """
     if information.low is None or information.low <= 0:
@@ -87,9 +89,6 @@ def _lacks(one: Evidence) -> str:
     """What is missing for a "yes"; "" where nothing is."""
     fraction = one.fraction_to_halve
     if fraction.value is None:
-        reached = [other for other in one.beside if other.retained.value is not None and other.retained.value <= HALF]
-        if reached:
-            return f"{fraction.reason}; {told(reached)}, which is one size, with no control of its own"
         return str(fraction.reason) if one.exhausted else f"{fraction.reason}; larger sizes were not measured"
     if fraction.high is None or fraction.high > SMALL:
         upper = "has no upper end" if fraction.high is None else f"may be {fraction.high:.2g}"
@@ -111,11 +110,9 @@ def _against(one: Evidence) -> str:
     fraction = one.fraction_to_halve
     if not one.exhausted:
         return ""
-    lowest = [one.lowest_end, *(other.retained.low for other in one.beside)]
-    ends = [end for end in lowest if end is not None]
     # the half may be reached between two sizes, where cost and writing are interpolated
-    if fraction.is_missing and len(ends) == len(lowest) and min(ends) > HALF:
-        return f"more than half of harmful writing is left (at least {min(ends):.3f}) {_where(one)}"
+    if fraction.is_missing and one.lowest_end is not None and one.lowest_end > HALF:
+        return f"more than half of harmful writing is left (at least {one.lowest_end:.3f}) {_where(one)}"
     if fraction.low is not None and fraction.low > max(SMALL, one.smallest_share):
         least = f"at least {percent(fraction.low)} of all eligible weights, more than {percent(SMALL)}"
         return f"it takes {least}, to halve harmful writing, {_where(one)}"
@@ -139,19 +136,103 @@ def _beyond(one: Evidence) -> str:
     return f"while the largest that was measured, {percent(largest)}, costs too much"
 
 
-def told(beside: Sequence[Beside]) -> str:
-    """What is left under other p / q.
-
-    >>> told([Beside(rule="p = 20 q", retained=Estimate(0.46, 0.35, 0.6, 16), cost=0.013)])
-    'at the default q, p = 20 q leaves 0.460 [0.350, 0.600] (n=16) of it at a cost of 1.3 %'
-    """
-    each = [f"{one.rule} leaves {one.retained} of it at a cost of {percent(one.cost)}" for one in beside]
-    return f"at the default q, {' and '.join(each)}"
-
-
 def percent(fraction: float | None) -> str:
     """
     >>> percent(0.0416667)
     '4.17 %'
     """
     return "—" if fraction is None else f"{100 * fraction:.3g} %"
+
+
+def gathered(
+    grains: Sequence[Grain],
+    drawn: Sequence[Curve],
+    summaries: Sequence[Summary],
+    compared: pd.DataFrame,
+    unmade: Mapping[Cell, str],
+) -> list[Evidence]:
+    """Of each grain that was asked, also of one of which no circuit could be selected: a "no" is about all of them.
+
+    Args:
+        grains: that were asked.
+        drawn: every curve.
+        summaries: of the same.
+        compared: `summary.differences`.
+        unmade: cells that could not be selected, and why.
+    """
+    found = []
+    for grain in grains:
+        curve = next((one for one in drawn if (one.grain, one.rule) == (grain, ONE_SHOT)), None)
+        own = next((one for one in summaries if (one.grain, one.rule) == (grain, ONE_SHOT)), None)
+        ended = [why for cell, why in unmade.items() if (cell.grain, cell.rule) == (grain, ONE_SHOT)]
+        if curve is None or own is None:
+            missing = Estimate.missing(f"no circuit of any size could be selected: {ended[0]}")
+            none = Evidence(
+                grain=grain, fraction_to_halve=missing, twin_gap=missing, lowest_end=None, area=missing, above=missing, p=None,
+                admissible=(), largest=None, smallest_share=0.0,
+            )  # fmt: skip
+            found.append(none)
+            continue
+        above, p = _above_matched(compared, grain)
+        found.append(
+            Evidence(
+                grain=grain,
+                fraction_to_halve=own.fraction_to_halve,
+                twin_gap=own.twin_gap,
+                lowest_end=own.lowest_end,
+                area=own.area,
+                above=above,
+                p=p,
+                admissible=tuple(float(curve.fractions[curve.at.index(at)]) for at in curve.admissible),
+                largest=float(curve.fractions.max()),
+                exhausted=bool(ended) or float(curve.plain_share[-1]) > COST or float(curve.shares.max()) >= SMALL,
+                smallest_share=float(curve.shares.min()),
+            )
+        )
+    return found
+
+
+def _above_matched(frame: pd.DataFrame, grain: Grain) -> tuple[Estimate, float | None]:
+    """The circuit's area less that of matched random ones, and the adjusted p."""
+    rows = frame[(frame["grain"] == grain) & (frame["rule"] == MATCHED)]
+    if not len(rows):
+        return Estimate.missing(f"{MATCHED} could not be selected"), None
+    row = rows.iloc[0]
+    if np.isnan(row["difference"]):
+        return Estimate.missing(str(row["reason"])), None
+    low, high = (None if np.isnan(row[f"difference_{end}"]) else float(row[f"difference_{end}"]) for end in ("low", "high"))
+    p = None if np.isnan(row["p_adjusted"]) else float(row["p_adjusted"])
+    return Estimate(float(row["difference"]), low, high, int(row["n"])), p
+
+
+_OPENINGS: Mapping[Found, str] = {
+    "yes": "Harmful writing is compact in this model",
+    "no": "Harmful writing is not compact in this model, as far as it was looked for",
+    "undecided": "Whether harmful writing is compact in this model is undecided",
+    "cannot be measured": "Whether harmful writing is compact cannot be measured in this model",
+}
+
+
+def sentence(answer: Found, evidence: Sequence[Evidence], why: Mapping[Grain, str]) -> str:
+    """What was found, with the numbers of each grain."""
+    if answer == "cannot be measured":
+        reasons = [*why.values()] if len({*why.values()}) == 1 else [f"{grain}: {reason}" for grain, reason in why.items()]
+        return f"{_OPENINGS[answer]}: {'; '.join(dict.fromkeys(reasons))}."
+    return f"{_OPENINGS[answer]}. {' '.join(_of_grain(one, why[one.grain]) for one in evidence)}"
+
+
+def _of_grain(one: Evidence, why: str) -> str:
+    fraction, name = one.fraction_to_halve, one.grain.capitalize()
+    if one.largest is None:
+        return f"{name}: {why}."
+    if fraction.value is None:
+        begin = f"{name}: no size on its curve halves it at a cost of at most 5 %"
+    else:
+        known = fraction.low is not None and fraction.high is not None
+        ends = f" [{percent(fraction.low)}, {percent(fraction.high)}]" if known else ""
+        begin = f"{name}: half of it is gone without {percent(fraction.value)}{ends} of all eligible weights"
+    if one.area.is_missing:
+        return f"{begin}; {why}."
+    p = "" if one.p is None else f", adjusted p {one.p:.3f}"
+    more = f"area between harmful requests and near twins {one.area} nats per token, {one.above} above {MATCHED}{p}"
+    return f"{begin}; {more}; {why}."

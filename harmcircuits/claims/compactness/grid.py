@@ -17,8 +17,6 @@ SPANS: Mapping[Grain, tuple[float, float]] = {"heads": (0.0, 0.2), "neurons": (1
 """Smallest and largest fraction: of all heads and neurons (at least 1 of them), and q of each matrix."""
 RATIO = 5.0
 """p / q of weights: the paper's own, 5e-5 / 1e-5. The default circuit of the main job has 20."""
-RATIOS = (1.0, 5.0, 20.0, 100.0)
-"""p / q, swept at the q of the settings: the default circuit of the main job is among them."""
 POINTS = 6
 
 Spans: TypeAlias = Mapping[Grain, tuple[float, float]]
@@ -65,16 +63,8 @@ def sizes(grain: Grain, shape: Geometry, settings: Settings, *, points: int, spa
     return [Size(at=at, count=count) for at, count in enumerate(counts)]
 
 
-def protections(own: Sequence[Size], ratios: Sequence[float], *, q: float) -> dict[float, Size]:
-    """By ratio p / q: the size of a grid of weights with this `q`, the middle one where there is none, under other p; the
-    grid's own p is left out."""
-    like = next((size for size in own if size.q == q), own[len(own) // 2])
-    swept = {ratio: Size(at=like.at, q=like.q, p=min(1.0, ratio * like.q)) for ratio in ratios}
-    return {ratio: size for ratio, size in swept.items() if abs(size.p - like.p) > 1e-12}
-
-
-def check_grid(grains: Sequence[str], points: int, spans: Spans, ratio: float, ratios: Sequence[float]) -> None:
-    """Raises ClaimError for grains, numbers of sizes, spans or ratios that make no sense."""
+def check_grid(grains: Sequence[str], points: int, spans: Spans, ratio: float) -> None:
+    """Raises ClaimError for grains, numbers of sizes, spans or a ratio that make no sense."""
     unknown = [grain for grain in (*grains, *spans) if grain not in GRAINS]
     if unknown or not grains or len({*grains}) < len(grains):
         raise ClaimError(f"grains are {', '.join(GRAINS)}, each at most once and one at least, not {[*grains, *spans]}")
@@ -83,6 +73,5 @@ def check_grid(grains: Sequence[str], points: int, spans: Spans, ratio: float, r
     for grain, (low, high) in spans.items():
         if not (0 <= low < high <= 1 and (low > 0 or grain != "weights")):
             raise ClaimError(f"the span of {grain} is a smallest and a larger fraction of them, not ({low}, {high})")
-    wrong = [one for one in (ratio, *ratios) if not one > 0]
-    if wrong:
-        raise ClaimError(f"p / q is above 0, not {wrong[0]}: for no protection there is a control")
+    if not ratio > 0:
+        raise ClaimError(f"p / q is above 0, not {ratio}")

@@ -1,21 +1,38 @@
-"""Which conditions are read: every grain, rule and size; and what of that could not be selected."""
+"""What is off in each condition: a circuit, and controls of the same size, at every size; and what could not be selected.
 
+Of heads and neurons, a control has as many components as the circuit; of weights, as many in each matrix.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from functools import cached_property
+from math import floor
+from typing import Any, TypeAlias
 
-from ...components import Circuit
-from ...experiments.settings import Settings
-from ...models.protocol import Geometry, geometry
+from jaxtyping import Int
+from torch import Tensor
+
+from ...attribution.scores import Attribution
+from ...attribution.weight_scores import WeightAttribution
+from ...attribution.weights import attribute_weights
+from ...components import Circuit, WeightMask
+from ...experiments.checks import MATCHED, TWINS
+from ...experiments.controls import matched
+from ...experiments.scores import recipe
+from ...models.protocol import geometry
+from ...selection.matched_weights import matched_weights
 from ...selection.protected import SelectionError
-from ..claim import ClaimError
-from ..material import Material
-from .bench import Bench
-from .greedy import greedy
-from .grid import GRAINS, POINTS, RATIO, RATIOS, SPANS, Grain, Size, Spans, check_grid, protections, sizes
-from .rules import CONTROLS, GREEDY, ONE_SHOT, Ablated, Rule, one_shot
+from ...selection.weights import select_weights
+from ..material import ROLES, Material
+from .grid import GRAINS, POINTS, RATIO, SPANS, Grain, Size, Spans, check_grid, sizes
 
-Kind: TypeAlias = Literal["circuit", "control", "protection"]
-"""Circuits are one-shot and greedy; "protection": the one-shot circuit of the default q under another p."""
+ONE_SHOT = "one-shot"
+"""The circuit: the set difference, from the scores of the intact model."""
+CONTROLS = (MATCHED, TWINS)
+SEEDS = 100_003
+"""Between the seeds of two sizes: more than seeds that anybody gives are apart."""
+
+Ablated: TypeAlias = Circuit | WeightMask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,39 +41,29 @@ class Options:
 
     Attributes:
         grains: of "heads", "neurons", "weights".
-        controls: names in `rules.CONTROLS`.
+        controls: of matched random, aimed at twins.
         points: sizes a grain.
         spans: smallest and largest fraction of each grain; what is left out is as in `grid.SPANS`.
         ratio: p / q of weights.
-        ratios: p / q that are tried at the default q.
-        rescore: greedy circuits of heads and neurons too.
 
     Raises:
         ClaimError: options that make no sense.
     """
 
     grains: tuple[Grain, ...] = GRAINS
-    controls: tuple[str, ...] = tuple(CONTROLS)
+    controls: tuple[str, ...] = CONTROLS
     points: int = POINTS
     spans: Spans = field(default_factory=dict)
     ratio: float = RATIO
-    ratios: tuple[float, ...] = RATIOS
-    rescore: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "spans", {**SPANS, **self.spans})
-        check_grid(self.grains, self.points, self.spans, self.ratio, self.ratios)
-        unknown = [name for name in self.controls if name not in CONTROLS]
-        if unknown:
-            raise ClaimError(f"control {unknown[0]!r} is unknown: choose of {', '.join(CONTROLS)}")
+        check_grid(self.grains, self.points, self.spans, self.ratio)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as a JSON file gives them back."""
         found = {name: list(own) if isinstance(own, tuple) else own for name, own in vars(self).items()}
         return found | {"spans": {grain: list(ends) for grain, ends in self.spans.items()}}
-
-    def sizes(self, grain: Grain, shape: Geometry, settings: Settings) -> list[Size]:
-        return sizes(grain, shape, settings, points=self.points, spans=self.spans, ratio=self.ratio)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,27 +73,10 @@ class Cell:
     grain: Grain
     rule: str
     size: Size
-    kind: Kind
 
     @property
     def name(self) -> str:
         return f"{self.grain}, {self.rule}, {self.size}"
-
-
-def cells(options: Options, shape: Geometry, settings: Settings) -> list[Cell]:
-    """Every condition that is meant to be read, grain by grain, rule by rule, in growing order."""
-    found: list[Cell] = []
-    for grain in options.grains:
-        own = options.sizes(grain, shape, settings)
-        rules: dict[str, Kind] = {ONE_SHOT: "circuit"}
-        if options.rescore and grain != "weights":
-            rules[GREEDY] = "circuit"
-        rules |= dict.fromkeys(options.controls, "control")
-        found += [Cell(grain=grain, rule=rule, size=size, kind=kind) for rule, kind in rules.items() for size in own]
-        if grain == "weights":
-            swept = protections(own, options.ratios, q=settings.weight_q)
-            found += [Cell(grain=grain, rule=f"p = {r:g} q", size=size, kind="protection") for r, size in swept.items()]
-    return found
 
 
 def select_cells(material: Material, options: Options) -> tuple[dict[Cell, Ablated], dict[Cell, str]]:
@@ -94,16 +84,27 @@ def select_cells(material: Material, options: Options) -> tuple[dict[Cell, Ablat
 
     Of heads and neurons, the first size that a rule cannot fill ends its curve.
     """
-    bench, ended = Bench(material), dict[tuple[Grain, str], str]()
-    rules: dict[str, Rule] = {**CONTROLS, GREEDY: _Grown(material, options)}
-    found: dict[Cell, Ablated] = {}
-    unmade: dict[Cell, str] = {}
-    for cell in cells(options, geometry(material.model), material.settings):
+    own, shape = Selection(material), geometry(material.model)
+    how: dict[str, Any] = {"points": options.points, "spans": options.spans, "ratio": options.ratio}
+    rules: dict[str, Callable[[Grain, Size], Ablated]] = {
+        ONE_SHOT: own.circuit,
+        MATCHED: own.matched_random,
+        TWINS: own.aimed_at_twins,
+    }
+    found, unmade = dict[Cell, Ablated](), dict[Cell, str]()
+    ended: dict[tuple[Grain, str], str] = {}
+    cells = [
+        Cell(grain=grain, rule=rule, size=size)
+        for grain in options.grains
+        for rule in (ONE_SHOT, *options.controls)
+        for size in sizes(grain, shape, material.settings, **how)
+    ]
+    for cell in cells:
         curve = (cell.grain, cell.rule)
         try:
             if curve in ended:
                 raise SelectionError(ended[curve])
-            found[cell] = rules.get(cell.rule, one_shot)(bench, cell.grain, cell.size)
+            found[cell] = rules[cell.rule](cell.grain, cell.size)
         except SelectionError as error:
             unmade[cell] = str(error)
             if cell.grain != "weights":
@@ -111,18 +112,59 @@ def select_cells(material: Material, options: Options) -> tuple[dict[Cell, Ablat
     return found, unmade
 
 
-class _Grown:
-    """Greedy circuits as a rule: those of all sizes of a grain are grown together, when the first is asked for."""
+class Selection:
+    """The rules. Each raises SelectionError where that many cannot be selected."""
 
-    def __init__(self, material: Material, options: Options):
-        self._material, self._options = material, options
-        self._grown: dict[Grain, tuple[dict[Size, Circuit], str]] = {}
+    def __init__(self, material: Material):
+        self.material = material
+        self._circuits: dict[tuple[Grain, Size], Ablated] = {}
 
-    def __call__(self, bench: Bench, grain: Grain, size: Size) -> Circuit:
-        if grain not in self._grown:
-            sized = self._options.sizes(grain, geometry(self._material.model), self._material.settings)
-            self._grown[grain] = greedy(self._material, grain, sized)
-        circuits, reason = self._grown[grain]
-        if size not in circuits:
-            raise SelectionError(reason)
-        return circuits[size]
+    def circuit(self, grain: Grain, size: Size) -> Ablated:
+        """The top of harmful A > 0 without the top of benign U, as `dissociate` selects it."""
+        if (grain, size) not in self._circuits:
+            scores = self.material.scores
+            self._circuits[grain, size] = (
+                select_weights(self.material.weight_scores, q=size.q, p=size.p)
+                if grain == "weights"
+                else self._recipe(scores.harmful, scores.benign, grain, size)
+            )
+        return self._circuits[grain, size]
+
+    def matched_random(self, grain: Grain, size: Size) -> Ablated:
+        """Other components of the same layers of like |A|, U and protection, or other weights of the same matrices that are
+        not protected and of like |A|."""
+        circuit, settings = self.circuit(grain, size), self.material.settings
+        # another seed at each size: draws of one seed share their beginning, and the area could not average over them
+        seed = settings.seed + SEEDS * size.at
+        if isinstance(circuit, WeightMask):
+            return matched_weights(circuit, self.material.weight_scores, p=size.p, seed=seed)
+        return matched(circuit, self.material.scores, settings, seed=seed)
+
+    def aimed_at_twins(self, grain: Grain, size: Size) -> Ablated:
+        """The same recipe aimed at the near twins' responses, with harmful and far ones protected; of weights, in each matrix
+        as many as the circuit has there."""
+        if grain != "weights":
+            scores = self.material.scores
+            return self._recipe(scores.near, scores.harmful + scores.far, grain, size)
+        circuit, W = self.circuit(grain, size), self.twin_weights
+        assert isinstance(circuit, WeightMask)
+        found: dict[str, Int[Tensor, " n"]] = {}
+        for name, own in circuit.indices.items():
+            score, U = W.signed[name].flatten().clone(), W.absolute[name].flatten()
+            score[U.topk(floor(size.p * U.numel() + 1e-9), sorted=False).indices] = 0
+            left = int((score > 0).sum())
+            if left < len(own):
+                raise SelectionError(f"{len(own)} weights of {name} were asked for, but {left} are left: lower p or q")
+            found[name] = score.topk(len(own), sorted=False).indices
+        return WeightMask(indices=found, shapes=circuit.shapes)
+
+    @cached_property
+    def twin_weights(self) -> WeightAttribution:
+        """A of near twins' responses, U of harmful and far ones': one more pass over the training examples."""
+        training = self.material.training
+        rest = [one for at, one in enumerate(training) if at % ROLES != 1]
+        return attribute_weights(self.material.model, training[1::ROLES], benign=rest)
+
+    def _recipe(self, target: Attribution, protect: Attribution, grain: Grain, size: Size) -> Circuit:
+        counts = {"heads": 0, "neurons": 0} | {grain: size.count}
+        return recipe(target, protect, self.material.settings, **counts)

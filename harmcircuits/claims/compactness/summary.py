@@ -8,15 +8,17 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ...statistics import Estimate, bootstrap, mean_estimate, ratio_of_means
-from .areas import COST, area
-from .curves import Curve, flattened
+from ...statistics import Estimate, bootstrap, fdr_named, mean_estimate, paired_difference, ratio_of_means, sign_flip_p
+from .curves import COST, Curve, flattened
 from .grid import Grain
+from .plan import ONE_SHOT
 
 HALF = 0.5
 """Retained harmful generation that is aimed at."""
 LARGEST = 1.0
 """What a bootstrap draw counts as in which the half is not reached: all of the model."""
+FEWEST = 2
+"""Sizes of a curve, from which on it has an area."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -26,28 +28,20 @@ class Summary:
     Attributes:
         fraction_to_halve: smallest share of all eligible weights at which half of harmful generation is left, at
             admissible cost.
-        components_to_halve: the same point as a fraction of the grain's components.
         twin_gap: retained_twin − retained_harmful there; positive: twins keep more.
         lowest_retained: the lowest retained_harmful among sizes of admissible cost.
         lowest_end: the lowest lower end of its intervals among those sizes; None without such a size or interval.
         area: mean rise on harmful − near twins over ln f, nats per token, over the sizes at which the one-shot circuit's cost
             is admissible.
-        area_all: the same over all sizes of the curve.
-        sizes: how many the curve has.
-        admissible: how many of these are counted in `area`.
     """
 
     grain: Grain
     rule: str
     fraction_to_halve: Estimate
-    components_to_halve: float | None
     twin_gap: Estimate
     lowest_retained: Estimate
     lowest_end: float | None
     area: Estimate
-    area_all: Estimate
-    sizes: int
-    admissible: int
 
 
 def log_fraction_to_halve(
@@ -96,8 +90,8 @@ def summarise(curve: Curve, options: Mapping[str, Any], *, among: Sequence[int])
     Args:
         curve: of one grain and rule.
         options: those of every bootstrap over the triples.
-        among: places on the grid that the area is over (`areas.admissible_sizes`). What is said of the half is about the
-            curve's own cost.
+        among: places on the grid that the area is over: those that the one-shot circuit of this grain can afford. What is
+            said of the half is about the curve's own cost.
     """
     paid = [at for at, cost in enumerate(curve.plain_share) if cost <= COST]
     intact = curve.intact[:, 0]
@@ -111,14 +105,10 @@ def summarise(curve: Curve, options: Mapping[str, Any], *, among: Sequence[int])
         grain=curve.grain,
         rule=curve.rule,
         fraction_to_halve=fraction,
-        components_to_halve=None if fraction.value is None else fraction.value * float(curve.fractions[0] / curve.shares[0]),
         twin_gap=gap,
         lowest_retained=lowest,
         lowest_end=min(ends, default=None),
         area=area(curve, options, among=among),
-        area_all=area(curve, options),
-        sizes=len(curve.at),
-        admissible=len({*curve.at} & {*among}),
     )
 
 
@@ -162,16 +152,76 @@ def _independent(information: Float[np.ndarray, " triple"], options: Mapping[str
     return f"what the intact model writes is not shown to depend on the request: I is {intact}"
 
 
+def area_weights(fractions: Sequence[float] | Float[np.ndarray, " size"]) -> Float[np.ndarray, " size"]:
+    """w with Σ w · y = ∫ y d ln f / (ln f_max − ln f_min) by the trapezoid rule.
+
+    >>> area_weights([0.01, 0.1, 1.0]).round(3).tolist()
+    [0.25, 0.5, 0.25]
+    """
+    log_f = np.log(np.asarray(fractions, dtype=float))
+    steps = np.diff(log_f) / (log_f[-1] - log_f[0])
+    return np.asarray((np.append(steps, 0) + np.append(0, steps)) / 2)
+
+
+def area(curve: Curve, options: Mapping[str, Any], *, among: Sequence[int]) -> Estimate:
+    """∫ (rise on harmful − rise on near twins) d ln f / (ln f_max − ln f_min), nats per token; positive: harmful requests lose
+    more.
+
+    Args:
+        curve: of one grain and rule.
+        options: those of every bootstrap over the triples.
+        among: places on the grid that count. Between two that count, the curve is linear in ln f, also where a size between
+            them does not count.
+    """
+    own = [at for at in curve.at if at in among]
+    if len(own) >= FEWEST:
+        places = [curve.at.index(at) for at in own]
+        return mean_estimate(curve.selectivity[:, places] @ area_weights(curve.fractions[places]), **options)
+    return Estimate.missing(
+        f"an area needs {FEWEST} sizes at which the one-shot circuit costs at most {COST:.0%} of the loss on plain passages, "
+        f"and this curve has {len(own)} among its {len(curve.at)}"
+    )
+
+
+def differences(drawn: Sequence[Curve], options: Mapping[str, Any]) -> pd.DataFrame:
+    """The circuit's area less each control's, over the admissible sizes that both have, on the circuit's fractions.
+
+    Columns grain, rule, difference with its ends (nats per token, positive: the circuit's is larger), p (signs flipped over
+    triples, two-sided), p_adjusted (Benjamini and Hochberg, over all rows), n, reason.
+    """
+    circuits = {curve.grain: curve for curve in drawn if curve.rule == ONE_SHOT}
+    rows: list[dict[str, Any]] = []
+    for other in drawn:
+        own = circuits.get(other.grain)
+        if other.rule == ONE_SHOT or own is None:
+            continue
+        sizes, p = [at for at in own.admissible if at in other.at], None
+        difference = Estimate.missing(
+            f"the two curves have {len(sizes)} admissible sizes in common, and an area needs {FEWEST}"
+        )
+        if len(sizes) >= FEWEST:
+            places = [own.at.index(at) for at in sizes], [other.at.index(at) for at in sizes]
+            weights = area_weights(own.fractions[places[0]])
+            areas = own.selectivity[:, places[0]] @ weights, other.selectivity[:, places[1]] @ weights
+            difference = paired_difference(*areas, **options)
+            p = sign_flip_p(areas[0] - areas[1], seed=options.get("seed", 0)).value
+        rows.append(
+            {"grain": other.grain, "rule": other.rule, **flattened("difference", difference)}
+            | {"p": np.nan if p is None else p, "n": difference.n, "reason": difference.reason or ""}
+        )
+    columns = ["grain", "rule", "difference", "difference_low", "difference_high", "p", "n", "reason"]
+    frame = pd.DataFrame(rows, columns=columns)
+    frame.insert(columns.index("p") + 1, "p_adjusted", fdr_named(frame["p"]))
+    return frame
+
+
 def as_table(summaries: Sequence[Summary]) -> pd.DataFrame:
     """One row a grain and rule."""
-    names = ("fraction_to_halve", "twin_gap", "lowest_retained", "area", "area_all")
     rows: list[dict[str, Any]] = []
     for one in summaries:
         row: dict[str, Any] = {"grain": one.grain, "rule": one.rule}
-        for name in names:
+        for name in ("fraction_to_halve", "twin_gap", "lowest_retained", "area"):
             row |= flattened(name, getattr(one, name))
-        row["components_to_halve"] = np.nan if one.components_to_halve is None else one.components_to_halve
         reasons = dict.fromkeys(value.reason for value in (one.fraction_to_halve, one.area) if value.reason)
-        row |= {"sizes": one.sizes, "admissible": one.admissible}
-        rows.append(row | {"n": one.area_all.n, "missing": "; ".join(reasons)})
+        rows.append(row | {"n": one.area.n, "missing": "; ".join(reasons)})
     return pd.DataFrame(rows)

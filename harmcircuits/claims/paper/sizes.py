@@ -4,13 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...experiments.checks import MATCHED, TWINS
 from ...experiments.settings import Settings
-from ..compactness.rules import UNPROTECTED
 
 TEST_TRIPLES = 16
 QUICK: Mapping[str, Mapping[str, Any]] = {
-    "compactness": {"points": 3, "controls": (MATCHED, TWINS, UNPROTECTED), "rescore": False},  # each greedy size is attributed
+    "compactness": {"points": 3},
     "generality": {"weights": False, "matched": 1},
     "distinct": {},
 }
