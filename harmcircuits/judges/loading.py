@@ -1,20 +1,16 @@
 """The transformers model behind a judge: from a hub id, a folder or memory, loaded when it is first asked for."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from ..models import hub
-from ..models.complete import weights_told
-from ..models.pickles import unsafe_weights
+from ..models.fetch import LoadError
+from ..models.pretrained import explained, pretrained
 from .protocol import JudgeError
 
 
@@ -64,37 +60,14 @@ class JudgeModel:
             model, tokenizer = self.loaded
             return model.eval(), tokenizer
         place, kind = os.fspath(self.place), AutoModelForSequenceClassification if self.classifier else AutoModelForCausalLM
-        self._check(place)
-        with self._explained(place):
-            tokenizer = AutoTokenizer.from_pretrained(place, revision=self.revision, trust_remote_code=False)
-            # sdpa gives wrong logits for padded rows of some models and versions; a judge reads short texts
-            with weights_told() as told:
-                own: dict[str, Any] = {"dtype": self.dtype, "attn_implementation": "eager", "use_safetensors": True}
-                model = kind.from_pretrained(place, revision=self.revision, trust_remote_code=False, **own)
-        if told:
-            raise JudgeError(f"the judge {self.label!r} cannot be loaded: {told}. Is it a model of this kind?")
-        return model.to(self.device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
-
-    def _check(self, place: str) -> None:
-        """Raises JudgeError for weights that are pickles, or a hub that cannot be reached, before anything large is fetched."""
-        with self._explained(place):
-            if not Path(place).is_dir():
-                hub.check_reachable(place, self.revision)
-            why = unsafe_weights(place, revision=self.revision)
-        if why:
-            raise JudgeError(f"the judge {self.label!r} cannot be loaded: {why}")
-
-    @contextmanager
-    def _explained(self, place: str) -> Iterator[None]:
-        """Turns what transformers raises for a missing or unsuitable model into a JudgeError."""
         try:
-            yield
-        except ImportError as error:
-            raise JudgeError(f"the judge {self.label!r} needs a package that is not installed: {error}") from error
-        except (OSError, ValueError) as error:
-            cause = hub.cause(error, place) if not Path(place).is_dir() else f"not a complete transformers folder ({error})."
-            adapter = "" if find_spec("peft") else " If it is an adapter (LoRA), install peft, which is not installed here."
-            raise JudgeError(f"the judge {self.label!r} cannot be loaded: {cause}{adapter}") from error
+            with explained(place):
+                tokenizer = AutoTokenizer.from_pretrained(place, revision=self.revision, trust_remote_code=False)
+            # sdpa gives wrong logits for padded rows of some models and versions; a judge reads short texts
+            model = pretrained(kind, place, revision=self.revision, dtype=self.dtype, attn_implementation="eager")
+        except LoadError as error:
+            raise JudgeError(f"the judge {self.label!r} cannot be loaded: {error}") from error
+        return model.to(self.device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer
 
 
 def without_control_tokens(tokenizer: Any, text: str) -> str:

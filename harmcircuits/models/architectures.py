@@ -4,14 +4,9 @@ What is studied are the heads and neurons of dense, causal, decoder-only transfo
 """
 
 from collections.abc import Mapping
-from os import PathLike, fspath
-from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
-
-from . import hub
 
 WORK = "Dense decoder-only transformers work (Llama, GPT-2, Pythia, Qwen2, Qwen3, Gemma, OLMo)."
 _HEADS_ALONE = " Its attention heads alone can be read: load it with transformers, and pass hf_model= and tokenizer=."
@@ -24,19 +19,6 @@ _RECURRENT = ("rwkv", "xlstm")
 """Of these the configuration has no field that says it."""
 _NO_SOFTMAX = ("linear_attention", "conv", "mamba", "recurrent", "hybrid")
 """How the names of layers begin that are something else than attention over the tokens before."""
-
-
-def unlike_files(place: str | PathLike[str], *, revision: str | None = None) -> str:
-    """`unlike`, of a transformers folder or of a hub's repository; "" where that has no configuration: what is wrong with it is
-    left to the loading itself, which knows more.
-
-    Raises:
-        OSError, ValueError: transformers cannot read the configuration.
-    """
-    name, file = fspath(place), Path(place) / "config.json"
-    if not Path(name).is_dir() and hub.holds(name, file.name, revision):
-        file = hub.fetched(name, file.name, revision)
-    return unlike(AutoConfig.from_pretrained(file, trust_remote_code=False)) if file.is_file() else ""
 
 
 def unlike(config: Any, *, loaded: bool = False) -> str:
@@ -66,7 +48,7 @@ def unlike(config: Any, *, loaded: bool = False) -> str:
 
 
 def unlike_header(fields: Mapping[str, Any]) -> str:
-    """The same of a GGUF file, from the fields of its header (`gguf_header.check_header`)."""
+    """The same of a GGUF file, from the fields of its header that are one value each."""
     name = str(fields.get("general.architecture", ""))
     experts = fields.get(f"{name}.expert_count", 0)
     if name.startswith("t5"):

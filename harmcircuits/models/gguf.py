@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gguf import GGUFReader
+from gguf import GGUFReader, GGUFValueType
 from tokenizers.pre_tokenizers import ByteLevel, Digits, PreTokenizer, Sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harmcircuits import store
 
 from .architectures import unlike_header
-from .complete import weights_told
 from .fetch import LoadError
-from .gguf_header import check_header
+from .pretrained import pretrained
 
 MANIFEST = "harmcircuits.json"
 _FORMAT = 1  # part of the folder's name: raise it when what is saved changes
@@ -85,24 +84,23 @@ def _save(gguf_file: Path, folder: Path) -> None:
     """Reads the GGUF file with transformers and saves it as a plain float32 model with its tokenizer."""
     place, file = gguf_file.parent, gguf_file.name
     try:
-        if why := unlike_header(check_header(gguf_file).fields):
+        fields = GGUFReader(gguf_file).fields.items()
+        header = {key: field.contents() for key, field in fields if field.types[0] != GGUFValueType.ARRAY}
+        if why := unlike_header(header):
             raise LoadError(f"{gguf_file} {why}")
-        with weights_told() as told:
-            tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=file, trust_remote_code=False)
-            model = AutoModelForCausalLM.from_pretrained(place, gguf_file=file, dtype=torch.float32, trust_remote_code=False)
-        if told:
-            raise ValueError(str(told))
-        split = _pre_tokenizer(gguf_file)
+        tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=file, trust_remote_code=False)
+        model = pretrained(AutoModelForCausalLM, place, gguf_file=file, dtype=torch.float32)
+    except LoadError:
+        raise
     except Exception as error:  # of a damaged file, transformers and gguf raise nearly every kind
-        ours = isinstance(error, LoadError)
-        if ours or (isinstance(error, OSError) and error.errno is not None):  # the system's own: a full disk, say
+        if isinstance(error, OSError) and error.errno is not None:  # the system's own: a full disk, say
             raise
         raise LoadError(
             f"{gguf_file}: transformers {version('transformers')} cannot read this GGUF file ({error}). "
             "Download it again if it may be damaged; otherwise use the model's transformers folder or hub id."
         ) from error
-    if split is not None:
-        tokenizer.backend_tokenizer.pre_tokenizer = split
+    if header.get("tokenizer.ggml.pre") == "smollm":
+        tokenizer.backend_tokenizer.pre_tokenizer = _digits_first()
     _plain_model(model).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -117,15 +115,12 @@ def _plain_model(model: Any) -> Any:
     return plain
 
 
-def _pre_tokenizer(gguf_file: Path) -> PreTokenizer | None:
-    """How the model's tokenizer splits text before merging, where transformers' GGUF reader takes another way.
+def _digits_first() -> PreTokenizer:
+    """How SmolLM's tokenizer splits text before merging, where transformers' GGUF reader takes another way.
 
-    SmolLM splits digits off first, so that "\\n\\n1." begins with the token of two line ends, as in its training; the
-    reader's byte-level splitting gives two tokens of one line end, on which the model does clearly worse.
+    It splits digits off first, so that "\\n\\n1." begins with the token of two line ends, as in its training; the reader's
+    byte-level splitting gives two tokens of one line end, on which the model does clearly worse.
     """
-    field = GGUFReader(gguf_file).fields.get("tokenizer.ggml.pre")
-    if field is None or field.contents() != "smollm":
-        return None
     return Sequence([Digits(individual_digits=True), ByteLevel(add_prefix_space=False, use_regex=True)])
 
 

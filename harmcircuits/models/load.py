@@ -1,36 +1,26 @@
 """`load_model`: from a short name, a hub id, a folder or a GGUF file to a model with hook points."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from .. import store
 from .adapters import base_of, is_adapter, merged
-from .aliases import DEFAULT
 from .architectures import unlike
 from .devices import default_device, usable
-from .fetch import LoadError
+from .fetch import ALIASES, DEFAULT, LoadError, packaged_gguf
+from .gguf import dequantised_folder, is_gguf
 from .hooked import hooked_transformer, hooked_transformer_class
-from .source import Source, check_files, source_of
-from .unreadable import explained, whole
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Options:
-    """How to load it."""
-
-    device: torch.device
-    dtype: torch.dtype
-    revision: str | None
-    hf_model: Any
-    tokenizer: Any
+from .pretrained import explained, pretrained
 
 
 def load_model(
@@ -76,74 +66,105 @@ def load_model(
         hooked_transformer_class()  # before anything is fetched
     if device is not None:
         device = usable(device)  # likewise
-    if hf_model is None and is_adapter(adapter := Path(name).expanduser()):
+    name = os.fspath(name)
+    place = name
+    if hf_model is not None:
+        if tokenizer is None or revision is not None:
+            raise ValueError("hf_model= needs tokenizer=, the one the model was trained with, and takes no revision=.")
+        if why := unlike(hf_model.config, loaded=True):
+            raise LoadError(f"{name!r} {why}")
+        device = device or hf_model.device
+    elif is_adapter(adapter := Path(name).expanduser()):
         if revision is not None:
             raise ValueError(f"revision={revision!r} is for hub ids, and {adapter} is an adapter folder: leave it out.")
         hf_model, own = _adapted(adapter, dtype)
-        name, tokenizer, device = adapter.name, tokenizer or own, device or default_device()
-    if hf_model is None:
-        source = source_of(os.fspath(name), revision)
-        where = device or default_device()
-    elif tokenizer is None or revision is not None:
-        raise ValueError("hf_model= needs tokenizer=, the one the model was trained with, and takes no revision=.")
+        name, tokenizer = adapter.name, tokenizer or own
     else:
-        source = Source(place=None, label=os.fspath(name))
-        where, dtype = device or hf_model.device, hf_model.dtype
-    with _copied(tokenizer) as own, explained(source), whole(source):
-        check_files(source, revision)
-        if hf_model is not None and (why := unlike(hf_model.config, loaded=True)):
-            raise LoadError(f"{source.label!r} {why}")
-        options = _Options(device=torch.device(where), dtype=dtype, revision=revision, hf_model=hf_model, tokenizer=own)
-        return _ready(_hooked(source, options) if hooked else _bridge(source, options), source)
+        name, place = _found(name, revision)
+        hf_model = _transformers(name, place, dtype=dtype, revision=revision)
+    where = torch.device(device or default_device())
+    with _copied(tokenizer) as own, explained(name):
+        if hooked:
+            own = own or AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
+            model = hooked_transformer(hf_model, own, name=name, device=where, dtype=hf_model.dtype)
+        else:
+            model = _bridge(hf_model, own, name=name, place=place, revision=revision, device=where)
+        return _ready(model, name)
+
+
+def _found(name: str, revision: str | None) -> tuple[str, str]:
+    """The name that a model goes by, and where it is: a folder, that of an alias or of a GGUF file too, or a hub id."""
+    path = Path(name).expanduser()
+    if name in ALIASES:
+        spec = ALIASES[name]
+        found = name, str(dequantised_folder(name, spec.gguf_sha256, lambda: packaged_gguf(spec)))
+    elif path.is_file():
+        if not is_gguf(path):
+            raise LoadError(f"{path}: not a GGUF file (it does not begin with the letters GGUF). {_accepted()}")
+        found = path.name, str(dequantised_folder(path.stem, store.file_digest(path), lambda: path))
+    elif path.is_dir():
+        found = path.name, str(path)
+    elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or name.endswith(".gguf"):
+        raise LoadError(f"{name!r}: there is no such file or folder. {_accepted()}")
+    elif "/" not in name and (close := get_close_matches(name, ALIASES, cutoff=0.42)):  # not to wait until the hub refuses it
+        raise LoadError(f"{name!r} is unknown. Did you mean {close[0]!r}? {_accepted()}")
+    else:
+        return name, name
+    if revision is not None:
+        raise ValueError(f"revision={revision!r} is for hub ids, and {name!r} is an alias or a local path: leave it out.")
+    return found
+
+
+def _accepted() -> str:
+    return (
+        f"load_model takes an alias ({', '.join(ALIASES)}), a hub id (such as HuggingFaceTB/SmolLM2-135M-Instruct), a "
+        "transformers folder, an adapter folder of peft or a .gguf file."
+    )
+
+
+def _transformers(name: str, place: str, *, dtype: torch.dtype, revision: str | None = None) -> Any:
+    """The transformers model of a folder or a hub id, once its configuration says that it is of a kind that can be studied."""
+    with explained(place):
+        config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
+    if why := unlike(config):
+        raise LoadError(f"{name!r} {why}")
+    return pretrained(AutoModelForCausalLM, place, dtype=dtype, revision=revision)
 
 
 def _adapted(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     """The transformers model of an adapter folder, merged into its base, and the tokenizer beside it, or else the base's."""
-    name = base_of(folder)
+    base = base_of(folder)
     try:
-        source = source_of(name, None)
-        with explained(source), whole(source):
-            check_files(source, None)
-            base = AutoModelForCausalLM.from_pretrained(source.place, dtype=dtype, trust_remote_code=False)
-            words = folder if (folder / "tokenizer_config.json").is_file() else source.place
+        name, place = _found(base, None)
+        model = _transformers(name, place, dtype=dtype)
+        words = folder if (folder / "tokenizer_config.json").is_file() else place
+        with explained(words):
             tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False)
     except LoadError as error:
-        raise LoadError(f"{folder} is an adapter of {name!r}, and that cannot be loaded: {error}") from error
-    return merged(base, folder), tokenizer
+        raise LoadError(f"{folder} is an adapter of {base!r}, and that cannot be loaded: {error}") from error
+    return merged(model, folder), tokenizer
 
 
-def _bridge(source: Source, options: _Options) -> Any:
-    common = {"device": options.device, "dtype": options.dtype, "tokenizer": options.tokenizer}
-    if source.place is not None:
-        model = TransformerBridge.boot_transformers(source.place, revision=options.revision, **common)
-        model.cfg.model_name = source.label
-        return model
-    hf_model = options.hf_model
+def _bridge(hf_model: Any, tokenizer: Any, *, name: str, place: str, revision: str | None, device: torch.device) -> Any:
+    """Around a transformers model; without a tokenizer, TransformerLens reads the one in `place`."""
     if getattr(hf_model, "hf_device_map", None) is None:
-        hf_model.to(options.device)
+        hf_model.to(device)
     hf_model.config.architectures = hf_model.config.architectures or [type(hf_model).__name__]  # by this it is recognised
-    hf_model.set_attn_implementation("eager")  # as when TransformerLens loads it: others don't show the pattern
-    return TransformerBridge.boot_transformers(source.label, hf_model=hf_model, **common)
+    hf_model.set_attn_implementation("eager")  # others don't show the pattern
+    model = TransformerBridge.boot_transformers(
+        place, hf_model=hf_model, tokenizer=tokenizer, revision=revision, device=device, dtype=hf_model.dtype
+    )
+    model.cfg.model_name = name
+    return model
 
 
-def _hooked(source: Source, options: _Options) -> Any:
-    hf_model, tokenizer = options.hf_model, options.tokenizer
-    if hf_model is None:
-        hf_model = AutoModelForCausalLM.from_pretrained(
-            source.place, dtype=options.dtype, revision=options.revision, trust_remote_code=False
-        )
-    if tokenizer is None:
-        tokenizer = AutoTokenizer.from_pretrained(source.place, revision=options.revision, trust_remote_code=False)
-    return hooked_transformer(hf_model, tokenizer, name=source.label, device=options.device, dtype=options.dtype)
-
-
-def _ready(model: Any, source: Source) -> Any:
+def _ready(model: Any, name: str) -> Any:
     model.eval()
     model.requires_grad_(False)
     if model.tokenizer.pad_token_id is None:
         if model.tokenizer.eos_token_id is None:
             raise LoadError(
-                f"{source.label!r}: its tokenizer has neither a padding nor an end token. Give it one "
+                f"{name!r}: its tokenizer has neither a padding nor an end token. Give it one "
                 "(tokenizer.pad_token = ...) and pass it as tokenizer=."
             )
         model.tokenizer.pad_token = model.tokenizer.eos_token
