@@ -1,6 +1,5 @@
-"""Matched random circuits: the same layers, as much protected, the nearest scores; and their balance. No model."""
+"""Matched random circuits: the same layers, as much protected, the nearest scores. No model."""
 
-import json
 from collections import Counter
 from random import Random
 
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from small_scores import D_MLP, HEADS, LAYERS, drawn, of
 
 from harmcircuits.components import Circuit
-from harmcircuits.selection.matched import balance, matched_random
+from harmcircuits.selection.matched import matched_random
 from harmcircuits.selection.protected import SelectionError, protected_mask, select
 
 
@@ -121,22 +120,3 @@ def test_a_match_that_cannot_be_made():
         message = rf"of the circuit's neurons is not in these scores, which have {LAYERS} layers of {D_MLP}"
         with pytest.raises(SelectionError, match=message):
             matched_random(outside, A, protect=B, seed=0)
-        with pytest.raises(SelectionError, match=message):
-            balance(circuit, [outside], A, protect=B)
-
-
-def test_balance_is_the_sums_by_hand():
-    A, B = drawn(0), drawn(1)
-    circuit, others = Circuit(heads=[(0, 1), (2, 3)]), [Circuit(heads=[(0, 0)], neurons=[(1, 4)]), Circuit(heads=[(1, 1)])]
-    found = balance(circuit, others, A, protect=B)
-    assert json.loads(json.dumps(found)) == found
-    size, benign = A.per_example_heads.mean(0).abs(), B.per_example_heads.abs().mean(0)
-    for name, score in (("abs_A", size), ("U", benign)):
-        assert found["heads"][name]["circuit"] == pytest.approx((score[0, 1] + score[2, 3]).item())
-        assert found["heads"][name]["drawn"] == pytest.approx((score[0, 0] + score[1, 1]).item() / 2)
-    assert found["neurons"]["U"]["circuit"] == 0
-    assert found["neurons"]["abs_A"]["drawn"] == pytest.approx(A.neurons[1, 4].abs().item() / 2)
-    same = balance(circuit, [circuit], A, protect=B)
-    assert all(value["circuit"] == value["drawn"] for sums in same.values() for value in sums.values())
-    with pytest.raises(SelectionError, match="no drawn circuits"):
-        balance(circuit, [], A, protect=B)

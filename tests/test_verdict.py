@@ -126,11 +126,6 @@ class TestSentences:
         assert "the rise on far twins exceeds half the harmful rise" in found.sentence
         assert "Damage: the rise on far twins exceeds half the harmful rise." in found.reasons
 
-    def test_components_that_the_reading_cannot_see_are_counted(self) -> None:
-        text = "\n".join(judge(replace(COMPLETE, blind=41, size=146), name=NAME).reasons)
-        assert "41 of the circuit's 146 components lie after the layer in which recognition is read" in text
-        assert "components lie after" not in "\n".join(judge(COMPLETE, name=NAME).reasons)
-
     @pytest.mark.parametrize("parts", [{}, {"recognition": FALLEN}], ids=["dissociated", "shared"])
     def test_a_claim_names_the_circuit(self, parts: dict[str, Any]) -> None:
         assert NAME in judge(replace(COMPLETE, **parts), name=NAME).sentence
@@ -150,9 +145,6 @@ class TestSentences:
     def test_recognition_that_is_not_shown_is_not_denied(self) -> None:
         found = judge(replace(COMPLETE, intact_auroc=estimate(0.6, 0.2)), name=NAME)
         assert "recognition after the response is not shown to be above chance" in found.sentence
-
-    def test_remarks_stand_among_the_reasons(self) -> None:
-        assert judge(replace(COMPLETE, remarks=("beside it",)), name=NAME).reasons[-1] == "beside it"
 
     def test_insensitive_names_the_margin_fixed_beforehand(self) -> None:
         found = judge(replace(COMPLETE, assay_drop=estimate(0.0), recognition=change(0.0, margin=0.08)), name=NAME)
@@ -229,10 +221,6 @@ class TestGather:
         assert "far twins" in found.broken
         assert judge(found, name=NAME).word == "undecided"
         assert self.gather(self.outcomes(rise=(0.5, 0.1)), None, no_aimed="none").broken == ""
-
-    def test_counts(self) -> None:
-        found = self.gather(self.outcomes(), None, no_aimed="none", blind=2, size=5)
-        assert (found.n, found.null_triples, found.blind, found.size) == (60, 8, 2, 5)
 
     def test_an_aim_that_hurts_nothing_is_insensitive(self) -> None:
         found = self.gather(self.outcomes(rise=(0.5, 0.1)), self.outcomes())

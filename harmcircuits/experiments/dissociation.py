@@ -19,7 +19,6 @@ from .judged import about, harmful_rates
 from .kept import Kept
 from .manifest import manifest
 from .names import name_of
-from .remarks import limits_of, remarks
 from .result import Dissociation
 from .run import Run, measure
 from .scores import chosen_triples
@@ -103,7 +102,7 @@ def dissociate(
     rates = harmful_rates(judge, run.outcomes.responses, run.test, kept=kept)
     document = describe(model, run, _judged(run, chosen), rates, chosen, train=train, name=name, reproduce=reproduce)
     document["sensitivity_before_run"] = sensitivity(len(run.test.triples), chosen)
-    document["limits"] += limits_of(run.instruments, run.missing, run.scores, given=bool(given))
+    document["limits"] += [f"There is no circuit {aim}: {why}" for aim, why in run.missing.items()]
     if judge is not None:
         document["judge"] = about(judge)
     controls = {found: own for found, (_, own) in run.conditions.items() if found not in run.circuits}
@@ -135,10 +134,5 @@ def _judged(run: Run, settings: Settings) -> Verdict:
         strata=run.outcomes.categories(),
         no_aimed=run.missing.get(RECOGNITION, ""),
         no_random=run.missing.get(MATCHED, ""),
-        blind=run.instruments.blind(run.circuit),
-        size=len(run.circuit),
-        remarks=tuple(
-            remarks(intact, changed, run.circuit, run.nulls, run.instruments, settings, strata=run.outcomes.categories())
-        ),
     )
     return judge(found, name=run.main)

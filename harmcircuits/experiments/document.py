@@ -141,7 +141,6 @@ def _null_lists(nulls: Nulls | None) -> dict[str, Any]:
         "observed_selectivity": nulls.observed_selectivity,
         "n": len(nulls.observed),
         "selectivity": own,
-        "balance": nulls.balance,
     }
 
 

@@ -44,12 +44,9 @@ def gather(
     settings: Settings,
     no_aimed: str = "",
     no_random: str = "",
-    blind: int = 0,
-    size: int = 0,
-    remarks: tuple[str, ...] = (),
     strata: Sequence[str] | None = None,
 ) -> Evidence:
-    """Evidence on one circuit of `size` components, `blind` of them after the reading.
+    """Evidence on one circuit.
 
     `aimed` and `random`: outcomes under the circuit aimed at recognition, and under a matched random one. `primary`: the
     column of the primary reading of recognition, `reading`: the same in words. `no_aimed`, `no_random`: why these are missing
@@ -71,11 +68,8 @@ def gather(
         beyond_random=_drop(random[primary] if random else None, changed[primary], no_random or NO_SCORES, options),
         assay_drop=_drop(intact[primary], aimed[primary] if aimed else None, no_aimed, options),
         broken=broken(intact, changed),
-        blind=blind,
-        size=size,
         interaction=interaction,
         interaction_p=interaction_p,
-        remarks=remarks,
     )
 
 

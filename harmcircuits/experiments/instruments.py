@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Float
 
 from ..attribution.activations import ModelMetric
-from ..components import Circuit, WeightMask
 from ..examples import Example, Prompt
 from ..models.protocol import HookedModel, geometry
 from ..prompts.promptset import PromptSet
@@ -62,12 +61,6 @@ class Instruments:
     def aim(self) -> ModelMetric:
         """What a circuit aimed at recognition is found with: the loss of the primary reading."""
         return ProbeMetric(self.probes["probe"], self.question) if self.primary == "probe" else QuestionMetric(self.question)
-
-    def blind(self, circuit: Circuit | WeightMask) -> int:
-        """How many components of `circuit` lie after the primary reading and cannot change it; not counted of weights."""
-        if self.primary != "probe" or isinstance(circuit, WeightMask):
-            return 0
-        return sum(layer > self.probes["probe"].layer for layer, _ in (*circuit.heads, *circuit.neurons))
 
     @property
     def reading(self) -> str:

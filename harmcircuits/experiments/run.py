@@ -4,7 +4,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from ..attribution.scores import Attribution
 from ..components import Circuit, WeightMask
@@ -55,10 +54,6 @@ class Run:
         """The name of the circuit that the verdict is about."""
         return next(iter(self.circuits))
 
-    @property
-    def circuit(self) -> Circuit | WeightMask:
-        return self.circuits[self.main]
-
 
 def measure(
     model: HookedModel,
@@ -92,7 +87,7 @@ def measure(
         conditions=conditions,
         missing=missing | unaimed,
         outcomes=outcomes,
-        nulls=_nulls(model, circuits[main], scores, asked, crossed, kept, progress),
+        nulls=_nulls(model, circuits[main], scores, asked, kept, progress),
         unexplained=asked.unexplained,
         aims=_aims(main, conditions) if crossed else {},
     )
@@ -147,16 +142,13 @@ def _nulls(
     circuit: Circuit | WeightMask,
     scores: Scores | None,
     asked: Asked,
-    recognition: bool,
     kept: Kept,
     progress: bool,
 ) -> Nulls | None:
     """Nulls are of heads and neurons: none for a mask of weights, or without scores to draw from."""
     if scores is None or not isinstance(circuit, Circuit):
         return None
-    instruments = asked.instruments if recognition else None
-    options: dict[str, Any] = {"instruments": instruments, "kept": kept, "progress": progress}
-    return measure_nulls(model, circuit, scores, asked.examples, asked.settings, **options)
+    return measure_nulls(model, circuit, scores, asked.examples, asked.settings, kept=kept, progress=progress)
 
 
 def _aims(main: str, conditions: Mapping[str, object]) -> dict[str, str]:

@@ -31,8 +31,6 @@ class Evidence:
         interaction: aim × task interaction in standardised effects.
         interaction_p: its p value.
         broken: why the ablated model counts as broken rather than selectively changed; "" where it does not.
-        blind: components of the circuit that lie after the primary reading and cannot change it; `size`: all of them.
-        remarks: further lines for the reasons, on what stands beside the verdict.
     """
 
     n: int
@@ -48,9 +46,6 @@ class Evidence:
     interaction: Estimate
     interaction_p: Estimate
     broken: str = ""
-    blind: int = 0
-    size: int = 0
-    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,14 +200,9 @@ def _reasons(evidence: Evidence) -> list[str]:
             f"Change of recognition: {evidence.recognition.difference} AUROC (90 % interval), {evidence.recognition.words}; "
             f"its fall beyond that under one matched random circuit: {evidence.beyond_random}."
         )
-    if evidence.blind:
-        lines.append(
-            f"{evidence.blind} of the circuit's {evidence.size} components lie after the layer in which recognition is read: "
-            "they cannot change it."
-        )
     lines.append(f"Fall of recognition under the circuit aimed at it: {evidence.assay_drop} AUROC.")
     lines.append(f"Aim × task interaction, standardised: {evidence.interaction}; {_p(evidence.interaction_p)}.")
-    return [*lines, *evidence.remarks]
+    return lines
 
 
 def _p(p: Estimate, evidence: Evidence | None = None) -> str:

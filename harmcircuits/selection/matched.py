@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from statistics import fmean
 
 import torch
 from jaxtyping import Bool, Float
@@ -32,7 +31,7 @@ def matched_random(
     are neither in the circuit nor drawn already are eligible; the nearest few of them in (log |A|, log U) are candidates, and
     one is drawn. |A| is the size of the mean on the harmful text (the sign is left free), U the mean size on the benign text;
     protected are those that `select` protects. A layer without an eligible component (heads, as a rule) gives circuit
-    components of the same status back to the draw. How good the match is, `balance` says.
+    components of the same status back to the draw.
 
     >>> scores = Attribution(torch.tensor([[[4.0, 2.0, 0.1, 5.0]]]), torch.zeros(1, 1, 1), (torch.zeros(1, 2),))
     >>> matched_random(Circuit(heads=[(0, 0)]), scores, protect=scores, seed=0, protect_fraction=0.25, nearest_heads=1)
@@ -64,27 +63,6 @@ def matched_random(
     return Circuit(**drawn)
 
 
-def balance(
-    circuit: Circuit, drawn: Sequence[Circuit], A: Attribution, *, protect: Attribution
-) -> dict[str, dict[str, dict[str, float]]]:
-    """How like the circuit the drawn circuits are: `{"heads": {"abs_A": {"circuit": …, "drawn": …}, "U": …}, "neurons": …}`.
-
-    `circuit` is Σ|A_c| or ΣU_c over the circuit's heads or neurons, `drawn` the mean of the same sum over the drawn circuits;
-    nats per token. Equal sums: the null is as important as the circuit, on harmful text (abs_A) and on benign text (U).
-
-    Raises:
-        SelectionError: nothing was drawn, two attributions of different models, or a component that the scores do not have.
-    """
-    if not drawn:
-        raise SelectionError("there are no drawn circuits to compare with: draw at least one with matched_random")
-    scores = _scores(A, protect)
-    own, others = _sums(circuit, scores), [_sums(other, scores) for other in drawn]
-    return {
-        kind: {name: {"circuit": value, "drawn": fmean(of[kind][name] for of in others)} for name, value in sums.items()}
-        for kind, sums in own.items()
-    }
-
-
 def _scores(A: Attribution, protect: Attribution) -> dict[str, _Scores]:
     check_same_model(A, protect)
     return {"heads": (A.heads.abs(), protect.heads_abs), "neurons": (A.neurons.abs(), protect.neurons_abs)}
@@ -102,13 +80,6 @@ def _parts(circuit: Circuit, scores: Mapping[str, _Scores]) -> dict[str, Sequenc
                 "scores that the circuit was selected from"
             )
     return parts
-
-
-def _sums(circuit: Circuit, scores: Mapping[str, _Scores]) -> dict[str, dict[str, float]]:
-    return {
-        kind: {name: sum(values[at].item() for at in items) for name, values in zip(("abs_A", "U"), scores[kind], strict=True)}
-        for kind, items in _parts(circuit, scores).items()
-    }
 
 
 def _matched(
