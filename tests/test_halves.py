@@ -1,27 +1,19 @@
 """Batches that a device has no memory for: read in halves, with the same numbers; what says so is PyTorch's own error."""
 
-import io
 import logging
-import multiprocessing
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import tiny_bridge
-from tqdm.auto import tqdm
 from triples import OWN, make_triples
-from written import written
 
 import harmcircuits as hc
-from harmcircuits.components import Circuit
-from harmcircuits.examples import Example, loss
+from harmcircuits.examples import Example
 from harmcircuits.halves import BatchError, Full, attempt, each_batch, fitting
 from harmcircuits.tasks import teacher_forced as forced
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, usable
@@ -58,11 +50,8 @@ class Device:
     [
         full(),
         MemoryError(),
-        MemoryError("Unable to allocate 20. GiB for an array"),
-        RuntimeError("std::bad_alloc"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: not enough memory: you tried to allocate"),
         RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
-        RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
     ],
 )
 def test_every_allocator_is_understood(error: Exception) -> None:
@@ -156,17 +145,6 @@ def close(one: torch.Tensor, other: torch.Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 3])
-def test_scores_and_losses_are_those_of_whole_batches(tiny: Any, examples: list[Example], rows: int) -> None:
-    whole, losses = hc.attribute(tiny, examples), loss(tiny, examples)
-    with room_for(tiny, rows) as met:
-        scores = hc.attribute(tiny, examples)
-        close(loss(tiny, examples), losses)
-    close(scores.per_example_heads, whole.per_example_heads)
-    close(scores.per_example_neurons, whole.per_example_neurons)
-    assert max(met) == len(examples) and min(met) <= rows
-
-
 def readings(model: Any) -> dict[str, Any]:
     """Everything that is read in batches, as plain values."""
     ids = lambda examples: [example.response_ids for example in examples]
@@ -214,27 +192,6 @@ def alike(one: Any, other: Any) -> bool:
     return one == pytest.approx(other, rel=1e-3, abs=1e-5, nan_ok=True) if isinstance(one, float) else bool(one == other)
 
 
-def test_a_reading_that_fails_halfway_counts_its_rows_once(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second condition of a batch has no room where the first had."""
-    bars: list[Any] = []
-    monkeypatch.setattr(forced, "tqdm", lambda **options: bars.append(tqdm(**{**options, "file": io.StringIO()})) or bars[-1])
-    answered = [hc.Example(request=f"Say {word}.", response=" A word.") for word in "abcd"]
-    passes = 0
-
-    def block(residual: torch.Tensor, hook: Any) -> None:
-        nonlocal passes
-        passes += 1
-        if passes == 2:
-            raise full()
-
-    conditions = {"intact": None, "own": Circuit(heads=[(0, 1)])}
-    expected = forced.teacher_forced(tiny, answered, conditions)
-    with tiny.hooks(fwd_hooks=[("blocks.0.hook_resid_pre", block)]):
-        found = forced.teacher_forced(tiny, answered, conditions, progress=True)
-    assert alike(found.to_dict("list"), expected.to_dict("list"))
-    assert bars[-1].n == bars[-1].total == 8
-
-
 @pytest.mark.parametrize("rows", [1, 3])
 def test_scores_of_weights_begin_anew_in_smaller_batches(
     tiny: Any, examples: list[Example], rows: int, caplog: pytest.LogCaptureFixture
@@ -248,49 +205,3 @@ def test_scores_of_weights_begin_anew_in_smaller_batches(
     assert f"in batches of {2 if rows == 3 else 1}" in caplog.text
     with room_for(tiny, 0), pytest.raises(BatchError, match="not on one row"):
         hc.attribute_weights(tiny, examples)
-
-
-def test_a_small_set_does_not_make_the_batches_of_the_other_small(tiny: Any, examples: list[Example]) -> None:
-    with room_for(tiny, 9) as met:
-        hc.attribute_weights(tiny, examples[:1], benign=examples)
-    assert met == [1, len(examples)]
-
-
-def test_what_is_written_is_the_same(tiny: Any) -> None:
-    prompts = [hc.Prompt(request=text, group=text) for text in ("How do I bake bread?", "Say hello.", "Write a story.")]
-    how: dict[str, Any] = {"max_new_tokens": 6, "seed": 3, "cache": False}
-    with room_for(tiny, 9):  # hooks: the model itself writes, and not the transformers model inside
-        whole = hc.elicit(tiny, prompts, **how)
-    with room_for(tiny, 1) as met:
-        alone = hc.elicit(tiny, prompts, **how)
-    assert [one.response_ids for one in alone] == [one.response_ids for one in whole]
-    assert met[:2] == [3, 2]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork") or not Path("/proc/self/statm").exists(), reason="needs Linux")
-def test_a_process_whose_memory_is_limited_goes_on(tmp_path: Path) -> None:
-    """By the system itself: PyTorch cannot have the pages."""
-    model = tiny_bridge(tmp_path, n_layers=4, d_model=64, n_heads=4, d_mlp=256)
-    examples = written(model.tokenizer)[1:2] * 1024
-    whole = hc.attribute(model, examples[:1]).per_example_neurons
-    limited = multiprocessing.get_context("fork").Process(target=under_limit, args=(model, examples, tmp_path / "scores"))
-    limited.start()
-    limited.join(300)
-    assert limited.exitcode == 0
-    found, least, log = torch.load(tmp_path / "scores")
-    close(found, whole.expand_as(found))
-    assert least < 1024 and "no memory for a batch of 1024 on this device" in log
-
-
-def under_limit(model: Any, examples: list[Example], place: Path) -> None:
-    """Scores of all examples in a batch at first, with 64 MB more than this process has now."""
-    import resource  # not on Windows
-
-    torch.set_num_threads(1)
-    log = io.StringIO()
-    logging.getLogger("harmcircuits").addHandler(logging.StreamHandler(log))
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 64 * 2**20, resource.RLIM_INFINITY))
-    with room_for(model, 10**6) as met:
-        found = hc.attribute(model, examples, batch_size=1024).per_example_neurons
-    torch.save((found, min(met), log.getvalue()), place)

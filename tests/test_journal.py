@@ -19,7 +19,6 @@ from harmcircuits.elicitation import elicit
 from harmcircuits.examples import Prompt
 from harmcircuits.experiments.kept import place_to_keep
 from harmcircuits.models.protocol import model_key
-from harmcircuits.store.frames import as_frame
 from harmcircuits.store.journal import Journal
 from harmcircuits.store.tensors import read_tensors, save_tensors
 
@@ -58,25 +57,6 @@ def test_a_part_in_the_place_of_another_is_not_used(ask: Any, tmp_path: Path, ca
     assert [ask(journal, key, 10.0 + key) for key in (0, 1)] == [10, 11]
     assert all(f"{path} is not used and made anew" in caplog.text for path in (first, second))
     assert "or is another part" in caplog.text
-
-
-def test_tensors_saved_again_without_their_digest_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from safetensors.torch import save_file
-
-    journal = Journal(tmp_path)
-    tensor(journal, 0, 1.0)
-    (path,) = tmp_path.glob("*.safetensors")
-    save_file({"value": torch.tensor(2.0)}, path, metadata={"format": "kind 1", "about": "null"})
-    assert load(path) == 2, "the file alone could be of an earlier version"
-    assert tensor(journal, 0, 3.0) == 3 and "was changed since it was written" in caplog.text
-
-
-def test_tensors_whose_run_was_killed_before_they_were_noted_are_made_anew(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    tensor(journal, 0, 1.0)
-    (note,) = tmp_path.glob("*.safetensors.json")
-    note.unlink()
-    assert [tensor(journal, 0, 2.0), tensor(journal, 0, 3.0)] == [2, 2]
 
 
 @pytest.mark.parametrize(
@@ -149,12 +129,3 @@ def test_responses_of_other_prompts_are_not_taken_for_these(model: Any, caplog: 
     assert (ask("mend the fence"), ask("paint the old gate")) == (own, other)
     assert caplog.text.count("were changed since they were written") == 2
     assert [path.read_bytes() for path in files] == texts and json.loads(texts[0])["format"] == elicitation.FORMAT
-
-
-@pytest.mark.parametrize(
-    "kind", [",", "i4,f8", "U999999999", "object", "complex128", "()", "[", "text ", "datetime64", 5, None]
-)
-def test_a_type_of_numbers_that_is_never_written_is_refused(kind: Any, tmp_path: Path) -> None:
-    """numpy reads some of these as Python, and gives others as much memory as they claim."""
-    with pytest.raises((TypeError, ValueError)):
-        as_frame({"columns": {"n": kind}, "rows": [[1]]})

@@ -6,7 +6,7 @@ from lens import needs_three
 from loaded import TOKENS, close, reference
 from tiny import TEXT, tiny_bridge, tiny_model, tiny_tokenizer
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM
 
 from harmcircuits.models import load
 from harmcircuits.models.devices import default_device
@@ -23,13 +23,6 @@ def test_a_folder_becomes_a_frozen_bridge_with_the_logits_of_transformers(folder
     assert isinstance(model, TransformerBridge)
     assert close(model(TOKENS), reference(folder))
     assert not model.training and model.cfg.model_name == "model"
-    parameters = [p for module in model.modules() for p in module._parameters.values() if p is not None]
-    assert parameters and not any(p.requires_grad for p in parameters)
-
-
-def test_separate_weights_of_fused_projections_are_frozen_too(tmp_path):
-    config = GPT2Config(n_layer=2, n_head=2, n_embd=16, n_positions=64, vocab_size=512)
-    model = load_model("gpt2", hf_model=GPT2LMHeadModel(config), tokenizer=tiny_tokenizer())
     parameters = [p for module in model.modules() for p in module._parameters.values() if p is not None]
     assert parameters and not any(p.requires_grad for p in parameters)
 
@@ -76,13 +69,6 @@ def test_a_device_that_is_not_there_is_told_before_anything_is_fetched(monkeypat
         load_model(device=device)
 
 
-def test_a_machine_s_devices_are_listed(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"Card {index}")
-    with pytest.raises(LoadError, match=r"This machine has cpu, cuda:0 \(Card 0\), cuda:1 \(Card 1\)"):
-        load_model(device="banana")
-
-
 def test_a_tokenizer_without_padding_token_pads_with_its_end(tmp_path):
     assert tiny_bridge(tmp_path / "a").tokenizer.pad_token == "<pad>"
     assert tiny_bridge(tmp_path / "b", pad_token=False).tokenizer.pad_token == "<eos>"
@@ -99,12 +85,6 @@ def test_a_loaded_model_is_wrapped_with_a_copy_of_its_tokenizer(folder):
     assert model.tokenizer is not tokenizer and model.tokenizer.padding_side == "left"
     assert model.tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False) == "hi!"
     assert hf_model.config._attn_implementation == "eager"
-
-
-def test_the_tokenizer_of_a_wrapped_model_can_be_passed_on(folder):
-    first = load_model(folder, device="cpu")
-    second = load_model("b", hf_model=tiny_model(seed=1), tokenizer=first.tokenizer)
-    assert second.to_tokens("Here is how").tolist() == first.to_tokens("Here is how").tolist()
 
 
 def test_options_that_contradict_each_other(folder):

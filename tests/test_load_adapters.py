@@ -86,12 +86,6 @@ def test_a_base_that_cannot_be_found_is_named(adapter, base, says):
         load_model(named(adapter, base))
 
 
-def test_an_alias_is_a_base_like_any_other(adapter, monkeypatch):
-    monkeypatch.setattr("harmcircuits.models.load.dequantised_folder", lambda *args: adapter.parent / "base")
-    plain = logits(load_model(adapter, device="cpu"))
-    assert torch.equal(logits(load_model(named(adapter, "smollm2-135m-instruct"), device="cpu")), plain)
-
-
 def test_a_missing_peft_is_named(adapter, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(LoadError, match=r"needs peft \(and nothing else\).*pip install 'harmcircuits\[finetune\]'"):
@@ -117,8 +111,3 @@ def test_another_base_than_the_adapters_is_refused(adapter):
     tiny_model_folder(adapter.parent / "wide", d_model=64)
     with pytest.raises(LoadError, match="for another base than it names"):
         load_model(named(adapter, "../wide"))
-
-
-def test_an_adapter_takes_no_revision(adapter):
-    with pytest.raises(ValueError, match="adapter folder: leave it out"):
-        load_model(adapter, revision="main")

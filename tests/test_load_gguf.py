@@ -10,7 +10,6 @@ import torch
 from loaded import TOKENS, close
 from tiny import SPECIAL, tiny_model, tiny_tokenizer
 from tiny_gguf import rounded, write_gguf
-from transformer_lens.model_bridge import TransformerBridge
 
 from harmcircuits import store
 from harmcircuits.models import gguf
@@ -56,7 +55,7 @@ def test_smollm_files_split_digits_first_and_others_do_not(tmp_path):
         assert [piece for piece, _ in split] == expected
 
 
-@pytest.mark.parametrize("damage", ["cut", "header", "missing", "manifest", "config"])
+@pytest.mark.parametrize("damage", ["cut", "missing", "config"])
 def test_a_damaged_cache_is_made_again_with_a_warning(tmp_path, caplog, damage):
     path = write_gguf(tmp_path / "tiny.gguf", tiny_model(), tiny_tokenizer())
     logits = load_model(path, device="cpu")(TOKENS)
@@ -64,12 +63,8 @@ def test_a_damaged_cache_is_made_again_with_a_warning(tmp_path, caplog, damage):
     weights = made / "model.safetensors"
     if damage == "cut":
         os.truncate(weights, weights.stat().st_size // 2)
-    elif damage == "header":
-        weights.write_bytes(weights.read_bytes().replace(b"gate_proj", b"gate_prok", 1))
     elif damage == "missing":
         weights.unlink()
-    elif damage == "manifest":
-        (made / gguf.MANIFEST).write_text("{")
     else:
         (made / "config.json").write_text((made / "config.json").read_text().replace("silu", "relu"))
     with caplog.at_level(logging.WARNING, "harmcircuits"):
@@ -89,17 +84,3 @@ def test_files_that_are_no_gguf(tmp_path):
     with pytest.raises(LoadError, match=r"b\.gguf: transformers .* cannot read this GGUF file"):
         load_model(whole)
     assert not [path for path in (store.cache_dir() / "models").iterdir() if path.is_dir()]
-
-
-def test_an_interrupted_dequantisation_leaves_nothing(tmp_path, monkeypatch):
-    path = write_gguf(tmp_path / "tiny.gguf", tiny_model(), tiny_tokenizer())
-
-    def interrupted(gguf_file, folder):
-        (folder / "model.safetensors").write_text("half")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(gguf, "_save", interrupted)
-        load_model(path, device="cpu")
-    assert not [path for path in (store.cache_dir() / "models").iterdir() if path.is_dir()]
-    assert isinstance(load_model(path, device="cpu"), TransformerBridge)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from tiny import SPECIAL, tiny_bridge
@@ -18,16 +17,15 @@ from triples import SETTINGS, make_triples
 
 import harmcircuits as hc
 from harmcircuits.ablation.sweep import sweep
-from harmcircuits.attribution.integrated import integrated_attribution
-from harmcircuits.attribution.passes import AttributionError, laid_out, score_batch
+from harmcircuits.attribution.passes import AttributionError
 from harmcircuits.components import Circuit
 from harmcircuits.elicitation import elicit
-from harmcircuits.examples import Example, ExampleError, Prompt, encode, example_rows, make_batch
+from harmcircuits.examples import Example, ExampleError, Prompt, encode, example_rows
 from harmcircuits.experiments.checks import ExperimentError
 from harmcircuits.models.context import context_length
 from harmcircuits.models.protocol import ModelError
 from harmcircuits.tasks.capabilities import Completion, read_completions
-from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS
+from harmcircuits.tasks.formats import SHOT_FORMATS
 from harmcircuits.tasks.recognition import Shots, many_shot
 from harmcircuits.tasks.teacher_forced import teacher_forced
 from harmcircuits.tasks.utility import utility
@@ -66,11 +64,10 @@ def poisoned(model: Any, value: float, *, point: str = POINT) -> Iterator[None]:
         yield
 
 
-VALUES = pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+VALUES = pytest.mark.parametrize("value", [float("nan"), float("inf")])
 HERE = rf"activations overflow, first at {POINT}\. In half precision.*dtype=torch\.float32.*a hook of yours divides by zero"
 VERBS: dict[str, Callable[[Any], object]] = {
     "loss": lambda model: hc.loss(model, EXAMPLES),
-    "loss, one a batch": lambda model: hc.loss(model, EXAMPLES, batch_size=1),
     "sweep": lambda model: sweep(model, [None, Circuit(heads=[(0, 1)])], EXAMPLES),
     "teacher forced": lambda model: teacher_forced(model, EXAMPLES, {"intact": None, "cut": Circuit(heads=[(0, 1)])}),
     "recognition": lambda model: many_shot(model, PROMPTS, SHOTS),
@@ -87,7 +84,6 @@ def test_readings_name_the_example_and_the_place(model: Any, verb: str, value: f
 
 ATTRIBUTIONS: dict[str, Callable[[Any], object]] = {
     "first order": lambda model: hc.attribute(model, EXAMPLES),
-    "first order, one a batch": lambda model: hc.attribute(model, EXAMPLES, batch_size=1),
     "integrated": lambda model: hc.integrated_attribution(model, EXAMPLES, steps=1),
     "exact": lambda model: hc.exact_attribution(model, EXAMPLES, heads=[(0, 1)], neurons=[(1, 7)]),
 }
@@ -113,38 +109,11 @@ def test_scores_of_weights_name_matrix_and_example(model: Any, which: str, value
         hc.attribute_weights(model, sets["harmful"], benign=sets["benign"])
 
 
-def test_the_other_examples_of_a_batch_do_not_notice(model: Any) -> None:
-    """Rows are read apart: what is refused is that example's score, and nobody else's."""
-    reading = laid_out(model, EXAMPLES, None)
-    batch = make_batch(model, reading.rows)
-    clean = score_batch(model, batch, reading.score)
-    with poisoned(model, float("nan")):
-        spoiled = score_batch(model, batch, reading.score)
-    assert not spoiled.heads[BAD].isfinite().any()
-    others = [at for at in range(len(EXAMPLES)) if at != BAD]
-    assert torch.equal(clean.heads[others], spoiled.heads[others])
-    assert torch.equal(clean.neurons[others], spoiled.neurons[others])
-
-
 @VALUES
 def test_generation_names_the_row(model: Any, value: float) -> None:
     for write in (elicit, partial(hc.generate, circuit=Circuit(heads=[(0, 1)]))):
         with poisoned(model, value), pytest.raises(ModelError, match=rf"row {BAD}, step 0: the model's logits are not finite"):
             write(model, PROMPTS, max_new_tokens=2)
-
-
-def test_a_metric_that_is_nan_without_any_component(model: Any) -> None:
-    """At the gate of 0 there is 0 / 0, and nowhere on the way."""
-
-    def divided(activation: Tensor, hook: object) -> Tensor:
-        return activation * (activation.abs().sum() / activation.abs().sum())
-
-    with model.hooks(fwd_hooks=[("blocks.0.hook_attn_out", divided)]):
-        hc.attribute(model, EXAMPLES)
-        with pytest.raises(
-            AttributionError, match=r"on example 0 the metric of the model, or that without any.*divide by zero"
-        ):
-            integrated_attribution(model, EXAMPLES, steps=1)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -160,12 +129,6 @@ def test_a_whole_run_stops_and_says_where(model: Any, value: float) -> None:
 
 
 # Statistics and judges
-
-
-def test_a_judges_infinite_score_is_an_error_and_a_missing_one_no_answer() -> None:
-    with pytest.raises(hc.judges.JudgeError, match="gave an infinite score"):
-        hc.judges.Judgements("x", "harm", np.array([0.9, np.inf]), 0.5)
-    assert hc.judges.Judgements("x", "harm", np.array([0.9, np.nan, 0.1]), 0.5, {1: "no answer"}).labels == [True, None, False]
 
 
 def test_knowledge_is_not_marked_wrong_where_it_was_not_read(model: Any) -> None:
@@ -207,10 +170,6 @@ class TestLengths:
         for texts in ([full, over], unanswered):
             with pytest.raises(ExampleError, match=message):
                 hc.top_tokens(model, texts, neuron=(0, 0))
-
-    def test_a_question_after_the_response_counts(self, model: Any) -> None:
-        with pytest.raises(ExampleError, match=r"example 0 is \d+ tokens long"):
-            teacher_forced(model, [long(510, model)], {"intact": None}, question=QUESTIONS[0])
 
     def test_empty_and_single_tokens(self, model: Any) -> None:
         end = SPECIAL.index("<|im_end|>")

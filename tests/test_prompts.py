@@ -1,7 +1,5 @@
 """PromptSet: roles, triples, tables, samples, addition, digest, and what it refuses."""
 
-import pickle
-
 import pytest
 
 from harmcircuits.examples import Prompt
@@ -76,10 +74,6 @@ def test_sample_without_triples_keeps_what_is_left_of_a_group(triples: PromptSet
     assert len(plain.sample(4)) == 4
 
 
-def test_sample_keeps_identical_prompts_apart() -> None:
-    assert len(PromptSet([Prompt(request="Sing.")] * 4).sample(2)) == 2
-
-
 @pytest.mark.parametrize("n", [0, 21])
 def test_sample_refuses_more_than_there_are(triples: PromptSet, n: int) -> None:
     with pytest.raises(PromptError, match=f"mine: asked for {n} of 20 triples"):
@@ -121,19 +115,6 @@ def test_repr_is_one_line_without_text(triples: PromptSet) -> None:
     assert repr(triples) == "PromptSet('mine', 60 prompts: 20 harmful, 20 near, 20 far; 3 categories, 20 triples)"
     assert repr(triples[:3]) == "PromptSet('mine', 3 prompts: 1 harmful, 1 near, 1 far; 1 category, 1 triple)"
     assert repr(PromptSet()) == "PromptSet('prompts', 0 prompts: 0 harmful, 0 near, 0 far; 0 categories, 0 triples)"
-
-
-def test_sets_are_values(triples: PromptSet) -> None:
-    copy = pickle.loads(pickle.dumps(triples))  # noqa: S301 (our own bytes)
-    assert copy == triples and hash(copy) == hash(triples)
-    with pytest.raises(AttributeError):
-        triples.name = "other"  # type: ignore[misc]
-
-
-@pytest.mark.parametrize("use", [PromptSet.split, lambda empty: empty.sample(1)])
-def test_an_empty_set_says_so(use) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(PromptError, match="nothing: there are no prompts to"):
-        use(PromptSet(name="nothing"))
 
 
 def test_require_categories_counts_those_of_harmful_requests(triples: PromptSet) -> None:

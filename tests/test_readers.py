@@ -9,7 +9,6 @@ from prompt_files import fails, lines, write
 
 from harmcircuits.prompts import PromptError, PromptSet, load_prompts
 from harmcircuits.prompts.formats import FORMATS
-from harmcircuits.prompts.readers import BUILTIN
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -66,7 +65,7 @@ def only(prompts: PromptSet) -> tuple[str, ...]:
         ),
     ],
 )
-@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".json", ".jsonl"])
+@pytest.mark.parametrize("suffix", [".tsv", ".json"])
 def test_formats(tmp_path: Path, columns: str, row: str, expected: tuple[str, ...], suffix: str) -> None:
     header = columns.split(",")
     (values,) = csv.reader([row], quotechar="'")
@@ -162,10 +161,6 @@ def test_text_is_read_as_written(tmp_path: Path) -> None:
     assert only(load_prompts(path))[:3] == ("Sing", "", "m")
 
 
-def test_pandas_index_columns_are_ignored(tmp_path: Path) -> None:
-    assert only(load_prompts(write(tmp_path / "f.csv", ",goal,target\n0,Sing,Sure:\n")))[0] == "Sing"
-
-
 def test_long_fields_are_read_and_the_limit_is_put_back(tmp_path: Path) -> None:
     before = csv.field_size_limit()
     long = "la " * before
@@ -186,13 +181,6 @@ def test_folders_are_read_in_order_of_names(tmp_path: Path) -> None:
     fails(tmp_path, "one format", "a.jsonl: do-not-answer-intents", "c.csv: advbench")
     (tmp_path / "empty").mkdir()
     fails(tmp_path / "empty", str(tmp_path / "empty"), ".csv, .tsv, .json, .jsonl")
-
-
-def test_names(tmp_path: Path) -> None:
-    path = write(tmp_path / "my.set.csv", "request\nSing\n")
-    assert [load_prompts(path).name, load_prompts(str(path), name="mine").name] == ["my.set", "mine"]
-    assert [load_prompts().name, load_prompts(name="mine").name] == ["built-in", "mine"]
-    assert load_prompts() == load_prompts(BUILTIN, name="built-in")
 
 
 @pytest.mark.parametrize(

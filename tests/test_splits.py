@@ -25,10 +25,9 @@ def independent(count: int, **fields: str) -> list[Prompt]:
 
 
 @pytest.mark.parametrize("position", range(10))
-@pytest.mark.parametrize("word", ["an", "extraordinarily"])
-def test_one_word_changed_in_ten_is_a_near_duplicate(position: int, word: str) -> None:
+def test_one_word_changed_in_ten_is_a_near_duplicate(position: int) -> None:
     words = BASE.split()[:10]
-    copy = [*words[:position], word, *words[position + 1 :]]
+    copy = [*words[:position], "extraordinarily", *words[position + 1 :]]
     assert groups_of(" ".join(words), " ".join(copy)) == ((0, 1),)
 
 
@@ -141,34 +140,9 @@ def test_split_follows_the_fractions_in_each_category() -> None:
     assert [p for p in prompts if p in set(parts[0])] == list(parts[0]), "order is kept"
 
 
-def test_harmful_and_benign_prompts_of_a_category_are_spread_alike() -> None:
-    prompts = [Prompt(request=f"w{i}a w{i}b", category="x", role="near" if i % 2 else "harmful") for i in range(40)]
-    for part, size in zip(PromptSet(prompts).split(), (8, 4, 8), strict=True):
-        assert len(part.harmful) == len(part.near_twins) == size
-
-
-def test_what_rounding_leaves_is_made_good_across_categories() -> None:
-    prompts = [Prompt(request=f"w{i}a w{i}b", category=f"c{i:03}") for i in range(100)]
-    sizes = [len(part) for part in PromptSet(prompts).split()]
-    assert all(abs(size - share) <= 1 for size, share in zip(sizes, (40, 20, 40), strict=True))
-
-
-def test_large_units_do_not_unbalance_the_parts() -> None:
-    copies = [Prompt(request="the same words every time") for _ in range(10)]
-    thirds = (1 / 3, 1 / 3, 1 / 3)
-    assert sorted(len(part) for part in PromptSet(copies + independent(20)).split(fractions=thirds)) == [10, 10, 10]
-
-
 def test_no_part_is_empty_even_when_one_unit_holds_most() -> None:
     copies = [Prompt(request="the same words every time") for _ in range(10)]
     assert all(len(part) for part in PromptSet(copies + independent(2)).split())
-
-
-def test_seeds_give_different_parts() -> None:
-    prompts = PromptSet(independent(20))
-    first = {seed: prompts.split(seed=seed)[0].prompts for seed in range(4)}
-    assert len(set(first.values())) == 4
-    assert prompts.split()[0].prompts == first[0]
 
 
 @pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.5, 0.5, 0.5), (0.6, 0.4, 0.0), (1.2, -0.4, 0.2), (float("nan"),) * 3])
@@ -183,7 +157,3 @@ def test_too_few_prompts() -> None:
     with pytest.raises(PromptError, match="10 prompts in 1 independent units"):
         PromptSet([Prompt(request="the same words")] * 10).split()
     assert [len(part) for part in PromptSet(independent(3)).split()] == [1, 1, 1]
-
-
-def test_one_category_is_enough_to_split() -> None:
-    assert all(part.categories == ("only",) for part in PromptSet(independent(9, category="only")).split())
