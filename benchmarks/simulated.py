@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import plotly.express as px
 from scipy.stats import binomtest, norm
 from simulated_outcomes import SETTINGS, Run, Scenario, World, aurocs, scenarios, simulate
 
@@ -209,8 +210,12 @@ def stages(known: Mapping[str, Scenario], simulations: int) -> dict[str, Callabl
 
 
 def draw(rows: Sequence[Row], folder: Path) -> None:
-    curve = pd.DataFrame([row for row in rows if row["kind"] == "power"]).rename(columns={"name": "test"})
-    drawn = figures.power_curve(curve)
+    """The share of runs in which an effect is shown, against its size: a line a test and number of triples."""
+    curve = pd.DataFrame([row for row in rows if row["kind"] == "power"])
+    curve = curve.assign(above=curve["high"] - curve["value"], below=curve["value"] - curve["low"])
+    drawn = px.line(
+        curve, x="effect", y="value", error_y="above", error_y_minus="below", color="triples", line_dash="name", markers=True
+    )
     try:
         figures.save(drawn, folder / "power.png")
     except figures.FigureError:  # without kaleido

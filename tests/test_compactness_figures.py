@@ -26,17 +26,17 @@ def measured(value: float) -> dict[str, float]:
 
 def test_rises_are_drawn_over_the_fraction_controls_grey() -> None:
     figure = compactness_rises(frame(), grain="heads")
-    above, below = traces(figure, "1: one-shot", "markers")
+    above, below = traces(figure, "one-shot", "markers")
     assert floats(above.x) == [0.01, 0.1] and floats(above.y) == [0.5, 1.0]
     assert above.line.color != below.line.color and (above.yaxis, below.yaxis) == ("y", "y2")
-    assert {trace.line.color for trace in traces(figure, "2: random", "markers")} == {"#767676"}
+    assert {trace.line.color for trace in traces(figure, "random", "markers")} == {"#767676"}
     bands = [trace for trace in figure.data if trace.fill == "toself"]
     assert len(bands) == 2 and all(0.25 <= value <= 1.25 for band in bands for value in band.y)
     assert (
         figure.layout.xaxis.type == figure.layout.xaxis2.type == "log"
         and figure.layout.yaxis.range == figure.layout.yaxis2.range
     )
-    assert "1: one-shot, at 1.00e-01: harmful +1.000" in figure.layout.meta["alt"] and figure.layout.meta["caption"]
+    assert "one-shot, at 1.00e-01: harmful +1.000" in figure.layout.meta["alt"] and figure.layout.meta["caption"]
 
 
 def test_what_is_retained_is_drawn_over_the_weights_touched() -> None:
@@ -51,9 +51,9 @@ def test_what_is_retained_is_drawn_over_the_weights_touched() -> None:
 
 def test_the_cost_is_drawn_with_its_limit() -> None:
     figure = compactness_utility(frame(), grain="heads")
-    circuit, control = one(traces(figure, "1: one-shot", "markers")), one(traces(figure, "2: random", "markers"))
+    circuit, control = one(traces(figure, "one-shot", "markers")), one(traces(figure, "random", "markers"))
     assert floats(circuit.y) == [0.5, 1.0] and control.line.color == "#767676"
-    assert lines(figure, "2: random") == [([0.01, 0.01], [0.25, 0.75]), ([0.1, 0.1], [0.75, 1.25])]
+    assert lines(figure, "random") == [([0.01, 0.01], [0.25, 0.75]), ([0.1, 0.1], [0.75, 1.25])]
     assert [shape.y0 for shape in figure.layout.shapes if shape.line.dash == "dash"] == [0.05]
 
 

@@ -1,85 +1,261 @@
-"""Every figure fits its box, says what it shows, keeps text as text, and is saved whole or not at all."""
+"""Every figure draws what it is given, escapes text, refuses what it cannot draw, and is saved whole or not at all."""
 
 import html
-import html.parser
-import importlib.util
 import json
 import re
-import sys
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
 import pytest
 from browser import in_browser, load
-from drawn import FULL, MEASURES, RISES, retained_row, rise_rows, traces
-from fake_places import fake_circuit, fake_matrices, fake_tokens
-from fake_report import around, fake_draws, fake_heads, fake_neurons, fake_points, fake_report
+from drawn import FULL, MEASURES, RISES, floats, lines, one, retained_row, rise_rows, traces
+from fake_report import fake_draws, fake_neurons, fake_points, fake_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmcircuits import figures
 from harmcircuits.figures import FigureError, style
-from harmcircuits.figures.legend import for_width
-from harmcircuits.report import retained_frame, rises_frame
+from harmcircuits.figures.misalignment import SERIES
+from harmcircuits.report import effects_frame, retained_frame, rises_frame
 
 HOSTILE = '<b>bold</b> </script><script>alert(1)</script> "quoted" & more'
+NAN = float("nan")
+MATRICES = pd.DataFrame(
+    {
+        "layer": [0, 0, 1, 1], "kind": ["attn.q", "mlp.in"] * 2, "rows": [10, 40] * 2, "columns": 100, "size": [1000, 4000] * 2,
+        "weights": [1, 0, 100, 8], "signed_sum": [0.5, -0.25, 0.0, 0.125], "signed_magnitude": [1.0, 2.0, 1.0, 4.0],
+        "share": [0.125, 0.25, 0.125, 0.5], "positive": [0.5, 0.25, 0.5, 0.75],
+    }
+)  # fmt: skip
+CELLS = ["condition", "aim", "task", "value", "low", "high", "drop", "p_adjusted", "n"]
+CROSSED = pd.DataFrame(
+    [
+        ("heads <all>", "writing", "writing", 0.5, 0.25, 0.75, 0.125, 0.05, 24),
+        ("heads <all>", "writing", "reading", -0.25, -0.5, 0.125, -0.0625, 0.5, 24),
+        ("control", "", "writing", None, None, None, None, None, None),
+        ("control", "", "reading", 0.125, None, None, 0.375, 0.051, 24),
+    ],
+    columns=CELLS,
+).assign(unit="nats per token", reason=[None, None, "too few <triples>", None])
 
 
-@cache
+def arms(*rows: tuple[object, ...]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["advice", "pruned", "asked", "read", "value", "low", "high"])
+
+
+def areas(*, ladder: str = "ladder", reading: str = "own", step: float = 0.25) -> pd.DataFrame:
+    places = enumerate(("base <b>", "SFT", "DPO"))
+    rows = [(ladder, name, at, reading, "heads", step * at, step * at - 0.125, step * at + 0.125) for at, name in places]
+    return pd.DataFrame(rows, columns=["ladder", "stage", "at", "reading", "grain", "area", "area_low", "area_high"])
+
+
+# What is drawn
+
+
+def test_heads_are_cells_with_their_interval_and_marks() -> None:
+    scores = np.array([[0.5, -0.5, 0.25], [np.nan, 0.125, 0.0]])
+    low = np.array([[0.25, -0.75, -0.25], [np.nan, np.nan, -0.5]])
+    drawn = figures.heads_heatmap(scores, low=low, high=low + 0.5, selected=[(0, 1)])
+    np.testing.assert_array_equal(drawn.data[0].z, scores)
+    assert (drawn.data[0].zmin, drawn.data[0].zmax) == (-0.5, 0.5)
+    sure, chosen = one(traces(drawn, "interval excludes 0 (2)")), one(traces(drawn, "selected (1)"))
+    assert [(round(y), x) for y, x in zip(sure.y, sure.x, strict=True)] == [(0, 0), (0, 1)]
+    assert (list(chosen.x), list(chosen.y)) == ([1], [0])
+    assert drawn.data[0].text[0][2] == "L0H2: +0.2500 nats/token<br>95 % interval -0.2500 to 0.2500"
+
+
+def test_neurons_drawn_are_the_largest_and_the_selected() -> None:
+    scores, low = np.array([[0.5, 0.25], [-0.5, 0.125]]), np.array([[0.25, -0.25], [-0.75, 0.0625]])
+    drawn = figures.neurons_by_layer(scores, low=low, high=low + 0.5, selected=[(0, 0), (0, 1)], top=3)
+    others, chosen = (one(traces(drawn, name)) for name in ("not selected", "selected (2)"))
+    assert chosen.customdata.tolist() == [[0, 0, 0.25, 0.75], [0, 1, -0.25, 0.25]] and floats(others.y) == [-0.5]
+    assert list(chosen.marker.symbol) == ["circle", "circle-open"], "hollow where the interval includes 0"
+    assert [y for _, y in lines(drawn, "intervals")] == [[0.25, 0.75], [-0.25, 0.25]]
+    assert floats(drawn.data[-1].y) == [2, 0], "counted by layer"
+    assert len(figures.neurons_by_layer(fake_neurons(layers=30, d_mlp=1536)).data[0].y) == 1500
+
+
+def test_components_are_points_and_counts() -> None:
+    rows = [(0, "heads", 2, (1, 3)), (2, "heads", 1, (0,)), (3, "neurons", 2, (5, 17))]
+    heads, neurons = figures.components_by_layer(pd.DataFrame(rows, columns=["layer", "kind", "components", "indices"])).data
+    assert list(zip(heads.x, heads.y, heads.text, strict=True)) == [(0, 1, "L0H1"), (0, 3, "L0H3"), (2, 0, "L2H0")]
+    assert (list(neurons.x), list(neurons.y), neurons.hovertext) == ([3], [2], ("layer 3: 2 neurons<br>5, 17",))
+
+
+def test_tokens_are_numbered_bars_and_words_only_where_given() -> None:
+    frame = pd.DataFrame({"heads": [0.25, -0.5, 0.0], "neurons": [0.125, 0.25, -0.125]})
+    drawn = figures.token_attribution(frame, before=0.0625)
+    heads, neurons = drawn.data
+    assert floats(heads.x) == floats(neurons.x) == [1, 2, 3]
+    assert floats(heads.y) == [0.25, -0.5, 0] and floats(neurons.y) == [0.125, 0.25, -0.125]
+    assert heads.hovertext[1] == "token 2: heads -0.5000, neurons +0.2500, together -0.2500 nats/token"
+    assert "before the response: +0.0625 nats" in drawn.layout.title.subtitle.text
+    words = figures.token_attribution(frame[["neurons"]], tokens=[" a</script><b>", "\n", "x" * 40])
+    assert words.layout.yaxis.ticktext == ("a&lt;/script&gt;&lt;b&gt;", "␣", "x" * 13 + "…")
+
+
+def test_weights_are_shares_of_each_matrix() -> None:
+    (heat,) = figures.weights_by_matrix(MATRICES).data
+    np.testing.assert_allclose(heat.z, [[3, np.nan], [5, np.log10(2000)]])
+    assert heat.hovertext[0][0] == "layer 0, attn.q: 1 of 1,000 weights (1,000 per million)"
+    (heat,) = figures.weights_by_matrix(MATRICES.assign(weights=[4, 0, 100, 16])).data
+    np.testing.assert_allclose(heat.z, [[4000, 0], [100_000, 4000]])
+    (heat,) = figures.weight_scores_by_matrix(MATRICES).data
+    np.testing.assert_allclose(heat.z, [[12.5, 25], [12.5, 50]])
+    assert heat.hovertext[1][1].startswith("layer 1, mlp.in: 50.00 % of Σ|A|, 1.25 times as much")
+
+
+def test_attention_is_a_cell_a_pair() -> None:
+    pattern = np.array([[1.0, 0.0], [0.25, 0.75]])
+    drawn = figures.attention_heatmap(pattern, ["a", "<b>"], n_context=1)
+    np.testing.assert_array_equal(drawn.data[0].z, [[1.0, NAN], [0.25, 0.75]])
+    assert drawn.layout.xaxis.ticktext == ("a", "&lt;b&gt;")
+
+
+def test_rises_draw_values_and_intervals_as_they_are() -> None:
+    frame = rise_rows(
+        ("heads", "circuit", "harmful", 0.5, 0.25, 0.75),
+        ("heads", "circuit", "near", 0.25, 0.375, 0.5),  # does not hold its estimate, as a bootstrap's need not
+        ("all", "random", "harmful", -0.5, None, None),
+        ("all", "random", "far", None, None, None),
+    ).assign(reason=[None, None, None, "no far twins"])
+    drawn = figures.rises(frame)
+    harmful, near = one(traces(drawn, "harmful requests")), one(traces(drawn, "near twins"))
+    assert floats(harmful.x) == [0.5, -0.5] and floats(near.x) == [0.25] and "no interval" in harmful.text[1]
+    assert [x for x, _ in lines(drawn, "harmful")] == [[0.25, 0.75]] and [x for x, _ in lines(drawn, "near")] == [[0.375, 0.5]]
+    assert "not shown: all, far (no far twins)" in drawn.layout.title.subtitle.text.replace("<br>", " ")
+    assert [label.text for label in drawn.layout.annotations] == ["<b>heads</b>", "<b>all</b> (random)"]
+
+
+def test_retained_draws_both_intervals_the_hollow_twin_and_the_intact_model() -> None:
+    drawn = figures.retained(retained_row(**FULL).assign(intact=0.75))
+    hollow, filled = traces(drawn, "1: heads")
+    assert (floats(filled.x), floats(filled.y)) == ([0.5], [0.9375])
+    assert (floats(hollow.x), hollow.marker.symbol) == ([0.875], "circle-open")
+    assert lines(drawn, "1: heads") == [
+        ([0.5, 0.875], [0.9375, 0.9375]), ([0.375, 0.625], [0.9375, 0.9375]), ([0.5, 0.5], [0.8125, 1.0625]),
+    ]  # fmt: skip
+    dashed = [(floats(line.x), floats(line.y)) for line in drawn.data if line.name == "intact"]
+    assert dashed[0][0] == [1, 1] and dashed[1][1] == [0.75, 0.75]
+    lost = figures.retained(retained_row(**FULL | {"recognition": None}, reason="intact at chance"))
+    assert "not shown: heads (intact at chance)" in lost.layout.title.subtitle.text and traces(lost, "1: heads") == []
+
+
+def test_circuits_have_an_entry_each_and_controls_one_a_kind() -> None:
+    kinds = ["circuit", "matched-random", "circuit", "matched-random", "label-swap", "aimed-at-twins"]
+    frame = pd.concat([retained_row(**FULL, condition=f"c{at}", kind=kind) for at, kind in enumerate(kinds)])
+    entries = {trace.name for trace in figures.retained(frame).data if trace.showlegend and trace.legendgroup}
+    assert entries == {"1: c0", "2: c2", "3: c5 (aimed at twins)", "matched random (2)", "label swap (1)"}
+
+
+def test_nulls_draw_every_draw_and_count_those_that_reach_the_observed() -> None:
+    frame = pd.DataFrame({"null": ["a"] * 3 + ["b"] * 2, "value": [0.1, 0.3, 0.5, 0.2, None]})
+    drawn = figures.scatter_null(0.3, frame, low=0.0, high=0.4)
+    assert [label.text for label in drawn.layout.annotations] == ["<b>a</b> 2 of 3 ≥ observed", "<b>b</b> 0 of 1 ≥ observed"]
+    assert [floats(trace.x) for trace in traces(drawn, "null draws")] == [[0.1, 0.3, 0.5], [0.2]]
+    assert drawn.layout.title.subtitle.text == "not shown: 1 draws without a value"
+    assert (drawn.layout.shapes[0].x0, drawn.layout.shapes[0].x1) == (0.0, 0.4)
+
+
+def test_crossed_effects_fill_cells_frame_the_aim_and_say_what_is_missing() -> None:
+    drawn = figures.crossed_effects(CROSSED)
+    first, second = (trace for trace in drawn.data if trace.type == "heatmap")
+    np.testing.assert_array_equal(first.z, [[0.5, -0.25]])
+    np.testing.assert_array_equal(second.z, [[np.nan, 0.125]])
+    assert [list(trace.text) for trace in drawn.data if trace.type == "scatter"] == [
+        ["<b>+0.50</b> *<br>+0.25 to<br>+0.75", "<b>-0.25</b><br>-0.50 to<br>+0.12"],
+        ["n/a", "<b>+0.12</b>"],
+    ]
+    framed = [shape for shape in drawn.layout.shapes if shape.line.color == style.BLACK]
+    assert [(shape.x0 + shape.x1) / 2 for shape in framed] == [0]
+    assert second.text[0][0] == "control: writing<br>not measured: too few &lt;triples&gt;"
+    assert drawn.layout.title.subtitle.text == "n/a: too few &lt;triples&gt;"
+
+
+def test_overlaps_of_aims_fill_both_halves() -> None:
+    numbers = ["share", "low", "high", "jaccard", "chance", "ceiling"]
+    rows = [("harm", "<facts>", 0.25, 0.125, 0.5, 0.1, 0.01, 0.4), ("harm", "grammar", *[None] * 6)]
+    drawn = figures.distinct_overlaps(pd.DataFrame(rows, columns=["one", "other", *numbers]))
+    heat = np.array(drawn.data[0].z, dtype=float)
+    np.testing.assert_array_equal(heat, heat.T)
+    assert heat[0, 1] == 0.25 and np.isnan(heat[0, [0, 2]]).all()
+    words = [note.text for note in drawn.layout.annotations]
+    assert words[:3] == ["itself", "<b>0.25</b><br>0.12 to<br>0.50", "n/a"]
+    assert drawn.layout.xaxis.ticktext == ("harm", "&lt;facts&gt;", "grammar")
+    effects = figures.distinct_effects(CROSSED)
+    assert effects.data[0].z == figures.crossed_effects(CROSSED).data[0].z and "recipe" in effects.layout.meta["caption"]
+
+
+def test_arms_have_a_mark_for_each_value_and_no_other() -> None:
+    frame = arms(
+        *(("bad", "nothing", asked, "last stage", 0.5, 0.25, 0.75) for asked in (*SERIES, "all but its own")),
+        ("bad", "random", "own domain", "equal loss", None, None, None),
+        ("good", HOSTILE, "open questions", "last stage", -0.25, None, None),
+    )
+    drawn = figures.misalignment_arms(frame)
+    marks = {trace.name: floats(trace.x) for trace in drawn.data if trace.mode == "markers"}
+    asked = [SERIES[name].name for name in ("own domain", "other domains", "open questions")]
+    assert marks == dict(zip(asked, ([0.5], [0.5], [0.5, -0.25]), strict=True))
+    assert lines(drawn, asked[0])[0][0] == [0.25, 0.75] and len(drawn.layout.annotations) == 2
+
+
+def test_each_ladder_has_its_line_with_an_interval_at_every_stage() -> None:
+    lost = areas(ladder="lost").assign(area=None)
+    frame = pd.concat([areas(), areas(reading="fixed", step=0.5), areas(ladder="style only", step=0.0), lost])
+    drawn = figures.alignment_separability(frame)
+    names = [trace.name for trace in drawn.data if trace.name]
+    assert names == ["own responses", "the same responses for all", "style only, own responses"]
+    assert floats(one(traces(drawn, "own responses")).y) == [0.0, 0.25, 0.5]
+    assert [ends for _, ends in lines(drawn, "own responses")] == [[-0.125, 0.125], [0.125, 0.375], [0.375, 0.625]]
+    assert drawn.layout.xaxis.ticktext == ("base &lt;b&gt;", "SFT", "DPO")
+
+
+def test_agreement_points_lie_at_their_scores_the_first_upwards() -> None:
+    rows = [("heads", 3, 7, 0.5, 0.25), ("heads", 0, 1, -0.125, 0.125), ("neurons", 2, 9, 0.75, 1.0), ("neurons", 2, 3, NAN, 1)]
+    frame = pd.DataFrame(rows, columns=["kind", "layer", "index", "first", "second"])
+    drawn = figures.agreement_scatter(frame, names=("first order", "exact"))
+    same, neurons = traces(drawn, "same sign")
+    differ = traces(drawn, "signs differ")[0]
+    assert (floats(same.x), floats(same.y)) == ([0.25], [0.5]) and (floats(differ.x), floats(differ.y)) == ([0.125], [-0.125])
+    assert floats(neurons.x) == [1.0] and neurons.xaxis == "x2", "what has no score is left out"
+    assert same.text[0] == "L3H7: first order +0.5000, exact +0.2500 nats/token"
+    drawn = figures.agreement_scatter(fake_points(), top=100)
+    assert sum(len(trace.x) for trace in drawn.data if trace.mode == "markers") == 200
+    assert "not shown: 8 heads, 7,580 neurons" in drawn.layout.title.subtitle.text.replace("<br>", " ")
+
+
+# What every figure keeps
+
+
 def every_figure() -> dict[str, go.Figure]:
     report = fake_report()
     return {
-        "heads": figures.heads_heatmap(fake_heads(), **around(fake_heads()), selected=[(0, 1), (3, 8)]),
-        "heads, none selected": figures.heads_heatmap(fake_heads(), **around(fake_heads())),
-        "neurons": figures.neurons_by_layer(fake_neurons(), **around(fake_neurons()), selected=[(2, 17), (11, 639)]),
-        "neurons, none selected": figures.neurons_by_layer(fake_neurons(), **around(fake_neurons())),
-        "tokens": figures.token_attribution(fake_tokens(), before=0.1234),
-        "tokens of heads, in words": figures.token_attribution(fake_tokens()[["heads"]], tokens=["a", HOSTILE, "\n"]),
-        "effects": figures.token_effects(pd.DataFrame([(HOSTILE, 1, 0, 2)], columns=["token", "effect", "low", "high"])),
-        "empty effects": figures.token_effects(pd.DataFrame(columns=["token", "effect", "low", "high"])),
-        "empty judge": figures.judge_validation(pd.DataFrame(columns=["measure", "value", "low", "high", "least"])),
-        "mask": figures.weights_by_matrix(fake_matrices()),
-        "scores of weights": figures.weight_scores_by_matrix(fake_matrices()),
-        "circuit": figures.components_by_layer(fake_circuit()),
         "rises": figures.rises(rises_frame(report)),
         "retained": figures.retained(retained_frame(report)),
-        "nulls": figures.scatter_null(0.1, fake_draws(), low=0.05, high=0.15),
-        "agreement": figures.agreement_scatter(fake_points(), notes={"heads": "Spearman 0.99"}),
+        "nulls": figures.scatter_null(0.1, fake_draws()),
+        "crossed": figures.crossed_effects(effects_frame(report)),
+        "neurons": figures.neurons_by_layer(fake_neurons()),
+        "agreement": figures.agreement_scatter(fake_points()),
         "empty agreement": figures.agreement_scatter(fake_points()[:0]),
-        "empty tokens": figures.token_attribution(fake_tokens()[:0]),
-        "empty mask": figures.weights_by_matrix(fake_matrices()[:0]),
-        "empty scores of weights": figures.weight_scores_by_matrix(fake_matrices()[:0]),
-        "empty circuit": figures.components_by_layer(fake_circuit()[:0]),
+        "empty mask": figures.weights_by_matrix(MATRICES[:0]),
         "empty rises": figures.rises(pd.DataFrame(columns=RISES)),
         "empty retained": figures.retained(pd.DataFrame(columns=["condition", "kind", *MEASURES])),
-        "empty nulls": figures.scatter_null(0.1, pd.DataFrame(columns=["null", "value"])),
+        "empty crossed": figures.crossed_effects(CROSSED[:0]),
+        "empty arms": figures.misalignment_arms(arms()),
     }
 
 
-@pytest.fixture(scope="module", params=list(every_figure()))
-def drawn(request: pytest.FixtureRequest) -> go.Figure:
-    return every_figure()[request.param]
-
-
-def test_every_figure_fits_its_box_and_says_what_it_shows(drawn: go.Figure) -> None:
-    layout = drawn.layout
-    assert layout.width is None and layout.template.layout.autosize is True
-    assert all(len(line) <= style.TITLE_WIDTH for line in layout.title.text.split("<br>"))
-    assert layout.title.text.endswith("?")
-    assert layout.meta["caption"] and layout.meta["alt"]
-    assert layout.xaxis.title.text
-    assert layout.height > layout.margin.t + layout.margin.b > 0
-
-
-def test_no_figure_offers_to_upload_itself(drawn: go.Figure) -> None:
-    assert "sendChartToCloud" in drawn.layout.template.layout.modebar.remove
-
-
-# Text and files
+def test_every_figure_fits_its_box_and_says_what_it_shows() -> None:
+    for name, drawn in every_figure().items():
+        layout = drawn.layout
+        assert layout.width is None and layout.template.layout.autosize is True, name
+        assert all(len(line) <= style.TITLE_WIDTH for line in layout.title.text.split("<br>")), name
+        assert layout.meta["caption"] and layout.meta["alt"] and layout.xaxis.title.text, name
+        assert "sendChartToCloud" in layout.template.layout.modebar.remove, "nothing is uploaded"
 
 
 @given(st.text(max_size=40))
@@ -90,149 +266,64 @@ def test_text_survives_plotlys_reading_of_markup(value: str) -> None:
 
 
 def test_a_hostile_name_stays_text_in_every_figure() -> None:
-    rises = figures.rises(rise_rows((HOSTILE, "circuit", "harmful", 0.5, 0.25, 0.75)))
-    retained = figures.retained(retained_row(**FULL, condition=HOSTILE))
-    null = figures.scatter_null(0.1, pd.DataFrame({"null": [HOSTILE], "value": [0.0]}), title=HOSTILE)
-    effects = every_figure()["effects"]
-    shown = [
-        *(trace.text[0] for trace in traces(rises, "harmful requests")),
-        *(trace.hovertext[0] for trace in retained.data if trace.hovertext),
-        *(trace.name for trace in retained.data if trace.hovertext),
-        *(trace.hovertemplate for trace in traces(null, "null draws")),
-        null.layout.title.text,
-        effects.data[0].hovertext[0],
-        *effects.layout.yaxis.ticktext,
-        *(label.text for label in [*rises.layout.annotations, *null.layout.annotations]),
+    drawn = [
+        figures.rises(rise_rows((HOSTILE, "circuit", "harmful", 0.5, 0.25, 0.75))),
+        figures.retained(retained_row(**FULL, condition=HOSTILE)),
+        figures.scatter_null(0.1, pd.DataFrame({"null": [HOSTILE], "value": [0.0]}), title=HOSTILE),
+        figures.crossed_effects(CROSSED.assign(condition=HOSTILE)[:2]),
+        figures.misalignment_arms(arms((HOSTILE, HOSTILE, "own domain", HOSTILE, 0.5, 0.25, 0.75))),
     ]
-    assert len(shown) >= 9
-    assert not any("<script" in text or "<b>bold" in text for text in shown)
-    assert any("&lt;script&gt;" in text for text in shown)
+    for figure in drawn:
+        shown = figure.to_plotly_json()
+        shown["layout"].pop("meta")  # the page escapes these
+        assert "<script" not in str(shown) and "<b>bold" not in str(shown) and "&lt;script&gt;" in str(shown)
 
 
-class Links(html.parser.HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
+@pytest.mark.parametrize(
+    ("draw", "told"),
+    [
+        (lambda: figures.rises(pd.DataFrame(columns=RISES[:4])), r"rises needs the columns .*; missing: \['low', 'high'\]"),
+        (lambda: figures.rises(rise_rows(("heads", "circuit", "near", "much", 0, 1))), "'value' must hold numbers"),
+        (lambda: figures.rises(rise_rows(("heads", "circuit", "benign", 0.5, 0, 1))), r"role \['benign'\] unknown"),
+        (lambda: figures.heads_heatmap(np.zeros((2, 3)), selected=[(2, 0)]), r"\(2, 0\) lies outside the scores' shape"),
+        (lambda: figures.heads_heatmap(np.zeros(3)), r"shape \(3,\)"),
+        (lambda: figures.neurons_by_layer(np.zeros((2, 3)), low=np.zeros((2, 3))), "low and high have the shapes"),
+        (lambda: figures.crossed_effects(pd.concat([CROSSED, CROSSED[3:]])), "'control' has two rows for 'reading'"),
+        (lambda: figures.weights_by_matrix(pd.concat([MATRICES, MATRICES[3:]])), "two rows; keep one a matrix"),
+        (lambda: figures.scatter_null(NAN, fake_draws()), "nothing to compare"),
+        (lambda: figures.token_attribution(pd.DataFrame({"heads": [1.0]}), tokens=["a", "b"]), "2 texts for 1 tokens"),
+    ],
+)
+def test_what_cannot_be_drawn_is_named(draw: Callable[[], go.Figure], told: str) -> None:
+    with pytest.raises(FigureError, match=told):
+        draw()
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+
+# Files
 
 
 def test_a_saved_page_fetches_nothing_and_holds_its_figure(tmp_path: Path) -> None:
     path = figures.save(figures.rises(rise_rows((HOSTILE, "circuit", "near", 0.5, 0.25, 0.75))), tmp_path / "new" / "a.html")
-    page = path.read_text(encoding="utf-8")
-    links = Links()
-    links.feed(page)
-    assert links.found == []
-    assert page.startswith("<!doctype html>") and 'name="viewport"' in page and "Plotly.react(" in page
-    assert "<script>alert(1)</script>" not in page
+    page = path.read_text(encoding="utf-8").split("<script>", 1)[0]
+    assert not re.search(r"(src|href|srcset|action)=", page)
+    assert page.startswith("<!doctype html>") and 'name="viewport"' in page and "alert(1)</script>" not in page
 
 
-def test_a_picture_has_no_empty_lines_under_its_legend() -> None:
-    drawn = figures.rises(rises_frame(fake_report()))  # three entries: two lines on a phone, one on a page
-    plot, bottom = drawn.layout.height - drawn.layout.margin.t - drawn.layout.margin.b, drawn.layout.margin.b
-    phone, page = for_width(drawn, 380), for_width(drawn, 1100)
-    assert phone.layout.margin.b == bottom
-    assert page.layout.margin.b == bottom - 29
-    for one in (phone, page):
-        assert one.layout.height - one.layout.margin.t - one.layout.margin.b == plot, "the plot itself is as high as before"
-
-
-def luminance(colour: str) -> float:
-    """WCAG's, of a #rrggbb or white."""
-    parts = [int(("#FFFFFF" if colour == "white" else colour)[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    return sum(
-        share * (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4)
-        for share, part in zip((0.2126, 0.7152, 0.0722), parts, strict=True)
-    )
-
-
-def contrast(one: str, other: str) -> float:
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def test_dark_colours_can_be_told_from_the_dark_ground() -> None:
-    of = lambda colour: style.DARK.get(colour, colour)
-    for ground in ("white", style.WARM, style.COOL):
-        assert contrast(style.INK, ground) >= 4.5 and contrast(of(style.INK), of(ground)) >= 4.5, ground
-    assert contrast(of(style.GREY), style.GROUND) >= 4.5 <= contrast(style.GREY, "white"), "notes under a title"
-    marks = (style.ORANGE, style.SKY, style.GREEN, style.YELLOW, style.BLUE, style.VERMILLION, style.PURPLE, style.BLACK)
-    assert min(contrast(of(mark), style.GROUND) for mark in marks) >= 3
-
-
-def colours(node: Any, *, named: bool = False) -> set[str]:
-    """Every string under a key that ends in a word for colour."""
-    if isinstance(node, str):
-        return {node} if named else set()
-    if isinstance(node, dict):
-        return set().union(
-            *(colours(one, named=key.endswith(("color", "colorway", "colorscale"))) for key, one in node.items())
-        )
-    return set().union(*(colours(one, named=named) for one in node)) if isinstance(node, list | tuple) else set()
-
-
-def test_a_dark_figure_has_no_light_colour_left_and_says_the_same(drawn: go.Figure) -> None:
-    before, dark = drawn.to_json(), figures.dark(drawn)
-    assert colours(json.loads(before)) & set(style.DARK)
-    assert not colours(json.loads(dark.to_json())) & set(style.DARK)
-    light = {partner: colour for colour, partner in style.DARK.items()}
-    again = figures.dark(dark.update_layout(meta={"dark": light})).update_layout(meta=drawn.layout.meta)
-    assert json.loads(again.to_json()) == json.loads(before), "turned back: nothing else had changed"
-    assert drawn.to_json() == before, "the figure itself stays as it was"
-
-
-def test_words_are_no_colours_and_other_figures_stay_as_they_are() -> None:
-    named = go.Figure(go.Bar(x=["white"], y=[1], name=style.INK, text=["white"]), layout={"meta": {"dark": style.DARK}})
-    assert figures.dark(named).data[0].to_plotly_json() == named.data[0].to_plotly_json()
-    other = go.Figure(go.Bar(x=[1], y=[1], marker_color="white"))
-    assert json.loads(figures.dark(other).to_json()) == json.loads(other.to_json())
-
-
-class TestInABrowser:
-    pytestmark = in_browser
-
-    @pytest.mark.parametrize(("ink", "ground"), [("#222", "white"), ("rgb(230 230 230 / 90%)", "rgb(27, 27, 27)")])
-    def test_a_figure_takes_the_colours_of_the_page_around_it(self, ink: str, ground: str, tmp_path: Path) -> None:
-        drawn = figures.rises(rises_frame(fake_report()))
-        text = figures.save(drawn, tmp_path / "figure.html").read_text("utf-8")
-        grounds = lambda dom: re.findall(r'<svg class="main-svg"[^>]*style="background: ([^"]*);"', dom)
-        ready = lambda dom: bool(grounds(dom) and re.search(r'<svg class="main-svg"[^>]* role="img"', dom))
-        dom, log = load(text.replace("<body>", f'<body style="color: {ink}">'), tmp_path, width=1100, done=ready)
-        assert grounds(dom) == [ground], (re.findall("<svg[^>]*>", dom), log)
-        (high,) = {float(height) for height in re.findall(r'<svg class="main-svg"[^>]* height="([\d.]+)"', dom)}
-        assert drawn.layout.height - 40 < high < drawn.layout.height - 15, "a line of the legend less than on a phone"
-        assert re.search(r'<svg class="main-svg"[^>]* role="img" aria-label="Rise of L', dom), "told to a screen reader"
-        assert not re.search(r'<div[^>]* role="img"[^>]*>', dom), "and plotly's buttons are not hidden in an image"
-        assert "CONSOLE" not in log
-
-
-def test_json_is_read_back_as_the_same_figure(tmp_path: Path) -> None:
-    figure = figures.heads_heatmap(fake_heads(), selected=[(0, 1)])
-    assert plotly.io.read_json(figures.save(figure, tmp_path / "a.json")) == figure
-
-
-def test_an_unknown_ending_names_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(FigureError, match=r"a\.jpg: unknown ending '\.jpg'; use \.html, \.json, \.png or \.svg"):
-        figures.save(go.Figure(), tmp_path / "a.jpg")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_image_without_kaleido_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "kaleido", None)
-    with pytest.raises(FigureError, match=r"pip install 'harmcircuits\[images\]'"):
-        figures.save(go.Figure(), tmp_path / "a.png")
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.skipif(importlib.util.find_spec("kaleido") is None, reason="kaleido is not installed: harmcircuits[images]")
-@pytest.mark.parametrize(("ending", "magic"), [("png", b"\x89PNG"), ("svg", b"<svg")])
-def test_images_are_what_they_say(tmp_path: Path, ending: str, magic: bytes) -> None:
-    path = figures.save(figures.heads_heatmap(fake_heads()), tmp_path / f"a.{ending}")
-    assert path.read_bytes().startswith(magic)
+@pytest.mark.parametrize("ending", ["json", "png", "svg"])
+def test_a_file_is_what_its_ending_says(tmp_path: Path, ending: str) -> None:
+    drawn = figures.heads_heatmap(np.zeros((2, 3)))
+    if ending != "json":
+        pytest.importorskip("kaleido", reason="kaleido is not installed: harmcircuits[images]")
+    path = figures.save(drawn, tmp_path / f"a.{ending}")
+    if ending == "json":
+        assert plotly.io.read_json(path) == drawn
+    else:
+        assert path.read_bytes().startswith({"png": b"\x89PNG", "svg": b"<svg"}[ending])
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(FigureError, match=r"a\.jpg: unknown ending '\.jpg'; use \.html, \.json, \.png or \.svg"):
+        figures.save(go.Figure(), tmp_path / "a.jpg")
     path = figures.save(go.Figure(), tmp_path / "a.json")
     before = path.read_bytes()
 
@@ -241,5 +332,18 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        figures.save(figures.heads_heatmap(fake_heads()), path)
+        figures.save(figures.heads_heatmap(np.zeros((2, 3))), path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+@in_browser[0]
+@in_browser[1]
+def test_a_figure_takes_the_colours_of_the_page_around_it(tmp_path: Path) -> None:
+    drawn = figures.rises(rises_frame(fake_report()))
+    text = figures.save(drawn, tmp_path / "figure.html").read_text("utf-8")
+    grounds = lambda dom: re.findall(r'<svg class="main-svg"[^>]*style="background: ([^"]*);"', dom)
+    ready = lambda dom: bool(grounds(dom) and re.search(r'<svg class="main-svg"[^>]* role="img"', dom))
+    dom, log = load(text.replace("<body>", '<body style="color: rgb(230 230 230)">'), tmp_path, width=1100, done=ready)
+    assert grounds(dom) == ["rgb(27, 27, 27)"], (re.findall("<svg[^>]*>", dom), log)
+    assert re.search(r'<svg class="main-svg"[^>]* role="img" aria-label="Rise of L', dom), "told to a screen reader"
+    assert "CONSOLE" not in log and json.loads(str(drawn.to_json()))["layout"]["meta"]["dark"]["white"] == "#1B1B1B"

@@ -102,17 +102,6 @@ def test_its_line_counts_what_fails_and_its_page_tells_each() -> None:
     assert ", no balanced accuracy; not passed: 1 failure)" in repr(validate(Told("harm"), CASES[:1]))
 
 
-def test_its_figure_has_a_point_a_measure_and_what_must_be_reached() -> None:
-    validation = validate(Told("harm", wrong=frozenset(places("refusal")[:9])))
-    least, lines, points = validation.figure().data
-    table = validation.table()
-    assert points.x.tolist() == table["value"].tolist() and len(table) == 5 + len(KINDS)
-    assert least.x.tolist() == [0.9] + [0.8] * len(KINDS) and least.y.tolist() == [2, *range(5, 5 + len(KINDS))]
-    ends = [at for at, low in enumerate(table["low"]) if low == low]
-    assert list(lines.x)[::3] == table["low"].iloc[ends].tolist() and list(lines.y)[::3] == ends
-    assert points.text[0].startswith("auroc: ") and points.text[2].startswith("balanced accuracy: ")
-
-
 def test_a_kind_without_a_case_is_a_failure() -> None:
     few = [case for case in CASES if case.kind != "off-topic"]
     validation = validate(Told(cases=few), few)

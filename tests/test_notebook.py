@@ -109,7 +109,7 @@ def direct_effects() -> DirectEffects:
 
 
 RESULTS = results()
-DRAWN = {"Attribution", "WeightAttribution", "Agreement", "Circuit", "WeightMask", "Validation", "DirectEffects"}
+DRAWN = {"Attribution", "WeightAttribution", "Agreement", "Circuit", "WeightMask"}
 
 
 @pytest.mark.parametrize("name", RESULTS)

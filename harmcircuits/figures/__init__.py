@@ -13,15 +13,11 @@ from .attribution import heads_heatmap, neurons_by_layer
 from .circuit import components_by_layer
 from .compactness import compactness_retained, compactness_rises, compactness_utility
 from .crossed import crossed_effects
-from .dark import dark
 from .dissociation import retained, rises
 from .distinct import distinct_effects, distinct_overlaps
-from .effects import token_effects
 from .generality import overlap_matrix, shared_forest, transfer_matrix
-from .judged import judge_validation
 from .misalignment import misalignment_arms
 from .nulls import scatter_null
-from .power import power_curve
 from .saving import save
 from .style import FigureError
 from .tokens import token_attribution
@@ -37,22 +33,18 @@ __all__ = [
     "compactness_utility",
     "components_by_layer",
     "crossed_effects",
-    "dark",
     "distinct_effects",
     "distinct_overlaps",
     "heads_heatmap",
-    "judge_validation",
     "misalignment_arms",
     "neurons_by_layer",
     "overlap_matrix",
-    "power_curve",
     "retained",
     "rises",
     "save",
     "scatter_null",
     "shared_forest",
     "token_attribution",
-    "token_effects",
     "transfer_matrix",
     "weight_scores_by_matrix",
     "weights_by_matrix",

@@ -13,10 +13,8 @@ from numpy import ndarray
 
 from . import style
 from .style import FigureError
-from .ticks import whole_ticks
 
 _A = "attribution A (nats per token)"
-_TICKS = 4
 DRAWN = 1500
 """Neurons that are drawn unless another number is asked for; a page with every neuron of a model is too heavy to open."""
 _LINES = 60
@@ -93,8 +91,8 @@ def heads_heatmap(
             hoverinfo="skip", showlegend=True,
         )  # fmt: skip
     whole = {"showgrid": False, "tickformat": "d"}
-    drawn.update_xaxes(title_text="head", range=[-0.5, n_heads - 0.5], **whole, **whole_ticks(n_heads))
-    drawn.update_yaxes(title_text="layer", range=[n_layers - 0.5, -0.5], **whole, **whole_ticks(n_layers))
+    drawn.update_xaxes(title_text="head", range=[-0.5, n_heads - 0.5], **whole, **style.whole_ticks(n_heads))
+    drawn.update_yaxes(title_text="layer", range=[n_layers - 0.5, -0.5], **whole, **style.whole_ticks(n_layers))
     return drawn
 
 
@@ -152,7 +150,7 @@ def neurons_by_layer(
         _add_lines(drawn, scores, ends, chosen if pairs else others, colour=style.VERMILLION if pairs else style.GREY)
     grey = {"color": style.GREY, "size": 4, "opacity": 0.5}
     drawn.add_scatter(**_points(scores, others, ends, marker=grey), name=names[0])
-    drawn.update_xaxes(title_text="layer", tickformat="d", range=[-0.6, n_layers - 0.4], **whole_ticks(n_layers))
+    drawn.update_xaxes(title_text="layer", tickformat="d", range=[-0.6, n_layers - 0.4], **style.whole_ticks(n_layers))
     drawn.update_yaxes(title_text=_A, zeroline=True)
     if pairs:
         marker = {"color": style.VERMILLION, "size": 6, "opacity": 0.8}
@@ -198,8 +196,8 @@ def _add_counts(drawn: go.Figure, counts: Int[ndarray, " layer"]) -> None:
         x=np.arange(len(counts)), y=counts, marker_color=style.VERMILLION, showlegend=False, yaxis="y2",
         hovertemplate="layer %{x}: %{y} selected<extra></extra>",
     )  # fmt: skip
-    below = {"title_text": "selected<br>neurons", "domain": [0, 0.26], "tickformat": "d", "rangemode": "tozero"}
-    ticks = whole_ticks(int(counts.max()) + 1, few=_TICKS + 1, most=_TICKS)
+    below = {"title_text": "selected<br>neurons", "domain": [0, 0.26], "tickformat": "d", "rangemode": "tozero", "nticks": 4}
+    ticks = style.whole_ticks(int(counts.max()) + 1)
     drawn.update_layout(yaxis_domain=[0.36, 1], yaxis2=below | ticks, xaxis_anchor="y2")
 
 

@@ -6,11 +6,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .ticks import whole_ticks
 
 _COLUMNS = ["layer", "kind", "components", "indices"]
 _KINDS = ("heads", "neurons")
-_FEW = 6
 _NAMED = 12
 """Neurons of a layer up to which a hover names each."""
 
@@ -49,7 +47,9 @@ def components_by_layer(table: pd.DataFrame, *, title: str = "In which layers do
     if both:
         drawn.update_layout(yaxis_domain=[0.5, 1], yaxis2_domain=[0, 0.42], xaxis_anchor="y2")
     layers = [float(layer) for layer in frame["layer"]] or [0.0]
-    drawn.update_xaxes(title_text="layer", tickformat="d", range=[-0.6, max(layers) + 0.6], **_ticks(max(layers)))
+    drawn.update_xaxes(
+        title_text="layer", tickformat="d", range=[-0.6, max(layers) + 0.6], **style.whole_ticks(max(layers) + 1)
+    )
     return drawn
 
 
@@ -61,7 +61,9 @@ def _add_heads(drawn: go.Figure, heads: pd.DataFrame) -> None:
         marker={"color": style.VERMILLION, "symbol": "square", "size": 8},
         text=[f"L{layer}H{index}" for layer, index in pairs], hovertemplate="%{text}<extra></extra>",
     )  # fmt: skip
-    drawn.update_layout(yaxis={"title_text": "head", "tickformat": "d", "range": [-0.6, last + 0.6], **_ticks(last)})
+    drawn.update_layout(
+        yaxis={"title_text": "head", "tickformat": "d", "range": [-0.6, last + 0.6], **style.whole_ticks(last + 1)}
+    )
 
 
 def _add_neurons(drawn: go.Figure, neurons: pd.DataFrame, *, below: str) -> None:
@@ -71,12 +73,8 @@ def _add_neurons(drawn: go.Figure, neurons: pd.DataFrame, *, below: str) -> None
         hovertemplate="%{hovertext}<extra></extra>",
     )  # fmt: skip
     axis = {"title_text": "neurons", "tickformat": "d", "rangemode": "tozero", "nticks": 5}
-    axis |= _ticks(neurons["components"].max())
+    axis |= style.whole_ticks(neurons["components"].max() + 1)
     drawn.update_layout({"yaxis2" if below == "y2" else "yaxis": axis})
-
-
-def _ticks(last: float) -> dict[str, int]:
-    return whole_ticks(last + 1, few=_FEW)
 
 
 def _hover(row: Any) -> str:

@@ -21,8 +21,8 @@ _GRAINS = {"heads": ("solid", "circle"), "neurons": ("dash", "square"), "weights
 def compactness_rises(curves: pd.DataFrame, *, grain: str, title: str = "") -> go.Figure:
     """Rise of L against the fraction of a grain's components that is off (logarithmic), a line a rule; near twins below.
 
-    In nats per token; positive: the ablation hurts. Circuits have bands, controls are grey with upright intervals; all are
-    numbered. Both panels have the same scale.
+    In nats per token; positive: the ablation hurts. Circuits have bands, controls are grey with upright intervals.
+    Both panels have the same scale.
 
     Args:
         curves: one row a grain, rule and size: grain, rule ("one-shot" is the circuit, others are controls), fraction and share

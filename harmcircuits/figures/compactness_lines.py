@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 
 from . import style
 from .bands import band
-from .line_ends import End, add_numbers
 from .style import FigureError
 
 ONE_SHOT = "one-shot"
@@ -45,7 +44,7 @@ def checked(curves: pd.DataFrame, measures: Sequence[str], what: str) -> pd.Data
 
 
 def by_rule(frame: pd.DataFrame, grain: str, measures: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The lines of a grain by numbered name, each in growing order: every rule with a measure that is not absent.
+    """The lines of a grain by rule, each in growing order: every rule with a measure that is not absent.
 
     Raises:
         FigureError: there is none.
@@ -55,8 +54,7 @@ def by_rule(frame: pd.DataFrame, grain: str, measures: Sequence[str]) -> dict[st
     if not len(own):
         there = ", ".join(dict.fromkeys(frame["grain"][known])) or "none"
         raise FigureError(f"there is nothing of {grain!r} to draw: grains are {there}")
-    rules = dict.fromkeys(own["rule"])
-    return {f"{at}: {rule}": own[own["rule"] == rule].sort_values("fraction") for at, rule in enumerate(rules, 1)}
+    return {rule: own[own["rule"] == rule].sort_values("fraction") for rule in dict.fromkeys(own["rule"])}
 
 
 def stacked(
@@ -87,9 +85,8 @@ def stacked(
         if panel.mark is not None:
             mark(drawn, panel.mark, row)
         own = {name: line[np.isfinite(line[panel.measure])] for name, line in lines.items()}
-        for name, line in reversed([*own.items()]):
-            _rule(drawn, line, name, panel, row)
-        _number(drawn, {name: line for name, line in own.items() if len(line)}, panel, row)
+        for number, (name, line) in reversed([*enumerate(own.items(), 1)]):
+            _rule(drawn, line, name, panel, row, number=number)
     return drawn
 
 
@@ -152,9 +149,9 @@ def suffix(row: int) -> str:
     return "" if row == 0 else str(row + 1)
 
 
-def _rule(drawn: go.Figure, line: pd.DataFrame, name: str, panel: Panel, row: int) -> None:
-    number = name.partition(":")[0]
-    circuit, colour = _look(line, panel)
+def _rule(drawn: go.Figure, line: pd.DataFrame, name: str, panel: Panel, row: int, *, number: int) -> None:
+    circuit = name == ONE_SHOT
+    colour = panel.colour if circuit else style.GREY
     low, high = line[f"{panel.measure}_low"], line[f"{panel.measure}_high"]
     where = {"xaxis": f"x{suffix(row)}", "yaxis": f"y{suffix(row)}"}
     if circuit:
@@ -163,27 +160,12 @@ def _rule(drawn: go.Figure, line: pd.DataFrame, name: str, panel: Panel, row: in
         upright = style.segments(low, high, line["fraction"])
         bars = style.interval_lines(upright, colour=colour, group=name, vertical=True, width=1)
         drawn.add_trace(bars.update(opacity=0.4, **where))
-    symbol = "circle" if circuit else _SYMBOLS[int(number) % len(_SYMBOLS)]
+    symbol = "circle" if circuit else _SYMBOLS[number % len(_SYMBOLS)]
     drawn.add_scatter(
         x=line["fraction"], y=line[panel.measure], mode="lines+markers", name=style.text(name), legendgroup=name,
-        legendrank=int(number), showlegend=row == 0,
+        legendrank=number, showlegend=row == 0,
         line={"color": colour, "width": 2 if circuit else 1, "dash": "solid" if circuit else "dot"},
         marker={"color": colour, "symbol": symbol, "size": 7, "line": {"color": "white", "width": 1}},
         hovertext=[hover(point, name, panel.measure, "fraction") for point in line.to_dict("records")],
         hovertemplate="%{hovertext}<extra></extra>", **where,
     )  # fmt: skip
-
-
-def _look(line: pd.DataFrame, panel: Panel) -> tuple[bool, str]:
-    """Whether a line is a circuit's, and its colour."""
-    circuit = bool((line["rule"] == ONE_SHOT).all())
-    return circuit, panel.colour if circuit else style.GREY
-
-
-def _number(drawn: go.Figure, lines: Mapping[str, pd.DataFrame], panel: Panel, row: int) -> None:
-    """The number of each line at its end."""
-    ends = {
-        name: End(float(line["fraction"].iloc[-1]), float(line[panel.measure].iloc[-1]), _look(line, panel)[1])
-        for name, line in lines.items()
-    }
-    add_numbers(drawn, ends, at=suffix(row), height=_PANEL)

@@ -89,7 +89,7 @@ Cell = Mapping[Any, Any]
 
 def _add_heat(drawn: go.Figure, aims: list[Any], cells: Mapping[tuple[Any, Any], Cell], height: float) -> None:
     value = lambda one, other: np.nan if one == other else cells.get((one, other), {}).get("share", np.nan)
-    bar = style.colour_bar("overlap ÷ ceiling (no unit)", below=16, height=height, ticks=6)
+    bar = style.colour_bar("overlap ÷ ceiling (no unit)", below=16, height=height)
     drawn.update_layout(plot_bgcolor=style.PALE)
     drawn.add_heatmap(
         z=[[value(one, other) for other in aims] for one in aims], x=np.arange(len(aims)), y=np.arange(len(aims)),

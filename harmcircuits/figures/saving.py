@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from .drawing import element, script
-from .legend import for_width
 from .style import FigureError
 
 _IMAGES = {".png": "png", ".svg": "svg"}
@@ -26,7 +25,7 @@ def save(figure: go.Figure, path: str | os.PathLike[str], *, width: int = 1100) 
 
     - `.html`: a page that holds everything it needs, plotly.js too, and fetches nothing; light or dark as its reader's screen;
     - `.json`: plotly's own format, read back by `plotly.io.read_json`;
-    - `.png`, `.svg`: an image `width` px wide, by kaleido, in the figure's own colours (`dark` gives it others).
+    - `.png`, `.svg`: an image `width` px wide, by kaleido, in light colours.
 
     Returns:
         The path written.
@@ -55,8 +54,7 @@ def _content(figure: go.Figure, path: Path, *, width: int) -> bytes:
     if ending in _IMAGES:
         if importlib.util.find_spec("kaleido") is None:
             raise FigureError(f"{path.name}: images need kaleido; pip install 'harmcircuits[images]', or save as .html.")
-        fitted = for_width(figure, width)
-        return bytes(fitted.to_image(format=_IMAGES[ending], width=width, height=fitted.layout.height, scale=2))
+        return bytes(figure.to_image(format=_IMAGES[ending], width=width, height=figure.layout.height, scale=2))
     raise FigureError(f"{path.name}: unknown ending {ending!r}; use .html, .json, .png or .svg.")
 
 

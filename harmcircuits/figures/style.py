@@ -11,8 +11,6 @@ import plotly.graph_objects as go
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from .legend import END, LEFT, PHONE, RIGHT, legend_height
-
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 YELLOW, BLUE, VERMILLION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
 """Okabe and Ito's palette, distinct under the common forms of colour blindness."""
@@ -58,7 +56,8 @@ KINDS = {
 TITLE_WIDTH, NOTE_WIDTH, LABEL_WIDTH = 42, 52, 44  # characters that fit into 380 px in each font
 _BOTH, _PLAIN, _LEAST = 50, 0.85, 16
 """Bold letters that fit beside a short plain part, the width of a plain letter among them, and how many bold ones stay."""
-_LINE, _NOTE_LINE = 20, 16  # px
+_LINE, _NOTE_LINE, _LEGEND_LINE = 20, 16, 29  # px
+_PHONE = 340  # px of plot that a phone leaves
 _RAISED = 10  # px by which plotly raises a title for each line after the first, out of the figure
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 'Liberation Sans', sans-serif"
 
@@ -125,7 +124,7 @@ def figure(
     titles, notes = wrapped(title, TITLE_WIDTH), wrapped(note, NOTE_WIDTH)
     down = _RAISED * (len(titles) - 1)
     top = 24 + _LINE * len(titles) + _NOTE_LINE * len(notes) + (6 + down if notes else 0)
-    bottom = under + legend_height(legend, PHONE) + END
+    bottom = under + _legend_height(legend) + 8
     heading: dict[str, Any] = {"text": "<br>".join(titles), "pad": {"l": 12, "t": 14 + down}}
     if notes:
         heading["subtitle"] = {"text": "<br>".join(notes), "font": {"size": 12, "color": GREY}}
@@ -134,21 +133,35 @@ def figure(
         template=_template(),
         title=heading,
         height=height + top + bottom,
-        margin={"t": top, "b": bottom, "l": LEFT, "r": RIGHT},
+        margin={"t": top, "b": bottom, "l": 12, "r": 16},
         legend_y=-under / height,
         meta={"caption": caption, "alt": alt, "dark": DARK},
     )
     return drawn
 
 
-def colour_bar(title: str, *, below: float, height: float, ticks: int = 5) -> dict[str, Any]:
+def _legend_height(names: Iterable[str]) -> int:
+    """px of a horizontal legend under a plot on a phone: plotly puts its entries into lines, as many as the width takes.
+
+    >>> _legend_height(["harmful requests", "near twins"]), _legend_height([])
+    (29, 0)
+    """
+    lines, used = 0, float("inf")
+    for name in names:
+        needed = 48 + 7 * len(name)
+        if used + needed > _PHONE:
+            lines, used = lines + 1, 0.0
+        used += needed
+    return _LEGEND_LINE * lines
+
+
+def colour_bar(title: str, *, below: float, height: float) -> dict[str, Any]:
     """A colour bar that lies under a plot as wide as it, its title above.
 
     Args:
         title: what the colours are, with their unit.
         below: px from the plot's lower edge to its top.
         height: of the plot, px.
-        ticks: at most.
 
     >>> colour_bar("attention", below=92, height=460)["y"]
     -0.2
@@ -161,7 +174,7 @@ def colour_bar(title: str, *, below: float, height: float, ticks: int = 5) -> di
         "x": 0.5,
         "y": -below / height,
         "yanchor": "top",
-        "nticks": ticks,
+        "nticks": 5,
         "ypad": 0,
     }
 
@@ -260,6 +273,11 @@ def row_labels(drawn: go.Figure, labels: Sequence[tuple[str, str]]) -> None:
 
 def _short(words: str, width: int) -> str:
     return textwrap.shorten(words, width, placeholder="…") if len(words) > width else words
+
+
+def whole_ticks(numbers: float) -> dict[str, int]:
+    """A tick a number on an axis of at most 8 whole numbers, between which plotly would put others."""
+    return {"dtick": 1} if numbers <= 8 else {}
 
 
 def checked(frame: pd.DataFrame, columns: Sequence[str], *, numbers: Sequence[str], what: str) -> pd.DataFrame:

@@ -13,7 +13,6 @@ from numpy import ndarray
 
 from . import style
 from .style import FigureError, Look
-from .ticks import whole_ticks
 
 _KINDS = {"heads": Look("heads", style.BLACK, "circle"), "neurons": Look("neurons", style.ORANGE, "square")}
 _A = "attribution A (nats per token)"
@@ -70,7 +69,7 @@ def token_attribution(
     drawn.update_layout(barmode="relative", bargap=0.15)
     size, place = (drawn.update_xaxes, drawn.update_yaxes) if written else (drawn.update_yaxes, drawn.update_xaxes)
     size(title_text=_A, zeroline=True, nticks=6)
-    place(title_text="response token", showgrid=False, tickformat="d", range=[0.4, n + 0.6], **whole_ticks(n))
+    place(title_text="response token", showgrid=False, tickformat="d", range=[0.4, n + 0.6], **style.whole_ticks(n))
     if written and tokens is not None:
         place(tickvals=at, ticktext=[_label(token) for token in tokens], tickfont={"size": 11}, range=[n + 0.6, 0.4])
     return drawn

@@ -11,7 +11,6 @@ from numpy import ndarray
 
 from . import style
 from .style import FigureError
-from .ticks import whole_ticks
 
 _PLACE = ["layer", "kind"]
 _MASK = ["weights", "size"]
@@ -119,7 +118,9 @@ def _by_matrix(frame: pd.DataFrame, *, title: str, bar: str, caption: str, alt: 
     )  # fmt: skip
     names = [style.text(kind.rpartition(".")[2]) for kind in kinds]
     drawn.update_xaxes(title_text="matrix", showgrid=False, tickvals=list(range(len(kinds))), ticktext=names)
-    drawn.update_yaxes(title_text="layer", showgrid=False, tickformat="d", autorange="reversed", **whole_ticks(len(layers)))
+    drawn.update_yaxes(
+        title_text="layer", showgrid=False, tickformat="d", autorange="reversed", **style.whole_ticks(len(layers))
+    )
     return drawn
 
 

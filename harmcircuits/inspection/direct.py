@@ -15,7 +15,6 @@ the same for heads; it needs a model whose norms are folded into its weights, an
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -25,16 +24,12 @@ from torch import Tensor
 
 from ..components import Component
 from ..examples import Batch, Example, batched, example_rows, make_batch, row_length
-from ..figures.effects import token_effects
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, ModelError, alike, device_of, geometry, logits_at, vocabulary
 from ..notebook import notebook_html
 from ..statistics import Estimate, mean_estimate, mean_estimates
 from .part import InspectionError, Part, check_examples, keep, part_of
 from .readout import SCALE, Readout, readout
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 COLUMNS = ["token", "id", "effect", "low", "high"]
 
@@ -64,17 +59,13 @@ class DirectEffects:
         """`tokens`."""
         return self.tokens.copy()
 
-    def figure(self) -> "go.Figure":
-        """`tokens` as bars with their intervals, raised ones to the right: tokens of the vocabulary, not words of responses."""
-        return token_effects(self.tokens, title=f"Which tokens does {self.component} make likelier, and which less so?")
-
     def __repr__(self) -> str:
         mean = float(self.per_example.mean())
         return f"DirectEffects({self.component}, {len(self.per_example)} examples, own logit {mean:+.3g})"
 
     def _repr_html_(self) -> str:
         said = f"{self.component}: share in the logit of what was written {self.logit}"
-        return notebook_html(said, _beside(self.tokens), figure=self.figure)
+        return notebook_html(said, _beside(self.tokens))
 
 
 def _beside(tokens: pd.DataFrame) -> pd.DataFrame:

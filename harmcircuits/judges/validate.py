@@ -8,20 +8,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ..figures.judged import judge_validation
 from ..notebook import clipped, notebook_html
 from ..statistics import Estimate, auroc, auroc_se
 from ..store import digest, read_json, write_json
 from .cases import HAVE, KINDS, Case, load_cases
 from .protocol import Judge, JudgeError, Judgements, Property, wilson
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 MIN_BALANCED_ACCURACY = 0.9
 MIN_LOWER_END = 0.8
@@ -108,13 +104,6 @@ class Validation:
             {name: [getattr(one, name) for one in rows.values()] for name in columns}, index=pd.Index(list(rows))
         )
 
-    def figure(self) -> "go.Figure":
-        """`table()` as points with their intervals; grey marks where a value must reach for the judge to pass."""
-        table = self.table().reset_index(names="measure")
-        asked = {"balanced_accuracy": MIN_BALANCED_ACCURACY} | {f"right of {kind}": MIN_OF_EACH_KIND for kind in self.counts}
-        named = table.assign(least=table["measure"].map(asked), measure=table["measure"].str.replace("_", " "))
-        return judge_validation(named, title=f"How often is the judge “{clipped(self.judge, 40)}” right about {self.measures}?")
-
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes it as JSON. Raises StoreError where it cannot be written."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -143,7 +132,7 @@ class Validation:
         return f"Validation({clipped(self.judge, 20)!r}, {self.measures}, {right}; {verdict})"
 
     def _repr_html_(self) -> str:
-        return notebook_html(repr(self), self.table().reset_index(names="measure"), figure=self.figure, remarks=self.failures)
+        return notebook_html(repr(self), self.table().reset_index(names="measure"), remarks=self.failures)
 
 
 def validate(judge: Judge, cases: Sequence[Case] | None = None) -> Validation:
