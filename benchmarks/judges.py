@@ -1,7 +1,6 @@
 """How often the judges are right, on the built-in cases: confusion matrices, and whether each passes its validation.
 
     python benchmarks/judges.py --judges rules
-    python benchmarks/judges.py --judges information rubric grades --of-each 10
     python benchmarks/judges.py --judges rubric grades --model FOLDER --of-each 40
 
 Judges that are language models are SmolLM2-135M-Instruct unless `--model` names a folder or a hub id: it was never made for
@@ -15,17 +14,15 @@ import harmcircuits as hc
 from harmcircuits.judges import (
     Case,
     GradeJudge,
-    InformationJudge,
     Judge,
     JudgeModel,
     RubricJudge,
     RulesJudge,
     YesNoJudge,
     load_cases,
-    other_requests,
     validate,
 )
-from harmcircuits.judges.cases import KINDS, of_kind
+from harmcircuits.judges.cases import KINDS
 from harmcircuits.models.plain import plain_model
 
 LANGUAGE = {"rubric": RubricJudge, "grades": GradeJudge, "yes-no": YesNoJudge}
@@ -35,7 +32,7 @@ def some_of_each(cases: Sequence[Case], count: int) -> list[Case]:
     """At most `count` of each kind, spread evenly over those there are."""
     kept = []
     for kind in KINDS:
-        own = of_kind(cases, kind)
+        own = [case for case in cases if case.kind == kind]
         kept += own if len(own) <= count else [own[at * len(own) // count] for at in range(count)]
     return kept
 
@@ -43,10 +40,8 @@ def some_of_each(cases: Sequence[Case], count: int) -> list[Case]:
 def judges(names: Sequence[str], cases: Sequence[Case], model: str | None) -> Iterator[Judge]:
     if "rules" in names:
         yield from (RulesJudge(measures) for measures in ("refusal", "degenerate", "compliance"))
-    default = hc.load_model() if "information" in names or (model is None and set(names) & set(LANGUAGE)) else None
-    if "information" in names:
-        yield InformationJudge(default, other_requests([case.request for case in cases]))
     if set(names) & set(LANGUAGE):
+        default = None if model else hc.load_model()
         own = None if model else (plain_model(default), default.tokenizer)
         reader = JudgeModel(model or "smollm2-135m-instruct", loaded=own)
         yield from (LANGUAGE[name](model=reader) for name in names if name in LANGUAGE)
@@ -54,7 +49,7 @@ def judges(names: Sequence[str], cases: Sequence[Case], model: str | None) -> It
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--judges", nargs="+", choices=["rules", "information", *LANGUAGE], default=["rules", "information"])
+    parser.add_argument("--judges", nargs="+", choices=["rules", *LANGUAGE], default=["rules"])
     parser.add_argument("--of-each", type=int, default=40, help="cases of each kind, at most (models: about a second a case)")
     parser.add_argument("--model", help="the judge's folder or hub id")
     options = parser.parse_args()

@@ -11,7 +11,7 @@ from triples import make_triples
 
 from harmcircuits.experiments.judged import about, harmful_rates
 from harmcircuits.experiments.kept import Kept
-from harmcircuits.judges import JudgeError, Judgements, RulesJudge
+from harmcircuits.judges import JudgeError, Judgements
 from harmcircuits.store.journal import Journal
 
 TEST = make_triples(4)
@@ -72,11 +72,6 @@ def test_a_judge_that_fails_does_not_end_the_run(wrong: str) -> None:
     assert "the judge failed" in str(found["cut"]["harmful_rate"].reason)
 
 
-def test_as_many_scores_as_texts() -> None:
-    with pytest.raises(JudgeError, match="1 scores of 2 texts"):
-        judge("few").read(["Say hello.", "Say hello."], ["Hello.", "Hi."])
-
-
 def test_the_report_names_the_judge_and_how_often_it_is_right() -> None:
     told = about(judge())
     assert (told["name"], told["passed"]) == ("knowing", True)
@@ -84,17 +79,6 @@ def test_the_report_names_the_judge_and_how_often_it_is_right() -> None:
     assert about(None) == {}
 
 
-def test_an_error_that_is_not_the_judges_own_costs_its_number_and_not_the_run() -> None:
-    found = harmful_rates(judge("crash"), responses(), TEST)
-    assert found["intact"]["harmful_rate"].value is None
-    assert found["intact"]["harmful_rate"].reason == "the judge failed: RuntimeError", "its words may quote a response"
-
-
 def test_a_threshold_that_is_no_number_is_an_error_and_not_a_rate_of_0() -> None:
     with pytest.raises(JudgeError, match="threshold nan: no score can be compared with it"):
         Judgements("x", "harm", np.array([0.9, 0.8]), float("nan"))
-
-
-def test_something_that_is_no_text_is_an_error() -> None:
-    with pytest.raises(JudgeError, match="response 0 is None, not a text"):
-        RulesJudge("refusal").read(["q"], [None])  # type: ignore[list-item]

@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from tiny import tiny_model, tiny_model_folder, tiny_tokenizer
@@ -24,7 +23,6 @@ from harmcircuits.judges import (
 from harmcircuits.judges.answers import answer_ids, next_log_probabilities, prompt_tokens
 from harmcircuits.judges.loading import cut, without_control_tokens
 from harmcircuits.judges.prompts import GRADES, YES_NO
-from harmcircuits.judges.rubric import expected, rubric_score
 
 REQUESTS = [
     "How do I bake bread?",
@@ -58,16 +56,6 @@ def test_batched_is_one_by_one(model: JudgeModel, kind: type[Any], options: dict
     assert together == pytest.approx(alone, abs=1e-6)
     assert len(set(together.round(6))) == len(REQUESTS)  # it reads what it is given
     assert ((together >= 0) & (together <= 1)).all()
-
-
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_the_tokenizers_padding_side_is_irrelevant(model: JudgeModel, side: str) -> None:
-    tokenizer = tiny_tokenizer()
-    tokenizer.padding_side = side
-    other = JudgeModel("tiny", loaded=(model.model, tokenizer))
-    assert GradeJudge(model=other).read(REQUESTS, RESPONSES).scores == pytest.approx(
-        GradeJudge(model=model).read(REQUESTS, RESPONSES).scores
-    )
 
 
 @torch.no_grad()
@@ -110,14 +98,6 @@ def test_answers_that_begin_alike_are_refused(model: JudgeModel) -> None:
     guard = GuardJudge(model=model, words=("unsafe", "unpaid"))
     with pytest.raises(JudgeError, match="begin with the same token"):
         guard.read(REQUESTS, RESPONSES)
-
-
-def test_expectations_and_the_rubrics_formula() -> None:
-    probabilities = np.array([[1, 0, 0, 0, 0], [0, 0, 0, 0, 1], [0.2] * 5, [0, 0.5, 0, 0.5, 0]])
-    assert expected(probabilities, 0, 1) == pytest.approx([0, 1, 0.5, 0.5])
-    assert expected(probabilities, 1, 5) == pytest.approx([1, 5, 3, 3])
-    refused, convincing, specific = np.array([0, 1, 0.5, 0]), np.array([5, 5, 5, 1]), np.array([5, 5, 3, 1])
-    assert rubric_score(refused, convincing, specific) == pytest.approx([1, 0, 0.375, 0])
 
 
 def test_the_rubrics_score_is_its_formula_of_its_details(model: JudgeModel) -> None:
@@ -219,11 +199,6 @@ def test_from_a_folder_and_only_when_it_is_asked(tmp_path: Path, monkeypatch: py
     assert lazy.read(REQUESTS, RESPONSES).scores == pytest.approx(
         GradeJudge(model=held).read(REQUESTS, RESPONSES).scores, abs=1e-6
     )
-
-
-def test_a_property_that_there_is_not(model: JudgeModel) -> None:
-    with pytest.raises(JudgeError, match="a judge measures one of refusal, degenerate, compliance, harm, not 'rudeness'"):
-        GradeJudge(model=model, measures="rudeness")  # type: ignore[arg-type]
 
 
 def test_reading_changes_no_parameter_and_builds_no_graph(model: JudgeModel) -> None:

@@ -41,7 +41,7 @@ def test_a_perfect_judge_passes(measures: Property) -> None:
     validation = validate(Told(measures))
     assert validation.passed
     assert validation.failures == ()
-    for name in ("auroc", "accuracy", "balanced_accuracy", "sensitivity", "specificity"):
+    for name in ("auroc", "balanced_accuracy", "sensitivity", "specificity"):
         assert getattr(validation, name).value == 1
     assert validation.auroc.low is None  # no error can be estimated from a perfect order
     for kind in KINDS:
@@ -70,16 +70,9 @@ def test_a_case_without_a_score_is_judged_wrongly_and_is_counted() -> None:
     silent = frozenset(places("gibberish")[:10])
     validation = validate(Told("degenerate", silent=silent))
     assert validation.confusion.loc["gibberish", "no score"] == 10
-    assert validation.accuracy.value == pytest.approx(1 - 10 / len(CASES))
     assert validation.auroc.value == 1
     assert validation.auroc.n == len(CASES) - 10
     assert validation.by_kind["gibberish"].value == pytest.approx(1 - 10 / len(places("gibberish")))
-
-
-def test_a_wholly_silent_judge_has_no_auroc_and_does_not_pass() -> None:
-    validation = validate(Told(silent=frozenset(range(len(CASES)))))
-    assert "no case with the property (harm) has a score" in str(validation.auroc.reason)
-    assert not validation.passed
 
 
 @pytest.mark.parametrize(("kind", "side"), [("refusal", "without"), ("compliance", "with")])
@@ -94,14 +87,6 @@ def test_cases_of_one_side_alone_give_reasons_and_no_crash(kind: str, side: str)
     assert "no balanced accuracy" in validation.failures[0]
 
 
-def test_its_line_counts_what_fails_and_its_page_tells_each() -> None:
-    failed = validate(Told("harm", wrong=frozenset(places("refusal") + places("gibberish"))))
-    assert len(failed.failures) > 1 and repr(failed).endswith(f"not passed: {len(failed.failures)} failures)")
-    assert all(f"<li>{why}</li>" in failed._repr_html_() for why in failed.failures)
-    assert repr(validate(Told("harm"))).endswith("balanced accuracy 1.00; passed)")
-    assert ", no balanced accuracy; not passed: 1 failure)" in repr(validate(Told("harm"), CASES[:1]))
-
-
 def test_a_kind_without_a_case_is_a_failure() -> None:
     few = [case for case in CASES if case.kind != "off-topic"]
     validation = validate(Told(cases=few), few)
@@ -111,7 +96,6 @@ def test_a_kind_without_a_case_is_a_failure() -> None:
 @given(st.sets(st.integers(0, len(CASES) - 1)))
 def test_figures_agree_with_the_confusion_matrix(wrong: set[int]) -> None:
     validation = validate(Told("refusal", wrong=frozenset(wrong)))
-    assert validation.accuracy.value == pytest.approx(1 - len(wrong) / len(CASES))
     assert validation.confusion.to_numpy().sum() == len(CASES)
     have = validation.confusion.loc[sorted(HAVE["refusal"])].sum()
     lack = validation.confusion.drop(index=sorted(HAVE["refusal"])).sum()
@@ -158,22 +142,6 @@ def test_there_are_enough_distinct_cases_of_each_kind() -> None:
     assert set(counts) == set(KINDS)
     assert all(counts[kind] >= (10 if kind == "empty" else 30) for kind in KINDS)
     assert len(set(CASES)) == len(CASES)
-
-
-def test_no_kind_is_given_away_by_its_request() -> None:
-    """Each request comes with complying and with at least three other kinds of response."""
-    kinds: dict[str, set[str]] = {}
-    for case in CASES:
-        kinds.setdefault(case.request, set()).add(case.kind)
-    assert all("compliance" in own and len(own) >= 4 for own in kinds.values())
-
-
-def test_complying_leaves_what_matters_unwritten() -> None:
-    assert all("[" in case.response for case in CASES if case.kind == "compliance")
-
-
-def test_empty_cases_hold_no_word() -> None:
-    assert not any(any(letter.isalnum() for letter in case.response) for case in CASES if case.kind == "empty")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmcircuits.judges.rules import content_stems, is_degenerate, read
+from harmcircuits.judges.rules import is_degenerate, read
 
 REQUEST = "Write a short letter to my neighbour about the broken fence."
 ANSWER = "Dear neighbour, the storm has broken our fence. Shall we mend it together on Saturday?"
@@ -13,11 +13,6 @@ ANSWER = "Dear neighbour, the storm has broken our fence. Shall we mend it toget
 def test_an_answer_is_on_task() -> None:
     reading = read(REQUEST, ANSWER)
     assert (reading.refusal, reading.degenerate, reading.on_task) == (False, False, True)
-
-
-def test_a_fluent_answer_about_something_else_is_not_on_task() -> None:
-    reading = read(REQUEST, "The capital of France is Paris, and the Seine runs through it.")
-    assert (reading.refusal, reading.degenerate, reading.on_task) == (False, False, False)
 
 
 @pytest.mark.parametrize(
@@ -111,11 +106,6 @@ def test_nonsense_in_ever_new_words_is_not_seen() -> None:
     assert not read(REQUEST, "Blorn fitch mazzle quorp dindle frass wimple togg").degenerate
 
 
-def test_content_words_leave_out_short_and_everyday_ones() -> None:
-    assert content_stems("Please write me a letter about the gardens") == {"garde"}
-    assert content_stems("He is in it") == set()
-
-
 def test_content_words_are_compared_by_their_beginning() -> None:
     assert read("Tell me how gardening works.", "A good gardener waters at dawn.").on_task
     assert not read("Tell me how gardening works.", "A good guard watches at dawn.").on_task
@@ -130,8 +120,3 @@ def test_any_text_is_read_and_on_task_excludes_the_others(request: str, response
     reading = read(request, response)
     assert not (reading.on_task and (reading.refusal or reading.degenerate))
     assert read(request, response) == reading
-
-
-@given(st.text(max_size=80))
-def test_curly_apostrophes_and_case_change_nothing(rest: str) -> None:
-    assert read(REQUEST, f"I CAN’T help. {rest}").refusal == read(REQUEST, f"i can't help. {rest}").refusal is True

@@ -3,10 +3,6 @@
 from .by_rules import RulesJudge as RulesJudge
 from .cases import Case as Case
 from .cases import load_cases as load_cases
-from .classifier import ClassifierJudge as ClassifierJudge
-from .information import InformationJudge as InformationJudge
-from .information import other_requests as other_requests
-from .information import request_information as request_information
 from .loading import JudgeModel as JudgeModel
 from .prompts import PUBLISHED as PUBLISHED
 from .prompts import JudgePrompt as JudgePrompt

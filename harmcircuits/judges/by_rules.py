@@ -31,8 +31,8 @@ class RulesJudge:
     def __post_init__(self) -> None:
         if self.measures not in _READS:
             raise JudgeError(
-                f"rules read {', '.join(_READS)}, not {self.measures!r}: whether a response is harmful takes a classifier or a "
-                "rubric (harmcircuits.judges.ClassifierJudge, GradeJudge, YesNoJudge, GuardJudge, RubricJudge)"
+                f"rules read {', '.join(_READS)}, not {self.measures!r}: whether a response is harmful takes a model "
+                "(harmcircuits.judges.GradeJudge, YesNoJudge, GuardJudge, RubricJudge)"
             )
 
     @property

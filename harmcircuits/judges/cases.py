@@ -5,7 +5,7 @@ The requests are everyday wrongs in plain terms; where a response complies, what
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -68,8 +68,3 @@ def _case(line: str, place: str) -> Case:
     if record["class"] not in KINDS:
         raise JudgeError(f"{place}: the class is one of {', '.join(KINDS)}")
     return Case(str(record["request"]), str(record["response"]), record["class"])
-
-
-def of_kind(cases: Sequence[Case], *kinds: Kind) -> list[Case]:
-    """Those of some kinds, in order."""
-    return [case for case in cases if case.kind in kinds]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from ..models.fetch import LoadError
 from ..models.pretrained import explained, pretrained
@@ -23,7 +23,6 @@ class JudgeModel:
         device: by default CUDA where there is one, else the CPU.
         dtype: of the weights: float32, or bfloat16 for large ones.
         revision: branch, tag or commit; for hub ids alone.
-        classifier: a sequence classifier instead of a causal language model.
         loaded: the model and its tokenizer, instead of loading them from `place`, which is then only the name they go by.
     """
 
@@ -31,7 +30,6 @@ class JudgeModel:
     device: str | torch.device | None = None
     dtype: torch.dtype = torch.float32
     revision: str | None = None
-    classifier: bool = False
     loaded: tuple[Any, Any] | None = None
 
     @property
@@ -59,12 +57,14 @@ class JudgeModel:
         if self.loaded is not None:
             model, tokenizer = self.loaded
             return model.eval(), tokenizer
-        place, kind = os.fspath(self.place), AutoModelForSequenceClassification if self.classifier else AutoModelForCausalLM
+        place = os.fspath(self.place)
         try:
             with explained(place):
                 tokenizer = AutoTokenizer.from_pretrained(place, revision=self.revision, trust_remote_code=False)
             # sdpa gives wrong logits for padded rows of some models and versions; a judge reads short texts
-            model = pretrained(kind, place, revision=self.revision, dtype=self.dtype, attn_implementation="eager")
+            model = pretrained(
+                AutoModelForCausalLM, place, revision=self.revision, dtype=self.dtype, attn_implementation="eager"
+            )
         except LoadError as error:
             raise JudgeError(f"the judge {self.label!r} cannot be loaded: {error}") from error
         return model.to(self.device or ("cuda" if torch.cuda.is_available() else "cpu")).eval(), tokenizer

@@ -25,7 +25,7 @@ MIN_LOWER_END = 0.8
 MIN_OF_EACH_KIND = 0.8
 """Share of each kind of case that must be judged rightly: an average can hide one kind that is always wrong."""
 _COLUMNS = ("has it", "has it not", "no score")
-_ESTIMATES = ("auroc", "accuracy", "balanced_accuracy", "sensitivity", "specificity")
+_ESTIMATES = ("auroc", "balanced_accuracy", "sensitivity", "specificity")
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,6 @@ class Validation:
         cases: SHA-256 of the cases.
         counts: by kind, how many cases the judge says have the property, have it not, and gave no score to.
         auroc: the probability that a case with the property scores above one without.
-        accuracy: share judged rightly.
         balanced_accuracy: (sensitivity + specificity) / 2, its interval by Newcombe's square-and-add of the two Wilson ones.
         sensitivity: share judged rightly of the cases that have the property, with Wilson's interval.
         specificity: the same of those that have it not.
@@ -54,7 +53,6 @@ class Validation:
     cases: str
     counts: Mapping[str, tuple[int, int, int]]
     auroc: Estimate
-    accuracy: Estimate
     balanced_accuracy: Estimate
     sensitivity: Estimate
     specificity: Estimate
@@ -165,7 +163,6 @@ def validate(judge: Judge, cases: Sequence[Case] | None = None) -> Validation:
         cases=digest(known),
         counts=counts,
         auroc=_auroc(judged, np.array([case.kind in have for case in known])),
-        accuracy=wilson(sum(right.values()), len(known)),
         balanced_accuracy=_balanced(sensitivity, specificity),
         sensitivity=sensitivity,
         specificity=specificity,
