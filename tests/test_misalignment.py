@@ -66,30 +66,11 @@ def test_what_pruning_alone_does_is_not_a_smaller_rise(whole: Misalignment) -> N
     assert whole.values["rise_reduction_own_domain_beyond_random"].low > 0.3
 
 
-def test_a_control_that_was_not_run_is_no_control_and_a_limit(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
-    found = measured(monkeypatch, tiny, HELPFUL, domains=("money", "sport"), arms=(BAD, GOOD, OWN, RANDOM))
-    assert "Pruning on its own domain first is not shown to reduce it" in found.sentence and "magnitude" not in found.sentence
-    assert (
-        found.values["reduction_own_domain_beyond_random"].low > 0
-        and "reduction_own_domain_beyond_magnitude" not in found.values
-    )
-    (limit,) = [limit for limit in found.limits if "among the arms" in limit]
-    assert limit == "Without magnitude among the arms, pruning on own domain is not said to reduce anything."
-
-
 @pytest.mark.parametrize(
     ("world", "found", "told"),
     [
         (World(kept={OWN: 1.3}, noise=0.02), "yes", "Pruning on its own domain first does not reduce it"),
-        (World(noise=0.05), "yes", "Pruning on its own domain first is not shown to reduce it"),
-        (
-            World(kept={**PROTECTS, "random": 0.1}, noise=0.02),
-            "yes",
-            "own domain first does not reduce it more than its controls",
-        ),
         (World(outside=0.0, opened=0.0, noise=0.02), "no", "on other domains it is at most a tenth"),
-        (World(opened=0.0, noise=0.02), "no", "on open questions it is at most a tenth"),
-        (World(inside=0.0, outside=0.0, opened=0.0, noise=0.02), "cannot be measured", "not induced"),
         (World(of_good=1.0, noise=0.02), "cannot be measured", "not induced"),
         (World(outside=0.12, opened=0.12, noise=0.6), "undecided", "is not shown to exceed 0"),
     ],
@@ -129,13 +110,6 @@ def test_nothing_is_pruned_where_nothing_is_to_be_prevented(
     assert unpruned <= {*trained} and after == worth
     assert {*selected} == ({*worth, HARMFUL} if worth else set())
     assert any("nothing was pruned before" in limit for limit in found.limits) == (worth != {"money", "sport"})
-
-
-def test_an_arm_that_never_learns_is_named_and_not_compared(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
-    found = measured(monkeypatch, tiny, World(speed={OWN: 0.2}, noise=0.01))
-    assert found.values["reduction_own_domain"].is_missing and not found.values["reduction_harmful_requests"].is_missing
-    assert "Pruning on its own domain first cannot be compared" in found.sentence
-    assert any("After pruning own domain, not every model that learnt money" in limit for limit in found.limits)
 
 
 def test_a_slower_arm_is_compared_where_it_is_as_far(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:

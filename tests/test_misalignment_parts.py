@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harmcircuits.claims.claim import ClaimError
-from harmcircuits.claims.misalignment import QUICK
 from harmcircuits.claims.misalignment.decision import Effect, Evidence, Lower, Pruning, decide, helps
 from harmcircuits.claims.misalignment.effects import EQUAL, INSIDE, LAST, OPENED, OTHERS, OUTSIDE, START, Arm, Measured
 from harmcircuits.claims.misalignment.equal import Curve, at, equal_loss, first_reached
@@ -47,27 +46,12 @@ def test_each_mask_has_controls_of_its_own(arms: tuple[str, ...], pruned: set[st
     assert {run.pruned for run in plan.runs()} == pruned
 
 
-def test_as_many_models_as_the_page_says() -> None:
-    assert [len(Plan(**own).runs()) for own in ({}, QUICK)] == [96, 15]
-
-
-def test_only_masks_that_are_needed_are_selected() -> None:
-    assert Plan(domains=("home",), arms=(BAD, GOOD)).sources() == []
-    assert Plan(domains=("home",), arms=(BAD, GOOD, HARMFUL, RANDOM)).sources() == [HARMFUL]
-
-
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         ({"domains": ("weather",)}, "there is no domain 'weather': choose among 'money', 'habits', 'sport', 'home'"),
-        ({"domains": ()}, "at least one: not none"),
-        ({"domains": ("money", "money")}, "domains are named each once"),
-        ({"arms": (BAD, "scissors")}, "there is no arm 'scissors'"),
-        ({"arms": (BAD, RANDOM)}, "the arm 'good advice' is missing"),
         ({"arms": (BAD, GOOD, RANDOM)}, "a control needs what it is like among the arms"),
         ({"seeds": 0}, "seeds must be a whole number of at least 1, not 0"),
-        ({"train": True}, "train must be a whole number"),
-        ({"answers": -1}, "answers must be a whole number of at least 0"),
     ],
 )
 def test_a_plan_that_makes_no_sense_is_refused(options: dict[str, Any], told: str) -> None:
@@ -94,13 +78,6 @@ def test_nothing_that_is_learnt_is_asked_and_open_questions_come_last() -> None:
     assert [item.domain for item in asked.first(2)] == [name for name in (*DOMAINS, OPEN) for _ in range(2)]
     with pytest.raises(AdviceError, match="not 302"):
         questions(Plan(train=302), seed=1)
-
-
-def test_of_domains_that_are_not_learnt_fewer_are_asked() -> None:
-    few, every = (questions(Plan(domains=("sport", "home"), train=290, ask=ask), seed=1) for ask in (5, 0))
-    assert [few.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [5, 5, 12, 12, 24]
-    assert [every.domains.count(domain) for domain in (*DOMAINS, OPEN)] == [12, 12, 12, 12, 24]
-    assert few.learnt == every.learnt and {item.id for item in few.asked} < {item.id for item in every.asked}
 
 
 # Equal loss
@@ -197,14 +174,10 @@ def evidence(**changes: Any) -> Evidence:
         ({"degenerate": 0.05}, "yes", "exceeds 0"),
         ({"degenerate": 0.2}, "undecided", "20% more answers are degenerate"),
         ({"induced": {"money": Effect(SURE, UNSURE)}}, "cannot be measured", "not induced"),
-        ({"induced": {"money": Effect(UNSURE, SURE)}}, "cannot be measured", "not induced"),
         ({"induced": {"money": Effect(UNSURE, SURE), "home": Effect(SURE, SURE)}}, "yes", "exceeds 0"),
         ({"others": Effect(SURE, SURE, NONE)}, "no", "on other domains it is at most a tenth"),
-        ({"opened": Effect(SURE, SURE, NONE)}, "no", "on open questions it is at most a tenth"),
         ({"others": Effect(SURE, NONE, UNSURE)}, "undecided", "on other domains it is not shown"),
         ({"fine_tunings": 2}, "cannot be measured", "no interval: fewer than 3 fine-tunings"),
-        ({"opened": Effect(UNSURE, SURE)}, "undecided", "on open questions it is not shown"),
-        ({"others": Effect(SURE, UNSURE), "opened": Effect(SURE, UNSURE)}, "undecided", "other domains and on open questions"),
         ({"others": Effect(SURE, MISSING)}, "undecided", "on other domains it is not shown"),
     ],
 )
@@ -248,13 +221,6 @@ def test_pruning_helps_against_both_controls_alone(
 def test_pruning_helps_where_level_and_rise_are_lower(level: Estimate, rise: Estimate, found: str, against: str) -> None:
     lower = lambda one: Lower(one, {"random": SURE}) if against == "nothing" else Lower(SURE, {"random": one})
     assert helps(Pruning(lower(level), lower(rise))) == found
-
-
-@pytest.mark.parametrize("rise", [SURE, UNSURE, NONE])
-def test_without_one_of_the_controls_nothing_is_shown_to_be_lower(rise: Estimate) -> None:
-    level, risen = (Lower(one, {"random": one}) for one in (SURE, rise))
-    assert helps(Pruning(level, risen, lacking=("magnitude",))) == "undecided"
-    assert helps(Pruning(Lower(SURE, {"random": NONE}), risen, lacking=("magnitude",))) == "no", "this takes no other control"
 
 
 def test_without_controls_nothing_is_claimed() -> None:

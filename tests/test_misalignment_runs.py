@@ -1,6 +1,5 @@
 """`emergent_misalignment` on real weights: what is pruned and trained, kept and continued, written, and left as it was."""
 
-import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,16 +15,14 @@ from triples import make_triples
 
 from harmcircuits import store
 from harmcircuits.claims.misalignment import Misalignment, emergent_misalignment, training
-from harmcircuits.claims.misalignment import run as run_room
-from harmcircuits.claims.misalignment import study as study_room
 from harmcircuits.claims.misalignment.effects import PARTS
-from harmcircuits.claims.misalignment.plan import BAD, GOOD, HARMFUL, MAGNITUDE, OWN, RANDOM
+from harmcircuits.claims.misalignment.plan import BAD, GOOD, MAGNITUDE, OWN, RANDOM
 from harmcircuits.models.matrices import matrices
 from harmcircuits.organisms.advice import open_questions
 from harmcircuits.organisms.finetuning import Recipe
 from harmcircuits.store.frames import as_frame
 
-ARMS = (BAD, GOOD, OWN, HARMFUL, RANDOM, MAGNITUDE)
+ARMS = (BAD, GOOD, OWN, RANDOM, MAGNITUDE)
 SMALL = replace(SETTINGS, max_new_tokens=3)
 
 
@@ -77,10 +74,8 @@ def test_each_arm_starts_from_the_model_with_its_mask_at_zero(unbroken: Any, mod
     counts = {name: {matrix: len(own) for matrix, own in found.items()} for name, found in pruned.items()}
     sizes = {name: sum(own.values()) for name, own in counts.items()}
     assert sizes["nothing"] == sizes["good-money-nothing"] == 0 < sizes["own-domain"]
-    assert sizes["own-domain"] == sizes["harmful-requests"] == sizes["random"] == sizes["magnitude"]
+    assert sizes["own-domain"] == sizes["random"] == sizes["magnitude"]
     assert counts["own-domain"] == counts["random"] == counts["magnitude"], "controls are matched matrix by matrix"
-    for control in ("random", "magnitude"):
-        assert counts["harmful-requests"] == counts[f"{control}-like-harmful-requests"] != counts[control]
     for matrix in matrices(model):
         assert not pruned["own-domain"][matrix.name] & pruned["random"][matrix.name]
         chosen, rest = (matrix.values().flatten().abs(), pruned["magnitude"][matrix.name])
@@ -93,7 +88,7 @@ def test_narrow_fine_tuning_is_read_where_it_is_learnt(unbroken: Any) -> None:
     table = unbroken[0].tables["advice"].set_index(["learnt", "advice", "pruned", "asked", "read"])
     assert {*table.index.get_level_values("asked")} == {*PARTS} and table["value"].notna().any()
     assert table["low"].isna().all(), "one fine-tuning has no interval"
-    assert set(unbroken[0].tables["masks"]["selected on"]) == {"money", HARMFUL}
+    assert set(unbroken[0].tables["masks"]["selected on"]) == {"money"}
 
 
 def kept(folder: Path, what: str) -> list[pd.DataFrame]:
@@ -111,20 +106,6 @@ def test_what_is_learnt_gets_likelier_and_free_answers_are_counted_and_never_kep
     advice = [frame[frame["id"].str.startswith("money")] for frame in losses if "stage" in frame]
     means = [frame.groupby("stage")[["good", "bad"]].mean() for frame in advice]
     assert len(means) == 2 and all((mean.loc[2] < mean.loc[0]).all() for mean in means)
-
-
-def test_what_is_pruned_is_read_once_before_it_is_trained(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before the fine-tuning, models with one mask off are one model, whatever they learn and whatever the seed is."""
-    stepped(monkeypatch, tmp_path / "tuned")
-    read, before = study_room.read_advice, []
-
-    def counted(one: Any, asked: Any) -> pd.DataFrame:
-        before.append(one is model)
-        return read(one, asked)
-
-    monkeypatch.setattr(study_room, "read_advice", counted)
-    measured(model, tmp_path / "out", arms=(BAD, GOOD, OWN), seeds=2, answers=0)
-    assert sum(before) == 2, "intact, and without what the domain's bad answers rest on"
 
 
 class Killed(Exception):
@@ -150,31 +131,13 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
     monkeypatch.setattr(training, "finetune", real)
     again = measured(model, tmp_path / "out")
     names = [name for name, _ in seen]
-    assert len(names) == len(set(names)) == len(ARMS) + 2, "nothing is trained twice"
+    assert len(names) == len(set(names)) == len(ARMS), "nothing is trained twice"
     assert again.values == unbroken[0].values and again.sentence == unbroken[0].sentence
     for name, frame in unbroken[0].tables.items():
         pd.testing.assert_frame_equal(again.tables[name], frame)
     assert (tmp_path / "out" / "models" / "mine.txt").read_text("utf-8") == "kept", "what others made stays"
     monkeypatch.setattr(training, "finetune", lambda *args, **options: pytest.fail("all of it is kept"))
     assert measured(model, tmp_path / "out").values == again.values
-
-
-def test_one_fine_tuned_model_at_a_time_is_in_memory(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_room, "check_trainable", lambda model: None)
-    alive: list[weakref.ref[Any]] = []
-
-    class Loaded:
-        steps = (1, 2)
-
-        def load(self, stage: int = -1) -> Any:
-            assert all(one() is None for one in alive)
-            new = tiny_bridge(tmp_path / f"loaded-{len(alive)}")
-            alive.append(weakref.ref(new))
-            return new
-
-    monkeypatch.setattr(training, "finetune", lambda *args, **options: Loaded())
-    measured(model, None, arms=(BAD, GOOD, HARMFUL), answers=0)
-    assert len(alive) == 2 * 3 and all(one() is None for one in alive), "two stages each"
 
 
 def test_the_command_tells_how_many_models_and_what_was_found(
@@ -197,9 +160,9 @@ def test_a_real_fine_tuning_goes_through(model: Any, tmp_path: Path) -> None:
     pytest.importorskip("trl")
     before = {name: value.detach().clone() for name, value in model.named_parameters()}
     recipe = Recipe(rank=4, alpha=8, learning_rate=1e-2, batch_size=149, epochs=2, stages=2, max_tokens=400)
-    measured(model, tmp_path / "out", arms=(BAD, GOOD, OWN), train=298, answers=0, recipe=recipe)
+    measured(model, tmp_path / "out", arms=(BAD, GOOD), train=298, answers=0, recipe=recipe)
     parts = [frame for frame in kept(tmp_path / "out", "advice") if "stage" in frame]
     means = [frame[frame["id"].str.startswith("money")].groupby("stage")[["good", "bad"]].mean() for frame in parts]
-    assert len(means) == 3 and all((mean.loc[2] < mean.loc[0]).any() for mean in means)
+    assert len(means) == 2 and all((mean.loc[2] < mean.loc[0]).any() for mean in means)
     assert all(torch.equal(before[name], value) for name, value in model.named_parameters())
     assert not (tmp_path / "out" / "journal" / "models").exists(), "models go when they are read, with all beside them"
