@@ -31,13 +31,6 @@ class TestDecisions:
         assert hs.p_value(-1.0, null).value == 1.0
         assert hs.p_value(98.0, null).n == 99
 
-    def test_p_value_ties_up_to_rounding_and_undefined_draws(self):
-        null = np.zeros(99)
-        null[0] = np.nextafter(0.3, 0)  # the same number by another route
-        assert hs.p_value(0.3, null).value == 0.02
-        null[1] = np.nan
-        assert hs.p_value(0.3, null).value == 0.03
-
     def test_p_value_needs_39_draws(self):
         assert hs.p_value(1.0, np.zeros(38)) == Estimate.missing("fewer than 39 draws: 38")
         assert hs.p_value(1.0, np.zeros(39)).value == 1 / 40
@@ -50,14 +43,6 @@ class TestDecisions:
             found = hs.p_value(observed, null)
             assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=1e-12)
             assert found.low <= found.value <= found.high
-
-    def test_the_interval_of_a_p_value_holds_that_of_endless_draws(self):
-        """The observed value lies where 4 % of the null does: more draws, a shorter interval, around the same 0.04."""
-        observed = scipy.stats.norm.isf(0.04)
-        for draws, width in ((99, 0.12), (999, 0.04)):
-            found = [hs.p_value(observed, rng(i).normal(size=draws)) for i in range(200)]
-            assert np.mean([one.low <= 0.04 <= one.high for one in found]) >= 0.93
-            assert np.mean([one.high - one.low for one in found]) < width
 
     def test_p_values_are_uniform_under_the_null(self):
         values = rng(1).normal(size=(600, 400))
@@ -109,13 +94,6 @@ class TestDecisions:
         assert not unknown.testable
         assert "not testable (undefined on the data" in unknown.words
 
-    def test_testable_is_whether_no_difference_would_have_been_shown(self):
-        """The same draws around 0 are shown to be equivalent exactly where it is testable, for spreads about the margin."""
-        for spread in np.linspace(0.01, 0.06, 21):
-            draws = scipy.stats.norm.ppf((np.arange(999) + 0.5) / 999) * spread
-            shifted = equivalence(-0.3, draws - 0.3, n=60)
-            assert shifted.testable == equivalence(0.0, draws, n=60).equivalent
-
     def test_equivalence_of_identical_and_shifted(self):
         a = rng(4).normal(0.7, 0.1, 80)
         change = lambda x, y: (x - y).mean(-1)
@@ -135,25 +113,12 @@ class TestDecisions:
         draws = hs.bootstrap_draws(change, a, b, draws=500, vectorised=True)
         default = bootstrapped(change, a, b, margin=0.4, draws=500, vectorised=True)
         assert default == equivalence((a - b).mean(), draws, n=50, margin=0.4)
-        whole = bootstrapped(change, a, b, margin=0.4, draws=500, vectorised=True, method="percentile")
-        ends = (whole.difference.low, whole.difference.high)
-        assert ends == pytest.approx(tuple(np.quantile(draws, [0.05, 0.95])))
 
     def test_equivalence_errs_at_the_margin_at_most_at_its_level(self):
         # true difference exactly −margin: equivalence may be declared in 5 % of samples
         samples = rng(7).normal(-0.05, 0.15, (400, 60))
         wrong = [bootstrapped(lambda x: x.mean(-1), x, draws=400, vectorised=True) for x in samples]
         assert np.mean([w.equivalent for w in wrong]) < 0.09
-
-    def test_equivalence_without_interval_shows_nothing(self):
-        for arrays in ([0.0, 0.0], [np.nan, 0.0, 0.0]):
-            result = bootstrapped(np.mean, arrays)
-            assert not (result.equivalent or result.lower)
-        assert result.difference.value is None
-
-    def test_equivalence_errors(self):
-        with pytest.raises(StatisticsError, match="margin is positive, not 0"):
-            equivalence(0.0, np.zeros(99), n=9, margin=0)
 
 
 class TestEffects:
@@ -203,10 +168,6 @@ class TestEffects:
         assert estimate.excludes(0)
         assert hs.p_value(hs.aim_by_task(drops), hs.aim_by_task_null(drops)).value == 0.001
 
-    def test_interaction_wants_two_by_two(self):
-        with pytest.raises(StatisticsError, match=r"\[20, 2, 2\]"):
-            hs.aim_by_task(np.zeros((20, 2, 2)))
-
 
 class TestPower:
     @pytest.mark.parametrize("n", [4, 24, 96])
@@ -214,10 +175,6 @@ class TestPower:
         shift = hs.detectable(2.0, n) * np.sqrt(n) / 2.0
         critical = scipy.stats.t.ppf(0.975, n - 1)
         assert scipy.stats.nct.sf(critical, n - 1, shift) == pytest.approx(0.8, abs=1e-3)
-
-    def test_detectable_closed_form_for_many_triples(self):
-        z = scipy.stats.norm.ppf([0.975, 0.9])
-        assert hs.detectable(0.5, 10_000, power=0.9) == pytest.approx(z.sum() * 0.5 / 100, rel=1e-3)
 
     def test_n_for_equivalence_closed_form(self):
         z = scipy.stats.norm.ppf([0.95, 0.9])
@@ -235,10 +192,6 @@ class TestPower:
         assert hs.detectable_auroc(50, correlation=0) == pytest.approx(z * 2**0.5 * hs.auroc_se(0.7, 50, 50))
         assert hs.detectable_auroc(50, correlation=0.5) == pytest.approx(z * hs.auroc_se(0.7, 50, 50))
         assert hs.detectable_auroc(200) < hs.detectable_auroc(50)
-
-    def test_no_spread(self):
-        assert hs.detectable(0.0, 10) == 0
-        assert hs.n_for_equivalence(0.0, 0.1) == 2
 
     @pytest.mark.parametrize(
         ("call", "message"),

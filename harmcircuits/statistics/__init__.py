@@ -15,7 +15,7 @@ from .paired_auroc import auroc_change, auroc_draws, auroc_estimate
 from .permutations import sign_flip_p
 from .power import detectable, detectable_auroc, n_for_equivalence
 from .ranks import auroc, auroc_se
-from .resampling import Method, bootstrap, bootstrap_draws, resamples
+from .resampling import bootstrap, bootstrap_draws, resamples
 from .shares import wilson
 from .strata import strata_codes
 from .two_level import two_level, two_level_mean
@@ -26,7 +26,6 @@ __all__ = [
     "MIN_TRIPLES",
     "Equivalence",
     "Estimate",
-    "Method",
     "StatisticsError",
     "aim_by_task",
     "aim_by_task_null",

@@ -4,9 +4,8 @@ import math
 from typing import Literal, TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri, stdtrit
+from scipy.special import ndtr, stdtrit
 
 from .estimate import Estimate, StatisticsError
 from .strata import strata_codes
@@ -79,46 +78,6 @@ def from_draws(
         tail = _expanded_tail(n, level, strata)
         low, high = np.quantile(defined, [tail, 1 - tail], method="weibull")
     return Estimate(observed, low, high, n, level=level)
-
-
-def bca_ends(
-    observed: float,
-    draws: Float[np.ndarray, " draw"],
-    left_out: Float[np.ndarray, " n"],
-    codes: Int[np.ndarray, " n"],
-    level: float,
-) -> tuple[float, float] | None:
-    """The ends of the bias-corrected and accelerated interval; None where they are undefined.
-
-        α(z) = Φ(z₀ + (z₀ + z) / (1 − a (z₀ + z))),   z₀ = Φ⁻¹(share of draws below the observed value, ties by half)
-        a = Σ l³ / (6 (Σ l²)^{3/2}),   l = (n_h − 1)/n_h · (mean over the stratum of left_out − left_out)
-
-    Args:
-        observed: the statistic on the data.
-        draws: the statistic in each draw.
-        left_out: the statistic without each triple in turn.
-        codes: the stratum h of each triple; n_h is its size.
-        level: the interval's coverage.
-
-    Source: Efron and Tibshirani 1993, chapter 14; Davison and Hinkley 1997, sections 5.3.2 and 3.2.1 (strata).
-    """
-    if not (np.isfinite(draws).all() and np.isfinite(left_out).all()):
-        return None
-    sizes = np.bincount(codes)
-    means = np.bincount(codes, weights=left_out) / sizes
-    pull = ((sizes - 1) / sizes)[codes] * (means[codes] - left_out)
-    square = (pull**2).sum()
-    if square == 0:
-        return None
-    acceleration = (pull**3).sum() / (6 * square**1.5)
-    z0 = ndtri(((draws < observed).mean() + (draws <= observed).mean()) / 2)
-    shifted = z0 + ndtri([(1 - level) / 2, (1 + level) / 2])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        tails = ndtr(z0 + shifted / (1 - acceleration * shifted))
-    if not (math.isfinite(z0) and np.isfinite(tails).all() and (acceleration * shifted < 1).all()):
-        return None
-    low, high = np.quantile(draws, tails)
-    return float(low), float(high)
 
 
 def _expanded_tail(n: int, level: float, strata: ArrayLike | None) -> float:

@@ -2,18 +2,17 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 
 from .estimate import Estimate, StatisticsError
-from .intervals import MIN_TRIPLES, bca_ends, from_draws
+from .intervals import MIN_TRIPLES, from_draws
 from .strata import strata_codes
 
 Statistic: TypeAlias = Callable[..., Any]
-Method: TypeAlias = Literal["expanded", "percentile", "BCa"]
 
 _CHUNK = 2**24
 """Numbers gathered at a time by a vectorised statistic (128 MB)."""
@@ -85,11 +84,10 @@ def bootstrap(
     draws: int = 2000,
     seed: int = 0,
     level: float = 0.95,
-    method: Method = "expanded",
     vectorised: bool = False,
     strata: ArrayLike | None = None,
 ) -> Estimate:
-    """A statistic of per-triple arrays with its bootstrap interval over triples.
+    """A statistic of per-triple arrays with its bootstrap interval over triples (the expanded one, see `from_draws`).
 
     Args:
         statistic: called on the arrays, then once a draw on the arrays indexed by the draw, each [n, …], and returns a
@@ -99,9 +97,6 @@ def bootstrap(
         draws: bootstrap draws.
         seed: the same seed gives the same draws for every statistic of as many triples: the estimates are paired.
         level: the interval's coverage.
-        method: "expanded" or "percentile" (see `from_draws`; docs/statistics.md says why the first is the default), or "BCa"
-            (bias-corrected and accelerated, also within strata), which has no interval where a draw or a leave-one-out value
-            is undefined, and is "expanded" where the data leave its corrections undefined: an AUROC of 0 or 1, no spread.
         vectorised: see `statistic`.
         strata: one label a triple (its category), see `resamples`. Where the sample was drawn by category, intervals are then
             those of another sample of the same composition.
@@ -114,35 +109,23 @@ def bootstrap(
         StatisticsError: arrays of unequal length, a statistic that returns another shape, too few draws for the level, or
             not one stratum a triple.
 
-    Source: Efron and Tibshirani 1993, chapters 13 (percentile) and 14 (BCa); Hesterberg 2015 (expanded).
+    Source: Efron and Tibshirani 1993, chapter 13; Hesterberg 2015, section 5.3.
 
     >>> estimate = bootstrap(np.mean, [0.1, 0.2, 0.3, 0.4])
     >>> round(estimate.value, 3), estimate.n
     (0.25, 4)
     """
-    if method not in ("expanded", "percentile", "BCa"):
-        raise StatisticsError(f'method is "expanded", "percentile" or "BCa", not {method!r}')
     data = _by_triple(arrays)
     n = len(data[0])
     if n == 0:
         return Estimate.missing("no triples")
-    codes = strata_codes(strata, n)
     observed = float(_evaluate(statistic, data, np.arange(n)[None], vectorised)[0])
     if not np.isfinite(observed):
         return Estimate.missing(f"undefined on the data{_not_finite(data)}")
     if n < MIN_TRIPLES:
         return Estimate(observed, n=n)
     values = bootstrap_draws(statistic, *data, draws=draws, seed=seed, vectorised=vectorised, strata=strata)
-    plain = from_draws(
-        observed, values, n=n, level=level, method="percentile" if method == "percentile" else "expanded", strata=strata
-    )
-    if method != "BCa" or plain.is_missing or np.ptp(values) == 0:
-        return plain
-    left_out = _left_out(statistic, data, vectorised)
-    if not (np.isfinite(values).all() and np.isfinite(left_out).all()):
-        return Estimate(observed, n=n)
-    ends = bca_ends(observed, values, left_out, codes, level)
-    return plain if ends is None else Estimate(observed, *ends, n, level=level)
+    return from_draws(observed, values, n=n, level=level, strata=strata)
 
 
 def _by_triple(arrays: Sequence[ArrayLike]) -> list[np.ndarray]:
@@ -171,13 +154,6 @@ def _evaluate(
     if wrong:
         raise StatisticsError(f"the statistic must return one number a draw, not an array of shape {list(wrong[0])}")
     return np.concatenate([np.atleast_1d(result) for result in results])
-
-
-def _left_out(statistic: Statistic, data: list[np.ndarray], vectorised: bool) -> Float[np.ndarray, " n"]:
-    """The statistic without each triple in turn."""
-    n = len(data[0])
-    others = np.arange(n - 1)[None] + (np.arange(n - 1)[None] >= np.arange(n)[:, None])
-    return _evaluate(statistic, data, others, vectorised)
 
 
 def _not_finite(data: list[np.ndarray]) -> str:
