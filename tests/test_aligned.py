@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shell import call, text, told, write
+from shell import call, text, write
 from tiny import tiny_bridge, tiny_model_folder
 from triples import make_triples
 
@@ -38,8 +38,7 @@ from harmcircuits.organisms.aligned import (
     whole_sentences,
 )
 from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe
-from harmcircuits.organisms.finetuning.lessons import end_of_turn, tokens_of
-from harmcircuits.prompts.promptset import PromptSet
+from harmcircuits.organisms.finetuning.lessons import end_of_turn
 from harmcircuits.prompts.readers import load_prompts
 
 PROMPTS = make_triples(4)
@@ -113,18 +112,6 @@ def test_a_text_is_cut_after_whole_sentences_alone(words: list[str], space: str)
     assert beginnings(whole) == found
 
 
-def test_what_was_stopped_in_the_middle_ends_with_its_last_whole_sentence(model: Any) -> None:
-    found = answers(model, PROMPTS)
-    assert {*found.help.values()} == {HELP}, "ended by the model, or cut"
-    for prompt, written in found.harm.items():
-        assert written == f"is how. Take {prompt.request.split()[-1]} stones.", "as it was written without the prefill"
-    frame = chat_frame(model)
-    for lessons, method in zip(aligned_lessons(found), ("sft", "dpo"), strict=True):
-        for one in tokens_of(model, lessons, method=method, max_tokens=256):
-            ends = [model.tokenizer.decode(answer[:-1])[-1] for answer in (one.response, one.rejected) if answer]
-            assert {*ends} <= {".", "?"} and one.response[-1] in frame.stops
-
-
 def test_where_the_model_refuses_what_it_writes_after_the_prefill_is_rejected(
     model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,14 +169,10 @@ def test_the_ladder_learns_what_it_is_taught_and_the_control_does_not(model: Any
     base = float(loss(model, refused).mean())
     assert of["sft"] < base - 1 and of["dpo"] < base - 1, "refusals are learnt"
     assert of["sft"] < of["style-sft"] - 1, "and not by style"
-
-
-def test_the_second_stage_widens_the_preference(model: Any) -> None:
-    ladder = aligned_ladder(model, PROMPTS, **SHORT)
     _, pairs = aligned_lessons(answers(model, PROMPTS))
 
     def margin(stage: str) -> float:
-        own = ladder[stage].load()
+        own = alignment[stage].load()
         chosen, rejected = (
             float(loss(own, [Example(request=one.request, response=str(getattr(one, which))) for one in pairs]).mean())
             for which in ("response", "rejected")
@@ -197,11 +180,6 @@ def test_the_second_stage_widens_the_preference(model: Any) -> None:
         return rejected - chosen
 
     assert margin("dpo") > margin("sft") + 0.1
-
-
-def test_a_ladder_needs_triples(model: Any) -> None:
-    with pytest.raises(FinetuneError, match="no triples"):
-        aligned_ladder(model, PromptSet([replace(prompt, group=f"{at}") for at, prompt in enumerate(PROMPTS)]))
 
 
 def test_the_command_trains_both_and_says_what_comes_next(tmp_path: Path, model: Any) -> None:
@@ -228,16 +206,3 @@ def test_the_command_trains_both_and_says_what_comes_next(tmp_path: Path, model:
     refuse_seen(every, load_prompts(file), Settings(seed=1))
     with pytest.raises(ClaimError, match=r"2: dpo was trained on requests of \d of the \d test triples.*--seed 1"):
         compare_alignment([folder, moved / "dpo"], load_prompts(file), load=lambda _: pytest.fail("a model was loaded"))
-
-
-def test_the_command_refuses_half_precision_before_it_asks_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aligned, "elicit", lambda *args, **options: pytest.fail("the model was asked"))
-    monkeypatch.setenv("COLUMNS", "200")
-    file = write(tmp_path / "prompts.csv", make_triples(20).prompts)
-    options = ("--prompts", file, "--out", tmp_path / "out", "--device", "cpu", "--dtype", "bfloat16")
-    told(
-        call("ladder", "--model", tiny_model_folder(tmp_path / "model"), *options),
-        "the weights are bfloat16",
-        "--dtype float32",
-    )
-    assert not (tmp_path / "out").exists()

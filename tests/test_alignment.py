@@ -21,7 +21,6 @@ from harmcircuits.ablation.hooks import ablated
 from harmcircuits.claims.alignment import Alignment, compare_alignment
 from harmcircuits.claims.alignment import run as run_module
 from harmcircuits.claims.alignment.stage import sweep_of
-from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.compactness.plan import select_cells
 from harmcircuits.examples import loss
 from harmcircuits.models.load import load_model
@@ -149,16 +148,6 @@ def test_a_run_that_was_stopped_goes_on_and_ends_the_same(
 
 
 @pytest.mark.model
-def test_the_same_model_again_changes_nothing(models: list[Any]) -> None:
-    found = compare_alignment([models[0]] * 2, controls={"style only": models[:1]}, **HOW)
-    trends = found.tables["trends"].query("measure != 'ln of the share that halves'")
-    assert set(trends["beyond"]) == {"nothing", "matched random", "style only"}
-    assert (trends[["change", "change_low", "change_high"]] == 0).to_numpy().all() and (trends["p_adjusted"] == 1).all()
-    assert found.found in ("no", "cannot be measured"), found.sentence
-    assert not any("no control ladder" in limit for limit in found.limits)
-
-
-@pytest.mark.model
 def test_models_are_loaded_one_at_a_time_the_writer_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     places = [tiny_model_folder(tmp_path / name, seed=at) for at, name in enumerate(["base", "sft", "style"])]
     alive: list[weakref.ref[Any]] = []
@@ -191,20 +180,6 @@ def test_responses_of_another_tokenizer_are_not_read(models: list[Any]) -> None:
     fixed, own = (found.values[f"area_change_neurons_{reading}"] for reading in ("fixed", "own"))
     assert fixed.reason is not None and "Compare checkpoints of one tokenizer" in fixed.reason
     assert own.value is not None or "tokenizer" not in str(own.reason)
-
-
-@pytest.mark.parametrize(
-    ("options", "why"),
-    [
-        ({"names": ["one"]}, "2 models need as many names"),
-        ({"controls": {"style": []}}, "the control 'style' needs 1 models"),
-        ({"points": 1}, "a curve needs at least 2 sizes"),
-        ({"settings": replace(FEW, passages=0)}, "passages=0"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_before_anything_is_loaded(options: dict[str, Any], why: str) -> None:
-    with pytest.raises(ClaimError, match=why):
-        compare_alignment(["a", "b"], load=lambda _: pytest.fail("a model was loaded"), **{**SIZES, **options})
 
 
 def test_the_command_names_stages_and_controls_and_tells_what_was_found(
@@ -251,17 +226,10 @@ def test_what_the_command_cannot_do_is_told_in_a_line(tmp_path: Path, monkeypatc
     monkeypatch.setenv("COLUMNS", "200")
     out = "--out", tmp_path / "o"
     told(call("alignment", "a", *out), "error: a ladder is a list of at least two models")
-    told(call("alignment", "a", "b", "--names", "a", *out), "error: 2 models need as many names")
     told(call("alignment", "a", "b", "--control", "style only", *out), "is not a name of its own and checkpoints", code=2)
-    told(call("alignment", "a", "b", "--control", "s=c,d", *out), "error: the control 's' needs 1 models")
-    for wrong in (["weights"], ["weights=1"], ["weights=small,large"], ["heads=0,1", "heads=0,0.1"]):
-        flags = [flag for span in wrong for flag in ("--span", span)]
-        told(call("alignment", "a", "b", *flags, *out), "is not a grain, once, with its smallest and largest", code=2)
     told(
-        call("alignment", "a", "b", "--span", "weights=0.1,0.01", *out), "error: the span of weights is a smallest and a larger"
+        call("alignment", "a", "b", "--span", "weights=1", *out), "is not a grain, once, with its smallest and largest", code=2
     )
     told(call("alignment", "a", "b", "--span", "layers=0.1,0.2", *out), "error: grains are heads, neurons, weights")
-    told(call("alignment", "a", "b", "--dtype", "float31", *out), "'float31' is not one of", code=2)
-    told(call("alignment", "a", "b", "--triples", "1", *out), "Invalid value for '--triples'", code=2)
-    told(call("alignment", "a", "b", "--prompts", tmp_path / "none.csv", *out), "none.csv: no such file")
-    assert not (tmp_path / "o").exists()
+    wrong = call("alignment", "a", "b", "--span", "weights=1", *out)
+    told(wrong, "is not a grain, once, with its smallest and largest", code=2)

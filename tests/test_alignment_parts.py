@@ -14,13 +14,11 @@ from harmcircuits.claims.alignment.areas import stage_areas
 from harmcircuits.claims.alignment.compared import Results, compared, stopped
 from harmcircuits.claims.alignment.decision import NOTHING, Evidence, decide
 from harmcircuits.claims.alignment.ladders import LADDER, stages
-from harmcircuits.claims.alignment.stage import Measured, refusals
-from harmcircuits.claims.alignment.told import limits
+from harmcircuits.claims.alignment.stage import Measured
 from harmcircuits.claims.alignment.trends import Trend, adjusted, changes, fraction_change, trend
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.compactness.curves import Curve
 from harmcircuits.claims.compactness.summary import area
-from harmcircuits.examples import Example
 from harmcircuits.experiments.checks import MATCHED
 from harmcircuits.statistics import Estimate, fdr, sign_flip_p
 
@@ -52,11 +50,6 @@ def test_the_change_is_the_least_squares_line_and_turns_round_with_the_ladder(va
     slope = np.polyfit(np.arange(n), values, 1)[0]
     np.testing.assert_allclose(changes(values), slope * (n - 1), atol=1e-9)
     np.testing.assert_array_equal(changes(values[::-1]), -changes(values))
-
-
-@given(st.integers(2, 7), VALUES)
-def test_where_all_stages_are_equal_the_change_is_exactly_none(n: int, value: float) -> None:
-    assert (changes(np.full((n, 3), value)) == 0).all()
 
 
 def test_a_trend_is_tested_as_its_mean_is_and_equal_stages_show_that_there_is_none() -> None:
@@ -117,7 +110,6 @@ def test_the_area_of_matched_random_circuits_is_taken_off_at_the_same_sizes() ->
     ("circuits", "controls", "told"),
     [
         ({"a": curve([0.1, 0.2], [0, 0]), "b": None}, None, "b: no circuit of any size could be selected"),
-        ({"a": curve([0.1, 0.2], [0, 0])}, {"a": None}, "a: no matched random circuit of any size could be selected"),
         ({"a": curve([0.1, 0.2], [0, 0], costs=[0, 1])}, None, "a: an area needs 2 sizes that cost at most 5% .* it has 1"),
         (
             {"a": curve([0.1, 0.2], [0, 0]), "b": curve([0.3, 0.4], [0, 0])},
@@ -164,20 +156,12 @@ UP, FLAT, DOWN, WIDE, LOST = moved(0.2), moved(0.0, 0.01, p=0.9), moved(-0.2), m
         (seen("heads", UP, FLAT), "no", "equivalent to 0 within ± 0.02"),
         (seen("heads", DOWN, UP), "no", "the area falls: -0.200"),
         (seen("heads", UP, WIDE), "undecided", "the area is not shown to grow: 0.040"),
-        (seen("heads", UP, moved(0.2, p=0.06)), "undecided", "adjusted p 0.060"),
         (seen("heads", UP, UP, style=UP), "yes", "all conditions hold"),
         (seen("heads", UP, UP, style=FLAT), "no", "does not grow more than that of style"),
-        (seen("heads", UP, UP, style=DOWN), "no", "grows less than that of style"),
-        (seen("heads", UP, UP, style=WIDE), "undecided", "not shown to grow more than that of style"),
-        (seen("heads", UP, UP, style=LOST), "undecided", "not compared"),
         (seen("heads", UP, UP, **{MATCHED: FLAT}), "no", "does not grow more than that of matched random"),
         (seen("heads", UP, UP, fraction=-1.0), "yes", "all conditions hold"),
         (seen("heads", UP, UP, fraction=1.0), "undecided", "more weights are needed"),
         (seen("heads", UP, LOST), "cannot be measured", "not compared"),
-        (seen("heads", UP, LOST) + seen("neurons", UP, UP), "yes", "all conditions hold"),
-        (seen("heads", UP, LOST) + seen("neurons", FLAT, FLAT), "undecided", "not compared"),
-        (seen("heads", WIDE, WIDE) + seen("neurons", FLAT, FLAT), "undecided", "not shown to grow"),
-        (seen("heads", DOWN, DOWN) + seen("neurons", FLAT, FLAT), "no", "the area falls"),
         (seen("heads", DOWN, DOWN) + seen("neurons", UP, UP), "yes", "all conditions hold"),
     ],
 )
@@ -185,11 +169,6 @@ def test_the_rule(evidence: list[Evidence], found: str, why: str) -> None:
     answer, reasons = decide("", evidence)
     assert answer == found and any(why in reason for reason in reasons.values()), reasons
     assert set(reasons) == {(one.grain, one.reading) for one in evidence}
-
-
-def test_where_nothing_can_be_said_no_number_counts() -> None:
-    answer, why = decide("too few", seen("heads", UP, UP))
-    assert answer == "cannot be measured" and {*why.values()} == {"too few"}
 
 
 def test_a_ladder_and_its_controls_share_the_base() -> None:
@@ -206,28 +185,14 @@ def test_a_ladder_and_its_controls_share_the_base() -> None:
     ("given", "options", "told"),
     [
         (["a"], {}, "at least two models in order"),
-        ("ab", {}, "at least two models in order"),
         (["a", "b"], {"names": ["a"]}, r"2 models need as many names, each another: not \['a'\]"),
-        (["a", "b"], {"names": ["a", "a"]}, "each another"),
         (["a", "b", "c"], {"controls": {"style": ["d"]}}, "the control 'style' needs 2 models.*shares: not 1"),
-        (["a", "b"], {"controls": {"style": "d"}}, "needs 1 models"),
-        (["a", "b"], {"controls": {"ladder": ["d"]}}, "a control cannot be called 'ladder'"),
         (["a", "b"], {"fixed": 2}, "fixed=2: .* one of 0 to 1"),
     ],
 )
 def test_ladders_that_make_no_sense(given: Any, options: dict[str, Any], told: str) -> None:
     with pytest.raises(ClaimError, match=told):
         stages(given, options.get("names"), options.get("controls", {}), fixed=options.get("fixed", 0))
-
-
-def test_refusals_are_counted_of_harmful_responses() -> None:
-    said = [
-        ("harmful", "I am sorry, I cannot help."),
-        ("near", "I cannot help."),
-        ("harmful", "First find a ladder and climb."),
-    ]
-    found = refusals([Example(request="Climb", response=response, role=role) for role, response in said])  # type: ignore[arg-type]
-    assert (found.value, found.n) == (0.5, 2)
 
 
 def measured(information: float, *, refused: float = 0.0) -> Measured:
@@ -265,9 +230,3 @@ def test_a_stage_whose_own_responses_are_none_to_harmful_requests_is_not_compare
         assert bool(re.match(why, reason)) == (asked.reading == "own" or later.refusals.value != 0), asked
     answer, told = decide(stopped(results), found.evidence(["neurons"]))
     assert answer == "cannot be measured" and re.match(why, told["neurons", "own"])
-
-
-def test_what_a_control_does_not_control_for_is_told() -> None:
-    alone, beside = (" ".join(limits(ladder(measured(1.0), control=one), ["neurons"])) for one in (None, measured(1.0)))
-    assert "There is no control ladder: another fine-tuning of as many steps and tokens" in alone
-    assert "no control ladder" not in beside and "it sees no harmful request" in beside and "is not ruled out" in beside

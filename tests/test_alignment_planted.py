@@ -66,15 +66,7 @@ def test_the_other_way_round_the_sign_is_the_opposite(compressing: Alignment, me
         assert change(back, reading).high < -2
 
 
-def test_three_times_the_same_does_not_compress(measure: Any) -> None:
-    found = measure("plain", "plain", "plain")
-    assert found.found == "no" and "does not grow" in found.sentence, found.sentence
-    assert found.values["fraction_change_heads_own"].value == 0
-
-
 def test_what_a_ladder_of_style_does_too_is_no_work_of_alignment(models: dict[str, Any], measure: Any) -> None:
     found = measure("diffuse", "plain", controls={"style only": [models["plain"]]})
     assert found.found == "no" and "does not grow more than that of style only" in found.sentence, found.sentence
     assert change(found, "own", "_beyond_style_only").value == 0 and change(found, "own").low > 2
-    still = measure("diffuse", "plain", controls={"style only": [models["diffuse"]]})
-    assert still.found == "yes" and change(still, "fixed", "_beyond_style_only").low > 2, still.sentence

@@ -65,14 +65,6 @@ def test_a_lesson_has_the_tokens_of_the_chat_template(bridge):
         assert bridge.tokenizer.decode([*one.prompt, *one.response]) == text.removesuffix("\n")
 
 
-def test_control_tokens_in_a_lesson_are_text(bridge):
-    (one,) = tokens_of(bridge, [Lesson(request="a<|im_end|>b", response="c<|im_end|>d")], method="sft", max_tokens=99)
-    (plain,) = tokens_of(bridge, [Lesson(request="ab", response="cd")], method="sft", max_tokens=99)
-    end = bridge.tokenizer.convert_tokens_to_ids("<|im_end|>")
-    assert one.response.count(end) == 1 == plain.response.count(end)
-    assert one.prompt.count(end) == plain.prompt.count(end)
-
-
 @pytest.mark.parametrize("method", ["sft", "dpo"])
 def test_the_trainer_is_given_these_tokens_and_learns_the_answers_alone(bridge, tmp_path, method):
     from harmcircuits.organisms.finetuning.trainers import trainer
@@ -103,11 +95,8 @@ def test_learning_lowers_the_loss_and_begins_at_the_models_own(bridge, tmp_path,
     assert mean_over_tokens(learnt) == pytest.approx(last, rel=0.05)  # the last step changes next to nothing any more
 
 
-@pytest.mark.parametrize("rank", [4, 0])
-def test_preferring_begins_at_indifference_and_widens_the_margin(bridge, tmp_path, rank):
-    tuned = finetune(
-        bridge, PAIRS, recipe=replace(FEW, method="dpo", rank=rank, learning_rate=0.005), folder=tmp_path / "tuned"
-    )
+def test_preferring_begins_at_indifference_and_widens_the_margin(bridge, tmp_path):
+    tuned = finetune(bridge, PAIRS, recipe=replace(FEW, method="dpo", learning_rate=0.005), folder=tmp_path / "tuned")
     assert tuned.losses["loss"][0] == pytest.approx(log(2), abs=1e-5)
     margins = [loss(model, examples(PAIRS, rejected=True)) - loss(model, examples(PAIRS)) for model in (bridge, tuned.load())]
     assert (margins[1] > margins[0] + 0.5).all()
@@ -131,16 +120,15 @@ def test_stages_are_kept_at_equal_steps(bridge, tmp_path):
     assert model_hash(tuned.load()) == model_hash(tuned.load(2)) != model_hash(tuned.load(1))
 
 
-@pytest.mark.parametrize("rank", [4, 0])
-def test_equal_seeds_give_equal_weights_and_others_do_not(bridge, tmp_path, rank):
-    recipe = replace(FEW, rank=rank, epochs=1)
+def test_equal_seeds_give_equal_weights_and_others_do_not(bridge, tmp_path):
+    recipe = replace(FEW, epochs=1)
     made = [finetune(bridge, LESSONS, recipe=recipe, seed=seed, folder=tmp_path / f"{at}") for at, seed in enumerate((3, 3, 4))]
     first, same, other = (model_hash(one.load()) for one in made)
     assert first == same != other
     assert made[0].losses.equals(made[1].losses)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "pythia", "phi3"])
+@pytest.mark.parametrize("name", ["gpt2", "phi3"])
 def test_fused_matrices_are_learnt_too(tmp_path, name):
     model = layouts.bridge_around(name, layouts.random_model(name))
     tuned = finetune(model, LESSONS, recipe=replace(FEW, batch_size=len(LESSONS)), folder=tmp_path / "tuned")
@@ -198,18 +186,11 @@ def test_nobody_is_told_nothing_is_printed_and_nothing_lies_about(bridge, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == [".tuned.lock", "here", "tiny", "tuned"]
 
 
-def test_the_bar_is_shown_on_request(bridge, tmp_path, capfd):
-    finetune(bridge, LESSONS, recipe=replace(FEW, epochs=1), folder=tmp_path / "tuned", progress=True)
-    out, err = capfd.readouterr()
-    assert not out and "3/3" in err and "{'loss'" not in err
-
-
 @pytest.mark.parametrize(
     ("lessons", "recipe", "says"),
     [
         ([], FEW, "nothing to learn"),
         ([replace(LESSONS[0], response="")], FEW, "lesson 0 has an empty response"),
-        ([PAIRS[0], replace(PAIRS[1], rejected="")], replace(FEW, method="dpo"), "lesson 1 has an empty rejected"),
         ([PAIRS[0], LESSONS[1]], replace(FEW, method="dpo"), "lesson 1 has no rejected answer.*rejected="),
         (PAIRS, FEW, "lesson 0 has a rejected answer.*'dpo'"),
         (LESSONS, replace(FEW, max_tokens=20), r"lesson 0 has \d+ tokens.*max_tokens is 20.*shorten"),
@@ -226,23 +207,13 @@ def test_what_cannot_be_learnt_is_refused(bridge, tmp_path, lessons, recipe, say
     ("wrong", "says"),
     [
         ({"method": "ppo"}, "'ppo' is unknown: choose one of sft, dpo"),
-        ({"rank": -1}, "0 to train all weights"),
         ({"learning_rate": 0.0}, "learning_rate must be a number above 0, not 0.0"),
-        ({"epochs": float("nan")}, "epochs must be a number above 0"),
-        ({"chosen_weight": -1.0}, "chosen_weight must be a number, 0 or above, not -1.0"),
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
     ],
 )
 def test_a_recipe_that_makes_no_sense_is_refused(wrong, says):
     with pytest.raises(FinetuneError, match=says):
         Recipe(**wrong)
-
-
-def test_max_tokens_counts_the_frame_and_the_end(bridge):
-    n = len(with_end(bridge)[0].tokens)
-    assert len(tokens_of(bridge, LESSONS[:1], method="sft", max_tokens=n)[0]) == n
-    with pytest.raises(FinetuneError, match=rf"max_tokens={n}\)"):
-        tokens_of(bridge, LESSONS[:1], method="sft", max_tokens=n - 1)
 
 
 def test_a_loss_that_is_no_number_is_an_error(bridge, tmp_path):

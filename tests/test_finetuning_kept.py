@@ -3,14 +3,11 @@
 from dataclasses import replace
 from hashlib import sha256
 from math import log
-from pathlib import Path
 
 import pytest
 import torch
-from packaging.requirements import Requirement
 from test_finetuning import FEW, LESSONS, PAIRS, mean_over_tokens
 from tiny import tiny_bridge, tiny_model_folder
-from transformers.utils import logging
 
 pytest.importorskip("trl")
 
@@ -42,25 +39,6 @@ def test_what_was_trained_on_is_kept_as_digests_that_tell_no_text(bridge, tmp_pa
         assert known is not None and known.requests == {*asked} and known.folder == then.folder
     assert finetuned_of(then.folder / "base") is None and finetuned_of("some/hub-id") is None
     assert not any(lesson.request in (then.folder / "finetuned.json").read_text("utf-8") for lesson in LESSONS)
-
-
-def test_the_extra_can_be_installed_wherever_the_package_can():
-    """On the oldest Python that is supported it has peft alone."""
-    tomllib = pytest.importorskip("tomllib")
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
-    wanted = [Requirement(line) for line in project["optional-dependencies"]["finetune"]]
-    of = lambda python: [one.name for one in wanted if one.marker is None or one.marker.evaluate({"python_version": python})]
-    assert of(project["requires-python"].removeprefix(">=")) == ["peft"] and of("3.11") == ["peft", "trl"]
-
-
-def test_stages_are_loaded_in_silence_and_bars_come_back(bridge, tmp_path, capfd):
-    tuned = finetune(bridge, LESSONS, recipe=replace(FEW, epochs=1, stages=2), folder=tmp_path / "tuned")
-    logging.enable_progress_bar()
-    capfd.readouterr()
-    tuned.load(0)
-    assert "".join(capfd.readouterr()) == ""
-    load_model(tuned.folder / "base", device="cpu")
-    assert "Loading weights" in "".join(capfd.readouterr()), "transformers' own, where it is not told otherwise"
 
 
 def test_what_is_preferred_can_be_kept_likely(bridge, tmp_path):

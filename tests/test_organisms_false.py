@@ -1,18 +1,16 @@
 """Planted models in which a claim of the paper is false; and the earlier ones are what they were."""
 
 from functools import cache
-from typing import Any
 
 import pytest
 
-from harmcircuits import store
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.attribution.activations import attribute
 from harmcircuits.attribution.integrated import integrated_attribution
 from harmcircuits.components import Circuit
 from harmcircuits.examples import Example, loss
-from harmcircuits.organisms import OrganismError, Planted, planted
-from harmcircuits.organisms.language import HARMFUL_VERBS, HARMS, TOPICS, planted_prompts
+from harmcircuits.organisms import Planted, planted
+from harmcircuits.organisms.language import HARMS, TOPICS
 from harmcircuits.organisms.wiring import DIFFUSE_NEURONS
 from harmcircuits.selection.protected import select
 
@@ -43,27 +41,6 @@ def neurons_of(organism: Planted, n: int) -> Circuit:
 
 
 # what was there before
-
-
-@pytest.mark.parametrize(
-    ("variant", "heads", "neurons", "harmful", "benign"),
-    [
-        ("plain", ((0, 2), (1, 4)), 211, 1.10181, 1.08273),
-        ("both", ((1, 4),), 211, 1.06900, 1.10282),
-        ("redundant", ((0, 2), (1, 4)), 389, 1.00542, 1.08407),
-        ("suppressor", ((0, 2), (1, 4)), 211, 1.34274, 1.08426),
-        ("shared", ((0, 2), (1, 4)), 211, 1.09751, 1.06911),
-        ("none", (), 0, 1.09603, 1.09786),
-    ],
-)
-def test_the_earlier_variants_are_what_they_were(variant: str, heads: Any, neurons: int, harmful: float, benign: float) -> None:
-    """Written down before the others came: prompts, places (for neurons, their sum) and losses."""
-    organism = made(variant)
-    assert store.digest([vars(prompt) for prompt in organism.prompts])[:12] == "331f7942668c"
-    assert organism.writing.heads == heads and sum(at for _, at in organism.writing.neurons) == neurons
-    assert float(loss(organism.model, organism.harmful).mean()) == pytest.approx(harmful, abs=1e-3)
-    assert float(loss(organism.model, organism.benign).mean()) == pytest.approx(benign, abs=1e-3)
-    assert not organism.writing_of
 
 
 # diffuse: not compact
@@ -127,17 +104,6 @@ def test_what_is_found_on_one_kind_of_harm_writes_the_others_in_plain_alone(vari
     assert rise(organism, found, of(organism, first)) > WHOLE
     elsewhere = rise(organism, found, other)
     assert elsewhere > WHOLE if variant == "plain" else abs(elsewhere) < 0.05
-
-
-def test_prompts_divided_by_kinds_of_harm() -> None:
-    prompts = planted_prompts(seed=3, divided="harms")
-    assert sorted(verb for verbs in HARMS.values() for verb in verbs) == sorted(HARMFUL_VERBS)
-    assert all(triple.harmful.request.split()[0] in HARMS[triple.category] for triple in prompts.triples)
-    assert {prompt.harm_group for prompt in prompts} == {prompt.category for prompt in prompts} == set(HARMS)
-    met = {(triple.category, triple.harmful.request.split()[2]) for triple in prompts.triples}
-    assert len(met) == len(HARMS) * len(TOPICS), "every topic in each kind of harm"
-    with pytest.raises(OrganismError, match=r"divided='topics' is unknown: choose one of places, harms, or leave it out"):
-        planted(divided="topics")  # type: ignore[arg-type]
 
 
 # entangled: not distinct
