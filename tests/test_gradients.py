@@ -1,6 +1,5 @@
 """States in which gradients do not mean what attribution takes them for; and half precision, which is none."""
 
-import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +12,6 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from written import written
 
 from harmcircuits.attribution.activations import attribute
-from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.examples import loss
 from harmcircuits.models.gradients import check_gradients
 from harmcircuits.models.load import load_model
@@ -54,7 +52,6 @@ def test_training_without_dropout_is_safe_and_changes_no_score(tiny, examples):
     ("settings", "named"),
     [
         ({"attn_pdrop": 0.25, "resid_pdrop": 0.0, "embd_pdrop": 0.0}, r"0\.25"),
-        ({"attn_pdrop": 0.0, "resid_pdrop": 0.125, "embd_pdrop": 0.0}, r"p=0\.125"),
         ({"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.5}, r"p=0\.5"),
     ],
 )
@@ -76,15 +73,6 @@ def test_a_share_that_a_layer_passes_to_the_function_counts(tmp_path):
     with pytest.raises(ModelError, match=r"dropout is active \(.*attention_dropout=0\.25\)"):
         attribute(model, examples)
     assert torch.equal(attribute(model.eval(), examples).per_example_heads, first.per_example_heads)
-
-
-@pytest.mark.model
-def test_one_module_in_training_is_found_and_named():
-    model = gpt2(attn_pdrop=0.0, resid_pdrop=0.25, embd_pdrop=0.0)
-    name, dropout = next(item for item in model.named_modules() if isinstance(item[1], torch.nn.Dropout) and item[1].p == 0.25)
-    dropout.train()
-    with pytest.raises(ModelError, match=rf"dropout is active \({re.escape(name)}: p=0\.25\)"):
-        check_gradients(model)
 
 
 # autocast
@@ -120,26 +108,11 @@ def integer(dtype: torch.dtype) -> Any:
     return [("a.weight", torch.nn.Parameter(torch.zeros(2, dtype=dtype), requires_grad=False))]
 
 
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.float8_e4m3fn])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
 def test_integers_and_bytes_are_quantised_weights(dtype):
     check_gradients(fake())
     with pytest.raises(ModelError, match=rf"quantised \(a\.weight is {dtype}\).*Load it without quantization_config="):
         check_gradients(fake(parameters=integer(dtype)))
-
-
-def test_what_transformers_says_of_quantisation_is_believed():
-    said = SimpleNamespace(is_quantized=True, config=SimpleNamespace())
-    with pytest.raises(ModelError, match=r"quantised \(its is_quantized is true\)"):
-        check_gradients(fake(wrapped=said))
-    said = SimpleNamespace(config=SimpleNamespace(quantization_config={"bits": 4}))
-    with pytest.raises(ModelError, match="has a quantization_config"):
-        check_gradients(fake(wrapped=said))
-
-
-def test_modules_of_bitsandbytes_are_found():
-    linear = type("Linear4bit", (torch.nn.Linear,), {"__module__": "bitsandbytes.nn.modules"})
-    with pytest.raises(ModelError, match=r"0 is a Linear4bit of bitsandbytes"):
-        check_gradients(fake(wrapped=torch.nn.Sequential(linear(2, 2))))
 
 
 @pytest.mark.model
@@ -163,14 +136,6 @@ def test_compatibility_mode_is_refused_for_weights_alone():
     with pytest.raises(
         ModelError, match=r"in compatibility mode: W ⊙ gradient is not the same after folding.*Load the model anew"
     ):
-        check_gradients(model, weights=True)
-
-
-@pytest.mark.model
-def test_processed_weights_without_the_mode_are_refused_too():
-    model = gpt2()
-    model.process_weights()
-    with pytest.raises(ModelError, match="the bridge's weights were processed"):
         check_gradients(model, weights=True)
 
 
@@ -235,35 +200,3 @@ def test_half_precision_scores_are_near_those_of_float32(tiny, examples, dtype):
         half, full = getattr(scores, kind), getattr(exact, kind)
         assert half.dtype == torch.float32
         assert float((half - full).abs().max() / full.abs().max()) < HALF[dtype]
-
-
-@pytest.mark.model
-def test_products_and_sums_of_half_precision_scores_are_float32(tiny, examples, monkeypatch):
-    model, grad, seen = own(tiny, tiny_model().bfloat16()), torch.autograd.grad, []
-
-    def spy(outputs: Any, inputs: Any, *args: Any, **options: Any) -> Any:
-        found = grad(outputs, inputs, *args, **options)
-        seen.append(([part.detach() for part in inputs], found))
-        return found
-
-    monkeypatch.setattr(torch.autograd, "grad", spy)
-    scores = attribute(model, examples[:1])
-    ((activations, gradients),) = seen
-    assert {part.dtype for part in (*activations, *gradients)} == {torch.bfloat16}
-    exact = [-(a.double() * g.double()) for a, g in zip(activations, gradients, strict=True)]
-    heads, neurons = (
-        torch.stack([part.sum((0, 1, 3)) for part in exact[:2]]),
-        torch.stack([part.sum((0, 1)) for part in exact[2:]]),
-    )
-    for found, wanted in ((scores.heads, heads), (scores.neurons, neurons)):
-        assert float((found - wanted).abs().max() / wanted.abs().max()) < 1e-6
-
-
-@pytest.mark.model
-def test_half_precision_that_overflows_is_named(tiny, examples):
-    hf_model = tiny_model()
-    with torch.no_grad():
-        hf_model.model.layers[1].mlp.down_proj.weight *= 1e5
-    attribute(own(tiny, hf_model), examples)
-    with pytest.raises(AttributionError, match=r"is not a number: .*first at blocks\.1\.hook_mlp_out.*dtype=torch\.float32"):
-        attribute(own(tiny, hf_model.half()), examples)

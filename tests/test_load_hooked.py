@@ -19,9 +19,7 @@ THREE = lens_line() == 3
     "settings",
     [
         {"n_heads": 4, "n_kv": 2},
-        {"n_heads": 4, "n_kv": 4, "tie_word_embeddings": False},
         {"n_heads": 4, "n_kv": 2, "head_dim": 16, "rms_norm_eps": 1e-3},
-        {"rope_parameters": {"rope_type": "default", "rope_theta": 50.0}},
         {
             "rope_parameters": {
                 "rope_type": "llama3",
@@ -33,7 +31,7 @@ THREE = lens_line() == 3
             }
         },
     ],
-    ids=["grouped", "untied", "head_dim", "rotary", "llama3"],
+    ids=["grouped", "head_dim", "llama3"],
 )
 def test_hooked_transformer_has_the_logits_and_weights_of_transformers(tmp_path, settings):
     folder = tiny_model_folder(tmp_path / "model", **settings)

@@ -10,7 +10,6 @@ float16 give scores that are not numbers, which `attribute` names.
 """
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
 import torch
@@ -55,29 +54,18 @@ def check_repeatable(model: HookedModel) -> None:
 
 
 def _check_dropout(model: HookedModel) -> None:
-    """A Dropout in training mode, or a layer in training mode that calls the function with a share of its own."""
-    training = [(name, module) for name, module in _modules(model) if module.training]
-    own = (f"{name}: {what}" for name, module in training for what in _drops(module))
-    configured = (f"configuration: {what}" for _, module in training for what in _named_shares(vars(module).get("config")))
-    cause = next(chain(own, configured), None)
-    if cause is not None:
-        raise ModelError(
-            f"dropout is active ({cause}): every pass is another model, and scores would be noise. Call model.eval() first."
-        )
-
-
-def _drops(module: nn.Module) -> Iterator[str]:
-    if isinstance(module, nn.modules.dropout._DropoutNd):
-        yield from [f"p={module.p:g}"] if module.p > 0 else []
-    yield from _named_shares(module)
-
-
-def _named_shares(holder: object) -> Iterator[str]:
-    """What a module or a configuration says about dropping, where it is more than 0."""
-    for name, value in getattr(holder, "__dict__", {}).items():
-        share = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
-        if share > 0 and any(part in name for part in _PROBABILITIES):
-            yield f"{name}={share:g}"
+    """A Dropout in training mode, or a layer in training mode that drops a share that it, or its configuration, names."""
+    for name, module in _modules(model):
+        shares = {"p": module.p} if isinstance(module, nn.modules.dropout._DropoutNd) else {}
+        for holder in (module, vars(module).get("config")):
+            named = getattr(holder, "__dict__", {}).items()
+            shares |= {key: share for key, share in named if any(part in key for part in _PROBABILITIES)}
+        for key, share in shares.items():
+            if module.training and type(share) in (int, float) and share > 0:
+                raise ModelError(
+                    f"dropout is active ({name}: {key}={share:g}): every pass is another model, and scores would be noise. "
+                    "Call model.eval() first."
+                )
 
 
 def _check_autocast() -> None:

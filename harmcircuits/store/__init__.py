@@ -7,6 +7,7 @@ from .errors import StoreError as StoreError
 from .errors import one_line as one_line
 from .errors import printable as printable
 from .errors import storage_errors as storage_errors
+from .files import CACHE_VARIABLE as CACHE_VARIABLE
 from .files import atomic_file as atomic_file
 from .files import atomic_folder as atomic_folder
 from .files import cache_dir as cache_dir
@@ -16,7 +17,6 @@ from .files import write_text as write_text
 from .locks import alone_in_folder as alone_in_folder
 from .locks import held as held
 from .locks import locked as locked
-from .place import CACHE_VARIABLE as CACHE_VARIABLE
 from .plain import digest as digest
 from .plain import read_json as read_json
 from .plain import write_json as write_json

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import StoreError, storage_errors
-from .place import cache_place
+
+CACHE_VARIABLE = "HARMCIRCUITS_CACHE"
 
 
 def cache_dir() -> Path:
@@ -25,7 +26,11 @@ def cache_dir() -> Path:
     Raises:
         StoreError: it cannot be created.
     """
-    folder = cache_place()
+    chosen, base = os.environ.get(CACHE_VARIABLE), os.environ.get("XDG_CACHE_HOME", "")
+    # the XDG specification says to ignore a relative path
+    folder = (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "harmcircuits"
+    if chosen:
+        folder = Path(chosen).expanduser().absolute()
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
