@@ -181,12 +181,6 @@ def fake_neurons(*, layers: int = 12, d_mlp: int = 640) -> np.ndarray:
     return np.random.default_rng(1).standard_t(3, (layers, d_mlp)) * 1e-4
 
 
-def around(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Ends of an interval for each value; about half of them include 0."""
-    half = float(np.median(np.abs(values)))
-    return {"low": values - half, "high": values + half}
-
-
 def fake_draws() -> pd.DataFrame:
     generator = np.random.default_rng(2)
     return pd.DataFrame(

@@ -15,7 +15,6 @@ from harmcircuits import __version__, cli
 
 OPTIONS = ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick")
 CLAIMS = ("compactness", "generality", "distinct", "paper")  # of one model and prompts
-COMMANDS = ("dissociate", "report", *CLAIMS)
 
 
 @pytest.fixture(autouse=True)
@@ -30,50 +29,12 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestErrors:
-    def test_an_unknown_alias_lists_the_known_ones(self, tmp_path: Path) -> None:
-        told(
-            dissociate(model="smollm9", prompts=write(tmp_path / "p.csv"), out=tmp_path / "o"),
-            "error:",
-            "smollm9",
-            "smollm2-135m-instruct",
-        )
-
     @pytest.mark.usefixtures("no_model")
     def test_a_missing_prompt_file(self, tmp_path: Path) -> None:
         told(dissociate(prompts=tmp_path / "none.csv", out=tmp_path / "o"), "none.csv: no such file", "load_prompts()")
 
     @pytest.mark.usefixtures("no_model")
-    def test_a_malformed_prompt_file_names_file_line_and_columns(self, tmp_path: Path) -> None:
-        path = write(tmp_path / "p.csv")
-        path.write_text(path.read_text("utf-8") + "one,two\n", "utf-8")
-        last = len(PROMPTS) + 2
-        told(dissociate(prompts=path, out=tmp_path / "o"), f"p.csv, line {last}: expected 5 columns", "'category'", "found 2")
-
-    @pytest.mark.usefixtures("no_model")
-    def test_columns_that_nobody_knows(self, tmp_path: Path) -> None:
-        (tmp_path / "p.csv").write_text("subject,body\nhello,there\n", "utf-8")
-        told(dissociate(prompts=tmp_path / "p.csv", out=tmp_path / "o"), "p.csv", "'subject'", "no known format", "request")
-
-    @pytest.mark.usefixtures("no_model")
-    def test_an_empty_set(self, tmp_path: Path) -> None:
-        told(dissociate(prompts=write(tmp_path / "p.csv", ()), out=tmp_path / "o"), "p.csv", "holds no prompts")
-
-    @pytest.mark.usefixtures("no_model")
-    def test_no_triples(self, tmp_path: Path) -> None:
-        lonely = tuple(prompt for prompt in PROMPTS if prompt.role == "harmful")
-        told(dissociate(prompts=write(tmp_path / "p.csv", lonely), out=tmp_path / "o"), "no complete triples", "group and role")
-
-    @pytest.mark.usefixtures("no_model")
-    def test_a_single_category(self, tmp_path: Path) -> None:
-        one = tuple(prompt for prompt in PROMPTS if prompt.category == "mischief")
-        told(dissociate(prompts=write(tmp_path / "p.csv", one), out=tmp_path / "o"), "1 named category", "at least 2")
-
-    @pytest.mark.usefixtures("no_model")
-    def test_too_few_triples_to_split(self, tmp_path: Path) -> None:
-        told(dissociate(prompts=write(tmp_path / "p.csv", PROMPTS[:6]), out=tmp_path / "o"), "2 independent units", "3 parts")
-
-    @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize(("n", "held"), [(3, "1, 1 and 1"), (4, "2, 1 and 1")])
+    @pytest.mark.parametrize(("n", "held"), [(4, "2, 1 and 1")])
     def test_too_few_triples_for_a_test_split_of_two_categories(self, tmp_path: Path, n: int, held: str) -> None:
         told(
             dissociate(prompts=write(tmp_path / "p.csv", PROMPTS[: 3 * n]), out=tmp_path / "o"),
@@ -84,13 +45,7 @@ class TestErrors:
         assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize("quick", [["--quick"], []])
-    def test_a_seed_that_is_none(self, tmp_path: Path, quick: list[str]) -> None:
-        result = call("dissociate", *quick, "--seed", -1, "--prompts", write(tmp_path / "p.csv"), "--out", tmp_path / "o")
-        told(result, "error: seed must be at least 0, not -1")
-
-    @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize("attack", ["", "prefil", "prefill:", "prefill:0", "prefill:-1", "prefill:two", "none:3"])
+    @pytest.mark.parametrize("attack", ["prefil", "prefill:0"])
     def test_an_attack_that_is_none(self, tmp_path: Path, attack: str) -> None:
         result = dissociate(attack=attack, prompts=write(tmp_path / "p.csv"), out=tmp_path / "o")
         told(result, f"error: the attack '{attack}' is unknown: give none, prefill, or prefill:K with K tokens")
@@ -122,20 +77,6 @@ class TestErrors:
         result = dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "taken" / "out")
         told(result, "taken", "cannot be written")
         assert (tmp_path / "taken").read_text() == "mine"
-
-    def test_a_device_that_is_none(self, tmp_path: Path) -> None:
-        result = dissociate(device="banana", prompts=write(tmp_path / "p.csv"), out=tmp_path / "o")
-        told(result, "error: PyTorch knows no device 'banana'. This machine has cpu")
-
-    @pytest.mark.usefixtures("no_model")
-    def test_a_dtype_that_is_none(self, tmp_path: Path) -> None:
-        told(
-            dissociate(dtype="float31", out=tmp_path / "o"),
-            "--dtype",
-            "'float31' is not one of float32, bfloat16, float16",
-            code=2,
-        )
-        assert not (tmp_path / "o").exists()
 
     def test_no_request_is_ever_quoted(self, tmp_path: Path) -> None:
         secret = "Secretly smash that very long and unmistakable thing"
@@ -177,15 +118,6 @@ class TestReport:
         assert len({line.count("|") for line in table}) == 1
         assert lines[-1] == f"**undecided**: {fake_report()['verdict_sentence']}"
 
-    def test_a_name_ends_no_row_of_markdown_and_opens_no_element(self, folder: Path) -> None:
-        report = fake_report()
-        report["conditions"][0]["name"] = "a|b\n| c | <script>alert(1)</script>"
-        (folder / "report.json").write_text(json.dumps(report), "utf-8")
-        told = call("report", folder, "--markdown")
-        table = [line for line in told.output.splitlines() if line.startswith("|")]
-        assert told.exit_code == 0 and len({line.count("|") for line in table}) == 1
-        assert len(table) == 3 + len(report["conditions"]) and "<script" not in told.output and "&lt;script" in told.output
-
     @pytest.mark.parametrize("markdown", [(), ("--markdown",)])
     def test_no_text_of_a_file_moves_the_cursor(self, folder: Path, markdown: tuple[str, ...]) -> None:
         code = "\x1b]0;title\x07\x1b[2J\u202e\r"
@@ -202,20 +134,10 @@ class TestReport:
         assert json.loads((folder / "p.json").read_text("utf-8"))["data"]
         told(call("report", folder, "--picture", folder / "p.bmp"), "unknown ending '.bmp'")
 
-    def test_a_figure_without_a_file(self, folder: Path) -> None:
-        told(call("report", folder, "--figure", "rises"), "give --picture too", code=2)
-
-    def test_no_report(self, tmp_path: Path) -> None:
-        told(call("report", tmp_path / "none"), "report.json: there is no such file")
-
-    @pytest.mark.parametrize("content", ["[]", "{}", '{"conditions": [], "settings": {}}'])
+    @pytest.mark.parametrize("content", ["[]", "{}"])
     def test_something_else_by_that_name(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "report.json").write_text(content, "utf-8")
         told(call("report", tmp_path), "report.json ", "is it the report.json of a harmcircuits run?")
-
-    def test_a_report_cut_short(self, folder: Path) -> None:
-        (folder / "report.json").write_text(json.dumps(fake_report())[:500], "utf-8")
-        told(call("report", folder), "report.json, line 1", "not JSON")
 
 
 class TestWithoutARun:
@@ -229,10 +151,7 @@ class TestWithoutARun:
         for option in (*OPTIONS, "--show-responses", "--crossed", "--attack"):
             assert option in text(result)
 
-    def test_without_a_command_help_is_shown(self) -> None:
-        assert all(command in call().output for command in COMMANDS)
-
-    @pytest.mark.parametrize("arguments", [*([name, "--help"] for name in COMMANDS), ["--help"], ["--version"]])
+    @pytest.mark.parametrize("arguments", [["dissociate", "--help"], ["paper", "--help"], ["--version"]])
     def test_it_imports_neither_torch_nor_transformer_lens(self, arguments: list[str]) -> None:
         program = (
             "import sys\nfrom harmcircuits.cli import app\n"

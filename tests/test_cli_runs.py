@@ -1,7 +1,6 @@
 """Whole runs from the shell on a tiny model: the main job in each of its ways, and what is asked of it afterwards."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -105,23 +104,3 @@ def test_without_an_attack_nothing_is_put_in_the_models_mouth(place: Path, tmp_p
     *_, test = ready_splits(load_prompts(place / "prompts.csv"), seed=0)
     bare = PromptSet(tuple(replace(prompt, prefill="") for prompt in test))
     assert digest(report) == chosen_triples(bare, 4, seed=0).digest[:16]
-
-
-@pytest.mark.parametrize(
-    "edits",
-    [
-        {"circuits": {}}, {"circuits": {"heads": 5}}, {"circuits": {"heads": "../../model/config.json"}}, {"controls": [1]},
-        {"settings": {}}, {"settings": {"seed": "x"}}, {"settings": {"test prompts sha256": 5}}, {"model": {}},
-        {"seed": 10**30}, {"seed": -1}, {"conditions": []}, {"conditions": [{}]},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_a_run_that_was_edited_is_refused_with_a_message(
-    place: Path, tmp_path: Path, plain: tuple[Result, Path], edits: dict[str, Any]
-) -> None:
-    own = shutil.copytree(plain[1], tmp_path / "own")
-    whole = json.loads((own / "report.json").read_text("utf-8"))
-    (own / "report.json").write_text(json.dumps(whole | edits), "utf-8")
-    result = call("report", own, "--picture", tmp_path / "d.html", "--figure", "damage")
-    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
-    assert "Traceback" not in text(result)

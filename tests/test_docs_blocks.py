@@ -112,18 +112,3 @@ def test_the_blocks_of_a_claim_s_page_run(
     page = DOCS / f"{claim}.md"
     stepped(monkeypatch, tmp_path / "tuned")
     run(page, {"model": hc.load_model()} if STEPS in text_of(page) else {})
-
-
-def test_what_is_not_run_is_there_once_and_has_a_reason() -> None:
-    python = [block for page in WITH_PYTHON for block in blocks(page, "python")]
-    for (page, part), why in NOT_RUN.items():
-        assert len([block for block in python if shown(block.page) == page and part in block.text]) == 1, (page, part)
-        assert why
-    assert sum(map(bool, map(reason, python))) == len(NOT_RUN)
-
-
-def test_a_name_that_nobody_gave_is_seen(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("```python\nimport harmcircuits as hc\n\nhc.loss(model, harmful)\n```\n", "utf-8")
-    with pytest.raises(NameError, match="model"):
-        exec(blocks(page, "python")[0].code(), {})

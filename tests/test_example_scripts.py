@@ -4,7 +4,6 @@ They run with a tiny random model in the place of one that would be loaded by an
 gets few and short triples.
 """
 
-import ast
 import re
 import tempfile
 from collections.abc import Iterator
@@ -26,8 +25,6 @@ import harmcircuits as hc
 from harmcircuits.store import CACHE_VARIABLE
 
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
-LINES = 80  # fewer than
-OF_A_FUNCTION = 6
 TOLD = {
     "02_circuit": "read again it is equal: True; of the model [0-9a-f]{16}",
     "04_weights": "read again it is equal: True",
@@ -123,34 +120,9 @@ def test_it_shows_no_word_of_a_response(ran: Ran, script: Path) -> None:
     assert ran.holding() == []
 
 
-def test_it_reads_as_cells(script: Path) -> None:
-    text = text_of(script)
-    tree, first = ast.parse(text), text.index("\n# %% ")
-    assert text.count("\n") < LINES
-    assert len(ast.parse(text[:first]).body) == 1, "only the docstring comes before the first cell"
-    assert len(re.findall(r"^# %% \S", text, re.M)) == len(re.findall(r"^# ?%%", text, re.M)) > 4
-    what, how = (ast.get_docstring(tree) or "").split("\n\n")
-    assert 1 <= len(re.findall(r"[.?!](?=\s|$)", what)) <= 2 and f"`python examples/{script.name}`" in how
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
-    assert all((node.end_lineno or 0) - node.lineno < OF_A_FUNCTION for node in functions)
-
-
 def test_scripts_are_numbered_and_listed_in_the_order_in_which_one_reads_them() -> None:
     assert [script.name[:3] for script in SCRIPTS] == [f"{at:02}_" for at in range(1, len(SCRIPTS) + 1)]
     rows = re.findall(r"^\| `examples/(\w+\.py)`", text_of(DOCS / "get-started.md"), re.M)
     assert rows == [script.name for script in SCRIPTS]
     for other in (ROOT / "README.md", *sorted(DOCS.rglob("*.md"))):
         assert all((ROOT / named).is_file() for named in re.findall(r"(?<![/\w])examples/\w+\.py", text_of(other))), other
-
-
-def test_what_a_script_shows_or_leaves_elsewhere_is_seen(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = tmp_path / "bad.py"
-    bad.write_text(
-        "import harmcircuits as hc\n"
-        "text = hc.elicit(hc.load_model(), hc.load_prompts()[:4], max_new_tokens=24)[2].response\n"
-        "print('a word:', text)\n"
-        "open('elsewhere.txt', 'w', encoding='utf-8').write(text)\n",
-        encoding="utf-8",
-    )
-    found = run(bad, tmp_path, base, monkeypatch)
-    assert found.holding() == ["elsewhere.txt", "printed"] and names(tmp_path / "cwd") == {"elsewhere.txt"}

@@ -1,7 +1,6 @@
 """What results show of themselves: a line, and in a notebook a sentence, a table and a figure; never a response."""
 
 import html
-import rlcompleter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,13 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 import harmcircuits as hc
 from harmcircuits.attribution.scores import Attribution
 from harmcircuits.attribution.weight_scores import WeightAttribution
-from harmcircuits.figures.style import FigureError, figure
+from harmcircuits.figures.style import figure
 from harmcircuits.inspection import DirectEffects
-from harmcircuits.notebook import ROWS, clipped, notebook_html
-from harmcircuits.tasks.formats import ShotFormat
+from harmcircuits.notebook import ROWS, notebook_html
 
 SECRET = "sesame opens the cave"
 EXAMPLE = hc.Example(request="Tell me a tale", prefill="Once", response=SECRET, category="tales", role="near")
@@ -36,27 +32,11 @@ def page_of(fragment: str) -> str:
     return html.unescape(fragment.split('srcdoc="')[1].split('"')[0])
 
 
-@given(st.text(), st.integers(1, 40))
-def test_a_clipped_text_is_one_line_of_at_most_that_width(text: str, width: int) -> None:
-    line = clipped(text, width)
-    assert len(line) <= width and len(line.splitlines()) <= 1
-    words = " ".join(text.split())
-    assert line == words or (line[-1] == "…" and words.startswith(line[:-1]))
-
-
 def test_text_and_cells_stay_text() -> None:
     frame = pd.DataFrame({"<i>": ["<script>x</script>", None], "n": [0.000123456, float("nan")]})
     fragment = notebook_html("a <b> & c", frame, remarks=["<u>"])
     assert "<script>" not in fragment and "<i>" not in fragment and "<u>" not in fragment
     assert "a &lt;b&gt; &amp; c" in fragment and "0.000123" in fragment and "None" not in fragment and "nan" not in fragment
-
-
-@pytest.mark.parametrize("rows", [0, 1, ROWS, ROWS + 1, 1000 + ROWS])
-def test_a_long_table_is_cut_and_says_so(rows: int) -> None:
-    fragment = notebook_html("x", pd.DataFrame({"n": range(rows)}))
-    assert fragment.count("<tr>") == min(rows, ROWS)
-    assert ("more rows" in fragment) == (rows > ROWS)
-    assert rows < 1000 or "and 1,000 more rows" in fragment
 
 
 def test_a_figure_is_a_page_of_its_own_that_fetches_nothing() -> None:
@@ -69,15 +49,6 @@ def test_a_figure_is_a_page_of_its_own_that_fetches_nothing() -> None:
     assert page.count("</script>") == page.count("<script") == 3, "what the figure says cannot end a script"
     assert f"height: {drawn().layout.height + 4}px" in fragment, "until the page in it is drawn, and tells its own"
     assert len(fragment) < 2_200_000
-
-
-def test_a_figure_that_cannot_be_drawn_does_not_hide_the_table() -> None:
-    def fails() -> go.Figure:
-        raise FigureError("no <numbers>")
-
-    fragment = notebook_html("x", pd.DataFrame({"n": [7]}), figure=fails)
-    assert ">7</td>" in fragment and "no figure: no &lt;numbers&gt;" in fragment
-    assert "iframe" not in notebook_html("x", figure=lambda: None)
 
 
 def results() -> dict[str, Any]:
@@ -121,31 +92,6 @@ def test_a_result_shows_itself(name: str) -> None:
     assert fragment.count("<iframe") == (name in DRAWN)
 
 
-@pytest.mark.parametrize("name", RESULTS)
-def test_a_notebook_is_offered_text_and_one_page(name: str) -> None:
-    """Beside them Jupyter and VS Code would prefer a figure of plotly's own, and leave out the sentence and the table."""
-    offered = ("_repr_", "_mime_", "_ipython_display_")
-    assert [method for method in dir(RESULTS[name]) if method.startswith(offered)] == ["_repr_html_"]
-
-
-LINES = {
-    "Prompt": hc.Prompt(request="word " * 60, category="c" * 60),
-    "Example": replace(EXAMPLE, request="word " * 60, category="c" * 60),
-    "Triple": hc.load_prompts().triples[0],
-    "KindAgreement": RESULTS["Agreement"].neurons,
-    "Settings": hc.Settings.quick(),
-    "Provenance": hc.Provenance(base="0123456789abcdef", model="m" * 90, scores="s" * 90, results={"a": {"b": 1}}),
-    "Validation": replace(RESULTS["Validation"], judge="j" * 60, measures="compliance", counts={}),
-    "Shots": hc.make_shots(hc.load_prompts().prompts, ShotFormat("{request} Label:", " harmful", " safe", n_shots=8)),
-}
-
-
-@pytest.mark.parametrize("name", LINES)
-def test_a_part_of_a_result_fits_a_line(name: str) -> None:
-    line = repr(LINES[name])
-    assert line.startswith(f"{name}(") and len(line) <= 100 and "\n" not in line
-
-
 SAVED = Path(__file__).parents[1] / "docs" / "results" / "smollm2-135m-instruct"
 CLAIMS = [hc.Compactness, hc.Generality, hc.Distinct]
 
@@ -178,37 +124,3 @@ def test_other_texts_that_are_answers_are_not_shown() -> None:
     case = hc.judges.Case(request="Where to?", response=SECRET, kind="compliance")
     for one in (advice, case, Lesson(request="Where to?", response=SECRET, rejected=SECRET)):
         assert "Where to?" in repr(one) and not any(word in repr(one) for word in SECRET.split())
-
-
-def test_a_small_circuit_is_written_as_it_is_made_and_a_large_one_counted() -> None:
-    small = hc.Circuit(heads=[(0, 1)], neurons=[(3, 17)])
-    assert eval(repr(small), {"Circuit": hc.Circuit}) == small
-    assert repr(RESULTS["Circuit"]) == "Circuit(9 heads, 138 neurons in 30 layers)"
-    assert "<table" not in hc.Circuit()._repr_html_() and repr(hc.Settings()) == "Settings()"
-
-
-def completed(text: str, names: dict[str, Any]) -> set[str]:
-    completer = rlcompleter.Completer(names)
-    found: set[str] = set()
-    for state in range(10_000):
-        one = completer.complete(text, state)
-        if one is None:
-            return found
-        found.add(one.rstrip("()"))
-    raise AssertionError("completion does not end")
-
-
-def test_tab_finds_the_verbs() -> None:
-    names = {"hc": hc, "A": RESULTS["Attribution"], "prompts": RESULTS["PromptSet"]}
-    assert "hc.figures" in completed("hc.fi", names) and "A.token_figure" in completed("A.to", names)
-    assert {"hc.attribute", "hc.attribute_weights", "hc.attention_pattern"} <= completed("hc.att", names)
-    assert "hc.top_tokens" in completed("hc.to", names) and "hc.direct_effects" in completed("hc.di", names)
-    assert {"A.top", "A.tokens"} <= completed("A.to", names)
-    assert {"A.table", "A.figure", "A.compare"} <= completed("A.", names)
-    assert {"prompts.harmful", "prompts.near_twins", "prompts.split"} <= completed("prompts.", names)
-
-
-def test_nothing_is_written_by_looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert RESULTS["Attribution"]._repr_html_() == RESULTS["Attribution"]._repr_html_()
-    assert list(tmp_path.iterdir()) == []

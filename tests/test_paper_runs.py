@@ -77,14 +77,6 @@ def test_the_command_tells_the_claims_and_where_the_page_is(place: Path) -> None
     assert {path.name for path in (place / "o").iterdir()} == {"journal", "paper.html", "paper.json", "small.json"}
 
 
-def test_fewer_triples(place: Path) -> None:
-    result = call(place, "--claims", "small", "--triples", "2")
-    assert result.exit_code == 0, result.output
-    kept = json.loads((place / "o" / "paper.json").read_text("utf-8"))
-    assert (kept["settings"]["test_triples"], kept["n"]) == (2, 2)
-    told(call(place, "--triples", "1"), "Invalid value for '--triples'", code=2)
-
-
 def test_an_unknown_claim_is_told_before_the_model_is_loaded(place: Path) -> None:
     told(call(place, "--claims", "smal", "--model", "no such model"), "error: there is no claim 'smal'")
     assert not (place / "o").exists()

@@ -1,8 +1,5 @@
 """The line of a report that makes it again: a shell reads it, the parser takes it, and it asks the same."""
 
-import json
-import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,10 +9,8 @@ from typing import Any
 
 import pytest
 from shell import call, small, text, write
-from tiny import tiny_model_folder
 
 from harmcircuits import cli, store
-from harmcircuits.cli.shared import command_line
 from harmcircuits.prompts.promptset import PromptSet
 
 ODD = "it's $HOME; `x` <é> \\ *"
@@ -68,9 +63,8 @@ def comparable(value: Any) -> Any:
     return [comparable(own) for own in value] if isinstance(value, list | tuple) else value
 
 
-@pytest.mark.parametrize("flags", [["--quick"], []])
 @pytest.mark.parametrize("command", ASKS)
-def test_a_line_asks_the_same_again(place: Path, monkeypatch: pytest.MonkeyPatch, command: str, flags: Sequence[str]) -> None:
+def test_a_line_asks_the_same_again(place: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
     asked: list[dict[str, Any]] = []
 
     def instead(*given: Any, **options: Any) -> None:
@@ -83,7 +77,7 @@ def test_a_line_asks_the_same_again(place: Path, monkeypatch: pytest.MonkeyPatch
     files = ["--prompts", f"{ODD}/my prompts.csv", "--device", "cpu"]
     first = {"alignment": ["my model", f"{ODD}/two"]}.get(command, [])
     out = ["--out", f"{ODD}/out"]
-    for more in (options if flags else [], []):  # and with every other option as it is by default
+    for flags, more in (["--quick"], options), ([], []):  # and with every option as it is by default
         argv = ["-v", command, *first, *files, *out, *flags, *more]
         result = typed(monkeypatch, argv)
         assert "error: that is all" in text(result), result.output
@@ -99,30 +93,3 @@ def test_a_line_asks_the_same_again(place: Path, monkeypatch: pytest.MonkeyPatch
 def test_every_command_that_writes_a_report_has_one() -> None:
     names = {command.__name__.replace("_", "-") for command in cli.COMMANDS}
     assert names == {*ASKS, *QUIET}
-
-
-def test_what_is_typed_is_what_a_shell_reads() -> None:
-    for words in (["report", ODD], ["report", ""], ["report", "a\nb", "-x=~"], ["report", "--", "-"]):
-        assert by_shell(command_line(["anything", *words])) == words == shlex.split(command_line(["", *words]))[1:]
-
-
-def test_a_line_that_is_typed_again_gives_the_same_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each time in another working folder with an empty cache, where the files lie as they did."""
-    small(monkeypatch)
-    argv = ["generality", "--quick", "--model", "my model", "--prompts", "my prompts.csv", "--out", ODD, "--seed", "1"]
-    found: list[dict[str, bytes]] = []
-    drawn_as = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # plotly draws the name of a figure's place at random
-    for at in range(2):
-        working = tmp_path / str(at)
-        tiny_model_folder(working / "my model", n_layers=1)
-        write(working / "my prompts.csv")
-        (working / "cache").mkdir()
-        monkeypatch.setenv(store.CACHE_VARIABLE, str(working / "cache"))
-        monkeypatch.chdir(working)
-        result = typed(monkeypatch, argv)
-        assert result.exit_code == 0, result.output
-        made = [path for path in (working / ODD).iterdir() if path.is_file()]
-        found.append({path.name: drawn_as.sub(b"", path.read_bytes()) for path in made})
-        argv = by_shell(json.loads(found[-1]["generality.json"])["command"])
-    assert {"generality.json", "generality.html"} < set(found[0])
-    assert found[0] == found[1]
