@@ -30,7 +30,7 @@ def small(patch: pytest.MonkeyPatch) -> None:
 SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, explained_triples=0, facts=2, passages=1, bootstrap_draws=60)
 CLAIMS: dict[str, Sequence[str]] = {
     "compactness": ("--grains", "neurons,weights", "--points", "2"),
-    "generality": ("--matched", "1", "--weights"),
+    "generality": ("--matched", "1"),
     "distinct": (),
 }
 """Options with which a claim takes seconds, beside `small_claims`."""

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,13 +65,10 @@ def numbers(found: Generality) -> Any:
 
 def test_a_claim_is_saved_whole(tiny: Any, tmp_path: Path, swept: list[int]) -> None:
     before = {name: value.clone() for name, value in tiny.state_dict().items()}
-    settings = replace(SMALL, weight_q=0.01)
-    options: dict[str, Any] = {"settings": settings, "matched": 2, "swaps": 3, "folder": tmp_path, "reproduce": "again"}
+    options: dict[str, Any] = {"settings": SMALL, "matched": 2, "swaps": 3, "folder": tmp_path, "reproduce": "again"}
     found = generality(tiny, PROMPTS, **options)
-    assert sum(swept) == 3 * 3 + 3 + 1 + 3 * (2 + 2), "weights are among it"
-    weights = found.table().query("grain == 'weights'")
-    assert set(weights["circuit"]) == {"aimed at harmful", "matched random"} and found.settings["swaps"] == 3
-    assert any("one matched random mask" in limit for limit in found.limits)
+    assert sum(swept) == 3 + 3 * 2 and found.settings["swaps"] == 3
+    assert len(found.table()) == (3 + 1) * 3
     assert all(torch.equal(value, before[name]) for name, value in tiny.state_dict().items())
     loaded = Generality.load(found.save(tmp_path))
     assert numbers(loaded) == numbers(found) and loaded.command == "again"
@@ -81,7 +78,7 @@ def test_a_claim_is_saved_whole(tiny: Any, tmp_path: Path, swept: list[int]) -> 
     assert found.values["excess_overlap_p"].is_missing and "fewer than 39" in str(found.values["excess_overlap_p"].reason)
     assert found.found != "yes", "3 draws give no p value"
     again = generality(tiny, PROMPTS, **options)
-    assert sum(swept) == 25, "nothing was read twice"
+    assert sum(swept) == 9, "nothing was read twice"
     assert numbers(again) == numbers(found)
 
 
@@ -89,12 +86,12 @@ def test_rises_are_those_of_each_circuit_alone(tiny: Any, material: Material) ->
     found = generality(tiny, material=material, matched=1)
     planned = plan(*kinds_of(material))
     group = planned.groups[1]
-    circuit = selected(material, planned.own(group))
+    circuit = selected(material, planned, "harmful", group)
     frame = teacher_forced(tiny, material.examples, {"intact": None, "own": circuit})
     loss = {str(name): part["nll"].to_numpy(dtype=float).reshape(-1, 3) for name, part in frame.groupby("condition")}
     rise = loss["own"] - loss["intact"]
     np.testing.assert_allclose(rises_module.rises_of(material, {"it": circuit})["it"], rise, atol=1e-5)
-    table = found.table().query("circuit == 'aimed at harmful' and selected == @group")
+    table = found.table().query("selected == @group")
     for tested in planned.groups:
         mine = [label == tested for label in material.categories]
         cell = table[table["tested"] == tested].iloc[0]
@@ -128,20 +125,6 @@ def test_options_that_make_no_sense_are_refused_before_anything_is_read(tiny: An
         generality(tiny, PROMPTS, settings=SMALL, **options)
 
 
-def test_the_control_of_weights_is_matched_and_of_the_same_scores(
-    tiny: Any, material: Material, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = replace(material, settings=replace(material.settings, weight_q=0.01))
-    planned, seen = plan(*kinds_of(own)), list[Any]()
-    swept = rises_module._swept
-    monkeypatch.setattr(rises_module, "_swept", lambda material, some: seen.extend(some) or swept(material, some))
-    rises_module.rises_of_weights(own, planned, planned.groups[0])
-    mask, control = seen
-    assert len(mask & control) == 0 and len(mask) > 0
-    count = lambda one: {name: len(flat) for name, flat in one.indices.items()}
-    assert count(mask) == count(control)
-
-
 def test_a_circuit_that_cannot_be_selected_is_named_and_its_cells_are_missing(tiny: Any, material: Material) -> None:
     few = replace(material, settings=replace(material.settings, head_fraction=0.6))
     found = generality(tiny, material=few)
@@ -160,27 +143,21 @@ def test_one_planted_mechanism_is_found_to_be_one() -> None:
     found = organism("plain", "harms")
     assert found.found == "yes", found.sentence
     assert found.values["transfer_ratio"].value == pytest.approx(1, abs=0.05)
-    assert found.values["shared"].low < 1 < found.values["shared"].high and found.values["shared_p"].value > 0.05
-    assert found.values["left_out_share"].value == pytest.approx(1, abs=0.05)
-    assert found.values["matched_random"].value < 0.2 * found.values["off_diagonal"].value
+    assert found.values["beyond_matched"].value > 0.8 * found.values["off_diagonal"].value
 
 
 def test_topics_share_the_heads_and_not_the_neurons() -> None:
     """Divided by topic, "plain" has a harm head and a topic head for all, and a neuron for each topic."""
     found = organism("plain")
-    assert found.values["shared"].low > 0 and found.values["shared"].high < 1 and found.values["shared_p"].value < 0.05
     overlap = found.tables["overlap"].iloc[0]
     assert overlap["jaccard"] == pytest.approx(2 / 10), "2 heads of 2 + 4 + 4 components"
 
 
-@pytest.mark.skipif("separate" not in get_args(Variant), reason="no variant with separate mechanisms")
-def test_separate_planted_mechanisms_are_found_to_be_separate_but_their_twins_are_not() -> None:
+def test_separate_planted_mechanisms_are_found_to_be_separate() -> None:
     found = organism("separate")
     assert found.found == "no", found.sentence
     assert found.values["diagonal"].low > 1 and found.values["transfer_ratio"].high < 0.1
     assert found.values["excess_overlap"].value == pytest.approx(0, abs=0.05)
-    assert found.values["shared"].high < 0.2 and found.values["shared_p"].value < 0.05
-    assert found.values["near_transfer_ratio"].low > 0.5 and found.values["near_shared_p"].value > 0.05
 
 
 def test_where_nothing_writes_harm_nothing_is_found_to_be_general() -> None:

@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import floats
 
 from harmcircuits.figures import FigureError
-from harmcircuits.figures.generality import overlap_matrix, shared_forest, transfer_matrix
+from harmcircuits.figures.generality import overlap_matrix, transfer_matrix
 
 ENDS = ("", "_low", "_high")
 
@@ -54,16 +53,6 @@ def test_overlaps_fill_both_halves_and_mark_what_is_significant() -> None:
     )
     little = overlap_matrix(frame.assign(excess=0.01)).data[0]
     assert heat.zmax == 0.5 and little.zmax == 0.1, "next to nothing looks pale"
-
-
-def test_the_forest_draws_what_is_known_and_names_what_is_not() -> None:
-    rows = [("harmful", 0.75, 0.5, 9.0, 0.02, ""), ("near", None, None, None, None, "too few <triples>")]
-    figure = shared_forest(pd.DataFrame(rows, columns=["scores", "value", "low", "high", "p_value", "reason"]))
-    line, points = figure.data
-    assert floats(points.x) == [0.75] and floats(line.x)[:2] == [0.5, 9.0]
-    assert "near: too few &lt;triples&gt;" in " ".join(figure.layout.title.subtitle.text.replace("<br>", " ").split())
-    assert figure.layout.xaxis.range[1] == 3, "a wide interval goes on beyond the axis"
-    assert {shape.x0 for shape in figure.layout.shapes} >= {0, 1}
 
 
 def test_frames_that_cannot_be_drawn_are_refused() -> None:

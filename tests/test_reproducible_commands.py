@@ -18,7 +18,7 @@ ODD = "it's $HOME; `x` <é> \\ *"
 ASKS: dict[str, tuple[str, Sequence[str]]] = {
     "dissociate": ("experiments.dissociation.dissociate", ["--seed", "3", "--crossed", "--attack", "prefill:2"]),
     "compactness": ("claims.compactness.compactness", ["--triples", "2", "--grains", "heads, neurons", "--ratio", "2.5"]),
-    "generality": ("claims.generality.generality", ["--matched", "2", "--weights"]),
+    "generality": ("claims.generality.generality", ["--matched", "2"]),
     "distinct": ("claims.distinct.distinct", ["--seed", "4"]),
     "alignment": ("claims.alignment.compare_alignment", ["--names", "base one,two", "--control", "style only=my model"]),
     "misalignment": ("claims.misalignment.emergent_misalignment", ["--domain", "money", "--epochs", "0.5"]),

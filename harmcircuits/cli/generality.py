@@ -24,14 +24,8 @@ def generality(
     device: Device = None,
     dtype: Dtype = "float32",
     matched: Annotated[int, typer.Option(help="Matched random circuits beside each group's.")] = 3,
-    weights: Annotated[
-        bool | None,
-        typer.Option(
-            "--weights/--no-weights", help="Also masks of single weights, selected on each group; not by default with --quick."
-        ),
-    ] = None,
     triples: Triples = None,
-    quick: Annotated[bool, typer.Option("--quick", help="The same with smaller numbers, and without single weights.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="The same with smaller numbers.")] = False,
 ) -> None:
     """Select circuits on each kind of harm, test them on every other: is it one mechanism?"""
     shared.check_dtype(dtype)
@@ -41,7 +35,7 @@ def generality(
 
     with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)
-        sizes: dict[str, Any] = {"matched": matched, "weights": not quick if weights is None else weights, "settings": settings}
+        sizes: dict[str, Any] = {"matched": matched, "settings": settings}
         read = load_prompts(prompts)
         check_options(matched)
         check_prompts(read, settings)
@@ -50,7 +44,7 @@ def generality(
             command = shared.command_line(sys.argv)
             found = measure(loaded, read, folder=out, name=model, reproduce=command, progress=True, **sizes)
             written = write_claim(found, out)
-    print_frame(found.transfer()[SHOWN], title="Selected on (rows), tested on: rises of L, nats per token; 95 % intervals")
+    print_frame(found.table()[SHOWN], title="Selected on (rows), tested on: rises of L, nats per token; 95 % intervals")
     typer.echo(f"{found.found}: {found.sentence}")
     for limit in found.limits:
         typer.echo(f"  · {limit}")

@@ -15,7 +15,7 @@ from .compactness import compactness_retained, compactness_rises, compactness_ut
 from .crossed import crossed_effects
 from .dissociation import retained, rises
 from .distinct import distinct_effects, distinct_overlaps
-from .generality import overlap_matrix, shared_forest, transfer_matrix
+from .generality import overlap_matrix, transfer_matrix
 from .misalignment import misalignment_arms
 from .nulls import scatter_null
 from .saving import save
@@ -43,7 +43,6 @@ __all__ = [
     "rises",
     "save",
     "scatter_null",
-    "shared_forest",
     "token_attribution",
     "transfer_matrix",
     "weight_scores_by_matrix",

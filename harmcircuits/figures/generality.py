@@ -1,4 +1,4 @@
-"""Does what writes one kind of harm write the others: transfer and overlap as matrices, and shared scores as a forest."""
+"""Does what writes one kind of harm write the others: transfer and overlap as matrices."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,18 +7,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .matrix import Cell, Place, by_place, matrix, records
+from .matrix import Cell, Place, by_place, matrix
 
 _TRANSFER = ["selected", "tested", *(f"{name}{end}" for name in ("selectivity", "ratio") for end in ("", "_low", "_high"))]
 _RISES = ["harmful", "near"]
 _OVERLAP = ["one", "other", "excess", "jaccard", "with_twins", "random", "p_adjusted", "null_low", "null_high"]
-_SHARED = ["scores", "value", "low", "high", "p_value", "reason"]
-_FOREST_ROW = 62
 _LEVEL = 0.05
 _MUCH = 0.1
 """Excess of a Jaccard index, from 0 to 1."""
-_SEEN = (-1.0, 3.0)
-"""Of the forest's axis at most: an interval of a ratio can be very wide, and would squash the others."""
 
 
 def transfer_matrix(frame: pd.DataFrame, *, title: str = "Does what writes one kind of harm write the others?") -> go.Figure:
@@ -89,53 +85,6 @@ def overlap_matrix(frame: pd.DataFrame, *, title: str = "Do circuits of two kind
         alt=f"Excess of the Jaccard index. {_spoken(half, names, names, 'excess')}",
         full=_MUCH,
     )  # fmt: skip
-
-
-def shared_forest(frame: pd.DataFrame, *, title: str = "Is it one mechanism for all categories?") -> go.Figure:
-    """Agreement between categories divided by agreement within them, one row a set of scores; 1 is one mechanism.
-
-    Args:
-        frame: columns scores, value, low, high (95 % interval), p_value (permuted categories), reason; null values are named
-            under the title.
-        title: the question above the figure.
-
-    Raises:
-        FigureError: a column is missing, or one that must be numeric is not.
-
-    >>> frame = pd.DataFrame([("harmful", 0.75, 0.5, 1.0, 0.02, "")], columns=_SHARED)
-    >>> [float(value) for value in shared_forest(frame).data[1].x]
-    [0.75]
-    """
-    frame = style.checked(frame, _SHARED, numbers=_SHARED[1:5], what="shared_forest")
-    shown = frame[np.isfinite(frame["value"])]
-    lost = "; ".join(f"{row['scores']}: {row['reason']}" for row in frame.to_dict("records") if not np.isfinite(row["value"]))
-    said = [f"{row['scores']} {row['value']:.2f}, {style.interval(row['low'], row['high'])}" for row in records(shown)]
-    drawn = style.figure(
-        title=title,
-        height=max(_FOREST_ROW * len(shown), 120),
-        caption=(
-            "How far the scores of two training triples of different categories agree, divided by how far those of two triples "
-            "of one category do, with 95 % intervals over triples. 1 (grey line): categories agree with each other as with "
-            "themselves, one mechanism; 0: they have nothing in common. p: categories permuted; small: more than one "
-            "mechanism. Intervals beyond the axis go on."
-        ),
-        alt=f"Shared scores, 1 is one mechanism. {'; '.join(said) or 'Nothing was measured'}.",
-        note=f"not shown: {lost}" if lost else "",
-    )
-    for at in (0, 1):
-        drawn.add_vline(x=at, line={"color": style.GREY, "width": 1.5, "dash": "solid" if at else "dot"})
-    places = list(range(len(shown)))
-    lines = style.segments(shown["low"], shown["high"], places)
-    drawn.add_trace(style.interval_lines(lines, colour=style.VERMILLION, group="shared"))
-    hover = [f"{style.text(text)}<br>{_p(row['p_value'])}" for text, row in zip(said, records(shown), strict=True)]
-    drawn.add_scatter(
-        x=shown["value"], y=places, mode="markers", marker={"color": style.VERMILLION, "size": 10}, text=hover,
-        hovertemplate="%{text}<extra></extra>", showlegend=False, legendgroup="shared",
-    )  # fmt: skip
-    style.row_labels(drawn, [(str(row["scores"]), f"({_p(row['p_value'])})") for row in records(shown)])
-    bounds = np.clip(style.span(shown["value"], shown["low"], shown["high"], [1.0], hold=0), *_SEEN).tolist()
-    drawn.update_xaxes(title_text="agreement between ÷ within categories", range=bounds)
-    return drawn
 
 
 def _transfer_words(cell: Cell, roomy: bool) -> str:

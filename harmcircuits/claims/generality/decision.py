@@ -66,7 +66,7 @@ def _overlaps(evidence: Evidence) -> bool:
     return excess is not None and excess > 0 and p is not None and p <= LEVEL
 
 
-def sentence(evidence: Evidence, found: Found, shared: Estimate, *, n_groups: int) -> str:
+def sentence(evidence: Evidence, found: Found, *, n_groups: int) -> str:
     """What was found, with the numbers it rests on."""
     if found == "cannot be measured":
         return (
@@ -83,6 +83,5 @@ def sentence(evidence: Evidence, found: Found, shared: Estimate, *, n_groups: in
         f"{begins}: selected on one of {n_groups} kinds, circuits hurt harmful text of the others more than its near twins by "
         f"{evidence.off_diagonal} nats per token, {evidence.beyond} beyond matched random circuits; that is {evidence.ratio} "
         f"of the {evidence.diagonal} on their own kind. Circuits of two kinds overlap by {evidence.excess} (Jaccard) more than "
-        f"with each other's twins, p {evidence.p_value}. Scores of different categories agree {shared} times as much as those "
-        "of one category."
+        f"with each other's twins, p {evidence.p_value}."
     )

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from ...attribution.scores import Attribution
 from ...components import Circuit
 from ...experiments.checks import ready_splits
 from ...experiments.scores import Scores, chosen_triples, first_triples, recipe
@@ -15,7 +14,7 @@ from ...prompts.readers import load_prompts
 from ..claim import ClaimError
 from ..material import Material
 
-Aim: TypeAlias = Literal["harmful", "near", "far"]
+Aim: TypeAlias = Literal["harmful", "near"]
 AIMS: tuple[Aim, ...] = get_args(Aim)
 Kind: TypeAlias = tuple[str, str]
 """Harm group and category of a triple."""
@@ -27,57 +26,22 @@ not be significant."""
 
 
 @dataclass(frozen=True)
-class Selection:
-    """A circuit that the recipe selects: aimed at one role's responses to some kinds of triples, the other roles protected."""
-
-    aim: Aim
-    kinds: frozenset[Kind]
-
-
-@dataclass(frozen=True)
 class Plan:
     """What is to be selected and tested.
 
     Attributes:
         groups: what transfer is measured between: harm groups, or categories where there is only one harm group.
-        categories: those that are left out in turn.
         of: the group of each kind.
-        every: all kinds of training triples.
     """
 
     groups: tuple[str, ...]
-    categories: tuple[str, ...]
     of: dict[Kind, str]
-    every: frozenset[Kind]
-
-    def own(self, group: str, aim: Aim = "harmful") -> Selection:
-        """On the triples of one group."""
-        return Selection(aim, frozenset(kind for kind in self.every if self.of[kind] == group))
-
-    def all_but(self, group: str) -> Selection:
-        """On the triples of all other groups."""
-        return Selection("harmful", self.every - self.own(group).kinds)
-
-    def without(self, category: str) -> Selection:
-        """On the triples of all other categories."""
-        return Selection("harmful", frozenset(kind for kind in self.every if kind[1] != category))
-
-    @property
-    def whole(self) -> Selection:
-        """On all training triples."""
-        return Selection("harmful", self.every)
-
-    def selections(self) -> list[Selection]:
-        """All of them, each once."""
-        every = [self.own(group, aim) for aim in AIMS for group in self.groups]
-        every += [*map(self.all_but, self.groups), *map(self.without, self.categories), self.whole]
-        return list(dict.fromkeys(every))
 
 
 def plan(train: Sequence[Kind], test: Sequence[Kind]) -> Plan:
     """What the kinds of the training and test triples allow.
 
-    Groups and categories without a training or a test triple are left out.
+    Groups without a training or a test triple are left out.
 
     Raises:
         ClaimError: fewer than two kinds of harm are in both splits: nothing could be transferred.
@@ -86,7 +50,7 @@ def plan(train: Sequence[Kind], test: Sequence[Kind]) -> Plan:
     ('a', 'b')
     """
     by_group = len(set(_both(train, test, 0))) > 1
-    groups, categories = _both(train, test, 0 if by_group else 1), _both(train, test, 1)
+    groups = _both(train, test, 0 if by_group else 1)
     if len(groups) < 2:
         found = f"only {groups[0]!r} has" if groups else "no kind of harm has"
         raise ClaimError(
@@ -94,7 +58,7 @@ def plan(train: Sequence[Kind], test: Sequence[Kind]) -> Plan:
             "prompts with more categories, or raise attribution_triples and test_triples."
         )
     of = {kind: kind[0] if by_group else kind[1] for kind in (*train, *test)}
-    return Plan(groups, categories, of, frozenset(train))
+    return Plan(groups, of)
 
 
 def _both(train: Iterable[Kind], test: Iterable[Kind], at: int) -> tuple[str, ...]:
@@ -135,20 +99,11 @@ def check_options(matched: int, swaps: int = SWAPS) -> None:
         )
 
 
-def scores_on(material: Material, selection: Selection) -> Scores:
-    """The stored scores of a selection's training triples."""
+def scores_on(material: Material, planned: Plan, group: str) -> Scores:
+    """The stored scores of a group's training triples."""
     train, scores = kinds_of(material)[0], material.scores
-    rows = [at for at, kind in enumerate(train) if kind in selection.kinds]
+    rows = [at for at, kind in enumerate(train) if planned.of[kind] == group]
     return Scores(scores.harmful[rows], scores.near[rows], scores.far[rows], None)
-
-
-def target(scores: Scores, aim: Aim) -> tuple[Attribution, Attribution, Attribution]:
-    """What a circuit is aimed at, what the label-swap null swaps it with, and what is protected besides."""
-    return {
-        "harmful": (scores.harmful, scores.near, scores.far),
-        "near": (scores.near, scores.harmful, scores.far),
-        "far": (scores.far, scores.near, scores.harmful),
-    }[aim]
 
 
 def sizes(material: Material) -> dict[str, int]:
@@ -157,11 +112,13 @@ def sizes(material: Material) -> dict[str, int]:
     return {"heads": material.settings.n_heads(shape), "neurons": material.settings.n_neurons(shape)}
 
 
-def selected(material: Material, selection: Selection) -> Circuit:
-    """The circuit of a selection, heads and neurons at the default counts.
+def selected(material: Material, planned: Plan, aim: Aim, group: str) -> Circuit:
+    """The circuit aimed at one role's responses of a group's training triples, the other roles protected; heads and neurons at
+    the default counts.
 
     Raises:
         SelectionError: too few components promote the target and are not protected.
     """
-    aimed, other, third = target(scores_on(material, selection), selection.aim)
-    return recipe(aimed, other + third, material.settings, **sizes(material))
+    scores = scores_on(material, planned, group)
+    aimed, other = (scores.harmful, scores.near) if aim == "harmful" else (scores.near, scores.harmful)
+    return recipe(aimed, other + scores.far, material.settings, **sizes(material))

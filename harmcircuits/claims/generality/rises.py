@@ -10,13 +10,9 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from ...ablation.sweep import sweep
-from ...attribution.weights import attribute_weights
-from ...components import Circuit, WeightMask
+from ...components import Circuit
 from ...experiments.names import name_of, name_of_examples
-from ...selection.matched_weights import matched_weights
-from ...selection.weights import select_weights
 from ..material import ROLES, Material
-from .plan import Plan, kinds_of
 
 AT_ONCE = 8
 """Circuits of one sweep: they share batches, and no more than these are lost when a run is stopped."""
@@ -40,30 +36,7 @@ def rises_of(material: Material, circuits: Mapping[Name, Circuit], *, progress: 
     return found
 
 
-def rises_of_weights(material: Material, plan: Plan, group: str) -> tuple[Rises, Rises]:
-    """Under the mask of single weights selected on one group, and under a matched random one: as many weights of the same
-    matrices, outside it, unprotected and of like |A|.
-
-    Raises:
-        SelectionError: the fractions select no weight, or leave too few to match it with.
-    """
-    settings = material.settings
-    rows = [at for at, kind in enumerate(kinds_of(material)[0]) if kind in plan.own(group).kinds]
-    training = [material.training[ROLES * at + role] for at in rows for role in range(ROLES)]
-    key = [material.key, name_of_examples(material.examples), name_of_examples(training)]
-    sizes = [settings.weight_q, settings.weight_p, settings.seed]
-
-    def made() -> pd.DataFrame:
-        harmful, benign = training[::ROLES], [one for at, one in enumerate(training) if at % ROLES]
-        scores = attribute_weights(material.model, harmful, benign=benign)
-        mask = select_weights(scores, q=settings.weight_q, p=settings.weight_p)
-        return _swept(material, [mask, matched_weights(mask, scores, p=settings.weight_p, seed=settings.seed)])
-
-    frame = material.journal.frame("weightrises", [*key, *sizes, "matched"], made)
-    return _by_role(frame["0"]), _by_role(frame["1"])
-
-
-def _swept(material: Material, some: Sequence[Circuit | WeightMask]) -> pd.DataFrame:
+def _swept(material: Material, some: Sequence[Circuit]) -> pd.DataFrame:
     """A column a circuit, a row an example."""
     losses = sweep(material.model, [None, *some], material.examples)
     rises = (losses[1:] - losses[0]).double().T.numpy()

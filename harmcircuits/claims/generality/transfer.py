@@ -9,12 +9,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from ...statistics import Estimate, mean_estimate, ratio_of_means
-from .plan import AIMS
 from .rises import Rises
 
-OTHERS, RANDOM = "all other groups", "matched random"
-AGAINST = {"harmful": "near", "near": "harmful", "far": "near"}
-"""What selectivity of an aim is against."""
+MEASURES = ("harmful", "near", "selectivity")
 OWN = "the circuit of the same group"
 FEWEST = 6
 """Triples from which on a mean has an interval: of 3, 4 and 5 it holds the true one in 76, 88 and 92 % (docs/statistics.md)."""
@@ -23,44 +20,56 @@ Options = Mapping[str, Any]
 Triples = Float[np.ndarray, " triple"]
 
 
+def measured(rises: Rises, what: str) -> Triples:
+    """The rise of a role, or "selectivity": that of harmful minus that of near responses."""
+    harmful, near, _ = rises.T
+    return np.asarray({"harmful": harmful, "near": near, "selectivity": harmful - near}[what])
+
+
 @dataclass(frozen=True, eq=False)
 class Transfer:
-    """Rises of one aim's circuits, by the group that each was selected on.
+    """Rises of circuits, by the group that each was selected on.
 
     Attributes:
-        aim: the role whose responses the circuits were aimed at.
         rises: by group.
         groups: the group of each test triple; those without a circuit are left out of means.
         categories: the category of each test triple.
     """
 
-    aim: str
     rises: Mapping[str, Rises]
     groups: Sequence[str]
     categories: Sequence[str]
 
-    def of(self, rises: Rises, what: str) -> Triples:
-        """The rise of a role, or "selectivity": that of the aim's role minus that of its twin."""
-        role = lambda name: rises[:, AIMS.index(name)]
-        if what != "selectivity":
-            return np.asarray(role(what))
-        return np.asarray(role(self.aim) - role(AGAINST[self.aim]))
+    def diagonal(self) -> Triples:
+        """Selectivity of each triple under the circuit of its own group; NaN where it has none."""
+        return self._of_triples(own=True)
 
-    def diagonal(self, what: str = "selectivity") -> Triples:
-        """Of each triple, under the circuit of its own group; NaN where it has none."""
-        return self._of_triples(what, own=True)
-
-    def off_diagonal(self, what: str = "selectivity") -> Triples:
+    def off_diagonal(self) -> Triples:
         """Of each triple, under the circuits of the other groups, their mean."""
-        return self._of_triples(what, own=False)
+        return self._of_triples(own=False)
 
-    def _of_triples(self, what: str, *, own: bool) -> Triples:
+    def _of_triples(self, *, own: bool) -> Triples:
         found = np.full(len(self.groups), np.nan)
         for at, group in enumerate(self.groups):
             if group in self.rises:
                 used = [name for name in self.rises if (name == group) == own]
-                found[at] = np.mean([self.of(self.rises[name], what)[at] for name in used]) if used else np.nan
+                values = [measured(self.rises[name], "selectivity")[at] for name in used]
+                found[at] = np.mean(values) if used else np.nan
         return found
+
+    def row(self, selected: str, rises: Rises, tested: str, options: Options) -> dict[str, Any]:
+        """One cell: what `rises` are on the test triples of the group `tested`, nats per token, and their selectivity as a
+        share of that of the group's own circuit."""
+        mine = np.array([label == tested for label in self.groups])
+        own = {**options, "strata": [label for label, kept in zip(self.categories, mine, strict=True) if kept]}
+        row: dict[str, Any] = {"selected": selected, "tested": tested, "n": int(mine.sum())}
+        for what in MEASURES:
+            row |= ends(what, mean_of_few(measured(rises, what)[mine], own))
+        share = Estimate.missing(TOO_FEW if tested in self.rises else f"{OWN} could not be selected")
+        if tested in self.rises and row["n"] >= FEWEST:
+            parts = (measured(one, "selectivity")[mine] for one in (rises, self.rises[tested]))
+            share = ratio_of_means(*parts, **own)
+        return row | ends("ratio", share) | {"reason": share.reason or ""}
 
 
 def across(values: Triples, groups: Sequence[str], options: Options) -> Estimate:
@@ -84,36 +93,6 @@ def _weighted(values: Sequence[Triples], groups: Sequence[str], options: Options
     return [one[kept] * weight for one in values], {**options, "strata": list(labels)}
 
 
-def rows_of(tested: Transfer, same: Mapping[str, Rises], options: Options, *, grain: str, kind: str) -> list[dict[str, Any]]:
-    """One row a circuit and a group that it was tested on, on that group's test triples alone.
-
-    `same`: the rises of each group's own circuit, which the ratios are shares of.
-    """
-    found = []
-    for selected, rises in tested.rises.items():
-        for group in dict.fromkeys(sorted(tested.groups)):
-            about = {"grain": grain, "circuit": kind, "selected": selected, "tested": group}
-            found.append(about | _cell(tested, rises, same.get(group), group, options))
-    return found
-
-
-def _cell(tested: Transfer, rises: Rises, same: Rises | None, group: str, options: Options) -> dict[str, Any]:
-    """Rises and selectivity in nats per token, and their share of what `same`, the tested group's own circuit, does."""
-    mine = np.array([label == group for label in tested.groups])
-    own = {**options, "strata": [label for label, kept in zip(tested.categories, mine, strict=True) if kept]}
-    row: dict[str, Any] = {"n": int(mine.sum())}
-    for what in (*AIMS, "selectivity"):
-        row |= ends(what, mean_of_few(tested.of(rises, what)[mine], own))
-    reasons = []
-    for name, what in (("ratio", "selectivity"), ("rise_ratio", tested.aim)):
-        share = Estimate.missing(f"{OWN} could not be selected" if same is None else TOO_FEW)
-        if same is not None and row["n"] >= FEWEST:
-            share = ratio_of_means(tested.of(rises, what)[mine], tested.of(same, what)[mine], **own)
-        row |= ends(name, share)
-        reasons += [f"{name}: {share.reason}"] if share.reason else []
-    return row | {"reason": "; ".join(reasons)}
-
-
 def mean_of_few(values: Triples, options: Options) -> Estimate:
     """The mean with its interval over triples; without one for fewer than `FEWEST`, of which intervals are too short."""
     found = mean_estimate(values, **options)
@@ -125,41 +104,8 @@ def ends(name: str, estimate: Estimate) -> dict[str, float | None]:
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
 
 
-def beside(tested: Transfer, rises: Rises, group: str, options: Options, *, selected: str, kind: str) -> dict[str, Any]:
-    """The row of another circuit that was tested on one group: all other groups' circuit, or matched random ones."""
-    about = {"grain": "heads and neurons", "circuit": kind, "selected": selected, "tested": group}
-    return about | _cell(tested, rises, tested.rises.get(group), group, options)
-
-
 def as_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The table of transfer; numbers are float64 also where a column holds none."""
-    frame = pd.DataFrame(list(rows))
-    numbers = [name for name in frame if name not in ("grain", "circuit", "selected", "tested", "reason", "n")]
+    numbers = [f"{name}{end}" for name in (*MEASURES, "ratio") for end in ("", "_low", "_high")]
+    frame = pd.DataFrame(list(rows), columns=["selected", "tested", "n", *numbers, "reason"])
     return frame.astype(dict.fromkeys(numbers, float))
-
-
-def left_out(
-    categories: Sequence[str], without: Mapping[str, Rises], whole: Rises | None, options: Options
-) -> tuple[pd.DataFrame, dict[str, Estimate]]:
-    """Each category under the circuit selected on all others, and under the one selected on all; and the means.
-
-    Selectivity, harmful − near, nats per token; `share` is the first divided by the second.
-    """
-    select = lambda rises: rises[:, 0] - rises[:, 1]
-    every, rows = np.full((2, len(categories)), np.nan), []
-    for category, rises in without.items():
-        mine = np.array([label == category for label in categories])
-        every[0, mine] = select(rises)[mine]
-        every[1, mine] = np.nan if whole is None else select(whole)[mine]
-        own = {**options, "strata": None}
-        values = {"left_out": every[0, mine], "included": every[1, mine], "difference": every[0, mine] - every[1, mine]}
-        found = {name: mean_of_few(value, own) for name, value in values.items()}
-        rows.append({"category": category, **{k: v for n, e in found.items() for k, v in ends(n, e).items()}, "n": mine.sum()})
-    out, included = every
-    means = {
-        "left_out": across(out, categories, options),
-        "left_out_difference": across(out - included, categories, options),
-        "left_out_share": ratio_across(out, included, categories, options),
-    }
-    numbers = [f"{name}{end}" for name in ("left_out", "included", "difference") for end in ("", "_low", "_high")]
-    return pd.DataFrame(rows, columns=["category", *numbers, "n"]).astype(dict.fromkeys(numbers, float)), means

@@ -9,7 +9,7 @@ from ...experiments.settings import Settings
 TEST_TRIPLES = 16
 QUICK: Mapping[str, Mapping[str, Any]] = {
     "compactness": {"points": 3},
-    "generality": {"weights": False, "matched": 1},
+    "generality": {"matched": 1},
     "distinct": {},
 }
 """Options of each claim in a quick run."""
