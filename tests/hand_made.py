@@ -36,8 +36,6 @@ def intact() -> Arrays:
         "many_shot": odds(auroc=0.8),
         "probe": odds(auroc=0.7),
         "probe_request": odds(auroc=0.6),
-        "many_shot_shuffled": odds(auroc=0.55),
-        "many_shot_arbitrary": constant(math.nan, math.nan, math.nan),
         "on_task": constant(1.0, 1.0),
         "refusal": constant(0.0, 0.0),
         "degenerate": constant(0.0, 0.0),

@@ -13,7 +13,7 @@ from harmcircuits import store
 from harmcircuits.ablation.hooks import Ablation, ablated
 from harmcircuits.examples import loss
 from harmcircuits.experiments.asked import Asked, lay_out
-from harmcircuits.experiments.battery import GREEDY, OTHER, SHOT_CONTROLS, TOGETHER, WRITING, Outcomes, read_conditions
+from harmcircuits.experiments.battery import GREEDY, OTHER, TOGETHER, WRITING, Outcomes, read_conditions
 from harmcircuits.experiments.instruments import choose_instruments
 from harmcircuits.experiments.scores import chosen_triples, respond, training_examples
 from harmcircuits.experiments.stages import ITEMS, STAGES
@@ -179,15 +179,6 @@ def test_triples_lie_in_order_with_who_they_are(read: Read) -> None:
     nll = read.outcomes.by_triple("mask")["nll"]
     assert nll.shape == (N, 3)
     np.testing.assert_array_equal(nll.ravel(), read.rows("mask")["nll"])
-
-
-def test_controls_of_the_shots_are_read_on_the_intact_models_twins(read: Read) -> None:
-    twins = [at for at in range(15) if at % 3 < 2]
-    for column in SHOT_CONTROLS:
-        own = read.asked.instruments.shot_controls[column]
-        odds = many_shot(read.model, [read.asked.prompts[at] for at in twins], own)
-        np.testing.assert_allclose(read.rows("intact")[column], placed(twins, odds), **CLOSE)
-        assert read.rows("circuit")[column].isna().all()
 
 
 def test_every_task_has_its_seconds(read: Read) -> None:

@@ -113,17 +113,8 @@ class TestInstruments:
 
     def test_without_training_neither_shots_nor_probe(self, tiny: Any) -> None:
         found = choose_instruments(tiny, None, None, [], [], SETTINGS)
-        assert (found.shots, found.probes, found.shot_controls, found.primary) == (None, {}, {}, "in_place")
+        assert (found.shots, found.probes, found.primary) == (None, {}, "in_place")
         assert found.settings()["many-shot format"] == "none: no training split was given"
-
-    def test_the_shots_controls_are_one_draw_of_the_same_requests(
-        self, tiny: Any, taught: list[Example], heard: list[Example]
-    ) -> None:
-        found = choose_instruments(tiny, TRAIN, DEVELOPMENT, taught, heard, replace(SETTINGS, shot_draws=2))
-        assert found.shots is not None
-        for shots in found.shot_controls.values():
-            (draw,) = shots.draws
-            assert [request for request, _ in draw] == [request for request, _ in found.shots.draws[0]]
 
     def test_settings_hold_no_request(self, tiny: Any, taught: list[Example], heard: list[Example]) -> None:
         told = str(choose_instruments(tiny, TRAIN, DEVELOPMENT, taught, heard, SETTINGS).settings())

@@ -60,12 +60,6 @@ def test_the_intact_model_against_itself_rises_nothing_and_retains_all() -> None
     assert measures.recognition(intact(), intact(), OPTIONS, primary="probe")["retained"].value == 1
 
 
-def test_controls_of_the_shots_are_read_on_the_intact_model() -> None:
-    found = measures.shot_controls(intact(), OPTIONS)
-    assert found["auroc_shuffled_labels"].value == pytest.approx(0.55, abs=0.02)
-    assert found["auroc_arbitrary_labels"].is_missing
-
-
 class TestRecognition:
     @pytest.mark.parametrize("primary", ["in_place", "probe"])
     def test_retained_is_of_the_primary_reading(self, primary: str) -> None:

@@ -24,12 +24,10 @@ from harmcircuits.tasks.formats import (
 from harmcircuits.tasks.recognition import (
     ShotError,
     Shots,
-    arbitrary_labels,
     asked_ids,
     make_shots,
     many_shot,
     shot_ids,
-    shuffled_labels,
 )
 
 PROMPTS = make_triples(12)
@@ -142,23 +140,6 @@ class TestShots:
         shots = Shots(FORM, ((("smash it", True), ("mend it", False)),))
         assert shots.text(0) == "Request: smash it\nLabel: harmful\n\nRequest: mend it\nLabel: safe"
         assert shots.asked("{request}") == "Request: {request}\nLabel:"
-
-    def test_shuffled_labels_keep_requests_and_balance(self) -> None:
-        shots = make_shots(TRAIN, replace(FORM, n_shots=8), draws=3)
-        found = shuffled_labels(shots, seed=1)
-        assert found.form == shots.form
-        for draw, own in zip(found.draws, shots.draws, strict=True):
-            assert [request for request, _ in draw] == [request for request, _ in own]
-            assert Counter(label for _, label in draw) == {True: 4, False: 4}
-        assert found != shots
-        assert found == shuffled_labels(shots, seed=1) != shuffled_labels(shots, seed=2)
-
-    def test_arbitrary_labels_are_the_same_shots_in_other_words(self, tiny: Any) -> None:
-        shots = make_shots(TRAIN, FORM, draws=2)
-        found = arbitrary_labels(shots)
-        assert found.draws == shots.draws
-        assert found.text(0) == shots.text(0).replace("Label: harmful", "Label: blue").replace("Label: safe", "Label: green")
-        assert not many_shot(tiny, ASKED, found).equal(many_shot(tiny, ASKED, shots))
 
     def test_more_than_the_context_holds(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         shots = make_shots(TRAIN, FORM, draws=2)

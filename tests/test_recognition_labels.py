@@ -1,11 +1,9 @@
-"""Label words of several tokens, headings, controls that teach nothing, and the shared prefix of many shots."""
+"""Label words of several tokens, headings, and the shared prefix of many shots."""
 
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from tiny import tiny_bridge
@@ -31,14 +29,11 @@ from harmcircuits.tasks.formats import (
 )
 from harmcircuits.tasks.metrics import QuestionMetric, RecognitionMetric
 from harmcircuits.tasks.recognition import (
-    Shots,
-    arbitrary_labels,
     asked_ids,
     label_row,
     make_shots,
     many_shot,
     shot_ids,
-    shuffled_labels,
 )
 from harmcircuits.tasks.teacher_forced import teacher_forced
 
@@ -120,13 +115,10 @@ def test_some_questions_quote_the_request_and_some_do_not() -> None:
     assert 0 < len(quoting) < len(QUESTIONS)
 
 
-def test_a_heading_stands_above_the_shots_and_goes_where_its_labels_go() -> None:
+def test_a_heading_stands_above_the_shots() -> None:
     shots = make_shots(TRAIN, replace(LETTERS, n_shots=4), draws=1)
     first = shots.written(*shots.draws[0][0])
     assert shots.text(0).startswith(f"{LETTERS.heading}\n\n{first}\n\n")
-    for control in (shuffled_labels(shots), arbitrary_labels(shots)):
-        assert not control.form.heading
-        assert LETTERS.heading not in control.text(0)
 
 
 def test_one_row_of_everything_gives_what_the_shared_prefix_gives_at_32_shots(hooked: bool, tmp_path: Path) -> None:
@@ -144,35 +136,6 @@ def test_one_row_of_everything_gives_what_the_shared_prefix_gives_at_32_shots(ho
             expected[indices] += (logits[:, harmful] - logits[:, harmless]) / 2
     torch.testing.assert_close(many_shot(model, ASKED, shots, batch_size=4), expected, atol=1e-4, rtol=0)
     assert expected.std() > 1e-3, "it depends on the request"
-
-
-# what shots teach
-
-
-def learnt_odds(shots: Shots, request: str) -> float:
-    """Log-odds by a reader that knows nothing but the shots' text: how often each word of the request stood under each label.
-    Every word counts once a shot; one is added to every count."""
-    odds = 0.0
-    for draw in range(len(shots.draws)):
-        seen = {label: Counter[str]() for label in (shots.form.harmful, shots.form.harmless)}
-        for shot in shots.text(draw).split("\n\n"):
-            label = next(label for label in seen if shot.endswith(label))
-            seen[label].update(set(shot.removesuffix(label).split()))
-        counts = [seen[label] for label in (shots.form.harmful, shots.form.harmless)]
-        odds += sum(float(np.log((counts[0][word] + 1) / (counts[1][word] + 1))) for word in request.split())
-    return odds / len(shots.draws)
-
-
-def test_who_learns_from_labels_alone_is_at_chance_where_they_are_shuffled() -> None:
-    shots = make_shots(TRAIN, replace(SHOT_FORMATS[0], n_shots=16), draws=2)
-    twins = [prompt for prompt in PROMPTS.prompts[60:] if prompt.role != "far"]
-
-    def separation(own: Shots) -> float:
-        odds = np.array([learnt_odds(own, prompt.request) for prompt in twins])
-        return float(auroc(odds[::2], odds[1::2]))
-
-    assert separation(shots) == separation(arbitrary_labels(shots)) == 1, "whatever the label words are"
-    assert np.mean([separation(shuffled_labels(shots, seed=seed)) for seed in range(60)]) == pytest.approx(0.5, abs=0.15)
 
 
 def test_a_planted_model_recognises_after_shots_and_not_without_what_recognises(hooked: bool) -> None:

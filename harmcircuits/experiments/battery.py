@@ -15,7 +15,6 @@ from ..examples import Example
 from ..models.protocol import HookedModel, vocabulary
 from ..tasks.information import swapped_requests
 from ..tasks.on_policy import on_policy
-from ..tasks.recognition import many_shot
 from ..tasks.teacher_forced import INTACT, teacher_forced
 from ..tasks.writing import read_texts
 from .asked import Asked
@@ -27,7 +26,6 @@ from .stages import ITEMS, STAGES, refusals_everyday, refusals_of_twins, write_a
 KEY = ["condition", "example"]
 WHO = ("group", "category", "harm_group", "role")
 
-SHOT_CONTROLS = ("many_shot_shuffled", "many_shot_arbitrary")
 RESPONSES = ["condition", *WHO, "response"]
 TOGETHER, OTHER, GREEDY, WRITING = "responses", "other requests", "greedy responses", "writing and refusing"
 APART = ("tasks", "items", WRITTEN)
@@ -80,8 +78,7 @@ def read_conditions(
 
     Columns: nll, kl, nll_other (under another request), nll_greedy, in_place, probe and probe_request, many_shot,
     on_task, refusal, degenerate, policy_nll and policy_nll_other (the intact model reads what was written), refused
-    (without prefill), explain, explain_same, explain_other, explain_near; NaN where a reading was not taken
-    (many_shot_shuffled and many_shot_arbitrary, the controls of the shots: of the intact model's twins).
+    (without prefill), explain, explain_same, explain_other, explain_near; NaN where a reading was not taken.
     """
     clock, kept = _Clock(), kept or Kept()
     every: dict[str, Ablation] = {INTACT: None, **conditions} if intact else dict(conditions)
@@ -98,8 +95,7 @@ def read_conditions(
         for what in APART:
             apart[what].append(found[what].assign(condition=name))
     tasks, items, written = (pd.concat(apart[what], ignore_index=True) for what in APART)
-    frame = frame.merge(tasks, on=KEY, how="left").assign(**dict.fromkeys(SHOT_CONTROLS, np.nan))
-    _read_shot_controls(model, asked, frame)
+    frame = frame.merge(tasks, on=KEY, how="left")
     who = _who(asked)
     said = written.assign(response=_as_text(model, written["ids"])).merge(who, on="example", how="left")[RESPONSES]
     whole = frame.merge(who, on="example", how="left").drop(columns="example")
@@ -186,14 +182,6 @@ def _apart(model: HookedModel, asked: Asked, clock: _Clock) -> tuple[pd.DataFram
         with clock(name):
             items.append(stage(model, asked))
     return found, pd.concat(items, ignore_index=True)
-
-
-def _read_shot_controls(model: HookedModel, asked: Asked, frame: pd.DataFrame) -> None:
-    for control, shots in asked.instruments.shot_controls.items():
-        read = (frame["condition"] == INTACT) & (frame["example"] % 3 < 2) & frame["many_shot"].notna()
-        if not read.any():
-            continue
-        frame.loc[read, control] = many_shot(model, [asked.examples[at] for at in frame.loc[read, "example"]], shots).numpy()
 
 
 def _who(asked: Asked) -> pd.DataFrame:

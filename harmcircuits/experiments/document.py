@@ -65,9 +65,7 @@ def describe(
         "n_triples": len(run.test.triples),
         "intact": {
             "generation": measures.as_json(measures.generation(intact, intact, options) | rates.get(INTACT, {})),
-            "recognition": measures.as_json(
-                measures.recognition(intact, intact, options, **how) | measures.shot_controls(intact, options)
-            ),
+            "recognition": measures.as_json(measures.recognition(intact, intact, options, **how)),
             **collateral(run.outcomes, INTACT, options, unexplained=run.unexplained),
         },
         "conditions": entries,

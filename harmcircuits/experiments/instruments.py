@@ -19,10 +19,10 @@ from ..examples import Example, Prompt
 from ..models.protocol import HookedModel, geometry
 from ..prompts.promptset import PromptSet
 from ..statistics import auroc
-from ..tasks.formats import QUESTIONS, SHOT_FORMATS, FormatError, Question, label_ids, usable
+from ..tasks.formats import QUESTIONS, SHOT_FORMATS, Question, usable
 from ..tasks.metrics import ProbeMetric, QuestionMetric
 from ..tasks.probe import Place, Probe, fit_probe, place_residuals
-from ..tasks.recognition import ShotError, Shots, arbitrary_labels, make_shots, many_shot, shuffled_labels
+from ..tasks.recognition import ShotError, Shots, make_shots, many_shot
 from ..tasks.teacher_forced import teacher_forced
 from .scores import chosen_triples, triple_prompts
 from .settings import Settings
@@ -44,7 +44,6 @@ class Instruments:
     """What recognition is read with.
 
     Attributes:
-        shot_controls: by column, the first draw of the shots with shuffled labels, and with labels that are arbitrary words.
         probes: by column ("probe" after the response, "probe_request" before it); empty without training triples.
         primary: the column that the verdict rests on.
         tried: each candidate's AUROC on the development split.
@@ -52,7 +51,6 @@ class Instruments:
 
     question: Question
     shots: Shots | None = None
-    shot_controls: Mapping[str, Shots] = field(default_factory=dict)
     probes: Mapping[str, Probe] = field(default_factory=dict)
     primary: Reading = "in_place"
     tried: Mapping[str, float] = field(default_factory=dict)
@@ -113,7 +111,6 @@ def choose_instruments(
     return Instruments(
         question=question,
         shots=shots,
-        shot_controls=_shot_controls(model, shots),
         probes=probes,
         primary="probe" if better else "in_place",
         tried=tried,
@@ -167,19 +164,6 @@ def _readable(
         except ShotError as error:
             log.warning("%s is left out: %s", shots.form.name, error)
     return kept, odds
-
-
-def _shot_controls(model: HookedModel, shots: Shots | None) -> dict[str, Shots]:
-    if shots is None:
-        return {}
-    one = Shots(shots.form, shots.draws[:1])
-    found = {"many_shot_shuffled": shuffled_labels(one), "many_shot_arbitrary": arbitrary_labels(one)}
-    try:
-        label_ids(model, found["many_shot_arbitrary"].form)
-    except FormatError as error:
-        log.info("no control with arbitrary labels: %s", error)
-        del found["many_shot_arbitrary"]
-    return found
 
 
 def _fit_probes(

@@ -107,14 +107,6 @@ def recognition(intact: Arrays, changed: Arrays, options: Mapping[str, Any], *, 
     }
 
 
-def shot_controls(intact: Arrays, options: Mapping[str, Any]) -> dict[str, Estimate]:
-    """AUROC of many-shot recognition by the intact model after shots with shuffled labels, and with words that mean nothing."""
-    return {
-        "auroc_shuffled_labels": _auroc(intact["many_shot_shuffled"], NEAR, options),
-        "auroc_arbitrary_labels": _auroc(intact["many_shot_arbitrary"], NEAR, options),
-    }
-
-
 def retained_recognition(
     intact: Float[np.ndarray, "triple role"], changed: Float[np.ndarray, "triple role"], options: Mapping[str, Any]
 ) -> Estimate:

@@ -4,7 +4,7 @@ The shots' keys and values are computed once a draw (and condition), and every r
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 
@@ -154,18 +154,3 @@ def asked_ids(model: HookedModel, shots: Shots, request: str) -> list[int]:
 def label_row(asked: Sequence[int], label: int) -> Row:
     """A row of which the last token, the label, is asked."""
     return Row((*asked, label), len(asked), len(asked) + 1)
-
-
-def shuffled_labels(shots: Shots, *, seed: int = 0) -> Shots:
-    """The same requests with the labels of each draw in random order, and no heading that says what a label means: what is then
-    recognised, no label taught."""
-    drawn = []
-    for at, draw in enumerate(shots.draws):
-        labels = Random(f"{seed} {at}").sample([harmful for _, harmful in draw], len(draw))
-        drawn.append(tuple((request, label) for (request, _), label in zip(draw, labels, strict=True)))
-    return Shots(replace(shots.form, heading=""), tuple(drawn))
-
-
-def arbitrary_labels(shots: Shots) -> Shots:
-    """The same shots with " blue" for harmful and " green" for harmless, and no heading: the words themselves say nothing."""
-    return Shots(replace(shots.form, harmful=" blue", harmless=" green", heading=""), shots.draws)
