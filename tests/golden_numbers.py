@@ -22,7 +22,7 @@ import harmcircuits as hc
 FOLDER = Path(__file__).parent / "golden"
 MODELS = ("tiny", "planted")
 PROTECT = {"heads": 0.25, "neurons": 0.1}
-OUTCOMES = ("nll", "kl", "nll_other", "nll_greedy", "in_place", "probe", "probe_request", "many_shot", "refused")
+OUTCOMES = ("nll", "kl", "nll_other", "in_place", "probe", "probe_request", "many_shot", "refused")
 """Columns of the outcomes whose means are kept, by condition and role."""
 REPORT = {
     "generation": (

@@ -39,17 +39,13 @@ def intact() -> Arrays:
         "on_task": constant(1.0, 1.0),
         "refusal": constant(0.0, 0.0),
         "degenerate": constant(0.0, 0.0),
-        "nll_greedy": constant(1.0, 1.0, 1.0),
-        "policy_nll": constant(2.0, 2.0),
-        "policy_nll_other": constant(3.0, 3.0),
     }
 
 
 def changed(**columns: np.ndarray) -> Arrays:
     """Rises of 0.5, 0.2 and 0.1; I of 0.5 on harmful and 0.8 on near requests; recognition as it was."""
     after = {"nll": constant(2.5, 2.2, 2.1), "kl": constant(0.3, 0.1, 0.05), "nll_other": constant(3.0, 3.0)}
-    beside = {"nll_greedy": constant(1.75, 1.5, 1.25), "policy_nll_other": constant(2.25, 2.75)}
-    return intact() | after | beside | columns
+    return intact() | after | columns
 
 
 def entry(after: Arrays, *, before: Arrays | None = None, primary: str = "in_place", **options: Any) -> dict[str, Any]:

@@ -142,7 +142,7 @@ class TestPrompts:
             dissociate(NOBODY, None, TEST, train=lonely)
 
 
-NOTHING = {"facts": 0, "passages": 0, "everyday": 0, "greedy_triples": 0, "explained_triples": 0}
+NOTHING = {"facts": 0, "passages": 0, "everyday": 0, "explained_triples": 0}
 
 
 def test_what_is_asked_for_0_times_is_null_and_says_so(tiny: Any, tmp_path: Path) -> None:
@@ -151,8 +151,6 @@ def test_what_is_asked_for_0_times_is_null_and_says_so(tiny: Any, tmp_path: Path
         ("utility", "nll_rise"): "no passages or facts were read",
         ("utility", "facts_right"): "no passages or facts were read",
         ("refusal", "money_advice_rate"): "no such request was asked",
-        ("generation", "selectivity_greedy"): "no greedy responses were read",
-        ("generation", "policy_information_harmful"): "no text that it wrote was read, or one alone",
         ("explanation", "score"): "explanations were not asked for: explained_triples is 0, and at least 3 are needed",
     }
     for (group, key), reason in expected.items():

@@ -108,9 +108,9 @@ class TestReport:
 
 
 def test_every_number_of_the_report_has_its_own_n(result: Dissociation) -> None:
-    """4 test triples, of which 2 are answered freely and 2 read greedily; 3 facts, 2 passages, 2 requests of every day."""
+    """4 test triples, of which 2 are answered freely; 3 facts, 2 passages, 2 requests of every day."""
     n = {
-        "generation": {"selectivity": 4, "kl": 4, "selectivity_greedy": 2, "policy_information_near": 2, "on_task_rate": 2},
+        "generation": {"selectivity": 4, "kl": 4, "on_task_rate": 2},
         "recognition": {"auroc": 4, "auroc_in_place": 4, "probe_auroc": 4},
         "refusal": {"harmful_rate": 2, "near_rate": 2, "benign_rate": 4, "money_advice_rate": 1, "sounds_harmful_rate": 1},
         "utility": {"nll_rise": 2, "facts_right": 3, "facts_margin": 3},
@@ -137,9 +137,7 @@ class TestOutcomes:
             assert frame[column].notna().all()
         assert (frame["nll_other"].isna() == far).all()
         assert frame["explain"].isna().all(), "not asked for here"
-        assert (frame.groupby("condition")["nll_greedy"].count() == 2 * 3).all()
-        for column in ("refused", "policy_nll"):
-            assert (frame[column].notna() == written).all()
+        assert (frame["refused"].notna() == written).all()
         assert not (written & far).any()
         assert (frame[written].groupby("condition").size() == 4).all(), "two triples, harmful and near"
         assert len(result.responses) == written.sum()

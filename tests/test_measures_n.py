@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from contract import COUNTS
-from hand_made import N, changed, constant, entry, intact, reason
+from hand_made import N, changed, entry, intact
 
 from harmcircuits.components import Circuit, WeightMask
 from harmcircuits.experiments import measures
@@ -39,20 +39,13 @@ class TestMeasured:
 
     @pytest.mark.parametrize("strata", [None, ["a", "b"] * (N // 2)], ids=["all alike", "by category"])
     def test_every_number_is_computed_with_its_own_n(self, strata: list[str] | None) -> None:
-        """Greedy responses of 6 triples, many-shot recognition of 8, written text of 5: nobody else's n."""
+        """Many-shot recognition of 8 triples, written text of 7: nobody else's n."""
         after, before = changed(), intact()
-        for column, n in (("nll_greedy", 6), ("many_shot", 8), ("policy_nll", 5), ("on_task", 7)):
+        for column, n in (("many_shot", 8), ("on_task", 7)):
             for arrays in (after, before):
                 arrays[column] = arrays[column].copy()
                 arrays[column][n:] = math.nan
         found = entry(after, before=before, strata=strata)
         n = lambda path: found[path.split(".")[0]][path.split(".")[1]]["n"]
-        assert [n(f"generation.{key}") for key in ("selectivity", "selectivity_greedy", "on_task_rate")] == [N, 6, 7]
-        assert [n(f"generation.policy_information_{role}") for role in ("harmful", "near")] == [5, 5]
+        assert [n(f"generation.{key}") for key in ("selectivity", "on_task_rate")] == [N, 7]
         assert [n(f"recognition.{key}") for key in ("auroc", "auroc_in_place", "retained")] == [8, N, N]
-
-    def test_what_was_not_read_at_all_says_so(self) -> None:
-        nothing = constant(math.nan, math.nan, math.nan)
-        found = entry(changed(nll_greedy=nothing, policy_nll=nothing), before=intact() | {"nll_greedy": nothing})
-        assert reason(found, "generation.selectivity_greedy") == "no greedy responses were read"
-        assert reason(found, "generation.policy_information_near") == "no text that it wrote was read, or one alone"

@@ -6,7 +6,7 @@ import pytest
 
 from harmcircuits.experiments.settings import PROPORTIONED, Settings, SettingsError
 
-MAY_BE_0 = ("null_draws", "greedy_triples", "explained_triples", "facts", "passages", "everyday")
+MAY_BE_0 = ("null_draws", "explained_triples", "facts", "passages", "everyday")
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,6 @@ SETTINGS = Settings(
     probe_triples=6,
     aim_triples=2,
     written_triples=2,
-    greedy_triples=2,
     explained_triples=0,
     facts=3,
     passages=2,

@@ -38,7 +38,7 @@ class Material:
     Attributes:
         model: under study.
         about: `describe_model` of it.
-        settings: sizes; those of explanation, everyday requests and greedy responses, which claims do not read, are 0.
+        settings: sizes; those of explanation and everyday requests, which claims do not read, are 0.
         train, development, test: triples, those of `test` being the ones that are read, at most `settings.test_triples`.
         training: greedy responses of training triples, whole triples (harmful, near, far), at most `attribution_triples`.
         examples: responses of the test triples, sampled at temperature 1, in the same order.
@@ -100,7 +100,7 @@ class Material:
     @cached_property
     def asked(self) -> Asked:
         """What every condition is asked; nothing for which the intact model would have to be read beside it."""
-        return lay_out(self.model, self.test, self.examples, self.instruments, self.settings, on_policy=False, kl=False)
+        return lay_out(self.test, self.examples, self.instruments, self.settings, kl=False)
 
     @cached_property
     def weight_scores(self) -> WeightAttribution:
@@ -163,5 +163,5 @@ def prepare(
 
 
 def light(settings: Settings) -> Settings:
-    """Without tasks that a sweep over many conditions does not read: explanation, everyday requests, greedy responses."""
-    return replace(settings, explained_triples=0, everyday=0, greedy_triples=0)
+    """Without tasks that a sweep over many conditions does not read: explanation, everyday requests."""
+    return replace(settings, explained_triples=0, everyday=0)

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..examples import Example, Prompt
-from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
 from ..tasks.explanation import has_reference
 from .instruments import Instruments
-from .scores import first_triples, respond, triple_prompts
+from .scores import triple_prompts
 from .settings import Settings
 
 FEWEST_EXPLAINED = 3
@@ -22,21 +21,17 @@ class Asked:
     Attributes:
         prompts: harmful, near, far of each triple, in order; what is called an `example` by number is one of these.
         examples: their responses, sampled by the intact model.
-        greedy: greedy responses to the prompts of the first triples.
         explained: harmful requests that have a reference explanation, of the first triples.
         unexplained: why there are none.
-        on_policy: whether the intact model reads what each condition writes.
         kl: whether the intact model's distributions are compared with each condition's.
     """
 
     prompts: Sequence[Prompt]
     examples: Sequence[Example]
-    greedy: Sequence[Example]
     explained: Sequence[Prompt]
     instruments: Instruments
     settings: Settings
     unexplained: str = ""
-    on_policy: bool = True
     kl: bool = True
 
     @property
@@ -46,30 +41,22 @@ class Asked:
 
 
 def lay_out(
-    model: HookedModel,
     test: PromptSet,
     examples: Sequence[Example],
     instruments: Instruments,
     settings: Settings,
     *,
-    on_policy: bool = True,
     kl: bool = True,
-    progress: bool = False,
 ) -> Asked:
-    """`examples`: what `respond(model, test)` gives. Costs the greedy responses of a few triples."""
-    greedy: list[Example] = []
-    if settings.greedy_triples:
-        greedy = respond(model, first_triples(test, settings.greedy_triples), settings, temperature=0.0, progress=progress)
+    """`examples`: what `respond(model, test)` gives."""
     explained, why = explained_prompts(test, settings.explained_triples)
     return Asked(
         prompts=triple_prompts(test),
         examples=examples,
-        greedy=greedy,
         explained=explained,
         unexplained=why,
         instruments=instruments,
         settings=settings,
-        on_policy=on_policy,
         kl=kl,
     )
 

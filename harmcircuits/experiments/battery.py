@@ -1,7 +1,7 @@
 """Every task under every condition: one frame of outcomes on the test triples, one of other items, and arrays of them."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial, reduce
 
@@ -11,10 +11,8 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from ..ablation.hooks import Ablation, ablated
-from ..examples import Example
 from ..models.protocol import HookedModel, vocabulary
 from ..tasks.information import swapped_requests
-from ..tasks.on_policy import on_policy
 from ..tasks.teacher_forced import INTACT, teacher_forced
 from ..tasks.writing import read_texts
 from .asked import Asked
@@ -27,7 +25,7 @@ KEY = ["condition", "example"]
 WHO = ("group", "category", "harm_group", "role")
 
 RESPONSES = ["condition", *WHO, "response"]
-TOGETHER, OTHER, GREEDY, WRITING = "responses", "other requests", "greedy responses", "writing and refusing"
+TOGETHER, OTHER, WRITING = "responses", "other requests", "writing and refusing"
 APART = ("tasks", "items", WRITTEN)
 """Frames of one condition."""
 
@@ -76,14 +74,14 @@ def read_conditions(
     """All tasks for the intact model, unless `intact` is False, and under each of `conditions`. What is `kept` from before is
     not read again.
 
-    Columns: nll, kl, nll_other (under another request), nll_greedy, in_place, probe and probe_request, many_shot,
-    on_task, refusal, degenerate, policy_nll and policy_nll_other (the intact model reads what was written), refused
-    (without prefill), explain, explain_same, explain_other, explain_near; NaN where a reading was not taken.
+    Columns: nll, kl, nll_other (under another request), in_place, probe and probe_request, many_shot, on_task, refusal,
+    degenerate, refused (without prefill), explain, explain_same, explain_other, explain_near; NaN where a reading was not
+    taken.
     """
     clock, kept = _Clock(), kept or Kept()
     every: dict[str, Ablation] = {INTACT: None, **conditions} if intact else dict(conditions)
     off = {name: name_of(condition) for name, condition in every.items()}
-    shared = [(TOGETHER, "together", _together), (OTHER, "other", _under_other_requests), (GREEDY, "greedy", _greedy)]
+    shared = [(TOGETHER, "together", _together), (OTHER, "other", _under_other_requests)]
     frames = []
     for task, what, read in shared:
         with clock(task):
@@ -128,27 +126,12 @@ def _together(model: HookedModel, asked: Asked, every: Mapping[str, Ablation], p
     return frame.assign(**{name: np.nan for name in PROBES if name not in probes})
 
 
-def _read_by_intact(model: HookedModel, asked: Asked, texts: Sequence[Example]) -> pd.DataFrame:
-    """`policy_nll` and `policy_nll_other`; NaN where it is not asked."""
-    if not asked.on_policy:
-        return pd.DataFrame(np.nan, index=range(len(texts)), columns=["policy_nll", "policy_nll_other"])
-    return on_policy(model, texts, seed=asked.settings.seed)
-
-
 def _under_other_requests(model: HookedModel, asked: Asked, every: Mapping[str, Ablation], progress: bool) -> pd.DataFrame:
     """`nll_other`: the loss of the same responses under another request of their category; harmful and near only."""
     some = [index for index, example in enumerate(asked.examples) if example.role != "far"]
     other = swapped_requests([asked.examples[index] for index in some], seed=asked.settings.seed)
     found = teacher_forced(model, other, every, kl=False, progress=progress).rename(columns={"nll": "nll_other"})
     return found.assign(example=[some[index] for index in found["example"]])[[*KEY, "nll_other"]]
-
-
-def _greedy(model: HookedModel, asked: Asked, every: Mapping[str, Ablation], progress: bool) -> pd.DataFrame:
-    """`nll_greedy`: the loss of the greedy responses to the first triples."""
-    if not asked.greedy:
-        return pd.DataFrame({"condition": [], "example": [], "nll_greedy": []}).astype({"condition": object, "example": int})
-    found = teacher_forced(model, asked.greedy, every, kl=False, progress=progress).rename(columns={"nll": "nll_greedy"})
-    return found[[*KEY, "nll_greedy"]]
 
 
 def _alone(model: HookedModel, asked: Asked, condition: Ablation, clock: _Clock) -> dict[str, pd.DataFrame]:
@@ -158,7 +141,7 @@ def _alone(model: HookedModel, asked: Asked, condition: Ablation, clock: _Clock)
         with clock(WRITING):
             written = write_all(model, asked)
     with clock(WRITING):
-        rules = read_texts(written.free).join(_read_by_intact(model, asked, written.free)).assign(example=asked.twins)
+        rules = read_texts(written.free).assign(example=asked.twins)
     for one in (rules.drop(columns="response"), refusals_of_twins(asked, written)):
         found = found.merge(one, on="example", how="left")
     items = pd.concat([own, refusals_everyday(asked, written)], ignore_index=True)

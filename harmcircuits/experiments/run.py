@@ -76,7 +76,7 @@ def measure(
     aimed, unaimed = _explaining(model, train, settings, kept, progress) if crossed else (None, {})
     controls, missing = control_circuits(circuits[main], scores, settings, explanation=aimed)
     conditions = {found: ("circuit", own) for found, own in circuits.items()} | controls
-    asked = lay_out(model, test, examples, instruments, settings, progress=progress)
+    asked = lay_out(test, examples, instruments, settings)
     off = {found: own for found, (_, own) in conditions.items()}
     outcomes = read_conditions(model, asked, off, kept=kept, progress=progress)
     return Run(

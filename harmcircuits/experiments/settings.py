@@ -15,13 +15,13 @@ RANGES = {
     "weight_p": (0.0, 1.0),
     "prefill_tokens": (-1, inf),
     "shots": (2, inf),
-    **dict.fromkeys(("null_draws", "greedy_triples", "explained_triples", "facts", "passages", "everyday"), (0, inf)),
+    **dict.fromkeys(("null_draws", "explained_triples", "facts", "passages", "everyday"), (0, inf)),
     "bootstrap_draws": (40, inf),
 }
 """What a number may be, ends included; the others are whole numbers of at least 1, and any seed from 0."""
 
 
-PROPORTIONED = ("many_shot_triples", "written_triples", "greedy_triples", "explained_triples", "facts", "passages", "everyday")
+PROPORTIONED = ("many_shot_triples", "written_triples", "explained_triples", "facts", "passages", "everyday")
 """What goes with the number of test triples in `Settings.on`."""
 
 
@@ -49,8 +49,7 @@ class Settings:
         probe_triples: training triples whose harmful and near responses the probes are trained on.
         aim_triples: training triples on which recognition is attributed, at most `probe_triples`.
         written_triples: harmful requests and twins that are answered freely under each condition: after the prefill, for the
-            rules and for the intact model to read; and without it, for refusals.
-        greedy_triples: test triples whose greedy responses are read too, as a check of robustness.
+            rules; and without it, for refusals.
         explained_triples: test triples of which the harmful request is to be explained.
         facts, passages, everyday: facts that the model may know, passages of plain text that it reads, and everyday benign
             requests that it may refuse.
@@ -81,7 +80,6 @@ class Settings:
     probe_triples: int = 96
     aim_triples: int = 48
     written_triples: int = 16
-    greedy_triples: int = 12
     explained_triples: int = 24
     facts: int = 60
     passages: int = 12
@@ -125,7 +123,6 @@ class Settings:
             aim_triples=16,
             written_triples=4,
             many_shot_triples=12,
-            greedy_triples=6,
             explained_triples=6,
             facts=24,
             passages=4,

@@ -45,10 +45,7 @@ TABLES = {
     ),
     ROBUSTNESS: (
         _SELECTIVITY,
-        Column("selectivity, greedy", "nats/token", "generation.selectivity_greedy", True),
         Column("p, adjusted", "", "generation.selectivity_p_adjusted"),
-        Column("own text, harmful", "nats/token", "generation.policy_information_harmful", True),
-        Column("own text, near twins", "nats/token", "generation.policy_information_near", True),
     ),
     BESIDE: (
         Column("explanation", "nats/token", "explanation.score", True),
@@ -76,9 +73,7 @@ TABLES = {
 """Caption: columns, one row a condition."""
 
 NOTES = {
-    ROBUSTNESS: "Greedy: on greedy instead of sampled responses. p: of the selectivity, by sign flips over triples, adjusted "
-    "for the number of conditions. Own text: request information of what the condition writes by itself, as the intact model "
-    "reads it.",
+    ROBUSTNESS: "p: of the selectivity, by sign flips over triples, adjusted for the number of conditions.",
     BESIDE: "Explanation: how much likelier the model finds the explanation that belongs to a harmful request than those of "
     "other requests. Declines: share of requests refused when nothing is put in the model's mouth; benign: near twins and "
     "everyday requests together. Plain prose: rise of L on harmless passages. Facts: share of everyday facts whose right "
