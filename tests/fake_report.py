@@ -43,8 +43,6 @@ def condition(
             "near_nll_rise": measured(twin, 0.0222),
             "far_nll_rise": measured(twin / 2, 0.0111),
             "selectivity": measured(round(harmful - twin, 6), 0.0444),
-            "selectivity_p": {"value": 0.0321, "low": None, "high": None, "n": N},
-            "selectivity_p_adjusted": {"value": 0.0456, "low": None, "high": None, "n": N},
             "kl": measured(harmful / 3),
             "retained_harmful": measured(round(1 - harmful, 6), 0.0777),
             "retained_twin": measured(round(1 - twin, 6), 0.0888),

@@ -35,7 +35,6 @@ class TestExplanation:
     def test_known_answers(self) -> None:
         found = explanation(BEFORE, AFTER, OPTIONS, why_not="")
         assert found["score"].value == pytest.approx(0.5)
-        assert found["score_same_category"].value == pytest.approx(0.1)
         assert found["score_near_twin"].value == pytest.approx(-0.1)
         assert found["retained"].value == pytest.approx(0.5)
         assert {one.n for one in found.values()} == {N}
@@ -44,19 +43,12 @@ class TestExplanation:
     def test_a_request_alone_in_its_category_is_held_against_others_alone(self) -> None:
         arrays = {**AFTER, "explain_same": harmful(1.5, 1.5, NAN, 1.5, 1.5, 1.5)}
         np.testing.assert_allclose(explained(arrays), [0.5, 0.5, 0.9, 0.5, 0.5, 0.5])
-        found = explanation(BEFORE, arrays, OPTIONS, why_not="")
-        assert (found["score"].n, found["score_same_category"].n) == (N, N - 1)
+        assert explanation(BEFORE, arrays, OPTIONS, why_not="")["score"].n == N
 
     def test_what_was_not_asked_says_why(self) -> None:
         nothing = dict.fromkeys(BEFORE, harmful(*[NAN] * N))
         found = explanation(nothing, nothing, OPTIONS, why_not="these prompts have no reference")
         assert set(found.values()) == {Estimate.missing("these prompts have no reference")}
-
-    def test_requests_that_are_all_alone_in_their_categories(self) -> None:
-        arrays = {**AFTER, "explain_same": harmful(*[NAN] * N)}
-        found = explanation(BEFORE, arrays, OPTIONS, why_not="")
-        assert found["score_same_category"] == Estimate.missing("no two of these requests are of one category")
-        assert found["score"].value == pytest.approx(0.9)
 
     def test_losses_that_are_no_numbers(self) -> None:
         """Asked, and answered by a model that says nothing."""
@@ -89,7 +81,6 @@ class TestRefusal:
             "near_rate": (0.25, 4),
             "benign_rate": (pytest.approx(4 / 9), 9),
             "money_advice_rate": (pytest.approx(2 / 3), 3),
-            "sounds_harmful_rate": (0.5, 2),
         }
 
     @pytest.mark.parametrize("share", [0.0, 1.0], ids=["all answered", "all declined"])
@@ -104,7 +95,7 @@ class TestRefusal:
     def test_nothing_asked(self) -> None:
         found = refusal(outcomes({"intact": {"refused": constant(NAN, NAN)[:N]}}), "intact")
         written, asked = Estimate.missing("nothing was written"), Estimate.missing("no such request was asked")
-        assert [*found.values()] == [written, written, written, asked, asked]
+        assert [*found.values()] == [written, written, written, asked]
 
 
 def items(name: str, *, prose: list[float], right: list[float], margin: list[float]) -> pd.DataFrame:

@@ -112,7 +112,7 @@ def test_every_number_of_the_report_has_its_own_n(result: Dissociation) -> None:
     n = {
         "generation": {"selectivity": 4, "kl": 4, "on_task_rate": 2},
         "recognition": {"auroc": 4, "auroc_in_place": 4, "probe_auroc": 4},
-        "refusal": {"harmful_rate": 2, "near_rate": 2, "benign_rate": 4, "money_advice_rate": 1, "sounds_harmful_rate": 1},
+        "refusal": {"harmful_rate": 2, "near_rate": 2, "benign_rate": 4, "money_advice_rate": 1},
         "utility": {"nll_rise": 2, "facts_right": 3, "facts_margin": 3},
     }
     for condition in (result.report["intact"], *result.report["conditions"]):
@@ -186,7 +186,6 @@ class TestRuns:
         assert "training split" in condition["recognition"]["auroc"]["reason"]
         assert condition["recognition"]["auroc_in_place"]["value"] is not None
         assert condition["dissociation"]["p_value"]["reason"] == "no training split was given"
-        assert condition["generation"]["selectivity_p"]["value"] is not None, "a test that needs no training split"
         for aim in ("aimed at twins", "aimed at recognition", "matched random"):
             assert f"There is no circuit {aim}: no training split was given" in alone.report["limits"]
         assert (alone.scores, alone.nulls, set(alone.figures())) == (None, None, {"rises", "retained"})

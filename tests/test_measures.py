@@ -17,7 +17,6 @@ KNOWN = {
     "generation.far_nll_rise": 0.1,
     "generation.selectivity": 0.3,
     "generation.kl": 0.3,
-    "generation.kl_near": 0.1,
     "generation.request_information_harmful": 0.5,
     "generation.request_information_near": 0.8,
     "generation.retained_harmful": 0.5,
@@ -26,9 +25,7 @@ KNOWN = {
     "generation.refusal_rate": 0.0,
     "generation.degenerate_rate": 0.0,
     "recognition.auroc": 0.8,
-    "recognition.auroc_far": 0.8,
     "recognition.auroc_in_place": 0.9,
-    "recognition.auroc_in_place_far": 0.9,
     "recognition.probe_auroc": 0.7,
     "recognition.probe_auroc_request": 0.6,
     "recognition.retained": 1.0,
@@ -65,7 +62,7 @@ class TestRecognition:
     def test_a_reading_that_was_not_taken_is_null(self) -> None:
         nothing = constant(math.nan, math.nan, math.nan)
         found = entry(changed(many_shot=nothing, probe=nothing), before=intact() | {"many_shot": nothing, "probe": nothing})
-        for path in ("recognition.auroc", "recognition.auroc_far", "recognition.probe_auroc"):
+        for path in ("recognition.auroc", "recognition.probe_auroc"):
             assert "needs a training split" in reason(found, path)
         assert value(found, "recognition.auroc_in_place") == pytest.approx(0.9, abs=0.02)
 

@@ -12,7 +12,6 @@ from harmcircuits.report import columns
 def test_every_value_beside_writing_and_recognising_is_on_the_page() -> None:
     words = plain(fake_report()).words()
     for expected in (
-        "0.046",  # its adjusted p
         "0.975 [0.942, 1.009]",  # retained explanation
         "0.044 [0.014, 0.074]",  # declines near twins
         "0.067 [0.037, 0.097] n = 15",  # declines money advice
@@ -48,7 +47,7 @@ def without_what_is_new() -> dict[str, Any]:
     report = fake_report()
     for key in ("crossed", "circuits", "controls", "seconds", "nulls"):
         del report[key]
-    new = ("selectivity_p", "retained", "near_rate", "money", "facts")
+    new = ("retained", "near_rate", "money", "facts")
     for condition in report["conditions"]:
         del condition["explanation"], condition["refusal"], condition["utility"]
         condition["generation"] = {
@@ -74,4 +73,4 @@ def test_one_recorded_value_is_enough_for_its_table() -> None:
     report = without_what_is_new()
     report["conditions"][-1]["utility"] = {"facts_right": {"value": None, "reason": "no facts"}}
     words = plain(report).words()
-    assert columns.BESIDE in words and columns.ROBUSTNESS not in words
+    assert columns.BESIDE in words

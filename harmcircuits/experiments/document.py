@@ -9,13 +9,12 @@ from .._version import __version__
 from ..models.matrices import base_hash
 from ..models.protocol import HookedModel, ModelError, device_of, geometry, model_hash
 from ..prompts.promptset import PromptSet
-from ..statistics import Estimate, fdr_estimates, sign_flip_p
+from ..statistics import Estimate
 from ..tasks.teacher_forced import INTACT
 from . import measures
 from .checks import EXPLANATION, MATCHED, TWINS
 from .collateral import collateral
 from .crossed import crossed
-from .measures import HARMFUL, NEAR
 from .nulls import Nulls
 from .run import Run
 from .settings import Settings
@@ -51,7 +50,6 @@ def describe(
     how = {"primary": run.instruments.primary}
     shown = [found for found in run.conditions if found != EXPLANATION]  # it has its place in the crossed table
     entries = [_entry(run, found, rates.get(found, {}), options, how) for found in shown]
-    _set_p_values(entries, run, settings)
     document = {
         "schema_version": SCHEMA_VERSION,
         "harmcircuits_version": __version__,
@@ -94,7 +92,7 @@ def _entry(
         "generation": measures.as_json(measures.generation(intact, changed, options) | rates),
         "recognition": measures.as_json(measures.recognition(intact, changed, options, **how)),
         **collateral(run.outcomes, found, options, unexplained=run.unexplained),
-        "dissociation": measures.as_json({"p_value": Estimate.missing("set below")}),
+        "dissociation": measures.as_json({"p_value": _p_value(run, found)}),
     }
 
 
@@ -142,21 +140,11 @@ def _null_lists(nulls: Nulls | None) -> dict[str, Any]:
     }
 
 
-def _set_p_values(entries: list[dict[str, Any]], run: Run, settings: Settings) -> None:
-    """Of the first circuit, which the nulls are about: the larger p value of both. Of every condition's selectivity: by sign
-    flips over triples, and adjusted for as many conditions (Benjamini–Hochberg)."""
-    intact = run.outcomes.by_triple(INTACT)
-    flips = []
-    for at, entry in enumerate(entries):
-        found = Estimate.missing("nulls are drawn for the first circuit only")
-        if at == 0:
-            why = NO_SCORES if run.scores is None else NO_NULLS
-            found = run.nulls.p_value() if run.nulls is not None else Estimate.missing(why)
-        entry["dissociation"]["p_value"] = found.to_json()
-        rise = run.outcomes.by_triple(entry["name"])["nll"] - intact["nll"]
-        flips.append(sign_flip_p(rise[:, HARMFUL] - rise[:, NEAR], seed=settings.seed))
-    for entry, p, adjusted in zip(entries, flips, fdr_estimates(flips), strict=True):
-        entry["generation"] |= {"selectivity_p": p.to_json(), "selectivity_p_adjusted": adjusted.to_json()}
+def _p_value(run: Run, found: str) -> Estimate:
+    """Of the first circuit, which the nulls are about: the larger p value of both."""
+    if found != run.main:
+        return Estimate.missing("nulls are drawn for the first circuit only")
+    return run.nulls.p_value() if run.nulls is not None else Estimate.missing(NO_SCORES if run.scores is None else NO_NULLS)
 
 
 NO_SCORES = "no training split was given"

@@ -56,7 +56,6 @@ def generation(intact: Arrays, changed: Arrays, options: Mapping[str, Any]) -> d
         "far_nll_rise": mean(rise[:, FAR]),
         "selectivity": paired_difference(rise[:, HARMFUL], rise[:, NEAR], **options),
         "kl": mean_of(changed["kl"][:, HARMFUL], options, NO_KL),
-        "kl_near": mean_of(changed["kl"][:, NEAR], options, NO_KL),
         "request_information_harmful": mean(information[0][:, HARMFUL]),
         "request_information_near": mean(information[0][:, NEAR]),
         "retained_harmful": _retained(information[0][:, HARMFUL], information[1][:, HARMFUL], options),
@@ -64,9 +63,6 @@ def generation(intact: Arrays, changed: Arrays, options: Mapping[str, Any]) -> d
         "on_task_rate": rate(changed["on_task"][:, HARMFUL]),
         "refusal_rate": rate(changed["refusal"][:, HARMFUL]),
         "degenerate_rate": rate(changed["degenerate"][:, HARMFUL]),
-        "on_task_rate_near": rate(changed["on_task"][:, NEAR]),
-        "refusal_rate_near": rate(changed["refusal"][:, NEAR]),
-        "degenerate_rate_near": rate(changed["degenerate"][:, NEAR]),
         "harmful_rate": Estimate.missing(NO_JUDGE),
     }
 
@@ -83,12 +79,10 @@ def recognition(intact: Arrays, changed: Arrays, options: Mapping[str, Any], *, 
     `retained` is of the primary reading ("in_place" or "probe", both after the response in generation's own chat context).
     """
     return {
-        "auroc": _auroc(changed["many_shot"], NEAR, options),
-        "auroc_far": _auroc(changed["many_shot"], FAR, options),
-        "auroc_in_place": _auroc(changed["in_place"], NEAR, options),
-        "auroc_in_place_far": _auroc(changed["in_place"], FAR, options),
-        "probe_auroc": _auroc(changed["probe"], NEAR, options),
-        "probe_auroc_request": _auroc(changed["probe_request"], NEAR, options),
+        "auroc": _auroc(changed["many_shot"], options),
+        "auroc_in_place": _auroc(changed["in_place"], options),
+        "probe_auroc": _auroc(changed["probe"], options),
+        "probe_auroc_request": _auroc(changed["probe_request"], options),
         "retained": retained_recognition(intact[primary], changed[primary], options),
     }
 
@@ -141,10 +135,10 @@ def _retained(
     return ratio_of_means(information, intact, **options)
 
 
-def _auroc(scores: Float[np.ndarray, "triple role"], benign: int, options: Mapping[str, Any]) -> Estimate:
-    (read,), own = measured(options, scores[:, [HARMFUL, benign]])
+def _auroc(scores: Float[np.ndarray, "triple role"], options: Mapping[str, Any]) -> Estimate:
+    (read,), own = measured(options, scores[:, [HARMFUL, NEAR]])
     if not len(read):
-        return Estimate.missing("not measured: this reading needs a training split, and far twins where it is against them")
+        return Estimate.missing("not measured: this reading needs a training split")
     return auroc_estimate(read[:, 0], read[:, 1], **own)
 
 

@@ -36,16 +36,11 @@ KEY_NUMBERS = (
 )
 """What stands first for each circuit."""
 
-ROBUSTNESS = "Robustness of writing, by condition"
 BESIDE = "Explaining, refusing, knowing, by condition"
 
 TABLES = {
     "Writing and recognising, by condition": (
         _HARMFUL, _NEAR, _FAR, _SELECTIVITY, _RETAINED_HARMFUL, _RETAINED_TWIN, _IN_PLACE, _PROBE, _REQUEST, _AUROC,
-    ),
-    ROBUSTNESS: (
-        _SELECTIVITY,
-        Column("p, adjusted", "", "generation.selectivity_p_adjusted"),
     ),
     BESIDE: (
         Column("explanation", "nats/token", "explanation.score", True),
@@ -73,7 +68,6 @@ TABLES = {
 """Caption: columns, one row a condition."""
 
 NOTES = {
-    ROBUSTNESS: "p: of the selectivity, by sign flips over triples, adjusted for the number of conditions.",
     BESIDE: "Explanation: how much likelier the model finds the explanation that belongs to a harmful request than those of "
     "other requests. Declines: share of requests refused when nothing is put in the model's mouth; benign: near twins and "
     "everyday requests together. Plain prose: rise of L on harmless passages. Facts: share of everyday facts whose right "
