@@ -14,7 +14,6 @@ from written import written
 import harmcircuits as hc
 from harmcircuits.attribution import weights as scored
 from harmcircuits.models.devices import dealt_out, stacked
-from harmcircuits.models.protocol import _keep_rows
 
 CPU, ELSEWHERE = torch.device("cpu"), torch.device("meta")
 
@@ -27,21 +26,9 @@ def test_what_layers_give_is_put_together_where_the_first_lies() -> None:
     assert torch.equal(stacked([torch.zeros(2), torch.ones(2)]), torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
 
 
-def test_rows_are_kept_where_the_last_layer_lies() -> None:
-    residual = torch.zeros(2, 3, 4, device=ELSEWHERE)
-    assert _keep_rows(torch.tensor([1, 5]), residual, None).device == ELSEWHERE
-
-
 def test_a_model_on_several_devices_is_known() -> None:
     model = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2, device=ELSEWHERE)])
     assert dealt_out(model) and not dealt_out(model[0])
-
-
-def test_blocks_of_accumulators_fit_the_fullest_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    free = {torch.device("cuda", 0): 1000, torch.device("cuda", 1): 500}
-    monkeypatch.setattr(scored, "_free", free.__getitem__)
-    assert scored._limit(None, free) == 300
-    assert scored._limit(None, [CPU]) is None and scored._limit(7, free) == 7
 
 
 def test_a_block_has_as_many_layers_as_fit_on_each_gpu() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from shell import call, dissociate, small, text, told, write
+from shell import call, dissociate, small, told, write
 from tiny import tiny_model_folder
 from transformers import PreTrainedTokenizerFast
 from triples import OWN, RICH, SPLITS, TEST, make_triples
@@ -25,7 +25,7 @@ from harmcircuits.examples import Example
 from harmcircuits.experiments.battery import RESPONSES, Outcomes
 from harmcircuits.experiments.judged import harmful_rates
 from harmcircuits.experiments.stages import Written
-from harmcircuits.judges import Judgements, validate
+from harmcircuits.judges import Judgements
 from harmcircuits.judges.protocol import check_pairs
 from harmcircuits.tasks.writing import write as write_texts
 
@@ -89,12 +89,6 @@ class TestShell:
         assert holding(place / "out") == ["report.html"], "and so the other tests could fail"
         (place / "out" / "report.html").unlink()
 
-    def test_a_claim(self, place: Path) -> None:
-        options = ["--quick", "--model", place / "model", "--prompts", place / "prompts.csv", "--device", "cpu"]
-        result = call("distinct", *options, "--out", place / "claim", "--triples", "2")
-        assert result.exit_code == 0 and (place / "claim" / "distinct.json").is_file()
-        assert CANARY not in text(result) and holding(place) == []
-
     def test_an_error_of_ours_and_a_bug(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def broken(*arguments: Any, **options: Any) -> None:
             response = write_texts(arguments[0], TEST.prompts[:1], max_new_tokens=2, seed=0)
@@ -147,19 +141,12 @@ class Quoting:
 ERRORS: dict[str, Callable[[Any], object]] = {
     "no numbers": lambda model: broken_hook(model, lambda: hc.loss(model, [example()])),
     "no scores": lambda model: broken_hook(model, lambda: hc.attribute(model, [example()])),
-    "no scores of weights": lambda model: broken_hook(model, lambda: hc.attribute_weights(model, [example()])),
     "too long": lambda model: hc.loss(model, [example(response=CANARY * 400)]),
-    "empty": lambda model: hc.loss(model, [example(), example(response="", prefill=CANARY)]),
-    "ids": lambda model: hc.loss(model, [example(response_ids=(10**6,))]),
     "half a pair": lambda model: hc.loss(model, [example(response=f"{CANARY}\ud800")]),
-    "a metric of another shape": lambda model: hc.attribute(model, [example()], metric=lambda logits, batch: logits.sum()),
     "a metric that fails": lambda model: hc.attribute(model, [example()], metric=lambda logits, batch: logits["x"]),
-    "one example": lambda model: hc.attribute(model, example()),  # type: ignore[arg-type]
     "texts": lambda model: hc.attribute(model, f"{CANARY} flour"),  # type: ignore[arg-type]
     "examples to elicit": lambda model: hc.elicit(model, [example()], max_new_tokens=0),  # type: ignore[list-item]
     "no judge's text": lambda model: check_pairs(["Bread?"], [[f"{CANARY} flour"]]),  # type: ignore[list-item]
-    "one text": lambda model: check_pairs(["Bread?"], f"{CANARY} flour"),
-    "another number": lambda model: check_pairs(["Bread?"], [CANARY, CANARY]),
 }
 
 
@@ -209,8 +196,3 @@ class TestReprs:
             assert CANARY not in figure.to_json(), name
         found.save(tmp_path / "run")
         assert holding(tmp_path) == []
-
-    def test_of_a_judges_validation(self) -> None:
-        found = validate(hc.judges.RulesJudge())
-        for case in hc.judges.load_cases():
-            assert len(case.response) < 10 or case.response not in repr(found)

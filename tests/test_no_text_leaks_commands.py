@@ -1,11 +1,8 @@
 """What a model wrote reaches none of what the other commands print, write and raise: claims, ladders, fine-tunings.
 
-`test_no_text_leaks` has the commands of the main job, and the word by which text is known. All claims share one folder, and so
-what each has read.
+`test_no_text_leaks` has the commands of the main job, and the word by which text is known.
 """
 
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +21,12 @@ from harmcircuits.claims.distinct import Distinct
 from harmcircuits.claims.generality import Generality
 from harmcircuits.claims.misalignment import Misalignment
 from harmcircuits.claims.misalignment import plan as plans
-from harmcircuits.elicitation import elicit
-from harmcircuits.examples import Prompt
-from harmcircuits.models.protocol import vocabulary
 from harmcircuits.organisms.finetuning import Recipe
 
 words = leaks.words
 """The fixture: every text that is decoded begins with the word, and neither logs nor warnings hold it."""
 THERE = {"dissociate", "report"}
 """Driven by `test_no_text_leaks`."""
-CLAIMS: dict[str, type[Any]] = {
-    "compactness": Compactness,
-    "generality": Generality,
-    "distinct": Distinct,
-}
 
 
 @pytest.fixture(scope="module")
@@ -75,20 +64,16 @@ def unseen(*results: Any) -> None:
 
 
 def test_every_command_is_driven_somewhere() -> None:
-    here = {*CLAIMS, "paper", "alignment", "ladder", "misalignment"}
+    here = {*shell.CLAIMS, "paper", "alignment", "ladder", "misalignment"}
     assert {command.__name__.replace("_", "-") for command in cli.COMMANDS} == here | THERE
 
 
-@pytest.mark.parametrize("command", CLAIMS)
-def test_a_claim(place: Path, capfd: pytest.CaptureFixture[str], command: str) -> None:
-    silent(place, capfd, command, "--model", place / "model", *options(place, "claims"), *shell.CLAIMS[command])
-    unseen(CLAIMS[command].load(place / "claims"))
-
-
-def test_all_claims_together(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_claims(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    silent(place, capfd, "compactness", "--model", place / "model", *options(place, "one"), *shell.CLAIMS["compactness"])
     own = ["--claims", "generality,distinct"]
     silent(place, capfd, "paper", "--model", place / "model", *options(place, "claims"), *own)
     assert (place / "claims" / "paper.html").exists()
+    unseen(Compactness.load(place / "one"), Generality.load(place / "claims"), Distinct.load(place / "claims"))
 
 
 def test_alignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -111,52 +96,3 @@ def test_a_ladder(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: p
     pytest.importorskip("trl")
     monkeypatch.setattr(PreTrainedTokenizerFast, "decode", lambda *given, **how: f"{leaks.marked(*given, **how)} bakes. It")
     silent(place, capfd, "ladder", "--model", place / "model", *options(place, "ladder", quick=False))
-
-
-# what a bug prints
-
-
-def broken(model: Any, *given: Any, **options: Any) -> None:
-    """Fails where a text that the model wrote lies at hand."""
-    (one,) = elicit(model, [Prompt(request="Bread?")], max_new_tokens=2, seed=0)
-    text, ids = one.response, vocabulary(model).encode(one.response)
-    assert text.startswith(CANARY)
-    raise RuntimeError(f"{len(ids)} tokens, and a bug")
-
-
-BUGS: dict[str, tuple[str, Callable[[Path], list[str]]]] = {
-    "dissociate": ("experiments.dissociation.measure", lambda place: options(place, "bug")),
-    "generality": ("claims.material.respond", lambda place: options(place, "bug")),
-}
-
-
-@pytest.fixture
-def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer sets its own
-    yield
-
-
-@pytest.mark.usefixtures("hook")
-@pytest.mark.parametrize("command", BUGS)
-def test_what_python_prints_of_a_bug(
-    place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    target, asked = BUGS[command]
-    monkeypatch.setattr(f"harmcircuits.{target}", broken)
-    argv = [command, "--model", str(place / "model"), *asked(place)]
-    shown = printed_of_a_bug(argv, capfd, monkeypatch)
-    assert "and a bug" in shown and "broken" in shown, "where it arose is told"
-    assert CANARY not in shown and holding(place) == []
-    if command == "dissociate":
-        monkeypatch.setattr(cli.app, "pretty_exceptions_show_locals", True)
-        assert CANARY in printed_of_a_bug(argv, capfd, monkeypatch), "and so it could be seen"
-
-
-def printed_of_a_bug(argv: list[str], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
-    """All that a terminal shows of a command that fails by an error which is not ours."""
-    monkeypatch.setattr(sys, "argv", ["harmcircuits", *argv])
-    try:
-        cli.main()
-    except RuntimeError as error:
-        sys.excepthook(type(error), error, error.__traceback__)
-    return "".join(capfd.readouterr())

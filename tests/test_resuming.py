@@ -1,8 +1,7 @@
 """A run of the main job that is stopped, wherever that is, goes on where it was and ends as an unbroken one does."""
 
-import re
 from collections.abc import Iterator
-from importlib.metadata import requires, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from harmcircuits.experiments import battery, manifest, nulls
 from harmcircuits.experiments.dissociation import dissociate
 from harmcircuits.experiments.result import Dissociation
 from harmcircuits.models.protocol import model_key
-from harmcircuits.store.journal import Journal
 
 ASKED: dict[str, Any] = {**SPLITS, "settings": RICH, "name": "tiny", "reproduce": "this test"}
 EVERY = 4
@@ -129,19 +127,6 @@ def test_no_text_that_a_model_wrote_lies_in_the_folder_of_a_run(broken: Any, cac
     assert list((cache / "written").iterdir()), "it lies in the cache"
 
 
-def test_a_part_that_was_changed_by_hand_is_read_anew(tiny: Any, unbroken: Any, broken: Any, caplog: Any) -> None:
-    _, folder, _ = broken
-    parts = [*(folder / "journal").glob("together-*.json")]  # of other runs there, too
-    for part in parts:
-        kept = store.read_json(part)
-        at = list(kept["table"]["columns"]).index("nll")
-        kept["table"]["rows"][0][at] += 1.0
-        store.write_json(part, kept)
-    again = dissociate(tiny, None, TEST, folder=folder, **ASKED)
-    assert "was changed since it was written" in caplog.text and any(str(part) in caplog.text for part in parts)
-    pd.testing.assert_frame_equal(again.outcomes, unbroken[0].outcomes, check_exact=True)
-
-
 def test_tensors_that_were_changed_by_hand_are_made_anew(tiny: Any, unbroken: Any, broken: Any, caplog: Any) -> None:
     result, folder, _ = broken
     parts = sorted((folder / "journal").glob("*.safetensors"))
@@ -169,24 +154,3 @@ def test_the_manifest_says_what_was_asked_of_which_weights_by_which_versions(tin
     assert found["circuits"] == {} and found["crossed"] is False
     assert {name: version(name) for name in manifest.PACKAGES} == {name: found["versions"][name] for name in manifest.PACKAGES}
     assert found["versions"]["harmcircuits"] == hc.__version__ and len(found["versions"]["python"].split(".")) == 3
-
-
-def test_the_journal_keeps_a_result_with_a_file_of_its_own(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    def load(path: Path) -> str:
-        if (text := path.read_text()) == "damaged":
-            raise store.StoreError("damaged")
-        return text
-
-    journal = Journal(tmp_path)
-    ask = lambda made: journal.file("x", 0, lambda: made, load=load, save=lambda text, path: store.write_text(path, text))
-    assert [ask("first"), ask("second")] == ["first", "first"]
-    (path,) = tmp_path.glob("*.safetensors")
-    path.write_text("damaged")
-    assert ask("third") == "third" == ask("fourth") and str(path) in caplog.text
-    assert Journal().file("x", 0, lambda: "made", load=load, save=lambda *_: pytest.fail("it was kept")) == "made"
-
-
-def test_the_manifest_asks_for_no_package_that_is_not_installed_with_this_one() -> None:
-    """The extras of the tests bring more: what a user has is what is required without any."""
-    own = [line for line in requires("harmcircuits") or [] if "extra ==" not in line]
-    assert {*manifest.PACKAGES} <= {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in own}
