@@ -12,7 +12,7 @@ from triples import OWN
 from written import written
 
 import harmcircuits as hc
-from harmcircuits.attribution import weights as scored
+from harmcircuits.attribution import weight_gradients as scored
 from harmcircuits.models.devices import dealt_out, stacked
 
 CPU, ELSEWHERE = torch.device("cpu"), torch.device("meta")
@@ -29,19 +29,6 @@ def test_what_layers_give_is_put_together_where_the_first_lies() -> None:
 def test_a_model_on_several_devices_is_known() -> None:
     model = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2, device=ELSEWHERE)])
     assert dealt_out(model) and not dealt_out(model[0])
-
-
-def test_a_block_has_as_many_layers_as_fit_on_each_gpu() -> None:
-    """Four layers of 100 weights, two of them on another device; 4 bytes each."""
-    lies = [CPU, CPU, ELSEWHERE, ELSEWHERE]
-    found: Any = [SimpleNamespace(layer=at, parameter=torch.empty(100, device=place)) for at, place in enumerate(lies)]
-    layers = lambda limit, **where: [
-        [matrix.layer for matrix in block] for block in scored._blocks(found, bytes_a_weight=4, limit=limit, **where)
-    ]
-    assert layers(800) == [[0, 1, 2, 3]], "800 bytes on each"
-    assert layers(400) == [[0], [1, 2], [3]]
-    assert layers(800, device="cpu") == [[0, 1], [2, 3]], "and in one place, 800 in all"
-    assert layers(None) == [[0, 1, 2, 3]]
 
 
 def test_accumulators_lie_beside_their_matrices() -> None:

@@ -77,26 +77,24 @@ def add_gradients(
         finite[matrix.name] = g.sum((1, 2)).isfinite()
         _add(sums, matrix.name, x, g, lengths)
 
-    graph = _graph_from(model, block[0].layer)
-    with graph as start, _listening(block, read, wrote):
+    with _graph(model) as start, _listening(block, read, wrote):
         total = score(batch).sum()  # rows don't interact: the gradient of the sum holds each one's own
         _check_called(block, called)
-        if total.requires_grad:  # otherwise it does not depend on this block: gradients of 0
+        if total.requires_grad:  # otherwise it depends on none of them: gradients of 0
             torch.autograd.grad(total, start, allow_unused=True)
     return _on_cpu([finite[matrix.name] for matrix in block])
 
 
 @contextmanager
-def _graph_from(model: HookedModel, layer: int) -> Iterator[list[Tensor]]:
-    """Gradients flow from the input of `layer` on; the list holds that input after the forward pass."""
+def _graph(model: HookedModel) -> Iterator[list[Tensor]]:
+    """Gradients flow from the embedding on; the list holds it after the forward pass."""
     start: list[Tensor] = []
 
     def begin(residual: Tensor, hook: object) -> Tensor:
         start.append(start_graph(residual, hook))
         return start[-1]
 
-    name = f"blocks.{layer}.hook_resid_pre" if layer else "hook_embed"
-    with torch.enable_grad(), model.hooks(fwd_hooks=[(name, begin)]):
+    with torch.enable_grad(), model.hooks(fwd_hooks=[("hook_embed", begin)]):
         yield start
 
 

@@ -13,7 +13,7 @@ Source: arXiv 2604.09544, whose S is −A summed over examples (there: one pass 
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,10 +32,6 @@ from .weight_gradients import Sums, add_gradients, empty_sums
 from .weight_scores import WeightAttribution
 
 log = logging.getLogger(__name__)
-FULL = 4
-"""Bytes of a number in which scores, softmaxes and losses are computed: float32."""
-SHARE = 0.6
-"""Of a GPU's free memory, for accumulators; the rest is for activations. Beyond it, blocks of layers are taken one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +52,6 @@ def attribute_weights(
     metric: Metric | ModelMetric | None = None,
     batch_size: int = 8,
     device: torch.device | str | None = None,
-    max_memory: int | None = None,
     progress: bool = False,
 ) -> WeightAttribution:
     """A_W = −W ⊙ mean ∂L/∂W over `harmful` and U_W = mean |W ⊙ ∂L/∂W|, taken per example, over `benign`, for every weight.
@@ -72,13 +67,9 @@ def attribute_weights(
             them, from the start of the pass.
         device: of the accumulators, float32, 4 bytes a weight (8 without `benign`); None: each lies beside its matrix. Scores
             are returned on the CPU.
-        max_memory: bytes that the accumulators of one pass may take on a device; where all layers need more, blocks of layers
-            are taken one after the other, each in a data pass of its own. None: 60 % of a GPU's free memory; no limit on a CPU,
-            where the scores have to lie afterwards.
 
     Raises:
-        AttributionError: no examples, a layer that does not fit `max_memory`, or a score that is not a number (names matrix and
-            example).
+        AttributionError: no examples, or a score that is not a number (names matrix and example).
         BatchError: not even one row fits into the device's memory.
         ExampleError: an example without a response, where the metric reads responses.
         ModelError: the model's matrices cannot be found, or it computes with others; or a state in which W ⊙ gradient means
@@ -92,21 +83,16 @@ def attribute_weights(
     if benign is not None:
         sets.append(_Set("benign", laid_out(model, benign, metric), signed=False, absolute=True))
     found = matrices(model)
-    where = {torch.device(device)} if device is not None else {matrix.parameter.device for matrix in found}
     if device is not None and torch.device(device).type == "cuda" and not torch.cuda.is_available():
         raise AttributionError(f"device={str(device)!r}: there is no CUDA device here. Leave it out, or give device='cpu'.")
-    limit = _limit(max_memory, where)
-    bytes_a_weight = FULL if benign is not None else 2 * FULL
-    blocks = _blocks(found, bytes_a_weight=bytes_a_weight, limit=limit, device=device)
     signed: dict[str, Tensor] = {}
     absolute: dict[str, Tensor] = {}
-    with tqdm(total=len(blocks) * sum(len(each.reading.rows) for each in sets), unit="example", disable=not progress) as bar:
-        for block in blocks:
-            for each in sets:
-                bar.set_description(f"weights, {each.name}")
-                sums, batch_size = _fitting_pass(model, block, each, bar.update, batch_size=batch_size, device=device)
-                signed |= _scores(block, sums.signed, scale=-1 / len(each.reading.rows))
-                absolute |= _scores(block, sums.absolute, scale=1 / len(each.reading.rows), absolute=True)
+    with tqdm(total=sum(len(each.reading.rows) for each in sets), unit="example", disable=not progress) as bar:
+        for each in sets:
+            bar.set_description(f"weights, {each.name}")
+            sums, batch_size = _fitting_pass(model, found, each, bar.update, batch_size=batch_size, device=device)
+            signed |= _scores(found, sums.signed, scale=-1 / len(each.reading.rows))
+            absolute |= _scores(found, sums.absolute, scale=1 / len(each.reading.rows), absolute=True)
     n_benign = len(sets[1].reading.rows) if benign is not None else 0
     return WeightAttribution(signed, absolute, n_examples=len(sets[0].reading.rows), n_benign=n_benign)
 
@@ -136,7 +122,7 @@ def _fitting_pass(
         if tried == 1:
             raise BatchError(
                 f"weights of {len(block)} matrices cannot be scored in this device's memory, not on one row ({sums.words}). "
-                "Score fewer layers at once (max_memory=), load the model in half precision, or take shorter texts."
+                "Put the sums elsewhere (device='cpu'), load the model in half precision, or take shorter texts."
             )
         batch_size = tried // 2
         log.warning("no memory for a batch on this device: weights are scored from the start in batches of %d", batch_size)
@@ -153,7 +139,7 @@ def _pass(
     device: torch.device | str | None,
     advance: Callable[[int], object],
 ) -> Sums:
-    """One data pass: the sums of all matrices of `block`."""
+    """One data pass: the sums of all matrices."""
     sums = empty_sums(block, signed=each.signed, absolute=each.absolute, device=device)
 
     for indices in batched(each.reading.rows, batch_size=batch_size, length=row_length):
@@ -183,39 +169,3 @@ def _scores(
                 raise AttributionError(f"a score of {matrix.name} is not a number: does the matrix hold NaN or infinities?")
             scores[matrix.name] = total.cpu()
     return scores
-
-
-def _limit(max_memory: int | None, devices: Iterable[torch.device]) -> int | None:
-    """Of several GPUs, what the fullest one allows for each."""
-    free = [_free(device) for device in devices if device.type == "cuda"]
-    return max_memory if max_memory is not None or not free else int(SHARE * min(free))
-
-
-def _free(device: torch.device) -> int:
-    free, _ = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch's own to give
-
-
-def _blocks(
-    found: Sequence[Matrix], *, bytes_a_weight: int, limit: int | None, device: torch.device | str | None = None
-) -> list[list[Matrix]]:
-    """Layers in order, as many in a block as `limit` bytes of accumulators hold on each device."""
-    blocks: list[list[Matrix]] = []
-    taken: dict[object, int] = {}
-    for layer in range(found[-1].layer + 1):
-        own = [matrix for matrix in found if matrix.layer == layer]
-        place = device or own[0].parameter.device
-        need = bytes_a_weight * sum(matrix.parameter.numel() for matrix in own)
-        if limit is not None and need > limit:
-            raise AttributionError(
-                f"the accumulators of layer {layer} alone take {need} bytes, and max_memory allows {limit}: allow more, or put "
-                "them elsewhere (device='cpu')."
-            )
-        if not blocks or (limit is not None and taken.get(place, 0) + need > limit):
-            blocks.append([])
-            taken = {}
-        blocks[-1] += own
-        taken[place] = taken.get(place, 0) + need
-    if len(blocks) > 1:
-        log.warning("weight scores take %d data passes, as the accumulators of all layers exceed %d bytes", len(blocks), limit)
-    return blocks
