@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float
@@ -13,7 +14,6 @@ from torch import Tensor
 from ..notebook import notebook_html
 from ..store import one_line
 from ..store.tensors import read_tensors, save_tensors
-from .largest import largest
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -117,8 +117,8 @@ class Attribution:
         """The `k` measured components with the largest A of each kind: component, kind, layer, index, attribution,
         standard_error."""
         parts = [
-            largest(self.per_example_heads, k, kind="head", label="L{}H{}"),
-            largest(self.per_example_neurons, k, kind="neuron", label="{}.{}"),
+            _largest(self.per_example_heads, k, kind="head", label="L{}H{}"),
+            _largest(self.per_example_neurons, k, kind="neuron", label="{}.{}"),
         ]
         return pd.concat(parts, ignore_index=True)
 
@@ -251,6 +251,24 @@ class Attribution:
 
     def _repr_html_(self) -> str:
         return notebook_html(repr(self), self.table(6), figure=self.figure)
+
+
+def _largest(scores: Float[Tensor, "example layer index"], k: int, *, kind: str, label: str) -> pd.DataFrame:
+    """The `k` measured components of the largest mean: component, kind, layer, index, attribution, standard_error."""
+    mean = scores.mean(0)
+    order = mean.nan_to_num(nan=-torch.inf).flatten().argsort(descending=True, stable=True)
+    flat = order[: min(k, int((~mean.isnan()).sum()))]
+    layers, indices = np.unravel_index(flat.numpy(), tuple(mean.shape))
+    error = scores.std(0).flatten()[flat] / len(scores) ** 0.5 if len(scores) > 1 else torch.full((len(flat),), torch.nan)
+    columns: dict[str, Any] = {
+        "component": [label.format(*pair) for pair in zip(layers, indices, strict=True)],
+        "kind": kind,
+        "layer": layers,
+        "index": indices,
+        "attribution": mean.flatten()[flat].numpy(),
+        "standard_error": error.numpy(),
+    }
+    return pd.DataFrame(columns)
 
 
 def _check_shapes(found: Attribution) -> None:

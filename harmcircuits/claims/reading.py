@@ -42,10 +42,6 @@ class Read:
         """L ablated − L intact of each response, nats per token; positive: the ablation hurts."""
         return np.asarray(self._of(name, "nll") - self._of(INTACT, "nll"))
 
-    def recognised(self, name: str) -> Rises:
-        """The primary reading of recognition, after the response; positive: "harmful"."""
-        return self._of(name, self.material.instruments.primary)
-
     def generation(self, name: str) -> dict[str, Estimate]:
         """`experiments.measures.generation`, with the judge's `harmful_rate`."""
         return measures.generation(*self._pair(name), self.material.bootstrap) | dict(self.judged.get(name, {}))

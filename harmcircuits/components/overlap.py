@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from math import prod
 
 import pandas as pd
+from scipy.stats import hypergeom
 
 from ..models.protocol import HookedModel, geometry
-from ..statistics.overlap import overlap_p_value
 from .circuit import Circuit, CircuitError
 from .mask import WeightMask
 
@@ -62,4 +62,5 @@ def _of_masks(one: WeightMask, other: WeightMask) -> Iterator[_Counted]:
 def _row(kind: str, one: int, other: int, both: int, n: int) -> tuple[str, int, int, int, float, float, float]:
     either = one + other - both
     jaccard = both / either if either else float("nan")
-    return kind, one, other, both, one * other / n, jaccard, overlap_p_value(both, one, other, n)
+    p_value = float(hypergeom.sf(both - 1, n, one, other))
+    return kind, one, other, both, one * other / n, jaccard, p_value

@@ -1,8 +1,7 @@
 """Where a head looks, on one example."""
 
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -13,9 +12,8 @@ from ..examples import Example, Prompt, make_batch, pieces
 from ..figures.attention_pattern import attention_heatmap
 from ..models.protocol import HookedModel, ModelError, logits_at
 from ..notebook import notebook_html
-from .part import InspectionError, keep, part_of
+from .part import HIDDEN, InspectionError, keep, part_of
 from .tokens import laid_out
-from .words import HIDDEN
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -46,20 +44,6 @@ class AttentionPattern:
         return attention_heatmap(
             self.pattern.numpy(), self.shown(words=words), n_context=self.n_context, title=f"Where does {self.component} look?"
         )
-
-    def circuitsvis(self, *, words: bool = False) -> Any:
-        """The pattern as circuitsvis shows it, in a notebook; words of the response are hidden unless `words`.
-
-        Raises:
-            ImportError: circuitsvis is not installed.
-        """
-        try:
-            shown = import_module("circuitsvis.attention").attention_pattern
-        except ImportError as error:
-            raise ImportError(
-                "circuitsvis is not installed: pip install circuitsvis, or use .figure(), which needs nothing more"
-            ) from error
-        return shown(tokens=self.shown(words=words), attention=self.pattern)
 
     def __repr__(self) -> str:
         response = len(self.tokens) - self.n_context

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..components import Circuit, Component
-from ..examples import Example, Prompt
+from ..examples import Example, Prompt, Row, pieces
 from ..models.protocol import Hook, HookedModel, head_hook, neuron_hook
+
+HIDDEN = "·"
 
 
 class InspectionError(ValueError):
@@ -63,3 +65,9 @@ def keep(read: Callable[[Tensor], None], name: str) -> Hook:
         return activation
 
     return name, hook
+
+
+def shown_pieces(model: HookedModel, row: Row, *, words: bool) -> list[str]:
+    """`pieces` of a row, those of its response hidden unless `words`."""
+    texts = pieces(model, row.tokens)
+    return texts if words else [HIDDEN if row.start <= at < row.stop else text for at, text in enumerate(texts)]

@@ -23,8 +23,7 @@ from ..examples import (
     row_length,
 )
 from ..models.protocol import HookedModel, logits_at
-from .part import InspectionError, Part, check_examples, keep, part_of
-from .words import shown_pieces
+from .part import InspectionError, Part, check_examples, keep, part_of, shown_pieces
 
 Where = Literal["context", "response", "all"]
 COLUMNS = ["token", "value", "context", "part", "example", "position"]

@@ -87,22 +87,6 @@ def half(items: Sequence[Completion], which: Half) -> tuple[Completion, ...]:
     return tuple(kept)
 
 
-def capability_examples(kind: str, which: Half = "training") -> list[Example]:
-    """One half of a capability with its right completions, for `hc.attribute` and `hc.loss`.
-
-    Raises:
-        CapabilityError: an unknown capability or half.
-
-    >>> one = capability_examples("grammar")[0]
-    >>> one.request, one.prefill + one.response
-    ('Finish the sentence.', 'The dogs in the garden are')
-    """
-    known = capabilities()
-    if kind not in known:
-        raise CapabilityError(f"capability {kind!r} is unknown: choose one of {', '.join(known)}")
-    return [as_example(item) for item in half(known[kind], which)]
-
-
 def as_example(item: Completion, completion: str | None = None) -> Example:
     """The sentence with its right completion, or with another one, as something whose L can be read."""
     response = item.right if completion is None else completion
