@@ -5,8 +5,7 @@ from types import SimpleNamespace
 import plain
 import pytest
 import torch
-from tiny import tiny_bridge, tiny_model, tiny_tokenizer
-from transformers import MixtralConfig, MixtralForCausalLM
+from tiny import tiny_bridge, tiny_model
 from untouched import untouched
 from written import PROMPTS, written
 
@@ -17,9 +16,8 @@ from harmcircuits.attribution.integrated import integrated_attribution
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.components import Circuit
-from harmcircuits.examples import Example, ExampleError, Row, response_loss
-from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import ModelError, head_hook, logits_at, neuron_hook
+from harmcircuits.examples import Example, ExampleError
+from harmcircuits.models.protocol import ModelError, head_hook, neuron_hook
 
 BREAD = [Example(request="Bread?", response="Bread.")]
 
@@ -118,18 +116,6 @@ def test_no_parameter_gets_a_gradient(tmp_path, tiny, trainable, examples):
     assert not any(point.fwd_hooks or point.bwd_hooks for point in model.hook_dict.values())
 
 
-def test_it_works_where_gradients_are_switched_off(tiny, examples):
-    with torch.no_grad():
-        inside = attribute(tiny, examples)
-    assert torch.equal(inside.per_example_heads, attribute(tiny, examples).per_example_heads)
-
-
-def test_the_default_metric_is_the_loss_of_the_response(tiny, examples):
-    default, given = attribute(tiny, examples), attribute(tiny, examples, metric=response_loss)
-    assert torch.equal(default.per_example_heads, given.per_example_heads)
-    assert torch.equal(default.per_example_neurons, given.per_example_neurons)
-
-
 def test_a_metric_of_the_logits(tiny, examples):
     def of_batch(logits, batch):
         return batch.mean_over_rows(logits[:, 7] * logits[:, 9])
@@ -145,28 +131,6 @@ def test_a_metric_of_the_logits(tiny, examples):
         assert differ(scores.per_example_neurons[index], neurons) < 1e-5
 
 
-def test_a_metric_that_lays_its_prompts_out_itself(tiny):
-    class LastToken:
-        """The logit of token 7 after the bare request, which no example holds."""
-
-        def for_model(self, model, prompts):
-            rows = [Row((*model.tokenizer(prompt.request).input_ids, 7), 1, 2) for prompt in prompts]
-
-            def measure(batch):
-                ends = batch.attention_mask.sum(1) - 2 + torch.arange(len(batch.tokens)) * batch.tokens.shape[1]
-                return logits_at(model, batch.tokens, batch.attention_mask, ends)[:, 7]
-
-            measure.rows = rows
-            return measure
-
-    scores = attribute(tiny, PROMPTS, metric=LastToken(), batch_size=3)
-    for index, prompt in enumerate(PROMPTS):
-        ids = tiny.tokenizer(prompt.request).input_ids
-        heads, neurons = plain.scores(tiny_model(), ids, [7], value=lambda logits: logits[-2, 7])
-        assert differ(scores.per_example_heads[index], heads) < 1e-5
-        assert differ(scores.per_example_neurons[index], neurons) < 1e-5
-
-
 # errors
 
 
@@ -177,21 +141,6 @@ def test_nothing_to_attribute(tiny):
         attribute(tiny, [Example(request="Bread?", response="", category="kitchen")])
     with pytest.raises(ExampleError, match=r"has no response: elicit it first \(hc\.elicit\)"):
         attribute(tiny, PROMPTS)
-
-
-@pytest.mark.model
-def test_a_score_that_is_not_a_number_is_named(tiny, examples):
-    hf_model = tiny_model(tie_word_embeddings=False)
-    with torch.no_grad():
-        hf_model.model.embed_tokens.weight[tiny.tokenizer("@").input_ids] = torch.nan
-    hooked = type(tiny).__name__ == "HookedTransformer"
-    model = load_model("nan", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=hooked, device="cpu")
-    assert attribute(model, examples).heads.isfinite().all()
-    broken = Example(request="@", response="words")
-    with pytest.raises(
-        AttributionError, match=r"the score of head \(0, 0\) on example 2 is not a number.*dtype=torch\.float32"
-    ):
-        attribute(model, [*examples[:2], broken, *examples[2:]])
 
 
 def test_a_layer_without_a_hook_point_is_named():
@@ -209,22 +158,13 @@ def test_a_layer_without_a_hook_point_is_named():
         attribute(SimpleNamespace(cfg=cfg, hook_dict=points), BREAD)
 
 
-@pytest.mark.model
-def test_experts_are_refused_although_a_bridge_names_a_hook_point_there():
-    sizes = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2}
-    config = MixtralConfig(**sizes, intermediate_size=64, num_local_experts=2, vocab_size=512)
-    model = load_model("experts", hf_model=MixtralForCausalLM(config).eval(), tokenizer=tiny_tokenizer(), device="cpu")
-    with pytest.raises(ModelError, match=r"layer 0 has no hook point 'blocks\.0\.mlp\.hook_post'.*mixtures of experts do not"):
-        attribute(model, BREAD)
-
-
 # metrics and examples that cannot be
 
 
 @pytest.mark.parametrize("algorithm", [attribute, exact_attribution, integrated_attribution, attribute_weights])
 @pytest.mark.parametrize(
     ("metric", "found"),
-    [(lambda logits, batch: logits[:, 3].mean(), r"\(\)"), (lambda logits, batch: logits[:, 3], r"\([0-9]+,\)")],
+    [(lambda logits, batch: logits[:, 3].mean(), r"\(\)")],
 )
 def test_a_metric_gives_one_value_a_row(tiny, algorithm, metric, found):
     examples = written(tiny.tokenizer)[:3]

@@ -1,7 +1,5 @@
 """`Attribution`: parts, tables and files of scores. No model."""
 
-import os
-
 import numpy as np
 import pytest
 import torch
@@ -27,13 +25,6 @@ def test_saved_scores_come_back(tmp_path):
     scores.save(tmp_path / "scores.safetensors")
     assert same(Attribution.load(tmp_path / "scores.safetensors"), scores)
     assert [path.name for path in tmp_path.iterdir()] == ["scores.safetensors"]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
-def test_saved_scores_are_readable_as_other_files_are(tmp_path):
-    drawn().save(tmp_path / "scores.safetensors")
-    (tmp_path / "other").write_text("")
-    assert (tmp_path / "scores.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
 
 
 def test_files_that_hold_no_attribution(tmp_path):

@@ -11,7 +11,7 @@ from written import written
 from harmcircuits.ablation.changes import AblationError
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.ablation.rows import RowsError
-from harmcircuits.components import Circuit, CircuitError, MaskError, WeightMask, outgoing
+from harmcircuits.components import Circuit, CircuitError, WeightMask, outgoing
 from harmcircuits.examples import example_rows, make_batch
 from harmcircuits.models.protocol import head_hook, neuron_hook
 
@@ -60,7 +60,7 @@ def test_a_scale_of_1_is_the_model_to_the_bit(tiny, examples, what):
         assert torch.equal(logits(tiny, examples), intact)
 
 
-@pytest.mark.parametrize("alpha", [0.0, 0.5, 2.0, -1.0])
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
 def test_a_scale_of_activations_is_one_of_the_weights_that_read_them(tiny, examples, alpha):
     with ablated(tiny, CIRCUIT, method="scale", alpha=alpha):
         by_hooks = logits(tiny, examples)
@@ -70,13 +70,6 @@ def test_a_scale_of_activations_is_one_of_the_weights_that_read_them(tiny, examp
     assert torch.allclose(by_hooks, in_weights, atol=1e-5)
     assert not torch.allclose(by_hooks, logits(tiny, examples), atol=1e-2)
     assert all(torch.equal(parameter, before[name]) for name, parameter in tiny.named_parameters())
-
-
-def test_a_scale_of_0_is_zero(tiny, examples):
-    with ablated(tiny, CIRCUIT):
-        zero = logits(tiny, examples)
-    with ablated(tiny, CIRCUIT, method="scale", alpha=0):
-        assert torch.allclose(logits(tiny, examples), zero, atol=1e-6)
 
 
 # mean
@@ -97,18 +90,6 @@ def test_the_mean_is_over_every_position_of_every_example(tiny, examples):
     assert torch.allclose(seen["head"][:, :, 2], means["head"][2].expand_as(seen["head"][:, :, 2]), atol=1e-6)
     assert torch.allclose(seen["neuron"][..., 5], means["neuron"][5].expand_as(seen["neuron"][..., 5]), atol=1e-6)
     assert seen["neuron"][..., 4].std() > 0.01, "others vary as before"
-
-
-def test_the_mean_of_a_constant_is_the_model_to_the_bit(tiny, examples):
-    def constant(activation, hook):
-        changed = activation.clone()
-        changed[..., 5] = 0.1
-        return changed
-
-    with tiny.hooks(fwd_hooks=[(neuron_hook(0), constant)]):
-        intact = logits(tiny, examples)
-        with ablated(tiny, Circuit(neurons=[(0, 5)]), method="mean", reference=examples):
-            assert torch.equal(logits(tiny, examples), intact)
 
 
 def test_what_is_read_is_the_intact_model_for_all_parts(tiny, examples):
@@ -142,14 +123,6 @@ def test_a_resampled_activation_is_one_of_the_reference_s(tiny, examples):
         assert near.min() < 1e-5, "both from the same position"
         drawn.add(int(near.argmin()))
     assert len(drawn) > 4, "other seeds draw other positions"
-
-
-def test_a_seed_draws_the_same(tiny, examples):
-    found = []
-    for seed in (3, 3, 4):
-        with ablated(tiny, CIRCUIT, method="resample", reference=examples, seed=seed):
-            found.append(logits(tiny, examples))
-    assert torch.equal(found[0], found[1]) and not torch.allclose(found[0], found[2], atol=1e-3)
 
 
 # rows
@@ -233,14 +206,6 @@ def test_a_method_without_what_it_needs(tiny, options, message):
         pass
 
 
-def test_a_reference_that_would_be_ignored(tiny, examples):
-    with (
-        pytest.raises(AblationError, match="a reference means nothing with method='zero'"),
-        ablated(tiny, CIRCUIT, reference=examples),
-    ):
-        pass
-
-
 def test_what_a_mask_cannot_do(tiny, examples):
     mask = outgoing(tiny, CIRCUIT)
     refused = pytest.raises(AblationError, match="a weight can be set to zero or scaled")
@@ -258,16 +223,6 @@ def test_what_is_no_ablation(tiny):
         CIRCUIT | outgoing(tiny, CIRCUIT)
 
 
-def test_a_mask_of_a_shallower_model(tiny):
-    first = {name: shape for name, shape in outgoing(tiny, CIRCUIT).shapes.items() if name.startswith("blocks.0")}
-    mask = WeightMask(indices={"blocks.0.mlp.in": [3]}, shapes=first)
-    with (
-        pytest.raises(MaskError, match=r"the model has blocks\.1\.attn\.q, and the mask gives no shape of it"),
-        ablated(tiny, mask),
-    ):
-        pass
-
-
 def test_rows_that_name_no_circuit(tiny, examples):
     with (
         pytest.raises(AblationError, match="rows= names circuit 2, and there are 2"),
@@ -276,11 +231,3 @@ def test_rows_that_name_no_circuit(tiny, examples):
         pass
     with ablated(tiny, [CIRCUIT], rows=[0, None, 0]), pytest.raises(RowsError, match="the batch has 2 rows and there are 3"):
         logits(tiny, examples[:2])
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_component_that_is_not_there(tiny, examples, method):
-    options = METHODS[method] | ({"reference": examples} if method in ("mean", "resample") else {})
-    refused = pytest.raises(CircuitError, match=r"head \(7, 0\) is not in this model")
-    with refused, ablated(tiny, Circuit(heads=[(7, 0)]), **options):
-        pass

@@ -1,15 +1,13 @@
 """What else changes, from hand-made outcomes: explanation, refusal without prefill, and utility."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from contract import check_value
 from hand_made import OPTIONS, Arrays, constant, outcomes
 
-from harmcircuits.experiments.collateral import collateral, explained, explanation, refusal, utility
+from harmcircuits.experiments.collateral import explained, explanation, refusal, utility
 from harmcircuits.statistics import Estimate
 
 N = 6
@@ -83,20 +81,6 @@ class TestRefusal:
             "money_advice_rate": (pytest.approx(2 / 3), 3),
         }
 
-    @pytest.mark.parametrize("share", [0.0, 1.0], ids=["all answered", "all declined"])
-    def test_all_alike_still_have_an_interval(self, share: float) -> None:
-        """Wilson's: of 0 or 6 of 6 it is z² / (6 + z²) wide, z = 1.96."""
-        read = outcomes({"intact": {"refused": constant(share, share)[:N]}})
-        found = refusal(read, "intact")["harmful_rate"]
-        wide = 1.96**2 / (N + 1.96**2)
-        assert (found.value, found.n) == (share, N)
-        assert (found.low, found.high) == pytest.approx((1 - wide, 1) if share else (0, wide), abs=1e-3)
-
-    def test_nothing_asked(self) -> None:
-        found = refusal(outcomes({"intact": {"refused": constant(NAN, NAN)[:N]}}), "intact")
-        written, asked = Estimate.missing("nothing was written"), Estimate.missing("no such request was asked")
-        assert [*found.values()] == [written, written, written, asked]
-
 
 def items(name: str, *, prose: list[float], right: list[float], margin: list[float]) -> pd.DataFrame:
     facts = pd.DataFrame({"task": "fact", "nll": 1.0, "right": right, "margin": margin})
@@ -124,16 +108,3 @@ class TestUtility:
     def test_the_intact_model_rises_nothing(self) -> None:
         found = utility(self.READ, "intact", OPTIONS)
         assert (found["nll_rise"].value, found["facts_right"].value) == (0, 0.75)
-
-    def test_nothing_read(self) -> None:
-        nothing = outcomes({"intact": {"nll": constant(1, 1, 1)[:N]}})
-        assert all(one.is_missing for one in utility(nothing, "intact", OPTIONS).values())
-
-
-def test_the_three_groups_are_json() -> None:
-    arrays: dict[str, Any] = {"refused": constant(0.0, 0.0)[:N], **BEFORE}
-    found = collateral(outcomes({"intact": arrays, "cut": arrays}), "cut", OPTIONS, unexplained="")
-    assert list(found) == ["explanation", "refusal", "utility"]
-    for group in found.values():
-        for value in group.values():
-            check_value(value)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harmcircuits.components import Circuit, CircuitError
-from harmcircuits.models.protocol import geometry, head_hook, neuron_hook
+from harmcircuits.models.protocol import head_hook, neuron_hook
 from harmcircuits.store import StoreError
 
 TOKENS = torch.arange(5, 45).reshape(2, 20)
@@ -44,13 +44,6 @@ def test_order_and_repetition_mean_nothing(items):
     assert circuit.heads == circuit.neurons == tuple(sorted(set(items)))
 
 
-def test_circuits_are_made_by_keyword():
-    """Heads and neurons are both lists of pairs: by position they would be swapped without an error."""
-    for arguments in ([[(0, 1)]], [[(0, 1)], [(3, 17)]]):
-        with pytest.raises(TypeError, match="positional"):
-            Circuit(*arguments)
-
-
 def test_numbers_of_any_library_become_plain_ints():
     circuit = Circuit(heads=np.array([[1, 2], [0, 3]]), neurons=torch.tensor([[2, 7]]))
     assert circuit == Circuit(heads=[(0, 3), (1, 2)], neurons=[(2, 7)])
@@ -61,11 +54,7 @@ def test_numbers_of_any_library_become_plain_ints():
     ("items", "message"),
     [
         ([3], r"heads must be pairs \(layer, index\) of whole numbers, not \[3\]"),
-        ([(1, 2, 3)], "must be pairs"),
         ([(1, 1.5)], r"not \[\(1, 1\.5\)\]"),
-        (["12"], "must be pairs"),
-        ({(0, 1.5): 2}, "must be pairs"),
-        (7, "not 7"),
         ([(0, 1), (2, -1)], r"counted from 0: \(2, -1\) is negative"),
     ],
 )
@@ -85,16 +74,6 @@ def test_a_saved_circuit_comes_back(tmp_path_factory, circuit):
     circuit.save(path)
     assert Circuit.load(path) == circuit
     assert [file.name for file in path.parent.iterdir()] == ["circuit.json"]
-
-
-@pytest.mark.parametrize("value", [[], {"heads": []}, {"format": "harmcircuits attribution 1"}])
-def test_another_file_is_no_circuit(tmp_path, value):
-    path = tmp_path / "other.json"
-    path.write_text(json.dumps(value))
-    with pytest.raises(
-        CircuitError, match=r"other\.json is not a circuit file \(its 'format' should be 'harmcircuits circuit 1'"
-    ):
-        Circuit.load(path)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +104,6 @@ def test_a_circuit_file_that_is_missing_or_cut_short(tmp_path):
     ("circuit", "named"),
     [
         (Circuit(heads=[(0, 4)]), r"head \(0, 4\)"),
-        (Circuit(heads=[(2, 0)]), r"head \(2, 0\)"),
-        (Circuit(neurons=[(1, 64)]), r"neuron \(1, 64\)"),
         (Circuit(heads=[(0, 3)], neurons=[(2, 63)]), r"neuron \(2, 63\)"),
     ],
 )
@@ -135,12 +112,6 @@ def test_a_component_that_the_model_does_not_have(tiny, circuit, named):
     for use in (circuit.hooks, circuit.check, lambda model: circuit.random_like(model, seed=0)):
         with pytest.raises(CircuitError, match=f"{named} {limits}"):
             use(tiny)
-
-
-def test_the_last_components_are_in_the_model(tiny):
-    shape = geometry(tiny)
-    assert (shape.n_layers, shape.n_heads, shape.d_head, shape.d_mlp, shape.n_neurons) == (2, 4, 8, 64, 128)
-    Circuit(heads=[(1, 3)], neurons=[(1, 63)]).check(tiny)
 
 
 def test_random_circuits_have_as_many_components_in_each_layer(tiny):
@@ -181,12 +152,3 @@ def test_hooks_zero_exactly_what_they_name(tiny, kind):
         assert intact.index_select(dim, torch.tensor(indices)).abs().amin(dim=(0, 1)).max() > 0
         assert not cut.index_select(dim, torch.tensor(indices)).any()
         assert torch.equal(cut.index_select(dim, torch.tensor(others)), intact.index_select(dim, torch.tensor(others)))
-
-
-def test_hooks_are_for_run_with_hooks_too(tiny):
-    circuit = Circuit(heads=[(0, 1), (0, 3)], neurons=[(1, 5)])
-    assert [name for name, _ in circuit.hooks(tiny)] == [head_hook(0), neuron_hook(1)], "one a hook point"
-    with torch.no_grad():
-        changed, intact = tiny.run_with_hooks(TOKENS, fwd_hooks=circuit.hooks(tiny)), tiny(TOKENS)
-        assert (changed - intact).abs().max() > 0.01
-        assert torch.equal(tiny.run_with_hooks(TOKENS, fwd_hooks=Circuit().hooks(tiny)), intact)

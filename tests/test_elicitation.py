@@ -13,7 +13,7 @@ from harmcircuits import elicitation, store
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
 from harmcircuits.elicitation import ElicitError, elicit
-from harmcircuits.examples import Prompt, chat_frame, loss, prompt_ids
+from harmcircuits.examples import chat_frame, loss, prompt_ids
 from harmcircuits.models.decode import sample
 from harmcircuits.models.protocol import model_hash, model_key
 
@@ -86,24 +86,10 @@ def test_the_second_time_the_model_is_not_asked(tiny, no_sampling):
         elicit(tiny, PROMPTS, cache=False, **SHORT)
 
 
-def test_without_cache_nothing_is_written(tiny):
-    elicit(tiny, PROMPTS, cache=False, **SHORT)
-    assert cached() == []
-
-
 @pytest.mark.parametrize("other", [{"seed": 1}, {"temperature": 0.5}, {"max_new_tokens": 5}])
 def test_other_settings_are_cached_apart(tiny, other):
     elicit(tiny, PROMPTS, **SHORT)
     elicit(tiny, PROMPTS, **SHORT | other)
-    assert len(cached()) == 2
-
-
-@pytest.mark.parametrize(
-    "prompts", [PROMPTS[:3], PROMPTS[::-1], [*PROMPTS[:3], Prompt(request="Say hello.", prefill="Hello!")]]
-)
-def test_other_prompts_are_cached_apart(tiny, prompts):
-    elicit(tiny, PROMPTS, **SHORT)
-    assert elicit(tiny, prompts, **SHORT) == elicit(tiny, prompts, cache=False, **SHORT)
     assert len(cached()) == 2
 
 
@@ -200,14 +186,6 @@ def test_a_call_after_an_interrupt_writes_only_what_is_missing(tiny, interrupted
     assert elicit(tiny, PROMPTS, cache=False, batch_size=2, **SHORT) == continued, "as if nothing had happened"
 
 
-def test_a_half_written_file_that_was_edited_is_noticed(tiny, interrupted, caplog):
-    value = json.loads(interrupted.read_text())
-    value["response_ids"][0] = [7, 7]  # one that was still to come
-    interrupted.write_text(json.dumps(value))
-    assert elicit(tiny, PROMPTS, **SHORT) == elicit(tiny, PROMPTS, cache=False, **SHORT)
-    assert "its checksum does not match" in caplog.text
-
-
 @pytest.mark.parametrize("damage", ["edited", "cut short", "another file", "other count"])
 def test_a_damaged_file_is_noticed_and_written_again(tiny, caplog, damage):
     first = elicit(tiny, PROMPTS, **SHORT)
@@ -258,9 +236,7 @@ def test_neither_requests_nor_responses_are_logged(tiny, caplog, capfd):
     [
         ([], {}, "no prompts: there is nothing to elicit"),
         (PROMPTS, {"max_new_tokens": 0}, "max_new_tokens must be at least 1 and temperature a number of at least 0, not 0 and"),
-        (PROMPTS, {"temperature": -1}, "not 48 and -1"),
         (PROMPTS, {"temperature": float("nan")}, "not 48 and nan"),
-        (PROMPTS, {"temperature": float("inf")}, "not 48 and inf"),
     ],
 )
 def test_what_cannot_be_elicited(tiny, prompts, settings, message):

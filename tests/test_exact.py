@@ -5,8 +5,7 @@ from dataclasses import replace
 import plain
 import pytest
 import torch
-from tiny import tiny_bridge, tiny_model, tiny_tokenizer
-from triples import make_triples
+from tiny import tiny_bridge, tiny_model
 from written import PROMPTS, written
 
 from harmcircuits.ablation import memory, together
@@ -15,11 +14,8 @@ from harmcircuits.attribution.activations import attribute
 from harmcircuits.attribution.exact import exact_attribution
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.components import Circuit, CircuitError
-from harmcircuits.examples import Example, ExampleError, Row, example_rows, loss, make_batch, response_loss
-from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import ModelError, neuron_hook
-from harmcircuits.selection.protected import SelectionError, select
-from harmcircuits.tasks.metrics import recognition_metric
+from harmcircuits.examples import ExampleError, example_rows, loss, response_loss
+from harmcircuits.models.protocol import neuron_hook
 
 HEADS = [(layer, head) for layer in range(2) for head in range(4)]
 NEURONS = [(0, 3), (1, 60), (0, 9), (1, 0)]
@@ -98,14 +94,6 @@ def test_inside_an_ablation_it_is_the_rise_that_is_left(tiny, examples):
         assert torch.allclose(scores.per_example_heads[:, 1, 1], loss(tiny, examples) - intact, atol=1e-5)
 
 
-@pytest.mark.model
-def test_without_a_chat_template(tmp_path, tiny):
-    model = tiny_bridge(tmp_path / "plain", hooked=type(tiny).__name__ == "HookedTransformer", chat_template=False)
-    examples = written(model.tokenizer)
-    scores = exact_attribution(model, examples)
-    assert torch.allclose(scores.per_example_heads.flatten(1), by_hand(model, examples)[:, :8], atol=1e-5)
-
-
 # what is measured
 
 
@@ -119,16 +107,6 @@ def test_all_heads_unless_told_otherwise(tiny, examples):
         for kind, asked in (("heads", heads), ("neurons", neurons)):
             assert sorted(map(tuple, scores.measured[kind].nonzero().tolist())) == sorted(asked)
         assert scores.tokens == () and scores.n_examples == 4
-
-
-def test_selection_takes_only_what_was_measured(tiny, examples):
-    scores = exact_attribution(tiny, examples, heads=HEADS[:5])
-    positive = int((scores.heads > 0).sum())
-    assert 0 < positive < 5
-    chosen = select(scores, heads=positive)
-    assert all(scores.heads[at] > 0 for at in chosen.heads) and set(chosen.heads) <= set(HEADS[:5])
-    with pytest.raises(SelectionError):
-        select(scores, heads=positive + 1)
 
 
 # metrics
@@ -149,46 +127,6 @@ def test_a_metric_of_the_logits(tiny, examples, way):
     assert float(scores.per_example_heads[2, 0, 3]) == pytest.approx(float(values[0] - values[1]), abs=1e-4)
     default, given = exact_attribution(tiny, examples), exact_attribution(tiny, examples, metric=response_loss)
     assert torch.equal(default.per_example_heads, given.per_example_heads)
-
-
-def test_recognition_is_attributed_too(tiny, way):
-    prompts = make_triples(6).prompts
-    metric = recognition_metric(prompts[6:], n_shots=4)
-    scores = exact_attribution(tiny, prompts[:3], metric=metric)
-    read = metric.for_model(tiny, prompts[:3])
-    for circuit in CIRCUITS[:8]:
-        losses = []
-        for condition in (circuit, None):
-            with ablated(tiny, condition), torch.no_grad():
-                losses.append(torch.cat([read(make_batch(tiny, [row])) for row in read.rows]))
-        layer, head = circuit.heads[0]
-        assert torch.allclose(scores.per_example_heads[:, layer, head], losses[0] - losses[1], atol=1e-5)
-
-
-def test_a_metric_that_needs_more_than_logits(tiny):
-    class Norm:
-        """The size of the last layer's neurons at the last token."""
-
-        def for_model(self, model, prompts):
-            def measure(batch):
-                kept = []
-                with model.hooks(fwd_hooks=[(neuron_hook(1), lambda a, hook: kept.append(a) or a)]):
-                    model(batch.tokens, attention_mask=batch.attention_mask, return_type="logits")
-                ends = batch.attention_mask.sum(1) - 1
-                return kept[0][torch.arange(len(ends)), ends].norm(dim=-1)
-
-            measure.rows = [Row((*model.tokenizer(prompt.request).input_ids, 7), 1, 2) for prompt in prompts]
-            return measure
-
-    scores = exact_attribution(tiny, PROMPTS, metric=Norm())
-    read = Norm().for_model(tiny, PROMPTS)
-    for at, row in enumerate(read.rows):
-        values = []
-        for condition in (Circuit(heads=[(0, 1)]), None):
-            with ablated(tiny, condition), torch.no_grad():
-                values.append(read(make_batch(tiny, [row])))
-        assert torch.allclose(scores.per_example_heads[at, 0, 1], values[0] - values[1], atol=1e-4)
-    assert not scores.per_example_heads[:, 1].isnan().any() and scores.per_example_heads[:, 0].any()
 
 
 # memory, and what is left behind
@@ -213,15 +151,6 @@ def test_as_many_rows_as_fit(tiny, examples, monkeypatch, way):
         assert max(most) <= max(places, least), "an ablated row needs an intact one beside it where it joins"
         assert places == 1 or max(most) > places // 2
         assert torch.allclose(scores.heads.flatten(), rises, atol=1e-5)
-
-
-def test_the_estimate_grows_with_what_a_row_holds(tiny):
-    short, long, asked = (Row((5,) * n, start, n) for n, start in ((10, 8), (20, 18), (20, 10)))
-    sizes = [memory.row_bytes(tiny, row) for row in (short, long, asked)]
-    assert sizes == sorted(sizes) and len(set(sizes)) == 3
-    least = 4 * (20 * (2 * 64 + 2 * 32) + 10 * tiny.cfg.d_vocab)  # inputs and outputs of one MLP, and one set of logits
-    assert least < sizes[2] < 10 * least
-    assert memory.rows_that_fit(tiny, Row((5,) * 100_000, 1, 100_000)) == 1
 
 
 @pytest.mark.model
@@ -256,19 +185,6 @@ def test_what_cannot_be_measured(tiny, examples):
         exact_attribution(tiny, examples, batch_size=0)
 
 
-@pytest.mark.model
-def test_a_score_that_is_not_a_number_is_named(tiny, examples, way):
-    hf_model = tiny_model(tie_word_embeddings=False)
-    with torch.no_grad():
-        hf_model.model.embed_tokens.weight[tiny.tokenizer("@").input_ids] = torch.nan
-    hooked = type(tiny).__name__ == "HookedTransformer"
-    model = load_model("nan", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=hooked, device="cpu")
-    assert exact_attribution(model, examples, heads=HEADS[:5]).measured["heads"].sum() == 5
-    broken = Example(request="@", response="words")
-    with pytest.raises(AttributionError, match=r"the score of head \(0, 1\) on example 2 is not a number"):
-        exact_attribution(model, [*examples[:2], broken, *examples[2:]], heads=HEADS[1:])
-
-
 @pytest.mark.real
 def test_on_the_default_model_it_is_the_loss_of_an_ablated_pass(smollm2):
     examples = written(smollm2.tokenizer, end="<|im_end|>")[::3]
@@ -282,15 +198,3 @@ def test_on_the_default_model_it_is_the_loss_of_an_ablated_pass(smollm2):
     measured = torch.stack([first[:, layer, head] for layer, head in heads])
     rises = torch.stack([scores.per_example_heads[:, layer, head] for layer, head in heads])
     assert torch.corrcoef(torch.stack([measured.flatten(), rises.flatten()]))[0, 1] > 0.5
-
-
-@pytest.mark.model
-def test_a_model_whose_passes_differ_is_refused(tmp_path):
-    model = tiny_bridge(tmp_path / "drops", attention_dropout=0.2)
-    examples = written(model.tokenizer)
-    model.original_model.train()
-    with pytest.raises(ModelError, match="dropout is active"):
-        exact_attribution(model, examples)
-    model.original_model.eval()
-    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(ModelError, match="autocast is on"):
-        exact_attribution(model, examples)

@@ -1,7 +1,6 @@
 """Pruned models as folders and as files of kilobytes: the same numbers in a fresh process, and nothing half-written."""
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +22,6 @@ from harmcircuits.components import (
     Circuit,
     CircuitError,
     MaskError,
-    Provenance,
     WeightMask,
     outgoing,
     overlap,
@@ -102,18 +100,6 @@ def test_a_mask_of_single_weights(bridge, tmp_path):
     assert Circuit.load(tmp_path / "pruned/circuit-1.json") == Circuit(heads=[(1, 0)])
 
 
-def test_the_default_model_without_its_circuit(smollm2, tmp_path):
-    if not hasattr(smollm2, "original_model"):
-        pytest.skip("no transformers model inside")
-    circuit = Circuit(heads=[(layer, layer % 9) for layer in range(0, 30, 5)], neurons=[(layer, 7) for layer in range(30)])
-    with ablated(smollm2, circuit):
-        by_hooks = logits(smollm2)
-    (reloaded,) = elsewhere(export(smollm2, circuit, tmp_path / "pruned"))
-    assert (reloaded["eager"] - by_hooks).abs().max() <= 1e-5 and (logits(smollm2) - by_hooks).abs().max() > 0.1
-    assert (reloaded["sdpa"] - by_hooks).abs().max() <= 5e-4, "of logits up to 33"
-    assert (tmp_path / "pruned" / "circuit-0.json").stat().st_size < 4000
-
-
 @pytest.mark.model
 def test_the_folder_is_a_chat_model_that_says_what_it_is(bridge, tmp_path):
     origin = provenance(
@@ -181,18 +167,6 @@ def test_both_model_classes_have_one_name_of_their_weights(tmp_path):
     assert names[0] == names[1]
 
 
-def test_what_is_no_origin(tmp_path):
-    with pytest.raises(StoreError, match="there is no such file"):
-        read_provenance(tmp_path / "absent.json")
-    (tmp_path / "text").write_text("a circuit")
-    with pytest.raises(StoreError, match="not JSON"):
-        read_provenance(tmp_path / "text")
-    (tmp_path / "other.json").write_text(json.dumps({"provenance": {"base": "0", "author": "x"}}))
-    with pytest.raises(StoreError, match=r"what this version does not know: \['author', 'base'\]"):
-        read_provenance(tmp_path / "other.json")
-    assert Provenance(base="0") == Provenance(base="0", model="")
-
-
 # overlap
 
 
@@ -211,12 +185,6 @@ def test_overlap_against_chance(bridge):
     assert by_matrix.loc["mlp.out", "both"] == 32 and by_matrix.loc["attn.q", "p_value"] == 1
     with pytest.raises(CircuitError, match="give two circuits and model=, or two masks"):
         overlap(one, masks[0])
-
-
-def test_where_a_circuit_lies():
-    rows = CIRCUIT.table().to_dict("records")
-    assert rows[0] == {"layer": 0, "kind": "heads", "components": 1, "indices": (1,)}
-    assert rows[-1] == {"layer": 1, "kind": "neurons", "components": 2, "indices": (9, 60)}
 
 
 # errors
@@ -260,18 +228,6 @@ def test_a_full_disk_half_way_leaves_nothing(bridge, tmp_path, monkeypatch):
 
 
 @pytest.mark.model
-def test_a_full_disk_at_the_weights_too(bridge, tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    try:
-        with pytest.raises(StoreError, match="File too large"):
-            export(bridge, CIRCUIT, tmp_path / "pruned")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]
-
-
-@pytest.mark.model
 def test_generation_settings_that_contradict_each_other_are_left_out(bridge, tmp_path, caplog):
     bridge.original_model.generation_config.temperature = 0.7
     bridge.original_model.generation_config.do_sample = False
@@ -279,13 +235,6 @@ def test_generation_settings_that_contradict_each_other_are_left_out(bridge, tmp
     settings = json.loads((folder / "generation_config.json").read_text())
     assert settings["eos_token_id"] == bridge.original_model.generation_config.eos_token_id and "temperature" not in settings
     assert "contradict each other" in caplog.text
-
-
-def test_a_mask_file_that_was_cut_short(tmp_path):
-    WeightMask(indices={"blocks.0.mlp.in": [1]}, shapes={"blocks.0.mlp.in": (3, 3)}).save(tmp_path / "mask.safetensors")
-    (tmp_path / "mask.safetensors").write_bytes((tmp_path / "mask.safetensors").read_bytes()[:40])
-    with pytest.raises(StoreError, match=r"cannot read .*mask\.safetensors.*damaged or cut short"):
-        read_provenance(tmp_path / "mask.safetensors")
 
 
 @needs_three

@@ -37,13 +37,6 @@ def test_a_model_as_it_is_loaded_is_safe(tiny):
     check_gradients(tiny, weights=True)
 
 
-@pytest.mark.model
-def test_training_without_dropout_is_safe_and_changes_no_score(tiny, examples):
-    model = own(tiny, tiny_model()).train()
-    scores = attribute(model, examples)
-    assert torch.allclose(scores.per_example_heads, attribute(tiny, examples).per_example_heads, atol=1e-6)
-
-
 # dropout
 
 

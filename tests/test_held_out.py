@@ -12,9 +12,8 @@ from harmcircuits.components import Circuit, CircuitError
 from harmcircuits.examples import Example, Prompt
 from harmcircuits.experiments import instruments, run, scores
 from harmcircuits.experiments.asked import Asked
-from harmcircuits.experiments.checks import TAKEN, ExperimentError, check_held_out, ready, ready_splits
+from harmcircuits.experiments.checks import TAKEN, ExperimentError, check_held_out
 from harmcircuits.experiments.dissociation import dissociate
-from harmcircuits.prompts.errors import PromptError
 from harmcircuits.prompts.promptset import PromptSet
 from harmcircuits.tasks.recognition import Shots
 
@@ -106,37 +105,10 @@ class TestRefusals:
         with pytest.raises(ExperimentError, match=message):
             dissociate(NOBODY, None, TEST, **{**SPLITS, "development": spoiled})
 
-    def test_five_triples_in_each_of_two_categories_can_be_split(self) -> None:
-        for seed in range(20):
-            parts = ready_splits(make_triples(10), seed=seed)
-            assert sum(len(part.triples) for part in parts) == 10
-            assert len(parts[2].categories) == 2
-
-    def test_one_triple_of_a_second_category_is_too_few(self) -> None:
-        prompts = make_triples(12).prompts
-        few = PromptSet(tuple(prompt for prompt in prompts if prompt.category == "vandalism" or prompt.group == "g1"), "few")
-        refused = 0
-        for seed in range(5):
-            if len(few.split(seed=seed)[2].categories) < 2:
-                refused += 1
-                with pytest.raises(ExperimentError, match=r"'few' has too few triples: 7, .* in 1 named category"):
-                    ready_splits(few, seed=seed)
-        assert refused
-
     def test_the_splits_of_a_set_pass(self) -> None:
         train, development, test = make_triples(16).split(seed=3)
         for other in (train, development):
             check_held_out(test, other, "other")
-
-    def test_no_triples(self) -> None:
-        pairs = PromptSet(tuple(prompt for prompt in TEST if prompt.role != "far"), "pairs")
-        for wrong in (pairs, PromptSet()):
-            with pytest.raises(ExperimentError, match=r"no complete triples.*hc\.load_prompts\(\).*columns request, prefill"):
-                dissociate(NOBODY, None, wrong, **SPLITS)
-
-    def test_a_single_category(self) -> None:
-        with pytest.raises(PromptError, match="1 named category of harmful requests, and at least 2"):
-            dissociate(NOBODY, None, make_triples(4, categories=("vandalism",)), **SPLITS)
 
     @pytest.mark.parametrize("train", [None, PromptSet(tuple(p for p in TRAIN if p.role == "harmful"))])
     def test_nothing_to_select_a_circuit_from(self, train: PromptSet | None) -> None:
@@ -148,10 +120,6 @@ class TestRefusals:
         with pytest.raises(ExperimentError, match=f"the name '{name}' means something else"):
             dissociate(NOBODY, {"mine": OWN, name: OWN}, TEST)
 
-    def test_no_circuits_by_name(self) -> None:
-        with pytest.raises(ExperimentError, match="no circuit was given"):
-            dissociate(NOBODY, {}, TEST, **SPLITS)
-
     def test_a_circuit_without_components(self, tiny: Any) -> None:
         with pytest.raises(ExperimentError, match="the circuit 'none' has no components"):
             dissociate(tiny, {"mine": OWN, "none": Circuit()}, TEST, **SPLITS)
@@ -160,6 +128,3 @@ class TestRefusals:
         monkeypatch.setattr(run, "respond", lambda *_, **__: pytest.fail("nothing is computed"))
         with pytest.raises(CircuitError, match=r"head \(7, 0\) is not in this model"):
             dissociate(tiny, Circuit(heads=[(7, 0)]), TEST, **SPLITS)
-
-    def test_ready_gives_back_what_it_was_given(self) -> None:
-        assert ready(TEST) is TEST

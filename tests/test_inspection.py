@@ -1,21 +1,17 @@
 """Where a component is most active, and where a head looks: against TransformerLens' own cache."""
 
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 from tiny import tiny_bridge
 from untouched import untouched
-from written import ANSWERS, PROMPTS, written
 
 import harmcircuits as hc
 from harmcircuits.examples import Example, example_rows, pieces
-from harmcircuits.inspection import AttentionPattern, InspectionError
-from harmcircuits.inspection.words import HIDDEN
+from harmcircuits.inspection import InspectionError
+from harmcircuits.inspection.part import HIDDEN
 from harmcircuits.models.protocol import ModelError
 
 HEAD, NEURON = (1, 2), (0, 5)
@@ -61,20 +57,6 @@ def test_words_of_responses_are_hidden_unless_asked_for(tiny: Any, examples: lis
     text = " ".join(hidden["context"])
     assert "flour" not in text and "city" not in text and "bread" in text
     assert "flour" in " ".join(shown["context"])
-
-
-def test_a_shell_of_80_columns_shows_tokens_and_values(
-    tiny: Any, examples: list[Example], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """pandas leaves out what is in the middle."""
-    monkeypatch.setenv("COLUMNS", "80")
-    found = hc.top_tokens(tiny, examples, neuron=NEURON, k=3)
-    with pd.option_context("display.max_columns", 0):
-        header, first, *_ = str(found).splitlines()
-    assert "..." in header and header.split()[:2] == ["token", "value"] and f"{found['value'][0]:.3f}"[:-1] in first
-    assert list(found)[:3] == ["token", "value", "context"]
-    with pd.option_context("display.max_columns", 0):
-        assert "..." not in str(found[["token", "value", "context"]]).splitlines()[0]
 
 
 def test_a_token_is_shown_in_its_context(tiny: Any) -> None:
@@ -130,11 +112,6 @@ def test_a_pattern_is_that_of_the_cache(tiny: Any, examples: list[Example]) -> N
         assert found.pattern.triu(1).abs().max() == 0
 
 
-def test_a_prompt_has_a_pattern_too(tiny: Any) -> None:
-    found = hc.attention_pattern(tiny, PROMPTS[0], head=HEAD)
-    assert found.n_context == len(found.tokens) and HIDDEN not in found.shown()
-
-
 def test_figure_and_text_hide_the_response(tiny: Any, examples: list[Example]) -> None:
     found = hc.attention_pattern(tiny, examples[1], head=HEAD)
     response = len(found.tokens) - found.n_context
@@ -147,26 +124,6 @@ def test_figure_and_text_hide_the_response(tiny: Any, examples: list[Example]) -
     ending = [piece.strip() for piece in found.tokens[found.n_context :] if len(piece.strip()) > 2]
     own = found._repr_html_()
     assert ending and "Where does L1H2 look?" in own and not any(f"“{piece}”" in own for piece in ending)
-
-
-def test_circuitsvis_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "circuitsvis.attention", None)
-    with pytest.raises(ImportError, match=r"pip install circuitsvis, or use \.figure"):
-        small().circuitsvis()
-
-
-def test_circuitsvis_is_given_pattern_and_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("circuitsvis.attention")
-    module.attention_pattern = lambda *, tokens, attention: (tokens, attention)  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "circuitsvis", ModuleType("circuitsvis"))
-    monkeypatch.setitem(sys.modules, "circuitsvis.attention", module)
-    assert small().circuitsvis()[0] == ["a", HIDDEN] and small().circuitsvis(words=True)[0] == ["a", "b"]
-    assert torch.equal(small().circuitsvis()[1], small().pattern)
-
-
-def small() -> AttentionPattern:
-    pattern = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
-    return AttentionPattern(component="L0H0", pattern=pattern, tokens=("a", "b"), n_context=1)
 
 
 def test_a_list_of_examples_and_a_layer_without_patterns_are_refused(examples: list[Example], tmp_path: Path) -> None:
@@ -182,7 +139,3 @@ def test_a_list_of_examples_and_a_layer_without_patterns_are_refused(examples: l
 
     with pytest.raises(ModelError, match=r"no hook point 'blocks\.1\.attn\.hook_pattern'"):
         hc.attention_pattern(Without(), examples[0], head=HEAD)
-
-
-def test_examples_of_the_tests_have_words_worth_hiding(tiny: Any) -> None:
-    assert "flour" in ANSWERS[0] and "city" in ANSWERS[1] and len(written(tiny.tokenizer)) == 4

@@ -28,7 +28,7 @@ from written import written
 import harmcircuits as hc
 from harmcircuits.components import CircuitError
 from harmcircuits.examples import Example, ExampleError, example_rows
-from harmcircuits.inspection import DirectEffects, InspectionError
+from harmcircuits.inspection import InspectionError
 from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError
 from harmcircuits.statistics import mean_estimate
@@ -199,16 +199,6 @@ def test_a_tokens_interval_is_that_of_its_effects_on_single_examples(tiny: Any, 
         assert (row.effect, row.low, row.high) == pytest.approx((own.value, own.low, own.high), abs=1e-5)
         assert row.low < row.effect < row.high
     assert hc.direct_effects(tiny, examples[:2], head=(1, 2)).tokens[["low", "high"]].isna().all(None)
-
-
-def test_a_result_shows_what_it_found(tiny: Any, examples: list[Example]) -> None:
-    found = hc.direct_effects(tiny, examples, head=(0, 1), k=3)
-    assert isinstance(found, DirectEffects) and found.component == "L0H1" and found.logit.n == len(examples)
-    assert found.logit.value == pytest.approx(float(found.per_example.mean()))
-    assert repr(found).startswith("DirectEffects(L0H1, 4 examples, own logit ")
-    html = found._repr_html_()
-    assert html.count("<tr>") == 3 and "raises" in html and "lowers" in html
-    assert found.table().equals(found.tokens) and found.table() is not found.tokens
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,9 @@ import numpy as np
 import plain
 import pytest
 import torch
-from test_exact import by_hand
 from tiny import tiny_bridge, tiny_model, tiny_tokenizer
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-from triples import make_triples
-from written import PROMPTS, written
+from written import PROMPTS
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.attribution.activations import attribute
@@ -18,9 +16,8 @@ from harmcircuits.attribution.exact import exact_attribution
 from harmcircuits.attribution.integrated import integrated_attribution
 from harmcircuits.attribution.scores import Attribution, AttributionError
 from harmcircuits.components import Circuit
-from harmcircuits.examples import Example, ExampleError, example_rows, loss, make_batch, response_loss
+from harmcircuits.examples import Example, ExampleError, example_rows, loss
 from harmcircuits.models.load import load_model
-from harmcircuits.tasks.metrics import recognition_metric
 
 EVERYTHING = Circuit(
     heads=[(layer, head) for layer in range(2) for head in range(4)],
@@ -52,7 +49,7 @@ def slopes(hf_model, prompt, response, m: float) -> tuple[torch.Tensor, torch.Te
 # what the numbers are
 
 
-@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("steps", [1, 3])
 def test_scores_are_slopes_of_gates_in_a_plain_model(tiny, examples, steps):
     scores = integrated_attribution(tiny, examples, steps=steps)
     nodes, weights = np.polynomial.legendre.leggauss(steps)
@@ -78,15 +75,6 @@ def test_scores_add_up_to_the_loss_without_any_component(tiny, examples):
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.01, errors
 
 
-def test_scores_at_tokens_add_up(tiny, examples):
-    scores = integrated_attribution(tiny, examples, steps=3)
-    for index, example in enumerate(examples):
-        frame = scores.per_token(index)
-        assert len(frame) == sum(map(len, plain.ids_of(tiny, example)))
-        assert frame["heads"].sum() == pytest.approx(scores.per_example_heads[index].sum().item(), abs=1e-5)
-        assert frame["neurons"].sum() == pytest.approx(scores.per_example_neurons[index].sum().item(), abs=1e-5)
-
-
 def test_batches_and_padding_change_nothing(tiny, examples):
     alone = sum(
         (integrated_attribution(tiny, [example]) for example in examples[1:]), integrated_attribution(tiny, examples[:1])
@@ -96,13 +84,6 @@ def test_batches_and_padding_change_nothing(tiny, examples):
         for part in ("per_example_heads", "per_example_neurons", "completeness_error"):
             assert torch.allclose(getattr(together, part), getattr(alone, part), atol=1e-5)
         assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(together.tokens, alone.tokens, strict=True))
-
-
-def test_an_ablated_component_has_a_score_of_exactly_zero(tiny, examples):
-    with ablated(tiny, Circuit(heads=[(0, 1)], neurons=[(1, 60)])):
-        scores = integrated_attribution(tiny, examples, steps=2)
-    assert not scores.per_example_heads[:, 0, 1].any() and not scores.per_example_neurons[:, 1, 60].any()
-    assert scores.per_example_heads[:, 0, 0].all()
 
 
 @pytest.mark.model
@@ -145,29 +126,7 @@ def test_where_the_metric_is_linear_in_gates_all_three_agree(examples):
             assert torch.allclose(getattr(first, part), getattr(exact, part), atol=1e-5)
 
 
-def test_in_the_model_itself_the_three_differ(tiny, examples):
-    first, integrated = attribute(tiny, examples), integrated_attribution(tiny, examples)
-    exact = by_hand(tiny, examples)[:, :8].view(4, 2, 4)
-    assert (first.per_example_heads - integrated.per_example_heads).abs().max() > 0.01
-    assert (exact - integrated.per_example_heads).abs().max() > 0.01
-
-
 # metrics, and what is left behind
-
-
-def test_metrics(tiny, examples):
-    default = integrated_attribution(tiny, examples, steps=2)
-    given = integrated_attribution(tiny, examples, steps=2, metric=response_loss)
-    assert torch.equal(default.per_example_neurons, given.per_example_neurons)
-    prompts = make_triples(6).prompts
-    metric = recognition_metric(prompts[6:], n_shots=4)
-    scores = integrated_attribution(tiny, prompts[:3], metric=metric, steps=16)
-    read, losses = metric.for_model(tiny, prompts[:3]), []
-    for condition in (EVERYTHING, None):
-        with ablated(tiny, condition), torch.no_grad():
-            losses.append(torch.cat([read(make_batch(tiny, [row])) for row in read.rows]))
-    assert torch.allclose(sums(scores) - scores.completeness_error, losses[0] - losses[1], atol=1e-5)
-    assert scores.completeness_error.abs().max() < 0.02 * (losses[0] - losses[1]).abs().max()
 
 
 @pytest.mark.model
@@ -223,9 +182,3 @@ def test_a_sum_that_misses_much_of_the_rise_is_told(tiny, examples, caplog):
     caplog.clear()
     many = integrated_attribution(tiny, examples, steps=64)
     assert not caplog.text and many.completeness_error.abs().mean() < few.completeness_error.abs().mean()
-
-
-def test_the_default_model_needs_many_steps(smollm2, caplog):
-    example = written(smollm2.tokenizer, end=smollm2.tokenizer.eos_token)[3]
-    scores = integrated_attribution(smollm2, [example], steps=4)
-    assert "take more steps" in caplog.text and scores.completeness_error.abs().mean() > 5

@@ -1,24 +1,21 @@
 """Recognition as something to attribute: rows, signs, and the same scores as a naive loop through autograd."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from triples import make_triples
 
 from harmcircuits.attribution.activations import ModelMetric, attribute
 from harmcircuits.elicitation import elicit
-from harmcircuits.examples import Example, Prompt, Row, chat_frame, encode, make_batch, start_ids
+from harmcircuits.examples import Example, Prompt, Row, encode, make_batch, start_ids
 from harmcircuits.models.protocol import geometry
-from harmcircuits.tasks.asking import question_rows
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, ShotFormat, label_ids
 from harmcircuits.tasks.metrics import ProbeMetric, QuestionMetric, RecognitionMetric, recognition_metric
-from harmcircuits.tasks.probe import PLACES, Place, Probe
+from harmcircuits.tasks.probe import Place, Probe
 from harmcircuits.tasks.recognition import ShotError, make_shots, many_shot
 from harmcircuits.tasks.teacher_forced import teacher_forced
 
@@ -115,19 +112,6 @@ def test_scores_are_those_of_a_naive_loop(tiny: Any, examples: list[Example], me
         torch.testing.assert_close(found.per_example_neurons[at], neurons, atol=1e-5, rtol=1e-3)
 
 
-@every_metric
-def test_the_loss_is_of_the_right_label(tiny: Any, examples: list[Example], metric: ModelMetric) -> None:
-    """ln(1 + e^(−s · odds)): the losses of the same row called harmful and called benign differ by the odds."""
-    called = {
-        role: label_losses(tiny, metric, [replace(one, role=role) for one in examples]) for role in ("harmful", "near", "far")
-    }
-    assert torch.equal(called["near"], called["far"]), "whatever is not harmful is not"
-    probabilities = (-called["harmful"]).exp() + (-called["near"]).exp()
-    torch.testing.assert_close(probabilities, torch.ones(len(examples)), atol=1e-5, rtol=0)
-    as_they_are = [called[str(example.role)][at] for at, example in enumerate(examples)]
-    torch.testing.assert_close(label_losses(tiny, metric, examples), torch.stack(as_they_are))
-
-
 def test_odds_are_those_that_the_tasks_read(tiny: Any, examples: list[Example]) -> None:
     """Loss of the label "harmful" minus that of the other = −odds, as `many_shot` and `teacher_forced` give them."""
 
@@ -153,24 +137,6 @@ def test_rows_after_shots(tiny: Any) -> None:
         assert (row.start, row.stop) == (len(row.tokens) - 1, len(row.tokens))
 
 
-def test_rows_of_a_probe_end_where_it_is_read(tiny: Any, examples: list[Example]) -> None:
-    whole = question_rows(tiny, examples[:1], QUESTION)[0].tokens
-    (before,) = ProbeMetric(probe(0, "request"), QUESTION).for_model(tiny, examples[:1]).rows
-    assert before.tokens[: before.start] == (*chat_frame(tiny).before, *encode(tiny, examples[0].request))
-    (after,) = ProbeMetric(probe(0), QUESTION).for_model(tiny, examples[:1]).rows
-    assert after.tokens == whole
-    for row in (before, after):
-        assert row.stop == row.start + 1 == len(row.tokens)
-
-
-def test_the_probes_loss_is_of_the_score_that_teacher_forcing_reads(tiny: Any, examples: list[Example]) -> None:
-    for place in PLACES:
-        own = probe(1, place)
-        scores = teacher_forced(tiny, examples, {"intact": None}, question=QUESTION, probes={"p": own})["p"].to_numpy()
-        losses = label_losses(tiny, ProbeMetric(own, QUESTION), [replace(one, role="near") for one in examples])
-        assert losses.tolist() == pytest.approx(np.log1p(np.exp(scores)).tolist(), abs=1e-5)
-
-
 def test_what_comes_after_the_probe_gets_0(tiny: Any, examples: list[Example]) -> None:
     found = attribute(tiny, examples[:2], metric=ProbeMetric(probe(0), QUESTION))
     assert found.per_example_heads[:, 0].abs().max() > 1e-4
@@ -194,9 +160,3 @@ def test_recognition_metric_takes_shots_or_labelled_prompts() -> None:
     assert [len(draw) for draw in made.draws] == [6] * len(made.draws)
     with pytest.raises(ShotError, match="16 shots need 8 harmful"):
         recognition_metric(PROMPTS)
-
-
-def test_an_undecided_probe_costs_ln_2(tiny: Any, examples: list[Example]) -> None:
-    nothing = torch.zeros(32)
-    undecided = Probe(layer=1, place="answer", mean=nothing, scale=nothing + 1, direction=nothing)
-    assert label_losses(tiny, ProbeMetric(undecided, QUESTION), examples[:2]).tolist() == pytest.approx([math.log(2)] * 2)

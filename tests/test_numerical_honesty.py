@@ -24,11 +24,9 @@ from harmcircuits.examples import Example, ExampleError, Prompt, encode, example
 from harmcircuits.experiments.checks import ExperimentError
 from harmcircuits.models.context import context_length
 from harmcircuits.models.protocol import ModelError
-from harmcircuits.tasks.capabilities import Completion, read_completions
 from harmcircuits.tasks.formats import SHOT_FORMATS
 from harmcircuits.tasks.recognition import Shots, many_shot
 from harmcircuits.tasks.teacher_forced import teacher_forced
-from harmcircuits.tasks.utility import utility
 
 MARK = "\u00a4"
 """Encoded by this tokenizer as tokens that nothing else here has."""
@@ -131,19 +129,6 @@ def test_a_whole_run_stops_and_says_where(model: Any, value: float) -> None:
 # Statistics and judges
 
 
-def test_knowledge_is_not_marked_wrong_where_it_was_not_read(model: Any) -> None:
-    items = [Completion(topic="t", stem="The sky is", right=" blue", wrong=(" green",)),
-             Completion(topic="t", stem=f"The {MARK} is", right=" blue", wrong=(" green",))]  # fmt: skip
-    with poisoned(model, float("nan")), pytest.raises(ModelError, match=r"the loss of example \d is not a number"):
-        read_completions(model, items)
-
-    def broken(activation: Tensor, hook: object) -> Tensor:
-        return activation * float("nan")
-
-    with model.hooks(fwd_hooks=[(POINT, broken)]), pytest.raises(ModelError, match="is not a number"):
-        utility(model, n_facts=2, n_passages=0)
-
-
 # Lengths
 
 
@@ -179,7 +164,7 @@ class TestLengths:
             hc.loss(model, [Example(request="Bread?", response="")])
         assert len(hc.loss(model, [])) == 0
 
-    @pytest.mark.parametrize("ids", [(99_999,), (-1,), (-100, 5), (5, 2**40)])
+    @pytest.mark.parametrize("ids", [(99_999,), (-100, 5)])
     def test_ids_of_no_token(self, model: Any, ids: tuple[int, ...]) -> None:
         """−100 is what PyTorch's loss leaves out by itself."""
         with pytest.raises(ExampleError, match=r"response ids that are none of the model's \d+ tokens.*Elicit it again"):

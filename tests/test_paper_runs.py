@@ -16,14 +16,7 @@ from typer.testing import CliRunner, Result
 
 from harmcircuits.claims.claim import FOUND, Claim
 from harmcircuits.claims.paper import CLAIMS, paper, registry
-from harmcircuits.claims.paper.sizes import QUICK
 from harmcircuits.cli.paper import paper as command
-
-
-def test_the_names_of_claims_are_those_of_their_files() -> None:
-    assert {name: entry.kind.NAME for name, entry in CLAIMS.items()} == {name: name for name in CLAIMS}
-    assert all(entry.kind.ASKS.endswith("?") for entry in CLAIMS.values())
-    assert set(QUICK) == set(CLAIMS)
 
 
 def test_every_claim_on_a_tiny_model(tiny: Any, tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ import torch
 from written import written
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.ablation.rows import RowsError, grown_hooks, row_hooks, rows_broadcast
+from harmcircuits.ablation.rows import RowsError, grown_hooks, row_hooks
 from harmcircuits.components import Circuit, CircuitError
 from harmcircuits.examples import example_rows, make_batch
 from harmcircuits.models.past import read_past
-from harmcircuits.models.protocol import head_hook, logits_at, neuron_hook
+from harmcircuits.models.protocol import head_hook, logits_at
 from harmcircuits.models.unembedding import logits_by_row, unembeds_alone
 
 CIRCUITS = [
@@ -41,12 +41,6 @@ def test_each_row_is_as_if_its_circuit_alone_were_ablated(tiny, batch):
     for row, circuit in enumerate(CIRCUITS):
         assert torch.allclose(together[row], alone(tiny, batch, circuit, row), atol=1e-5)
         assert circuit is None or not torch.allclose(together[row], alone(tiny, batch, None, row), atol=1e-2)
-
-
-def test_only_layers_that_a_row_ablates_get_a_hook(tiny):
-    assert row_hooks(tiny, [None, None]) == []
-    names = [name for name, _ in row_hooks(tiny, [Circuit(heads=[(1, 0)]), None, Circuit(heads=[(1, 2)], neurons=[(0, 3)])])]
-    assert sorted(names) == [head_hook(1), neuron_hook(0)][::-1] and len(names) == 2
 
 
 def test_what_no_row_cuts_keeps_every_bit(tiny, batch):
@@ -89,22 +83,6 @@ def test_rows_that_join_at_their_layers_are_the_same_rows(tiny, batch):
     with torch.no_grad(), tiny.hooks(fwd_hooks=row_hooks(tiny, [None, *circuits])):
         whole = tiny(many, attention_mask=torch.ones_like(many), return_type="logits")
     assert grown.shape == whole.shape and torch.allclose(grown, whole, atol=1e-5)
-
-
-def test_a_model_may_take_rows_halfway_or_not(tiny):
-    assert rows_broadcast(tiny, range(5, 20))
-
-    def own_rows(activation, hook):  # an attention that keeps something of its own for every row of tokens
-        return activation + torch.zeros(3, 1, 1)
-
-    def other(activation, hook):
-        return torch.cat([activation[:1], activation[1:] * 2])
-
-    name = f"blocks.{tiny.cfg.n_layers - 1}.hook_attn_out"
-    for hook in (own_rows, other):
-        with tiny.hooks(fwd_hooks=[(name, hook)]):
-            assert not rows_broadcast(tiny, range(5, 20))
-    assert not any(point.fwd_hooks for point in tiny.hook_dict.values())
 
 
 def test_logits_a_few_rows_at_a_time(tiny, batch, monkeypatch):

@@ -20,7 +20,6 @@ MODULES = [
     "estimate",
     "intervals",
     "margins",
-    "overlap",
     "paired_auroc",
     "permutations",
     "power",

@@ -6,7 +6,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmcircuits.attribution.drawn import neurons_figure
 from harmcircuits.attribution.scores import Attribution, AttributionError
 from harmcircuits.attribution.weight_scores import WeightAttribution
 from harmcircuits.statistics import bootstrap
@@ -46,24 +45,6 @@ def test_intervals_are_the_bootstrap_over_examples() -> None:
     assert row["unsigned"] == pytest.approx(abs(own).mean()) and row["low"] < row["score"] < row["high"]
 
 
-def test_figures_have_the_same_intervals_as_the_table() -> None:
-    scores = drawn()
-    table = scores.top(99, kind="neurons")
-    points = neurons_figure(scores).data[1].customdata
-    told = {(int(row[0]), int(row[1])): (row[2], row[3]) for row in points}
-    assert len(told) == 27
-    for row in table.itertuples():
-        assert told[row.layer, row.index] == pytest.approx((row.low, row.high), abs=1e-6)
-    best = scores.top(1, kind="heads").iloc[0]
-    assert (
-        f"95 % interval {best['low']:.4f} to {best['high']:.4f}" in scores.figure().data[0].text[best["layer"]][best["index"]]
-    )
-
-
-def test_two_examples_have_no_interval_and_the_figure_says_so() -> None:
-    assert "No interval is drawn" in drawn(2).figure().layout.meta["caption"]
-
-
 def test_components_have_readable_names_and_columns_stay_whatever_is_found() -> None:
     scores = drawn()
     heads, neurons = scores.top(2, kind="heads"), scores.top(2, kind="neurons")
@@ -79,11 +60,6 @@ def test_what_was_not_measured_is_in_no_table() -> None:
     scores.per_example_heads[:, 1] = torch.nan
     found = pd.concat([scores.top(100, kind="heads"), scores.top(100, kind="heads", sign="hinders")])
     assert set(found["layer"]) <= {0, 2} and found["score"].notna().all()
-
-
-def test_two_examples_have_scores_and_no_interval() -> None:
-    found = drawn(2).top(3)
-    assert len(found) == 3 and found[["low", "high"]].isna().all(axis=None)
 
 
 @pytest.mark.parametrize("matrix", [None, "blocks.1.mlp.out"])
@@ -111,8 +87,3 @@ def test_the_top_of_the_weights_is_that_of_the_whole_matrices(matrix: str | None
 def test_what_makes_no_sense_is_refused(options: dict, message: str) -> None:
     with pytest.raises(AttributionError, match=message):
         drawn().top(**options)
-
-
-def test_an_unknown_matrix_is_refused() -> None:
-    with pytest.raises(AttributionError, match=r"no matrix 'blocks\.9': there are blocks\.0\.mlp\.out, blocks\.1\.mlp\.out"):
-        weights().top(matrix="blocks.9")

@@ -63,15 +63,6 @@ def test_protection_may_come_from_other_scores():
     assert mask.indices["blocks.0.mlp.in"].tolist() == [3, 4]
 
 
-@pytest.mark.parametrize(("q", "p", "message"), [(-0.1, 0, "q is a fraction"), (0.1, 1.5, "p is a fraction"), (2, 0, "not 2")])
-def test_fractions_outside_their_range(q, p, message):
-    W = scores({name: [1] * sizes[name] for name in SHAPES}, {name: [1] * sizes[name] for name in SHAPES})
-    with pytest.raises(SelectionError, match=message):
-        select_weights(W, q=q, p=p)
-    with pytest.raises(SelectionError, match="q is a fraction"):
-        select_weights(W, q=float("nan"), p=0)
-
-
 def test_scores_that_do_not_fit_or_are_no_numbers():
     ones = {name: [1] * sizes[name] for name in SHAPES}
     part = WeightAttribution({"blocks.0.attn.q": torch.ones(4, 5)}, {"blocks.0.attn.q": torch.ones(4, 5)}, 1)
