@@ -65,7 +65,6 @@ def test_planted_writing_is_distinct(plain: Distinct) -> None:
 def test_the_circuit_of_a_capability_is_that_of_the_twins_who_need_it(plain: Distinct) -> None:
     pairs = plain.tables["overlaps"].set_index(["one", "other"])
     assert pairs.loc[(NEAR, KIND), "share"] > 0.7 > 0.2 > pairs.loc[(HARM, KIND), "share"]
-    assert pairs.loc[(NEAR, KIND), "p_adjusted"] < 0.001 < pairs.loc[(HARM, KIND), "p_adjusted"]
 
 
 def test_where_one_mechanism_writes_both_the_claim_is_false() -> None:

@@ -12,7 +12,7 @@ from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Pr
 from .written import write_claim
 
 SHOWN = ["condition", "task", "value", "low", "high", "drop", "p_adjusted", "n"]
-OVERLAPS = ["one", "other", "jaccard", "chance", "ceiling", "share", "low", "high", "p_adjusted"]
+OVERLAPS = ["one", "other", "jaccard", "chance", "ceiling", "share", "low", "high"]
 
 
 def distinct(

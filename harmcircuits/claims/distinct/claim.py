@@ -44,7 +44,7 @@ class Distinct(Claim):
     - `harm_circuit_near_share`: `harm_circuit_near` ÷ `harm_circuit_harm`; 1: near twins fall as much, 0: not at all;
     - `known_CAPABILITY`: share of its sentences that the intact model finishes rightly, above chance.
 
-    Tables: "effects", "overlaps", "overlaps without protection", "crossings", "writing", "capabilities", "aims".
+    Tables: "effects", "overlaps", "overlaps without protection", "crossings", "writing".
     """
 
     NAME: ClassVar[str] = "distinct"

@@ -22,10 +22,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.stats import hypergeom
 
 from ...components import Circuit
-from ...statistics import Estimate, fdr_named, from_draws
+from ...statistics import Estimate, from_draws
 from .aims import HARM, TRIPLE, Sources
 
 DIVISIONS, REDIVISIONS = 20, 3
@@ -36,11 +35,8 @@ Pair = tuple[str, str]
 
 
 def overlaps(sources: Sources, found: Mapping[str, Circuit], *, draws: int, seed: int, protection: bool = True) -> pd.DataFrame:
-    """One row a pair of aims: one, other, both, expected, jaccard, chance, p, p_adjusted of the circuits on all examples, and
-    between, ceiling, share with low, high, n (examples of the smaller aim) and reason, from halves.
-
-    p: of at least as many components in common by chance, hypergeometric for heads and neurons apart and then summed; adjusted
-    over all pairs (Benjamini–Hochberg).
+    """One row a pair of aims: one, other, jaccard and chance of the circuits on all examples, and between, ceiling, share with
+    low, high, n (examples of the smaller aim) and reason, from halves.
     """
     pairs = list(combinations(found, 2))
     how: dict[str, Any] = {"protection": protection}
@@ -55,9 +51,7 @@ def overlaps(sources: Sources, found: Mapping[str, Circuit], *, draws: int, seed
         between, ceiling = observed[at]
         ends = {"share": share.value, "low": share.low, "high": share.high, "n": share.n, "reason": share.reason or ""}
         rows.append({"one": one, "other": other, **row, "between": between, "ceiling": ceiling, **ends})
-    frame = pd.DataFrame(rows)
-    frame.insert(list(frame.columns).index("p") + 1, "p_adjusted", fdr_named(frame["p"]))
-    return frame.astype(dict.fromkeys(("share", "low", "high"), float))
+    return pd.DataFrame(rows).astype(dict.fromkeys(("share", "low", "high"), float))
 
 
 def share_of(frame: pd.DataFrame, other: str) -> Estimate:
@@ -119,28 +113,13 @@ def halved(counts: Float[np.ndarray, " example"], random: np.random.Generator) -
     return found
 
 
-def common_p(one: Circuit, other: Circuit, *, heads: int, neurons: int) -> float:
-    """P(at least as many components in common) for random circuits of the same numbers of heads and of neurons.
-
-    >>> round(common_p(Circuit(heads=[(0, 0), (0, 1)]), Circuit(heads=[(0, 0), (0, 1)]), heads=5, neurons=9), 3)
-    0.1
-    """
-    chance = np.ones(1)
-    for n, a, b in ((heads, one.heads, other.heads), (neurons, one.neurons, other.neurons)):
-        chance = np.convolve(chance, hypergeom.pmf(np.arange(min(len(a), len(b)) + 1), n, len(a), len(b)))
-    return float(min(1.0, chance[len(one & other) :].sum()))
-
-
 def _counted(one: Circuit, other: Circuit, sources: Sources) -> dict[str, float]:
     like = next(iter(sources.parts.values()))
     n = {"heads": like.heads.numel(), "neurons": like.neurons.numel()}
     expected = sum(len(getattr(one, kind)) * len(getattr(other, kind)) / size for kind, size in n.items())
     return {
-        "both": len(one & other),
-        "expected": expected,
         "jaccard": one.jaccard(other),
         "chance": expected / (len(one) + len(other) - expected),
-        "p": common_p(one, other, **n),
     }
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +11,7 @@ from ... import store
 from ...ablation.hooks import Ablation, ablated
 from ...experiments.measures import rate
 from ...experiments.names import name_of
-from ...statistics import Estimate, mean_estimate
+from ...statistics import Estimate
 from ...tasks.capabilities import Completion, read_completions
 from ...tasks.teacher_forced import INTACT
 from ..material import Material
@@ -55,25 +54,3 @@ def known(frame: pd.DataFrame) -> Estimate:
 def rises(readings: Readings, condition: str, kind: str) -> Float[np.ndarray, " sentence"]:
     """L ablated − L intact of each right completion, nats per token; positive: the ablation hurts."""
     return np.asarray(readings[condition][kind]["nll"] - readings[INTACT][kind]["nll"])
-
-
-def capability_table(readings: Readings, options: Mapping[str, Any]) -> pd.DataFrame:
-    """One row a condition, capability and measure: value, low, high, n.
-
-    rise: of L, nats per token; margin: its change (negative: less sure); right: share of sentences finished rightly (Wilson);
-    above chance: that share − chance.
-    """
-    rows = []
-    for condition, kinds in readings.items():
-        for kind, frame in kinds.items():
-            change = (frame["margin"] - readings[INTACT][kind]["margin"]).to_numpy()
-            measured = {"right": rate(frame["right"].to_numpy(dtype=float)), "above chance": known(frame)}
-            if condition != INTACT:
-                measured = {
-                    "rise": mean_estimate(rises(readings, condition, kind), **options),
-                    "margin": mean_estimate(change, **options),
-                } | measured
-            for measure, value in measured.items():
-                ends = {"value": value.value, "low": value.low, "high": value.high, "n": value.n}
-                rows.append({"condition": condition, "capability": kind, "measure": measure, **ends})
-    return pd.DataFrame(rows).astype(dict.fromkeys(("value", "low", "high"), float))

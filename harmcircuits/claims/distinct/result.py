@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...components import Circuit
 from ...experiments.names import name_of, name_of_examples
-from ...statistics import Estimate, fdr_named, ratio_of_means
+from ...statistics import Estimate, fdr_named, mean_estimate, ratio_of_means
 from ...tasks.teacher_forced import INTACT
 from ..claim import Found
 from ..material import Material
@@ -17,10 +17,10 @@ from ..reading import Read
 from .aims import HARM, NEAR, Sources
 from .effects import Crossing, crossing, effects
 from .overlaps import overlaps, share_of
-from .readings import Readings, capability_table, known, rises
+from .readings import Readings, known, rises
 from .rule import Evidence, decide
 
-READ = ("harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity", "retained_harmful", "retained_twin", "harmful_rate")
+READ = ("harmful_nll_rise", "near_nll_rise", "selectivity", "harmful_rate")
 LIMITS = (
     "A capability is what these sentences need, not all that its name promises.",
     "Of writing whole answers, near twins alone are compared: another kind of answer could need the same circuit.",
@@ -108,17 +108,14 @@ def summed_up(measured: Measured) -> Result:
         own={HARM: control.harm, measured.control: control.capability},
     )
     found, why = decide(evidence)
-    table = capability_table(measured.readings, measured.by_sentence)
     tables = {
         "effects": effects(drops, triples=material.bootstrap, sentences=measured.by_sentence, harm=(HARM, NEAR)),
         "overlaps": shared,
         "overlaps without protection": bare,
         "crossings": _crossings_table(crossings, adjusted),
         "writing": _writing_table(writing),
-        "capabilities": table,
-        "aims": _aims_table(measured),
     }
-    values = _values(evidence, measured, (shared, bare), writing, table)
+    values = _values(evidence, measured, (shared, bare), writing, drops)
     return Result(found, _sentence(found, why, evidence, values), values, tables, (*LIMITS, *_left_out(measured, capable)))
 
 
@@ -148,7 +145,7 @@ def _values(
     measured: Measured,
     overlapping: tuple[pd.DataFrame, pd.DataFrame],
     writing: Mapping[str, Mapping[str, Estimate]],
-    table: pd.DataFrame,
+    drops: Mapping[str, Mapping[str, np.ndarray]],
 ) -> dict[str, Estimate]:
     shared, bare = overlapping
     control, none = measured.control, Estimate.missing(measured.missing.get(measured.control, "not measured"))
@@ -160,17 +157,15 @@ def _values(
     found |= {"harm_circuit_harm": own["harmful_nll_rise"], "harm_circuit_near": own["near_nll_rise"]}
     found["harm_circuit_selectivity"] = own["selectivity"]
     found["harm_circuit_near_share"] = evidence.twins
-    found |= {f"harm_circuit_{kind}": _rise(table, HARM, kind) for kind in measured.sources.capabilities}
+    found |= {
+        f"harm_circuit_{kind}": mean_estimate(drops[HARM][kind], **measured.by_sentence)
+        for kind in measured.sources.capabilities
+    }
     found[f"{control}_circuit_harm"] = writing[control]["harmful_nll_rise"] if control in writing else none
-    found[f"{control}_circuit_{control}"] = _rise(table, control, control) if control in writing else none
+    found[f"{control}_circuit_{control}"] = (
+        mean_estimate(drops[control][control], **measured.by_sentence) if control in drops else none
+    )
     return found | {f"known_{kind}": value for kind, value in measured.known().items()}
-
-
-def _rise(table: pd.DataFrame, aim: str, kind: str) -> Estimate:
-    chosen = (table["condition"] == f"aimed at {aim}") & (table["capability"] == kind) & (table["measure"] == "rise")
-    row = table[chosen].iloc[0]
-    low, high = (None if pd.isna(row[end]) else float(row[end]) for end in ("low", "high"))
-    return Estimate(float(row["value"]), low, high, int(row["n"]))
 
 
 def _crossings_table(crossings: Mapping[str, Crossing], adjusted: Mapping[str, float | None]) -> pd.DataFrame:
@@ -190,24 +185,6 @@ def _writing_table(writing: Mapping[str, Mapping[str, Estimate]]) -> pd.DataFram
         {"condition": f"aimed at {aim}", "measure": name, **_ends(own[name])} for aim, own in writing.items() for name in READ
     ]
     return pd.DataFrame(rows).astype(dict.fromkeys(("value", "low", "high"), float))
-
-
-def _aims_table(measured: Measured) -> pd.DataFrame:
-    """One row an aim: what is protected, components, examples attributed, and why there is no circuit."""
-    rows = []
-    for aim in measured.sources.aims:
-        circuit = measured.circuits.get(aim, Circuit())
-        rows.append(
-            {
-                "aim": aim,
-                "protected": ", ".join(measured.sources.protected_for(aim)),
-                "heads": len(circuit.heads),
-                "neurons": len(circuit.neurons),
-                "examples": measured.sources.parts[aim].n_examples,
-                "reason": measured.missing.get(aim, ""),
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def _ends(value: Estimate) -> dict[str, Any]:
