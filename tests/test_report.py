@@ -48,7 +48,6 @@ def test_every_value_and_interval_of_a_condition_is_on_the_page(full: Page) -> N
         "circuit, 3,333 weights",
         "0.789 [0.710, 0.868]",  # intact many-shot
         "0.777 [0.727, 0.827]",  # intact request information, in no column of the tables
-        "+0.277 [+0.233, +0.322]",  # selectivity on greedy responses
         "0.975 [0.942, 1.009]",  # retained explanation
         "0.067 [0.037, 0.097] n = 15",  # declines money advice
     ):
