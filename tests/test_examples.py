@@ -1,6 +1,5 @@
 """The chat frame, what is asked of the model, and the loss."""
 
-from functools import cache
 from types import SimpleNamespace
 
 import plain
@@ -27,7 +26,6 @@ from harmcircuits.examples import (
     prompt_ids,
     row_losses,
 )
-from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError
 
 REQUEST, PREFILL, ANSWER = "How do I bake bread at home?", "Sure, here are the steps:", "Mix flour and water."
@@ -80,20 +78,6 @@ def test_control_tokens_that_somebody_wrote_stay_text(tiny, place):
     assert CONTROL in tiny.tokenizer.decode(row)
 
 
-def test_a_template_that_writes_nothing_after_an_answer_has_the_end_of_text_alone_as_its_end():
-    model = with_tokenizer(tiny_tokenizer())
-    model.tokenizer.chat_template = (
-        "{% for m in messages %}{% if m['role'] == 'user' %}<|im_start|>{{ m['content'] }}<|im_end|>"
-        "{% else %}{{ m['content'] }}{% endif %}{% endfor %}"
-    )
-    frame = chat_frame(model)
-    assert frame.turn == (SPECIAL.index("<|im_start|>"),) and frame.stops == (SPECIAL.index("<eos>"), frame.turn[0])
-    model.tokenizer.chat_template = model.tokenizer.chat_template.replace("<|im_start|>", "")
-    frame = chat_frame(model)
-    assert (frame.before, frame.turn, frame.stops) == ((), (), (SPECIAL.index("<eos>"),))
-    assert prompt_ids(model, frame, REQUEST, "") == templated(model, [user(REQUEST)])
-
-
 def test_an_end_of_turn_that_only_the_added_tokens_or_the_generation_configuration_name_ends_an_answer():
     tokenizer = tiny_tokenizer()
     tokenizer.add_tokens([AddedToken("<|end|>", special=True), AddedToken("<|stop|>", special=True)])
@@ -127,9 +111,6 @@ def with_unmarked_tokens():
     return tokenizer
 
 
-UNCHANGED = cache(with_unmarked_tokens)
-
-
 def test_control_tokens_that_are_not_marked_special_stay_text_too():
     model = with_tokenizer(with_unmarked_tokens())
     user, think, heading, spaces = model.tokenizer.convert_tokens_to_ids(list(UNMARKED))
@@ -141,37 +122,12 @@ def test_control_tokens_that_are_not_marked_special_stay_text_too():
     assert user in model.tokenizer(text).input_ids, "the tokenizer itself is as it was"
 
 
-def test_a_template_that_comes_later_counts():
-    model = with_tokenizer(with_unmarked_tokens())
-    user, heading = model.tokenizer.convert_tokens_to_ids(["<｜User｜>", "<h1>"])
-    assert heading in encode(model, "<h1>")
-    model.tokenizer.chat_template = "<h1>" + model.tokenizer.chat_template
-    assert heading not in encode(model, "<h1>")
-    model.tokenizer.chat_template = None
-    assert encode(model, "<｜User｜>") == [user]
-
-
-@given(st.lists(st.text() | st.sampled_from([*SPECIAL, *UNMARKED])).map("".join))
-def test_text_without_control_tokens_is_encoded_as_the_tokenizer_does(text):
-    model = with_tokenizer(UNCHANGED())
-    free = text.replace("<｜User｜>", "").replace("<think>", "")
-    assert encode(model, free) == model.tokenizer(free, add_special_tokens=False, split_special_tokens=True).input_ids
-    assert not {*model.tokenizer.convert_tokens_to_ids(["<｜User｜>", "<think>"])} & {*encode(model, text)}
-
-
 @given(st.lists(st.text() | st.sampled_from(SPECIAL)).map("".join))
 def test_any_text_is_encoded_without_control_tokens_and_comes_back(text):
     model = with_tokenizer(tiny_tokenizer())
     ids = encode(model, text)
     assert not {*ids} & {*model.tokenizer.all_special_ids}
     assert model.tokenizer.decode(ids) == text.encode("utf-8", "replace").decode()
-
-
-def test_a_template_after_user_text_still_has_its_control_tokens():
-    model = with_tokenizer(tiny_tokenizer())
-    before = encode(model, "<|im_end|>", special=True)
-    encode(model, "<|im_end|>")
-    assert before == encode(model, "<|im_end|>", special=True) == [END]
 
 
 @pytest.mark.parametrize("begins", [False, True])
@@ -205,11 +161,6 @@ def test_a_template_that_changes_messages_is_refused(template):
         chat_frame(with_tokenizer(tokenizer))
 
 
-def test_a_model_without_tokenizer():
-    with pytest.raises(ModelError, match=r"no tokenizer: load it with one \(hc\.load_model"):
-        chat_frame(with_tokenizer(None))
-
-
 # rows and batches
 
 
@@ -234,7 +185,7 @@ def test_batched_gives_every_index_once_the_longest_first(rows, batch_size):
     assert all(len(batch) == batch_size for batch in batches[:-1])
 
 
-@pytest.mark.parametrize("batch_size", [0, -4])
+@pytest.mark.parametrize("batch_size", [0])
 def test_a_batch_size_below_one_is_refused(tiny, batch_size):
     with pytest.raises(ValueError, match=f"batch_size must be at least 1, not {batch_size}"):
         loss(tiny, written(tiny.tokenizer), batch_size=batch_size)
@@ -299,12 +250,3 @@ def test_prompts_have_no_loss_before_they_are_elicited(tiny):
     with pytest.raises(ExampleError, match=r"'scams' \(group 't7'\) has no response: elicit it first \(hc\.elicit\)") as error:
         loss(tiny, [prompt])
     assert "secret" not in str(error.value)
-
-
-def test_half_precision_weights_still_give_losses_in_float32(hooked):
-    half = tiny_model().to(torch.bfloat16)
-    model = load_model("half", hf_model=half, tokenizer=tiny_tokenizer(), device="cpu", hooked=hooked)
-    measured = loss(model, written(model.tokenizer))
-    assert measured.dtype == torch.float32
-    exact = [plain.loss(tiny_model(), *plain.ids_of(model, example)) for example in written(model.tokenizer)]
-    assert measured.tolist() == pytest.approx(exact, rel=0.1)
