@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from contract import check_report
-from shell import call, dissociate, small, text, told, write
+from shell import dissociate, small, text, write
 from tiny import tiny_model_folder
 from triples import PROMPTS
 from typer.testing import Result
 
 from harmcircuits import cli, store
 from harmcircuits.experiments.checks import ready_splits
-from harmcircuits.experiments.result import Dissociation
 from harmcircuits.experiments.scores import chosen_triples
 from harmcircuits.prompts.promptset import PromptSet
 from harmcircuits.prompts.readers import load_prompts
@@ -73,16 +72,6 @@ def test_a_run_prints_a_table_and_writes_its_folder(plain: tuple[Result, Path]) 
     assert {path.name for path in out.iterdir()} == FILES
     assert sum(path.stat().st_size for path in out.rglob("*")) < cli.shared.TRIAL_BYTES, "room for it is looked for before"
     assert "crossed" not in report
-
-
-def test_each_figure_of_the_page_can_be_drawn_again(plain: tuple[Result, Path], tmp_path: Path) -> None:
-    _, out = plain
-    drawn = Dissociation.load(out).figures()
-    for name in drawn:
-        assert call("report", out, "--picture", tmp_path / f"{name}.json", "--figure", name).exit_code == 0
-        assert (tmp_path / f"{name}.json").read_text("utf-8") == drawn[name].to_json()
-    wrong = call("report", out, "--picture", tmp_path / "x.json", "--figure", "crossed")
-    told(wrong, "has no figure 'crossed'; it has", *drawn)
 
 
 def test_crossed_adds_the_table_of_aims_and_tasks(place: Path, tmp_path: Path, plain: tuple[Result, Path]) -> None:

@@ -166,8 +166,8 @@ def test_figures_show_every_pair_and_say_what_is_missing() -> None:
     frame = overlaps(OWN, found, draws=40, seed=0)
     frame.loc[0, ["share", "low", "high"]] = np.nan
     drawn = distinct_overlaps(frame)
-    words = [note.text for note in drawn.layout.annotations]
-    assert words.count("itself") == 3 and words.count("n/a") == 2 and len(words) == 9
+    words = [text for line in drawn.data[0].text for text in line]
+    assert words.count("") == 3 and words.count("n/a") == 2 and len(words) == 9
     assert "not measured" in drawn.layout.meta["alt"] and "95 % interval" in drawn.layout.meta["caption"]
     with pytest.raises(FigureError, match="missing: \\['ceiling'\\]"):
         distinct_overlaps(frame.drop(columns="ceiling"))

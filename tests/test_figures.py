@@ -163,16 +163,14 @@ def test_nulls_draw_every_draw_and_count_those_that_reach_the_observed() -> None
 
 def test_crossed_effects_fill_cells_frame_the_aim_and_say_what_is_missing() -> None:
     drawn = figures.crossed_effects(CROSSED)
-    first, second = (trace for trace in drawn.data if trace.type == "heatmap")
-    np.testing.assert_array_equal(first.z, [[0.5, -0.25]])
-    np.testing.assert_array_equal(second.z, [[np.nan, 0.125]])
-    assert [list(trace.text) for trace in drawn.data if trace.type == "scatter"] == [
+    (heat,) = drawn.data
+    np.testing.assert_array_equal(np.array(heat.z, dtype=float), [[0.5, -0.25], [np.nan, 0.125]])
+    assert [list(line) for line in heat.text] == [
         ["<b>+0.50</b> *<br>+0.25 to<br>+0.75", "<b>-0.25</b><br>-0.50 to<br>+0.12"],
         ["n/a", "<b>+0.12</b>"],
     ]
-    framed = [shape for shape in drawn.layout.shapes if shape.line.color == style.BLACK]
-    assert [(shape.x0 + shape.x1) / 2 for shape in framed] == [0]
-    assert second.text[0][0] == "control: writing<br>not measured: too few &lt;triples&gt;"
+    assert [(shape.x0 + shape.x1, shape.y0 + shape.y1) for shape in drawn.layout.shapes] == [(0, 0)]
+    assert heat.hovertext[1][0] == "control: writing<br>not measured: too few &lt;triples&gt;"
     assert drawn.layout.title.subtitle.text == "n/a: too few &lt;triples&gt;"
 
 
@@ -183,11 +181,13 @@ def test_overlaps_of_aims_fill_both_halves() -> None:
     heat = np.array(drawn.data[0].z, dtype=float)
     np.testing.assert_array_equal(heat, heat.T)
     assert heat[0, 1] == 0.25 and np.isnan(heat[0, [0, 2]]).all()
-    words = [note.text for note in drawn.layout.annotations]
-    assert words[:3] == ["itself", "<b>0.25</b><br>0.12 to<br>0.50", "n/a"]
+    assert list(drawn.data[0].text[0]) == ["", "<b>0.25</b><br>0.12 to<br>0.50", "n/a"]
     assert drawn.layout.xaxis.ticktext == ("harm", "&lt;facts&gt;", "grammar")
     effects = figures.distinct_effects(CROSSED)
-    assert effects.data[0].z == figures.crossed_effects(CROSSED).data[0].z and "recipe" in effects.layout.meta["caption"]
+    assert (
+        list(effects.data[0].text[0]) == list(figures.crossed_effects(CROSSED).data[0].text[0])
+        and "recipe" in effects.layout.meta["caption"]
+    )
 
 
 def test_arms_have_a_mark_for_each_value_and_no_other() -> None:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from . import shared
-from .printed import print_frame
 from .shared import (
     Device,
     Dtype,
@@ -21,7 +20,6 @@ from .shared import (
     told_errors,
     writable,
 )
-from .written import write_claim
 
 SHOWN = ["measure", "grain", "reading", "beyond", "change", "change_low", "change_high", "p_adjusted", "n"]
 STAGES = ["stage", "reading", "request_information", "refusals", "n"]
@@ -42,7 +40,7 @@ def alignment(
         typer.Option(help="Another ladder from the same base, which is left out: 'style only=FOLDER,FOLDER'. Can be repeated."),
     ] = None,
     prompts: Prompts = None,
-    out: Annotated[Path, typer.Option(help="Folder for alignment.html, alignment.json, figures, and what is finished.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for alignment.html, alignment.json, and what is finished.")] = Path(
         "out/alignment"
     ),
     seed: Seed = 0,
@@ -82,13 +80,12 @@ def alignment(
                 progress=True,
                 **sizes,
             )
-            written = write_claim(found, out)
-    print_frame(found.table()[STAGES], title="Stages: whether they answer the request (nats per token), and refusals")
-    print_frame(found.tables["trends"][SHOWN], title="Changes from the first stage to the last; areas in nats per token")
-    typer.echo(f"{found.found}: {found.sentence}")
-    for limit in found.limits:
-        typer.echo(f"  · {limit}")
-    typer.echo(written)
+            found.save(out)
+    frames = {
+        "Stages: whether they answer the request (nats per token), and refusals": found.table()[STAGES],
+        "Changes from the first stage to the last; areas in nats per token": found.tables["trends"][SHOWN],
+    }
+    shared.print_claim(found, out, frames)
 
 
 def ladders(given: list[str]) -> dict[str, list[str]]:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from . import shared
-from .printed import print_frame
 from .shared import (
     DEFAULT_MODEL,
     Device,
@@ -25,15 +24,14 @@ from .shared import (
     told_errors,
     writable,
 )
-from .written import write_claim
 
 
 def compactness(
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for compactness.html, compactness.json, figures, and what is finished.")
-    ] = Path("out/compactness"),
+    out: Annotated[Path, typer.Option(help="Folder for compactness.html, compactness.json, and what is finished.")] = Path(
+        "out/compactness"
+    ),
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -74,10 +72,9 @@ def compactness(
                 progress=True,
                 **sizes,
             )
-            written = write_claim(found, out)
+            found.save(out)
     columns = ["grain", "rule", "fraction_to_halve", "twin_gap", "lowest_retained", "area", "area_low", "area_high"]
-    print_frame(
-        found.table()[columns], title="Share of weights that halves harmful writing; areas at admissible cost, nats per token"
-    )
-    typer.echo(f"{found.found}: {found.sentence}")
-    typer.echo(written)
+    frames = {
+        "Share of weights that halves harmful writing; areas at admissible cost, nats per token": found.table()[columns],
+    }
+    shared.print_claim(found, out, frames)

@@ -7,9 +7,7 @@ from typing import Annotated
 import typer
 
 from . import shared
-from .printed import print_frame
 from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
-from .written import write_claim
 
 SHOWN = ["condition", "task", "value", "low", "high", "drop", "p_adjusted", "n"]
 OVERLAPS = ["one", "other", "jaccard", "chance", "ceiling", "share", "low", "high"]
@@ -18,7 +16,7 @@ OVERLAPS = ["one", "other", "jaccard", "chance", "ceiling", "share", "low", "hig
 def distinct(
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
-    out: Annotated[Path, typer.Option(help="Folder for distinct.html, distinct.json, figures, and what is finished.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for distinct.html, distinct.json, and what is finished.")] = Path(
         "out/distinct"
     ),
     seed: Seed = 0,
@@ -51,12 +49,9 @@ def distinct(
                 reproduce=shared.command_line(sys.argv),
                 progress=True,
             )
-            written = write_claim(found, out)
-    print_frame(found.tables["effects"][SHOWN], title="What falls without each circuit: standardised effect d; 95 % intervals")
-    print_frame(
-        found.tables["overlaps"][OVERLAPS], title="Overlap of circuits; share: of what one aim has in common with itself"
-    )
-    typer.echo(f"{found.found}: {found.sentence}")
-    for limit in found.limits:
-        typer.echo(f"  · {limit}")
-    typer.echo(written)
+            found.save(out)
+    frames = {
+        "What falls without each circuit: standardised effect d; 95 % intervals": found.tables["effects"][SHOWN],
+        "Overlap of circuits; share: of what one aim has in common with itself": found.tables["overlaps"][OVERLAPS],
+    }
+    shared.print_claim(found, out, frames)

@@ -7,9 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from . import shared
-from .printed import print_frame
 from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, Seed, Triples, told_errors, writable
-from .written import write_claim
 
 SHOWN = ["selected", "tested", "harmful", "near", "selectivity", "selectivity_low", "selectivity_high", "ratio"]
 
@@ -17,9 +15,9 @@ SHOWN = ["selected", "tested", "harmful", "near", "selectivity", "selectivity_lo
 def generality(
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for generality.html, generality.json, figures, and what is finished.")
-    ] = Path("out/generality"),
+    out: Annotated[Path, typer.Option(help="Folder for generality.html, generality.json, and what is finished.")] = Path(
+        "out/generality"
+    ),
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -43,9 +41,8 @@ def generality(
             loaded = shared.load(model, device, dtype)
             command = shared.command_line(sys.argv)
             found = measure(loaded, read, folder=out, name=model, reproduce=command, progress=True, **sizes)
-            written = write_claim(found, out)
-    print_frame(found.table()[SHOWN], title="Selected on (rows), tested on: rises of L, nats per token; 95 % intervals")
-    typer.echo(f"{found.found}: {found.sentence}")
-    for limit in found.limits:
-        typer.echo(f"  · {limit}")
-    typer.echo(written)
+            found.save(out)
+    frames = {
+        "Selected on (rows), tested on: rises of L, nats per token; 95 % intervals": found.table()[SHOWN],
+    }
+    shared.print_claim(found, out, frames)

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from . import shared
-from .printed import print_frame
 from .shared import (
     DEFAULT_MODEL,
     Device,
@@ -20,7 +19,6 @@ from .shared import (
     told_errors,
     writable,
 )
-from .written import write_claim
 
 SHOWN = ["advice", "pruned", "asked", "read", "value", "low", "high", "n"]
 
@@ -28,9 +26,9 @@ SHOWN = ["advice", "pruned", "asked", "read", "value", "low", "high", "n"]
 def misalignment(
     model: Model = DEFAULT_MODEL,
     prompts: Prompts = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for misalignment.html, misalignment.json, figures, and what is finished.")
-    ] = Path("out/misalignment"),
+    out: Annotated[Path, typer.Option(help="Folder for misalignment.html, misalignment.json, and what is finished.")] = Path(
+        "out/misalignment"
+    ),
     seed: Seed = 0,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -95,12 +93,9 @@ def misalignment(
                 progress=True,
                 **sizes,
             )
-            written = write_claim(found, out)
+            found.save(out)
     table = found.table()
-    print_frame(
-        table[table["learnt"] == "all"][SHOWN], title="Rise of the log-odds of bad advice, nats per token; 95 % intervals"
-    )
-    typer.echo(f"{found.found}: {found.sentence}")
-    for limit in found.limits:
-        typer.echo(f"  · {limit}")
-    typer.echo(written)
+    frames = {
+        "Rise of the log-odds of bad advice, nats per token; 95 % intervals": table[table["learnt"] == "all"][SHOWN],
+    }
+    shared.print_claim(found, out, frames)

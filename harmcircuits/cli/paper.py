@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from . import shared
-from .printed import print_frame
 from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, Triples, told_errors, writable
 
 
@@ -57,7 +56,9 @@ def paper(
             )
             page = found.save(out)
     table = found.table()
-    print_frame(table[["claim", "found", "evidence"]], title=f"{found.n_triples} test triples; 95 % intervals unless named")
+    shared.print_frame(
+        table[["claim", "found", "evidence"]], title=f"{found.n_triples} test triples; 95 % intervals unless named"
+    )
     for row in table.to_dict("records"):
         typer.echo(f"  · {row['claim']}: {row['sentence']}")
     typer.echo(f"Page: {page}    Numbers: {out / 'paper.json'}")

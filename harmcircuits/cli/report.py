@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import shared
 from .shared import told_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
-    import plotly.graph_objects as go
 
-RETAINED = "retained"
 SHORT = ("condition", "selectivity", "retained harmful", "retained twin")
 """The columns that, with the primary reading of recognition, fit 80 characters."""
 
@@ -45,41 +42,23 @@ def print_result(found: "Mapping[str, Any]", frame: "pd.DataFrame", out: Path) -
     console.print(Text(f"Report: {out / 'report.html'}    Numbers: {out / 'report.json'}", overflow="fold"))
 
 
-def _figure(folder: Path, found: "Mapping[str, Any]", name: str) -> "go.Figure":
-    """A figure of the run in `folder`; that of writing and recognising needs no file but report.json."""
-    from .. import figures
-    from ..experiments.result import Dissociation
-    from ..report import ReportError, retained_frame
-
-    if name == RETAINED:
-        return figures.retained(retained_frame(found))
-    drawn = Dissociation.load(folder).figures()
-    if name not in drawn:
-        raise ReportError(f"{folder} has no figure {name!r}; it has {', '.join(sorted(drawn))}")
-    return drawn[name]
-
-
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of an earlier run.")],
     markdown: Annotated[bool, typer.Option("--markdown", help="The whole table as Markdown, for a README.")] = False,
-    picture: Annotated[Path | None, typer.Option(help="Also draw a figure of the run: .html, .json, .png or .svg.")] = None,
-    figure: Annotated[
-        str,
-        typer.Option(help="Which: retained (writing and recognising), rises, damage, nulls, crossed, layers, heads, neurons."),
-    ] = RETAINED,
+    picture: Annotated[Path | None, typer.Option(help="Also draw writing and recognising: .html, .json, .png or .svg.")] = None,
 ) -> None:
     """Show the table and the verdict of an earlier run again, from its report.json."""
-    from ..report import PRINTED, checked_report, summary_frame
-    from ..store import read_json
+    from .. import figures
+    from ..report import PRINTED, checked_report, retained_frame, summary_frame
+    from ..store import read_json, storage_errors
 
-    if picture is None and figure != RETAINED:
-        raise typer.BadParameter("a figure needs a file to go to: give --picture too", param_hint="--figure")
     with told_errors(kept=False):
         path = folder / "report.json"
         found = checked_report(read_json(path), where=str(path), kinds=PRINTED)
         frame = summary_frame(found)
         if picture is not None:
-            shared.draw(_figure(folder, found, figure), picture, width=1000)
+            with storage_errors(picture):
+                figures.save(figures.retained(retained_frame(found)), picture, width=1000)
     if not markdown:
         print_result(found, frame, folder)
         return

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    import plotly.graph_objects as go
+    import pandas as pd
 
+    from ..claims.claim import Claim
     from ..experiments.settings import Settings
     from ..prompts.promptset import PromptSet
 
@@ -156,13 +157,36 @@ def writable(out: Path) -> "Iterator[None]":
         yield
 
 
-def draw(figure: "go.Figure", path: Path, **options: Any) -> Path:
-    """`figures.save`; raises StoreError where the file cannot be written."""
-    from .. import figures
-    from ..store import storage_errors
+def print_frame(frame: "pd.DataFrame", *, title: str) -> None:
+    """One row a line; numbers with three digits, nothing where there is none."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-    with storage_errors(path):
-        return figures.save(figure, path, **options)
+    from ..store import printable
+
+    table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)
+    for column in frame.columns:
+        table.add_column(str(column), overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(printable(_cell(cell), kept="\n")) for cell in row))
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.3f}"
+    return "" if value is None else str(value)
+
+
+def print_claim(found: "Claim", out: Path, frames: "Mapping[str, pd.DataFrame]") -> None:
+    """Tables by title, the answer, its limits, and where the page and the numbers are."""
+    for title, frame in frames.items():
+        print_frame(frame, title=title)
+    typer.echo(f"{found.found}: {found.sentence}")
+    for limit in found.limits:
+        typer.echo(f"  · {limit}")
+    typer.echo(f"Page: {out / f'{found.NAME}.html'}    Numbers: {out / f'{found.NAME}.json'}")
 
 
 def command_line(argv: list[str]) -> str:

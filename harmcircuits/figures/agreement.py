@@ -44,7 +44,7 @@ def agreement_scatter(
         FigureError: a column is missing or does not hold numbers, an unknown kind, or `top` below 1.
 
     >>> frame = pd.DataFrame({"kind": ["heads"], "layer": [3], "index": [7], "first": [0.1], "second": [0.2]})
-    >>> agreement_scatter(frame).data[2].text[0]
+    >>> agreement_scatter(frame).data[0].text[0]
     'L3H7: first +0.1000, second +0.2000 nats/token'
     """
     frame = style.checked(points, _COLUMNS, numbers=_COLUMNS[1:], what="agreement_scatter")

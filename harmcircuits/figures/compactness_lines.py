@@ -8,7 +8,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .bands import band
 from .style import FigureError
 
 ONE_SHOT = "one-shot"
@@ -115,9 +114,19 @@ def axes(drawn: go.Figure, row: int, *, x: str, y: str, across: Sequence[float],
 def line_with_band(drawn: go.Figure, points: pd.DataFrame, place: str, measure: str, *, row: int = 0, **look: Any) -> None:
     """A measure against `place` as a line, its interval as a band of the same colour; `look`: of the line, with a name."""
     look |= {"xaxis": f"x{suffix(row)}", "yaxis": f"y{suffix(row)}", "legendgroup": look["name"], "mode": "lines+markers"}
-    known = band(points[place], points[f"{measure}_low"], points[f"{measure}_high"], look["line"]["color"], look["name"])
+    known = _band(points[place], points[f"{measure}_low"], points[f"{measure}_high"], look["line"]["color"], look["name"])
     drawn.add_trace(known.update(xaxis=look["xaxis"], yaxis=look["yaxis"]))
     drawn.add_scatter(x=points[place], y=points[measure], hovertemplate="%{hovertext}<extra></extra>", **look)
+
+
+def _band(x: pd.Series, low: pd.Series, high: pd.Series, colour: str, group: str) -> go.Scatter:
+    """The interval of each point, filled; points without one are left out."""
+    known = np.isfinite(low) & np.isfinite(high)
+    x, low, high = x[known], low[known], high[known]
+    return go.Scatter(
+        x=[*x, *x[::-1]], y=[*high, *low[::-1]], fill="toself", fillcolor=colour, opacity=0.15, line={"width": 0},
+        mode="lines", hoverinfo="skip", showlegend=False, legendgroup=group,
+    )  # fmt: skip
 
 
 def mark(drawn: go.Figure, value: float, row: int) -> None:
@@ -155,7 +164,7 @@ def _rule(drawn: go.Figure, line: pd.DataFrame, name: str, panel: Panel, row: in
     low, high = line[f"{panel.measure}_low"], line[f"{panel.measure}_high"]
     where = {"xaxis": f"x{suffix(row)}", "yaxis": f"y{suffix(row)}"}
     if circuit:
-        drawn.add_trace(band(line["fraction"], low, high, colour, name).update(where))
+        drawn.add_trace(_band(line["fraction"], low, high, colour, name).update(where))
     else:
         upright = style.segments(low, high, line["fraction"])
         bars = style.interval_lines(upright, colour=colour, group=name, vertical=True, width=1)

@@ -91,12 +91,8 @@ def _transfer_words(cell: Cell, roomy: bool) -> str:
     if not np.isfinite(cell["selectivity"]):
         return "n/a"
     value, low, high = (cell[f"selectivity{end}"] for end in ("", "_low", "_high"))
-    interval = f"<br>{_short(low)} to<br>{_short(high)}" if roomy and np.isfinite([low, high]).all() else ""
-    return f"<b>{_short(value)}</b>{interval}"
-
-
-def _short(value: float) -> str:
-    return f"{round(value, 2) + 0.0:+.2f}"  # + 0.0: no minus zero
+    interval = f"<br>{style.short(low)} to<br>{style.short(high)}" if roomy and np.isfinite([low, high]).all() else ""
+    return f"<b>{style.short(value)}</b>{interval}"
 
 
 def _transfer_hover(place: Place, cell: Cell) -> str:
@@ -116,10 +112,10 @@ def _overlap_words(cell: Cell, roomy: bool) -> str:
         return "n/a"
     mark = " *" if cell["p_adjusted"] <= _LEVEL else ""
     if not roomy:
-        return f"<b>{_short(cell['excess'])}</b>{mark}"
+        return f"<b>{style.short(cell['excess'])}</b>{mark}"
     ends = cell["null_low"], cell["null_high"]
-    null = f"<br>null {_short(ends[0])}<br>to {_short(ends[1])}" if np.isfinite(ends).all() else ""
-    return f"<b>{_short(cell['excess'])}</b>{mark}<br>{cell['jaccard']:.2f} in all{null}"
+    null = f"<br>null {style.short(ends[0])}<br>to {style.short(ends[1])}" if np.isfinite(ends).all() else ""
+    return f"<b>{style.short(cell['excess'])}</b>{mark}<br>{cell['jaccard']:.2f} in all{null}"
 
 
 def _overlap_hover(place: Place, cell: Cell) -> str:

@@ -58,6 +58,8 @@ def matrix(
     caption: str,
     alt: str,
     full: float = 0.0,
+    note: str = "",
+    framed: Sequence[Place] = (),
 ) -> go.Figure:
     """A figure with a coloured, written cell for each row and column; blue below 0, vermillion above, white at 0.
 
@@ -69,15 +71,16 @@ def matrix(
         hover: what pointing at a place tells; the cell is empty where nothing is known.
         axis: what the columns are, said below them.
         bar: what colours are, said above their bar.
-        title, caption, alt: of the figure, as `style.figure` has them.
+        title, caption, alt, note: of the figure, as `style.figure` has them.
         full: the size from which colours are full at the earliest, so that what is next to nothing looks pale.
+        framed: places with a frame.
     """
     grid = [[(row, column) for column in columns] for row in rows]
     of = lambda place: cells.get(place, {})
     known = [abs(cell[value]) for cell in cells.values() if np.isfinite(cell[value])]
     limit, height, roomy = max([full, *known]) or 1.0, max(_ROW * len(rows), 120), len(columns) <= _ROOMY
     aslant = _ASLANT if roomy and _crowded(columns) else 0
-    drawn = style.figure(title=title, height=height, caption=caption, alt=alt, under=_UNDER + aslant)
+    drawn = style.figure(title=title, height=height, caption=caption, alt=alt, note=note, under=_UNDER + aslant)
     drawn.add_heatmap(
         z=[[of(place).get(value, np.nan) for place in line] for line in grid],
         x=list(range(len(columns))), y=list(range(len(rows))), xgap=2, ygap=2, zmin=-limit, zmax=limit,
@@ -93,6 +96,10 @@ def matrix(
     drawn.update_xaxes(tickfont={"size": 9 if _crowded(columns) else 10}, fixedrange=True, **angle)
     drawn.update_yaxes(tickvals=list(range(len(rows))), ticktext=_labels(rows), autorange="reversed", showgrid=False)
     drawn.update_yaxes(tickfont={"size": 10}, fixedrange=True)
+    for row, column in framed:
+        x, y = columns.index(column), rows.index(row)
+        edges = {"x0": x - 0.48, "x1": x + 0.48, "y0": y - 0.48, "y1": y + 0.48}
+        drawn.add_shape(type="rect", **edges, line={"color": style.BLACK, "width": 2.5})
     return drawn
 
 

@@ -93,6 +93,15 @@ def number(value: float, *, digits: int = 4) -> str:
     return f"{value:+.{digits}f}"
 
 
+def short(value: float) -> str:
+    """A signed number for cells.
+
+    >>> short(-0.001)
+    '+0.00'
+    """
+    return f"{round(value, 2) + 0.0:+.2f}"  # + 0.0: no minus zero
+
+
 def interval(low: float, high: float, *, digits: int = 3) -> str:
     """A 95 % interval for hovers, or a phrase that says there is none."""
     if not (np.isfinite(low) and np.isfinite(high)):
