@@ -29,8 +29,8 @@ def agreement_scatter(
 ) -> go.Figure:
     """The first score of every component against its second, one panel a kind, with the line where they are equal.
 
-    A panel draws at most `top` components: half of these are the ones with the largest score on either side, half are spread
-    evenly over the others, in the order of size. How many are left out is said under the title.
+    A panel draws at most `top` components, the ones with the largest score on either side. How many are left out is said under
+    the title.
 
     Args:
         points: columns kind ("heads" or "neurons"), layer, index, first, second: attributions A in nats per token, positive
@@ -116,11 +116,7 @@ def _add_panel(drawn: go.Figure, part: pd.DataFrame, kind: str, names: tuple[str
 
 def _thinned(part: pd.DataFrame, top: int) -> pd.DataFrame:
     order = part[["first", "second"]].abs().max(axis=1).sort_values(ascending=False, kind="stable").index
-    if len(order) <= top:
-        return part.loc[order]
-    largest = -(-top // 2)
-    others = np.linspace(largest, len(order) - 1, top - largest).round().astype(int)
-    return part.loc[[*order[:largest], *order[others]]]
+    return part.loc[order[:top]]
 
 
 def _hover(point: Any, kind: str, names: tuple[str, str]) -> str:

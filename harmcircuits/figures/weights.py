@@ -1,7 +1,7 @@
 """Where single weights lie, and their attribution: layers downwards, kinds of matrices to the right."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,14 +15,10 @@ from .style import FigureError
 _PLACE = ["layer", "kind"]
 _MASK = ["weights", "size"]
 _SCORES = ["rows", "columns", "signed_sum", "signed_magnitude", "share", "positive"]
-_WIDE = 30
-"""Colours are logarithmic where the largest value is more than so many times the smallest above 0."""
 
 
 def weights_by_matrix(table: pd.DataFrame, *, title: str = "Where do the weights of the mask lie?") -> go.Figure:
     """How many weights a mask has in each matrix, as a share of the matrix, by layer and kind.
-
-    Colours are logarithmic where the shares differ by more than a factor of 30; a matrix without any is left blank then.
 
     Args:
         table: one row a matrix: layer, kind ("attn.q"), weights (in the mask), size (of the matrix); `WeightMask.table()`.
@@ -50,7 +46,6 @@ def weights_by_matrix(table: pd.DataFrame, *, title: str = "Where do the weights
         caption="How many weights the mask has in each matrix of the decoder blocks, per million weights of that matrix. "
         "A count: no interval.",
         alt=f"{n:,.0f} of {frame['size'].sum():,.0f} weights, in {inside} of {len(frame)} matrices.",
-        may_be_log=True,
     )
 
 
@@ -88,33 +83,23 @@ def weight_scores_by_matrix(
     )
 
 
-class _Scale(NamedTuple):
-    """What is drawn of the values, the values whose colours are the first and the last, and the bar's own ticks."""
-
-    drawn: Float[ndarray, "layer kind"]
-    ends: tuple[float, float]
-    ticks: dict[str, list[Any]]
-
-
-def _by_matrix(frame: pd.DataFrame, *, title: str, bar: str, caption: str, alt: str, may_be_log: bool = False) -> go.Figure:
+def _by_matrix(frame: pd.DataFrame, *, title: str, bar: str, caption: str, alt: str) -> go.Figure:
     """The heat map of `value`; `words` are its hovers."""
     layers, kinds = sorted(set(frame["layer"])), list(dict.fromkeys(frame["kind"]))
     values, words = _grid(frame, layers, kinds)
-    log = may_be_log and _is_wide(values)
-    scale = _log(values) if log else _Scale(values, (0.0, float(np.nanmax(values, initial=0)) or 1.0), {})
     height = min(max(15 * len(layers), 180), 720)
     drawn = style.figure(
         title=title,
         height=height,
-        caption=caption + (" Colours are logarithmic; a matrix without any is left blank." if log else ""),
+        caption=caption,
         alt=f"{alt} {_most(frame)}",
         under=124,
     )
     drawn.add_heatmap(
-        z=scale.drawn, y=layers, x=list(range(len(kinds))), zmin=scale.ends[0], zmax=scale.ends[1], xgap=1, ygap=1,
+        z=values, y=layers, x=list(range(len(kinds))), zmin=0, zmax=float(np.nanmax(values, initial=0)) or 1.0, xgap=1, ygap=1,
         hovertext=words, hoverongaps=True, hovertemplate="%{hovertext}<extra></extra>",
         colorscale=[(0, "white"), (1, style.VERMILLION)],
-        colorbar=style.colour_bar(bar, below=54, height=height) | scale.ticks,
+        colorbar=style.colour_bar(bar, below=54, height=height),
     )  # fmt: skip
     names = [style.text(kind.rpartition(".")[2]) for kind in kinds]
     drawn.update_xaxes(title_text="matrix", showgrid=False, tickvals=list(range(len(kinds))), ticktext=names)
@@ -163,17 +148,3 @@ def _most(frame: pd.DataFrame) -> str:
         return "None has any."
     row = frame.iloc[int(frame["value"].to_numpy().argmax())]
     return f"Most in layer {row['layer']:.0f}, {row['kind']}: {_short(row['value'])}."
-
-
-def _is_wide(values: Float[ndarray, "layer kind"]) -> bool:
-    positive = values[values > 0]
-    return bool(positive.size and positive.max() > _WIDE * positive.min())
-
-
-def _log(values: Float[ndarray, "layer kind"]) -> _Scale:
-    """From a little below the smallest, so that it is not white, to the largest; powers of ten are written."""
-    logs = np.log10(np.where(values > 0, values, np.nan))
-    low, high = float(np.nanmin(logs)), float(np.nanmax(logs))
-    powers = np.arange(np.ceil(low), np.floor(high) + 1)[:: 1 + int(high - low) // 6]
-    ticks = {"tickvals": powers.tolist(), "ticktext": [f"{10**power:,.10g}" for power in powers]}
-    return _Scale(logs, (low - 0.2 * (high - low), high), ticks)

@@ -18,8 +18,6 @@ from ..figures.drawing import embedded, script
 
 _DEFAULT_HEIGHT, _DEFAULT_TOP = 450, 100  # plotly's own, px
 _TOP = 32  # px over a plot without a title, for plotly's buttons
-_PAPER = 800  # px of a printed page for a plot, what stands around it taken off
-_TWO, _SMALLEST = 0.8, 0.5  # letters of 7 pt, a table's, and of 4.5 pt
 _COMPILED = {"parcoords", "scattergl", "scatterpolargl", "splom"}
 """Traces whose WebGL code plotly.js compiles at run time, which a page forbids unless it has one."""
 
@@ -50,16 +48,6 @@ class Drawn:
     alt: str
     height: int
     json: Markup
-
-    @property
-    def long(self) -> bool:
-        """Whether no page of paper holds it in letters that can be read."""
-        return self.height * _SMALLEST > _PAPER
-
-    @property
-    def paper(self) -> float:
-        """Its size on paper, 1 being the screen's: two figures to a page, or as much smaller as one page asks."""
-        return _TWO if self.long else round(min(_TWO, _PAPER / max(self.height, 1)), 3)
 
 
 @dataclass(frozen=True)
