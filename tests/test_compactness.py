@@ -23,17 +23,6 @@ SMALL = Geometry(n_layers=2, n_heads=4, d_head=8, d_mlp=64)
 OPTIONS: dict[str, Any] = {"draws": 200, "seed": 0}
 
 
-@given(points=st.integers(2, 12), heads=st.integers(1, 40), d_mlp=st.integers(1, 4000))
-def test_sizes_grow_within_their_span(points: int, heads: int, d_mlp: int) -> None:
-    shape = Geometry(n_layers=3, n_heads=heads, d_head=8, d_mlp=d_mlp)
-    totals = {"heads": 3 * heads, "neurons": 3 * d_mlp}
-    for grain, total in totals.items():
-        counts = [one.count for one in sizes(grain, shape, Settings(), points=points, spans=SPANS, ratio=20)]  # type: ignore[arg-type]
-        assert counts == sorted(set(counts)) and 1 <= len(counts) <= points
-        assert counts[0] == 1 or grain == "neurons"
-        assert 1 <= counts[-1] <= max(1, round(SPANS[grain][1] * total))  # type: ignore[index]
-
-
 def test_the_default_q_lies_on_the_grid() -> None:
     own = sizes("weights", SMALL, Settings(), points=6, spans=SPANS, ratio=5)
     assert (own[2].q, own[2].p) == (3e-4, pytest.approx(1.5e-3))
@@ -225,9 +214,6 @@ def test_each_condition_is_needed(change: Any, words: str) -> None:
 
 TWICE = {"fraction_to_halve": GOOD.fraction_to_halve, "twin_gap": Estimate(0.05, -0.1, 0.2, 80)}
 """Half of harmful writing is gone, and of the twins' as well."""
-NONE_LEFT = replace(
-    GOOD, grain="weights", admissible=(0.01,), area=Estimate.missing("1 of 3"), above=Estimate.missing("1 of 3"), p=None
-)
 
 
 def test_no_needs_every_grain() -> None:
@@ -271,19 +257,6 @@ def test_a_half_that_takes_a_large_part_is_a_no() -> None:
     assert decide(DEPENDS, [replace(large, smallest_share=0.02)])[0] == "undecided", "a smaller size might have done it"
 
 
-def test_a_no_names_the_largest_size() -> None:
-    _, why = decide(DEPENDS, [NEVER, replace(FLAT, admissible=(0.001, 0.003), largest=0.003)])
-    assert "up to 5 % of all neurons, while the largest that was measured, 20 %, costs too much" in why["neurons"]
-    assert "near twins fall as much" in why["weights"]
-    assert why["weights"].endswith("over 2 sizes of admissible cost, up to 0.3 % of all weights, the largest that was measured")
-
-
 def test_text_that_does_not_depend_on_the_request_measures_nothing() -> None:
     assert decide(Estimate(0.1, -0.1, 0.3, 80), [GOOD])[0] == "cannot be measured"
     assert decide(Estimate(0.1, n=2), [GOOD])[0] == "cannot be measured"
-
-
-def test_yes_needs_two_admissible_sizes_too() -> None:
-    found, why = decide(DEPENDS, [NEVER, NONE_LEFT])
-    assert found == "undecided" and why["weights"] == "1 of 3"
-    assert decide(DEPENDS, [GOOD, NONE_LEFT])[0] == "yes", "another grain has what it needs"

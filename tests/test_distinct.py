@@ -62,11 +62,6 @@ def test_planted_writing_is_distinct(plain: Distinct) -> None:
     assert plain.values[f"{KIND}_circuit_{KIND}"].low > 2 and plain.values[f"{KIND}_circuit_harm"].high < 0.1
 
 
-def test_the_circuit_of_a_capability_is_that_of_the_twins_who_need_it(plain: Distinct) -> None:
-    pairs = plain.tables["overlaps"].set_index(["one", "other"])
-    assert pairs.loc[(NEAR, KIND), "share"] > 0.7 > 0.2 > pairs.loc[(HARM, KIND), "share"]
-
-
 def test_where_one_mechanism_writes_both_the_claim_is_false() -> None:
     found = measured("entangled")
     assert found.found == "no" and KIND in found.sentence, found.sentence
@@ -87,21 +82,6 @@ def test_a_circuit_that_writes_any_answer_is_not_called_distinct(unprotected: Di
     assert unprotected.found == "no" and "near twins lose at least half of what harm loses" in unprotected.sentence
 
 
-def test_a_head_that_both_need_shows_in_the_overlap_and_in_the_task() -> None:
-    found = measured("shared")
-    assert found.values[f"overlap_{LABELS}"].low > 0.1 > found.values[f"overlap_{KIND}"].high
-    assert found.values[f"harm_circuit_{LABELS}"].low > 0.3, "the circuit of harm takes recognition with it"
-
-
-def test_the_planted_recognition_is_crossed_too(plain: Distinct) -> None:
-    parts = plain.tables["crossings"].set_index(["capability", "part"])
-    assert set(parts.index.get_level_values(0)) == {KIND, LABELS}
-    for kind in (KIND, LABELS):
-        whole = parts.loc[(kind, "interaction"), "value"]
-        assert whole == pytest.approx(parts.loc[(kind, "own harm"), "value"] + parts.loc[(kind, f"own {kind}"), "value"])
-        assert parts.loc[(kind, "interaction"), "p_adjusted"] <= 0.05
-
-
 def test_it_loads_as_it_was_saved_and_draws_the_same(plain: Distinct, tmp_path) -> None:
     again = Distinct.load(plain.save(tmp_path))
     assert (again.found, again.sentence, again.command) == (plain.found, plain.sentence, "harmcircuits distinct")
@@ -110,13 +90,6 @@ def test_it_loads_as_it_was_saved_and_draws_the_same(plain: Distinct, tmp_path) 
         pd.testing.assert_frame_equal(again.tables[name], frame, check_dtype=False, check_exact=True)
     for name, figure in plain.figures().items():
         assert again.figures()[name].to_json() == figure.to_json()
-
-
-def test_the_matrix_has_a_cell_for_each_aim_and_task(plain: Distinct) -> None:
-    frame = plain.table()
-    assert len(frame) == 16 and set(frame["aim"]) == set(frame["task"]) == {HARM, NEAR, KIND, LABELS}
-    own = frame[(frame["aim"] == HARM) & (frame["task"] == HARM)].iloc[0]
-    assert own["drop"] == pytest.approx(plain.values["harm_circuit_harm"].value) and own["n"] == 16
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,6 @@ from harmcircuits.experiments.settings import Settings
 from harmcircuits.models.protocol import HookedModel
 from harmcircuits.organisms import planted
 from harmcircuits.organisms.organism import Variant
-from harmcircuits.store.journal import Journal
 from harmcircuits.tasks.teacher_forced import teacher_forced
 
 KINDS = ("vandalism", "mischief", "pranks")
@@ -99,26 +98,6 @@ def test_rises_are_those_of_each_circuit_alone(tiny: Any, material: Material) ->
         assert cell["selectivity"] == pytest.approx((rise[mine, 0] - rise[mine, 1]).mean(), abs=1e-5)
 
 
-def test_a_stopped_run_goes_on_where_it_was(tiny: Any, material: Material, tmp_path: Path, swept: list[int]) -> None:
-    kept = replace(material, journal=Journal(tmp_path))
-    whole = generality(tiny, material=material)
-    n, sweep = sum(swept), rises_module.sweep
-    swept.clear()
-
-    def stopped(*given: Any) -> torch.Tensor:
-        if len(swept) == 1:
-            raise KeyboardInterrupt
-        return sweep(*given)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rises_module, "sweep", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            generality(tiny, material=kept)
-    resumed = generality(tiny, material=kept)
-    assert sum(swept) == n, "the first part was not read again"
-    assert numbers(resumed) == numbers(whole)
-
-
 @pytest.mark.parametrize("options", [{"matched": 0}, {"matched": True}, {"swaps": -1}, {"swaps": 0.5}])
 def test_options_that_make_no_sense_are_refused_before_anything_is_read(tiny: Any, options: dict[str, Any]) -> None:
     with pytest.raises(ClaimError, match=r"matched is how many .* at least 1|swaps is how many .* 0 or more"):
@@ -144,13 +123,6 @@ def test_one_planted_mechanism_is_found_to_be_one() -> None:
     assert found.found == "yes", found.sentence
     assert found.values["transfer_ratio"].value == pytest.approx(1, abs=0.05)
     assert found.values["beyond_matched"].value > 0.8 * found.values["off_diagonal"].value
-
-
-def test_topics_share_the_heads_and_not_the_neurons() -> None:
-    """Divided by topic, "plain" has a harm head and a topic head for all, and a neuron for each topic."""
-    found = organism("plain")
-    overlap = found.tables["overlap"].iloc[0]
-    assert overlap["jaccard"] == pytest.approx(2 / 10), "2 heads of 2 + 4 + 4 components"
 
 
 def test_separate_planted_mechanisms_are_found_to_be_separate() -> None:
