@@ -3,10 +3,7 @@
 from collections import Counter
 
 import pytest
-import torch
 
-from harmcircuits.ablation.hooks import ablated
-from harmcircuits.components import Circuit
 from harmcircuits.examples import example_rows, loss
 from harmcircuits.tasks.capabilities import (
     HALVES,
@@ -65,18 +62,6 @@ def test_arithmetic_is_right_and_its_wrong_answers_are_wrong() -> None:
         assert all(number(wrong.strip()) != counted(item) and number(wrong.strip()) > 0 for wrong in item.wrong), item
 
 
-def test_no_answer_is_right_too_often_and_the_two_forms_of_a_pair_share_their_beginning() -> None:
-    for topic in {item.topic for item in EVERY["arithmetic"]}:
-        own = Counter(item.right for item in EVERY["arithmetic"] if item.topic == topic)
-        assert max(own.values()) <= 6, own
-    for item in EVERY["grammar"]:
-        assert len(item.wrong) == 1 and len(item.right.split()) == len(item.wrong[0].split()) == 1, "a minimal pair"
-    agreement = Counter(item.right for item in EVERY["grammar"] if item.topic == "agreement")
-    assert agreement[" is"] + agreement[" was"] >= 4 and agreement[" are"] + agreement[" were"] >= 3, (
-        "either is right somewhere"
-    )
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_halves_are_disjoint_whole_and_alike(kind: str) -> None:
     training, test = (half(EVERY[kind], which) for which in HALVES)
@@ -117,13 +102,3 @@ def test_losses_and_margins_are_those_of_each_completion_alone(tiny) -> None:
         assert row.right == (row.margin > 0) and row.chance == 1 / (1 + len(item.wrong)) and row.topic == item.topic
     alone = read_completions(tiny, items, batch_size=1)
     assert found["margin"].to_numpy() == pytest.approx(alone["margin"].to_numpy(), abs=1e-4)
-
-
-def test_the_model_is_read_as_it_is_and_left_so(tiny) -> None:
-    before = {name: value.clone() for name, value in tiny.named_parameters()}
-    intact = read_completions(tiny, EVERY["facts"][:4])
-    with ablated(tiny, Circuit(neurons=[(0, neuron) for neuron in range(32)])):
-        under = read_completions(tiny, EVERY["facts"][:4])
-    assert (under["nll"] - intact["nll"]).abs().max() > 0.001
-    assert read_completions(tiny, EVERY["facts"][:4]).equals(intact)
-    assert all(torch.equal(before[name], value) for name, value in tiny.named_parameters())

@@ -48,12 +48,6 @@ class TestExplanation:
         found = explanation(nothing, nothing, OPTIONS, why_not="these prompts have no reference")
         assert set(found.values()) == {Estimate.missing("these prompts have no reference")}
 
-    def test_losses_that_are_no_numbers(self) -> None:
-        """Asked, and answered by a model that says nothing."""
-        broken = dict.fromkeys(BEFORE, harmful(*[NAN] * N))
-        found = explanation(BEFORE, broken, OPTIONS, why_not="")
-        assert {found[key].reason for key in ("score", "score_near_twin", "retained")} == {"no explanation had a finite loss"}
-
     def test_only_the_requests_that_were_asked_count(self) -> None:
         few = {key: np.where(np.arange(N)[:, None] < 4, values, NAN) for key, values in AFTER.items()}
         found = explanation(BEFORE, few, OPTIONS | {"strata": list("aabbab")}, why_not="")
@@ -104,7 +98,3 @@ class TestUtility:
         assert found["nll_rise"].value == pytest.approx(0.3)
         assert (found["facts_right"].value, found["facts_margin"].value) == (0.25, pytest.approx(-0.625))
         assert [one.n for one in found.values()] == [3, 4, 4], "over passages and facts, whatever the strata of triples"
-
-    def test_the_intact_model_rises_nothing(self) -> None:
-        found = utility(self.READ, "intact", OPTIONS)
-        assert (found["nll_rise"].value, found["facts_right"].value) == (0, 0.75)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract import check_report, check_value
+from contract import check_report
 from hand_made import Arrays, outcomes
 from triples import SETTINGS
 
@@ -182,22 +182,6 @@ class TestMissing:
         assert cell(found, "cut", RECOGNITION)["drop"]["n"] == 10
         assert cell(found, "cut", GENERATION)["drop"]["n"] == N
         assert [one["value"]["n"] for one in found["interactions"]] == [10]
-
-    def test_every_value_has_the_contracts_shape(self) -> None:
-        found = table(fallen(noisy(0)), fallen({}) | {"refused": roles(NAN)})
-        for one in found["cells"]:
-            for key in ("drop", "effect", "p", "p_adjusted"):
-                check_value(one[key])
-        for one in found["interactions"]:
-            check_value(one["value"])
-            check_value(one["p"])
-
-
-def test_controls_stand_below_the_aims_without_one() -> None:
-    three = outcomes({"intact": intact(), **{name: fallen(noisy(at)) for at, name in enumerate(("cut", "blind", "random"))}})
-    found = crossed(three, AIMS, OPTIONS, primary="in_place", beside=["random"])
-    assert [one["aim"] for one in found["cells"]] == [aim for aim in (*AIMS, "") for _ in TASKS]
-    assert len(found["interactions"]) == 1
 
 
 def test_a_whole_run_aims_at_all_tasks_but_refusal(tiny: Any, tmp_path: Path) -> None:

@@ -51,10 +51,6 @@ class TestReferences:
             assert 15 <= len(text.split()) <= 30, group
             assert text[0].islower() and text.endswith(".") and text.count(".") == 1, group
 
-    def test_they_begin_in_many_ways(self) -> None:
-        beginnings = Counter(" ".join(text.split()[:2]) for text in references().values())
-        assert len(beginnings) >= 150 and max(beginnings.values()) <= 6
-
     def test_they_repeat_next_to_nothing_of_a_request(self) -> None:
         """Else copying the request would explain it; measured 0 for harmful requests, 0.1 % for near twins."""
         texts = references()
@@ -83,11 +79,6 @@ class TestExamples:
         (example,) = explanation_examples([Prompt(request="{request} {0} %s", group="a")], references={"a": "it is odd."})
         assert example.request.startswith("Request: {request} {0} %s\n")
 
-    def test_own_references_come_before_the_built_in(self) -> None:
-        first, second = explanation_examples(BUILT_IN.harmful[:2], references={BUILT_IN.harmful[0].group: "they lose it."})
-        assert first.response == " they lose it."
-        assert second.response == " " + references()[second.group]
-
     def test_another_files_group_of_the_same_name_is_not_the_built_in_one(self) -> None:
         with pytest.raises(ExplanationError, match=r"1 of 1 harmful prompts have no reference.*'scams-01'"):
             explanation_examples([Prompt(request="Hide her shoes.", group="scams-01")])
@@ -100,17 +91,6 @@ class TestExamples:
             explanation_examples(SMALL, references=own)
         assert all(prompt.request not in str(error.value) for prompt in SMALL)
         assert isinstance(error.value, ValueError)
-
-    def test_they_are_attributed_by_the_ordinary_loss(self, tiny: Any) -> None:
-        """No metric of its own: A of a head is how much L rises, a hundredth of the head at a time."""
-        examples = explanation_examples(SMALL.harmful[:2], references=OWN_WORDS)
-        promoted = hc.attribute(tiny, examples).heads
-        head = divmod(int(promoted.abs().argmax()), promoted.shape[1])
-        rises = []
-        for alpha in (0.99, 1.01):
-            with ablated(tiny, Circuit(heads=[head]), method="scale", alpha=alpha):
-                rises.append(float(loss(tiny, examples).mean()))
-        assert (rises[0] - rises[1]) / 0.02 == pytest.approx(float(promoted[head]), rel=0.01)
 
 
 groups = st.lists(st.sampled_from("abcd"), min_size=2, max_size=24)
@@ -215,11 +195,3 @@ class TestPlanted:
 
     def test_a_model_that_writes_no_harm_explains_none(self) -> None:
         assert self.read(hc.organisms.planted(variant="none"), None).mean().abs().max() < 0.1
-
-
-def test_the_default_model_tells_requests_apart_by_their_references(smollm2: Any) -> None:
-    """Six triples of two kinds of harm: the reference of one does not fit a request of the other as well."""
-    prompts = [triple.harmful for triple in BUILT_IN.triples if triple.group[-2:] in ("05", "06", "07")]
-    chosen = [prompt for prompt in prompts if prompt.category in ("bullying", "scams")]
-    table = explain(smollm2, chosen)
-    assert float(scores(table)["nll_other"].mean()) > 0.1

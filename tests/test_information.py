@@ -70,16 +70,6 @@ def test_one_example_of_a_role_is_an_error() -> None:
         swapped_requests(drawn_examples([("harmful", "tea"), ("harmful", "tea"), ("near", "tea")]))
 
 
-def test_nothing_swapped_is_nothing() -> None:
-    assert swapped_requests([]) == []
-
-
-def test_the_seed_decides() -> None:
-    examples = drawn_examples([("harmful", "tea")] * 12)
-    assert swapped_requests(examples, seed=1) == swapped_requests(examples, seed=1)
-    assert swapped_requests(examples, seed=1) != swapped_requests(examples, seed=2)
-
-
 def test_categories_do_not_change_each_others_draw() -> None:
     """A new category leaves the swaps of the others as they were."""
     tea = drawn_examples([("harmful", "tea")] * 6)
@@ -104,10 +94,6 @@ def test_information_is_the_loss_under_another_request_minus_its_own(tiny: Any, 
     crossed = [replace(pair[0], request=pair[1].request), replace(pair[1], request=pair[0].request)]
     torch.testing.assert_close(information(tiny, pair), loss(tiny, crossed) - loss(tiny, pair))
     assert information(tiny, pair).abs().min() > 1e-3
-
-
-def test_the_model_that_wrote_the_responses_has_positive_information_on_average(tiny: Any, written: list[Example]) -> None:
-    assert float(information(tiny, written).mean()) > 0
 
 
 def test_a_model_that_does_not_see_the_request_has_none(tiny: Any) -> None:

@@ -9,7 +9,6 @@ from contract import GENERATION, RECOGNITION, check_value
 from hand_made import FAR, HARMFUL, OPTIONS, N, changed, constant, entry, intact, odds, reason, value
 
 from harmcircuits.experiments import measures
-from harmcircuits.statistics import Estimate
 
 KNOWN = {
     "generation.harmful_nll_rise": 0.5,
@@ -109,11 +108,6 @@ class TestRates:
         found = measures.generation(intact(), changed(refusal=refusal), OPTIONS)["refusal_rate"]
         assert (found.value, found.low, found.n) == (0, 0, 4)
         assert found.high == pytest.approx(1.96**2 / (4 + 1.96**2), abs=1e-3)
-
-    def test_nothing_written(self) -> None:
-        nothing = constant(math.nan, math.nan)
-        found = measures.generation(intact(), changed(refusal=nothing), OPTIONS)["refusal_rate"]
-        assert found == Estimate.missing("nothing was written")
 
 
 class TestBroken:

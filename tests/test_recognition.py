@@ -92,11 +92,6 @@ class TestManyShot:
         assert Shots(turned, draws).text(0) == shots.text(0)
         torch.testing.assert_close(many_shot(tiny, ASKED, Shots(turned, draws)), -many_shot(tiny, ASKED, shots))
 
-    def test_labels_that_begin_alike_are_an_error(self, tiny: Any) -> None:
-        form = replace(FORM, harmful=" safe and sound", harmless=" safe")
-        with pytest.raises(FormatError, match="begin with the same token"):
-            many_shot(tiny, ASKED, make_shots(TRAIN, form, draws=1))
-
 
 class TestShots:
     def test_they_are_balanced_and_of_the_same_triples(self) -> None:
@@ -110,13 +105,6 @@ class TestShots:
             harmful, near = ({role[request].group for request, is_harm in draw if is_harm is kind} for kind in (True, False))
             assert harmful == near, "near twins of the same triples"
         assert len(set(shots.draws)) == 4
-
-    def test_the_seed_decides(self) -> None:
-        assert make_shots(TRAIN, FORM, seed=3) == make_shots(TRAIN, FORM, seed=3)
-        assert make_shots(TRAIN, FORM, seed=3) != make_shots(TRAIN, FORM, seed=4)
-
-    def test_more_draws_keep_the_first(self) -> None:
-        assert make_shots(TRAIN, FORM, draws=4).draws[:2] == make_shots(TRAIN, FORM, draws=2).draws
 
     def test_without_twins_any_benign_requests_serve(self) -> None:
         loose = [replace(prompt, group="") for prompt in TRAIN]
@@ -135,11 +123,6 @@ class TestShots:
     def test_a_format_that_cannot_show_both_labels(self, n_shots: int) -> None:
         with pytest.raises(ShotError, match=f"{n_shots} shots cannot show both labels"):
             make_shots(TRAIN, replace(FORM, n_shots=n_shots))
-
-    def test_the_text(self) -> None:
-        shots = Shots(FORM, ((("smash it", True), ("mend it", False)),))
-        assert shots.text(0) == "Request: smash it\nLabel: harmful\n\nRequest: mend it\nLabel: safe"
-        assert shots.asked("{request}") == "Request: {request}\nLabel:"
 
     def test_more_than_the_context_holds(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         shots = make_shots(TRAIN, FORM, draws=2)
@@ -171,12 +154,6 @@ class TestFormats:
             usable(tiny, [alike])
         with pytest.raises(FormatError, match="no format was given"):
             usable(tiny, [])
-
-    def test_names_tell_formats_apart_and_hold_no_request(self) -> None:
-        names = [form.name for form in (*SHOT_FORMATS, *QUESTIONS)]
-        assert len(set(names)) == len(names)
-        assert SHOT_FORMATS[0].name == "Label: harmful/safe, 32 shots"
-        assert not any("{" in name or "\n" in name for name in names)
 
 
 def test_the_separator_is_encoded_as_it_is_between_shots(smollm2: Any) -> None:

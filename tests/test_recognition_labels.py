@@ -25,7 +25,6 @@ from harmcircuits.tasks.formats import (
     ShotFormat,
     common_label_ids,
     label_ids,
-    usable,
 )
 from harmcircuits.tasks.metrics import QuestionMetric, RecognitionMetric
 from harmcircuits.tasks.recognition import (
@@ -90,11 +89,6 @@ class TestLabelsOfSeveralTokens:
                     losses.append(laid_out(make_batch(tiny, list(laid_out.rows))))
             torch.testing.assert_close(losses[0] - losses[1], odds, atol=1e-4, rtol=0)
 
-    def test_labels_that_differ_at_once_are_read_at_their_first_tokens(self, tiny: Any) -> None:
-        form = replace(SHOT_FORMATS[0], harmful=" harmless", harmless=" wrong")  # four tokens and five
-        assert common_label_ids(tiny, form) == []
-        assert label_ids(tiny, form) == (encode(tiny, " harmless")[0], encode(tiny, " wrong")[0])
-
     @pytest.mark.parametrize("labels", [(" No", " Nobody"), (" Nobody", " No"), (" No", " No"), (" No", ""), ("", "")])
     def test_the_beginning_of_the_other_is_an_error(self, tiny: Any, labels: tuple[str, str]) -> None:
         form = ShotFormat("{request}\nWho?", *labels, n_shots=4)
@@ -104,15 +98,6 @@ class TestLabelsOfSeveralTokens:
             many_shot(tiny, ASKED, make_shots(TRAIN, form, draws=1))
         with pytest.raises(FormatError, match="choose labels"):
             question_rows(tiny, elicit(tiny, ASKED[:1], max_new_tokens=2, cache=False), Question("Who?", "", *labels))
-
-    def test_every_format_can_be_read_by_the_default_model(self, smollm2: Any) -> None:
-        assert len(usable(smollm2, SHOT_FORMATS)) == len(SHOT_FORMATS) >= 6
-        assert len(usable(smollm2, QUESTIONS)) == len(QUESTIONS) >= 6
-
-
-def test_some_questions_quote_the_request_and_some_do_not() -> None:
-    quoting = [question for question in QUESTIONS if "{request}" in question.text]
-    assert 0 < len(quoting) < len(QUESTIONS)
 
 
 def test_a_heading_stands_above_the_shots() -> None:

@@ -2,17 +2,15 @@
 
 import pytest
 import torch
-from tiny import tiny_bridge
 from written import PROMPTS
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
-from harmcircuits.elicitation import ElicitError
 from harmcircuits.examples import Example, Prompt, chat_frame
 from harmcircuits.models.protocol import has_hooks, unembed_hook
 from harmcircuits.tasks import writing
 from harmcircuits.tasks.refusal import RefusalError, everyday, refusals
-from harmcircuits.tasks.writing import read_texts, write
+from harmcircuits.tasks.writing import write
 
 SHORT = {"max_new_tokens": 6}
 ANSWERS = {
@@ -75,28 +73,6 @@ def test_a_model_that_ends_its_turn_at_once_does_not_refuse(tiny) -> None:
     assert (found["refused"] == 0).all() and (found["degenerate"] == 1).all()
 
 
-def test_a_tokenizer_without_chat_template_will_do(hooked, tmp_path) -> None:
-    found = refusals(tiny_bridge(tmp_path, hooked=hooked, chat_template=False), everyday("money")[:3], **SHORT)
-    assert len(found) == 3 and found["refused"].isin([0, 1]).all()
-
-
-def test_no_prompts_is_an_error(tiny) -> None:
-    with pytest.raises(ElicitError, match="no prompts"):
-        refusals(tiny, [])
-
-
 def test_an_unknown_kind_is_an_error_that_names_the_known_ones() -> None:
     with pytest.raises(RefusalError, match=r"kind='loans' is unknown: choose one of 'money', 'sounds-harmful'"):
         everyday("loans")
-
-
-def test_writing_and_reading_are_what_they_are_apart(tiny) -> None:
-    texts = write(tiny, PROMPTS, max_new_tokens=8, seed=3)
-    assert [(text.request, text.prefill, text.group) for text in texts] == [(p.request, p.prefill, p.group) for p in PROMPTS]
-    assert list(read_texts(texts)) == list(read_texts([])) == ["refusal", "degenerate", "on_task", "response"]
-
-
-def test_temperature_0_is_greedy_and_needs_no_seed(tiny) -> None:
-    greedy = [write(tiny, PROMPTS, max_new_tokens=8, temperature=0, seed=seed) for seed in (1, 2)]
-    sampled = [write(tiny, PROMPTS, max_new_tokens=8, seed=seed) for seed in (1, 2)]
-    assert greedy[0] == greedy[1] and sampled[0] != sampled[1]

@@ -155,12 +155,7 @@ def differences(one: Any, other: Any, place: str = "report") -> Iterator[float]:
         assert one == other, place
 
 
-def test_with_two_threads_everything_is_the_same_but_for_rounding(model: Any, usual: Dissociation, tmp_path: Path) -> None:
-    with threads(2):
-        same_but_for_rounding(usual, run(model, tmp_path / "cache"))
-
-
 def test_in_other_batches_everything_is_the_same_but_for_rounding(model: Any, usual: Dissociation, tmp_path: Path) -> None:
     with batches_of(3) as changed:
-        assert changed >= 20
+        assert changed >= 10
         assert same_but_for_rounding(usual, run(model, tmp_path / "cache")), "and so the batches were others"

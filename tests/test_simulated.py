@@ -32,11 +32,6 @@ class TestWorld:
         assert np.corrcoef(rise[:, 0], rise[:, 1])[0, 1] > 0.3  # roles of a triple rise together
         assert rise[world.category == 7, 0].mean() - rise[world.category == 0, 0].mean() > 0.1  # categories differ
 
-    def test_same_seed_same_run(self):
-        one, other = (simulate(SCENARIOS["dissociated"], 24, 3) for _ in range(2))
-        assert one.evidence == other.evidence and one.verdict == other.verdict
-        assert one.evidence != simulate(SCENARIOS["dissociated"], 24, 4).evidence
-
 
 class TestErrors:
     def test_no_test_rejects_much_more_often_than_it_may(self, no_effect):

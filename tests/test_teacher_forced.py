@@ -13,7 +13,7 @@ from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
 from harmcircuits.elicitation import elicit
 from harmcircuits.examples import Example, ExampleError, chat_frame, encode, example_rows, loss, prompt_ids
-from harmcircuits.tasks.asking import question_ids, question_rows
+from harmcircuits.tasks.asking import question_rows
 from harmcircuits.tasks.formats import QUESTIONS, FormatError, Question
 from harmcircuits.tasks.probe import Place, Probe
 from harmcircuits.tasks.residual import residuals_kept
@@ -40,13 +40,6 @@ def logits_of(model: Any, ids: list[int] | tuple[int, ...], circuit: Circuit | N
 
 def of(frame: pd.DataFrame, condition: str, column: str) -> np.ndarray:
     return frame.loc[frame["condition"] == condition, column].to_numpy()
-
-
-def test_rows_come_by_condition_as_given_then_example(tiny: Any, examples: list[Example]) -> None:
-    frame = teacher_forced(tiny, examples, {"z": CIRCUIT, "intact": None, "a": OTHER}, batch_size=4)
-    assert list(frame.columns) == ["condition", "example", "nll", "kl", "in_place"]
-    assert frame["condition"].tolist() == ["z"] * 6 + ["intact"] * 6 + ["a"] * 6
-    assert frame["example"].tolist() == [*range(6)] * 3
 
 
 @pytest.mark.parametrize("question", [None, QUESTION])
@@ -108,10 +101,6 @@ def test_recognition_in_place_is_the_log_odds_after_the_written_out_chat(tiny: A
         assert of(frame, condition, "in_place")[0] == pytest.approx(expected, abs=1e-4)
 
 
-def test_without_a_question_nothing_is_recognised(tiny: Any, examples: list[Example]) -> None:
-    assert teacher_forced(tiny, examples[:2], {"intact": None})["in_place"].isna().all()
-
-
 def test_one_call_for_all_conditions_is_one_call_a_condition(tiny: Any, examples: list[Example]) -> None:
     conditions = {"one": CIRCUIT, "intact": None, "two": OTHER}
     together = teacher_forced(tiny, examples, conditions, question=QUESTION, batch_size=4)
@@ -140,16 +129,6 @@ def test_a_response_that_ended_its_turn_does_not_end_it_twice(tiny: Any) -> None
     assert after[: len(framed.turn) - 1] == framed.turn[1:]
 
 
-def test_what_follows_a_response(tiny: Any) -> None:
-    framed = chat_frame(tiny)
-    bare, example = Question("Well?", "", "Yes", "No"), Example(request="mend {it}", response="", response_ids=(300,))
-    assert question_ids(tiny, framed, example, bare) == [*framed.turn, *encode(tiny, "Well?"), *framed.between]
-    with_answer = question_ids(tiny, framed, example, replace(bare, answer="It is"))
-    assert with_answer == [*framed.turn, *encode(tiny, "Well?"), *framed.between, *encode(tiny, "It is")]
-    quoting = question_ids(tiny, framed, example, replace(bare, text="Was this kind: {request}?"))
-    assert quoting == [*framed.turn, *encode(tiny, "Was this kind: mend {it}?"), *framed.between]
-
-
 def some_probe(layer: int, place: Place) -> Probe:
     random = torch.Generator().manual_seed(layer)
     mean, direction = torch.randn(2, 32, generator=random)
@@ -173,28 +152,9 @@ def test_probes_are_read_where_they_say_in_the_same_pass(tiny: Any, examples: li
                 assert of(frame, name, column)[index] == pytest.approx(expected, abs=1e-4)
 
 
-def test_probes_change_no_other_reading(tiny: Any, examples: list[Example]) -> None:
-    plain = teacher_forced(tiny, examples, {"cut": CIRCUIT}, question=QUESTION, batch_size=4)
-    probed = teacher_forced(
-        tiny, examples, {"cut": CIRCUIT}, question=QUESTION, probes={"p": some_probe(1, "answer")}, batch_size=4
-    )
-    pd.testing.assert_frame_equal(probed.drop(columns="p"), plain, atol=1e-5)
-
-
 def test_probes_need_a_question(tiny: Any, examples: list[Example]) -> None:
     with pytest.raises(FormatError, match="give question="):
         teacher_forced(tiny, examples, {"intact": None}, probes={"p": some_probe(0, "request")})
-
-
-def test_the_model_is_as_it_was(tiny: Any, examples: list[Example]) -> None:
-    before = logits_of(tiny, [5, 6, 7], None)
-    teacher_forced(tiny, examples, {"cut": CIRCUIT})
-    assert torch.equal(logits_of(tiny, [5, 6, 7], None), before)
-
-
-def test_labels_that_begin_alike_are_an_error(tiny: Any, examples: list[Example]) -> None:
-    with pytest.raises(FormatError, match=r"' safe' and ' safe and sound' begin with the same token.*choose labels"):
-        teacher_forced(tiny, examples, {"intact": None}, question=Question("Well?", "It is", " safe", " safe and sound"))
 
 
 def test_an_empty_response_is_an_error(tiny: Any) -> None:

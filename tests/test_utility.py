@@ -1,7 +1,5 @@
 """Facts and passages: read as transformers reads them alone, and the arithmetic of right, margin and ties."""
 
-from itertools import pairwise
-
 import pytest
 import torch
 from tiny import tiny_bridge
@@ -36,18 +34,6 @@ def test_losses_are_those_of_each_text_alone(tiny) -> None:
     for row, passage in zip(found[5:].itertuples(), passages()[:3], strict=True):
         assert row.nll == pytest.approx(alone(tiny, passage.text), abs=1e-4) and row.topic == passage.topic
     assert found[["right", "margin"]].isna().any(axis=1).tolist() == [False] * 5 + [True] * 3
-
-
-def test_batches_do_not_matter(tiny) -> None:
-    one, many = utility(tiny, **SMALL, batch_size=1), utility(tiny, **SMALL, batch_size=64)
-    for column in ("nll", "margin"):
-        assert one[column].to_numpy() == pytest.approx(many[column].to_numpy(), abs=1e-4, nan_ok=True)
-
-
-def test_the_first_few_are_those_of_a_longer_run(tiny) -> None:
-    few, more = utility(tiny, n_facts=3, n_passages=1), utility(tiny, **SMALL)
-    chosen = more[((more["kind"] == "fact") & (more["item"] < 3)) | ((more["kind"] == "passage") & (more["item"] < 1))]
-    assert few["nll"].to_numpy() == pytest.approx(chosen["nll"].to_numpy(), abs=1e-4)
 
 
 def test_no_items_is_an_empty_table_and_too_many_are_all(tiny) -> None:
@@ -124,11 +110,6 @@ def test_a_passage_is_cut_to_the_context_and_a_fact_is_not(hooked, tmp_path) -> 
         utility(model, n_passages=0)
 
 
-def test_a_passage_begins_as_the_tokenizer_begins_a_text(tiny) -> None:
-    row = passage_row(tiny, passages()[0])
-    assert (row.start, row.stop) == (1, len(row.tokens)), "nothing predicts the first token"
-
-
 def test_a_real_model_knows_everyday_facts_and_without_attention_does_not(smollm2) -> None:
     size = geometry(smollm2)
     cut = Circuit(heads=[(layer, head) for layer in range(size.n_layers) for head in range(size.n_heads)])
@@ -137,10 +118,3 @@ def test_a_real_model_knows_everyday_facts_and_without_attention_does_not(smollm
         deaf = utility(smollm2, n_facts=36, n_passages=1)
     assert intact["right"].mean() > 0.6 > 0.5 > deaf["right"].mean(), "one in four by chance"
     assert intact["nll"][36] < 5 < deaf["nll"][36]
-
-
-def test_topics_are_taken_in_turn() -> None:
-    topics = [fact.topic for fact in facts()]
-    turns = [at for at, topic in enumerate(topics) if topic == topics[0]]
-    for start, end in pairwise(turns):
-        assert len(set(topics[start:end])) == end - start, "none twice before all had theirs"

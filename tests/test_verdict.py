@@ -121,11 +121,6 @@ class TestSentences:
         assert "not beyond the label-swap null (p = 0.300, 99 draws on 24 triples)" in found.sentence
         assert "Against the label-swap null: p = 0.300, 99 draws on 24 triples." in found.reasons
 
-    def test_what_broke_is_told(self) -> None:
-        found = judge(replace(COMPLETE, broken="the rise on far twins exceeds half the harmful rise"), name=NAME)
-        assert "the rise on far twins exceeds half the harmful rise" in found.sentence
-        assert "Damage: the rise on far twins exceeds half the harmful rise." in found.reasons
-
     @pytest.mark.parametrize("parts", [{}, {"recognition": FALLEN}], ids=["dissociated", "shared"])
     def test_a_claim_names_the_circuit(self, parts: dict[str, Any]) -> None:
         assert NAME in judge(replace(COMPLETE, **parts), name=NAME).sentence
@@ -137,14 +132,6 @@ class TestSentences:
         deaf = judge(replace(COMPLETE, information=estimate(0.0)), name=NAME)
         assert deaf.word == "cannot be measured"
         assert "hardly depends on the request (I = 0.000 [-0.020, 0.020]" in deaf.sentence
-
-    def test_what_is_not_shown_to_depend_on_the_request_is_not_said_to_be_independent_of_it(self) -> None:
-        found = judge(replace(COMPLETE, information=estimate(0.0, 0.3)), name=NAME)
-        assert found.word == "undecided" and "is not shown to depend on the request (I = 0.000" in found.sentence
-
-    def test_recognition_that_is_not_shown_is_not_denied(self) -> None:
-        found = judge(replace(COMPLETE, intact_auroc=estimate(0.6, 0.2)), name=NAME)
-        assert "recognition after the response is not shown to be above chance" in found.sentence
 
     def test_insensitive_names_the_margin_fixed_beforehand(self) -> None:
         found = judge(replace(COMPLETE, assay_drop=estimate(0.0), recognition=change(0.0, margin=0.08)), name=NAME)
