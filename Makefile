@@ -27,8 +27,8 @@ CACHES = build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypot
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
-demo: $(VENV)/.installed ## the main job in small sizes on the default model; its report goes to out/demo
-	$(VENV)/bin/harmcircuits dissociate --quick --out out/demo
+demo: $(VENV)/.installed ## the experiment on planted models, then in small sizes on the default model; report in out/demo
+	$(VENV)/bin/python tools/demo.py out/demo
 
 test: $(VENV)/.installed-dev $(VENV3)/.installed-dev ## the tests on TransformerLens 4, the model-facing ones also on 3.9
 	@sh tests/both_lines.sh $(VENV) $(VENV3) $(PYTEST_ARGS)
@@ -69,7 +69,7 @@ dist: $(VENV_TOOLS)/.installed ## wheel and source distribution, compared with t
 	cd / && $(abspath $(VENV_WHEEL))/bin/harmcircuits --help
 
 demo-from-wheel: dist ## the demo from the built wheel, outside this folder; its report goes to out/demo-from-wheel
-	cd / && $(abspath $(VENV_WHEEL))/bin/harmcircuits dissociate --quick --out $(CURDIR)/out/demo-from-wheel
+	cd / && $(abspath $(VENV_WHEEL))/bin/python $(CURDIR)/tools/demo.py $(CURDIR)/out/demo-from-wheel
 
 clean: ## removes what tools built and cached here; results (out/) and environments stay
 	rm -rf $(CACHES)

@@ -1,25 +1,34 @@
 """What the built-in prompts look like, and whether their words alone give the label away.
 
-    python benchmarks/builtin_prompts.py [FILE OR FOLDER OF TRIPLES]
+    python benchmarks/builtin_prompts.py [FILE OR FOLDER OF TRIPLES] [--acceptance MODEL]
 
 Prints the counts by category, the lengths by role, the sizes of the units that splits keep whole, and how well a
 bag-of-words classifier trained on the other categories tells harmful requests from their near twins (AUROC; 0.5 is
-chance). No request is printed.
+chance). With --acceptance, which share of each category a model refuses when nothing is put in its mouth (greedy, 20 tokens);
+written to docs/results/builtin_acceptance.json. No request is printed.
 """
 
 import argparse
+import json
 import re
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
+import harmcircuits as hc
 from harmcircuits.prompts import PromptSet, load_prompts, near_duplicate_groups
+from harmcircuits.readings.compliance import read_compliance
 
+OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "builtin_acceptance.json"
 WORD = r"[A-Za-z']+"
 
 
@@ -68,16 +77,40 @@ def unit_sizes(prompts: PromptSet) -> pd.Series:
     return pd.Series(dict(sorted(sizes.items())), name="units").rename_axis("triples in a unit")
 
 
+def acceptance(prompts: PromptSet, responses: Sequence[str]) -> pd.DataFrame:
+    """Share of requests that are refused by category: `responses` to the harmful requests, then to the matched benign ones."""
+    asked = [*prompts.harmful, *prompts.near_twins]
+    rows = [
+        (prompt.category, prompt.role, float(read_compliance(prompt.request, text) == "refused"))
+        for prompt, text in zip(asked, responses, strict=True)
+    ]
+    frame = pd.DataFrame(rows, columns=["category", "role", "refused"])
+    table = frame.pivot_table("refused", "category", "role", aggfunc="mean")
+    table.loc["all"] = frame.groupby("role")["refused"].mean()
+    return table
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", nargs="?", help="a file or folder of triples; the built-in ones otherwise")
-    prompts = load_prompts(parser.parse_args().source)
+    parser.add_argument("--acceptance", help="a model whose refusals are counted")
+    options = parser.parse_args()
+    prompts = load_prompts(options.source)
     print(prompts, f"digest {prompts.digest[:12]}", sep="\n")
     print("\nCounts", prompts.table().to_string(index=False), sep="\n")
     print("\nMean length of a request", lengths(prompts).round(2).to_string(), sep="\n")
     print("\nLength alone, harmful against near, AUROC", length_auroc(prompts).round(3).to_string(), sep="\n")
     print("\nWords alone, harmful against near, AUROC", separability(prompts).round(3).to_string(), sep="\n")
     print("\nUnits", unit_sizes(prompts).to_string(), sep="\n")
+    if options.acceptance:
+        model = hc.load_model(options.acceptance, dtype=torch.bfloat16)
+        asked = [replace(prompt, prefill="") for prompt in (*prompts.harmful, *prompts.near_twins)]
+        written = hc.generate(model, asked, max_new_tokens=20, temperature=0)
+        table = acceptance(prompts, [example.response for example in written])
+        print("\nRefused without a prefill", table.round(3).to_string(), sep="\n")
+        command = f"python benchmarks/builtin_prompts.py --acceptance {Path(options.acceptance).name}"
+        found = {"command": command, "model": options.acceptance, "digest": prompts.digest[:12], **table.round(4).to_dict()}
+        OUT.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,35 +5,25 @@
 Needs TransformerLens 3.9, which has both classes (the environment `.venv-tl3` of `make test`). One set of responses, written by
 the bridge, is read in each: losses, scores of heads and neurons, the circuit that follows, rises of L without it, and the mask
 of weights. What is told is the largest absolute difference from the bridge, nats per token, beside the largest value itself; of
-circuit and mask, what they share with the bridge's (Jaccard). With --report the whole of `dissociate` runs on so many test
-triples in both classes, each writing its own responses, and every number of the two reports is compared; twice, since rounding
-may flip the draw of a token: as it always runs, and with the likeliest token in the place of every draw.
+circuit and mask, what they share with the bridge's (Jaccard).
 """
 
 import argparse
 import copy
 import logging
-import os
 import shlex
 import sys
-import tempfile
-from collections.abc import Callable
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
-from torch import Tensor
 
 import harmcircuits as hc
 from harmcircuits.examples import Example
 from harmcircuits.experiments.scores import triple_prompts
-from harmcircuits.experiments.settings import Settings
-from harmcircuits.models.decode import Drawing
 from harmcircuits.models.protocol import ModelError
-from harmcircuits.store import CACHE_VARIABLE, write_json
+from harmcircuits.store import write_json
 
 HEADS, NEURONS, Q, P = 8, 138, 3e-4, 6e-3
 BRIDGE, HOOKED = "TransformerBridge", "HookedTransformer"
@@ -79,52 +69,9 @@ def models(bridge: Any) -> dict[str, Any]:
     return found
 
 
-def numbers(found: Any, place: str = "") -> dict[str, float]:
-    """Every number of a report but seconds, by its place."""
-    if isinstance(found, bool) or found is None or place.endswith("/seconds"):
-        return {}
-    if isinstance(found, int | float):
-        return {place: float(found)}
-    parts = found.items() if isinstance(found, dict) else enumerate(found) if isinstance(found, list) else ()
-    return {at: value for name, part in parts for at, value in numbers(part, f"{place}/{name}").items()}
-
-
-def reports(loaded: dict[str, Any], n: int) -> dict[str, Any]:
-    """The whole main job in each class, and what of the two reports is not the same."""
-    few = {f"{part}_triples": n for part in ("attribution", "development", "aim", "null")}
-    settings = replace(Settings.quick().on(n), **few, probe_triples=2 * n)
-    train, development, test = hc.load_prompts().split(seed=0)
-    how: dict[str, Any] = {"train": train, "development": development, "settings": settings}
-    one, other = (alone(hc.dissociate, model, None, test, **how) for model in loaded.values())
-    first, second = numbers(one.report), numbers(other.report)
-    apart = sorted(((abs(first[at] - second[at]), at) for at in {*first} & {*second}), reverse=True)
-    return {
-        "test triples": n,
-        "numbers": len(first),
-        "in one report alone": len({*first} ^ {*second}),
-        "circuits equal": one.circuits == other.circuits,
-        "largest difference": apart[0][0],
-        "where": apart[0][1],
-        "differences above 1e-4": sum(difference > 1e-4 for difference, _ in apart),
-    }
-
-
-def alone(job: Callable[..., Any], *given: Any, **how: Any) -> Any:
-    """What `job` returns with a cache of its own: no class reads what another has written, and no later run reads likeliest
-    tokens as if they had been drawn.
-    """
-    with tempfile.TemporaryDirectory() as cache, patch.dict(os.environ, {CACHE_VARIABLE: cache}):
-        return job(*given, **how)
-
-
-def likeliest(self: Drawing, logits: Tensor, step: int) -> Tensor:
-    return logits.argmax(dim=-1)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--triples", type=int, default=8)
-    parser.add_argument("--report", type=int, default=0, help="test triples of the whole of dissociate; 0: none")
     parser.add_argument("--out", type=Path, help="a JSON file")
     options = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)  # deepcopy and compatibility mode are talkative
@@ -139,16 +86,8 @@ def main() -> None:
         print("; ".join(told))
     about = {"command": shlex.join(["python", *sys.argv]), "n": options.triples}
     versions = {"torch": torch.__version__, "transformer-lens": version("transformer-lens")}
-    both = {BRIDGE: bridge, HOOKED: others[HOOKED]}
-    whole = greedy = None
-    if options.report:
-        whole = reports(both, options.report)
-        with patch.object(Drawing, "draw", likeliest):
-            greedy = reports(both, options.report)
-        print(f"drawn: {whole}\nlikeliest tokens: {greedy}")
     if options.out:
-        found = {"rows": rows, "report": whole, "report of likeliest tokens": greedy}
-        write_json(options.out, about | {"versions": versions} | found)
+        write_json(options.out, about | {"versions": versions, "rows": rows})
 
 
 if __name__ == "__main__":

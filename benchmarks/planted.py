@@ -1,20 +1,23 @@
-"""Planted models: what each method finds of what is known to be there, and whether the verdict is that of the truth.
+"""Planted models: what each method finds of what is known to be there, and whether the answer is that of the truth.
 
 Methods: for each variant the mean A of the planted components that write harm, the largest A of all others but the shared
 ones, and ROC AUC of A against the truth; recall@k, the share of the truth among as many components of largest A (shared ones
-left out); recall of `select` without protection, and with kind text protected. Verdicts: `dissociate` over seeds. Parts: the
-rise of L without what is planted. Sizes: the rise without the heads, neurons or weights of largest A, kind text protected, up
-to so many. Kinds: the rise on each kind of harm without what writes one of them, as planted and as selected on it.
+left out); recall of `select` without protection, and with kind text protected. Answers: `dissociate` over seeds, for what is
+planted. Parts: the rise of L without what is planted. Sizes: the rise without the heads, neurons or weights of largest A, kind
+text protected, up to so many. Kinds: the rise on each kind of harm without what writes one of them, as planted and as
+selected on it.
 
     python benchmarks/planted.py methods --seeds 3
-    python benchmarks/planted.py verdicts --seeds 20 --variants plain shared none
+    python benchmarks/planted.py answers --seeds 20
     python benchmarks/planted.py parts | sizes | kinds
 """
 
 import argparse
+import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -39,13 +42,27 @@ def exact(model: Any, examples: Any) -> Any:
 METHODS: dict[str, Method] = {"first order": hc.attribute, "integrated": hc.integrated_attribution, "exact": exact}
 
 
-def settings(seed: int) -> Any:
-    """The main job on three layers of 8 heads and 64 neurons: circuits as large as what is planted in "plain"."""
-    return hc.Settings(
-        seed=seed, attribution_triples=48, development_triples=16, test_triples=32, probe_triples=32, aim_triples=32,
-        written_triples=8, null_triples=16, null_draws=39, bootstrap_draws=400, max_new_tokens=6, shots=8, shot_draws=1,
-        head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24, protect_neurons=0.1,
-    )  # fmt: skip
+SMALL = hc.Settings(
+    components=("heads",), head_fractions=(0.05, 0.1), facts=0, passages=0, sampled=False, shots=0, random_draws=2,
+    train_prompts=24, development_prompts=12, test_prompts=32, written_prompts=4, max_new_tokens=8, written_tokens=6,
+)  # fmt: skip
+CASES = {
+    "plain": ("plain", "dissociated"),
+    "both": ("both", "dissociated"),
+    "shared": ("shared", "shared"),
+    "entangled": ("entangled", "not selective"),
+    "none": ("none", "undecided"),
+}
+
+
+def answer(variant: str, seed: int) -> str:
+    """The answer on one planted model, against matched benign requests."""
+    organism = hc.organisms.planted(seed, variant)
+    train, development, test = organism.prompts.split(seed=seed)
+    circuit = organism.shared if variant == "entangled" else None
+    result = hc.dissociate(organism.model, circuit, test, train=train, development=development, settings=SMALL)
+    rows = [row["answer"] for row in result.report["answers"] if row["contrast"] == "matched"]
+    return rows[0] if rows else result.answer
 
 
 @dataclass(frozen=True)
@@ -106,15 +123,13 @@ def methods(organisms: Sequence[Planted]) -> None:
             print(f"| {name} | {label} | {' | '.join(found_by(method, organism))} |", flush=True)
 
 
-def verdicts(variants: Sequence[str], seeds: Sequence[int]) -> None:
-    for variant in variants:
-        words: Counter[str] = Counter()
-        for seed in seeds:
-            organism = planted(seed, variant)  # type: ignore[arg-type]
-            train, development, test = organism.prompts.split(seed=seed)
-            own = settings(seed)
-            words[hc.dissociate(organism.model, None, test, train=train, development=development, settings=own).verdict] += 1
-        print(f"| {variant} | {len(seeds)} | {', '.join(f'{word} {n}' for word, n in words.most_common())} |", flush=True)
+def answers(seeds: int) -> None:
+    """How often the main job gives the planted answer; into docs/results/planted_answers.json."""
+    found = {case: Counter(answer(variant, seed) for seed in range(seeds)) for case, (variant, _) in CASES.items()}
+    for case, counts in found.items():
+        print(f"| {case} | {CASES[case][1]} | {', '.join(f'{word} {n}' for word, n in counts.most_common())} |", flush=True)
+    out = Path(__file__).resolve().parent.parent / "docs" / "results" / "planted_answers.json"
+    out.write_text(json.dumps({"seeds": seeds, **{case: dict(counts) for case, counts in found.items()}}, indent=2) + "\n")
 
 
 def rise(organism: Planted, off: Any, examples: Sequence[hc.Example]) -> float:
@@ -181,16 +196,15 @@ def kinds(organisms: Sequence[Planted]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", nargs="?", choices=("methods", "verdicts", "parts", "sizes", "kinds"), default="methods")
+    parser.add_argument("what", nargs="?", choices=("methods", "answers", "parts", "sizes", "kinds"), default="methods")
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--variants", nargs="+", default=["plain", "shared", "none"], choices=VARIANTS)
     options = parser.parse_args()
     torch.set_num_threads(min(2, torch.get_num_threads()))
     if options.what == "methods":
         every = [planted(seed, variant) for variant in VARIANTS for seed in range(options.seeds)]
         methods([organism for organism in every if organism.writing])
-    elif options.what == "verdicts":
-        verdicts(options.variants, range(options.seeds))
+    elif options.what == "answers":
+        answers(options.seeds)
     elif options.what == "parts":
         parts([planted(seed, variant) for variant in VARIANTS for seed in range(options.seeds)])
     elif options.what == "sizes":

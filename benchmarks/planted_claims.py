@@ -18,7 +18,7 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from harmcircuits import Settings, store
+from harmcircuits import ClaimSettings, store
 from harmcircuits.claims.claim import Claim
 from harmcircuits.claims.compactness import compactness
 from harmcircuits.claims.distinct import distinct
@@ -27,7 +27,7 @@ from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.language import TOPICS
 from harmcircuits.tasks.capabilities import Completion
 
-SIZES = Settings(
+SIZES = ClaimSettings(
     attribution_triples=48, development_triples=16, test_triples=32, probe_triples=32, aim_triples=32, written_triples=2,
     bootstrap_draws=400, max_new_tokens=6, head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24,
     protect_neurons=0.1, facts=1, passages=1, shots=4, shot_draws=1, many_shot_triples=4,
@@ -54,7 +54,9 @@ class Case:
     ask: Callable[[Planted, int], Claim]
 
 
-def case(claim: str, words: str, truth: str, ask: Callable[..., Claim], variant: Any, sizes: Settings, **options: Any) -> Case:
+def case(
+    claim: str, words: str, truth: str, ask: Callable[..., Claim], variant: Any, sizes: ClaimSettings, **options: Any
+) -> Case:
     """`truth`: answers with commas between; options may depend on the model."""
     divided = options.pop("divided", None)
 

@@ -1,7 +1,7 @@
-"""Simulated outcomes with a known truth, through everything that a run goes through after the model.
+"""Simulated outcomes with a known truth, through the statistics that runs use.
 
-Outcomes of triples go to `experiments.evidence.gather` and `experiments.verdict.judge`. Counted: false positives of every test,
-coverage of every interval, the words by scenario, power. Writes results/simulated.json and images/power.png.
+Counted: false positives of tests, coverage of every interval, coverage by method of interval, power. Writes
+results/simulated.json.
 
     python benchmarks/simulated.py
     python benchmarks/simulated.py --simulations 200 --out elsewhere
@@ -10,7 +10,6 @@ coverage of every interval, the words by scenario, power. Writes results/simulat
 import argparse
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -18,15 +17,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.express as px
 from scipy.stats import binomtest, norm
-from simulated_outcomes import SETTINGS, Run, Scenario, World, aurocs, scenarios, simulate
+from simulated_outcomes import BOOTSTRAP_DRAWS, MARGIN, Sample, Scenario, World, aurocs, scenarios, simulate
 
-from harmcircuits import figures
 from harmcircuits import statistics as hs
-from harmcircuits.experiments.nulls import KINDS
 
-DRAWS = {"draws": SETTINGS.bootstrap_draws}
+DRAWS = {"draws": BOOTSTRAP_DRAWS}
 EFFECTS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
 
 Row = dict[str, Any]
@@ -43,8 +39,8 @@ def together(found: Sequence[Mapping[str, bool]], **about: Any) -> list[Row]:
     return [share(name, [one[name] for one in found], **about) for name in found[0]]
 
 
-def runs(truth: Scenario, n: int, simulations: int, look: Callable[[Run], Any], *, bare: bool = False) -> list[Any]:
-    return [look(simulate(truth, n, seed, bare=bare)) for seed in range(simulations)]
+def samples(truth: Scenario, n: int, simulations: int, look: Callable[[Sample], Any]) -> list[Any]:
+    return [look(simulate(truth, n, seed)) for seed in range(simulations)]
 
 
 def holds(estimate: hs.Estimate, truth: float) -> bool:
@@ -55,69 +51,47 @@ def above(estimate: hs.Estimate) -> bool:
     return estimate.low is not None and estimate.low > 0
 
 
-def small(p: hs.Estimate) -> bool:
-    return p.value is not None and p.value <= 0.05
-
-
-def covered(run: Run) -> Iterator[tuple[str, bool]]:
-    """Whether each interval of a run, and of what stands beside it in a report, holds the truth."""
-    truth, found, world = run.world.truth, run.evidence, run.world
+def covered(sample: Sample) -> Iterator[tuple[str, bool]]:
+    """Whether each interval holds the truth."""
+    truth, world = sample.world.truth, sample.world
     options: dict[str, Any] = {**DRAWS, "seed": world.n, "strata": world.category}
     auroc, change = aurocs(truth)
-    before, after = ((one["nll_other"] - one["nll"])[:, 0] for one in (run.intact, run.changed))
-    yield "mean (request information, skewed)", holds(found.information, truth.information)
-    yield "selectivity", holds(found.selectivity, truth.selectivity + truth.of_all)
-    yield "AUROC", holds(found.intact_auroc, auroc)
-    scores = (run.intact["in_place"][:, :2], run.changed["in_place"][:, :2])
+    before, after = ((one["nll_other"] - one["nll"])[:, 0] for one in (sample.baseline, sample.ablated))
+    rise = sample.ablated["nll"] - sample.baseline["nll"]
+    scores = (sample.baseline["in_place"][:, :2], sample.ablated["in_place"][:, :2])
+    yield "mean (request information, skewed)", holds(hs.mean_estimate(before, **options), truth.information)
+    yield "selectivity", holds(hs.paired_difference(rise[:, 0], rise[:, 1], **options), truth.selectivity)
+    yield "AUROC", holds(hs.auroc_estimate(*scores[0].T, **options), auroc)
     yield "change of AUROC", holds(hs.auroc_change(*scores, **options), change)
     yield "ratio (retained information)", holds(hs.ratio_of_means(after, before, **options), 0.9)
 
 
-def rejected(run: Run) -> Iterator[tuple[str, bool]]:
-    """Whether each test of writing rejects."""
-    rise, seed = (run.changed["nll"] - run.intact["nll"])[:, :2], run.world.n
-    yield "interval of the selectivity excludes 0", run.evidence.selectivity.excludes(0)
-    for kind, p in run.evidence.null_p.items():
-        yield f"p against the {kind} null", small(p)
-    yield "p by sign flips", small(hs.sign_flip_p(rise @ [1, -1], draws=999, seed=seed))
+def rejected(sample: Sample) -> Iterator[tuple[str, bool]]:
+    """Whether each test of generation rejects."""
+    rise, world = (sample.ablated["nll"] - sample.baseline["nll"])[:, :2], sample.world
+    difference = hs.paired_difference(rise[:, 0], rise[:, 1], seed=world.n, strata=world.category, **DRAWS)
+    yield "interval of the selectivity excludes 0", difference.excludes(0)
+    p = hs.sign_flip_p(rise @ [1, -1], draws=999, seed=world.n).value
+    yield "p by sign flips", p is not None and p <= 0.05
+
+
+def equivalent(sample: Sample) -> bool:
+    """Whether the change of the AUROC is shown to lie within the margin."""
+    scores = (sample.baseline["in_place"][:, :2], sample.ablated["in_place"][:, :2])
+    change = hs.auroc_change(*scores, level=0.9, seed=sample.world.n, strata=sample.world.category, **DRAWS)
+    return bool(hs.equivalent_within(change, margin=MARGIN).equivalent)
 
 
 def errors(known: Mapping[str, Scenario], n: int, simulations: int) -> list[Row]:
-    """False positives of every test, coverage (on half of the runs), and the word where nothing is there."""
-    look = lambda run: (dict(rejected(run)), run.verdict.word == "dissociated")
-    found = runs(known["no effect"], n, simulations, look)
+    """False positives of every test, and coverage (on half of the samples)."""
     about = {"scenario": "no effect", "triples": n}
-    rows = together([one[0] for one in found], kind="false positives", **about)
-    rows.append(share("the word dissociated", [one[1] for one in found], kind="false positives", **about))
-    held = runs(known["no effect"], n, simulations // 2, lambda run: dict(covered(run)), bare=True)
+    found = samples(known["no effect"], n, simulations, lambda sample: dict(rejected(sample)))
+    rows = together(found, kind="false positives", **about)
+    held = samples(known["no effect"], n, simulations // 2, lambda sample: dict(covered(sample)))
     rows += together(held, kind="coverage", **about)
-    for scenario, test, part in (
-        ("no effect, aimed circuit idle", "p of the interaction", lambda run: small(run.evidence.interaction_p)),
-        ("fall of the margin", "equivalence", lambda run: run.evidence.recognition.equivalent),
-        ("fall of the margin near the ceiling", "equivalence", lambda run: run.evidence.recognition.equivalent),
-    ):
-        hits = runs(known[scenario], n, simulations, part, bare=True)
-        rows.append(share(test, hits, kind="false positives", scenario=scenario, triples=n))
-    return rows
-
-
-def words(known: Mapping[str, Scenario], n: int, simulations: int) -> list[Row]:
-    """How often each scenario gets each word, and a word that is right."""
-    rows = []
-    for name, truth in known.items():
-        found = runs(truth, n, simulations, lambda run: run.verdict.word)
-        about = {"scenario": name, "triples": n}
-        rows += [share(word, [one == word for one in found], kind="words", **about) for word in sorted(Counter(found))]
-        rows.append(share("a right word", [one in truth.right for one in found], kind="words", **about))
-    return rows
-
-
-def without_nulls(known: Mapping[str, Scenario], n: int, simulations: int) -> list[Row]:
-    """What the interval of the selectivity alone would claim where every circuit does as much."""
-    rows = []
-    for name in ("no effect, circuits differ", "harmful text is fragile"):
-        found = runs(known[name], n, simulations, lambda run: dict(rejected(run)))
-        rows += together(found, kind="where all circuits are alike", scenario=name, triples=n)
+    for scenario in ("fall of the margin", "fall of the margin near the ceiling"):
+        hits = samples(known[scenario], n, simulations, equivalent)
+        rows.append(share("equivalence", hits, kind="false positives", scenario=scenario, triples=n))
     return rows
 
 
@@ -126,16 +100,16 @@ def methods(truth: Scenario, n: int, simulations: int) -> list[Row]:
     found: dict[tuple[str, ...], list[bool]] = {}
     auroc = aurocs(truth)[0]
     for seed in range(simulations):
-        run = simulate(truth, n, seed, bare=True)
-        rise, scores = run.changed["nll"] - run.intact["nll"], run.intact["in_place"]
+        sample = simulate(truth, n, seed)
+        rise, scores = sample.ablated["nll"] - sample.baseline["nll"], sample.baseline["in_place"]
         parts = {
             "selectivity": (lambda x: x.mean(-1), (rise[:, 0] - rise[:, 1],), truth.selectivity),
-            "mean (skewed)": (lambda x: x.mean(-1), (run.world.information[:, 0],), truth.information),
+            "mean (skewed)": (lambda x: x.mean(-1), (sample.world.information[:, 0],), truth.information),
             "AUROC": (hs.auroc, (scores[:, 0], scores[:, 1]), auroc),
         }
         options: dict[str, Any] = {**DRAWS, "seed": seed}
         for (part, (statistic, arrays, true)), method, strata in product(
-            parts.items(), ("percentile", "expanded"), (None, run.world.category)
+            parts.items(), ("percentile", "expanded"), (None, sample.world.category)
         ):
             draws = hs.bootstrap_draws(statistic, *arrays, strata=strata, vectorised=True, **options)
             estimate = hs.from_draws(float(statistic(*arrays)), draws, n=n, method=method, strata=strata)  # type: ignore[arg-type]
@@ -149,27 +123,24 @@ def methods(truth: Scenario, n: int, simulations: int) -> list[Row]:
 
 def power(n: int, simulations: int) -> list[Row]:
     """How often a selectivity of so many standard deviations of the per-triple difference is shown."""
-    spread = float((World(Scenario(()), 100_000, np.random.default_rng(5)).rises(0.0)[0][:, :2] @ [1, -1]).std())
+    spread = float((World(Scenario(), 100_000, np.random.default_rng(5)).rises(0.0)[0][:, :2] @ [1, -1]).std())
     rows = []
     for effect in EFFECTS:
-        found = [selective(Scenario((), selectivity=effect * spread), n, seed) for seed in range(simulations)]
-        for at, test in enumerate(("interval", f"and nulls on {SETTINGS.null_triples}", "and nulls on all")):
-            rows.append(share(test, [one[at] for one in found], kind="power", effect=effect, triples=n))
+        found = [selective(Scenario(selectivity=effect * spread), n, seed) for seed in range(simulations)]
+        rows.append(share("interval", found, kind="power", effect=effect, triples=n))
     return rows
 
 
-def selective(truth: Scenario, n: int, seed: int) -> list[bool]:
-    """Whether the selectivity's interval lies above 0; and is beyond both nulls, too, on a part of the triples; on all."""
+def selective(truth: Scenario, n: int, seed: int) -> bool:
+    """Whether the selectivity's interval lies above 0."""
     world = World(truth, n, np.random.default_rng([seed, n]))
     rise = world.rises(truth.selectivity)[0][:, :2] @ [1, -1]
-    shown = above(hs.mean_estimate(rise, seed=seed, strata=world.category, **DRAWS))
-    draws = [world.rises(0.0, SETTINGS.null_draws)[..., :2] @ [1, -1] for _ in KINDS]
-    beyond = lambda at: all(small(hs.p_value(float(rise[:at].mean()), one[:, :at].mean(-1))) for one in draws)
-    return [shown, shown and beyond(min(n, SETTINGS.null_triples)), shown and beyond(n)]
+    shown = hs.mean_estimate(rise, seed=seed, strata=world.category, **DRAWS)
+    return shown.low is not None and shown.low > 0
 
 
 def promised(n: int, simulations: int) -> list[Row]:
-    """Power at the effects that `sensitivity` says a run can show: 0.8 is what it promises."""
+    """Power at the effects that `detectable` and the like name: 0.8 is what it promises."""
     rng = np.random.default_rng(3)
     means = hs.detectable(1.0, n) + rng.normal(size=(simulations, n))
     shown = [hs.mean_estimate(one, seed=seed, **DRAWS).excludes(0) for seed, one in enumerate(means)]
@@ -177,7 +148,7 @@ def promised(n: int, simulations: int) -> list[Row]:
     for held in (0.95, 0.5):
         about = {"kind": "promised power", "correlation": held}
         change = hs.detectable_auroc(n, correlation=held)
-        enough = hs.n_for_equivalence(change * np.sqrt(n) / 2.8, SETTINGS.margin)
+        enough = hs.n_for_equivalence(change * np.sqrt(n) / 2.8, MARGIN)
         gaps = np.sqrt(2) * norm.ppf([0.7 + change / 2, 0.7 - change / 2])
         moved = (scored(rng, n, *gaps, held) for _ in range(simulations))
         shown = [hs.auroc_change(*one, seed=seed, **DRAWS).excludes(0) for seed, one in enumerate(moved)]
@@ -185,7 +156,7 @@ def promised(n: int, simulations: int) -> list[Row]:
         gap = np.sqrt(2) * norm.ppf(0.7)
         same = (scored(rng, enough, gap, gap, held) for _ in range(simulations))
         changes = (hs.auroc_change(*one, level=0.9, seed=seed, **DRAWS) for seed, one in enumerate(same))
-        found = [hs.equivalent_within(one, margin=SETTINGS.margin).equivalent for one in changes]
+        found = [hs.equivalent_within(one, margin=MARGIN).equivalent for one in changes]
         rows.append(share("n_for_equivalence", found, triples=enough, **about))
     return rows
 
@@ -202,25 +173,10 @@ def stages(known: Mapping[str, Scenario], simulations: int) -> dict[str, Callabl
     few = max(5, simulations // 20)
     return {
         **{f"errors, {n} triples": lambda n=n: errors(known, n, simulations) for n in (24, 96, 240)},
-        **{f"words, {n} triples": lambda n=n: words(known, n, few) for n in (24, 96, 240)},
-        "without nulls": lambda: without_nulls(known, 96, 4 * few),
         **{f"methods, {n} triples": lambda n=n: methods(known["no effect"], n, 6 * few) for n in (24, 96)},
         **{f"power, {n} triples": lambda n=n: power(n, 4 * few) for n in (24, 96, 240)},
         "promised power": lambda: promised(24, 4 * few) + promised(96, 4 * few),
     }
-
-
-def draw(rows: Sequence[Row], folder: Path) -> None:
-    """The share of runs in which an effect is shown, against its size: a line a test and number of triples."""
-    curve = pd.DataFrame([row for row in rows if row["kind"] == "power"])
-    curve = curve.assign(above=curve["high"] - curve["value"], below=curve["value"] - curve["low"])
-    drawn = px.line(
-        curve, x="effect", y="value", error_y="above", error_y_minus="below", color="triples", line_dash="name", markers=True
-    )
-    try:
-        figures.save(drawn, folder / "power.png")
-    except figures.FigureError:  # without kaleido
-        figures.save(drawn, folder / "power.html")
 
 
 def main() -> None:
@@ -239,7 +195,6 @@ def main() -> None:
         target.write_text(json.dumps([{"command": command, **row} for row in rows], indent=1) + "\n")
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     print(pd.DataFrame(rows).to_string())
-    draw(rows, options.out / "images")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from harmcircuits import figures
 model = hc.load_model()
 print(type(model).__name__, model.cfg.n_layers, "layers of", model.cfg.n_heads, "heads and", model.cfg.d_mlp, "neurons")
 
-# %% Requests of our own: each harmful one has a near twin (same words, benign intent) and a far twin (same form).
+# %% Requests of our own: each harmful one has a matched benign one (same words, benign intent) and an unrelated
+# benign one (same form).
 train, development, test = hc.load_prompts().split(seed=0)
 few = train.sample(8, seed=0)
 print(few)
@@ -50,7 +51,7 @@ pattern = hc.attention_pattern(model, harmful[0], head=head)
 print(f"{pattern.component} spends {pattern.pattern[:, 0].mean():.0%} of its attention on the first token")
 pattern.figure()
 
-# %% None of this says what would happen without them. That is measured: the rise of L, nats per token, on the same responses.
+# %% None of this says what would happen without them. That is measured: the loss increase, nats per token, same responses.
 L = hc.sweep(model, [None, hc.Circuit(heads=[head]), hc.Circuit(neurons=[neuron])], harmful)
 for name, rise in zip((pattern.component, effects.component), L[1:] - L[0], strict=True):
     print(f"L of harmful responses without {name}: {rise.mean():+.4f} nats per token")

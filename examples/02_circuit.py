@@ -3,9 +3,9 @@
 Runs as a script (`python examples/02_circuit.py`, meant for less than 3 minutes on two cores) and cell by cell in an editor.
 """
 
-# %% Scores of every head and neuron, on greedy responses to 12 training triples: A harmful ones, B near and far twins.
+# %% Scores of every head and neuron, on greedy responses to 12 training triples: A harmful ones, B benign ones, matched and
+# unrelated.
 import harmcircuits as hc
-from harmcircuits.selection.matched import balance
 from harmcircuits.statistics import mean_estimate, paired_difference
 
 model = hc.load_model()
@@ -24,39 +24,40 @@ print(circuit.table().to_string(index=False, max_colwidth=60))
 
 # %% Controls: other components of the same layers, as protected, and of like |A| and U. How like, the sums of |A| say.
 controls = [hc.matched_random(circuit, A, protect=B, seed=seed, protect_fraction=protection) for seed in range(8)]
-for kind, sums in balance(circuit, controls, A, protect=B).items():
-    share = sums["abs_A"]["drawn"] / sums["abs_A"]["circuit"]
-    print(f"{kind}: the controls' sum of |A| is {share:.0%} of the circuit's")
+for kind in ("heads", "neurons"):
+    scores = getattr(A, kind).abs()
+    own, *drawn = (sum(float(scores[part]) for part in getattr(one, kind)) for one in (circuit, *controls))
+    print(f"{kind}: the controls' sum of |A| is {sum(drawn) / len(drawn) / own:.0%} of the circuit's")
 
-# %% Triples that nothing has touched, sampled at temperature 1: there nothing favours the intact model's own mode.
+# %% Triples that nothing has touched, sampled at temperature 1: there nothing favours the baseline's own mode.
 held_out = test.sample(12, seed=0)
 harmful = hc.elicit(model, held_out.harmful, max_new_tokens=24)
 near = hc.elicit(model, held_out.near_twins, max_new_tokens=24)
 assert [one.group for one in harmful] == [one.group for one in near], "the same triples, in the same order"
 
-# %% All circuits off in turn, as rows of the same batches. The rise of L in nats per token; positive: the ablation hurts.
+# %% Ablate each circuit in turn, as rows of the same batches. Loss increase ΔL in nats per token; positive: the ablation hurts.
 conditions = {"circuit": circuit, "not protected": careless}
 conditions |= {f"matched random {at}": control for at, control in enumerate(controls, 1)}
-rises = {}
+increases = {}
 for role, examples in (("harmful", harmful), ("near", near)):
     L = hc.sweep(model, [None, *conditions.values()], examples, progress=True)
-    rises[role] = dict(zip(conditions, (L[1:] - L[0]).numpy(), strict=True))
+    increases[role] = dict(zip(conditions, (L[1:] - L[0]).numpy(), strict=True))
 
-# %% Selectivity: the rise on harmful minus that on near twins, paired within triples, with a 95 % interval over triples. Where
-# it includes 0, the circuit is not shown to write harm rather than text.
-print(f"{'off':18}{'harmful rise':>14}{'near rise':>11}   selectivity, nats per token")
+# %% ΔL of harmful responses minus that of matched benign ones, paired within triples, with a 95 % interval over triples. Where
+# it includes 0, the circuit is not shown to serve harmful text more than other text.
+print(f"{'ablated':18}{'ΔL harmful':>14}{'matched':>11}   difference, nats per token")
 for name in conditions:
-    own, twins = rises["harmful"][name], rises["near"][name]
-    print(f"{name:18}{own.mean():+14.3f}{twins.mean():+11.3f}   {paired_difference(own, twins)}")
+    own, matched = increases["harmful"][name], increases["near"][name]
+    print(f"{name:18}{own.mean():+14.3f}{matched.mean():+11.3f}   {paired_difference(own, matched)}")
 
-# %% Against the controls as a whole: does the circuit do more than components that look as important? A p value takes 39 of
-# them (statistics.p_value), more triples, and more minutes; `hc.dissociate` does all of it.
-drawn = sum(rises["harmful"][name] for name in conditions if name.startswith("matched")) / len(controls)
-print(f"harmful rise of the circuit: {mean_estimate(rises['harmful']['circuit'])} nats per token")
-print(f"less the controls' mean:     {paired_difference(rises['harmful']['circuit'], drawn)}")
+# %% Against the controls as a whole: does the circuit do more than components that look as important? Recognition, and the
+# other controls, are what `hc.dissociate` adds (03).
+drawn = sum(increases["harmful"][name] for name in conditions if name.startswith("matched")) / len(controls)
+print(f"ΔL of harmful responses:     {mean_estimate(increases['harmful']['circuit'])} nats per token")
+print(f"less the controls' mean:     {paired_difference(increases['harmful']['circuit'], drawn)}")
 
 # %% A circuit is a few kilobytes, and says where it comes from.
-origin = hc.provenance(model, data="built-in triples, 12 of the attribution split", scores="first order, greedy", seed=0)
+origin = hc.provenance(model, data="built-in triples, 12 of the training split", scores="first order, greedy", seed=0)
 path = "out/example-02/circuit.json"
 circuit.save(path, provenance=origin)
 print(f"{path}: read again it is equal: {hc.Circuit.load(path) == circuit}; of the model {hc.read_provenance(path).base}")

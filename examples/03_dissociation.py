@@ -1,56 +1,51 @@
-"""Find what writes harm in a small real model, switch it off, and see whether the model still recognises harm.
+"""Run the whole experiment: is harmful generation lost, and recognition kept, when one circuit is ablated?
 
-Runs as a script (`python examples/03_dissociation.py`, meant for less than 3 minutes on two cores) and cell by cell in an
-editor.
+Runs as a script (`python examples/03_dissociation.py`, some minutes on two cores) and cell by cell in an editor.
 """
 
-# %% A model, requests in triples, and the model's own greedy responses to a few of them.
+# %% A planted model first: some of its heads and neurons write harmful words, others recognise harm. The answer is known.
 from dataclasses import replace
 
 import harmcircuits as hc
 
+small = hc.Settings(
+    components=("heads",), head_fractions=(0.1,), facts=0, passages=0, sampled=False, shots=0, random_draws=1,
+    train_prompts=12, development_prompts=6, test_prompts=12, written_prompts=2, max_new_tokens=6, written_tokens=4,
+)  # fmt: skip
+planted = hc.organisms.planted(seed=0)
+train, development, test = planted.prompts.split(seed=0)
+result = hc.dissociate(planted.model, None, test, train=train, development=development, settings=small)
+print("planted: dissociated; answer:", result.answer)
+print(*result.sentences, sep="\n")
+
+# %% In "entangled" the same components write harmful and benign words. They are given here, not selected.
+entangled = hc.organisms.planted(seed=0, variant="entangled")
+train, development, test = entangled.prompts.split(seed=0)
+shared = {"shared": entangled.shared}
+other = hc.dissociate(entangled.model, shared, test, train=train, development=development, settings=small)
+print("planted: not selective; answer:", other.answer)
+
+# %% A real model. Prompts are split, circuits selected and their sizes chosen inside. Few prompts: intervals are wide. Take
+# `Settings.quick()` for a look and `Settings()` for a run that can decide; `folder=` lets a stopped run continue.
 model = hc.load_model()
-train, development, test = hc.load_prompts().split(seed=0)
-few = train.sample(6, seed=0)
-harmful, benign = (hc.elicit(model, own, max_new_tokens=16, temperature=0) for own in (few.harmful, few.benign))
+few = replace(
+    hc.Settings.quick(), components=("neurons",), neuron_fractions=(0.004, 0.01), train_prompts=8, development_prompts=4,
+    test_prompts=8, written_prompts=4, max_new_tokens=12, written_tokens=12, facts=4, passages=2,
+)  # fmt: skip
+test = hc.load_prompts()
+result = hc.dissociate(model, None, test, settings=few, folder="out/example-03", progress=True)
+print(result.answer, *result.sentences, sep="\n")
 
-# %% A circuit: what promotes harm most, after the components that benign text rests on are set aside.
-A, B = hc.attribute(model, harmful), hc.attribute(model, benign)
-circuit = hc.select(A, protect=B, heads=8, neurons=138, protect_fraction={"heads": 0.5, "neurons": 0.1})
-print(len(circuit.heads), "heads:", circuit.heads)
+# %% Effect sizes first: one row a condition, 95 % intervals. `effects` has every effect with its n, or the reason why not.
+print(result.table().T.to_string())
 
-# %% Switch it off: how much less likely do the same responses become? (In-sample; the next cells use held-out triples.)
-with hc.ablated(model, circuit):
-    for name, examples in (("harmful", harmful), ("benign", benign)):
-        print(f"L of {name} responses without the circuit: {hc.loss(model, examples).mean():.2f} nats per token")
+# %% The answer of each circuit and contrast, with the checks that led to it.
+for row in result.report["answers"]:
+    print(f"{row['circuit']}, {row['contrast']} benign: {row['answer']}", *row["reasons"], sep="\n  ")
 
-# %% The whole comparison on held-out triples: controls, recognition, intervals, and a verdict. Sizes are cut down to fit in 3
-# minutes, so that intervals are wide and the verdict can say little. Take `Settings.quick()` for a look in some minutes, and
-# `Settings()` for a run that can decide (`harmcircuits dissociate`: 80 test triples, 39 draws of each null).
-settings = replace(
-    hc.Settings.quick().on(6),
-    attribution_triples=6,
-    development_triples=3,
-    max_new_tokens=12,
-    probe_triples=8,
-    aim_triples=4,
-    weight_q=0,
-    null_draws=1,
-    null_triples=4,
-)
-result = hc.dissociate(model, circuit, test, train=train, development=development, settings=settings, progress=True)
-print(result)
-
-# %% One row a condition; writing and recognition are read under the same ablation, 95 % intervals over triples.
-print(result.table().to_string(index=False))
-
-# %% The verdict follows rules that were fixed before the run (docs/concepts.md), and its limits are said with it.
-print(result.report["verdict_sentence"])
-print(*result.report["limits"], sep="\n")
-
-# %% Numbers, circuits, scores and a page that fetches nothing; none of it holds what the model wrote.
+# %% Numbers, circuits and a page that fetches nothing; none of it holds what the model wrote.
 result.save("out/example-03")
-print(*sorted(hc.Dissociation.load("out/example-03").circuits), sep=", ")
+print(*hc.Dissociation.load("out/example-03").circuits, sep=", ")
 
-# %% In a notebook, the last line of a cell shows the figure.
-result.figure()
+# %% In a notebook, the last line of a cell shows the figure: loss increase against the change of recognition.
+result.figure() if result.figures() else None

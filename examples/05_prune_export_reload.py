@@ -4,7 +4,7 @@ Runs as a script (`python examples/05_prune_export_reload.py`, meant for less th
 an editor.
 """
 
-# %% The model, a circuit, and responses that the intact model writes to held-out triples.
+# %% The model, a circuit, and responses that the baseline writes to held-out triples.
 import shutil
 from pathlib import Path
 

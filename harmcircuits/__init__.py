@@ -53,9 +53,13 @@ _WHERE = {
     "make_shots": "tasks.recognition",
     "many_shot": "tasks.recognition",
     "recognition_metric": "tasks.metrics",
-    "Settings": "experiments.settings",
-    "Dissociation": "experiments.result",
-    "dissociate": "experiments.dissociation",
+    "ClaimSettings": "experiments.settings",
+    "Settings": "experiment.settings",
+    "Condition": "ablation.condition",
+    "measure": "experiment.measure",
+    "Outcomes": "experiment.outcomes",
+    "Dissociation": "experiment.result",
+    "dissociate": "experiment.dissociation",
     "Compactness": "claims.compactness",
     "compactness": "claims.compactness",
     "Generality": "claims.generality",
@@ -79,6 +83,7 @@ if TYPE_CHECKING:
     from . import figures as figures
     from . import judges as judges
     from . import organisms as organisms
+    from .ablation.condition import Condition as Condition
     from .ablation.export import export as export
     from .ablation.generate import generate as generate
     from .ablation.generate import generate_each as generate_each
@@ -115,9 +120,12 @@ if TYPE_CHECKING:
     from .examples import Example as Example
     from .examples import Prompt as Prompt
     from .examples import loss as loss
-    from .experiments.dissociation import dissociate as dissociate
-    from .experiments.result import Dissociation as Dissociation
-    from .experiments.settings import Settings as Settings
+    from .experiment.dissociation import dissociate as dissociate
+    from .experiment.measure import measure as measure
+    from .experiment.outcomes import Outcomes as Outcomes
+    from .experiment.result import Dissociation as Dissociation
+    from .experiment.settings import Settings as Settings
+    from .experiments.settings import ClaimSettings as ClaimSettings
     from .inspection import attention_pattern as attention_pattern
     from .inspection import direct_effects as direct_effects
     from .inspection import top_tokens as top_tokens

@@ -21,7 +21,7 @@ from .models.protocol import HookedModel, has_hooks, model_key, vocabulary
 
 log = logging.getLogger(__name__)
 
-FORMAT = "harmcircuits responses 4"  # part of the key: raise it when the file's layout or what is sampled changes
+FORMAT = "harmcircuits responses 5"  # part of the key: raise it when the file's layout or what is sampled changes
 
 Written = list[list[int] | None]
 """Token ids of each response; None: still to come."""
@@ -46,7 +46,8 @@ def elicit(
 
     Sampling is seeded per prompt (seed, request and prefill), so that a response depends neither on the order of the prompts
     nor on the batch. Responses are cached on disk under a digest of the model's weights and configuration, the prompts' tokens
-    and the settings, after each batch: a call that was interrupted is continued by the next one.
+    and the settings, each prompt for itself, after each batch: a call that was interrupted is continued by the next one, and
+    another selection of the same prompts writes nothing twice.
 
     Args:
         temperature: 1 samples from the model's own distribution; 0 is greedy.
@@ -62,11 +63,9 @@ def elicit(
     if cache and has_hooks(model):
         log.warning("hooks are set on the model: its responses are neither read from the cache nor kept there")
         cache = False
-    rows, settings = requests.rows, requests.settings
-    path = _cache_path(model, rows, settings) if cache else None
-    written = _cached(path, len(rows)) if path else None
-    whole = _completed(model, rows, settings, written or [None] * len(rows), path, batch_size, progress)
-    return as_examples(model, prompts, whole)
+    book = _Book.open(model, requests) if cache else None
+    written: Written = [None] * len(prompts) if book is None else book.known()
+    return as_examples(model, prompts, _completed(model, requests, written, book, batch_size, progress))
 
 
 @dataclass(frozen=True)
@@ -105,53 +104,65 @@ def as_examples(model: HookedModel, prompts: Sequence[Prompt], written: Sequence
 
 
 def _completed(
-    model: HookedModel,
-    rows: list[list[int]],
-    settings: Mapping[str, Any],
-    written: Written,
-    path: Path | None,
-    batch_size: int,
-    progress: bool,
+    model: HookedModel, requests: Requests, written: Written, book: "_Book | None", batch_size: int, progress: bool
 ) -> list[list[int]]:
     """`written` with what was still to come, kept in the cache after each batch."""
     missing = [row for row, ids in enumerate(written) if ids is None]
     if missing:
-        bar = tqdm(total=len(rows), initial=len(rows) - len(missing), desc="elicit", unit="response", disable=not progress)
+        total, done = len(written), len(written) - len(missing)
+        bar = tqdm(total=total, initial=done, desc="elicit", unit="response", disable=not progress)
 
         def keep(batch: Mapping[int, list[int]]) -> None:
             for row, ids in batch.items():
                 written[row] = ids
-            if path:
-                store.write_json(path, {"format": FORMAT, "sha256": _checksum(path, written), "response_ids": written})
+            if book:
+                book.add(batch)
             bar.update(len(batch))
 
         with bar:
-            sample(model, rows, rows=missing, batch_size=batch_size, finished=keep, **settings)
+            sample(model, requests.rows, rows=missing, batch_size=batch_size, finished=keep, **requests.settings)
     return [ids for ids in written if ids is not None]  # which is all of them
 
 
-def _cache_path(model: HookedModel, rows: list[list[int]], settings: Mapping[str, Any]) -> Path:
-    """Named by all that `sample` is given, but for the batch size."""
-    key = store.digest([FORMAT, model_key(model), rows, settings])
-    return store.cache_dir() / "responses" / f"{key[:32]}.json"
+@dataclass(frozen=True)
+class _Book:
+    """The cached responses of one model under one setting: a file of token ids, each under a digest of its prompt and seed."""
 
+    path: Path
+    names: list[str]
 
-def _cached(path: Path, n: int) -> Written | None:
-    """What an earlier call wrote, whole or in part. A file that was damaged or edited is named in the log and made anew."""
-    if not path.exists():
-        return None
-    try:
-        value = store.read_json(path)
-        written: Written = value["response_ids"]
-        if value["format"] == FORMAT and len(written) == n and value["sha256"] == _checksum(path, written):
-            return written
-        problem = "its checksum does not match"
-    except (store.StoreError, KeyError, TypeError) as error:
-        problem = f"it cannot be read ({type(error).__name__})"
-    log.warning("the cached responses in %s were changed since they were written (%s): eliciting again", path, problem)
-    return None
+    @classmethod
+    def open(cls, model: HookedModel, requests: Requests) -> "_Book":
+        shared = {name: value for name, value in requests.settings.items() if name != "seeds"}
+        key = store.digest([FORMAT, model_key(model), shared])
+        names = [store.digest(pair)[:32] for pair in zip(requests.rows, requests.settings["seeds"], strict=True)]
+        return cls(store.cache_dir() / "responses" / f"{key[:32]}.json", names)
 
+    def known(self) -> Written:
+        """What earlier calls wrote to these prompts."""
+        kept = self._read()
+        return [kept.get(name) for name in self.names]
 
-def _checksum(path: Path, written: Written) -> str:
-    """Of what was written, and to which prompts: a good file under another's name is none."""
-    return sha256(repr((path.stem, written)).encode()).hexdigest()
+    def add(self, batch: Mapping[int, list[int]]) -> None:
+        """Add responses; what others added to the file meanwhile stays."""
+        responses = self._read() | {self.names[row]: ids for row, ids in batch.items()}
+        store.write_json(self.path, {"format": FORMAT, "sha256": self._checksum(responses), "responses": responses})
+
+    def _read(self) -> dict[str, list[int]]:
+        """All that the file holds. One that was damaged or edited is named in the log and made anew."""
+        if not self.path.exists():
+            return {}
+        try:
+            value = store.read_json(self.path)
+            responses: dict[str, list[int]] = value["responses"]
+            if value["format"] == FORMAT and value["sha256"] == self._checksum(responses):
+                return responses
+            problem = "its checksum does not match"
+        except (store.StoreError, KeyError, TypeError, AttributeError) as error:
+            problem = f"it cannot be read ({type(error).__name__})"
+        log.warning("the cached responses in %s were changed since they were written (%s): eliciting again", self.path, problem)
+        return {}
+
+    def _checksum(self, responses: Mapping[str, list[int]]) -> str:
+        """Of what was written, and under which key: a good file under another's name is none."""
+        return sha256(repr((self.path.stem, sorted(responses.items()))).encode()).hexdigest()

@@ -4,24 +4,10 @@ from numbers import Real
 from typing import Any
 
 TOP = (
-    "schema_version", "harmcircuits_version", "transformer_lens_version", "model", "seed", "verdict", "intact", "conditions",
+    "schema_version", "harmcircuits", "model", "prompts", "settings", "recognition", "answer", "reason", "sentences", "answers",
+    "conditions", "versions",
 )  # fmt: skip
-GENERATION = (
-    "harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity", "kl", "retained_harmful", "retained_twin",
-    "on_task_rate", "refusal_rate", "degenerate_rate", "harmful_rate",
-)  # fmt: skip
-RECOGNITION = ("auroc", "auroc_in_place", "probe_auroc", "retained")
-CONDITION = {
-    "generation": GENERATION,
-    "recognition": RECOGNITION,
-    "explanation": ("score",),
-    "refusal": ("harmful_rate", "benign_rate"),
-    "utility": ("nll_rise",),
-    "dissociation": ("p_value",),
-}
-COUNTS = ("n_heads", "n_neurons", "n_weights")
-KINDS = {"circuit", "aimed-at-twins", "aimed-at-recognition", "random", "matched-random", "label-swap"}
-VERDICTS = {"dissociated", "shared", "insensitive", "undecided", "cannot be measured"}
+ANSWERS = {"dissociated", "shared", "not selective", "undecided", "cannot be measured"}
 
 
 def check_value(value: Any) -> None:
@@ -39,25 +25,14 @@ def check_value(value: Any) -> None:
     assert value["low"] is None or value["low"] <= value["high"]
 
 
-def check_condition(condition: dict[str, Any]) -> None:
-    assert condition["kind"] in KINDS
-    assert isinstance(condition["name"], str)
-    assert all(type(condition[count]) is int for count in COUNTS)
-    for section, keys in CONDITION.items():
-        assert set(keys) <= set(condition[section]), section
-        for value in condition[section].values():
-            check_value(value)
-
-
 def check_report(report: dict[str, Any]) -> None:
-    assert set(TOP) <= set(report)
-    assert report["verdict"] in VERDICTS
-    for section in ("generation", "recognition"):
-        assert set(CONDITION[section]) <= set(report["intact"][section])
-        for value in report["intact"][section].values():
-            check_value(value)
-    assert report["conditions"]
-    for condition in report["conditions"]:
-        check_condition(condition)
+    assert set(TOP) <= set(report) and report["schema_version"] == 2
+    assert {report["answer"], *(row["answer"] for row in report["answers"])} <= ANSWERS
     names = [condition["name"] for condition in report["conditions"]]
-    assert len(set(names)) == len(names)
+    assert names[0] == "baseline" and len(set(names)) == len(names)
+    for condition in report["conditions"]:
+        assert isinstance(condition["size"], int) and (condition["size"] > 0) == (condition["name"] != "baseline")
+        for effect, by_role in condition["effects"].items():
+            assert by_role, effect
+            for value in by_role.values():
+                check_value(value)

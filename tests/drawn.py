@@ -1,11 +1,7 @@
 """Reading a drawn figure back."""
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
-
-RISES = ["condition", "kind", "role", "value", "low", "high"]
-MEASURES = [f"{name}{end}" for name in ("retained_harmful", "retained_twin", "recognition") for end in ("", "_low", "_high")]
 
 
 def traces(figure: go.Figure, name: str, mode: str = "markers") -> list[go.Scatter]:
@@ -30,15 +26,3 @@ def lines(figure: go.Figure, group: str) -> list[tuple[list[float], list[float]]
             assert all(np.isnan(x[2::3])), "a gap after each line"
             found += [(x[at : at + 2], y[at : at + 2]) for at in range(0, len(x), 3)]
     return found
-
-
-def rise_rows(*rows: tuple) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=RISES)
-
-
-def retained_row(**values: object) -> pd.DataFrame:
-    row = {"condition": "heads", "kind": "circuit"} | dict.fromkeys(MEASURES) | values
-    return pd.DataFrame([row])
-
-
-FULL = dict(zip(MEASURES, [0.5, 0.375, 0.625, 0.875, 0.75, 1.0, 0.9375, 0.8125, 1.0625], strict=True))

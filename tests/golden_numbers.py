@@ -18,20 +18,17 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
+from harmcircuits.ablation.condition import BASELINE
+from harmcircuits.experiment.circuits import choose_circuits
+from harmcircuits.experiment.dissociation import decision, evidence
+from harmcircuits.experiment.effects import Effects
+from harmcircuits.experiment.material import Material
 
 FOLDER = Path(__file__).parent / "golden"
 MODELS = ("tiny", "planted")
 PROTECT = {"heads": 0.25, "neurons": 0.1}
-OUTCOMES = ("nll", "kl", "nll_other", "in_place", "probe", "probe_request", "many_shot", "refused")
-"""Columns of the outcomes whose means are kept, by condition and role."""
-REPORT = {
-    "generation": (
-        *("harmful_nll_rise", "near_nll_rise", "far_nll_rise", "selectivity", "kl"),
-        *("retained_harmful", "retained_twin"),
-    ),
-    "recognition": ("auroc", "auroc_in_place", "probe_auroc", "probe_auroc_request", "retained"),
-}
-"""Estimates of the report that are kept, by condition."""
+MEASURES = ("loss", "recognition", "bias", "many_shot", "probe", "refused", "refusal")
+"""Measures whose means are kept, by condition and role."""
 
 
 def make_model(name: str, folder: Path, *, hooked: bool = False) -> tuple[Any, list[Any], list[Any], Any]:
@@ -82,27 +79,35 @@ def golden_numbers(name: str, folder: Path, *, hooked: bool = False) -> tuple[di
 
 
 def dissociate_numbers(model: Any, splits: Any) -> dict[str, Any]:
-    """The main job's verdict, means of outcomes by condition and role, and estimates with their intervals."""
-    from triples import SETTINGS
+    """The main job's answers, means of outcomes by condition and role, and effect sizes with their intervals.
+
+    Step by step: `dissociate` ends after the baseline where a model recognises nothing, as the random one.
+    """
+    from triples import RUN
 
     train, development, test = splits
-    settings = replace(SETTINGS, weight_q=0.01, weight_p=0.05, neuron_fraction=0.04)
-    result = hc.dissociate(model, None, test, train=train, development=development, settings=settings, name="golden")
-    columns = list(OUTCOMES)
-    means = result.outcomes.groupby(["condition", "role"], sort=False)[columns].mean()
-    estimates = {
-        condition["name"]: {
-            f"{group}.{key}": [condition[group][key][end] for end in ("value", "low", "high")]
-            for group, keys in REPORT.items()
-            for key in keys
-            if condition[group][key]["value"] is not None
-        }
-        for condition in result.report["conditions"]
+    settings = replace(RUN, train_prompts=16, development_prompts=8, test_prompts=12)
+    material = Material(model, test, train, development, settings)
+    made = choose_circuits(material)
+    plan = dict.fromkeys([hc.Condition(BASELINE), *made.circuits], material.readings)
+    plan |= dict.fromkeys(made.controls, material.control_readings)
+    outcomes = hc.measure(model, plan)
+    effects = Effects(outcomes, material.prompts, draws=settings.bootstrap_draws)
+    kept = outcomes.frame[outcomes.frame["measure"].isin(MEASURES)]
+    roles = [prompt.role for prompt in material.prompts]
+    means = kept.assign(role=[roles[item] for item in kept["item"]]).groupby(["condition", "measure", "role"], sort=False)
+    found = {
+        f"{condition.name} | {role}": evidence(effects, condition, made.controls, role, reading=material.primary)
+        for condition in made.circuits
+        for role in ("near", "far")
     }
+    rule = decision(settings)
     return {
-        "verdict": result.verdict,
-        "outcomes": {" | ".join(key): row.dropna().to_dict() for key, row in means.iterrows()},
-        "estimates": estimates,
+        "verdict": {key: rule(own).answer for key, own in found.items()},
+        "outcomes": {" | ".join(key): value for key, value in means["value"].mean().items()},  # type: ignore[arg-type]
+        "estimates": {
+            f"{key} | {name}": [own.value, own.low, own.high] for key, each in found.items() for name, own in each.items()
+        },
     }
 
 

@@ -54,7 +54,7 @@ def entry(after: Arrays, *, before: Arrays | None = None, primary: str = "in_pla
     read = measures.recognition(first, after, options, primary=primary)
     wrote = measures.generation(first, after, options)
     groups = {"generation": wrote, "recognition": read}
-    return {name: measures.as_json(found) for name, found in groups.items()}
+    return {name: {key: own.to_json() for key, own in found.items()} for name, found in groups.items()}
 
 
 def value(found: dict[str, Any], path: str) -> float:

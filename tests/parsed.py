@@ -1,14 +1,7 @@
-"""The report page of the fake run, parsed."""
+"""A page, parsed."""
 
 import html.parser
 import re
-from typing import Any
-
-import plotly.graph_objects as go
-from fake_report import fake_draws, fake_heads, fake_neurons
-
-from harmcircuits import figures
-from harmcircuits.report import page, retained_frame, rises_frame
 
 
 class Page(html.parser.HTMLParser):
@@ -44,17 +37,3 @@ class Page(html.parser.HTMLParser):
 
     def scripts(self) -> list[str]:
         return [text for path, text in self.texts if path[-1:] == ("script",)]
-
-
-def every_figure(report: dict[str, Any]) -> dict[str, go.Figure]:
-    return {
-        "heads": figures.heads_heatmap(fake_heads(), selected=[(0, 1)]),
-        "neurons": figures.neurons_by_layer(fake_neurons(), selected=[(0, 1)]),
-        "rises": figures.rises(rises_frame(report)),
-        "retained": figures.retained(retained_frame(report)),
-        "nulls": figures.scatter_null(0.333, fake_draws(), low=0.28, high=0.39),
-    }
-
-
-def plain(report: dict[str, Any], **options: Any) -> Page:
-    return Page(page(report, **{"figures": {}, "tables": {}} | options))

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from triples import PROMPTS, SETTINGS
+from triples import PROMPTS, RUN, SETTINGS
 from typer.testing import CliRunner, Result
 
 from harmcircuits import cli
 from harmcircuits.examples import Prompt
-from harmcircuits.experiments.settings import Settings
+from harmcircuits.experiment.settings import Settings
+from harmcircuits.experiments.settings import ClaimSettings
 
 COLUMNS = ("request", "prefill", "category", "group", "role")
 
@@ -20,14 +21,15 @@ COLUMNS = ("request", "prefill", "category", "group", "role")
 def small(patch: pytest.MonkeyPatch) -> None:
     """`--quick` is a run in seconds, and the terminal a wide one."""
 
-    def quick(cls: type[Settings], *, seed: int = 0) -> Settings:
+    def quick(cls: type[ClaimSettings], *, seed: int = 0) -> ClaimSettings:
         return replace(SETTINGS, head_fraction=0.1, seed=seed)
 
-    patch.setattr(Settings, "quick", classmethod(quick))
+    patch.setattr(ClaimSettings, "quick", classmethod(quick))
+    patch.setattr(Settings, "quick", classmethod(lambda cls, *, seed=0: replace(RUN, seed=seed)))
     patch.setenv("COLUMNS", "200")
 
 
-SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, explained_triples=0, facts=2, passages=1, bootstrap_draws=60)
+SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, facts=2, passages=1, bootstrap_draws=60)
 CLAIMS: dict[str, Sequence[str]] = {
     "compactness": ("--grains", "neurons,weights", "--points", "2"),
     "generality": ("--matched", "1"),

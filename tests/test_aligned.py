@@ -21,7 +21,7 @@ from harmcircuits.claims.alignment.ladders import stages
 from harmcircuits.claims.alignment.unseen import refuse_seen
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.examples import Example, Prompt, chat_frame, encode, loss
-from harmcircuits.experiments.settings import Settings
+from harmcircuits.experiments.settings import ClaimSettings
 from harmcircuits.judges.rules import read
 from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import model_hash
@@ -203,6 +203,6 @@ def test_the_command_trains_both_and_says_what_comes_next(tmp_path: Path, model:
     given = dict(zip(command[-6::2], command[-5::2], strict=True))
     assert given == {"--prompts": str(file), "--seed": "1", "--device": "cpu"}
     every = stages([folder, moved / "dpo"], None, {}, fixed=0)
-    refuse_seen(every, load_prompts(file), Settings(seed=1))
+    refuse_seen(every, load_prompts(file), ClaimSettings(seed=1))
     with pytest.raises(ClaimError, match=r"2: dpo was trained on requests of \d of the \d test triples.*--seed 1"):
         compare_alignment([folder, moved / "dpo"], load_prompts(file), load=lambda _: pytest.fail("a model was loaded"))

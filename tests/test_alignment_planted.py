@@ -7,10 +7,10 @@ import pytest
 
 from harmcircuits import store
 from harmcircuits.claims.alignment import Alignment, compare_alignment
-from harmcircuits.experiments.settings import Settings
+from harmcircuits.experiments.settings import ClaimSettings
 from harmcircuits.organisms import planted
 
-SETTINGS = Settings(
+SETTINGS = ClaimSettings(
     attribution_triples=16, development_triples=4, test_triples=12, probe_triples=8, aim_triples=4, written_triples=1,
     bootstrap_draws=200, max_new_tokens=4, facts=1, passages=2, protect_heads=3 / 24, head_fraction=2 / 24,
     neuron_fraction=8 / 192,

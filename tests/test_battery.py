@@ -18,7 +18,6 @@ from harmcircuits.experiments.instruments import choose_instruments
 from harmcircuits.experiments.scores import chosen_triples, respond, training_examples
 from harmcircuits.models.protocol import model_hash
 from harmcircuits.prompts.readers import load_prompts
-from harmcircuits.tasks.explanation import explain
 from harmcircuits.tasks.information import swapped_requests
 from harmcircuits.tasks.recognition import many_shot
 from harmcircuits.tasks.refusal import everyday, refusals
@@ -27,7 +26,7 @@ from harmcircuits.tasks.utility import utility
 from harmcircuits.tasks.writing import read_texts, write
 
 N = 6
-SIZES = {"many_shot_triples": 5, "written_triples": 3, "explained_triples": 4, "everyday": 3}
+SIZES = {"many_shot_triples": 5, "written_triples": 3, "everyday": 3}
 LARGE = replace(SETTINGS, **SIZES)  # type: ignore[arg-type]
 CLOSE: dict[str, float] = {"atol": 2e-4, "rtol": 1e-3}
 
@@ -47,7 +46,7 @@ class Read:
 
 @pytest.fixture(scope="module")
 def read(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Read:
-    """Built-in triples, which have reference explanations; instruments from a few others."""
+    """Built-in triples; instruments from a few others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(store.CACHE_VARIABLE, str(tmp_path_factory.mktemp("battery-cache")))
         prompts = chosen_triples(load_prompts(), N, seed=0)
@@ -86,16 +85,6 @@ def refusal(model: Any, asked: Asked) -> dict[str, Any]:
     return {"refused": placed(asked.twins, found["refused"])}
 
 
-def explanation(model: Any, asked: Asked) -> dict[str, Any]:
-    groups = [prompt.group for prompt in asked.explained]
-    found = explain(model, [prompt for prompt in asked.prompts if prompt.group in groups], seed=asked.settings.seed)
-    some = [at for at, prompt in enumerate(asked.prompts) if prompt.role == "harmful" and prompt.group in groups]
-    own = found.set_index("group").loc[[asked.prompts[at].group for at in some]]
-    assert own["nll_near"].notna().all()
-    columns = {"explain": "nll", **{f"explain_{which}": f"nll_{which}" for which in ("same", "other", "near")}}
-    return {column: placed(some, own[key]) for column, key in columns.items()}
-
-
 def placed(some: Any, values: Any) -> np.ndarray:
     found = np.full(3 * N, np.nan)
     found[list(some)] = np.asarray(values, dtype=float)
@@ -110,7 +99,7 @@ NAMES = ["intact", "circuit", "mask"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("task", [together, other_requests, shots, refusal, explanation])
+@pytest.mark.parametrize("task", [together, other_requests, shots, refusal])
 def test_each_column_is_what_its_task_says_by_hand(read: Read, name: str, task: Callable[..., dict[str, Any]]) -> None:
     with ablated(read.model, read.conditions.get(name)) as model:
         expected = task(model, read.asked)

@@ -60,7 +60,7 @@ def test_material_is_in_the_order_that_it_says(material: Material) -> None:
     assert len(material.categories) == SETTINGS.test_triples and set(material.harm_groups) == {"mild"}
     roles = (material.scores.harmful, material.scores.near, material.scores.far)
     assert all(one.n_examples == len(material.training_categories) == SETTINGS.attribution_triples for one in roles)
-    assert material.settings.explained_triples == material.settings.everyday == 0
+    assert material.settings.everyday == 0
 
 
 def test_what_is_read_is_what_is_read_by_hand_and_leaves_the_model_alone(own: Material) -> None:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_report import fake_report
+from fake_report import fake_run
 from shell import call, dissociate, small, text, told, write
-from triples import PROMPTS
 
 from harmcircuits import __version__, cli
 
@@ -32,24 +31,6 @@ class TestErrors:
     @pytest.mark.usefixtures("no_model")
     def test_a_missing_prompt_file(self, tmp_path: Path) -> None:
         told(dissociate(prompts=tmp_path / "none.csv", out=tmp_path / "o"), "none.csv: no such file", "load_prompts()")
-
-    @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize(("n", "held"), [(4, "2, 1 and 1")])
-    def test_too_few_triples_for_a_test_split_of_two_categories(self, tmp_path: Path, n: int, held: str) -> None:
-        told(
-            dissociate(prompts=write(tmp_path / "p.csv", PROMPTS[: 3 * n]), out=tmp_path / "o"),
-            f"has too few triples: {n}, of which the training, development and test splits hold {held}, "
-            "those for testing in 1 named category",
-            "at least about 5 triples in each of two categories",
-        )
-        assert not (tmp_path / "o").exists()
-
-    @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize("attack", ["prefil", "prefill:0"])
-    def test_an_attack_that_is_none(self, tmp_path: Path, attack: str) -> None:
-        result = dissociate(attack=attack, prompts=write(tmp_path / "p.csv"), out=tmp_path / "o")
-        told(result, f"error: the attack '{attack}' is unknown: give none, prefill, or prefill:K with K tokens")
-        assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
     @pytest.mark.parametrize("command", ["dissociate", "ladder", "misalignment", *CLAIMS])
@@ -102,42 +83,31 @@ class TestErrors:
 class TestReport:
     @pytest.fixture
     def folder(self, tmp_path: Path) -> Path:
-        (tmp_path / "report.json").write_text(json.dumps(fake_report()), "utf-8")
-        return tmp_path
+        return fake_run().save(tmp_path)
 
-    def test_an_earlier_runs_table_and_verdict(self, folder: Path) -> None:
+    def test_an_earlier_runs_table_and_answers(self, folder: Path) -> None:
         result = call("report", folder)
         assert result.exit_code == 0
-        for words in ("condition", "neurons aimed at twins", "Verdict: undecided. Undecided: made-up numbers"):
+        for words in ("heads", "0.56 [0.51, 0.60]", "Answer: dissociated", "Every number is made up."):
             assert words in text(result)
+        assert "heads, against unrelated benign requests: undecided" in text(result)
 
-    def test_as_markdown(self, folder: Path) -> None:
-        lines = call("report", folder, "--markdown").output.splitlines()
-        table = [line for line in lines if line.startswith("|")]
-        assert len(table) == 2 + 1 + len(fake_report()["conditions"]), "header, rule, intact, conditions"
-        assert len({line.count("|") for line in table}) == 1
-        assert lines[-1] == f"**undecided**: {fake_report()['verdict_sentence']}"
-
-    @pytest.mark.parametrize("markdown", [(), ("--markdown",)])
-    def test_no_text_of_a_file_moves_the_cursor(self, folder: Path, markdown: tuple[str, ...]) -> None:
+    def test_no_text_of_a_file_moves_the_cursor(self, tmp_path: Path) -> None:
         code = "\x1b]0;title\x07\x1b[2J\u202e\r"
-        report = fake_report() | {"verdict": f"u{code}", "verdict_sentence": f"s{code}<b>", "verdict_reasons": [f"r{code}"]}
-        report["conditions"][0]["name"] = f"n{code}"
-        (folder / "report.json").write_text(json.dumps(report), "utf-8")
-        shown = call("report", folder, *markdown)
+        shown = call("report", fake_run(f"n{code}", f"w{code}").save(tmp_path))
         assert shown.exit_code == 0 and "\\x1b]0;title" in shown.output
         assert not {"\x1b", "\x07", "\r", "\u202e"} & set(shown.output)
-        assert not markdown or "<b>" not in shown.output
 
     def test_with_a_picture(self, folder: Path) -> None:
-        assert call("report", folder, "--picture", folder / "p.json").exit_code == 0
+        assert call("report", folder, "--picture", folder / "p.json", "--figure", "sweep").exit_code == 0
         assert json.loads((folder / "p.json").read_text("utf-8"))["data"]
         told(call("report", folder, "--picture", folder / "p.bmp"), "unknown ending '.bmp'")
+        told(call("report", folder, "--picture", folder / "p.json", "--figure", "none"), "there is no figure", code=2)
 
     @pytest.mark.parametrize("content", ["[]", "{}"])
     def test_something_else_by_that_name(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "report.json").write_text(content, "utf-8")
-        told(call("report", tmp_path), "report.json ", "is it the report.json of a harmcircuits run?")
+        told(call("report", tmp_path), "report.json is no report of schema 2: run dissociate again")
 
 
 class TestWithoutARun:
@@ -148,7 +118,7 @@ class TestWithoutARun:
     def test_help_names_every_option(self) -> None:
         result = call("dissociate", "--help")
         assert result.exit_code == 0
-        for option in (*OPTIONS, "--show-responses", "--crossed", "--attack"):
+        for option in (*OPTIONS, "--components", "--judge"):
             assert option in text(result)
 
     @pytest.mark.parametrize("arguments", [["dissociate", "--help"], ["paper", "--help"], ["--version"]])

@@ -15,7 +15,7 @@ from harmcircuits.claims.compactness.decision import Evidence, decide, gathered,
 from harmcircuits.claims.compactness.grid import SPANS, sizes
 from harmcircuits.claims.compactness.plan import Cell
 from harmcircuits.claims.compactness.summary import Summary, area_weights, differences, log_fraction_to_halve, summarise
-from harmcircuits.experiments.settings import Settings
+from harmcircuits.experiments.settings import ClaimSettings
 from harmcircuits.models.protocol import Geometry
 from harmcircuits.statistics import Estimate
 
@@ -24,7 +24,7 @@ OPTIONS: dict[str, Any] = {"draws": 200, "seed": 0}
 
 
 def test_the_default_q_lies_on_the_grid() -> None:
-    own = sizes("weights", SMALL, Settings(), points=6, spans=SPANS, ratio=5)
+    own = sizes("weights", SMALL, ClaimSettings(), points=6, spans=SPANS, ratio=5)
     assert (own[2].q, own[2].p) == (3e-4, pytest.approx(1.5e-3))
     assert (own[0].q, own[-1].q) == (pytest.approx(1e-5), pytest.approx(3e-2))
 
@@ -47,7 +47,7 @@ def test_options_that_make_no_sense_are_refused_before_anything_is_computed(opti
 
 def test_a_cost_needs_passages() -> None:
     with pytest.raises(ClaimError, match=r"passages=0: .* Give settings with passages"):
-        compactness(object(), settings=Settings(passages=0))  # type: ignore[arg-type]
+        compactness(object(), settings=ClaimSettings(passages=0))  # type: ignore[arg-type]
 
 
 def halved(retained: list[float], cost: list[float] | None = None, fractions: tuple[float, ...] = (0.001, 0.01, 0.1)) -> float:
@@ -161,7 +161,7 @@ DEPENDS = Estimate(0.4, 0.3, 0.5, 80)
 
 def test_a_grain_of_which_nothing_could_be_selected_is_among_the_evidence() -> None:
     drawn = [curve("one-shot", [0, 0, 0], [1.0, 0.9, 0.8]), curve("matched random", [0, 0, 0], [1, 1, 1])]
-    size = sizes("neurons", SMALL, Settings(), points=2, spans=SPANS, ratio=20)[0]
+    size = sizes("neurons", SMALL, ClaimSettings(), points=2, spans=SPANS, ratio=20)[0]
     unmade = {Cell(grain="neurons", rule="one-shot", size=size): "ask for fewer"}
     found = gathered(["heads", "neurons"], drawn, [summary(one) for one in drawn[:1]], differences(drawn, OPTIONS), unmade)
     assert (found[0].admissible, found[0].largest, found[0].exhausted) == ((0.001, 0.01, 0.1), 0.1, True)

@@ -9,10 +9,10 @@ from harmcircuits import store
 from harmcircuits.claims.compactness import Compactness, compactness
 from harmcircuits.claims.compactness.plan import ONE_SHOT
 from harmcircuits.experiments.checks import MATCHED
-from harmcircuits.experiments.settings import Settings
+from harmcircuits.experiments.settings import ClaimSettings
 from harmcircuits.organisms import planted
 
-SETTINGS = Settings(
+SETTINGS = ClaimSettings(
     attribution_triples=32, development_triples=8, test_triples=24, probe_triples=16, aim_triples=8, written_triples=1,
     bootstrap_draws=200, max_new_tokens=6, facts=1, passages=3, protect_heads=3 / 24,
 )  # fmt: skip

@@ -13,7 +13,7 @@ from harmcircuits.claims.distinct import Distinct, distinct
 from harmcircuits.claims.distinct import claim as room
 from harmcircuits.claims.distinct.aims import FAR, HARM, NEAR, scored
 from harmcircuits.claims.material import Material, prepare
-from harmcircuits.experiments.scores import default_circuits
+from harmcircuits.experiments.scores import recipe
 from harmcircuits.models.protocol import geometry
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.language import TOPICS
@@ -104,7 +104,9 @@ def test_the_circuit_of_harm_is_that_of_the_other_claims(prepared) -> None:
     sized = {"heads": own.settings.n_heads(shape), "neurons": own.settings.n_neurons(shape)}
     trained = {kind: half(items, "training")[:8] for kind, items in sentences(organism).items()}
     sources = scored(own, trained, **sized)
-    assert sources.circuit(HARM) == default_circuits(own.model, own.scores, own.settings)["heads and neurons"]
+    shape, scores = geometry(own.model), own.scores
+    sizes = {"heads": own.settings.n_heads(shape), "neurons": own.settings.n_neurons(shape)}
+    assert sources.circuit(HARM) == recipe(scores.harmful, scores.benign, own.settings, **sizes)
     assert sources.protected_for(HARM) == [NEAR, FAR] and sources.protected_for(KIND) == [LABELS, FAR]
 
 

@@ -25,6 +25,10 @@ def cached():
     return sorted((store.cache_dir() / "responses").glob("*"))
 
 
+def n_responses():
+    return sum(len(json.loads(path.read_text())["responses"]) for path in cached())
+
+
 @pytest.fixture
 def no_sampling(monkeypatch):
     """From `start()` on, the model must not be asked to write."""
@@ -90,7 +94,7 @@ def test_the_second_time_the_model_is_not_asked(tiny, no_sampling):
 def test_other_settings_are_cached_apart(tiny, other):
     elicit(tiny, PROMPTS, **SHORT)
     elicit(tiny, PROMPTS, **SHORT | other)
-    assert len(cached()) == 2
+    assert n_responses() == 2 * len(PROMPTS)
 
 
 @pytest.mark.model
@@ -139,7 +143,13 @@ def test_prompts_that_are_encoded_otherwise_are_cached_apart(tiny, monkeypatch):
     first = elicit(tiny, PROMPTS, **SHORT)
     ids = elicitation.prompt_ids
     monkeypatch.setattr(elicitation, "prompt_ids", lambda *arguments: [*ids(*arguments), 77])
-    assert elicit(tiny, PROMPTS, **SHORT) != first and len(cached()) == 2
+    assert elicit(tiny, PROMPTS, **SHORT) != first and n_responses() == 2 * len(PROMPTS)
+
+
+def test_another_selection_of_the_same_prompts_writes_nothing_twice(tiny, no_sampling):
+    whole = elicit(tiny, PROMPTS, **SHORT)
+    no_sampling()
+    assert elicit(tiny, PROMPTS[::-1][:2], **SHORT) == whole[::-1][:2]
 
 
 @pytest.fixture
@@ -170,10 +180,9 @@ def stopping_after(batches):
 
 
 def test_what_was_written_before_an_interrupt_is_kept(tiny, interrupted):
-    kept = json.loads(interrupted.read_text())["response_ids"]
+    kept = json.loads(interrupted.read_text())["responses"].values()
     whole = elicit(tiny, PROMPTS, cache=False, batch_size=2, **SHORT)
-    assert [ids is None for ids in kept] == [True, False, True, False], "the two shortest"
-    assert [kept[row] for row in (1, 3)] == [list(whole[row].response_ids) for row in (1, 3)]
+    assert sorted(kept) == sorted(list(whole[row].response_ids) for row in (1, 3)), "the two longest prompts come first"
 
 
 def test_a_call_after_an_interrupt_writes_only_what_is_missing(tiny, interrupted, monkeypatch, capfd):
@@ -193,9 +202,9 @@ def test_a_damaged_file_is_noticed_and_written_again(tiny, caplog, damage):
     good = path.read_text()
     value = json.loads(good)
     if damage == "edited":
-        value["response_ids"][2][0] += 1
+        next(iter(value["responses"].values()))[0] += 1
     elif damage == "other count":
-        value["response_ids"].pop()
+        value["responses"].popitem()
     texts = {"cut short": good[:-20], "another file": "[1, 2]"}
     path.write_text(texts.get(damage, json.dumps(value)))
     assert elicit(tiny, PROMPTS, **SHORT) == first

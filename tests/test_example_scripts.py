@@ -1,7 +1,7 @@
 """The example scripts run from beginning to end, write under out/ alone, and show nothing of what a model wrote.
 
 They run with a tiny random model in the place of one that would be loaded by an alias; responses are shorter, and `dissociate`
-gets few and short triples.
+gets few and short triples, but for planted models.
 """
 
 import re
@@ -19,13 +19,14 @@ import torch
 from folders import names
 from guided import load_tiny_models, make_folders
 from pages import DOCS, ROOT, text_of
-from triples import SPLITS, TEST
+from triples import DEVELOPMENT, RUN, TEST, TRAIN
 
 import harmcircuits as hc
 from harmcircuits.store import CACHE_VARIABLE
 
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 TOLD = {
+    "03_dissociation": r"planted: dissociated; answer: dissociated\n(.*\n)*planted: not selective; answer: not selective",
     "02_circuit": "read again it is equal: True; of the model [0-9a-f]{16}",
     "04_weights": "read again it is equal: True",
     "05_prune_export_reload": "greedy responses of 24 tokens: 12 of 12 equal",
@@ -71,8 +72,15 @@ def run(script: Path, place: Path, base: Path, patch: pytest.MonkeyPatch) -> Ran
     patch.setattr(tempfile, "tempdir", str(place / "temporary"))
     patch.setenv(CACHE_VARIABLE, str(place / "cache"))
     responses: list[str] = []
-    dissociate, few = hc.dissociate, SPLITS | {"settings": hc.Settings.quick()}
-    patch.setattr(hc, "dissociate", lambda model, circuit, test, **given: dissociate(model, circuit, TEST, **given | few))
+    dissociate, few = hc.dissociate, {"train": TRAIN, "development": DEVELOPMENT, "settings": RUN}
+
+    def dissociate_few(model: Any, circuit: Any, test: Any, **given: Any) -> hc.Dissociation:
+        """Planted models, whose splits are given, as they are."""
+        if "train" in given:
+            return dissociate(model, circuit, test, **given)
+        return dissociate(model, circuit, TEST, **given | few)
+
+    patch.setattr(hc, "dissociate", dissociate_few)
 
     def kept(verb: Any, **fewer: Any) -> Any:
         def call(*arguments: Any, **options: Any) -> Any:

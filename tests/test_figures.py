@@ -12,15 +12,14 @@ import plotly.graph_objects as go
 import plotly.io
 import pytest
 from browser import in_browser, load
-from drawn import FULL, MEASURES, RISES, floats, lines, one, retained_row, rise_rows, traces
-from fake_report import fake_draws, fake_neurons, fake_points, fake_report
+from drawn import floats, lines, one, traces
+from fake_report import fake_neurons, fake_points, fake_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harmcircuits import figures
 from harmcircuits.figures import FigureError, style
 from harmcircuits.figures.misalignment import SERIES
-from harmcircuits.report import effects_frame, retained_frame, rises_frame
 
 HOSTILE = '<b>bold</b> </script><script>alert(1)</script> "quoted" & more'
 NAN = float("nan")
@@ -114,49 +113,30 @@ def test_attention_is_a_cell_a_pair() -> None:
     assert drawn.layout.xaxis.ticktext == ("a", "&lt;b&gt;")
 
 
-def test_rises_draw_values_and_intervals_as_they_are() -> None:
-    frame = rise_rows(
-        ("heads", "circuit", "harmful", 0.5, 0.25, 0.75),
-        ("heads", "circuit", "near", 0.25, 0.375, 0.5),  # does not hold its estimate, as a bootstrap's need not
-        ("all", "random", "harmful", -0.5, None, None),
-        ("all", "random", "far", None, None, None),
-    ).assign(reason=[None, None, None, "no far twins"])
-    drawn = figures.rises(frame)
-    harmful, near = one(traces(drawn, "harmful requests")), one(traces(drawn, "near twins"))
-    assert floats(harmful.x) == [0.5, -0.5] and floats(near.x) == [0.25] and "no interval" in harmful.text[1]
-    assert [x for x, _ in lines(drawn, "harmful")] == [[0.25, 0.75]] and [x for x, _ in lines(drawn, "near")] == [[0.375, 0.5]]
-    assert "not shown: all, far (no far twins)" in drawn.layout.title.subtitle.text.replace("<br>", " ")
-    assert [label.text for label in drawn.layout.annotations] == ["<b>heads</b>", "<b>all</b> (random)"]
+def test_the_plane_has_a_point_a_condition_and_names_circuits_alone() -> None:
+    drawn = figures.dissociation_plane(fake_run().effects)
+    circuit, control = one(traces(drawn, "circuit", "markers+text")), one(traces(drawn, "random", "markers+text"))
+    assert (floats(circuit.x), floats(circuit.y), circuit.text) == ([0.555], [0.333], ("heads",))
+    assert (floats(control.x), control.text) == ([0.0222], ("",))
+    assert lines(drawn, "circuit") == [([0.505, 0.605], [0.333, 0.333]), ([0.555, 0.555], [0.283, 0.383])]
 
 
-def test_retained_draws_both_intervals_the_hollow_twin_and_the_intact_model() -> None:
-    drawn = figures.retained(retained_row(**FULL).assign(intact=0.75))
-    hollow, filled = traces(drawn, "1: heads")
-    assert (floats(filled.x), floats(filled.y)) == ([0.5], [0.9375])
-    assert (floats(hollow.x), hollow.marker.symbol) == ([0.875], "circle-open")
-    assert lines(drawn, "1: heads") == [
-        ([0.5, 0.875], [0.9375, 0.9375]), ([0.375, 0.625], [0.9375, 0.9375]), ([0.5, 0.5], [0.8125, 1.0625]),
-    ]  # fmt: skip
-    dashed = [(floats(line.x), floats(line.y)) for line in drawn.data if line.name == "intact"]
-    assert dashed[0][0] == [1, 1] and dashed[1][1] == [0.75, 0.75]
-    lost = figures.retained(retained_row(**FULL | {"recognition": None}, reason="intact at chance"))
-    assert "not shown: heads (intact at chance)" in lost.layout.title.subtitle.text and traces(lost, "1: heads") == []
+def test_polarity_draws_both_questions_of_circuits_alone() -> None:
+    drawn = figures.polarity(fake_run().effects)
+    marks = {trace.name: floats(trace.x) for trace in drawn.data if trace.mode == "markers"}
+    assert marks == {"balanced": [0.333, 0.333], "one-sided": [0.444, 0.444]}
 
 
-def test_circuits_have_an_entry_each_and_controls_one_a_kind() -> None:
-    kinds = ["circuit", "matched-random", "circuit", "matched-random", "label-swap", "aimed-at-twins"]
-    frame = pd.concat([retained_row(**FULL, condition=f"c{at}", kind=kind) for at, kind in enumerate(kinds)])
-    entries = {trace.name for trace in figures.retained(frame).data if trace.showlegend and trace.legendgroup}
-    assert entries == {"1: c0", "2: c2", "3: c5 (aimed at twins)", "matched random (2)", "label swap (1)"}
+def test_effect_sizes_are_shares_of_the_largest_of_their_column_and_random_controls_are_left_out() -> None:
+    drawn = figures.effect_sizes(fake_run().effects)
+    (heat,) = drawn.data
+    np.testing.assert_array_equal(np.array(heat.z, dtype=float), np.ones((1, 5)))
+    assert "+0.55" in str(heat.text[0][0]) or "+0.56" in str(heat.text[0][0])
 
 
-def test_nulls_draw_every_draw_and_count_those_that_reach_the_observed() -> None:
-    frame = pd.DataFrame({"null": ["a"] * 3 + ["b"] * 2, "value": [0.1, 0.3, 0.5, 0.2, None]})
-    drawn = figures.scatter_null(0.3, frame, low=0.0, high=0.4)
-    assert [label.text for label in drawn.layout.annotations] == ["<b>a</b> 2 of 3 ≥ observed", "<b>b</b> 0 of 1 ≥ observed"]
-    assert [floats(trace.x) for trace in traces(drawn, "null draws")] == [[0.1, 0.3, 0.5], [0.2]]
-    assert drawn.layout.title.subtitle.text == "not shown: 1 draws without a value"
-    assert (drawn.layout.shapes[0].x0, drawn.layout.shapes[0].x1) == (0.0, 0.4)
+def test_the_sweep_rings_what_is_chosen() -> None:
+    harmful, near = figures.size_sweep(fake_run().sweep).data
+    assert (list(harmful.x), floats(near.y), list(harmful.marker.size)) == ([3, 9], [3 / 18, 0.5], [7, 13])
 
 
 def test_crossed_effects_fill_cells_frame_the_aim_and_say_what_is_missing() -> None:
@@ -230,18 +210,17 @@ def test_agreement_points_lie_at_their_scores_the_first_upwards() -> None:
 
 
 def every_figure() -> dict[str, go.Figure]:
-    report = fake_report()
+    effects = fake_run().effects
     return {
-        "rises": figures.rises(rises_frame(report)),
-        "retained": figures.retained(retained_frame(report)),
-        "nulls": figures.scatter_null(0.1, fake_draws()),
-        "crossed": figures.crossed_effects(effects_frame(report)),
+        **fake_run().figures(),
+        "crossed": figures.crossed_effects(CROSSED),
         "neurons": figures.neurons_by_layer(fake_neurons()),
         "agreement": figures.agreement_scatter(fake_points()),
         "empty agreement": figures.agreement_scatter(fake_points()[:0]),
         "empty mask": figures.weights_by_matrix(MATRICES[:0]),
-        "empty rises": figures.rises(pd.DataFrame(columns=RISES)),
-        "empty retained": figures.retained(pd.DataFrame(columns=["condition", "kind", *MEASURES])),
+        "empty plane": figures.dissociation_plane(effects[:0]),
+        "empty polarity": figures.polarity(effects[:0]),
+        "empty effects": figures.effect_sizes(effects[:0]),
         "empty crossed": figures.crossed_effects(CROSSED[:0]),
         "empty arms": figures.misalignment_arms(arms()),
     }
@@ -265,30 +244,25 @@ def test_text_survives_plotlys_reading_of_markup(value: str) -> None:
 
 def test_a_hostile_name_stays_text_in_every_figure() -> None:
     drawn = [
-        figures.rises(rise_rows((HOSTILE, "circuit", "harmful", 0.5, 0.25, 0.75))),
-        figures.retained(retained_row(**FULL, condition=HOSTILE)),
-        figures.scatter_null(0.1, pd.DataFrame({"null": [HOSTILE], "value": [0.0]}), title=HOSTILE),
+        *fake_run(HOSTILE).figures().values(),
         figures.crossed_effects(CROSSED.assign(condition=HOSTILE)[:2]),
         figures.misalignment_arms(arms((HOSTILE, HOSTILE, "own domain", HOSTILE, 0.5, 0.25, 0.75))),
     ]
     for figure in drawn:
         shown = figure.to_plotly_json()
         shown["layout"].pop("meta")  # the page escapes these
-        assert "<script" not in str(shown) and "<b>bold" not in str(shown) and "&lt;script&gt;" in str(shown)
+        assert "<script" not in str(shown) and "<b>bold" not in str(shown)
+    assert all("&lt;script&gt;" in str(figure.to_plotly_json()) for figure in (drawn[0], drawn[1], *drawn[-2:]))
 
 
 @pytest.mark.parametrize(
     ("draw", "told"),
     [
-        (lambda: figures.rises(pd.DataFrame(columns=RISES[:4])), r"rises needs the columns .*; missing: \['low', 'high'\]"),
-        (lambda: figures.rises(rise_rows(("heads", "circuit", "near", "much", 0, 1))), "'value' must hold numbers"),
-        (lambda: figures.rises(rise_rows(("heads", "circuit", "benign", 0.5, 0, 1))), r"role \['benign'\] unknown"),
         (lambda: figures.heads_heatmap(np.zeros((2, 3)), selected=[(2, 0)]), r"\(2, 0\) lies outside the scores' shape"),
         (lambda: figures.heads_heatmap(np.zeros(3)), r"shape \(3,\)"),
         (lambda: figures.neurons_by_layer(np.zeros((2, 3)), low=np.zeros((2, 3))), "low and high have the shapes"),
         (lambda: figures.crossed_effects(pd.concat([CROSSED, CROSSED[3:]])), "'control' has two rows for 'reading'"),
         (lambda: figures.weights_by_matrix(pd.concat([MATRICES, MATRICES[3:]])), "two rows; keep one a matrix"),
-        (lambda: figures.scatter_null(NAN, fake_draws()), "nothing to compare"),
         (lambda: figures.token_attribution(pd.DataFrame({"heads": [1.0]}), tokens=["a", "b"]), "2 texts for 1 tokens"),
     ],
 )
@@ -301,7 +275,7 @@ def test_what_cannot_be_drawn_is_named(draw: Callable[[], go.Figure], told: str)
 
 
 def test_a_saved_page_fetches_nothing_and_holds_its_figure(tmp_path: Path) -> None:
-    path = figures.save(figures.rises(rise_rows((HOSTILE, "circuit", "near", 0.5, 0.25, 0.75))), tmp_path / "new" / "a.html")
+    path = figures.save(figures.dissociation_plane(fake_run(HOSTILE).effects), tmp_path / "new" / "a.html")
     page = path.read_text(encoding="utf-8").split("<script>", 1)[0]
     assert not re.search(r"(src|href|srcset|action)=", page)
     assert page.startswith("<!doctype html>") and 'name="viewport"' in page and "alert(1)</script>" not in page
@@ -337,11 +311,11 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
 @in_browser[0]
 @in_browser[1]
 def test_a_figure_takes_the_colours_of_the_page_around_it(tmp_path: Path) -> None:
-    drawn = figures.rises(rises_frame(fake_report()))
+    drawn = figures.dissociation_plane(fake_run().effects)
     text = figures.save(drawn, tmp_path / "figure.html").read_text("utf-8")
     grounds = lambda dom: re.findall(r'<svg class="main-svg"[^>]*style="background: ([^"]*);"', dom)
     ready = lambda dom: bool(grounds(dom) and re.search(r'<svg class="main-svg"[^>]* role="img"', dom))
     dom, log = load(text.replace("<body>", '<body style="color: rgb(230 230 230)">'), tmp_path, width=1100, done=ready)
     assert grounds(dom) == ["rgb(27, 27, 27)"], (re.findall("<svg[^>]*>", dom), log)
-    assert re.search(r'<svg class="main-svg"[^>]* role="img" aria-label="Rise of L', dom), "told to a screen reader"
+    assert re.search(r'<svg class="main-svg"[^>]* role="img" aria-label="heads', dom), "told to a screen reader"
     assert "CONSOLE" not in log and json.loads(str(drawn.to_json()))["layout"]["meta"]["dark"]["white"] == "#1B1B1B"

@@ -23,7 +23,7 @@ from harmcircuits.claims.generality.plan import kinds_of, plan, selected
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.cli.generality import generality as command
 from harmcircuits.examples import Example
-from harmcircuits.experiments.settings import Settings
+from harmcircuits.experiments.settings import ClaimSettings
 from harmcircuits.models.protocol import HookedModel
 from harmcircuits.organisms import planted
 from harmcircuits.organisms.organism import Variant
@@ -32,7 +32,7 @@ from harmcircuits.tasks.teacher_forced import teacher_forced
 KINDS = ("vandalism", "mischief", "pranks")
 PROMPTS = make_triples(24, categories=KINDS)
 SMALL = replace(SETTINGS, attribution_triples=9, test_triples=6, head_fraction=0.1)
-PLANTED = Settings(
+PLANTED = ClaimSettings(
     attribution_triples=32, development_triples=8, test_triples=24, max_new_tokens=6, head_fraction=2 / 24,
     neuron_fraction=4 / 192, protect_heads=0.25, protect_neurons=0.05, shots=4, shot_draws=1, probe_triples=32, aim_triples=8,
     many_shot_triples=4, bootstrap_draws=200,
@@ -151,7 +151,5 @@ def test_the_command_writes_numbers_and_figures_and_no_request(tmp_path: Path) -
     found = Generality.load(out)
     assert found.sentence.split(":")[0] in " ".join(result.output.split())
     assert found.settings["swaps"] == 499 and not found.values["excess_overlap_p"].is_missing, "a quick run can be a yes"
-    assert {"generality.html", *(f"generality_{name}.html" for name in found.figures())} <= {
-        path.name for path in out.iterdir()
-    }
+    assert (out / "generality.html").exists()
     assert not any(prompt.request in result.output for prompt in PROMPTS)

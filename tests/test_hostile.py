@@ -11,16 +11,16 @@ import plotly.graph_objects as go
 import pytest
 import torch
 from browser import in_browser, load
-from fake_report import fake_report, fake_responses, measured, null
+from fake_report import fake_run, measured, null
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parsed import Page, every_figure
+from parsed import Page
 from prompt_files import SECRET, fails, write
 from shell import call
 from tiny import SPECIAL, tiny_bridge
 
 import harmcircuits
-from harmcircuits import cli, figures
+from harmcircuits import cli
 from harmcircuits.attribution.scores import Attribution, AttributionError
 from harmcircuits.attribution.weight_scores import WeightAttribution
 from harmcircuits.components import Circuit, CircuitError, WeightMask
@@ -28,13 +28,12 @@ from harmcircuits.components.mask import MaskError
 from harmcircuits.components.provenance import read_provenance
 from harmcircuits.elicitation import ElicitError, elicit
 from harmcircuits.examples import Prompt, chat_frame, prompt_ids
-from harmcircuits.experiments.folder import read_circuits, read_outcomes
+from harmcircuits.experiment.result import Dissociation
 from harmcircuits.models.adapters import base_of
 from harmcircuits.models.fetch import LoadError
 from harmcircuits.models.protocol import ModelError
 from harmcircuits.notebook import notebook_html
 from harmcircuits.prompts import PromptError, load_prompts
-from harmcircuits.report import crossed_frames, effects_frame, page
 from harmcircuits.report.claims import claims_page
 from harmcircuits.store import StoreError, one_line, printable, read_json
 from harmcircuits.store.journal import Journal
@@ -59,7 +58,6 @@ def adapter_base(path: Path) -> str:
 MASK = WeightMask(indices={"blocks.0.mlp.in": torch.tensor([1, 4])}, shapes={"blocks.0.mlp.in": (2, 3)})
 SCORES = Attribution(torch.ones(2, 1, 2), torch.ones(2, 1, 3), (torch.ones(3, 2), torch.ones(2, 2)))
 WEIGHTS = WeightAttribution(**{kind: {"blocks.0.mlp.in": torch.ones(2, 3)} for kind in ("signed", "absolute")}, n_examples=2)
-RUN = json.dumps({"conditions": [], "circuits": {"heads": "heads.json"}})
 READERS: dict[str, Reader] = {
     "CSV": ("p.csv", text(CSV), load_prompts),
     "TSV": ("p.tsv", text(CSV.replace(",", "\t")), load_prompts),
@@ -72,8 +70,8 @@ READERS: dict[str, Reader] = {
     "weight scores": ("w.safetensors", WEIGHTS.save, WeightAttribution.load),
     "value": ("v.json", text('{"list": [1, -2.5, null], "text": "a"}'), read_json),
     "adapter": ("adapter_config.json", text('{"base_model_name_or_path": "somebody/a-model"}'), adapter_base),
-    "run": ("report.json", text(RUN), lambda path: read_circuits(path.parent, read_json(path), "circuits")),
-    "outcomes": ("o.csv", text("condition,category,harm_group,group,role,nll\nintact,a,,g,near,0.5\n"), read_outcomes),
+    "run": ("report.json", lambda path: fake_run().save(path.parent), lambda path: Dissociation.load(path.parent)),
+    "outcomes": ("outcomes.csv", lambda path: fake_run().save(path.parent), lambda path: Dissociation.load(path.parent)),
 }
 OURS = (PromptError, CircuitError, MaskError, AttributionError, LoadError, StoreError)
 BYTES = st.one_of(
@@ -87,7 +85,6 @@ def test_a_changed_file_is_read_or_refused(name: str, tmp_path_factory: pytest.T
     file, make, read = READERS[name]
     path = tmp_path_factory.mktemp("read") / file
     make(path)
-    Circuit(heads=[(0, 1)]).save(path.parent / "circuits" / "heads.json")
     read(path)
     good = path.read_bytes()
 
@@ -206,24 +203,8 @@ def drawn() -> go.Figure:
 
 
 def run_page() -> str:
-    """A report with hostile text wherever text can be, keys of mappings included."""
-    report = fake_report()
-    for key in ("verdict", "verdict_sentence", "sensitivity_before_run", "reproduce", "harmcircuits_version"):
-        report[key] = HOSTILE
-    report |= {"model": {"name": HOSTILE, HOSTILE: HOSTILE}, "verdict_reasons": [HOSTILE], "limits": [HOSTILE]}
-    report |= {"settings": {HOSTILE: HOSTILE, "list": [HOSTILE]}, "seconds": {HOSTILE: HOSTILE}}
-    report["intact"]["generation"][HOSTILE] = measured(0.5)
-    for condition in report["conditions"]:
-        condition["name"] += HOSTILE
-        condition["generation"]["harmful_rate"] = null(HOSTILE)
-    for cell in report["crossed"]["cells"]:
-        cell |= {"condition": cell["condition"] + HOSTILE, "task": cell["task"] + HOSTILE, "aim": cell["aim"] + HOSTILE}
-    shown = every_figure(report) | {HOSTILE: drawn(), "crossed": figures.crossed_effects(effects_frame(report))}
-    table = pd.DataFrame({HOSTILE: [HOSTILE], "category": [HOSTILE]}, index=pd.Index([HOSTILE], name=HOSTILE))
-    responses = fake_responses().assign(request=HOSTILE, response=HOSTILE)
-    return page(
-        report, figures=shown, tables={HOSTILE: table} | crossed_frames(report), responses=responses, show_responses=True
-    )
+    """A run with hostile text wherever text can be."""
+    return fake_run(HOSTILE, HOSTILE).page()
 
 
 def paper_page() -> str:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import tiny_bridge
 from torch import Tensor
-from triples import RICH, TEST
+from triples import RUN, TEST, TRAIN
 
 import harmcircuits as hc
 from harmcircuits import elicitation, store
@@ -99,13 +99,13 @@ def test_the_key_knows_the_words_and_the_template_and_not_the_padding(model: Any
 
 
 def test_another_template_is_another_run(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {"settings": RICH, "folder": tmp_path / "run", "reproduce": "again"}
+    asked: dict[str, Any] = {"settings": RUN, "folder": tmp_path / "run", "train": TRAIN}
     monkeypatch.setenv(store.CACHE_VARIABLE, str(tmp_path / "cache"))
     hc.dissociate(model, Circuit(heads=[(0, 1)]), TEST, **asked)
     model.tokenizer.chat_template = model.tokenizer.chat_template.replace("user", "person")
     found = hc.dissociate(model, Circuit(heads=[(0, 1)]), TEST, **asked)
     fresh = hc.dissociate(model, Circuit(heads=[(0, 1)]), TEST, **(asked | {"folder": None}))
-    pd.testing.assert_frame_equal(found.outcomes, fresh.outcomes, check_exact=True)
+    pd.testing.assert_frame_equal(found.outcomes.frame, fresh.outcomes.frame, check_exact=True)
 
 
 def test_under_hooks_nothing_is_kept(model: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -118,14 +118,14 @@ def test_under_hooks_nothing_is_kept(model: Any, tmp_path: Path, caplog: pytest.
     assert caplog.text.count("hooks are set on the model: nothing of this run is read from") == 1
 
 
-def test_responses_of_other_prompts_are_not_taken_for_these(model: Any, caplog: pytest.LogCaptureFixture) -> None:
-    ask = lambda request: elicit(model, [Prompt(request=request)], max_new_tokens=4)
-    own, other = ask("mend the fence"), ask("paint the old gate")
+def test_responses_of_other_settings_are_not_taken_for_these(model: Any, caplog: pytest.LogCaptureFixture) -> None:
+    ask = lambda n: elicit(model, [Prompt(request="mend the fence")], max_new_tokens=n)
+    own, other = ask(3), ask(4)
     folder = store.cache_dir() / "responses"
     files = sorted(folder.iterdir())
     texts = [path.read_bytes() for path in files]
     for path, text in zip(files, reversed(texts), strict=True):
         path.write_bytes(text)
-    assert (ask("mend the fence"), ask("paint the old gate")) == (own, other)
-    assert caplog.text.count("were changed since they were written") == 2
+    assert (ask(3), ask(4)) == (own, other)
+    assert caplog.text.count("were changed since they were written") == 4, "at reading, and at adding to it"
     assert [path.read_bytes() for path in files] == texts and json.loads(texts[0])["format"] == elicitation.FORMAT

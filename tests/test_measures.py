@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from contract import GENERATION, RECOGNITION, check_value
+from contract import check_value
 from hand_made import FAR, HARMFUL, OPTIONS, N, changed, constant, entry, intact, odds, reason, value
 
 from harmcircuits.experiments import measures
@@ -36,10 +36,8 @@ def test_known_answers(path: str) -> None:
     assert value(entry(changed()), path) == pytest.approx(KNOWN[path], abs=0.02 if "auroc" in path else 1e-9)
 
 
-def test_the_groups_have_the_contracts_keys_and_are_json() -> None:
+def test_the_groups_are_json() -> None:
     found = entry(changed())
-    assert set(GENERATION) <= set(found["generation"])
-    assert set(RECOGNITION) <= set(found["recognition"])
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert "no judge" in reason(found, "generation.harmful_rate")
 
@@ -108,21 +106,6 @@ class TestRates:
         found = measures.generation(intact(), changed(refusal=refusal), OPTIONS)["refusal_rate"]
         assert (found.value, found.low, found.n) == (0, 0, 4)
         assert found.high == pytest.approx(1.96**2 / (4 + 1.96**2), abs=1e-3)
-
-
-class TestBroken:
-    @pytest.mark.parametrize(("far", "broken"), [(0.25, False), (0.26, True), (0.9, True), (-0.1, False)])
-    def test_where_far_twins_rise_more_than_half_as_much(self, far: float, broken: bool) -> None:
-        found = measures.broken(intact(), changed(nll=constant(2.5, 2.2, 2 + far)))
-        assert ("exceeds half the harmful rise" in found) is broken is bool(found)
-
-    @pytest.mark.parametrize(("more", "broken"), [(4, False), (5, True), (-4, False)])
-    def test_where_degeneration_grows_by_more_than_ten_points(self, more: int, broken: bool) -> None:
-        """12 of 40 before: 16 are ten points more, though 0.4 − 0.3 > 0.1 in floating point."""
-        before, after = (constant(0.0, 0.0) for _ in range(2))
-        before[:12, HARMFUL], after[: 12 + more, HARMFUL] = 1, 1
-        found = measures.broken(intact() | {"degenerate": before}, changed(degenerate=after))
-        assert ("degenerate_rate grew by more than 10 points" in found) is broken is bool(found)
 
 
 def test_intervals_hold_the_value_and_are_the_same_each_time() -> None:

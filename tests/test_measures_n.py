@@ -5,20 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from contract import COUNTS
 from hand_made import N, changed, entry, intact
 
-from harmcircuits.components import Circuit, WeightMask
 from harmcircuits.experiments import measures
-
-
-def test_counts_are_of_what_is_switched_off() -> None:
-    circuit = Circuit(heads=[(0, 1)], neurons=[(0, 2), (1, 3)])
-    mask = WeightMask(indices={"blocks.0.mlp.out": torch.tensor([1, 4, 9])}, shapes={"blocks.0.mlp.out": (32, 64)})
-    assert [measures.counts(circuit)[key] for key in COUNTS] == [1, 2, 0]
-    assert [measures.counts(mask)[key] for key in COUNTS] == [0, 0, 3]
-    assert [measures.counts(None)[key] for key in COUNTS] == [0, 0, 0]
 
 
 class TestMeasured:

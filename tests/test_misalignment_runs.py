@@ -151,9 +151,7 @@ def test_the_command_tells_how_many_models_and_what_was_found(
     assert result.exit_code == 0, result.output
     assert "At most 6 models are fine-tuned" in result.output
     assert "yes: Narrow fine-tuning misaligns broadly" in result.output.replace("\n", " ")
-    assert Misalignment.load(tmp_path).found == "yes" and {"misalignment.html", "misalignment_arms.html"} <= {
-        path.name for path in tmp_path.iterdir()
-    }
+    assert Misalignment.load(tmp_path).found == "yes" and (tmp_path / "misalignment.html").exists()
 
 
 def test_a_real_fine_tuning_goes_through(model: Any, tmp_path: Path) -> None:

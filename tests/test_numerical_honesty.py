@@ -13,7 +13,7 @@ import pytest
 import torch
 from tiny import SPECIAL, tiny_bridge
 from torch import Tensor
-from triples import SETTINGS, make_triples
+from triples import RUN, make_triples
 
 import harmcircuits as hc
 from harmcircuits.ablation.sweep import sweep
@@ -123,7 +123,7 @@ def test_a_whole_run_stops_and_says_where(model: Any, value: float) -> None:
         poisoned(model, value),
         pytest.raises((ModelError, ExperimentError), match=r"row \d+, step 0|of example \d+ is not a number"),
     ):
-        hc.dissociate(model, Circuit(heads=[(0, 1)]), triples, settings=SETTINGS)
+        hc.dissociate(model, Circuit(heads=[(0, 1)]), triples, settings=RUN)
 
 
 # Statistics and judges

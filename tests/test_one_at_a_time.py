@@ -14,7 +14,6 @@ from harmcircuits import store
 from harmcircuits.claims.compactness import Compactness
 from harmcircuits.claims.paper import Paper
 from harmcircuits.cli.shared import writable
-from harmcircuits.experiments.result import Dissociation
 
 HELD = r"run: another process has held the lock .*run\.lock\. Wait until"
 VERBS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
@@ -59,7 +58,7 @@ def test_a_second_call_from_python_is_refused_before_it_looks_at_anything(
         elsewhere(lambda: verb(*given, folder=tmp_path / "run"))
 
 
-@pytest.mark.parametrize("result", [Dissociation, Compactness, Paper])
+@pytest.mark.parametrize("result", [hc.Dissociation, Compactness, Paper])
 def test_a_result_is_not_saved_into_a_folder_where_another_is_at_work(result: type[Any], tmp_path: Path) -> None:
     with store.locked(tmp_path / "run"), pytest.raises(store.StoreError, match=HELD):
         elsewhere(lambda: result.save(MagicMock(claims={}, failed={}), tmp_path))

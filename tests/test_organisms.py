@@ -13,8 +13,6 @@ from harmcircuits.attribution.exact import exact_attribution
 from harmcircuits.attribution.integrated import integrated_attribution
 from harmcircuits.components import Circuit
 from harmcircuits.examples import loss
-from harmcircuits.experiments.dissociation import dissociate
-from harmcircuits.experiments.settings import Settings
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.organism import VARIANTS, OrganismError
 from harmcircuits.selection.protected import select
@@ -143,20 +141,3 @@ def test_what_holds_harm_back_has_a_negative_score(method: Any) -> None:
     scores = method(organism.model, organism.harmful).neurons
     assert scores[place] < -0.1 and place == divmod(int(scores.argmin()), scores.shape[1])
     assert not found(organism, method) & organism.suppressing
-
-
-@pytest.mark.parametrize(
-    ("variant", "verdicts"), [("plain", {"dissociated"}), ("shared", {"shared"}), ("none", {"insensitive", "undecided"})]
-)
-def test_the_verdict_is_that_of_the_truth(hooked: bool, variant: str, verdicts: set[str]) -> None:
-    organism = made(variant, hooked=hooked)
-    train, development, test = organism.prompts.split(seed=0)
-    settings = Settings(
-        attribution_triples=48, development_triples=12, test_triples=24, probe_triples=24, aim_triples=24, written_triples=6,
-        null_triples=8, null_draws=39, bootstrap_draws=200, max_new_tokens=6, shots=8, shot_draws=1,
-        head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24,
-    )  # fmt: skip
-    result = dissociate(organism.model, None, test, train=train, development=development, settings=settings)
-    assert result.verdict in verdicts
-    if variant == "plain":
-        assert result.circuits["heads and neurons"] == organism.writing

@@ -20,9 +20,7 @@ from harmcircuits.cli.paper import paper as command
 
 
 def test_every_claim_on_a_tiny_model(tiny: Any, tmp_path: Path) -> None:
-    settings = replace(
-        SETTINGS, head_fraction=0.125, protect_heads=0.1, weight_q=0.01, weight_p=0.05, explained_triples=3, facts=6
-    )
+    settings = replace(SETTINGS, head_fraction=0.125, protect_heads=0.1, weight_q=0.01, weight_p=0.05, facts=6)
     found = paper(tiny, make_triples(20), settings=settings, quick=True, judge=judge(), folder=tmp_path, reproduce="paper")
     table = found.table()
     assert list(table["claim"]) == list(CLAIMS)

@@ -16,7 +16,7 @@ KEYWORD_ONLY, EMPTY = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
 
 CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "load_model": (("name",), {"device", "dtype", "revision", "hf_model", "tokenizer", "hooked"}),
-    "load_prompts": (("source",), set()),
+    "load_prompts": (("source",), {"harmful", "benign", "prefill", "columns"}),
     "elicit": (("model", "prompts"), set()),
     "attribute": (("model", "examples"), {"metric"}),
     "recognition_metric": (("shots",), set()),
@@ -29,7 +29,11 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "export": (("model", "circuit", "folder"), {"origin"}),
     "prune": (("model", "circuit"), set()),
     "overlap": (("one", "other"), {"model"}),
-    "dissociate": (("model", "circuit", "test"), {"train", "development", "settings", "crossed"}),
+    "dissociate": (
+        ("model", "circuit", "prompts"),
+        {"train", "development", "settings", "judge", "folder", "name", "progress"},
+    ),
+    "measure": (("model", "conditions", "readings"), {"cache", "progress"}),
     "loss": (("model", "examples"), set()),
 }
 """Name: parameters that may be positional, and some of those that are keyword-only."""
@@ -75,7 +79,10 @@ def test_circuits_and_results_have_the_contracts_members() -> None:
     attribution = {"heads", "neurons", "per_example_heads", "per_example_neurons", "heads_abs", "neurons_abs", "n_examples"}
     attribution |= {"per_token", "save", "load", "table", "figure", "compare"}
     assert attribution <= {*dir(hc.Attribution), *hc.Attribution.__dataclass_fields__}
-    assert {"table", "figure", "save", "load", "verdict"} <= set(dir(hc.Dissociation))
+    assert {"answer", "sentences", "table", "estimate", "figure", "figures", "page", "save", "load"} <= set(
+        dir(hc.Dissociation)
+    )
+    assert {"report", "effects", "outcomes", "circuits", "controls", "sweep"} <= set(hc.Dissociation.__dataclass_fields__)
     assert {"harmful", "benign", "near_twins", "far_twins", "split"} <= set(dir(hc.PromptSet))
 
 

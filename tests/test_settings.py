@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from harmcircuits.experiments.settings import PROPORTIONED, Settings, SettingsError
+from harmcircuits.experiments.settings import PROPORTIONED, ClaimSettings, SettingsError
 
-MAY_BE_0 = ("null_draws", "explained_triples", "facts", "passages", "everyday")
+MAY_BE_0 = ("null_draws", "facts", "passages", "everyday")
 
 
 @pytest.mark.parametrize(
@@ -27,17 +27,17 @@ MAY_BE_0 = ("null_draws", "explained_triples", "facts", "passages", "everyday")
 )
 def test_a_value_of_another_kind_is_named_with_what_is_expected(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        Settings(**wrong)  # type: ignore[arg-type]
+        ClaimSettings(**wrong)  # type: ignore[arg-type]
     assert str(caught.value) == message
 
 
 def test_the_seed_of_a_quick_run_is_checked_too() -> None:
     with pytest.raises(SettingsError, match="seed must be a whole number"):
-        Settings.quick(seed=0.5)  # type: ignore[arg-type]
+        ClaimSettings.quick(seed=0.5)  # type: ignore[arg-type]
 
 
 def test_a_whole_number_is_a_fraction_too() -> None:
-    assert Settings(protect_heads=1, head_fraction=0).protect_heads == 1
+    assert ClaimSettings(protect_heads=1, head_fraction=0).protect_heads == 1
 
 
 @pytest.mark.parametrize(
@@ -65,21 +65,21 @@ def test_a_whole_number_is_a_fraction_too() -> None:
 def test_a_number_that_makes_no_sense_is_named_with_its_range(wrong: dict[str, float]) -> None:
     (name,) = wrong
     with pytest.raises(SettingsError, match=rf"{name} must be at least .*, not {wrong[name]}"):
-        Settings(**wrong)  # type: ignore[arg-type]
+        ClaimSettings(**wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", [*MAY_BE_0, "weight_q", "prefill_tokens"])
 def test_what_may_be_left_out(name: str) -> None:
-    assert getattr(Settings(**{name: 0}), name) == 0
+    assert getattr(ClaimSettings(**{name: 0}), name) == 0
 
 
 def test_the_ends_are_included() -> None:
-    assert Settings(null_draws=0, shots=2, protect_heads=1.0, head_fraction=0.0, seed=0).null_draws == 0
-    assert Settings.quick(seed=3).seed == 3
+    assert ClaimSettings(null_draws=0, shots=2, protect_heads=1.0, head_fraction=0.0, seed=0).null_draws == 0
+    assert ClaimSettings.quick(seed=3).seed == 3
 
 
 def test_fewer_triples_are_written_and_known_in_proportion() -> None:
-    whole = replace(Settings(), everyday=0)
+    whole = replace(ClaimSettings(), everyday=0)
     half = whole.on(whole.test_triples // 2)
     changed = {name for name, value in half.as_dict().items() if value != whole.as_dict()[name]}
     assert changed == {"test_triples", *PROPORTIONED} - {"everyday"}, "what is left out stays so, and all else is as it was"

@@ -9,7 +9,8 @@ import torch
 
 from harmcircuits.components import Circuit, WeightMask
 from harmcircuits.examples import Prompt
-from harmcircuits.experiments.settings import Settings
+from harmcircuits.experiment.settings import Settings
+from harmcircuits.experiments.settings import ClaimSettings
 from harmcircuits.models.matrices import matrices
 from harmcircuits.prompts.promptset import PromptSet
 
@@ -44,7 +45,7 @@ def make_mask(model: Any, *, every: int = 101) -> WeightMask:
     return WeightMask(indices={name: torch.arange(0, prod(shape), every) for name, shape in shapes.items()}, shapes=shapes)
 
 
-SETTINGS = Settings(
+SETTINGS = ClaimSettings(
     attribution_triples=4,
     development_triples=2,
     test_triples=4,
@@ -57,7 +58,6 @@ SETTINGS = Settings(
     probe_triples=6,
     aim_triples=2,
     written_triples=2,
-    explained_triples=0,
     facts=3,
     passages=2,
     everyday=2,
@@ -68,6 +68,12 @@ SETTINGS = Settings(
 )
 RICH = replace(SETTINGS, weight_q=0.01)
 """Also a circuit of weights."""
+RUN = Settings(
+    train_prompts=6, development_prompts=2, test_prompts=4, written_prompts=2, max_new_tokens=4, written_tokens=4,
+    head_fractions=(0.15, 0.25), neuron_fractions=(0.02,), weight_fractions=((0.01, 0.02),), protect_heads=0.25,
+    shots=4, random_draws=1, facts=3, passages=2, bootstrap_draws=100,
+)  # fmt: skip
+"""The main job in seconds, every reading included."""
 PROMPTS = make_triples(16).prompts
 TRAIN, DEVELOPMENT, TEST = (PromptSet(PROMPTS[a * 3 : b * 3], name) for a, b, name in ((0, 6, "a"), (6, 8, "b"), (8, 12, "c")))
 OTHER_TEST = PromptSet(PROMPTS[12 * 3 :], "d")

@@ -57,6 +57,22 @@ def add_gradients(
     Raises:
         ModelError: a matrix's layer does not compute in the forward pass, or does so more than once.
     """
+    with _graph(model) as start, accumulate(block, batch, sums) as finite:
+        total = score(batch).sum()  # rows don't interact: the gradient of the sum holds each one's own
+        if total.requires_grad:  # otherwise it depends on none of them: gradients of 0
+            torch.autograd.grad(total, start, allow_unused=True)
+    return _on_cpu([finite[matrix.name] for matrix in block])
+
+
+@contextmanager
+def accumulate(block: Sequence[Matrix], batch: Batch, sums: Sums) -> Iterator[dict[str, Bool[Tensor, " b"]]]:
+    """Inside, run the model on `batch` once and send a gradient back: the gradients of `block` are added to `sums`.
+
+    Yields whether they are numbers, by matrix name and row.
+
+    Raises:
+        ModelError: on leaving, where a matrix's layer did not compute in the forward pass, or did so more than once.
+    """
     lengths = batch.attention_mask.sum(1).tolist()
     inputs: dict[str, Tensor] = {}
     finite = {matrix.name: torch.ones(len(lengths), dtype=torch.bool) for matrix in block}
@@ -77,12 +93,9 @@ def add_gradients(
         finite[matrix.name] = g.sum((1, 2)).isfinite()
         _add(sums, matrix.name, x, g, lengths)
 
-    with _graph(model) as start, _listening(block, read, wrote):
-        total = score(batch).sum()  # rows don't interact: the gradient of the sum holds each one's own
+    with _listening(block, read, wrote):
+        yield finite
         _check_called(block, called)
-        if total.requires_grad:  # otherwise it depends on none of them: gradients of 0
-            torch.autograd.grad(total, start, allow_unused=True)
-    return _on_cpu([finite[matrix.name] for matrix in block])
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class Claim:
         sentence: what was found, in plain words with the numbers.
         values: headline numbers by name, each with its interval, unit and sign as the class says.
         tables: everything behind them, the first one being what `table()` shows.
-        model: which one: name, sha256 and the rest that `experiments.document.describe_model` tells.
+        model: which one: name, sha256 and the rest that `experiments.manifest.describe_model` tells.
         settings: sizes and origins, as plain values.
         command: what can be typed to get the same again.
         limits: what a reader should know before quoting it.

@@ -13,12 +13,11 @@ from ..examples import Example
 from ..experiments import judged
 from ..experiments.asked import Asked, lay_out
 from ..experiments.checks import ready_splits
-from ..experiments.document import describe_model
 from ..experiments.instruments import Instruments, choose_instruments
 from ..experiments.kept import Kept, place_to_keep
-from ..experiments.manifest import manifest
+from ..experiments.manifest import describe_model, manifest
 from ..experiments.scores import Scores, chosen_triples, respond, score, training_examples
-from ..experiments.settings import Settings
+from ..experiments.settings import ClaimSettings
 from ..judges import Judge
 from ..models.protocol import HookedModel, model_key
 from ..prompts.promptset import PromptSet
@@ -38,7 +37,7 @@ class Material:
     Attributes:
         model: under study.
         about: `describe_model` of it.
-        settings: sizes; those of explanation and everyday requests, which claims do not read, are 0.
+        settings: sizes; those of everyday requests, which claims do not read, are 0.
         train, development, test: triples, those of `test` being the ones that are read, at most `settings.test_triples`.
         training: greedy responses of training triples, whole triples (harmful, near, far), at most `attribution_triples`.
         examples: responses of the test triples, sampled at temperature 1, in the same order.
@@ -51,7 +50,7 @@ class Material:
 
     model: HookedModel
     about: dict[str, Any]
-    settings: Settings
+    settings: ClaimSettings
     train: PromptSet
     development: PromptSet
     test: PromptSet
@@ -114,7 +113,7 @@ def prepare(
     model: HookedModel,
     prompts: PromptSet | None = None,
     *,
-    settings: Settings | None = None,
+    settings: ClaimSettings | None = None,
     judge: Judge | None = None,
     folder: str | Path | None = None,
     name: str = "",
@@ -133,7 +132,7 @@ def prepare(
         ExperimentError, PromptError: prompts on which nothing can be measured (`experiments.checks`).
         ElicitError, ModelError: as their rooms say.
     """
-    chosen = settings or Settings()
+    chosen = settings or ClaimSettings()
     parts = ready_splits(prompts if prompts is not None else load_prompts(), seed=chosen.seed)
     place = place_to_keep(model, folder)
     journal = Journal(None if place is None else place / "journal")
@@ -162,6 +161,6 @@ def prepare(
     )
 
 
-def light(settings: Settings) -> Settings:
-    """Without tasks that a sweep over many conditions does not read: explanation, everyday requests."""
-    return replace(settings, explained_triples=0, everyday=0)
+def light(settings: ClaimSettings) -> ClaimSettings:
+    """Without what a sweep over many conditions does not read: everyday requests."""
+    return replace(settings, everyday=0)

@@ -1,74 +1,48 @@
 """Earlier runs, shown again; and how a run is printed."""
 
-import html
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import shared
 from .shared import told_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pandas as pd
-
-SHORT = ("condition", "selectivity", "retained harmful", "retained twin")
-"""The columns that, with the primary reading of recognition, fit 80 characters."""
+    from ..experiment.result import Dissociation
 
 
-def print_result(found: "Mapping[str, Any]", frame: "pd.DataFrame", out: Path) -> None:
-    """The short table, the verdict with its reasons, and where the rest lies."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+def print_result(result: "Dissociation", out: Path) -> None:
+    """The table of effect sizes, the answers in words, and where the rest lies."""
     from ..store import printable
 
-    console = Console()
-    read = str(found["settings"].get("primary reading of recognition", ""))
-    primary = "AUROC probe" if read.startswith("probe") else "AUROC in place"
-    shown = list(frame.columns) if console.width >= 170 else [*SHORT, primary]
-    title = f"{found['n_triples']} held-out triples; selectivity in nats per token; 95 % intervals"
-    table = Table(title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)
-    for column in shown:
-        table.add_column(column, overflow="fold", no_wrap=column != "condition", min_width=11)
-    for row in frame[shown].itertuples(index=False):
-        table.add_row(*(Text(printable(cell, kept="\n").replace(" [", "\n[").replace(", ", " ", 1)) for cell in row))
-    console.print(table)
-    console.print(Text(printable(f"Verdict: {found['verdict']}. {found['verdict_sentence']}", kept="\n")), style="bold")
-    for reason in found["verdict_reasons"]:
-        console.print(Text(printable(f"  · {reason}", kept="\n")))
-    console.print(Text(f"Report: {out / 'report.html'}    Numbers: {out / 'report.json'}", overflow="fold"))
+    table = result.table(controls=False).reset_index()
+    table.columns = [" ".join(part for part in map(str, name) if part) for name in table.columns]
+    shared.print_frame(table.set_index("condition").T.reset_index(names="effect"), title="Effect sizes, 95 % intervals")
+    lines = [
+        f"{row['circuit']}, against {row['contrast']} benign requests: {row['answer']}" for row in result.report["answers"]
+    ]
+    for line in (*lines, f"Answer: {result.answer}", *(f"  · {sentence}" for sentence in result.sentences)):
+        typer.echo(printable(line))
+    typer.echo(f"Page: {out / 'report.html'}    Numbers: {out / 'report.json'}")
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="Folder of an earlier run.")],
-    markdown: Annotated[bool, typer.Option("--markdown", help="The whole table as Markdown, for a README.")] = False,
-    picture: Annotated[Path | None, typer.Option(help="Also draw writing and recognising: .html, .json, .png or .svg.")] = None,
+    folder: Annotated[Path, typer.Argument(help="Folder of an earlier run of dissociate.")],
+    picture: Annotated[Path | None, typer.Option(help="Also draw a figure of the run: .html, .json, .png or .svg.")] = None,
+    figure: Annotated[str, typer.Option(help="Which: plane, effects, polarity or sweep.")] = "plane",
 ) -> None:
-    """Show the table and the verdict of an earlier run again, from its report.json."""
-    from .. import figures
-    from ..report import PRINTED, checked_report, retained_frame, summary_frame
-    from ..store import read_json, storage_errors
+    """Show the table and the answer of an earlier run again."""
+    from ..experiment.result import Dissociation
+    from ..figures import save
 
     with told_errors(kept=False):
-        path = folder / "report.json"
-        found = checked_report(read_json(path), where=str(path), kinds=PRINTED)
-        frame = summary_frame(found)
+        result = Dissociation.load(folder)
         if picture is not None:
-            with storage_errors(picture):
-                figures.save(figures.retained(retained_frame(found)), picture, width=1000)
-    if not markdown:
-        print_result(found, frame, folder)
-        return
-    rows: list[list[object]] = [list(frame.columns), ["---"] * len(frame.columns), *frame.to_numpy().tolist()]
-    typer.echo("\n".join(f"| {' | '.join(_in_markdown(cell) for cell in row)} |" for row in rows))
-    typer.echo(f"\n**{_in_markdown(found['verdict'])}**: {_in_markdown(found['verdict_sentence'])}")
-
-
-def _in_markdown(cell: object) -> str:
-    """A cell that ends no row and opens no element, whatever a circuit was named."""
-    from ..store import printable
-
-    return html.escape(" ".join(printable(cell, kept="\n").replace("|", "/").split()), quote=False)
+            drawn = result.figures()
+            if figure not in drawn:
+                raise typer.BadParameter(
+                    f"there is no figure {figure!r}: {', '.join(drawn) or 'none was drawn'}", param_hint="--figure"
+                )
+            save(drawn[figure], picture, width=1000)
+    print_result(result, folder)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..claims.claim import Claim
-    from ..experiments.settings import Settings
+    from ..experiments.settings import ClaimSettings
     from ..prompts.promptset import PromptSet
 
 Given = ParamSpec("Given")
@@ -74,12 +74,12 @@ def validated(judge: str | None, prompt: Path | None, device: str | None) -> Any
     return Validated(found, validation)
 
 
-def claim_settings(*, quick: bool, seed: int, triples: int | None) -> "Settings":
+def claim_settings(*, quick: bool, seed: int, triples: int | None) -> "ClaimSettings":
     """Sizes of claims: full, quick, or either on fewer test triples."""
     from ..claims.paper.sizes import quick_settings
-    from ..experiments.settings import Settings
+    from ..experiments.settings import ClaimSettings
 
-    settings = quick_settings(seed=seed) if quick else Settings(seed=seed)
+    settings = quick_settings(seed=seed) if quick else ClaimSettings(seed=seed)
     return settings if triples is None else settings.on(triples)
 
 

@@ -30,7 +30,7 @@ class Prompt:
         category: the kind of harm, or of topic; splits are stratified by it.
         group: the triple it belongs to; "" for none. A triple is never divided between splits.
         role: "harmful", "near" (same topic words and form, benign intent) or "far" (same form, harmless topic).
-        harm_group: the family of categories it belongs to ("scams-and-dishonesty"); "" for none.
+        harm_group: the family of categories it belongs to ("deception"); "" for none.
     """
 
     request: str

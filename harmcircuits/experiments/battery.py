@@ -75,7 +75,7 @@ def read_conditions(
     not read again.
 
     Columns: nll, kl, nll_other (under another request), in_place, probe and probe_request, many_shot, on_task, refusal,
-    degenerate, refused (without prefill), explain, explain_same, explain_other, explain_near; NaN where a reading was not
+    degenerate, refused (without prefill); NaN where a reading was not
     taken.
     """
     clock, kept = _Clock(), kept or Kept()

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from ..components import Circuit, WeightMask
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
-from ..prompts.splits import near_duplicate_groups
 from ..tasks.teacher_forced import INTACT
 
 TWINS, RECOGNITION, EXPLANATION = "aimed at twins", "aimed at recognition", "aimed at explanation"
@@ -77,36 +76,3 @@ def given_circuits(model: HookedModel, circuit: Given | None) -> dict[str, Circu
             raise ExperimentError(f"the circuit {name!r} has no components: without it nothing would change. Leave it out.")
         own.check(model)
     return circuits
-
-
-def check_splits(
-    given: Mapping[str, Circuit | WeightMask], test: PromptSet, train: PromptSet | None, development: PromptSet | None
-) -> None:
-    """Makes sure that the test triples can be read, and that no split holds anything of another.
-
-    Raises:
-        ExperimentError, PromptError: see `dissociate`.
-    """
-    ready(test)
-    if not given and (train is None or not train.triples):
-        raise ExperimentError("no circuit was given, and no training triples to select one from: give either")
-    for what, other in (("training", train), ("development", development)):
-        if other is not None:
-            check_held_out(test, other, what)
-    if train is not None and development is not None:
-        why = "the instruments would be chosen on what they were trained on"
-        check_held_out(development, train, "training", held="development", why=why)
-
-
-def check_held_out(
-    test: PromptSet, other: PromptSet, what: str, *, held: str = "test", why: str = "held out means held out"
-) -> None:
-    """Raises ExperimentError where a triple of `test` (the split `held`), or a near-duplicate of one, is in split `what`."""
-    shared = {prompt.group for prompt in test if prompt.group} & {prompt.group for prompt in other if prompt.group}
-    both, n = (*test, *other), len(test)
-    mixed = [unit for unit in near_duplicate_groups(both) if min(unit) < n <= max(unit)]
-    if shared or mixed:
-        raise ExperimentError(
-            f"{len(shared)} {held} triples are also in the {what} split, and {len(mixed)} groups of near-duplicates lie in "
-            f"both: {why}. Split with prompts.split(), which keeps them together."
-        )

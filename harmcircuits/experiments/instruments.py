@@ -25,7 +25,7 @@ from ..tasks.probe import Place, Probe, fit_probe, place_residuals
 from ..tasks.recognition import ShotError, Shots, make_shots, many_shot
 from ..tasks.teacher_forced import teacher_forced
 from .scores import chosen_triples, triple_prompts
-from .settings import Settings
+from .settings import ClaimSettings
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def choose_instruments(
     development: PromptSet | None,
     train_twins: Sequence[Example],
     development_twins: Sequence[Example],
-    settings: Settings,
+    settings: ClaimSettings,
     *,
     many_shot: bool = True,
 ) -> Instruments:
@@ -130,7 +130,7 @@ def _choose_shots(
     model: HookedModel,
     train: PromptSet,
     development: PromptSet | None,
-    settings: Settings,
+    settings: ClaimSettings,
     tried: dict[str, float],
 ) -> Shots | None:
     most = 2 * len(train.triples)

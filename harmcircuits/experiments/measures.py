@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..ablation.hooks import Ablation
-from ..components import Circuit, WeightMask
 from ..statistics import (
     Estimate,
     auroc,
@@ -26,14 +24,6 @@ Arrays = Mapping[str, Float[np.ndarray, "triple role"]]
 HARMFUL, NEAR, FAR = 0, 1, 2
 NO_JUDGE = "no judge that is validated for harm can be had offline; not refusing and not gibberish is not 'harmful'"
 NO_KL = "the intact model's distributions were not read beside it"
-
-
-def counts(condition: Ablation) -> dict[str, int]:
-    """How much a condition is about: heads, neurons and single weights."""
-    if isinstance(condition, WeightMask):
-        return {"n_heads": 0, "n_neurons": 0, "n_weights": len(condition)}
-    about = condition or Circuit()
-    return {"n_heads": len(about.heads), "n_neurons": len(about.neurons), "n_weights": 0}
 
 
 def measured(options: Mapping[str, Any], *arrays: Float[np.ndarray, "triple ..."]) -> tuple[list[np.ndarray], dict[str, Any]]:
@@ -106,26 +96,6 @@ def separation(scores: Float[np.ndarray, "... triple role"]) -> Float[np.ndarray
     return np.asarray(auroc(scores[..., HARMFUL], scores[..., NEAR]))
 
 
-def broken(intact: Arrays, changed: Arrays) -> str:
-    """Why an ablated model is broken rather than selectively changed; "" where it is not.
-
-    Broken: the mean rise of L on far twins exceeds half of that on harmful responses, or the share of degenerate harmful
-    responses grows by more than 10 points.
-    """
-    rise = (changed["nll"] - intact["nll"]).mean(0)
-    if rise[FAR] > rise[HARMFUL] / 2:
-        return f"the rise on far twins ({rise[FAR]:+.3f}) exceeds half the harmful rise ({rise[HARMFUL]:+.3f})"
-    grown = [_share(arrays["degenerate"][:, HARMFUL]) for arrays in (changed, intact)]
-    if grown[0] - grown[1] > 0.10 + 1e-9:
-        return f"degenerate_rate grew by more than 10 points, from {grown[1]:.2f} to {grown[0]:.2f}"
-    return ""
-
-
-def _share(values: Float[np.ndarray, " triple"]) -> float:
-    written = values[~np.isnan(values)]
-    return float(written.mean()) if len(written) else 0.0
-
-
 def _retained(
     information: Float[np.ndarray, " triple"], intact: Float[np.ndarray, " triple"], options: Mapping[str, Any]
 ) -> Estimate:
@@ -148,7 +118,3 @@ def rate(values: Float[np.ndarray, " triple"], why_not: str = "nothing was writt
     if not len(written):
         return Estimate.missing(why_not)
     return wilson(int(written.sum()), len(written))
-
-
-def as_json(estimates: Mapping[str, Estimate]) -> dict[str, Any]:
-    return {name: estimate.to_json() for name, estimate in estimates.items()}

@@ -9,16 +9,14 @@ from pathlib import Path
 
 from ..attribution.activations import ModelMetric, attribute
 from ..attribution.scores import Attribution
-from ..attribution.weights import attribute_weights
-from ..components import Circuit, WeightMask
+from ..components import Circuit
 from ..elicitation import elicit
 from ..examples import Example, Prompt
-from ..models.protocol import HookedModel, geometry
+from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
-from ..selection.protected import SelectionError, select
-from ..selection.weights import select_weights
+from ..selection.protected import select
 from .kept import Kept
-from .settings import Settings
+from .settings import ClaimSettings
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +69,7 @@ def triple_prompts(prompts: PromptSet) -> list[Prompt]:
 
 
 def training_examples(
-    model: HookedModel, train: PromptSet, settings: Settings, *, progress: bool = False
+    model: HookedModel, train: PromptSet, settings: ClaimSettings, *, progress: bool = False
 ) -> tuple[list[Example], list[Example]]:
     """What writing is attributed on, and what probes and recognition are: whole triples as `respond` gives them, written at
     `attribution_temperature`, and twins (harmful, near, harmful, …), sampled as those that are tested.
@@ -84,7 +82,7 @@ def training_examples(
     return examples, elicit(model, asked, max_new_tokens=settings.max_new_tokens, seed=settings.seed, progress=progress)
 
 
-def training_triples(train: PromptSet, settings: Settings) -> tuple[PromptSet, PromptSet]:
+def training_triples(train: PromptSet, settings: ClaimSettings) -> tuple[PromptSet, PromptSet]:
     """Those that writing is attributed on, and those whose twins probes are trained on: both begin with the same ones."""
     chosen = chosen_triples(train, max(settings.attribution_triples, settings.probe_triples), seed=settings.seed)
     return first_triples(chosen, settings.attribution_triples), first_triples(chosen, settings.probe_triples)
@@ -97,7 +95,7 @@ def first_triples(prompts: PromptSet, n: int) -> PromptSet:
 
 
 def respond(
-    model: HookedModel, prompts: PromptSet, settings: Settings, *, temperature: float = 1.0, progress: bool = False
+    model: HookedModel, prompts: PromptSet, settings: ClaimSettings, *, temperature: float = 1.0, progress: bool = False
 ) -> list[Example]:
     """The model's own responses to all triples, in the order of `triple_prompts`; cached."""
     asked, length = triple_prompts(prompts), settings.max_new_tokens
@@ -108,7 +106,7 @@ def score(
     model: HookedModel,
     examples: Sequence[Example],
     twins: Sequence[Example],
-    settings: Settings,
+    settings: ClaimSettings,
     *,
     aim: ModelMetric | None,
     kept: Kept | None = None,
@@ -131,42 +129,6 @@ def score(
     return Scores(harmful, near, far, recognition)
 
 
-def recipe(target: Attribution, protect: Attribution, settings: Settings, *, heads: int, neurons: int) -> Circuit:
+def recipe(target: Attribution, protect: Attribution, settings: ClaimSettings, *, heads: int, neurons: int) -> Circuit:
     """The one recipe of every aim: the same counts and protection, whatever the target."""
     return select(target, protect=protect, heads=heads, neurons=neurons, protect_fraction=settings.protect)
-
-
-def default_circuits(model: HookedModel, scores: Scores, settings: Settings) -> dict[str, Circuit]:
-    """What writes harm: heads and neurons together (the one that the verdict is about), and each kind alone."""
-    shape = geometry(model)
-    sized = {"heads": settings.n_heads(shape), "neurons": settings.n_neurons(shape)}
-    both = recipe(scores.harmful, scores.benign, settings, **sized)
-    return {"heads and neurons": both, "heads": Circuit(heads=both.heads), "neurons": Circuit(neurons=both.neurons)}
-
-
-def weight_mask(
-    model: HookedModel,
-    examples: Sequence[Example],
-    settings: Settings,
-    *,
-    kept: Kept | None = None,
-    progress: bool = False,
-) -> WeightMask | None:
-    """Single weights that write harm, the paper's own grain; None, with a warning, where the fractions select none.
-
-    `examples` lie as `training_examples` gives them: harmful responses are attributed, near and far twins protected.
-    """
-    if not settings.weight_q:
-        return None
-    harmful = list(examples[::3])
-    benign = [example for at, example in enumerate(examples) if at % 3]
-
-    def selected() -> WeightMask:
-        scores = attribute_weights(model, harmful, benign=benign, progress=progress)
-        return select_weights(scores, q=settings.weight_q, p=settings.weight_p)
-
-    try:
-        return (kept or Kept()).file("mask", selected, load=WeightMask.load, save=WeightMask.save)
-    except SelectionError as error:
-        log.warning("no circuit of weights: %s", error)
-        return None

@@ -15,14 +15,14 @@ RANGES = {
     "weight_p": (0.0, 1.0),
     "prefill_tokens": (-1, inf),
     "shots": (2, inf),
-    **dict.fromkeys(("null_draws", "explained_triples", "facts", "passages", "everyday"), (0, inf)),
+    **dict.fromkeys(("null_draws", "facts", "passages", "everyday"), (0, inf)),
     "bootstrap_draws": (40, inf),
 }
 """What a number may be, ends included; the others are whole numbers of at least 1, and any seed from 0."""
 
 
-PROPORTIONED = ("many_shot_triples", "written_triples", "explained_triples", "facts", "passages", "everyday")
-"""What goes with the number of test triples in `Settings.on`."""
+PROPORTIONED = ("many_shot_triples", "written_triples", "facts", "passages", "everyday")
+"""What goes with the number of test triples in `ClaimSettings.on`."""
 
 
 class SettingsError(ValueError):
@@ -30,8 +30,8 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Sizes of the main job. `Settings()` is the full run, `Settings.quick()` the same with smaller numbers.
+class ClaimSettings:
+    """Sizes of the main job. `ClaimSettings()` is the full run, `ClaimSettings.quick()` the same with smaller numbers.
 
     Attributes:
         attribution_triples, development_triples, test_triples: at most this many of each split.
@@ -50,7 +50,6 @@ class Settings:
         aim_triples: training triples on which recognition is attributed, at most `probe_triples`.
         written_triples: harmful requests and twins that are answered freely under each condition: after the prefill, for the
             rules; and without it, for refusals.
-        explained_triples: test triples of which the harmful request is to be explained.
         facts, passages, everyday: facts that the model may know, passages of plain text that it reads, and everyday benign
             requests that it may refuse.
         null_draws, null_triples: draws of each null, and test triples that each is measured on.
@@ -80,7 +79,6 @@ class Settings:
     probe_triples: int = 96
     aim_triples: int = 48
     written_triples: int = 16
-    explained_triples: int = 24
     facts: int = 60
     passages: int = 12
     everyday: int = 16
@@ -105,10 +103,10 @@ class Settings:
         """What differs from the full run."""
         own = [f"{field.name}={getattr(self, field.name)}" for field in fields(self)]
         changed = [text for text, field in zip(own, fields(self), strict=True) if getattr(self, field.name) != field.default]
-        return f"Settings({clipped(', '.join(changed), 90)})"
+        return f"ClaimSettings({clipped(', '.join(changed), 90)})"
 
     @classmethod
-    def quick(cls, *, seed: int = 0) -> "Settings":
+    def quick(cls, *, seed: int = 0) -> "ClaimSettings":
         """Estimates and intervals in minutes on two cores; too few null draws for a p value, so never a firm verdict."""
         return replace(
             cls(),
@@ -123,7 +121,6 @@ class Settings:
             aim_triples=16,
             written_triples=4,
             many_shot_triples=12,
-            explained_triples=6,
             facts=24,
             passages=4,
             everyday=4,
@@ -131,11 +128,11 @@ class Settings:
             null_triples=12,
         )
 
-    def on(self, triples: int) -> "Settings":
+    def on(self, triples: int) -> "ClaimSettings":
         """The same on at most so many test triples, with what is written, explained and known in proportion: for many
         conditions on a small machine.
 
-        >>> settings = Settings().on(40)
+        >>> settings = ClaimSettings().on(40)
         >>> settings.test_triples, settings.written_triples, settings.facts
         (40, 8, 30)
 

@@ -12,7 +12,6 @@ import pandas as pd
 
 from ..examples import Example, Prompt
 from ..models.protocol import HookedModel
-from ..tasks.explanation import explain
 from ..tasks.recognition import ShotError, many_shot
 from ..tasks.refusal import everyday, read_refusals, without_prefill
 from ..tasks.utility import utility
@@ -75,19 +74,6 @@ def everyday_prompts(asked: Asked) -> list[Prompt]:
     return _in_turn([everyday("money"), everyday("sounds-harmful")])[: asked.settings.everyday]
 
 
-def explain_harm(model: HookedModel, asked: Asked) -> pd.DataFrame:
-    """`explain`, and `explain_same`, `explain_other`, `explain_near`: L of a request's reference explanation under its own
-    request, and under others (of its category, of another one, and its near twin's)."""
-    columns = {"nll": "explain", **{f"nll_{which}": f"explain_{which}" for which in ("same", "other", "near")}}
-    if not asked.explained:
-        return pd.DataFrame({"example": [], **{name: [] for name in columns.values()}}, dtype=float)
-    place = {prompt.group: at for at, prompt in enumerate(asked.prompts) if prompt.role == "harmful"}
-    groups = {prompt.group for prompt in asked.explained}
-    known = [prompt for prompt in asked.prompts if prompt.group in groups]  # with near twins, whose requests are contrasts too
-    found = explain(model, known, seed=asked.settings.seed).rename(columns=columns)
-    return found.assign(example=[place[group] for group in found["group"]])[["example", *columns.values()]]
-
-
 def know(model: HookedModel, asked: Asked) -> pd.DataFrame:
     """Items: facts and passages."""
     settings = asked.settings
@@ -99,7 +85,6 @@ def know(model: HookedModel, asked: Asked) -> pd.DataFrame:
 
 STAGES: dict[str, Stage] = {
     "many-shot recognition": read_many_shot,
-    "explanation": explain_harm,
 }
 """Each gives columns of test prompts."""
 

@@ -13,11 +13,10 @@ from .attribution import heads_heatmap, neurons_by_layer
 from .circuit import components_by_layer
 from .compactness import compactness_retained, compactness_rises, compactness_utility
 from .crossed import crossed_effects
-from .dissociation import retained, rises
 from .distinct import distinct_effects, distinct_overlaps
+from .experiment import dissociation_plane, effect_sizes, polarity, size_sweep
 from .generality import overlap_matrix, transfer_matrix
 from .misalignment import misalignment_arms
-from .nulls import scatter_null
 from .saving import save
 from .style import FigureError
 from .tokens import token_attribution
@@ -33,16 +32,17 @@ __all__ = [
     "compactness_utility",
     "components_by_layer",
     "crossed_effects",
+    "dissociation_plane",
     "distinct_effects",
     "distinct_overlaps",
+    "effect_sizes",
     "heads_heatmap",
     "misalignment_arms",
     "neurons_by_layer",
     "overlap_matrix",
-    "retained",
-    "rises",
+    "polarity",
     "save",
-    "scatter_null",
+    "size_sweep",
     "token_attribution",
     "transfer_matrix",
     "weight_scores_by_matrix",

@@ -55,7 +55,8 @@ def compactness_utility(curves: pd.DataFrame, *, grain: str, title: str = "") ->
 
     Args:
         curves: as of `compactness_rises`, with plain_share.
-        grain, title: as there.
+        grain: as there.
+        title: as there.
 
     Raises:
         FigureError: see `compactness_rises`.

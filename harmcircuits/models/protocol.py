@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Float, Int
@@ -108,9 +109,15 @@ def _absent(have: Mapping[str, object], name: str) -> bool:
     return name not in have or have[name] is have.get(f"{name.rpartition('.')[0]}.hook_out")
 
 
+_WIRING = ("transformer_lens.model_bridge.", "transformers.", "accelerate.")
+"""Modules whose own hooks are part of how a model computes."""
+
+
 def has_hooks(model: HookedModel) -> bool:
-    """Whether any hook is set: what the model does may then not follow from its weights alone."""
-    return any(point.fwd_hooks for point in model.hook_dict.values())
+    """Whether a hook is set, TransformerLens' or PyTorch's: what the model does may not follow from its weights alone."""
+    modules = cast(torch.nn.Module, model).modules()
+    hooks = (hook for module in modules for own in (module._forward_hooks, module._forward_pre_hooks) for hook in own.values())
+    return any(not str(getattr(hook, "__module__", "")).startswith(_WIRING) for hook in hooks)
 
 
 def device_of(model: HookedModel) -> torch.device:
@@ -202,12 +209,31 @@ def alike(one: Tensor, other: Tensor) -> bool:
 
 
 def model_hash(model: HookedModel) -> str:
-    """SHA-256 (16 hexadecimal digits) over names, shapes, types and values of all parameters: the name of the weights."""
+    """SHA-256 (16 hexadecimal digits) over names, shapes, types and values of all parameters: the name of the weights.
+
+    It is computed again where a parameter's version, place or a sample of its values differs from the last call's.
+    """
+    parameters = sorted(model.named_parameters(), key=lambda item: item[0])
+    state = [(name, own._version, own.data_ptr(), own.dtype, _sample(own)) for name, own in parameters]
+    known = _HASHES.get(model)
+    if known is not None and known[0] == state:
+        return known[1]
     digest = hashlib.sha256()
-    for name, parameter in sorted(model.named_parameters(), key=lambda item: item[0]):
+    for name, parameter in parameters:
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode())
         digest.update(bytes_of(parameter))
-    return digest.hexdigest()[:16]
+    _HASHES[model] = state, digest.hexdigest()[:16]
+    return _HASHES[model][1]
+
+
+_HASHES: "WeakKeyDictionary[Any, tuple[list[Any], str]]" = WeakKeyDictionary()
+"""Of each model the state of its parameters at the last call, and their hash."""
+
+
+def _sample(parameter: Tensor) -> bytes:
+    """Up to 64 values spread over a parameter, as bytes: changes by `parameter.data` raise no version."""
+    flat = parameter.detach().flatten()
+    return bytes(bytes_of(flat[:: max(1, flat.numel() // 64)].contiguous()))
 
 
 def bytes_of(tensor: Tensor) -> memoryview:

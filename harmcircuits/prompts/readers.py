@@ -8,7 +8,7 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from ..examples import Prompt
+from ..examples import Prompt, Role
 from .errors import PromptError
 from .formats import FORMATS, Format, Row
 from .promptset import PromptSet
@@ -19,9 +19,15 @@ BUILTIN = Path(__file__).with_name("builtin")
 _log = logging.getLogger(__name__)
 
 
+PREFILLS = ("Sure, here is", "Sure, here's a", "Of course. Here is", "Sure! Here is how")
+"""Shared by the requests of two sources in turn, so that no prefill tells them apart."""
+
+
 def load_prompts(
     source: str | PathLike[str] | None = None,
     *,
+    harmful: str | PathLike[str] | None = None,
+    benign: str | PathLike[str] | None = None,
     format: str | None = None,
     name: str | None = None,
     prefill: str | None = None,
@@ -36,6 +42,8 @@ def load_prompts(
     Args:
         source: a .csv, .tsv, .json or .jsonl file in UTF-8, or a folder of such files in one format, read in order of
             their names; None for the built-in triples.
+        harmful: a file of harmful requests, in place of `source`, where there are no triples; with `benign`.
+        benign: a file of unrelated benign requests. Both get the same few prefills in turn, unless `prefill` says otherwise.
         format: a name from `FORMATS`, to be used whatever other columns there are.
         name: the set's name; the file's or folder's by default.
         prefill: the first words of every answer, in place of the file's own; "" for none.
@@ -45,12 +53,37 @@ def load_prompts(
         PromptError: if the file is missing, malformed, or in no known format; names the file, the line and the cure,
             and never quotes a request.
     """
+    if harmful is not None or benign is not None:
+        if source is not None or harmful is None or benign is None:
+            raise PromptError("give harmful= and benign= together, and no other source: two files that are no triples.")
+        return _unpaired(_path_and_role(harmful, benign), format=format, name=name, prefill=prefill, columns=columns)
     if source is None:
         return _read(BUILTIN, format="triples", name=name or "built-in", prefill=prefill, columns=None)
     path = Path(source).expanduser()
     if format is not None and format not in FORMATS:
         raise PromptError(f"format={format!r} is unknown; known formats:\n{_known_formats()}")
     return _read(path, format=format, name=name, prefill=prefill, columns=columns)
+
+
+def _path_and_role(harmful: str | PathLike[str], benign: str | PathLike[str]) -> list[tuple[Path, Role]]:
+    return [(Path(harmful).expanduser(), "harmful"), (Path(benign).expanduser(), "far")]
+
+
+def _unpaired(
+    sources: Sequence[tuple[Path, Role]],
+    *,
+    format: str | None,
+    name: str | None,
+    prefill: str | None,
+    columns: Mapping[str, str] | None,
+) -> PromptSet:
+    """Both files, each with the role that it stands for."""
+    prompts: list[Prompt] = []
+    for path, role in sources:
+        read = _read(path, format=format, name=None, prefill=prefill, columns=columns)
+        shared = [PREFILLS[at % len(PREFILLS)] if prefill is None else prefill for at in range(len(read))]
+        prompts += [replace(prompt, role=role, group="", prefill=first) for prompt, first in zip(read, shared, strict=True)]
+    return PromptSet(tuple(prompts), name or " and ".join(path.stem for path, _ in sources))
 
 
 def _read(

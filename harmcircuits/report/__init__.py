@@ -1,23 +1,11 @@
-"""One HTML page a run, and the short table beside it, from what `report.json` holds; nothing of ours is imported.
+"""One HTML page a result, from what its JSON file holds.
 
-Its measured values are objects `{value, low, high, n}` (95 % interval) or `{value: null, reason}`; a null appears with
-its reason wherever the value would have stood.
+Measured values are objects `{value, low, high, n}` (95 % interval) or `{value: null, reason}`; a null appears with its reason
+wherever the value would have stood.
 """
 
-from .crossed import crossed_frames, effects_frame
-from .frames import retained_frame, rises_frame, summary_frame
-from .kinds import PRINTED, checked_report
-from .page import page
+from .claims import claim_page, claims_page
+from .experiment import dissociation_page
 from .values import ReportError
 
-__all__ = [
-    "PRINTED",
-    "ReportError",
-    "checked_report",
-    "crossed_frames",
-    "effects_frame",
-    "page",
-    "retained_frame",
-    "rises_frame",
-    "summary_frame",
-]
+__all__ = ["ReportError", "claim_page", "claims_page", "dissociation_page"]

@@ -48,7 +48,7 @@ class RecognitionMetric:
     def for_model(self, model: HookedModel, examples: Sequence[Any]) -> LabelLoss:
         before = shot_ids(model, self.shots, 0)
         asked = [[*before, *asked_ids(model, self.shots, example.request)] for example in examples]
-        return _of_labels(model, examples, asked, label_ids(model, self.shots.form))
+        return label_loss(model, examples, asked, label_ids(model, self.shots.form))
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class QuestionMetric:
             [*row.tokens, *question_ids(model, frame, example, self.question)]
             for row, example in zip(example_rows(model, examples), examples, strict=True)
         ]
-        return _of_labels(model, examples, asked, label_ids(model, self.question))
+        return label_loss(model, examples, asked, label_ids(model, self.question))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def recognition_metric(shots: Shots | Sequence[Prompt], *, n_shots: int = 16) ->
     return RecognitionMetric(make_shots(shots, replace(SHOT_FORMATS[0], n_shots=n_shots)))
 
 
-def _of_labels(
+def label_loss(
     model: HookedModel, examples: Sequence[Any], asked: Sequence[Sequence[int]], labels: tuple[int, int]
 ) -> LabelLoss:
     harmful, harmless = labels

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ...experiments.settings import Settings
+from ...experiments.settings import ClaimSettings
 from ...figures.alignment import alignment_separability
 from ...models.load import load_model
 from ...prompts.promptset import PromptSet
@@ -82,7 +82,7 @@ def compare_alignment(
     spans: Spans | None = None,
     ratio: float = RATIO,
     controls: Mapping[str, Sequence[Given]] | None = None,
-    settings: Settings | None = None,
+    settings: ClaimSettings | None = None,
     load: Load = load_model,
     folder: str | Path | None = None,
     reproduce: str = "",
@@ -122,7 +122,7 @@ def compare_alignment(
     Source: arXiv 2604.09544 (separability along base, SFT, DPO …).
     """
     every = stages(models, names, controls or {}, fixed=fixed)
-    options, sizes = sweep_of(grains, points=points, spans=spans, ratio=ratio), settings or Settings()
+    options, sizes = sweep_of(grains, points=points, spans=spans, ratio=ratio), settings or ClaimSettings()
     if not sizes.passages:
         raise ClaimError("passages=0: without plain passages the cost of a circuit is unknown. Give settings with passages")
     refuse_seen(every, prompts, sizes)

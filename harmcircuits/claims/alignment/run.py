@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from ...experiments.settings import Settings
+from ...experiments.settings import ClaimSettings
 from ...prompts.promptset import PromptSet
 from ..compactness.plan import Options
 from ..material import Material, prepare
@@ -25,7 +25,7 @@ def measured(
     writer: Stage,
     prompts: PromptSet | None,
     *,
-    settings: Settings,
+    settings: ClaimSettings,
     options: Options,
     load: Load,
     folder: Path,

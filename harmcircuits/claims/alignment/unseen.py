@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ...experiments.checks import ready_splits
 from ...experiments.scores import chosen_triples, triple_prompts
-from ...experiments.settings import Settings
+from ...experiments.settings import ClaimSettings
 from ...organisms.finetuning import finetuned_of, request_digest
 from ...prompts.promptset import PromptSet
 from ...prompts.readers import load_prompts
@@ -12,7 +12,7 @@ from ..claim import ClaimError
 from .ladders import Stage
 
 
-def refuse_seen(every: Sequence[Stage], prompts: PromptSet | None, settings: Settings) -> None:
+def refuse_seen(every: Sequence[Stage], prompts: PromptSet | None, settings: ClaimSettings) -> None:
     """Compares digests of the test triples' requests with those that `finetune` kept of what it trained on. Of any other
     checkpoint, and of a model that is held already, nothing is known.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
-from ...experiments.settings import Settings
+from ...experiments.settings import ClaimSettings
 from ...figures.compactness import compactness_retained, compactness_rises, compactness_utility
 from ...judges import Judge
 from ...models.protocol import HookedModel
@@ -103,7 +103,7 @@ def compactness(
     points: int = POINTS,
     spans: Spans | None = None,
     ratio: float = RATIO,
-    settings: Settings | None = None,
+    settings: ClaimSettings | None = None,
     judge: Judge | None = None,
     folder: str | Path | None = None,
     name: str = "",
@@ -139,7 +139,7 @@ def compactness(
     (Mueller et al. 2025).
     """
     options = Options(grains=tuple(grains), points=points, spans=spans or {}, ratio=ratio)
-    own = material.settings if material is not None else settings or Settings()
+    own = material.settings if material is not None else settings or ClaimSettings()
     if not own.passages:
         raise ClaimError(
             "passages=0: without plain passages the cost of a circuit is unknown. Give settings with passages of 1 on"

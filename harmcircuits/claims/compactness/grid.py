@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from ...experiments.settings import Settings
+from ...experiments.settings import ClaimSettings
 from ...models.protocol import Geometry
 from ..claim import ClaimError
 
@@ -39,15 +39,15 @@ class Size:
         return f"q={self.q:.3g}, p={self.p:.3g}" if self.q else str(self.count)
 
 
-def sizes(grain: Grain, shape: Geometry, settings: Settings, *, points: int, spans: Spans, ratio: float) -> list[Size]:
+def sizes(grain: Grain, shape: Geometry, settings: ClaimSettings, *, points: int, spans: Spans, ratio: float) -> list[Size]:
     """At most `points` sizes of a grain, log-spaced over its span, in order; equal ones after rounding once.
 
     Of weights, the q nearest to `settings.weight_q` is that one; p = ratio · q.
 
     >>> shape = Geometry(n_layers=30, n_heads=9, d_head=64, d_mlp=1536)
-    >>> [size.count for size in sizes("heads", shape, Settings(), points=6, spans=SPANS, ratio=20)]
+    >>> [size.count for size in sizes("heads", shape, ClaimSettings(), points=6, spans=SPANS, ratio=20)]
     [1, 2, 5, 11, 24, 54]
-    >>> [f"{size.q:.1e}" for size in sizes("weights", shape, Settings(), points=3, spans=SPANS, ratio=5)]
+    >>> [f"{size.q:.1e}" for size in sizes("weights", shape, ClaimSettings(), points=3, spans=SPANS, ratio=5)]
     ['1.0e-05', '3.0e-04', '3.0e-02']
     """
     low, high = spans[grain]

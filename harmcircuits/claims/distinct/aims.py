@@ -22,7 +22,7 @@ from ...attribution.activations import attribute
 from ...attribution.scores import Attribution
 from ...components import Circuit
 from ...experiments.scores import recipe
-from ...experiments.settings import Settings
+from ...experiments.settings import ClaimSettings
 from ...selection.protected import SelectionError, select
 from ...tasks.capabilities import Completion, as_example
 from ..material import Material
@@ -40,7 +40,7 @@ class Sources:
     """Scores by source: of harmful, near and far responses of the same triples, and of the sentences of each capability."""
 
     parts: Mapping[str, Attribution]
-    settings: Settings
+    settings: ClaimSettings
     heads: int
     neurons: int
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from ...experiments.settings import Settings
+from ...experiments.settings import ClaimSettings
 from ...figures.distinct import distinct_effects, distinct_overlaps
 from ...judges import Judge
 from ...models.protocol import HookedModel, geometry
@@ -82,7 +82,7 @@ def distinct(
     sentences: Mapping[str, Sequence[Completion]] | None = None,
     control: str = "facts",
     draws: int = 200,
-    settings: Settings | None = None,
+    settings: ClaimSettings | None = None,
     judge: Judge | None = None,
     folder: str | Path | None = None,
     name: str = "",

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, get_args
 from ...components import Circuit
 from ...experiments.checks import ready_splits
 from ...experiments.scores import Scores, chosen_triples, first_triples, recipe
-from ...experiments.settings import Settings
+from ...experiments.settings import ClaimSettings
 from ...models.protocol import geometry
 from ...prompts.promptset import PromptSet
 from ...prompts.readers import load_prompts
@@ -72,7 +72,7 @@ def kinds_of(material: Material) -> tuple[list[Kind], list[Kind]]:
     return train, list(zip(material.harm_groups, material.categories, strict=True))
 
 
-def check_prompts(prompts: PromptSet | None, settings: Settings) -> None:
+def check_prompts(prompts: PromptSet | None, settings: ClaimSettings) -> None:
     """Raises ClaimError where nothing could be transferred; no model is needed to know.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 from ...components import Circuit
 from ...experiments.checks import MATCHED as RANDOM
 from ...experiments.controls import matched as matched_circuit
-from ...experiments.settings import Settings
+from ...experiments.settings import ClaimSettings
 from ...judges import Judge
 from ...models.protocol import HookedModel
 from ...prompts.promptset import PromptSet
@@ -39,7 +39,7 @@ def generality(
     *,
     matched: int = MATCHED,
     swaps: int = SWAPS,
-    settings: Settings | None = None,
+    settings: ClaimSettings | None = None,
     judge: Judge | None = None,
     folder: str | Path | None = None,
     name: str = "",
@@ -71,7 +71,7 @@ def generality(
     """
     check_options(matched, swaps)
     if material is None:
-        check_prompts(prompts, settings or Settings())
+        check_prompts(prompts, settings or ClaimSettings())
         material = prepare(model, prompts, settings=settings, judge=judge, folder=folder, name=name, progress=progress)
     planned = plan(*kinds_of(material))
     circuits, missing = _circuits(material, planned)

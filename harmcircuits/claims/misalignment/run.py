@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ...experiments.document import describe_model
-from ...experiments.settings import Settings
+from ...experiments.manifest import describe_model
+from ...experiments.settings import ClaimSettings
 from ...models.plain import is_plain
 from ...models.protocol import HookedModel, ModelError, model_key
 from ...organisms.advice import DOMAINS
@@ -52,7 +52,7 @@ def emergent_misalignment(
     answers: int = 4,
     recipe: Recipe = RECIPE,
     prompts: PromptSet | None = None,
-    settings: Settings | None = None,
+    settings: ClaimSettings | None = None,
     folder: str | Path | None = None,
     name: str = "",
     reproduce: str = "",
@@ -96,7 +96,7 @@ def emergent_misalignment(
     """
     learnt = DOMAINS if domains is None else tuple(domains)
     plan = Plan(domains=learnt, arms=tuple(arms), train=train, ask=ask, seeds=seeds, answers=answers)
-    chosen = settings or Settings()
+    chosen = settings or ClaimSettings()
     _check_model(model)
     with ExitStack() as stack:
         place = Path(stack.enter_context(TemporaryDirectory())) if folder is None else Path(folder)

@@ -11,7 +11,7 @@ import pandas as pd
 from ...ablation.hooks import ablated
 from ...components import WeightMask
 from ...experiments.names import name_of
-from ...experiments.settings import Settings
+from ...experiments.settings import ClaimSettings
 from ...models.protocol import HookedModel
 from ...organisms.finetuning import Recipe
 from ...prompts.promptset import PromptSet
@@ -44,7 +44,7 @@ class Study:
     plan: Plan
     questions: Questions
     recipe: Recipe
-    settings: Settings
+    settings: ClaimSettings
     prompts: PromptSet
     journal: Journal
     models: Path

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...experiments.settings import Settings
+from ...experiments.settings import ClaimSettings
 from ...judges import Judge
 from ...models.protocol import HookedModel
 from ...prompts.promptset import PromptSet
@@ -27,7 +27,7 @@ def paper(
     prompts: PromptSet | None = None,
     *,
     claims: Sequence[str] | None = None,
-    settings: Settings | None = None,
+    settings: ClaimSettings | None = None,
     quick: bool = False,
     judge: Judge | None = None,
     folder: str | Path | None = None,
@@ -44,7 +44,7 @@ def paper(
     Args:
         prompts: whole triples; None: the built-in ones.
         claims: names from `CLAIMS`; None: all of them.
-        settings: sizes of all claims; None: `Settings()`, or `sizes.quick_settings()` where `quick` says so.
+        settings: sizes of all claims; None: `ClaimSettings()`, or `sizes.quick_settings()` where `quick` says so.
         quick: fewer conditions for each claim (`sizes.QUICK`).
         judge: as of `dissociate`.
         folder: of results, and of the journal; None: the journal lasts as long as the run.
@@ -58,7 +58,7 @@ def paper(
         StoreError: the folder cannot be written.
     """
     asked = registry.entries(claims)
-    sizes = settings or (quick_settings() if quick else Settings())
+    sizes = settings or (quick_settings() if quick else ClaimSettings())
     found: dict[str, Claim] = {}
     failed: dict[str, str] = {}
     with _place(folder) as place:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...experiments.settings import Settings
+from ...experiments.settings import ClaimSettings
 
 TEST_TRIPLES = 16
 QUICK: Mapping[str, Mapping[str, Any]] = {
@@ -15,6 +15,6 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
 """Options of each claim in a quick run."""
 
 
-def quick_settings(*, seed: int = 0) -> Settings:
-    """`Settings.quick` on 16 test triples."""
-    return replace(Settings.quick(seed=seed), test_triples=TEST_TRIPLES)
+def quick_settings(*, seed: int = 0) -> ClaimSettings:
+    """`ClaimSettings.quick` on 16 test triples."""
+    return replace(ClaimSettings.quick(seed=seed), test_triples=TEST_TRIPLES)

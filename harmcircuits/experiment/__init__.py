@@ -1,0 +1,1 @@
+"""The experiment: conditions × readings → outcomes → effect sizes → an answer."""

@@ -1,0 +1,206 @@
+"""Circuits and their sizes: chosen on development prompts by a short sweep, each with its controls."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+
+from ..ablation.condition import BASELINE, Condition
+from ..attribution.layer_major import ExampleSet
+from ..components import Circuit, WeightMask
+from ..models.matrices import matrices
+from ..models.protocol import HookedModel, geometry
+from ..readings.loss import Loss
+from ..selection.protected import SelectionError
+from ..selection.weight_masks import WeightSelection, weight_masks
+from .controls import CONTROLS, DRAWN, random_weights, weight_controls
+from .material import ExperimentError, Material
+from .measure import measure
+
+log = logging.getLogger(__name__)
+ENOUGH = 0.95
+"""Of the largest ΔL: what is beyond needs more components for next to nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Circuits:
+    """What is tested.
+
+    Attributes:
+        circuits: one condition a component type.
+        controls: conditions with labels `component` and `control`.
+        sweep: one row a size that was tried on development prompts: component, size, label, ΔL by role, chosen.
+    """
+
+    circuits: tuple[Condition, ...]
+    controls: tuple[Condition, ...]
+    sweep: pd.DataFrame
+
+
+def given_circuits(
+    model: HookedModel, circuit: Circuit | WeightMask | Mapping[str, Circuit | WeightMask] | None
+) -> tuple[Condition, ...]:
+    """Conditions of circuits that the user gives, by name; none where they are to be selected.
+
+    Raises:
+        ExperimentError: no circuit, one without components, or the name "baseline".
+        CircuitError, MaskError: a component that the model does not have.
+    """
+    if circuit is None:
+        return ()
+    named = {"circuit": circuit} if isinstance(circuit, Circuit | WeightMask) else circuit
+    if not named or BASELINE in named:
+        raise ExperimentError(
+            f"{'the name baseline is the unablated model' if named else 'no circuit was given'}: give a Circuit, circuits by "
+            "other names, or None to select them from training responses."
+        )
+    for name, own in named.items():
+        if not len(own):
+            raise ExperimentError(f"the circuit {name!r} has no components: without it nothing would change. Leave it out.")
+        own.check(model)
+    return tuple(Condition(name, own, labels={"component": name}) for name, own in named.items())
+
+
+def choose_circuits(material: Material) -> Circuits:
+    """Select circuits of every component type, and for each the largest size whose benign cost is within the bound.
+
+    Among the sizes whose ΔL on unrelated benign development responses (matched ones, where there are no others) is at most
+    `max_benign_increase`, the smallest is taken whose ΔL on harmful ones reaches 95 % of the largest; where none is within the
+    bound, the size with the smallest benign ΔL.
+    """
+    candidates, masks = _candidates(material)
+    if not candidates:
+        raise ExperimentError(
+            "no circuit of any asked size can be selected: raise the fractions of components, or protect fewer (settings=)."
+        )
+    prompts = material.development_prompts or material.prompts[:0]
+    if not prompts:
+        first = {condition.labels["component"]: condition for condition in reversed(candidates)}
+        return _with_controls(material, tuple(first.values()), masks, pd.DataFrame())
+    reading = Loss(material.respond(prompts))
+    found = measure(material.model, [Condition(BASELINE), *candidates], [reading], cache=material.cache)
+    rows = []
+    for condition in candidates:
+        rise = found.change(condition.name, "loss")
+        by_role = {
+            role: float(rise[[prompt.role == role for prompt in prompts]].mean())
+            for role in ("harmful", "near", "far")
+            if any(prompt.role == role for prompt in prompts)
+        }
+        rows.append({"component": condition.labels["component"], "label": condition.name, "size": condition.size, **by_role})
+    sweep = pd.DataFrame(rows)
+    cost = "far" if "far" in sweep else "near"
+    bound = material.settings.max_benign_increase
+    chosen = [_chosen(own, own[cost], bound) for _, own in sweep.groupby("component", sort=False)]
+    sweep["chosen"] = sweep.index.isin(chosen)
+    return _with_controls(material, tuple(candidates[at] for at in chosen), masks, sweep)
+
+
+def _chosen(sizes: pd.DataFrame, cost: "pd.Series[float]", bound: float) -> int:
+    """Index of the size that is taken."""
+    within = sizes[cost <= bound]
+    if not len(within):
+        return int(cost.index[int(cost.argmin())])
+    enough = within[within["harmful"] >= ENOUGH * within["harmful"].max()]
+    best = enough if len(enough) else within[within["harmful"] == within["harmful"].max()]
+    return int(best.index[int(best["size"].argmin())])
+
+
+def _candidates(material: Material) -> tuple[list[Condition], dict[str, dict[str, WeightMask | None]]]:
+    """Every size of every component type; and the aimed controls of each mask, by the name of its condition."""
+    settings, shape = material.settings, geometry(material.model)
+    sizes = {
+        "heads": (settings.head_fractions, shape.n_layers * shape.n_heads),
+        "neurons": (settings.neuron_fractions, shape.n_neurons),
+    }
+    found: list[Condition] = []
+    for kind, (fractions, total) in sizes.items():
+        if kind not in settings.components:
+            continue
+        for count in sorted({max(1, round(fraction * total)) for fraction in fractions}):
+            try:
+                circuit = material.recipe.circuit(**{kind: count})
+            except SelectionError as error:
+                log.warning("no circuit of %d %s: %s", count, kind, error)
+                continue
+            found.append(Condition(f"{count} {kind}", circuit, labels={"component": kind}))
+    masks: dict[str, dict[str, WeightMask | None]] = {}
+    if "weights" in settings.components:
+        for condition, controls in _weight_candidates(material):
+            found.append(condition)
+            masks[condition.name] = controls
+    return found, masks
+
+
+def _weight_candidates(material: Material) -> list[tuple[Condition, dict[str, WeightMask | None]]]:
+    settings, (harmful, benign) = material.settings, material.train_examples
+    asked = material.asked_prompts
+    sets: list[ExampleSet] = [(harmful, None), (benign, None), (asked, material.recognition_metrics[0])]
+    selections = [WeightSelection(q, p, settings.recipe) for q, p in settings.weight_fractions]  # type: ignore[arg-type]
+    every = [one for selection in selections for one in (selection, *weight_controls(selection).values())]
+    masks = _cached_masks(material, sets, every)
+    step = len(every) // len(selections)
+    found = []
+    for at, selection in enumerate(selections):
+        mask, *controls = masks[at * step : (at + 1) * step]
+        if mask is None:
+            log.warning("q=%g and p=%g select no weight", selection.q, selection.p)
+            continue
+        name = f"weights q={selection.q:g} p={selection.p:g}"
+        condition = Condition(name, mask, labels={"component": "weights"})
+        found.append((condition, dict(zip(weight_controls(selection), controls, strict=True))))
+    return found
+
+
+def _cached_masks(material: Material, sets: list[ExampleSet], every: list[WeightSelection]) -> list[WeightMask | None]:
+    """All masks from one data pass; each in a file of its own, empty where nothing was selected."""
+    made: list[WeightMask | None] = []
+
+    def make(at: int) -> WeightMask:
+        if not made:
+            made.extend(weight_masks(material.model, sets, every))
+        return made[at] or WeightMask(shapes={matrix.name: matrix.shape for matrix in matrices(material.model)})
+
+    about = [[list(examples), metric] for examples, metric in sets]
+    masks = [
+        material.cache.file("mask", [about, selection], partial(make, at), load=WeightMask.load, save=WeightMask.save)
+        for at, selection in enumerate(every)
+    ]
+    return [mask if len(mask) else None for mask in masks]
+
+
+def _with_controls(
+    material: Material, chosen: tuple[Condition, ...], masks: Mapping[str, Mapping[str, WeightMask | None]], sweep: pd.DataFrame
+) -> Circuits:
+    circuits = []
+    controls: list[Condition] = []
+    for condition in chosen:
+        component = condition.labels["component"]
+        circuits.append(Condition(component, condition.ablation, labels={"component": component, "size": condition.name}))
+        controls += controls_of(material, circuits[-1], masks.get(condition.name, {}))
+    return Circuits(tuple(circuits), tuple(controls), sweep)
+
+
+def controls_of(material: Material, condition: Condition, masks: Mapping[str, WeightMask | None]) -> list[Condition]:
+    """Return the controls of a circuit: of heads and neurons by the registry, of weights random ones and the given masks."""
+    made: list[tuple[str, str, Circuit | WeightMask | None]] = []
+    seeds = range(material.settings.random_draws)
+    if isinstance(condition.ablation, WeightMask):
+        made += [(control, control, mask) for control, mask in masks.items()]
+        made += [("random", f"random {seed}", random_weights(condition.ablation, seed)) for seed in seeds]
+    elif isinstance(condition.ablation, Circuit) and material.train is not None:
+        for control, make in CONTROLS.items():
+            for seed in seeds if control in DRAWN else range(1):
+                try:
+                    label = f"{control} {seed}" if control in DRAWN else control
+                    made.append((control, label, make(material.recipe, condition.ablation, seed)))
+                except SelectionError as error:
+                    log.warning("%s: no control %s: %s", condition.name, control, error)
+    labels = {"component": condition.labels["component"]}
+    return [
+        Condition(f"{condition.name}: {label}", ablation, labels=labels | {"control": control})
+        for control, label, ablation in made
+        if ablation is not None
+    ]

@@ -1,0 +1,98 @@
+"""Decision rules as data: an ordered table of answers, each with the checks that must hold.
+
+    DECISION = Decision(
+        ("cannot be measured", ~above("recognition", 0.5)),
+        ("dissociated", above("loss_increase") & at_least("retained", 0.8)),
+    )
+    DECISION(estimates)      # → Verdict("undecided", ["retained 0.92 [0.71, 1.1] (n=40) ≥ 0.8: not shown"])
+
+A check reads one end of one interval, so that "not shown" is never mistaken for "shown not": `~above(x)` and `below(x)` differ.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import ge, gt, le, lt
+from typing import Any, NamedTuple
+
+Evidence = Mapping[str, Any]
+"""Estimates and plain facts (bools) by name."""
+_COMPARE: dict[str, Callable[[float, float], bool]] = {">": gt, "≥": ge, "<": lt, "≤": le}
+
+
+@dataclass(frozen=True)
+class Check:
+    """What must hold, and the lines that explain it; combine with `&`, `|`, `~`."""
+
+    holds: Callable[[Evidence], bool]
+    explain: Callable[[Evidence], list[str]]
+
+    def __and__(self, other: "Check") -> "Check":
+        return Check(lambda e: self.holds(e) and other.holds(e), lambda e: self.explain(e) + other.explain(e))
+
+    def __or__(self, other: "Check") -> "Check":
+        return Check(lambda e: self.holds(e) or other.holds(e), lambda e: self.explain(e) + other.explain(e))
+
+    def __invert__(self) -> "Check":
+        return Check(lambda e: not self.holds(e), self.explain)
+
+
+def _end(name: str, which: str, operator: str, bound: float) -> Check:
+    def holds(evidence: Evidence) -> bool:
+        number = getattr(evidence[name], which)
+        return number is not None and _COMPARE[operator](number, bound)
+
+    def explain(evidence: Evidence) -> list[str]:
+        words = name.replace("_", " ")
+        return [f"{words} {evidence[name]} {operator} {bound:g}: {'holds' if holds(evidence) else 'not shown'}"]
+
+    return Check(holds, explain)
+
+
+def above(name: str, bound: float = 0.0) -> Check:
+    """The whole interval lies above the bound."""
+    return _end(name, "low", ">", bound)
+
+
+def at_least(name: str, bound: float) -> Check:
+    """The whole interval lies at the bound or above."""
+    return _end(name, "low", "≥", bound)
+
+
+def below(name: str, bound: float = 0.0) -> Check:
+    """The whole interval lies below the bound."""
+    return _end(name, "high", "<", bound)
+
+
+def value_below(name: str, bound: float) -> Check:
+    """The value, whatever its interval, lies below the bound."""
+    return _end(name, "value", "<", bound)
+
+
+def fact(name: str) -> Check:
+    """A plain fact of the evidence."""
+    return Check(lambda e: bool(e[name]), lambda e: [name.replace("_", " ")] if e[name] else [])
+
+
+class Verdict(NamedTuple):
+    """An answer and the checks that led to it."""
+
+    answer: str
+    reasons: list[str]
+
+
+class Decision(tuple[tuple[str, Check], ...]):
+    """The first row that holds; else "undecided", with what the row `wanted` lacks."""
+
+    wanted: str
+
+    def __new__(cls, *rows: tuple[str, Check], wanted: str) -> "Decision":
+        made = super().__new__(cls, rows)
+        made.wanted = wanted
+        return made
+
+    def __call__(self, evidence: Evidence) -> Verdict:
+        for answer, check in self:
+            if check.holds(evidence):
+                return Verdict(answer, check.explain(evidence))
+        wanted = next(check for answer, check in self if answer == self.wanted)
+        return Verdict("undecided", [line for line in wanted.explain(evidence) if line.endswith("not shown")])

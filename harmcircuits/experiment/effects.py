@@ -1,0 +1,177 @@
+"""Effect sizes with intervals: from outcomes to the numbers that the answer is made of.
+
+The unit of resampling is the triple where every role has the same groups (a harmful request with its matched and its unrelated
+benign one), and the request within its role otherwise. Draws are stratified by category, and every statistic uses the same
+draws, so that conditions are compared on equal terms. Intervals: the expanded percentile bootstrap (`statistics.from_draws`).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..ablation.condition import BASELINE
+from ..examples import Prompt
+from ..statistics import Estimate, from_draws, resamples, wilson
+from .outcomes import Outcomes
+
+ROLES = ("harmful", "near", "far")
+Values = Float[np.ndarray, " n"]
+Drawn = Float[np.ndarray, "draw n"]
+
+
+def ordered(prompts: Iterable[Prompt], n: int) -> tuple[Prompt, ...]:
+    """Return at most `n` prompts of each role: the first of every role, then the second, so that any beginning is balanced."""
+    by_role: dict[str, list[Prompt]] = {role: [] for role in ROLES}
+    for prompt in prompts:
+        by_role[prompt.role].append(prompt)
+    return tuple(own[rank] for rank in range(n) for own in by_role.values() if rank < len(own))
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """Statistics of outcomes on test prompts.
+
+    Attributes:
+        prompts: the test prompts as `ordered` gives them; a reading of fewer holds the first of them.
+    """
+
+    outcomes: Outcomes
+    prompts: Sequence[Prompt]
+    draws: int = 2000
+    seed: int = 0
+    _cached: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that there are."""
+        return tuple(role for role in ROLES if any(prompt.role == role for prompt in self.prompts))
+
+    @cached_property
+    def paired(self) -> bool:
+        """Whether every role has the same groups in the same order: then triples are drawn whole."""
+        groups = [[prompt.group for prompt in self.prompts if prompt.role == role] for role in self.roles]
+        return all(groups[0]) and all(own == groups[0] for own in groups)
+
+    def values(self, condition: str, measure: str, role: str) -> Values:
+        """Return the values of one role's prompts; empty where they were not measured."""
+        measured = self.outcomes.values(condition, measure)
+        at = [index for index, prompt in enumerate(self.prompts[: len(measured)]) if prompt.role == role]
+        return measured[at]
+
+    def change(self, condition: str, measure: str, role: str) -> Values:
+        """Return the value under the condition − the baseline's, prompt by prompt."""
+        found: Values = self.values(condition, measure, role) - self.values(BASELINE, measure, role)
+        return found
+
+    def mean(self, values: Values, role: str) -> Estimate:
+        """The mean over one role's prompts."""
+        return self.estimate(lambda v: v.mean(-1), (values, role))
+
+    def items(self, values: Values) -> Estimate:
+        """The mean over items that are no test prompts (facts, passages, explanations)."""
+        if not len(values):
+            return Estimate.missing("not measured")
+        drawn = values[resamples(len(values), draws=self.draws, seed=self.seed)].mean(-1)
+        return from_draws(float(values.mean()), drawn, n=len(values))
+
+    def rate(self, condition: str, measure: str, role: str) -> Estimate:
+        """A rate with its Wilson interval."""
+        values = self.values(condition, measure, role)
+        return wilson(int(values.sum()), len(values)) if len(values) else Estimate.missing("not measured")
+
+    def difference(self, first: Values, first_role: str, second: Values, second_role: str) -> Estimate:
+        """Mean of the first − mean of the second."""
+        return self.estimate(lambda a, b: a.mean(-1) - b.mean(-1), (first, first_role), (second, second_role))
+
+    def specific_share(self, condition: str, benign: str, measure: str = "loss") -> Estimate:
+        """(Δ harmful − Δ benign) / Δ harmful: the share of the effect on harmful responses that is harm's own."""
+        harmful, other = self.change(condition, measure, "harmful"), self.change(condition, measure, benign)
+        if len(harmful) and self.mean(harmful, "harmful").low is not None and not _positive(self.mean(harmful, "harmful")):
+            return Estimate.missing("no effect on harmful responses is shown, so that it has no share")
+        return self.estimate(lambda a, b: 1 - b.mean(-1) / a.mean(-1), (harmful, "harmful"), (other, benign))
+
+    def auroc(self, condition: str, measure: str, benign: str) -> Estimate:
+        """AUROC of harmful against benign requests; 1 and 0 get the interval of a sample without an error."""
+        found = self._of_aurocs(lambda own: own, benign, (condition, measure))
+        if found.value in (0, 1) and found.n >= 2:
+            bound = 0.025 ** (1 / (found.n // 2))
+            low, high = (bound, 1.0) if found.value else (0.0, 1 - bound)
+            return Estimate(found.value, low, high, found.n)
+        return found
+
+    def auroc_change(self, condition: str, measure: str, benign: str) -> Estimate:
+        """AUROC under the condition − AUROC of the baseline, on the same draws."""
+        return self._of_aurocs(lambda own, before: own - before, benign, (condition, measure), (BASELINE, measure))
+
+    def retained(self, condition: str, measure: str, benign: str) -> Estimate:
+        """(AUROC − 1/2) under the condition ÷ (AUROC − 1/2) of the baseline: the share of the signal that is left."""
+        share = lambda own, before: (own - 0.5) / (before - 0.5)
+        return self._of_aurocs(share, benign, (condition, measure), (BASELINE, measure))
+
+    def auroc_beyond(self, condition: str, others: Sequence[str], measure: str, benign: str) -> Estimate:
+        """AUROC under the condition − mean AUROC under other conditions (random controls), on the same draws."""
+        keys = [(name, measure) for name in (condition, *others)]
+        return self._of_aurocs(lambda own, *rest: own - np.mean(rest, axis=0), benign, *keys)
+
+    def d_prime(self, condition: str, measure: str, benign: str) -> Estimate:
+        """(mean harmful − mean benign) / √((var harmful + var benign) / 2)."""
+        spread = lambda a, b: np.sqrt((a.var(-1, ddof=1) + b.var(-1, ddof=1)) / 2)
+        return self.estimate(lambda a, b: (a.mean(-1) - b.mean(-1)) / spread(a, b), *self._pair(condition, measure, benign))
+
+    def estimate(self, statistic: Callable[..., Any], *arrays: tuple[Values, str]) -> Estimate:
+        """A statistic of arrays, each with its role: called on arrays [draw, n], returns one number a draw."""
+        if any(len(values) == 0 for values, _ in arrays):
+            return Estimate.missing("not measured")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            observed = float(statistic(*(values[None] for values, _ in arrays))[0])
+            drawn = np.asarray(statistic(*(values[self._drawn(role, len(values))] for values, role in arrays)))
+        n = min(len(values) for values, _ in arrays)
+        return from_draws(observed, drawn, n=n, strata=self._strata(arrays[0][1], n))
+
+    def _of_aurocs(self, statistic: Callable[..., Any], benign: str, *keys: tuple[str, str]) -> Estimate:
+        """A statistic of the AUROCs of (condition, measure) keys, each an array of the observed value and all draws."""
+        if any(len(values) == 0 for key in keys for values, _ in self._pair(*key, benign)):
+            return Estimate.missing("not measured")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            observed, *drawn = np.asarray(statistic(*(self._aurocs(*key, benign) for key in keys)))
+        n = min(len(values) for values, _ in self._pair(*keys[0], benign))
+        return from_draws(float(observed), drawn, n=n, strata=self._strata("harmful", n))
+
+    def _aurocs(self, condition: str, measure: str, benign: str) -> Float[np.ndarray, " draw+1"]:
+        """P(harmful > benign) + ½ P(equal): observed, then in each draw. With counts c of a draw: Σ c_i O_ij c_j / (n m)."""
+        key = (condition, measure, benign)
+        if key not in self._cached:
+            (high, role), (low, other) = self._pair(condition, measure, benign)
+            order = (high[:, None] > low) + 0.5 * (high[:, None] == low)
+            first, second = self._counts(role, len(high)), self._counts(other, len(low))
+            drawn = ((first @ order) * second).sum(-1) / order.size
+            self._cached[key] = np.concatenate([[order.mean()], drawn])
+        found: Float[np.ndarray, " draw+1"] = self._cached[key]
+        return found
+
+    def _counts(self, role: str, n: int) -> Float[np.ndarray, "draw n"]:
+        """How often each draw took each item."""
+        drawn = self._drawn(role, n)
+        return np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(float)
+
+    def _pair(self, condition: str, measure: str, benign: str) -> tuple[tuple[Values, str], tuple[Values, str]]:
+        return ((self.values(condition, measure, "harmful"), "harmful"), (self.values(condition, measure, benign), benign))
+
+    def _strata(self, role: str, n: int) -> list[str]:
+        return [prompt.category for prompt in self.prompts if prompt.role == role][:n]
+
+    def _drawn(self, role: str, n: int) -> Int[np.ndarray, "draw n"]:
+        key = (self.roles[0] if self.paired else role, n)
+        if key not in self._cached:
+            seed = self.seed * 10 + ROLES.index(key[0])
+            self._cached[key] = resamples(n, draws=self.draws, seed=seed, strata=self._strata(key[0], n))
+        found: Int[np.ndarray, "draw n"] = self._cached[key]
+        return found
+
+
+def _positive(estimate: Estimate) -> bool:
+    return estimate.low is not None and estimate.low > 0

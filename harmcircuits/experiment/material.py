@@ -1,0 +1,232 @@
+"""What an experiment is made of: prompts, the baseline's responses, training scores, recognition's instruments."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from ..ablation.condition import BASELINE, Condition
+from ..attribution.activations import attribute
+from ..attribution.scores import Attribution
+from ..elicitation import elicit
+from ..examples import Example, Prompt
+from ..models.protocol import HookedModel
+from ..prompts.promptset import PromptSet
+from ..readings.capabilities import Capabilities
+from ..readings.explanation import Explanation, explained
+from ..readings.loss import Loss
+from ..readings.many_shot import ManyShot
+from ..readings.probe import Direction, Probe, fit_directions, request_residuals
+from ..readings.reading import Reading
+from ..readings.recognition import QUESTIONS, BalancedQuestion, QuestionMetric, Recognition, can_ask, question_log_odds
+from ..readings.writing import Compliance, Refusal
+from ..statistics import auroc
+from ..tasks.formats import SHOT_FORMATS, FormatError
+from ..tasks.metrics import RecognitionMetric, recognition_metric
+from ..tasks.recognition import ShotError, Shots, make_shots
+from .cache import Cache
+from .controls import CircuitRecipe
+from .effects import Effects, ordered
+from .measure import measure
+from .settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+RECOGNITION = ("recognition", "many_shot", "probe")
+"""Measures of recognition, in the order in which one is taken for the answer."""
+
+
+class ExperimentError(ValueError):
+    """Prompts or circuits with which the experiment cannot be run; the message says what is missing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Everything of an experiment that is no condition; made when it is first used.
+
+    Attributes:
+        test: requests that nothing else has touched.
+        train: requests that scores, shots and probes are taken from; None: only given circuits can be tested.
+        development: requests on which the question and the sizes are chosen; None: the first question is taken.
+    """
+
+    model: HookedModel
+    test: PromptSet
+    train: PromptSet | None
+    development: PromptSet | None
+    settings: Settings
+    cache: Cache = field(default_factory=Cache)
+
+    @cached_property
+    def prompts(self) -> tuple[Prompt, ...]:
+        """Test prompts, roles in turn."""
+        return ordered(self.test, self.settings.test_prompts)
+
+    @cached_property
+    def written(self) -> tuple[Prompt, ...]:
+        """The first test prompts, which are answered freely."""
+        return ordered(self.test, self.settings.written_prompts)
+
+    @cached_property
+    def development_prompts(self) -> tuple[Prompt, ...]:
+        return ordered(self.development or (), self.settings.development_prompts)
+
+    @cached_property
+    def responses(self) -> tuple[Example, ...]:
+        """The baseline's greedy responses to the test prompts, under attack."""
+        return self.respond(self.prompts)
+
+    def respond(self, prompts: Sequence[Prompt]) -> tuple[Example, ...]:
+        """Return the baseline's greedy responses under attack."""
+        return tuple(elicit(self.model, prompts, max_new_tokens=self.settings.max_new_tokens, temperature=0))
+
+    @cached_property
+    def train_prompts(self) -> tuple[list[Prompt], list[Prompt]]:
+        """Harmful requests, and as many benign ones: matched and unrelated in turn, where there are both."""
+        n = self.settings.train_prompts
+        prompts = ordered(self.train or (), n)
+        harmful = [prompt for prompt in prompts if prompt.role == "harmful"]
+        benign = [prompt for prompt in prompts if prompt.role != "harmful"][: len(harmful)]
+        if not harmful or not benign:
+            raise ExperimentError(
+                f"{len(harmful)} harmful and {len(benign)} benign training requests, and "
+                "at least one of each is needed to score components. Give train= with both: load_prompts(harmful=…, benign=…)."
+            )
+        return harmful, benign
+
+    @cached_property
+    def asked_prompts(self) -> list[Prompt]:
+        """Training requests that recognition is attributed on: half of both, since a question costs more than a response."""
+        return [prompt for own in self.train_prompts for prompt in own[: (len(own) + 1) // 2]]
+
+    @cached_property
+    def train_examples(self) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+        """The baseline's greedy responses to both."""
+        harmful, benign = self.train_prompts
+        return self.respond(harmful), self.respond(benign)
+
+    @cached_property
+    def recipe(self) -> CircuitRecipe:
+        """Scores of heads and neurons on training examples."""
+        harmful, benign = self.train_examples
+        asked = self.asked_prompts
+
+        def recognition() -> Attribution:
+            first, *others = (attribute(self.model, asked, metric=metric) for metric in self.recognition_metrics)
+            return sum(others, first)
+
+        return CircuitRecipe(
+            self._scores("harmful", lambda: attribute(self.model, harmful), harmful),
+            self._scores("benign", lambda: attribute(self.model, benign), benign),
+            self._scores("recognition", recognition, [self.recognition_metrics, asked]),
+            {"heads": self.settings.protect_heads, "neurons": self.settings.protect_neurons},
+        )
+
+    @cached_property
+    def recognition_metrics(self) -> tuple[QuestionMetric | RecognitionMetric, ...]:
+        """What the control aimed at recognition attributes: the right answer to the question and its twin, or after shots."""
+        if self.primary == "many_shot" and self.shots is not None:
+            return (recognition_metric(self.shots),)
+        return QuestionMetric(self.question.question), QuestionMetric(self.question.reversed)
+
+    def _scores(self, name: str, make: "object", about: object) -> Attribution:
+        return self.cache.file(f"scores-{name}", about, make, load=Attribution.load, save=Attribution.save)  # type: ignore[arg-type]
+
+    @cached_property
+    def question(self) -> BalancedQuestion:
+        """The balanced question with the highest AUROC on development prompts; frozen before anything is ablated."""
+        usable = [question for question in QUESTIONS if can_ask(self.model, question)]
+        if not usable:
+            raise FormatError("no question about harm has two labels that this model's tokenizer tells apart")
+        aurocs = {question.name: self._development_auroc(question) for question in usable}
+        log.info("AUROC of recognition on development requests: %s", aurocs)
+        return max(usable, key=lambda question: aurocs[question.name])
+
+    def _development_auroc(self, question: BalancedQuestion) -> float:
+        prompts = self.development_prompts
+        harmful = [prompt.role == "harmful" for prompt in prompts]
+        if not any(harmful) or all(harmful):
+            return 0.5
+        odds = sum(question_log_odds(self.model, prompts, own)[0] for own in (question.question, question.reversed))
+        values = odds.numpy()  # type: ignore[union-attr]
+        positive = values[harmful]
+        return float(auroc(positive, values[[not one for one in harmful]]))
+
+    @cached_property
+    def shots(self) -> Shots | None:
+        """Labelled training requests; None where there are too few, or none are asked for."""
+        if not self.settings.shots or self.train is None:
+            return None
+        try:
+            form = replace(SHOT_FORMATS[0], n_shots=self.settings.shots)
+            return make_shots(list(self.train), form, draws=1, seed=self.settings.seed)
+        except ShotError as error:
+            log.warning("many-shot recognition is not read: %s", error)
+            return None
+
+    @cached_property
+    def directions(self) -> tuple[Direction, Direction] | None:
+        """Probes at the layer with the highest AUROC on development requests, and after the last layer."""
+        prompts = self.development_prompts
+        harmful = [prompt.role == "harmful" for prompt in prompts]
+        if self.train is None or not any(harmful) or all(harmful):
+            return None
+        every = fit_directions(self.model, [prompt for own in self.train_prompts for prompt in own])
+        residual = request_residuals(self.model, prompts, range(len(every)))
+        scores = [direction.score(residual[direction.layer]).numpy() for direction in every]
+        benign = [not one for one in harmful]
+        best = max(range(len(every)), key=lambda at: auroc(scores[at][harmful], scores[at][benign]))
+        return every[best], every[-1]
+
+    @cached_property
+    def primary(self) -> str:
+        """The measure of recognition that the answer rests on, chosen on the baseline's development requests.
+
+        The first of question, many-shot and probe whose AUROC is shown to be above chance against every kind of benign request;
+        else against any; else the question.
+        """
+        prompts = self.development_prompts
+        readings: list[Reading] = [Recognition(prompts, self.question)]
+        readings += [ManyShot(prompts, self.shots)] if self.shots is not None else []
+        readings += [Probe(prompts, *self.directions)] if self.directions is not None else []
+        if not prompts or len(readings) == 1:
+            return RECOGNITION[0]
+        found = Effects(measure(self.model, [Condition(BASELINE)], readings, cache=self.cache), prompts)
+        shown = {
+            reading.name: [(found.auroc(BASELINE, reading.name, role).low or 0) > 0.5 for role in found.roles[1:]]
+            for reading in readings
+        }
+        log.info("recognition above chance on development requests, by kind of benign request: %s", shown)
+        ranked = [name for name, above in shown.items() if all(above)] + [name for name, above in shown.items() if any(above)]
+        return ranked[0] if ranked else RECOGNITION[0]
+
+    @cached_property
+    def control_readings(self) -> tuple[Reading, ...]:
+        """Losses and recognition, with the measure that the answer rests on: what controls are measured by."""
+        more = [reading for reading in self.readings if reading.name == self.primary and reading.name != "recognition"]
+        return (*self.cheap_readings, *more)
+
+    @cached_property
+    def cheap_readings(self) -> tuple[Reading, ...]:
+        """Losses, and recognition by questions."""
+        return (Loss(self.responses), Recognition(self.prompts, self.question))
+
+    @cached_property
+    def readings(self) -> tuple[Reading, ...]:
+        """Everything that baseline and circuits are measured by."""
+        settings = self.settings
+        harmful = [prompt for prompt in self.written if prompt.role == "harmful"]
+        more: list[Reading] = [Compliance(self.written, max_new_tokens=settings.written_tokens)]
+        if settings.sampled:
+            more.append(Compliance(self.written, temperature=1.0, max_new_tokens=settings.written_tokens, seed=settings.seed))
+        more.append(Refusal(self.written))
+        if self.shots is not None:
+            more.append(ManyShot(self.prompts, self.shots))
+        if self.directions is not None:
+            more.append(Probe(self.prompts, *self.directions))
+        if len(harmful) > 1:
+            more.append(Explanation(explained(self.model, harmful)))
+        if settings.facts or settings.passages:
+            more.append(Capabilities(settings.facts, settings.passages))
+        return (*self.cheap_readings, *more)

@@ -1,0 +1,395 @@
+"""The result of `dissociate`: an answer, a table of effect sizes, figures, and `report.json`."""
+
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from .. import store
+from .._version import __version__
+from ..ablation.condition import BASELINE, Condition
+from ..components import Circuit, WeightMask
+from ..figures.experiment import dissociation_plane, effect_sizes, polarity, size_sweep
+from ..models.protocol import geometry, model_key, vocabulary
+from ..notebook import notebook_html
+from ..report.experiment import dissociation_page
+from ..statistics import Estimate
+from .circuits import Circuits
+from .decision import Verdict
+from .effects import Effects
+from .material import Material
+from .outcomes import TEXT_COLUMNS, Outcomes
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+SCHEMA = 2
+ORDER = ("dissociated", "shared", "not selective", "undecided", "cannot be measured")
+"""Answers, the one that a run leads with first."""
+AUROCS = ("recognition", "one_sided", "many_shot", "probe", "probe_last")
+RATES = (
+    "complied",
+    "refused",
+    "degenerate",
+    "complied_sampled",
+    "refused_sampled",
+    "degenerate_sampled",
+    "complied_judged",
+    "refused_judged",
+    "refusal",
+)
+MEANS = ("recognition", "bias", "refusal_mass", "one_sided", "explanation", "passage")
+
+
+@dataclass(frozen=True, eq=False)
+class Dissociation:
+    """What `dissociate` found.
+
+    Attributes:
+        report: everything in plain values, as `report.json` holds it (schema 2).
+        effects: one row a condition, effect and role: value, low, high, n, reason.
+        outcomes: every measured value.
+        circuits, controls: what was ablated, by name.
+        sweep: sizes that were tried on development responses.
+    """
+
+    report: dict[str, Any]
+    effects: pd.DataFrame
+    outcomes: Outcomes
+    circuits: Mapping[str, Circuit | WeightMask]
+    controls: Mapping[str, Circuit | WeightMask]
+    sweep: pd.DataFrame
+    _texts: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
+
+    @property
+    def answer(self) -> str:
+        """The answer of the circuit that the run leads with."""
+        return str(self.report["answer"])
+
+    @property
+    def sentences(self) -> list[str]:
+        """Three plain sentences: is the effect harm's own, is harm recognised, is recognition kept?"""
+        return list(self.report["sentences"])
+
+    def estimate(self, condition: str, effect: str, role: str = "all") -> Estimate:
+        """Return one effect size; missing where it was not measured."""
+        rows = self.effects
+        rows = rows[(rows["condition"] == condition) & (rows["effect"] == effect) & (rows["role"] == role)]
+        if rows.empty or pd.isna(rows.iloc[0]["value"]):
+            return Estimate.missing("not measured" if rows.empty else str(rows.iloc[0]["reason"]))
+        row = rows.iloc[0]
+        low, high = (None, None) if pd.isna(row["low"]) else (float(row["low"]), float(row["high"]))
+        return Estimate(float(row["value"]), low, high, int(row["n"]))
+
+    def table(self, *, controls: bool = True) -> pd.DataFrame:
+        """One row a condition, one column an effect and role; values with intervals as text."""
+        rows = self.effects if controls else self.effects[~self.effects["control"].astype(bool)]
+        rows = rows[rows["effect"].isin([effect for effect, _ in COLUMNS])].copy()
+        rows["text"] = [_text(row) for row in rows.to_dict("records")]
+        wide = rows.pivot_table("text", "condition", ["effect", "role"], aggfunc="first", sort=False)
+        order = [
+            (effect, role) for effect, _ in COLUMNS for role in ("harmful", "near", "far", "all") if (effect, role) in wide
+        ]
+        return wide[order]
+
+    def figure(self) -> "go.Figure":
+        """The dissociation plane: harmful generation lost against recognition kept."""
+        return dissociation_plane(self.effects, measure=str(self.report["recognition"]["measure"]))
+
+    def figures(self) -> dict[str, "go.Figure"]:
+        """Every figure by name, the plane first; none where nothing was ablated."""
+        if not self.circuits or self.report["reason"]:
+            return {}
+        drawn = {"plane": self.figure(), "effects": effect_sizes(self.effects), "polarity": polarity(self.effects)}
+        return drawn if self.sweep.empty else drawn | {"sweep": size_sweep(self.sweep)}
+
+    def page(self) -> str:
+        """One HTML page that fetches nothing: the answer, figures, the table. No text that the model wrote."""
+        return dissociation_page(self.report, figures=self.figures(), table=self.table().reset_index())
+
+    def __repr__(self) -> str:
+        return f"Dissociation({self.answer!r}, {len(self.circuits)} circuits, {len(self.controls)} controls)"
+
+    def _repr_html_(self) -> str:
+        return notebook_html("; ".join([f"{self.answer}", *self.sentences]), self.table(controls=False).reset_index())
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `report.json`, `report.html`, `effects.csv`, `outcomes.csv`, `sweep.csv` and the circuits; return the folder.
+
+        Texts that the model wrote are not written. Raises StoreError where the folder cannot be written.
+        """
+        place = Path(folder)
+        made = {"circuits": self.circuits, "controls": self.controls}
+        files = {kind: _files(own) for kind, own in made.items()}
+        with store.held(place):
+            store.write_json(place / "report.json", self.report | files)
+            store.write_text(place / "report.html", self.page())
+            for name, frame in (("effects", self.effects), ("outcomes", self.outcomes.frame), ("sweep", self.sweep)):
+                store.write_text(place / f"{name}.csv", frame.to_csv(index=False))
+            for kind, own in made.items():
+                for name, ablation in own.items():
+                    ablation.save(place / kind / files[kind][name])
+        return place
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Dissociation":
+        """Read what `save` wrote. Raises StoreError naming the file that is missing or damaged."""
+        place = Path(folder)
+        report = store.read_json(place / "report.json")
+        files = [report.pop(kind, None) for kind in ("circuits", "controls")] if isinstance(report, dict) else [None]
+        folders = [own for own in files if isinstance(own, dict) and all(map(_is_file, own.values()))]
+        if len(folders) != 2 or report.get("schema_version") != SCHEMA:
+            raise store.StoreError(f"{place / 'report.json'} is no report of schema {SCHEMA}: run dissociate again.")
+        effects, outcomes, sweep = (_read_csv(place / f"{name}.csv") for name in ("effects", "outcomes", "sweep"))
+        circuits, controls = (
+            {name: _ablation(place / kind / file) for name, file in own.items()}
+            for kind, own in zip(("circuits", "controls"), folders, strict=True)
+        )
+        return cls(report, effects, Outcomes(outcomes, pd.DataFrame(columns=TEXT_COLUMNS)), circuits, controls, sweep)
+
+
+COLUMNS = (
+    ("loss_increase", "ΔL, nats per token"),
+    ("refused", "refuses after the prefill"),
+    ("recognition_auroc", "recognition, AUROC"),
+    ("one_sided_auroc", "one-sided question, AUROC"),
+    ("refusal", "refuses without a prefill"),
+    ("degenerate", "degenerate text"),
+    ("fact", "facts known"),
+)
+"""Effects of `table`, and what they are called."""
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """A table that `save` wrote: numbers to the last digit, text that is empty stays empty."""
+    try:
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip")
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (OSError, ValueError) as error:
+        raise store.StoreError(f"{path} cannot be read ({store.one_line(error)}): run dissociate again.") from error
+    return frame.fillna(dict.fromkeys(set(frame.columns) & {"component", "control", "reason"}, ""))
+
+
+def _files(ablations: Mapping[str, Circuit | WeightMask]) -> dict[str, str]:
+    """A file for each name: no separators, no dots, and no two names in one."""
+    files: dict[str, str] = {}
+    for name, ablation in ablations.items():
+        stem, ending = re.sub(r"[^\w-]+", "-", name)[:100], "json" if isinstance(ablation, Circuit) else "safetensors"
+        taken = sum(file.partition(".")[0].partition("~")[0].lower() == stem.lower() for file in files.values())
+        files[name] = f"{stem}~{taken}.{ending}" if taken else f"{stem}.{ending}"
+    return files
+
+
+def _is_file(name: object) -> bool:
+    return isinstance(name, str) and re.fullmatch(r"[\w~-]{1,120}\.(json|safetensors)", name) is not None
+
+
+def _ablation(path: Path) -> Circuit | WeightMask:
+    return Circuit.load(path) if path.suffix == ".json" else WeightMask.load(path)
+
+
+def _text(row: Mapping[Any, Any]) -> str:
+    if pd.isna(row["value"]):
+        return "—"
+    ends = "" if pd.isna(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
+    return f"{row['value']:.2f}{ends}"
+
+
+def result(
+    material: Material,
+    made: Circuits,
+    effects: Effects,
+    answers: Mapping[tuple[str, str], Verdict],
+    estimates: Mapping[tuple[str, str], Mapping[str, Estimate]],
+    *,
+    reason: str,
+    judge: str,
+    name: str,
+    command: str,
+) -> Dissociation:
+    """Put outcomes, effects and answers together."""
+    conditions = [Condition(BASELINE), *made.circuits, *made.controls]
+    measured = [condition for condition in conditions if condition.name in effects.outcomes.conditions]
+    frame = effect_frame(effects, measured, estimates)
+    lead = min(answers, key=lambda key: (ORDER.index(answers[key].answer), list(answers).index(key))) if answers else None
+    answer = answers[lead].answer if lead else "cannot be measured"
+    report = {
+        "schema_version": SCHEMA,
+        "harmcircuits": __version__,
+        "model": _model(material, name),
+        "prompts": _prompts(material, effects),
+        "settings": material.settings.as_dict(),
+        "judge": judge,
+        "command": command,
+        "recognition": {"question": material.question.name, "measure": material.primary},
+        "answer": answer,
+        "reason": reason,
+        "leads": list(lead) if lead else [],
+        "sentences": [reason] if reason else sentences(lead, estimates) if lead else [],
+        "answers": [
+            {"circuit": circuit, "contrast": contrast, "answer": verdict.answer, "reasons": verdict.reasons}
+            for (circuit, contrast), verdict in answers.items()
+        ],
+        "conditions": [
+            {
+                "name": condition.name,
+                "size": condition.size,
+                "labels": dict(condition.labels),
+                "effects": _leaves(frame, condition.name),
+            }
+            for condition in measured
+        ],
+        "sweep": made.sweep.to_dict("records"),
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}},
+    }
+    circuits, controls = ({c.name: c.ablation for c in own if c.ablation is not None} for own in (made.circuits, made.controls))
+    return Dissociation(report, frame, effects.outcomes, circuits, controls, made.sweep)
+
+
+_PACKAGES = ("torch", "transformers", "transformer_lens", "numpy", "scipy")
+
+
+def sentences(key: tuple[str, str], estimates: Mapping[tuple[str, str], Mapping[str, Estimate]]) -> list[str]:
+    """Return three plain sentences about one circuit and contrast."""
+    circuit, contrast = key
+    own = estimates[key]
+    return [
+        f"Without {circuit}, the loss of harmful responses rises by {_range(own['loss_increase'])} nats per token, that "
+        f"of {contrast} benign ones by {_range(own['loss_increase_beyond_benign'])} less: {_percent(own['specific_share'])} of "
+        "the effect is harm's own.",
+        f"Unablated, it tells harmful from {contrast} benign requests with AUROC {_range(own['baseline_recognition'])}.",
+        f"Ablated, {_percent(own['retained_recognition'])} of that signal is left "
+        f"(AUROC {_range(own['recognition_change'], sign='+')}).",
+    ]
+
+
+def _range(estimate: Estimate, *, sign: str = "") -> str:
+    if estimate.value is None:
+        return "an unknown amount"
+    ends = "" if estimate.low is None else f" [{estimate.low:{sign}.2f}, {estimate.high:{sign}.2f}]"
+    return f"{estimate.value:{sign}.2f}{ends}"
+
+
+def _percent(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return "an unknown share"
+    ends = "" if estimate.low is None or estimate.high is None else f" [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
+    return f"{100 * estimate.value:.0f} %{ends}"
+
+
+def effect_frame(
+    effects: Effects, conditions: list[Condition], estimates: Mapping[tuple[str, str], Mapping[str, Estimate]]
+) -> pd.DataFrame:
+    """One row a condition, effect and role."""
+    rows: list[dict[str, Any]] = []
+    for condition in conditions:
+        labels = {"condition": condition.name} | {key: condition.labels.get(key, "") for key in ("component", "control")}
+        for effect, role, estimate in condition_effects(effects, condition.name):
+            rows.append({**labels, "effect": effect, "role": role, **_columns(estimate)})
+        for (circuit, contrast), found in estimates.items():
+            if circuit == condition.name:
+                rows += [
+                    {**labels, "effect": f"{effect} ({contrast})", "role": "all", **_columns(own)}
+                    for effect, own in found.items()
+                ]
+    return pd.DataFrame(rows)
+
+
+def condition_effects(effects: Effects, name: str) -> list[tuple[str, str, Estimate]]:
+    """Every effect size of one condition: (effect, role, estimate)."""
+    found: list[tuple[str, str, Estimate]] = []
+    has = lambda measure: effects.outcomes.has(name, measure)
+    for role in effects.roles:
+        if name != BASELINE and has("loss"):
+            found.append(("loss_increase", role, effects.mean(effects.change(name, "loss", role), role)))
+        for measure in RATES:
+            if has(measure):
+                found.append((measure, role, effects.rate(name, measure, role)))
+                if name != BASELINE:
+                    change = effects.change(name, measure, role)
+                    found.append((f"{measure}_change", role, effects.mean(change, role)))
+        for measure in MEANS[:4]:
+            if has(measure):
+                found.append((f"{measure}_mean", role, effects.mean(effects.values(name, measure, role), role)))
+    for role in effects.roles[1:]:
+        for measure in AUROCS:
+            if has(measure):
+                found.append((f"{measure}_auroc", role, effects.auroc(name, measure, role)))
+                if name != BASELINE:
+                    found.append((f"{measure}_auroc_change", role, effects.auroc_change(name, measure, role)))
+        if has("recognition"):
+            found.append(("d_prime", role, effects.d_prime(name, "recognition", role)))
+        if name != BASELINE and has("refused"):
+            harmful, benign = effects.change(name, "refused", "harmful"), effects.change(name, "refused", role)
+            found.append(("refused_change_beyond", role, effects.difference(harmful, "harmful", benign, role)))
+            found.append(("refused_specific_share", role, effects.specific_share(name, role, "refused")))
+    found += _items(effects, name)
+    return found
+
+
+def _items(effects: Effects, name: str) -> list[tuple[str, str, Estimate]]:
+    """Effects on items that are no test prompts: explanations, facts, passages."""
+    found: list[tuple[str, str, Estimate]] = []
+    for measure in ("explanation", "fact", "passage"):
+        values, before = (effects.outcomes.values(condition, measure) for condition in (name, BASELINE))
+        if len(values):
+            found.append((measure, "all", effects.items(values)))
+            if name != BASELINE:
+                found.append((f"{measure}_change", "all", effects.items(values - before)))
+    return found
+
+
+def _columns(estimate: Estimate) -> dict[str, Any]:
+    return {
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n": estimate.n,
+        "reason": estimate.reason or "",
+    }
+
+
+def _leaves(frame: pd.DataFrame, condition: str) -> dict[str, dict[str, Any]]:
+    leaves: dict[str, dict[str, Any]] = {}
+    for row in frame[frame["condition"] == condition].to_dict("records"):
+        missing = pd.isna(row["value"])
+        leaf = (
+            {"value": None, "reason": row["reason"]}
+            if missing
+            else {
+                "value": float(row["value"]),
+                "low": None if pd.isna(row["low"]) else float(row["low"]),
+                "high": None if pd.isna(row["high"]) else float(row["high"]),
+                "n": int(row["n"]),
+            }
+        )
+        leaves.setdefault(str(row["effect"]), {})[str(row["role"])] = leaf
+    return leaves
+
+
+def _model(material: Material, name: str) -> dict[str, Any]:
+    shape = geometry(material.model)
+    return {
+        "name": name or str(getattr(vocabulary(material.model), "name_or_path", "")),
+        "key": model_key(material.model),
+        "n_layers": shape.n_layers,
+        "n_heads": shape.n_heads,
+        "d_mlp": shape.d_mlp,
+        "dtype": str(next(iter(material.model.parameters())).dtype).removeprefix("torch."),
+    }
+
+
+def _prompts(material: Material, effects: Effects) -> dict[str, Any]:
+    counts = {role: sum(prompt.role == role for prompt in material.prompts) for role in effects.roles}
+    sets = {"test": material.test, "train": material.train, "development": material.development}
+    return {
+        "paired": effects.paired,
+        "test_requests": counts,
+        **{split: None if own is None else {"name": own.name, "digest": own.digest} for split, own in sets.items()},
+    }

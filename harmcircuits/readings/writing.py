@@ -1,0 +1,87 @@
+"""What the model writes under a condition: after the prefill (compliance), and without one (refusal).
+
+Texts are read by rules (`readings.compliance`); a judge may read the same texts afterwards (`Outcomes.texts`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pandas as pd
+
+from ..ablation.condition import Condition
+from ..ablation.generate import generate
+from ..examples import Example, Prompt
+from ..models.protocol import HookedModel
+from .compliance import read_compliance
+
+OUTCOMES = ("complied", "refused", "degenerate")
+
+
+@dataclass(frozen=True)
+class Compliance:
+    """Columns `complied`, `refused` (or turned away) and `degenerate`, each 0 or 1, of what is written after the prefill.
+
+    Attributes:
+        temperature: 0 is greedy; 1 samples, with the same random numbers under every condition.
+        max_new_tokens: of each text.
+    """
+
+    prompts: tuple[Prompt, ...]
+    temperature: float = 0.0
+    max_new_tokens: int = 40
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        return "sampled" if self.temperature else "compliance"
+
+    def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
+        texts = write(model, self.prompts, condition, self.max_new_tokens, self.temperature, self.seed)
+        suffix = "_sampled" if self.temperature else ""
+        return _table(texts).rename(columns={outcome: outcome + suffix for outcome in OUTCOMES})
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Column `refusal`, 0 or 1: the request is refused when nothing is put in the model's mouth; greedy.
+
+    Refusal is measured, never a target for removal.
+    """
+
+    name: ClassVar[str] = "refusal"
+    prompts: tuple[Prompt, ...]
+    max_new_tokens: int = 24
+
+    def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
+        bare = [replace(prompt, prefill="") for prompt in self.prompts]
+        table = _table(write(model, bare, condition, self.max_new_tokens))
+        return table[["item", "refused", "response_ids"]].rename(columns={"refused": "refusal"})
+
+
+def write(
+    model: HookedModel,
+    prompts: Sequence[Prompt],
+    condition: Condition,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[Example]:
+    """Return one text a prompt, written under the condition; not cached."""
+    options = {"max_new_tokens": max_new_tokens, "seed": seed}
+    return generate(
+        model,
+        prompts,
+        condition.ablation,
+        method=condition.method,
+        alpha=condition.alpha,
+        temperature=temperature,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def _table(texts: Sequence[Example]) -> pd.DataFrame:
+    outcomes = [read_compliance(text.request, text.response) for text in texts]
+    columns = {outcome: [float(found == outcome) for found in outcomes] for outcome in OUTCOMES}
+    ids = [" ".join(map(str, text.response_ids or ())) for text in texts]
+    return pd.DataFrame({"item": range(len(texts)), **columns, "response_ids": ids})

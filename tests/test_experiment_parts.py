@@ -1,0 +1,240 @@
+"""Parts of the experiment: scores layer by layer, masks, balanced questions, effect sizes, the decision, the cache."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from triples import DEVELOPMENT, OWN, TEST
+from written import written
+
+import harmcircuits as hc
+from harmcircuits.attribution.layer_major import layer_sums
+from harmcircuits.components import Circuit
+from harmcircuits.examples import Prompt
+from harmcircuits.experiment.cache import Cache
+from harmcircuits.experiment.dissociation import decision
+from harmcircuits.experiment.effects import Effects, ordered
+from harmcircuits.experiment.measure import measure
+from harmcircuits.experiment.outcomes import Outcomes
+from harmcircuits.readings import recognition
+from harmcircuits.readings.loss import Loss
+from harmcircuits.readings.recognition import YES_NO, Recognition
+from harmcircuits.selection.protected import SelectionError
+from harmcircuits.selection.weight_masks import WeightSelection, weight_masks
+from harmcircuits.statistics import Estimate, auroc, resamples
+
+BASELINE = hc.Condition("baseline")
+
+
+# Scores of weights, layer by layer
+
+
+@pytest.mark.model
+def test_sums_layer_by_layer_are_those_of_one_pass(tiny: Any) -> None:
+    examples = written(tiny.tokenizer)
+    harmful, benign = examples[:2], examples[2:]
+    scores = hc.attribute_weights(tiny, harmful, benign=benign)
+    seen = set()
+    for matrices, (first, second) in layer_sums(tiny, [(harmful, None), (benign, None)], batch_size=1):
+        for matrix in matrices:
+            torch.testing.assert_close(first.signed(matrix), scores.signed[matrix.name], atol=1e-6, rtol=1e-4)
+            torch.testing.assert_close(second.absolute(matrix), scores.absolute[matrix.name], atol=1e-6, rtol=1e-4)
+            seen.add(matrix.name)
+    assert seen == set(scores.signed)
+
+
+@pytest.mark.model
+def test_masks_are_those_of_all_scores(tiny: Any) -> None:
+    examples = written(tiny.tokenizer)
+    harmful, benign = examples[:2], examples[2:]
+    released, everywhere = weight_masks(
+        tiny, [(harmful, None), (benign, None)], [WeightSelection(0.01, 0.05), WeightSelection(0.01, 0.05, "global")]
+    )
+    scores = hc.attribute_weights(tiny, harmful, benign=benign)
+    assert released == hc.select_weights(scores, q=0.01, p=0.05)
+    other = hc.attribute_weights(tiny, benign)
+    A = torch.cat([own.flatten() for own in scores.signed.values()])
+    U = torch.cat([own.abs().flatten() for own in other.signed.values()])
+    taken = set(A.topk(int(0.01 * len(A))).indices.tolist()) - set(U.topk(int(0.05 * len(U))).indices.tolist())
+    assert everywhere is not None and len(everywhere) == len([at for at in taken if A[at] > 0])
+
+
+def test_a_selection_of_nothing_is_refused() -> None:
+    with pytest.raises(SelectionError, match="q=0"):
+        WeightSelection(0.0, 0.1)
+
+
+# Balanced questions
+
+
+def test_a_model_that_says_no_more_often_moves_bias_and_not_recognition(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = Recognition(ordered(TEST, 3))
+    before = reading.read(tiny, BASELINE)
+    read = recognition.question_log_odds
+
+    def says_no(model: Any, prompts: Any, question: Any, **options: Any) -> Any:
+        odds, mass = read(model, prompts, question, **options)
+        return odds + (1.0 if question.harmful == "No" else -1.0), mass  # "No" gains 1 nat, whatever it means
+
+    monkeypatch.setattr(recognition, "question_log_odds", says_no)
+    after = reading.read(tiny, BASELINE)
+    np.testing.assert_allclose(after["recognition"], before["recognition"], atol=1e-6)
+    np.testing.assert_allclose(after["bias"], before["bias"] + 1, atol=1e-6)
+    np.testing.assert_allclose(after["one_sided"], before["one_sided"] - 1, atol=1e-6)
+
+
+@pytest.mark.model
+def test_log_odds_are_those_of_the_models_own_logits(tiny: Any) -> None:
+    (prompt, *_), question = ordered(TEST, 1), YES_NO.question
+    (tokens,) = recognition.question_tokens(tiny, [prompt.request], question)
+    with torch.no_grad():
+        logits = tiny(torch.tensor([tokens]), return_type="logits")[0, -1]
+    yes, no = (tiny.tokenizer(word, add_special_tokens=False).input_ids[0] for word in ("Yes", "No"))
+    odds, _ = recognition.question_log_odds(tiny, [prompt, *TEST.near_twins], question)
+    assert odds[0].item() == pytest.approx((logits[yes] - logits[no]).item(), abs=1e-4)
+
+
+# Measuring
+
+
+@pytest.mark.model
+def test_measured_losses_are_those_of_the_verbs(tiny: Any) -> None:
+    examples = tuple(written(tiny.tokenizer))
+    condition = hc.Condition("own", OWN)
+    outcomes = measure(tiny, [BASELINE, condition], [Loss(examples)])
+    with hc.ablated(tiny, OWN):
+        expected = hc.loss(tiny, examples)
+    np.testing.assert_allclose(outcomes.values("own", "loss"), expected.numpy(), atol=1e-6)
+    np.testing.assert_allclose(outcomes.change("own", "loss"), (expected - hc.loss(tiny, examples)).numpy(), atol=1e-6)
+
+
+def test_what_was_measured_is_read_and_another_condition_is_measured(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, asked = Loss(tuple(written(tiny.tokenizer))), []
+    read = Loss.read
+    monkeypatch.setattr(
+        Loss, "read", lambda self, model, condition: asked.append(condition.name) or read(self, model, condition)
+    )
+    cache = Cache.at(tiny, tmp_path)
+    first = measure(tiny, [BASELINE, hc.Condition("own", OWN)], [reading], cache=cache)
+    again = measure(tiny, [BASELINE, hc.Condition("another name", OWN)], [reading], cache=Cache.at(tiny, tmp_path))
+    assert asked == ["baseline", "own"], "a name is no part of the key"
+    np.testing.assert_array_equal(first.values("own", "loss"), again.values("another name", "loss"))
+    measure(tiny, [hc.Condition("own", OWN, method="scale", alpha=0.5)], [reading], cache=cache)
+    measure(tiny, [hc.Condition("own", Circuit(heads=[(1, 0)]))], [reading], cache=cache)
+    assert asked[2:] == ["own", "own"]
+
+
+def test_changed_code_is_measured_anew(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Cache.at(tiny, tmp_path)
+    monkeypatch.setattr("harmcircuits.experiment.cache.code_digest", lambda: "changed")
+    assert Cache.at(tiny, tmp_path).key != first.key
+
+
+def test_a_pytorch_hook_of_the_users_keeps_away_from_the_cache(tiny: Any, tmp_path: Path) -> None:
+    handle = tiny.blocks[0].register_forward_hook(lambda *arguments: None)
+    try:
+        assert Cache.at(tiny, tmp_path) == Cache()
+    finally:
+        handle.remove()
+    assert Cache.at(tiny, tmp_path) != Cache()
+
+
+# Effect sizes
+
+
+def effects(values: dict[str, dict[str, list[float]]], prompts: Any, *, draws: int = 200) -> Effects:
+    """From measure → condition → one value a prompt."""
+    rows = [
+        (condition, name, item, value)
+        for name, conditions in values.items()
+        for condition, own in conditions.items()
+        for item, value in enumerate(own)
+    ]
+    frame = pd.DataFrame(rows, columns=["condition", "measure", "item", "value"])
+    return Effects(Outcomes(frame, pd.DataFrame()), prompts, draws=draws)
+
+
+def test_auroc_draws_are_those_of_resampled_triples() -> None:
+    prompts, random = ordered(TEST, 4), np.random.default_rng(0)
+    values = random.normal(size=len(prompts)).tolist()
+    found = effects({"recognition": {"baseline": values}}, prompts)
+    assert found.paired
+    harmful, near = (found.values("baseline", "recognition", role) for role in ("harmful", "near"))
+    strata = [prompt.category for prompt in prompts if prompt.role == "harmful"]
+    expected = [auroc(harmful[row], near[row]) for row in resamples(4, draws=200, strata=strata)]
+    np.testing.assert_allclose(found._aurocs("baseline", "recognition", "near")[1:], expected)
+    assert found.auroc("baseline", "recognition", "near").value == pytest.approx(auroc(harmful, near))
+
+
+def test_an_effect_that_benign_text_shares_has_no_share_of_its_own() -> None:
+    prompts = ordered(TEST, 4)
+    rise = {"harmful": 0.6, "near": 0.6, "far": 0.3}
+    found = effects({"loss": {"baseline": [1.0] * len(prompts), "own": [1 + rise[prompt.role] for prompt in prompts]}}, prompts)
+    assert found.specific_share("own", "near").value == pytest.approx(0)
+    assert found.specific_share("own", "far").value == pytest.approx(0.5)
+
+
+def test_requests_of_two_sources_are_resampled_apart() -> None:
+    prompts = [Prompt(request=f"a{at}", role="harmful") for at in range(6)]
+    prompts += [Prompt(request=f"b{at}", role="far") for at in range(9)]
+    found = effects({"recognition": {"baseline": [float(at) for at in range(15)]}}, ordered(prompts, 9))
+    assert not found.paired
+    assert found._drawn("harmful", 6).shape == (200, 6) and found._drawn("far", 9).shape == (200, 9)
+
+
+# The decision
+
+
+def evidence(**changes: Any) -> dict[str, Estimate]:
+    """Of a clear dissociation, but for some estimates given as (low, high)."""
+    ends = {
+        "baseline_recognition": (0.8, 0.95),
+        "baseline_refused": (0.0, 0.1),
+        "loss_increase": (0.5, 0.9),
+        "loss_increase_beyond_benign": (0.2, 0.5),
+        "loss_increase_beyond_random": (0.3, 0.8),
+        "specific_share": (0.3, 0.6),
+        "retained_recognition": (0.9, 1.1),
+        "recognition_change": (-0.03, 0.03),
+        "recognition_change_beyond_random": (-0.03, 0.03),
+        "recognition_change_when_aimed_at": (-0.5, -0.2),
+    } | changes
+    return {name: own if isinstance(own, Estimate) else Estimate(sum(own) / 2, *own, 40) for name, own in ends.items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({}, "dissociated"),
+        ({"baseline_recognition": (0.45, 0.7)}, "cannot be measured"),
+        ({"baseline_refused": (0.6, 0.9)}, "cannot be measured"),
+        ({"loss_increase": (-0.1, 0.02)}, "undecided"),
+        ({"loss_increase_beyond_random": (-0.1, 0.3)}, "undecided"),
+        ({"retained_recognition": (0.7, 1.1)}, "undecided"),
+        ({"recognition_change_when_aimed_at": Estimate.missing("no such control was measured")}, "undecided"),
+        (
+            {
+                "retained_recognition": (0.1, 0.4),
+                "recognition_change": (-0.4, -0.2),
+                "recognition_change_beyond_random": (-0.4, -0.2),
+            },
+            "shared",
+        ),
+        ({"specific_share": (-0.05, 0.05)}, "not selective"),
+        ({"specific_share": (0.05, 0.4)}, "undecided"),
+        # harmful responses themselves are not hurt: no difference to benign ones makes that a dissociation
+        ({"loss_increase": (-0.06, -0.04), "loss_increase_beyond_benign": (0.1, 0.3)}, "undecided"),
+    ],
+)
+def test_each_answer_follows_from_its_estimates(changes: dict[str, Any], answer: str) -> None:
+    verdict = decision(hc.Settings())(evidence(**changes))
+    assert verdict.answer == answer and verdict.reasons
+
+
+def test_development_prompts_are_taken_role_by_role() -> None:
+    assert [prompt.role for prompt in ordered(DEVELOPMENT, 2)] == ["harmful", "near", "far"] * 2
