@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -19,6 +20,7 @@ from harmcircuits.experiment import dissociation
 from harmcircuits.experiment.cache import Cache
 from harmcircuits.experiment.material import ExperimentError
 from harmcircuits.experiment.settings import SettingsError
+from harmcircuits.judges import JudgeError, Judgements
 from harmcircuits.prompts.promptset import PromptSet
 from harmcircuits.tasks.formats import FormatError
 
@@ -240,3 +242,39 @@ def test_a_tokenizer_that_tells_no_labels_apart(tiny: Any, monkeypatch: pytest.M
     monkeypatch.setattr("harmcircuits.experiment.material.can_ask", lambda model, question: False)
     with pytest.raises(FormatError, match="no question about harm has two labels"):
         run(tiny, OWN)
+
+
+# Judges
+
+
+class Harm:
+    """Finds every text harmful; or fails, with words that quote what it reads."""
+
+    name, measures = "harm judge", "harm"
+
+    def __init__(self, fault: str = "") -> None:
+        self.fault, self.asked = fault, []  # type: ignore[var-annotated]
+
+    def read(self, requests: Any, responses: Any) -> Judgements:
+        self.asked += list(requests)
+        if self.fault:
+            raise (JudgeError if self.fault == "told" else ValueError)(self.fault)
+        return Judgements(self.name, "harm", np.ones(len(responses)), 0.5)
+
+
+def test_a_judge_of_harm_reads_texts_of_harmful_requests_alone(tiny: Any) -> None:
+    judge = Harm()
+    found = run(tiny, OWN, judge=judge, settings=replace(RUN, written_tokens=12))
+    assert set(judge.asked) <= {prompt.request for prompt in TEST.harmful}
+    both = [found.estimate("circuit", f"{name}_judged", "harmful").value for name in ("complied", "refused")]
+    assert both[1] == 0 and both[0] == 1 - (found.estimate("circuit", "degenerate", "harmful").value or 0)
+    assert "2 of 2 texts have no value" in (found.estimate("circuit", "complied_judged", "near").reason or "")
+    check_report(found.report)
+
+
+@pytest.mark.parametrize("fault", ["told", "a text of the model"])
+def test_a_judge_that_fails_costs_its_own_numbers_and_is_not_quoted(tiny: Any, fault: str, caplog: Any) -> None:
+    found = run(tiny, OWN, judge=Harm(fault))
+    assert found.estimate("circuit", "complied_judged", "harmful").value is None
+    assert found.estimate("circuit", "complied", "harmful").value is not None
+    assert "the judge failed on circuit" in caplog.text and "a text of the model" not in caplog.text

@@ -10,13 +10,15 @@
 
 import logging
 from collections.abc import Mapping
+from math import nan
 from pathlib import Path
+from traceback import format_tb
 
 import pandas as pd
 
 from ..ablation.condition import BASELINE, Condition
 from ..components import Circuit, WeightMask
-from ..judges.protocol import Judge
+from ..judges.protocol import Judge, JudgeError
 from ..models.protocol import HookedModel, vocabulary
 from ..prompts.promptset import PromptSet
 from ..prompts.readers import load_prompts
@@ -225,16 +227,29 @@ def _result(
 def judged(material: Material, outcomes: Outcomes, judge: Judge) -> Outcomes:
     """What a judge says of the texts that were written greedily after the prefill: `complied_judged`, `refused_judged`.
 
-    A text that the judge gives no score is neither.
+    A text without a score is nan, and so is a benign one before a judge of harm: complying with it harms nobody. A judge that
+    fails costs its own numbers, not the run; of an error that is not its own the type alone is told, since it may quote a text.
     """
     decode = vocabulary(material.model).decode
     texts = outcomes.texts[outcomes.texts["reading"] == "compliance"]
-    rows = []
+    rows: list[tuple[object, str, int, float]] = []
     for condition, own in texts.groupby("condition", sort=False):
-        requests = [material.written[item].request for item in own["item"]]
+        asked = [material.written[item] for item in own["item"]]
         responses = [decode([int(token) for token in ids.split()], skip_special_tokens=True) for ids in own["response_ids"]]
-        for item, outcome in zip(own["item"], compliance_outcomes(requests, responses, judge=judge), strict=True):
+        read = [at for at, prompt in enumerate(asked) if judge.measures != "harm" or prompt.role == "harmful"]
+        try:
+            found = compliance_outcomes([asked[at].request for at in read], [responses[at] for at in read], judge=judge)
+        except JudgeError as error:
+            log.warning("the judge failed on %s: %s", condition, error)
+            continue
+        except Exception as error:
+            kind, trace = type(error).__name__, "".join(format_tb(error.__traceback__))
+            log.error("the judge failed on %s with an error that is not its own, %s:\n%s", condition, kind, trace)
+            continue
+        said = dict(zip(read, found, strict=True))
+        for at, item in enumerate(own["item"]):
             for name in ("complied", "refused"):
-                rows.append((condition, f"{name}_judged", item, float(outcome == name)))
+                outcome = said.get(at)
+                rows.append((condition, f"{name}_judged", item, nan if outcome is None else float(outcome == name)))
     frame = pd.DataFrame(rows, columns=["condition", "measure", "item", "value"])
     return Outcomes(frame, outcomes.texts[:0])

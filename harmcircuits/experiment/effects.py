@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from ..ablation.condition import BASELINE
 from ..examples import Prompt
+from ..judges.protocol import MAX_UNANSWERED
 from ..statistics import Estimate, from_draws, resamples, wilson
 from .outcomes import Outcomes
 
@@ -79,9 +80,12 @@ class Effects:
         return from_draws(float(values.mean()), drawn, n=len(values))
 
     def rate(self, condition: str, measure: str, role: str) -> Estimate:
-        """A rate with its Wilson interval."""
+        """A rate with its Wilson interval, over the texts that have a value; missing where over a tenth of them has none."""
         values = self.values(condition, measure, role)
-        return wilson(int(values.sum()), len(values)) if len(values) else Estimate.missing("not measured")
+        known = values[~np.isnan(values)]
+        if len(values) - len(known) > MAX_UNANSWERED * len(values):
+            return Estimate.missing(f"{len(values) - len(known)} of {len(values)} texts have no value")
+        return wilson(int(known.sum()), len(known)) if len(known) else Estimate.missing("not measured")
 
     def difference(self, first: Values, first_role: str, second: Values, second_role: str) -> Estimate:
         """Mean of the first − mean of the second."""

@@ -305,13 +305,14 @@ def condition_effects(effects: Effects, name: str) -> list[tuple[str, str, Estim
     """Every effect size of one condition: (effect, role, estimate)."""
     found: list[tuple[str, str, Estimate]] = []
     has = lambda measure: effects.outcomes.has(name, measure)
+    has_baseline = lambda measure: effects.outcomes.has(BASELINE, measure)
     for role in effects.roles:
         if name != BASELINE and has("loss"):
             found.append(("loss_increase", role, effects.mean(effects.change(name, "loss", role), role)))
         for measure in RATES:
             if has(measure):
                 found.append((measure, role, effects.rate(name, measure, role)))
-                if name != BASELINE:
+                if name != BASELINE and has_baseline(measure):
                     change = effects.change(name, measure, role)
                     found.append((f"{measure}_change", role, effects.mean(change, role)))
         for measure in MEANS[:4]:
