@@ -24,7 +24,7 @@ PLANTED = hc.Settings(
     train_prompts=12, development_prompts=6, test_prompts=12, written_prompts=2, max_new_tokens=6, written_tokens=4,
 )  # fmt: skip
 SMALL = replace(
-    hc.Settings.quick(), components=("neurons", "weights"), neuron_fractions=(0.01,), weight_fractions=((3e-5, 1e-4),),
+    hc.Settings.quick(), components=("neurons",), neuron_fractions=(0.01,),
     train_prompts=12, development_prompts=6, test_prompts=12, written_prompts=6, max_new_tokens=16, written_tokens=20,
     facts=10, passages=2,
 )  # fmt: skip
