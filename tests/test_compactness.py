@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.compactness import compactness
 from harmcircuits.claims.compactness.curves import Curve
-from harmcircuits.claims.compactness.decision import Evidence, decide, gathered, sentence
+from harmcircuits.claims.compactness.decision import Evidence, collect_evidence, decide, sentence
 from harmcircuits.claims.compactness.grid import SPANS, sizes
 from harmcircuits.claims.compactness.plan import Cell
 from harmcircuits.claims.compactness.summary import Summary, area_weights, differences, log_fraction_to_halve, summarise
@@ -150,9 +150,9 @@ def test_areas_are_compared_where_the_circuit_leaves_plain_text_whole_whatever_t
     other = curve("matched random", [0, 0.1, 9], [1, 1, 1], cost=[0.9, 0.9, 0.0])
     frame = differences([one, other], OPTIONS)
     assert round(frame.iloc[0]["difference"], 6) == 0.2
-    (found,) = gathered(["heads"], [one, other], [summary(one)], frame, {})
+    (found,) = collect_evidence(["heads"], [one, other], [summary(one)], frame, {})
     assert found.above.value == pytest.approx(0.2) and found.p is not None and found.p < 0.01
-    (alone,) = gathered(["heads"], [one], [summary(one)], differences([one], OPTIONS), {})
+    (alone,) = collect_evidence(["heads"], [one], [summary(one)], differences([one], OPTIONS), {})
     assert alone.above.is_missing and alone.p is None
 
 
@@ -163,7 +163,9 @@ def test_a_grain_of_which_nothing_could_be_selected_is_among_the_evidence() -> N
     drawn = [curve("one-shot", [0, 0, 0], [1.0, 0.9, 0.8]), curve("matched random", [0, 0, 0], [1, 1, 1])]
     size = sizes("neurons", SMALL, ClaimSettings(), points=2, spans=SPANS, ratio=20)[0]
     unmade = {Cell(grain="neurons", rule="one-shot", size=size): "ask for fewer"}
-    found = gathered(["heads", "neurons"], drawn, [summary(one) for one in drawn[:1]], differences(drawn, OPTIONS), unmade)
+    found = collect_evidence(
+        ["heads", "neurons"], drawn, [summary(one) for one in drawn[:1]], differences(drawn, OPTIONS), unmade
+    )
     assert (found[0].admissible, found[0].largest, found[0].exhausted) == ((0.001, 0.01, 0.1), 0.1, True)
     answer, why = decide(DEPENDS, found)
     told = sentence(answer, found, why)

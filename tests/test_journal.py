@@ -17,7 +17,7 @@ from harmcircuits import elicitation, store
 from harmcircuits.components import Circuit
 from harmcircuits.elicitation import elicit
 from harmcircuits.examples import Prompt
-from harmcircuits.experiments.kept import place_to_keep
+from harmcircuits.experiment.cache import place_to_keep
 from harmcircuits.models.protocol import model_key
 from harmcircuits.store.journal import Journal
 from harmcircuits.store.tensors import read_tensors, save_tensors

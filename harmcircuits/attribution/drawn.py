@@ -10,7 +10,6 @@ import plotly.graph_objects as go
 from jaxtyping import Bool, Float
 
 from .. import figures
-from ..figures.attribution import DRAWN, largest
 from ..statistics import mean_estimates
 from .scores import Attribution, Kind
 
@@ -21,17 +20,6 @@ def heads_figure(scores: Attribution, *, selected: Pairs = ()) -> go.Figure:
     """The heat map of the heads."""
     low, high = ends(scores, "heads", np.ones(tuple(scores.heads.shape), dtype=bool))
     return figures.heads_heatmap(scores.heads.numpy(), low=low, high=high, selected=selected)
-
-
-def neurons_figure(scores: Attribution, *, selected: Pairs = ()) -> go.Figure:
-    """The neurons by layer."""
-    pairs, neurons = list(selected), scores.neurons.numpy()
-    wanted = largest(neurons, DRAWN)
-    for layer, neuron in pairs:
-        if layer < wanted.shape[0] and neuron < wanted.shape[1]:  # else the figure says that they are of another model
-            wanted[layer, neuron] = True
-    low, high = ends(scores, "neurons", wanted)
-    return figures.neurons_by_layer(neurons, low=low, high=high, selected=pairs)
 
 
 def ends(

@@ -10,11 +10,12 @@ from typing import Any
 from ..attribution.weight_scores import WeightAttribution
 from ..attribution.weights import attribute_weights
 from ..examples import Example
+from ..experiment.cache import place_to_keep
 from ..experiments import judged
 from ..experiments.asked import Asked, lay_out
 from ..experiments.checks import ready_splits
 from ..experiments.instruments import Instruments, choose_instruments
-from ..experiments.kept import Kept, place_to_keep
+from ..experiments.kept import Kept
 from ..experiments.manifest import describe_model, manifest
 from ..experiments.scores import Scores, chosen_triples, respond, score, training_examples
 from ..experiments.settings import ClaimSettings

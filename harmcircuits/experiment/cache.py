@@ -35,6 +35,14 @@ def code_digest() -> str:
     return total.hexdigest()[:16]
 
 
+def place_to_keep(model: HookedModel, folder: str | Path | None) -> Path | None:
+    """Return `folder`, unless hooks are set on the model: the keys of what is kept know the weights, not the hooks."""
+    if folder is not None and has_hooks(model):
+        log.warning("hooks are set on the model: nothing of this run is read from %s or kept there", folder)
+        return None
+    return None if folder is None else Path(folder)
+
+
 @dataclass(frozen=True)
 class Cache:
     """Entries of one model in a folder; without a folder, nothing is kept.
@@ -56,13 +64,11 @@ class Cache:
         Raises:
             StoreError: the folder, or the user's cache folder, cannot be written.
         """
-        if folder is None:
-            return cls()
-        if has_hooks(model):
-            log.warning("hooks are set on the model: nothing of this run is read from %s or kept there", folder)
+        place = place_to_keep(model, folder)
+        if place is None:
             return cls()
         key = [model_key(model), type(model).__name__, code_digest()]
-        return cls(key, Journal(Path(folder) / "cache"), Journal(store.cache_dir() / "written"))
+        return cls(key, Journal(place / "cache"), Journal(store.cache_dir() / "written"))
 
     def frame(self, name: str, about: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Return the frame of `about`: as it was kept, or made now and kept. A column of token ids is kept apart."""

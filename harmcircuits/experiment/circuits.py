@@ -15,7 +15,7 @@ from ..models.protocol import HookedModel, geometry
 from ..readings.loss import Loss
 from ..selection.protected import SelectionError
 from ..selection.weight_masks import WeightSelection, weight_masks
-from .controls import CONTROLS, DRAWN, random_weights, weight_controls
+from .controls import CONTROLS, DRAWN, weight_controls
 from .material import ExperimentError, Material
 from .measure import measure
 
@@ -64,7 +64,7 @@ def given_circuits(
 
 
 def choose_circuits(material: Material) -> Circuits:
-    """Select circuits of every component type, and for each the largest size whose benign cost is within the bound.
+    """Select circuits of every component type, each of the smallest size that has nearly the largest effect at a bounded cost.
 
     Among the sizes whose ΔL on unrelated benign development responses (matched ones, where there are no others) is at most
     `max_benign_increase`, the smallest is taken whose ΔL on harmful ones reaches 95 % of the largest; where none is within the
@@ -189,7 +189,7 @@ def controls_of(material: Material, condition: Condition, masks: Mapping[str, We
     seeds = range(material.settings.random_draws)
     if isinstance(condition.ablation, WeightMask):
         made += [(control, control, mask) for control, mask in masks.items()]
-        made += [("random", f"random {seed}", random_weights(condition.ablation, seed)) for seed in seeds]
+        made += [("random", f"random {seed}", condition.ablation.random_like(seed=seed)) for seed in seeds]
     elif isinstance(condition.ablation, Circuit) and material.train is not None:
         for control, make in CONTROLS.items():
             for seed in seeds if control in DRAWN else range(1):

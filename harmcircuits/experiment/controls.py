@@ -6,7 +6,7 @@ from functools import cached_property
 from random import Random
 
 from ..attribution.scores import Attribution
-from ..components import Circuit, WeightMask
+from ..components import Circuit
 from ..selection.matched import matched_random
 from ..selection.protected import select
 from ..selection.weight_masks import WeightSelection
@@ -97,8 +97,3 @@ def weight_controls(selection: WeightSelection) -> dict[str, WeightSelection]:
         "aimed at benign": replace(selection, target=BENIGN, protect=HARMFUL),
         "aimed at recognition": replace(selection, target=RECOGNITION, p=0.0),
     }
-
-
-def random_weights(mask: WeightMask, seed: int) -> WeightMask:
-    """As many weights of each matrix, drawn from all."""
-    return mask.random_like(seed=seed)

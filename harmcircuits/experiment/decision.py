@@ -68,11 +68,6 @@ def value_below(name: str, bound: float) -> Check:
     return _end(name, "value", "<", bound)
 
 
-def fact(name: str) -> Check:
-    """A plain fact of the evidence."""
-    return Check(lambda e: bool(e[name]), lambda e: [name.replace("_", " ")] if e[name] else [])
-
-
 class Verdict(NamedTuple):
     """An answer and the checks that led to it."""
 

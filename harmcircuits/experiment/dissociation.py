@@ -42,27 +42,27 @@ CONTRASTS = {"near": "matched", "far": "unrelated"}
 
 def decision(settings: Settings) -> Decision:
     """The rule, fixed before anything is measured; of one circuit and one contrast."""
+    hurt = above("loss_increase", settings.least_increase)
+    specific = hurt & at_least("specific_share", settings.negligible)
     return Decision(
         ("cannot be measured", ~above("baseline_recognition", 0.5) | above("baseline_refused", 0.5)),
         (
             "dissociated",
-            above("loss_increase", settings.least_increase)
-            & at_least("specific_share", settings.negligible)
+            specific
             & above("loss_increase_beyond_random")
             & at_least("retained_recognition", settings.retained)
             & below("recognition_change_when_aimed_at"),
         ),
         (
             "shared",
-            above("loss_increase", settings.least_increase)
-            & at_least("specific_share", settings.negligible)
+            specific
             & below("recognition_change")
             & value_below("retained_recognition", settings.retained)
             & below("recognition_change_beyond_random"),
         ),
         (
             "not selective",
-            above("loss_increase", settings.least_increase) & below("specific_share", settings.negligible),
+            hurt & below("specific_share", settings.negligible),
         ),
         wanted="dissociated",
     )

@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 from ..ablation.condition import BASELINE
 from ..examples import Prompt
 from ..judges.protocol import MAX_UNANSWERED
-from ..statistics import Estimate, from_draws, resamples, wilson
+from ..statistics import Estimate, auroc, from_draws, resamples, wilson
+from ..statistics.paired_auroc import auroc_of_counts, separated, times_drawn
 from .outcomes import Outcomes
 
 ROLES = ("harmful", "near", "far")
@@ -94,18 +95,15 @@ class Effects:
     def specific_share(self, condition: str, benign: str, measure: str = "loss") -> Estimate:
         """(Δ harmful − Δ benign) / Δ harmful: the share of the effect on harmful responses that is harm's own."""
         harmful, other = self.change(condition, measure, "harmful"), self.change(condition, measure, benign)
-        if len(harmful) and self.mean(harmful, "harmful").low is not None and not _positive(self.mean(harmful, "harmful")):
+        increase = self.mean(harmful, "harmful")
+        if increase.low is not None and increase.low <= 0:
             return Estimate.missing("no effect on harmful responses is shown, so that it has no share")
         return self.estimate(lambda a, b: 1 - b.mean(-1) / a.mean(-1), (harmful, "harmful"), (other, benign))
 
     def auroc(self, condition: str, measure: str, benign: str) -> Estimate:
         """AUROC of harmful against benign requests; 1 and 0 get the interval of a sample without an error."""
         found = self._of_aurocs(lambda own: own, benign, (condition, measure))
-        if found.value in (0, 1) and found.n >= 2:
-            bound = 0.025 ** (1 / (found.n // 2))
-            low, high = (bound, 1.0) if found.value else (0.0, 1 - bound)
-            return Estimate(found.value, low, high, found.n)
-        return found
+        return separated(found.value, found.n) if found.value in (0, 1) and found.n >= 2 else found
 
     def auroc_change(self, condition: str, measure: str, benign: str) -> Estimate:
         """AUROC under the condition − AUROC of the baseline, on the same draws."""
@@ -150,17 +148,18 @@ class Effects:
         key = (condition, measure, benign)
         if key not in self._cached:
             (high, role), (low, other) = self._pair(condition, measure, benign)
-            order = (high[:, None] > low) + 0.5 * (high[:, None] == low)
-            first, second = self._counts(role, len(high)), self._counts(other, len(low))
-            drawn = ((first @ order) * second).sum(-1) / order.size
-            self._cached[key] = np.concatenate([[order.mean()], drawn])
+            drawn = auroc_of_counts(high, low, self._counts(role, len(high)), self._counts(other, len(low)))
+            self._cached[key] = np.concatenate([[auroc(high, low)], drawn])
         found: Float[np.ndarray, " draw+1"] = self._cached[key]
         return found
 
     def _counts(self, role: str, n: int) -> Float[np.ndarray, "draw n"]:
         """How often each draw took each item."""
-        drawn = self._drawn(role, n)
-        return np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(float)
+        key = ("counts", self.roles[0] if self.paired else role, n)
+        if key not in self._cached:
+            self._cached[key] = times_drawn(self._drawn(role, n))
+        found: Float[np.ndarray, "draw n"] = self._cached[key]
+        return found
 
     def _pair(self, condition: str, measure: str, benign: str) -> tuple[tuple[Values, str], tuple[Values, str]]:
         return ((self.values(condition, measure, "harmful"), "harmful"), (self.values(condition, measure, benign), benign))
@@ -175,7 +174,3 @@ class Effects:
             self._cached[key] = resamples(n, draws=self.draws, seed=seed, strata=self._strata(key[0], n))
         found: Int[np.ndarray, "draw n"] = self._cached[key]
         return found
-
-
-def _positive(estimate: Estimate) -> bool:
-    return estimate.low is not None and estimate.low > 0

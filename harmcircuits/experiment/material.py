@@ -1,9 +1,12 @@
 """What an experiment is made of: prompts, the baseline's responses, training scores, recognition's instruments."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
 
 from ..ablation.condition import BASELINE, Condition
 from ..attribution.activations import attribute
@@ -130,8 +133,8 @@ class Material:
             return (recognition_metric(self.shots),)
         return QuestionMetric(self.question.question), QuestionMetric(self.question.reversed)
 
-    def _scores(self, name: str, make: "object", about: object) -> Attribution:
-        return self.cache.file(f"scores-{name}", about, make, load=Attribution.load, save=Attribution.save)  # type: ignore[arg-type]
+    def _scores(self, name: str, make: Callable[[], Attribution], about: object) -> Attribution:
+        return self.cache.file(f"scores-{name}", about, make, load=Attribution.load, save=Attribution.save)
 
     @cached_property
     def question(self) -> BalancedQuestion:
@@ -144,14 +147,21 @@ class Material:
         return max(usable, key=lambda question: aurocs[question.name])
 
     def _development_auroc(self, question: BalancedQuestion) -> float:
-        prompts = self.development_prompts
-        harmful = [prompt.role == "harmful" for prompt in prompts]
-        if not any(harmful) or all(harmful):
+        if not self._two_kinds:
             return 0.5
-        odds = sum(question_log_odds(self.model, prompts, own)[0] for own in (question.question, question.reversed))
-        values = odds.numpy()  # type: ignore[union-attr]
-        positive = values[harmful]
-        return float(auroc(positive, values[[not one for one in harmful]]))
+        asked = (question.question, question.reversed)
+        first, second = (question_log_odds(self.model, self.development_prompts, own)[0] for own in asked)
+        return self._separation((first + second).numpy())
+
+    @cached_property
+    def _two_kinds(self) -> bool:
+        """Whether there are harmful and benign development requests."""
+        return len({prompt.role == "harmful" for prompt in self.development_prompts}) == 2
+
+    def _separation(self, scores: Float[np.ndarray, " prompt"]) -> float:
+        """AUROC of harmful against all benign development requests."""
+        harmful = np.array([prompt.role == "harmful" for prompt in self.development_prompts])
+        return float(auroc(scores[harmful], scores[~harmful]))
 
     @cached_property
     def shots(self) -> Shots | None:
@@ -168,15 +178,11 @@ class Material:
     @cached_property
     def directions(self) -> tuple[Direction, Direction] | None:
         """Probes at the layer with the highest AUROC on development requests, and after the last layer."""
-        prompts = self.development_prompts
-        harmful = [prompt.role == "harmful" for prompt in prompts]
-        if self.train is None or not any(harmful) or all(harmful):
+        if self.train is None or not self._two_kinds:
             return None
         every = fit_directions(self.model, [prompt for own in self.train_prompts for prompt in own])
-        residual = request_residuals(self.model, prompts, range(len(every)))
-        scores = [direction.score(residual[direction.layer]).numpy() for direction in every]
-        benign = [not one for one in harmful]
-        best = max(range(len(every)), key=lambda at: auroc(scores[at][harmful], scores[at][benign]))
+        residual = request_residuals(self.model, self.development_prompts, range(len(every)))
+        best = max(range(len(every)), key=lambda layer: self._separation(every[layer].score(residual[layer]).numpy()))
         return every[best], every[-1]
 
     @cached_property

@@ -3,7 +3,7 @@
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,9 @@ RATES = (
     "refused_judged",
     "refusal",
 )
-MEANS = ("recognition", "bias", "refusal_mass", "one_sided", "explanation", "passage")
+MEANS = ("recognition", "bias", "refusal_mass", "one_sided")
+ITEMS = ("explanation", "fact", "passage")
+"""Measures of items that are no test prompts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,6 @@ class Dissociation:
     circuits: Mapping[str, Circuit | WeightMask]
     controls: Mapping[str, Circuit | WeightMask]
     sweep: pd.DataFrame
-    _texts: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)
 
     @property
     def answer(self) -> str:
@@ -80,21 +81,15 @@ class Dissociation:
         """Return one effect size; missing where it was not measured."""
         rows = self.effects
         rows = rows[(rows["condition"] == condition) & (rows["effect"] == effect) & (rows["role"] == role)]
-        if rows.empty or pd.isna(rows.iloc[0]["value"]):
-            return Estimate.missing("not measured" if rows.empty else str(rows.iloc[0]["reason"]))
-        row = rows.iloc[0]
-        low, high = (None, None) if pd.isna(row["low"]) else (float(row["low"]), float(row["high"]))
-        return Estimate(float(row["value"]), low, high, int(row["n"]))
+        return Estimate.missing("not measured") if rows.empty else _estimate(rows.iloc[0].to_dict())
 
     def table(self, *, controls: bool = True) -> pd.DataFrame:
         """One row a condition, one column an effect and role; values with intervals as text."""
         rows = self.effects if controls else self.effects[~self.effects["control"].astype(bool)]
-        rows = rows[rows["effect"].isin([effect for effect, _ in COLUMNS])].copy()
+        rows = rows[rows["effect"].isin(COLUMNS)].copy()
         rows["text"] = [_text(row) for row in rows.to_dict("records")]
         wide = rows.pivot_table("text", "condition", ["effect", "role"], aggfunc="first", sort=False)
-        order = [
-            (effect, role) for effect, _ in COLUMNS for role in ("harmful", "near", "far", "all") if (effect, role) in wide
-        ]
+        order = [(effect, role) for effect in COLUMNS for role in ("harmful", "near", "far", "all") if (effect, role) in wide]
         return wide[order]
 
     def figure(self) -> "go.Figure":
@@ -153,16 +148,8 @@ class Dissociation:
         return cls(report, effects, Outcomes(outcomes, pd.DataFrame(columns=TEXT_COLUMNS)), circuits, controls, sweep)
 
 
-COLUMNS = (
-    ("loss_increase", "ΔL, nats per token"),
-    ("refused", "refuses after the prefill"),
-    ("recognition_auroc", "recognition, AUROC"),
-    ("one_sided_auroc", "one-sided question, AUROC"),
-    ("refusal", "refuses without a prefill"),
-    ("degenerate", "degenerate text"),
-    ("fact", "facts known"),
-)
-"""Effects of `table`, and what they are called."""
+COLUMNS = ("loss_increase", "refused", "recognition_auroc", "one_sided_auroc", "refusal", "degenerate", "fact")
+"""Effects of `table`, in order."""
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -272,15 +259,17 @@ def sentences(key: tuple[str, str], estimates: Mapping[tuple[str, str], Mapping[
 def _range(estimate: Estimate, *, sign: str = "") -> str:
     if estimate.value is None:
         return "an unknown amount"
-    ends = "" if estimate.low is None else f" [{estimate.low:{sign}.2f}, {estimate.high:{sign}.2f}]"
-    return f"{estimate.value:{sign}.2f}{ends}"
+    value, *ends = (
+        f"{round(end, 2) + 0.0:{sign}.2f}" for end in (estimate.value, estimate.low, estimate.high) if end is not None
+    )
+    return f"{value} [{', '.join(ends)}]" if ends else value
 
 
 def _percent(estimate: Estimate) -> str:
     if estimate.value is None:
         return "an unknown share"
-    ends = "" if estimate.low is None or estimate.high is None else f" [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]"
-    return f"{100 * estimate.value:.0f} %{ends}"
+    value, *ends = (f"{round(100 * end)}" for end in (estimate.value, estimate.low, estimate.high) if end is not None)
+    return f"{value} % [{', '.join(ends)}]" if ends else f"{value} %"
 
 
 def effect_frame(
@@ -315,7 +304,7 @@ def condition_effects(effects: Effects, name: str) -> list[tuple[str, str, Estim
                 if name != BASELINE and has_baseline(measure):
                     change = effects.change(name, measure, role)
                     found.append((f"{measure}_change", role, effects.mean(change, role)))
-        for measure in MEANS[:4]:
+        for measure in MEANS:
             if has(measure):
                 found.append((f"{measure}_mean", role, effects.mean(effects.values(name, measure, role), role)))
     for role in effects.roles[1:]:
@@ -337,7 +326,7 @@ def condition_effects(effects: Effects, name: str) -> list[tuple[str, str, Estim
 def _items(effects: Effects, name: str) -> list[tuple[str, str, Estimate]]:
     """Effects on items that are no test prompts: explanations, facts, passages."""
     found: list[tuple[str, str, Estimate]] = []
-    for measure in ("explanation", "fact", "passage"):
+    for measure in ITEMS:
         values, before = (effects.outcomes.values(condition, measure) for condition in (name, BASELINE))
         if len(values):
             found.append((measure, "all", effects.items(values)))
@@ -356,21 +345,18 @@ def _columns(estimate: Estimate) -> dict[str, Any]:
     }
 
 
+def _estimate(row: Mapping[Any, Any]) -> Estimate:
+    """A row of the effects again, as `_columns` wrote it."""
+    if pd.isna(row["value"]):
+        return Estimate.missing(str(row["reason"]))
+    low, high = (None, None) if pd.isna(row["low"]) else (float(row["low"]), float(row["high"]))
+    return Estimate(float(row["value"]), low, high, int(row["n"]))
+
+
 def _leaves(frame: pd.DataFrame, condition: str) -> dict[str, dict[str, Any]]:
     leaves: dict[str, dict[str, Any]] = {}
     for row in frame[frame["condition"] == condition].to_dict("records"):
-        missing = pd.isna(row["value"])
-        leaf = (
-            {"value": None, "reason": row["reason"]}
-            if missing
-            else {
-                "value": float(row["value"]),
-                "low": None if pd.isna(row["low"]) else float(row["low"]),
-                "high": None if pd.isna(row["high"]) else float(row["high"]),
-                "n": int(row["n"]),
-            }
-        )
-        leaves.setdefault(str(row["effect"]), {})[str(row["role"])] = leaf
+        leaves.setdefault(str(row["effect"]), {})[str(row["role"])] = _estimate(row).to_json()
     return leaves
 
 

@@ -8,21 +8,14 @@ from pathlib import Path
 import pandas as pd
 
 from .. import store
-from ..models.protocol import HookedModel, has_hooks
+from ..experiment.cache import place_to_keep
+from ..models.protocol import HookedModel
 from ..store.frames import as_kept
 from ..store.journal import Journal, Made
 
 log = logging.getLogger(__name__)
 WRITTEN = "written"
 """The part that holds what a model wrote, as token ids."""
-
-
-def place_to_keep(model: HookedModel, folder: str | Path | None) -> Path | None:
-    """`folder`, unless hooks are set on the model: the keys of what is kept know the weights, not the hooks."""
-    if folder is not None and has_hooks(model):
-        log.warning("hooks are set on the model: nothing of this run is read from %s or kept there", Path(folder) / "journal")
-        return None
-    return None if folder is None else Path(folder)
 
 
 @dataclass(frozen=True)

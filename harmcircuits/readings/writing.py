@@ -4,7 +4,7 @@ Texts are read by rules (`readings.compliance`); a judge may read the same texts
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import pandas as pd
@@ -13,9 +13,8 @@ from ..ablation.condition import Condition
 from ..ablation.generate import generate
 from ..examples import Example, Prompt
 from ..models.protocol import HookedModel
-from .compliance import read_compliance
-
-OUTCOMES = ("complied", "refused", "degenerate")
+from ..tasks.refusal import without_prefill
+from .compliance import OUTCOMES, read_compliance
 
 
 @dataclass(frozen=True)
@@ -54,8 +53,7 @@ class Refusal:
     max_new_tokens: int = 24
 
     def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
-        bare = [replace(prompt, prefill="") for prompt in self.prompts]
-        table = _table(write(model, bare, condition, self.max_new_tokens))
+        table = _table(write(model, without_prefill(self.prompts), condition, self.max_new_tokens))
         return table[["item", "refused", "response_ids"]].rename(columns={"refused": "refusal"})
 
 
@@ -68,20 +66,20 @@ def write(
     seed: int = 0,
 ) -> list[Example]:
     """Return one text a prompt, written under the condition; not cached."""
-    options = {"max_new_tokens": max_new_tokens, "seed": seed}
     return generate(
         model,
         prompts,
         condition.ablation,
         method=condition.method,
         alpha=condition.alpha,
+        max_new_tokens=max_new_tokens,
         temperature=temperature,
-        **options,  # type: ignore[arg-type]
+        seed=seed,
     )
 
 
 def _table(texts: Sequence[Example]) -> pd.DataFrame:
     outcomes = [read_compliance(text.request, text.response) for text in texts]
-    columns = {outcome: [float(found == outcome) for found in outcomes] for outcome in OUTCOMES}
+    columns: dict[str, list[float]] = {outcome: [float(found == outcome) for found in outcomes] for outcome in OUTCOMES}
     ids = [" ".join(map(str, text.response_ids or ())) for text in texts]
     return pd.DataFrame({"item": range(len(texts)), **columns, "response_ids": ids})

@@ -21,7 +21,7 @@ from ..components import WeightMask
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import HookedModel
 from .protected import SelectionError
-from .weights import top_fraction
+from .weights import set_difference
 
 Recipe = Literal["released", "global"]
 
@@ -90,7 +90,8 @@ def weight_masks(
             for selection, top, mask in zip(selections, tops, indices, strict=True):
                 A = signed[selection.target]
                 if top is None:
-                    mask[matrix.name] = _difference(A, absolute[selection.protect], selection).cpu()
+                    U = absolute[selection.protect]
+                    mask[matrix.name] = set_difference(matrix.name, A, U, selection.q, selection.p).cpu()
                 else:
                     top[0].add(number[matrix.name], A)
                     top[1].add(number[matrix.name], signed[selection.protect].abs())
@@ -99,12 +100,6 @@ def weight_masks(
             indices[at] = _global_difference(every, *top)
     masks = [WeightMask(indices=own, shapes=shapes) for own in indices]
     return [mask if len(mask) else None for mask in masks]
-
-
-def _difference(A: Float[Tensor, " n"], U: Float[Tensor, " n"], selection: WeightSelection) -> Int[Tensor, " m"]:
-    taken = top_fraction(A, selection.q)
-    taken = taken[A[taken] > 0]
-    return taken[~torch.isin(taken, top_fraction(U, selection.p))]
 
 
 def _global_difference(every: Sequence[Matrix], taken: _Top, left_out: _Top) -> dict[str, Tensor]:

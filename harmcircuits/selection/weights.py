@@ -49,14 +49,15 @@ def select_weights(W: WeightAttribution, *, q: float, p: float, protect: WeightA
         raise SelectionError("weights are selected from hc.attribute_weights(...); hc.select takes scores of heads and neurons")
     if benign.shapes != W.shapes:
         raise SelectionError("the two attributions are of models of different shape: compute both with the same model")
-    indices = {name: _difference(name, A.flatten(), benign.absolute[name].flatten(), q, p) for name, A in W.signed.items()}
+    indices = {name: set_difference(name, A.flatten(), benign.absolute[name].flatten(), q, p) for name, A in W.signed.items()}
     mask = WeightMask(indices=indices, shapes=W.shapes)
     if not len(mask):
         raise SelectionError(_why_empty(W, benign, q=q, p=p))
     return mask
 
 
-def _difference(name: str, A: Float[Tensor, " n"], U: Float[Tensor, " n"], q: float, p: float) -> Flat:
+def set_difference(name: str, A: Float[Tensor, " n"], U: Float[Tensor, " n"], q: float, p: float) -> Flat:
+    """Return the top q of A (only A > 0) minus the top p of U, of the matrix `name`. Raises SelectionError for NaN."""
     if bool(A.isnan().any() | U.isnan().any()):
         raise SelectionError(f"a score of {name} is not a number: compute the scores again")
     promotes = top_fraction(A, q)

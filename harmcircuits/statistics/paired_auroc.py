@@ -1,7 +1,7 @@
 """AUROCs of scores that are paired within triples, their changes, and what can be said of them near 0 and 1."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit, stdtrit
 
@@ -38,9 +38,36 @@ def auroc_draws(
         return np.asarray([auroc(above[row], below[row]) for row in drawn])
     if not (np.isfinite(above).all() and np.isfinite(below).all()):
         return np.full(draws, np.nan)
-    taken = np.bincount((drawn + n * np.arange(draws)[:, None]).ravel(), minlength=draws * n).reshape(draws, n).astype(float)
-    order = (above[:, None] > below) + 0.5 * (above[:, None] == below)
-    return np.asarray(((taken @ order) * taken).sum(-1) / (n * n))
+    taken = times_drawn(drawn)
+    return auroc_of_counts(above, below, taken, taken)
+
+
+def times_drawn(drawn: Int[np.ndarray, "draw n"]) -> Float[np.ndarray, "draw n"]:
+    """Return how often each draw took each item.
+
+    >>> times_drawn(np.array([[0, 0, 2]])).tolist()
+    [[2.0, 0.0, 1.0]]
+    """
+    draws, n = drawn.shape
+    return np.bincount((drawn + n * np.arange(draws)[:, None]).ravel(), minlength=draws * n).reshape(draws, n).astype(float)
+
+
+def auroc_of_counts(
+    positive: Float[np.ndarray, " n"],
+    negative: Float[np.ndarray, " m"],
+    taken: Float[np.ndarray, "draw n"],
+    others: Float[np.ndarray, "draw m"],
+) -> Float[np.ndarray, " draw"]:
+    """Return Σ_ij c_i O_ij d_j / (n m) of each draw, which took positive i c_i times and negative j d_j times."""
+    order = (positive[:, None] > negative) + 0.5 * (positive[:, None] == negative)
+    return np.asarray(((taken @ order) * others).sum(-1) / order.size)
+
+
+def separated(value: float, n: int, *, level: float = 0.95) -> Estimate:
+    """An AUROC of 1 or 0 with the interval of `auroc_estimate`: of a sample without an error."""
+    bound = ((1 - level) / 2) ** (1 / (n // 2))
+    low, high = (bound, 1.0) if value == 1 else (0.0, 1 - bound)
+    return Estimate(value, low, high, n, level=level)
 
 
 def auroc_estimate(
@@ -85,9 +112,7 @@ def auroc_estimate(
     value = float(auroc(above, below))
     if value not in (0.0, 1.0) or n < MIN_TRIPLES:
         return from_draws(value, found, n=n, level=level, strata=strata)
-    bound = ((1 - level) / 2) ** (1 / (n // 2))
-    low, high = (bound, 1.0) if value == 1 else (0.0, 1 - bound)
-    return Estimate(value, low, high, n, level=level)
+    return separated(value, n, level=level)
 
 
 def auroc_change(

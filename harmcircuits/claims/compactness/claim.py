@@ -19,7 +19,7 @@ from ..claim import Claim, ClaimError
 from ..material import Material, prepare
 from ..reading import read
 from .curves import COST, curves, information, table
-from .decision import LEVEL, SMALL, decide, gathered, sentence
+from .decision import LEVEL, SMALL, collect_evidence, decide, sentence
 from .grid import GRAINS, POINTS, RATIO, Grain, Spans
 from .plan import ONE_SHOT, Options, select_cells
 from .summary import as_table, differences, summarise
@@ -155,7 +155,7 @@ def compactness(
     admissible = {curve.grain: curve.admissible for curve in drawn if curve.rule == ONE_SHOT}
     summaries = [summarise(curve, material.bootstrap, among=admissible.get(curve.grain, [])) for curve in drawn]
     compared = differences(drawn, material.bootstrap)
-    evidence = gathered(options.grains, drawn, summaries, compared, unmade)
+    evidence = collect_evidence(options.grains, drawn, summaries, compared, unmade)
     depends = mean_estimate(information(outcomes, INTACT)[:, 0], **material.bootstrap)
     answer, why = decide(depends, evidence)
     above = {one.grain: one.above for one in evidence}

@@ -144,7 +144,7 @@ def percent(fraction: float | None) -> str:
     return "—" if fraction is None else f"{100 * fraction:.3g} %"
 
 
-def gathered(
+def collect_evidence(
     grains: Sequence[Grain],
     drawn: Sequence[Curve],
     summaries: Sequence[Summary],

@@ -26,7 +26,7 @@ from .masks import NONE, Masks, check_masks, masks
 from .plan import ARMS, NOTHING, Plan, Run
 from .questions import questions
 from .study import RECIPE, Study, as_losses
-from .summary import gathered, induced, sentence, values
+from .summary import collect_evidence, induced, sentence, values
 from .tables import advice_table, degenerate_excess
 from .training import Parts, read_runs
 
@@ -114,7 +114,7 @@ def emergent_misalignment(
         check_masks(study)
         parts, pruned = _read(study, progress=progress)
         measured = measured_of(study, parts)
-    evidence = gathered(measured, degenerate_excess({run: own.answers for run, own in parts.items()}))
+    evidence = collect_evidence(measured, degenerate_excess({run: own.answers for run, own in parts.items()}))
     found, why = decide(evidence)
     return Misalignment(
         found=found,

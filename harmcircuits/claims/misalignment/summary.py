@@ -11,7 +11,7 @@ from .plan import CONTROLS, HARMFUL, NOTHING, OWN, SELECTED
 BAD, GOOD = Arm("bad"), Arm("good")
 
 
-def gathered(measured: Measured, degenerate: float | None) -> Evidence:
+def collect_evidence(measured: Measured, degenerate: float | None) -> Evidence:
     """What the rule looks at. Domains in which nothing was induced are left out of what comes after the gate."""
     own = induced(measured)
     among = induced_in(own) or measured.learnt
