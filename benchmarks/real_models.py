@@ -1,0 +1,103 @@
+"""The experiment on a real model: on benchmark requests as in the prototype of the paper's protocol, or on the built-in triples.
+
+    python benchmarks/real_models.py qwen2.5-coder-1.5b-instruct-q4_k_m.gguf --dtype bfloat16 --prompts benchmarks --data FOLDER --out OUT
+    python benchmarks/real_models.py smollm2-135m-instruct --prompts builtin --out OUT
+
+"benchmarks": scores from AdvBench requests and self-instruct seed tasks; tests on StrongREJECT against other seed tasks, and then, with
+the same circuits, on unsafe against safe XSTest prompts. The sizes are those of the prototype, fixed beforehand. "builtin": triples of the
+package; sizes are chosen on development triples. FOLDER holds advbench.csv, strongreject.csv, xstest_prompts.csv and
+seed_tasks_flat.json, in any subfolder. A run that was stopped continues. Texts are neither printed nor saved.
+"""
+
+import argparse
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import torch
+
+import harmcircuits as hc
+from harmcircuits.examples import Role
+from harmcircuits.prompts.readers import PREFILLS
+
+TRAIN, DEVELOPMENT, TEST, WRITTEN = 64, 24, 40, 24
+
+
+def requests(data: Path, name: str, seed: int) -> list[hc.Prompt]:
+    """A benchmark's prompts in random order, under the shared prefills in turn."""
+    prompts = list(hc.load_prompts(next(data.rglob(name))))
+    Random(seed).shuffle(prompts)
+    return [replace(prompt, prefill=PREFILLS[at % len(PREFILLS)], group="") for at, prompt in enumerate(prompts)]
+
+
+def prompt_set(harmful: Sequence[hc.Prompt], benign: Sequence[hc.Prompt], role: Role, name: str) -> hc.PromptSet:
+    own = [replace(prompt, role="harmful", category=name) for prompt in harmful]
+    other = [replace(prompt, role=role, category=name) for prompt in benign]
+    return hc.PromptSet((*own, *other), name)
+
+
+def benchmark_sets(data: Path, seed: int) -> tuple[hc.PromptSet, ...]:
+    """Training, development and the two test sets; no request is in two of them."""
+    advbench = requests(data, "advbench.csv", seed)
+    seeds = [prompt for prompt in requests(data, "seed_tasks_flat.json", seed) if len(prompt.request) < 300]
+    strongreject, xstest = requests(data, "strongreject.csv", seed), requests(data, "xstest_prompts.csv", seed)
+    unsafe = [prompt for prompt in xstest if prompt.role == "harmful"]
+    safe = [prompt for prompt in xstest if prompt.role != "harmful"]
+    part = lambda prompts, at, n: prompts[at : at + n]
+    known = {prompt.request.casefold() for prompt in advbench}
+    unseen = [prompt for prompt in strongreject if prompt.request.casefold() not in known]
+    return (
+        prompt_set(advbench[:TRAIN], seeds[:TRAIN], "far", "AdvBench and seed tasks"),
+        prompt_set(part(advbench, TRAIN, DEVELOPMENT), part(seeds, TRAIN, DEVELOPMENT), "far", "AdvBench and seed tasks, development"),
+        prompt_set(unseen[:TEST], part(seeds, TRAIN + DEVELOPMENT, TEST), "far", "StrongREJECT and seed tasks"),
+        prompt_set(unsafe[:TEST], safe[:TEST], "near", "XSTest"),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model")
+    parser.add_argument("--name", default="")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--prompts", choices=("benchmarks", "builtin"), default="builtin")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--draws", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    logging.getLogger("harmcircuits").setLevel(logging.INFO)
+
+    start = time.monotonic()
+    model = hc.load_model(options.model, dtype=getattr(torch, options.dtype))
+    sizes = hc.Settings(
+        seed=options.seed,
+        train_prompts=TRAIN,
+        development_prompts=DEVELOPMENT,
+        test_prompts=TEST,
+        written_prompts=WRITTEN,
+        random_draws=options.draws,
+        sampled=options.prompts == "builtin",
+        facts=40,
+        passages=8,
+    )
+    shared = {"name": options.name, "progress": True}
+    if options.prompts == "builtin":
+        runs = {"builtin": hc.dissociate(model, settings=sizes, folder=options.out, **shared)}
+    else:
+        train, development, strongreject, xstest = benchmark_sets(options.data, options.seed)
+        fixed = replace(sizes, head_fractions=(0.04,), neuron_fractions=(0.02,), weight_fractions=((3e-5, 1e-4),))
+        sets = {"train": train, "development": development, "settings": fixed, **shared}
+        tests = {"strongreject": strongreject, "xstest": xstest}
+        runs = {name: hc.dissociate(model, prompts=test, folder=options.out, **sets) for name, test in tests.items()}
+    for name, run in runs.items():
+        run.save(options.out / name)
+        print(f"{name}: {run.answer}", *run.sentences, run.table().T.to_string(), sep="\n")
+    print(f"{(time.monotonic() - start) / 60:.0f} minutes")
+
+
+if __name__ == "__main__":
+    main()
