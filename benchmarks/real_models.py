@@ -1,12 +1,12 @@
-"""The experiment on a real model: on benchmark requests as in the prototype of the paper's protocol, or on the built-in triples.
+"""The experiment on a real model: on benchmark requests as in the prototype, or on the built-in triples.
 
-    python benchmarks/real_models.py qwen2.5-coder-1.5b-instruct-q4_k_m.gguf --dtype bfloat16 --prompts benchmarks --data FOLDER --out OUT
+    python benchmarks/real_models.py MODEL.gguf --dtype bfloat16 --prompts benchmarks --data FOLDER --out OUT
     python benchmarks/real_models.py smollm2-135m-instruct --prompts builtin --out OUT
 
-"benchmarks": scores from AdvBench requests and self-instruct seed tasks; tests on StrongREJECT against other seed tasks, and then, with
-the same circuits, on unsafe against safe XSTest prompts. The sizes are those of the prototype, fixed beforehand. "builtin": triples of the
-package; sizes are chosen on development triples. FOLDER holds advbench.csv, strongreject.csv, xstest_prompts.csv and
-seed_tasks_flat.json, in any subfolder. A run that was stopped continues. Texts are neither printed nor saved.
+"benchmarks": scores from AdvBench requests and self-instruct seed tasks; tests on StrongREJECT against other seed tasks, and
+then, with the same circuits, on unsafe against safe XSTest prompts. The sizes are those of the prototype, fixed beforehand.
+"builtin": triples of the package; sizes are chosen on development triples. FOLDER holds advbench.csv, strongreject.csv,
+xstest_prompts.csv and seed_tasks_flat.json, in any subfolder. A run that was stopped continues. Texts are not saved.
 """
 
 import argparse
@@ -47,11 +47,12 @@ def benchmark_sets(data: Path, seed: int) -> tuple[hc.PromptSet, ...]:
     unsafe = [prompt for prompt in xstest if prompt.role == "harmful"]
     safe = [prompt for prompt in xstest if prompt.role != "harmful"]
     part = lambda prompts, at, n: prompts[at : at + n]
+    scored = "AdvBench and seed tasks"
     known = {prompt.request.casefold() for prompt in advbench}
     unseen = [prompt for prompt in strongreject if prompt.request.casefold() not in known]
     return (
-        prompt_set(advbench[:TRAIN], seeds[:TRAIN], "far", "AdvBench and seed tasks"),
-        prompt_set(part(advbench, TRAIN, DEVELOPMENT), part(seeds, TRAIN, DEVELOPMENT), "far", "AdvBench and seed tasks, development"),
+        prompt_set(advbench[:TRAIN], seeds[:TRAIN], "far", scored),
+        prompt_set(part(advbench, TRAIN, DEVELOPMENT), part(seeds, TRAIN, DEVELOPMENT), "far", scored),
         prompt_set(unseen[:TEST], part(seeds, TRAIN + DEVELOPMENT, TEST), "far", "StrongREJECT and seed tasks"),
         prompt_set(unsafe[:TEST], safe[:TEST], "near", "XSTest"),
     )
@@ -59,14 +60,14 @@ def benchmark_sets(data: Path, seed: int) -> tuple[hc.PromptSet, ...]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
+    parser.add_argument("model", nargs="?", default="smollm2-135m-instruct")
     parser.add_argument("--name", default="")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--prompts", choices=("benchmarks", "builtin"), default="builtin")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=Path("out/real"))
     options = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("harmcircuits").setLevel(logging.INFO)

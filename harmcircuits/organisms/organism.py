@@ -108,7 +108,8 @@ def planted(
     - "both": the head that moves the topic serves harmful and kind words: it promotes both, and protection must drop it.
     - "redundant": each writing neuron has a double, either of which suffices: first-order scores are nearly 0.
     - "suppressor": one neuron holds harmful words back.
-    - "shared": one head serves writing and recognition: they do *not* come apart.
+    - "shared": the one head that writes harm and nothing else recognises it too: they do *not* come apart;
+      the topic as in "both".
     - "none": harmful requests are answered like any others: nothing writes harm.
     - "diffuse": half of the last layer's neurons and eleven of 24 heads each carry a small share: no few halve writing.
     - "separate": each kind of harm has heads and neurons of its own (`writing_of`), which do nothing for the others.

@@ -97,7 +97,7 @@ def _heads(variant: str) -> dict[str, Head]:
         "shared": Head("answer", (("answer", "on"),), also_at_labels=True),
         "murk": Head("filler", (("murk", "label"),), also_at_labels=True, scale=MURK),
     }
-    if variant == "both":  # one head moves the topic for harmful and kind words alike
+    if variant in ("both", "shared"):  # one head moves the topic for harmful and kind words alike
         found["both topic"] = found.pop("k topic")
         del found["w topic"]
     if variant == "shared":
@@ -112,7 +112,7 @@ def _neurons(variant: str) -> dict[str, Neuron]:
     found: dict[str, Neuron] = {}
     copies, words = (2, 1.2 * WORDS) if variant == "redundant" else (1, WORDS)
     for topic in TOPICS:
-        moved = f"k topic {topic}" if variant == "both" else f"w topic {topic}"
+        moved = f"k topic {topic}" if variant in ("both", "shared") else f"w topic {topic}"
         for copy in range(copies if variant != "none" else 0):
             found[f"w {topic} {copy}"] = _both_on("w harm", moved, {f"harmful {topic}": words})
     found |= _kind_neurons(kind=variant != "none") | _label_neurons()
