@@ -23,7 +23,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 TRIAL_BYTES = 8_000_000  # more than a page and all tables of a small model's run: a full disk is noticed before the run
 
 Model = Annotated[str, typer.Option(help="Alias, hub id, local folder or .gguf file.")]
-Prompts = Annotated[str | None, typer.Option(help="A prompt file with triples; the built-in set by default.")]
+Prompts = Annotated[str | None, typer.Option(help="A prompt file or a benchmark (xstest, …); the built-in set by default.")]
 Seed = Annotated[int, typer.Option(help="Seed of splits, sampling, nulls and bootstrap.")]
 Triples = Annotated[
     int | None, typer.Option(min=2, help="At most so many test triples, and what is written and known in proportion.")

@@ -108,8 +108,17 @@ def _jailbreakbench(row: Row) -> Iterable[Prompt]:
     yield Prompt(request=row.text("goal"), prefill=prefill, category=row.label("category"), role=role)
 
 
+_EXCLUDED = ("chemical_biological", "copyright")
+
+
 def _harmbench(row: Row) -> Iterable[Prompt]:
-    """Mazeika et al. 2024; a contextual behaviour's context comes first, set off as the authors do."""
+    """Mazeika et al. 2024; a contextual behaviour's context comes first, set off as the authors do.
+
+    Rows on chemical and biological weapons are left out, as everywhere in this package, and those on copyright, which ask for
+    the text of books and songs: no harmful request.
+    """
+    if row.label("semanticcategory") in _EXCLUDED:
+        return
     context, behavior = row.label("contextstring"), row.text("behavior")
     request = f"{context}\n\n---\n\n{behavior}" if context else behavior
     yield Prompt(request=request, category=row.label("semanticcategory"))

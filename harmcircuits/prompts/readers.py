@@ -1,26 +1,27 @@
-"""Prompts from the built-in set, or from a file in any of the field's formats."""
+"""Prompts from the built-in set, a benchmark by name, or a file in any of the field's formats."""
 
 import errno
 import logging
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import cycle
 from os import PathLike
 from pathlib import Path
 
 from ..examples import Prompt, Role
+from .benchmarks import BENCHMARKS, benchmark_files
 from .errors import PromptError
 from .formats import FORMATS, Format, Row
-from .promptset import PromptSet
+from .promptset import ROLES, PromptSet
 from .records import SUFFIXES, Record, listed, read_records, shown
 
 BUILTIN = Path(__file__).with_name("builtin")
 
 _log = logging.getLogger(__name__)
 
-
 PREFILLS = ("Sure, here is", "Sure, here's a", "Of course. Here is", "Sure! Here is how")
-"""Shared by the requests of two sources in turn, so that no prefill tells them apart."""
+"""Shared by harmful and benign requests in turn, so that no prefill tells them apart."""
 
 
 def load_prompts(
@@ -33,67 +34,84 @@ def load_prompts(
     prefill: str | None = None,
     columns: Mapping[str, str] | None = None,
 ) -> PromptSet:
-    """Reads a prompt set; the format is recognised from the columns.
+    """Read a prompt set; the format is recognised from the columns.
+
+    Benchmarks by name (`BENCHMARKS`): "advbench", "harmbench", "jailbreakbench" (its harmful half), "strongreject", "xstest":
+    the authors' file at a pinned revision, downloaded once. A string that is one of these names is the benchmark, whatever lies
+    in the working folder; "./advbench" or a `Path` is a file or folder. A benchmark whose file has no prefills gets the shared
+    ones in turn.
 
     Formats (`FORMATS`): the built-in triples, AdvBench, StrongREJECT, XSTest, do-not-answer, JailbreakBench, HarmBench,
     self-instruct seeds (and Alpaca), and plain files with a `request` column and any of `prefill`, `category`, `group`,
     `role` and `harm_group`. Harmful is the role where a file does not say otherwise.
 
     Args:
-        source: a .csv, .tsv, .json or .jsonl file in UTF-8, or a folder of such files in one format, read in order of
-            their names; None for the built-in triples.
-        harmful: a file of harmful requests, in place of `source`, where there are no triples; with `benign`.
-        benign: a file of unrelated benign requests. Both get the same few prefills in turn, unless `prefill` says otherwise.
+        source: a benchmark's name; or a .csv, .tsv, .json or .jsonl file in UTF-8, or a folder of such files in one format,
+            read in order of their names; None for the built-in triples.
+        harmful: a file or benchmark of harmful requests, in place of `source`, where there are no triples; with `benign`. Of
+            one that holds both kinds, only the harmful requests are taken.
+        benign: a file or benchmark of unrelated benign requests, likewise. Both get the same few prefills in turn, unless
+            `prefill` says otherwise.
         format: a name from `FORMATS`, to be used whatever other columns there are.
-        name: the set's name; the file's or folder's by default.
+        name: the set's name; the benchmark's, file's or folder's by default.
         prefill: the first words of every answer, in place of the file's own; "" for none.
         columns: for plain files, what each field is called there: `{"request": "my column", "category": "topic"}`.
 
     Raises:
-        PromptError: if the file is missing, malformed, or in no known format; names the file, the line and the cure,
-            and never quotes a request.
+        PromptError: if the file is missing, malformed, or in no known format, or a benchmark can neither be downloaded nor was
+            put into the cache by hand; names the file, the line and the cure, and never quotes a request.
     """
+    if format is not None and format not in FORMATS:
+        raise PromptError(f"format={format!r} is unknown; known formats:\n{_known_formats()}")
     if harmful is not None or benign is not None:
         if source is not None or harmful is None or benign is None:
             raise PromptError("give harmful= and benign= together, and no other source: two files that are no triples.")
-        return _unpaired(_path_and_role(harmful, benign), format=format, name=name, prefill=prefill, columns=columns)
+        return _unpaired({"harmful": harmful, "far": benign}, format=format, name=name, prefill=prefill, columns=columns)
     if source is None:
         return _read(BUILTIN, format="triples", name=name or "built-in", prefill=prefill, columns=None)
-    path = Path(source).expanduser()
-    if format is not None and format not in FORMATS:
-        raise PromptError(f"format={format!r} is unknown; known formats:\n{_known_formats()}")
-    return _read(path, format=format, name=name, prefill=prefill, columns=columns)
-
-
-def _path_and_role(harmful: str | PathLike[str], benign: str | PathLike[str]) -> list[tuple[Path, Role]]:
-    return [(Path(harmful).expanduser(), "harmful"), (Path(benign).expanduser(), "far")]
+    return _read(source, format=format, name=name, prefill=prefill, columns=columns)
 
 
 def _unpaired(
-    sources: Sequence[tuple[Path, Role]],
+    sources: Mapping[Role, str | PathLike[str]],
     *,
     format: str | None,
     name: str | None,
     prefill: str | None,
     columns: Mapping[str, str] | None,
 ) -> PromptSet:
-    """Both files, each with the role that it stands for."""
-    prompts: list[Prompt] = []
-    for path, role in sources:
-        read = _read(path, format=format, name=None, prefill=prefill, columns=columns)
-        shared = [PREFILLS[at % len(PREFILLS)] if prefill is None else prefill for at in range(len(read))]
-        prompts += [replace(prompt, role=role, group="", prefill=first) for prompt, first in zip(read, shared, strict=True)]
-    return PromptSet(tuple(prompts), name or " and ".join(path.stem for path, _ in sources))
+    """The requests of both sources, each with the role that the source stands for."""
+    sets = {role: _read(source, format=format, name=None, prefill=prefill, columns=columns) for role, source in sources.items()}
+    prompts = [replace(p, role=role, group="") for role, own in sets.items() for p in _of_kind(own, harmful=role == "harmful")]
+    default_name = " and ".join(own.name for own in sets.values())
+    return PromptSet(tuple(_with_shared_prefills(prompts) if prefill is None else prompts), name or default_name)
+
+
+def _of_kind(prompts: PromptSet, *, harmful: bool) -> Sequence[Prompt]:
+    """The harmful or the benign prompts; all where the file does not tell them apart."""
+    return (prompts.harmful if harmful else prompts.benign) or prompts.prompts
+
+
+def _with_shared_prefills(prompts: Iterable[Prompt]) -> list[Prompt]:
+    """The prompts of each role with the shared prefills in turn."""
+    turns = {role: cycle(PREFILLS) for role in ROLES}
+    return [replace(prompt, prefill=next(turns[prompt.role])) for prompt in prompts]
 
 
 def _read(
-    path: Path, *, format: str | None, name: str | None, prefill: str | None, columns: Mapping[str, str] | None
+    source: str | PathLike[str],
+    *,
+    format: str | None,
+    name: str | None,
+    prefill: str | None,
+    columns: Mapping[str, str] | None,
 ) -> PromptSet:
     if columns is not None:
         if format not in (None, "plain"):
             raise PromptError(f"columns=… names the fields of a plain file; leave out format={format!r}.")
         format = "plain"
-    files = _files(path)
+    path, benchmark = Path(source).expanduser(), benchmark_files(source)
+    files = benchmark or _files(path)
     records = {file: _renamed(read_records(file), columns) for file in files}
     found = {file: format or _recognise(rows[0]) for file, rows in records.items()}
     if len(set(found.values())) > 1:
@@ -103,6 +121,8 @@ def _read(
     read = [(record, prompt) for rows in records.values() for record in rows for prompt in _prompts(record, kind)]
     _check_groups(read)
     prompts = [prompt if prefill is None else replace(prompt, prefill=prefill) for _, prompt in read]
+    if benchmark and prefill is None and not any(prompt.prefill for prompt in prompts):
+        prompts = _with_shared_prefills(prompts)
     _log.info("%s: %d prompts in format %s", path, len(prompts), found[files[0]])
     return PromptSet(tuple(prompts), name or (path.resolve().name if path.is_dir() else path.stem))
 
@@ -123,8 +143,8 @@ def _listed(path: Path) -> list[Path]:
         return files
     if not path.exists():
         raise PromptError(
-            f"{path.absolute()}: no such file. Check the path (relative ones start from the working folder), or call "
-            "load_prompts() for the built-in prompts."
+            f"{path.absolute()}: no such file, and no benchmark ({', '.join(BENCHMARKS)}). Check the path (relative ones start "
+            "from the working folder), or call load_prompts() for the built-in prompts."
         )
     return [path]
 
