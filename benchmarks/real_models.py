@@ -23,7 +23,7 @@ import harmcircuits as hc
 from harmcircuits.examples import Role
 from harmcircuits.prompts.readers import PREFILLS
 
-TRAIN, DEVELOPMENT, TEST, WRITTEN = 64, 24, 40, 24
+TRAIN, DEVELOPMENT, TEST, WRITTEN, CONTROL = 64, 24, 40, 24, 16
 
 
 def requests(data: Path, name: str, seed: int) -> list[hc.Prompt]:
@@ -80,6 +80,7 @@ def main() -> None:
         development_prompts=DEVELOPMENT,
         test_prompts=TEST,
         written_prompts=WRITTEN,
+        control_prompts=CONTROL,
         random_draws=options.draws,
         sampled=options.prompts == "builtin",
         facts=40,

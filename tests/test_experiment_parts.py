@@ -167,8 +167,22 @@ def test_auroc_draws_are_those_of_resampled_triples() -> None:
     harmful, near = (found.values("baseline", "recognition", role) for role in ("harmful", "near"))
     strata = [prompt.category for prompt in prompts if prompt.role == "harmful"]
     expected = [auroc(harmful[row], near[row]) for row in resamples(4, draws=200, strata=strata)]
-    np.testing.assert_allclose(found._aurocs("baseline", "recognition", "near")[1:], expected)
+    np.testing.assert_allclose(found._aurocs("baseline", "recognition", "near", (4, 4))[1:], expected)
     assert found.auroc("baseline", "recognition", "near").value == pytest.approx(auroc(harmful, near))
+
+
+def test_a_control_of_the_first_prompts_is_compared_on_these() -> None:
+    few, many, random = ordered(TEST, 2), ordered(TEST, 4), np.random.default_rng(0)
+    values = {name: random.normal(size=len(many)).tolist() for name in ("baseline", "own", "random")}
+    short = {name: own[: len(few)] for name, own in values.items()}
+    found = effects({"recognition": values | {"random": short["random"]}}, many)
+    first = effects({"recognition": short}, few)
+    for estimate in (
+        lambda e: e.auroc_beyond("own", ["random"], "recognition", "near"),
+        lambda e: e.auroc_change("random", "recognition", "near"),
+        lambda e: e.mean(e.change("random", "recognition", "harmful"), "harmful"),
+    ):
+        assert estimate(found) == estimate(first)
 
 
 def test_an_effect_that_benign_text_shares_has_no_share_of_its_own() -> None:

@@ -14,6 +14,7 @@ from math import nan
 from pathlib import Path
 from traceback import format_tb
 
+import numpy as np
 import pandas as pd
 
 from ..ablation.condition import BASELINE, Condition
@@ -191,8 +192,8 @@ def evidence(
         "recognition_change_when_aimed_at": missing,
     }
     if random:
-        drawn = sum(effects.change(control, "loss", "harmful") for control in random) / len(random)
-        found["loss_increase_beyond_random"] = effects.mean(increase - drawn, "harmful")
+        drawn = np.mean([effects.change(control, "loss", "harmful") for control in random], axis=0)
+        found["loss_increase_beyond_random"] = effects.mean(increase[: len(drawn)] - drawn, "harmful")
         found["recognition_change_beyond_random"] = effects.auroc_beyond(name, random, reading, benign)
     if aimed:
         found["recognition_change_when_aimed_at"] = effects.auroc_change(aimed[0], reading, benign)

@@ -65,9 +65,10 @@ class Effects:
         return measured[at]
 
     def change(self, condition: str, measure: str, role: str) -> Values:
-        """Return the value under the condition − the baseline's, prompt by prompt."""
-        found: Values = self.values(condition, measure, role) - self.values(BASELINE, measure, role)
-        return found
+        """Return the value under the condition − the baseline's, prompt by prompt; a control has the first prompts alone."""
+        values = self.values(condition, measure, role)
+        change: Values = values - self.values(BASELINE, measure, role)[: len(values)]
+        return change
 
     def mean(self, values: Values, role: str) -> Estimate:
         """The mean over one role's prompts."""
@@ -136,18 +137,21 @@ class Effects:
 
     def _of_aurocs(self, statistic: Callable[..., Any], benign: str, *keys: tuple[str, str]) -> Estimate:
         """A statistic of the AUROCs of (condition, measure) keys, each an array of the observed value and all draws."""
-        if any(len(values) == 0 for key in keys for values, _ in self._pair(*key, benign)):
+        sizes = [[len(values) for values, _ in self._pair(*key, benign)] for key in keys]
+        common = min(own[0] for own in sizes), min(own[1] for own in sizes)
+        if min(common) == 0:
             return Estimate.missing("not measured")
         with np.errstate(divide="ignore", invalid="ignore"):
-            observed, *drawn = np.asarray(statistic(*(self._aurocs(*key, benign) for key in keys)))
-        n = min(len(values) for values, _ in self._pair(*keys[0], benign))
+            observed, *drawn = np.asarray(statistic(*(self._aurocs(*key, benign, common) for key in keys)))
+        n = min(common)
         return from_draws(float(observed), drawn, n=n, strata=self._strata("harmful", n))
 
-    def _aurocs(self, condition: str, measure: str, benign: str) -> Float[np.ndarray, " draw+1"]:
-        """P(harmful > benign) + ½ P(equal): observed, then in each draw. With counts c of a draw: Σ c_i O_ij c_j / (n m)."""
-        key = (condition, measure, benign)
+    def _aurocs(self, condition: str, measure: str, benign: str, sizes: tuple[int, int]) -> Float[np.ndarray, " draw+1"]:
+        """P(harmful > benign) + ½ P(equal) of the first prompts: observed, then in each draw, Σ c_i O_ij c_j / (n m)."""
+        key = (condition, measure, benign, sizes)
         if key not in self._cached:
             (high, role), (low, other) = self._pair(condition, measure, benign)
+            high, low = high[: sizes[0]], low[: sizes[1]]
             drawn = auroc_of_counts(high, low, self._counts(role, len(high)), self._counts(other, len(low)))
             self._cached[key] = np.concatenate([[auroc(high, low)], drawn])
         found: Float[np.ndarray, " draw+1"] = self._cached[key]

@@ -209,21 +209,22 @@ class Material:
 
     @cached_property
     def control_readings(self) -> tuple[Reading, ...]:
-        """Losses and recognition, with the measure that the answer rests on: what controls are measured by."""
-        more = [reading for reading in self.readings if reading.name == self.primary and reading.name != "recognition"]
-        return (*self.cheap_readings, *more)
-
-    @cached_property
-    def cheap_readings(self) -> tuple[Reading, ...]:
-        """Losses, and recognition by questions."""
-        return (Loss(self.responses), Recognition(self.prompts, self.question))
+        """Losses and recognition, with the measure that the answer rests on, of the first test requests."""
+        first = ordered(self.test, self.settings.control_prompts)[: len(self.prompts)]
+        readings: list[Reading] = [Loss(self.responses[: len(first)]), Recognition(first, self.question, one_sided=False)]
+        if self.primary == "many_shot" and self.shots is not None:
+            readings.append(ManyShot(first, self.shots))
+        if self.primary == "probe" and self.directions is not None:
+            readings.append(Probe(first, *self.directions))
+        return tuple(readings)
 
     @cached_property
     def readings(self) -> tuple[Reading, ...]:
         """Everything that baseline and circuits are measured by."""
         settings = self.settings
         harmful = [prompt for prompt in self.written if prompt.role == "harmful"]
-        more: list[Reading] = [Compliance(self.written, max_new_tokens=settings.written_tokens)]
+        more: list[Reading] = [Loss(self.responses), Recognition(self.prompts, self.question)]
+        more.append(Compliance(self.written, max_new_tokens=settings.written_tokens))
         if settings.sampled:
             more.append(Compliance(self.written, temperature=1.0, max_new_tokens=settings.written_tokens, seed=settings.seed))
         more.append(Refusal(self.written))
@@ -235,4 +236,4 @@ class Material:
             more.append(Explanation(explained(self.model, harmful)))
         if settings.facts or settings.passages:
             more.append(Capabilities(settings.facts, settings.passages))
-        return (*self.cheap_readings, *more)
+        return tuple(more)

@@ -22,6 +22,7 @@ class Settings:
         train_prompts: harmful and, again, benign requests that scores are taken from.
         development_prompts: of each role, on which the question and the sizes are chosen.
         test_prompts: of each role: losses and recognition.
+        control_prompts: of each role: controls are measured on the first of the test requests.
         written_prompts: of each role: compliance, refusal, explanation.
         max_new_tokens: of the baseline's greedy responses under attack.
         written_tokens: of what is written under each condition.
@@ -49,6 +50,7 @@ class Settings:
     train_prompts: int = 64
     development_prompts: int = 24
     test_prompts: int = 40
+    control_prompts: int = 24
     written_prompts: int = 24
     max_new_tokens: int = 48
     written_tokens: int = 40
@@ -100,6 +102,7 @@ class Settings:
             train_prompts=24,
             development_prompts=8,
             test_prompts=16,
+            control_prompts=12,
             written_prompts=12,
             max_new_tokens=24,
             written_tokens=24,

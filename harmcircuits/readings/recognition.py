@@ -63,7 +63,7 @@ QUESTIONS = (YES_NO, LETTERS, WORDS)
 
 @dataclass(frozen=True)
 class Recognition:
-    """Columns `recognition`, `bias` and `refusal_mass` of the chosen question, and `one_sided`.
+    """Columns `recognition`, `bias` and `refusal_mass` of the chosen question, and `one_sided` unless that is False.
 
     `refusal_mass`: the probability that the answer begins as a refusal does (`REFUSAL_STARTS`), mean over the two questions.
     """
@@ -71,20 +71,20 @@ class Recognition:
     name: ClassVar[str] = "recognition"
     prompts: tuple[Prompt, ...]
     chosen: BalancedQuestion = YES_NO
+    one_sided: bool = True
 
     def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
         with condition.ablated(model):
             first, mass = question_log_odds(model, self.prompts, self.chosen.question)
             second, other = question_log_odds(model, self.prompts, self.chosen.reversed)
-            one_sided = first
-            if self.chosen is not YES_NO and can_ask(model, YES_NO):
-                one_sided = question_log_odds(model, self.prompts, YES_NO.question)[0]
-        columns = {
-            "recognition": (first + second) / 2,
-            "bias": (second - first) / 2,
-            "refusal_mass": (mass + other) / 2,
-            "one_sided": one_sided,
-        }
+            columns = {
+                "recognition": (first + second) / 2,
+                "bias": (second - first) / 2,
+                "refusal_mass": (mass + other) / 2,
+            }
+            if self.one_sided:
+                asked = self.chosen is YES_NO or not can_ask(model, YES_NO)
+                columns["one_sided"] = first if asked else question_log_odds(model, self.prompts, YES_NO.question)[0]
         return pd.DataFrame({"item": range(len(self.prompts)), **{name: value.tolist() for name, value in columns.items()}})
 
 
