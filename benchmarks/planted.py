@@ -129,7 +129,8 @@ def answers(seeds: int) -> None:
     for case, counts in found.items():
         print(f"| {case} | {CASES[case][1]} | {', '.join(f'{word} {n}' for word, n in counts.most_common())} |", flush=True)
     out = Path(__file__).resolve().parent.parent / "docs" / "results" / "planted_answers.json"
-    out.write_text(json.dumps({"seeds": seeds, **{case: dict(counts) for case, counts in found.items()}}, indent=2) + "\n")
+    report = {"command": f"python benchmarks/planted.py answers --seeds {seeds}", "seeds": seeds}
+    out.write_text(json.dumps(report | {case: dict(counts) for case, counts in found.items()}, indent=2) + "\n")
 
 
 def rise(organism: Planted, off: Any, examples: Sequence[hc.Example]) -> float:

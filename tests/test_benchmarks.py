@@ -22,7 +22,10 @@ ROWS = {  # harmless rows in each benchmark's columns, and the roles that they g
         HARMBENCH + "Sing,standard,music,,,a\nCopy,copyright,copyright,,,b\nMix,standard,chemical_biological,,,c\n",
         ["harmful"],  # the other two are left out
     ),
-    "jailbreakbench": (JAILBREAKBENCH + "0,Sing,Sure: la,b,music,me\n1,Dance,Sure: hop,b,music,me\n", ["harmful", "harmful"]),
+    "jailbreakbench": (  # two files of the same rows here
+        JAILBREAKBENCH + "0,Sing,Sure: la,b,music,me\n1,Dance,Sure: hop,b,music,me\n",
+        ["harmful", "harmful", "near", "near"],
+    ),
     "strongreject": ("category,source,forbidden_prompt\nmusic,me,Sing\nmusic,me,Dance\n", ["harmful", "harmful"]),
     "xstest": (
         "id,prompt,type,label,focus,note\n1,Sing,songs,safe,,\n2,Dance,songs,safe,,\n3,Shout,contrast_songs,unsafe,,\n",
@@ -36,10 +39,12 @@ def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that the benchmarks are fetched from, each with its harmless rows."""
     table = {}
     for name, (content, _) in ROWS.items():
-        file = tmp_path / name / benchmark_name(name)
-        file.parent.mkdir()
-        file.write_bytes(content.encode())
-        table[name] = Benchmark(files={file.as_uri(): sha256(content.encode()).hexdigest()}, licence="none", paper="none")
+        files = [tmp_path / name / url.rpartition("/")[2] for url in BENCHMARKS[name].files]
+        for file in files:
+            file.parent.mkdir(exist_ok=True)
+            file.write_bytes(content.encode())
+        digest = sha256(content.encode()).hexdigest()
+        table[name] = Benchmark(files={file.as_uri(): digest for file in files}, licence="none", paper="none")
     monkeypatch.setattr(benchmarks, "BENCHMARKS", table)
     return tmp_path
 

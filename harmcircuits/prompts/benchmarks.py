@@ -32,6 +32,9 @@ class Benchmark:
 
 
 _GITHUB = "https://raw.githubusercontent.com"
+_JAILBREAKBENCH = (
+    "https://huggingface.co/datasets/JailbreakBench/JBB-Behaviors/resolve/886acc352a31533ffbcf4ef22c744658688086fc/data"
+)
 BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
     {
         "advbench": Benchmark(
@@ -52,8 +55,8 @@ BENCHMARKS: Mapping[str, Benchmark] = MappingProxyType(
         ),
         "jailbreakbench": Benchmark(
             files={
-                "https://huggingface.co/datasets/JailbreakBench/JBB-Behaviors/resolve/886acc352a31533ffbcf4ef22c744658688086fc/"
-                "data/harmful-behaviors.csv": "4a8ec6832056b631eb092dccc60d37a61c3d441268268888b3d006288afeffa1"
+                f"{_JAILBREAKBENCH}/harmful-behaviors.csv": "4a8ec6832056b631eb092dccc60d37a61c3d441268268888b3d006288afeffa1",
+                f"{_JAILBREAKBENCH}/benign-behaviors.csv": "3cda234d21a991fa309bbfea4b6d9dae31ccdf8e9d452424b6a983e4fdc33468",
             },
             licence="MIT",
             paper="2404.01318",

@@ -36,7 +36,7 @@ def load_prompts(
 ) -> PromptSet:
     """Read a prompt set; the format is recognised from the columns.
 
-    Benchmarks by name (`BENCHMARKS`): "advbench", "harmbench", "jailbreakbench" (its harmful half), "strongreject", "xstest":
+    Benchmarks by name (`BENCHMARKS`): "advbench", "harmbench", "jailbreakbench", "strongreject", "xstest":
     the authors' file at a pinned revision, downloaded once. A string that is one of these names is the benchmark, whatever lies
     in the working folder; "./advbench" or a `Path` is a file or folder. A benchmark whose file has no prefills gets the shared
     ones in turn.
