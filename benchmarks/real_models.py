@@ -23,7 +23,7 @@ import harmcircuits as hc
 from harmcircuits.examples import Role
 from harmcircuits.prompts.readers import PREFILLS
 
-TRAIN, DEVELOPMENT, TEST, WRITTEN, CONTROL = 64, 24, 40, 24, 16
+TRAIN, DEVELOPMENT, TEST, CONTROL = 64, 12, 24, 12
 
 
 def requests(data: Path, name: str, seed: int) -> list[hc.Prompt]:
@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--prompts", choices=("benchmarks", "builtin"), default="builtin")
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--components", default="heads,neurons,weights", help="a run of fewer is continued by one of more")
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("out/real"))
@@ -79,12 +80,13 @@ def main() -> None:
         train_prompts=TRAIN,
         development_prompts=DEVELOPMENT,
         test_prompts=TEST,
-        written_prompts=WRITTEN,
+        written_prompts=TEST,
         control_prompts=CONTROL,
         random_draws=options.draws,
         sampled=options.prompts == "builtin",
-        facts=40,
-        passages=8,
+        facts=24,
+        passages=4,
+        components=tuple(options.components.split(",")),
     )
     shared = {"name": options.name, "progress": True}
     if options.prompts == "builtin":

@@ -100,8 +100,8 @@ class Material:
 
     @cached_property
     def asked_prompts(self) -> list[Prompt]:
-        """Training requests that recognition is attributed on: half of both, since a question costs more than a response."""
-        return [prompt for own in self.train_prompts for prompt in own[: (len(own) + 1) // 2]]
+        """Training requests that recognition is attributed on: a quarter of both, each asked both ways."""
+        return [prompt for own in self.train_prompts for prompt in own[: (len(own) + 3) // 4]]
 
     @cached_property
     def train_examples(self) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
