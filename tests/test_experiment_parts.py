@@ -20,6 +20,7 @@ from harmcircuits.experiment.effects import Effects, ordered
 from harmcircuits.experiment.measure import measure
 from harmcircuits.experiment.outcomes import Outcomes
 from harmcircuits.readings import recognition
+from harmcircuits.readings.in_place import InPlace
 from harmcircuits.readings.loss import Loss
 from harmcircuits.readings.recognition import YES_NO, Recognition
 from harmcircuits.selection.protected import SelectionError
@@ -95,6 +96,28 @@ def test_log_odds_are_those_of_the_models_own_logits(tiny: Any) -> None:
     yes, no = (tiny.tokenizer(word, add_special_tokens=False).input_ids[0] for word in ("Yes", "No"))
     odds, _ = recognition.question_log_odds(tiny, [prompt, *TEST.near_twins], question)
     assert odds[0].item() == pytest.approx((logits[yes] - logits[no]).item(), abs=1e-4)
+
+
+@pytest.mark.model
+def test_in_place_the_question_follows_the_response_in_one_chat(tiny: Any) -> None:
+    example = written(tiny.tokenizer)[0]
+    (odds,) = InPlace((example,)).read(tiny, BASELINE)["in_place"]
+    expected = []
+    for question in (YES_NO.question, YES_NO.reversed):
+        turns = [
+            {"role": "user", "content": example.request},
+            {"role": "assistant", "content": example.prefill + example.response},
+            {"role": "user", "content": question.asked(example.request)},
+        ]
+        text = tiny.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        with torch.no_grad():
+            tokens = tiny.tokenizer(text, return_tensors="pt", add_special_tokens=False).input_ids
+            logits = tiny(tokens, return_type="logits")[0, -1]
+        harmful, harmless = (
+            tiny.tokenizer(word, add_special_tokens=False).input_ids[0] for word in (question.harmful, question.harmless)
+        )
+        expected.append((logits[harmful] - logits[harmless]).item())
+    assert odds == pytest.approx(sum(expected) / 2, abs=1e-4)
 
 
 # Measuring

@@ -17,6 +17,7 @@ from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
 from ..readings.capabilities import Capabilities
 from ..readings.explanation import Explanation, explained
+from ..readings.in_place import InPlace
 from ..readings.loss import Loss
 from ..readings.many_shot import ManyShot
 from ..readings.probe import Direction, Probe, fit_directions, request_residuals
@@ -228,6 +229,7 @@ class Material:
         if settings.sampled:
             more.append(Compliance(self.written, temperature=1.0, max_new_tokens=settings.written_tokens, seed=settings.seed))
         more.append(Refusal(self.written))
+        more.append(InPlace(self.responses[: len(self.written)], self.question))
         if self.shots is not None:
             more.append(ManyShot(self.prompts, self.shots))
         if self.directions is not None:

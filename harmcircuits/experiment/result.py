@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 ORDER = ("dissociated", "shared", "not selective", "undecided", "cannot be measured")
 """Answers, the one that a run leads with first."""
-AUROCS = ("recognition", "one_sided", "many_shot", "probe", "probe_last")
+AUROCS = ("recognition", "one_sided", "in_place", "many_shot", "probe", "probe_last")
 RATES = (
     "complied",
     "refused",

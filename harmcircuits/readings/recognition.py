@@ -106,7 +106,6 @@ def question_tokens(model: HookedModel, requests: Sequence[str], question: Quest
     return [[*frame.before, *encode(model, question.asked(request)), *end] for request in requests]
 
 
-@torch.no_grad()
 def question_log_odds(
     model: HookedModel, prompts: Sequence[Prompt | Example], question: Question, *, batch_size: int = 48
 ) -> tuple[Float[Tensor, " prompt"], Float[Tensor, " prompt"]]:
@@ -116,8 +115,17 @@ def question_log_odds(
         FormatError: the two labels begin with the same token in this tokenizer.
         ExampleError: a request longer than the model's context.
     """
+    tokens = question_tokens(model, [prompt.request for prompt in prompts], question)
+    return label_log_odds(model, tokens, question, batch_size=batch_size)
+
+
+@torch.no_grad()
+def label_log_odds(
+    model: HookedModel, tokens: Sequence[Sequence[int]], question: Question, *, batch_size: int = 48
+) -> tuple[Float[Tensor, " row"], Float[Tensor, " row"]]:
+    """Return the log-odds of the question's labels after each row of tokens, and the probability of a refusal's start."""
     harmful, harmless = label_ids(model, question)
-    rows = [label_row(asked, harmful) for asked in question_tokens(model, [prompt.request for prompt in prompts], question)]
+    rows = [label_row(row, harmful) for row in tokens]
     check_context(model, rows)
     starts = sorted({encode(model, word)[0] for word in REFUSAL_STARTS} - {harmful, harmless})
 
