@@ -63,6 +63,14 @@ def test_masks_are_those_of_all_scores(tiny: Any) -> None:
     assert everywhere is not None and len(everywhere) == len([at for at in taken if A[at] > 0])
 
 
+def test_recipes_that_take_all_that_promotes_agree(tiny: Any) -> None:
+    examples = written(tiny.tokenizer)
+    released, of_all = weight_masks(
+        tiny, [(examples, None), (examples, None)], [WeightSelection(1.0, 0.0, recipe) for recipe in ("released", "global")]
+    )
+    assert released == of_all
+
+
 def test_a_selection_of_nothing_is_refused() -> None:
     with pytest.raises(SelectionError, match="q=0"):
         WeightSelection(0.0, 0.1)

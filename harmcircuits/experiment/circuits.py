@@ -2,19 +2,19 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pandas as pd
 
 from ..ablation.condition import BASELINE, Condition
 from ..attribution.layer_major import ExampleSet
-from ..components import Circuit, WeightMask
+from ..components import Circuit, WeightMask, overlap
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, geometry
 from ..readings.loss import Loss
 from ..selection.protected import SelectionError
-from ..selection.weight_masks import WeightSelection, weight_masks
+from ..selection.weight_masks import Recipe, WeightSelection, weight_masks
 from .controls import CONTROLS, DRAWN, weight_controls
 from .material import ExperimentError, Material
 from .measure import measure
@@ -31,12 +31,21 @@ class Circuits:
     Attributes:
         circuits: one condition a component type.
         controls: conditions with labels `component` and `control`.
-        sweep: one row a size that was tried on development prompts: component, size, label, ΔL by role, chosen.
+        sweep: one row a size that was tried on development prompts: component, size, label, ΔL by role, chosen; of weights
+            `recipe_overlap`, the Jaccard index with the mask that the other recipe selects with the same q and p.
     """
 
     circuits: tuple[Condition, ...]
     controls: tuple[Condition, ...]
     sweep: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class MaskVariants:
+    """Other masks of one q and p: the same recipe aimed elsewhere, and the overlap (Jaccard) with the other recipe's mask."""
+
+    controls: Mapping[str, WeightMask | None]
+    overlap: float
 
 
 def given_circuits(
@@ -89,7 +98,9 @@ def choose_circuits(material: Material) -> Circuits:
             for role in ("harmful", "near", "far")
             if any(prompt.role == role for prompt in prompts)
         }
-        rows.append({"component": condition.labels["component"], "label": condition.name, "size": condition.size, **by_role})
+        row = {"component": condition.labels["component"], "label": condition.name, "size": condition.size, **by_role}
+        row |= {"recipe_overlap": masks[condition.name].overlap} if condition.name in masks else {}
+        rows.append(row)
     sweep = pd.DataFrame(rows)
     cost = "far" if "far" in sweep else "near"
     bound = material.settings.max_benign_increase
@@ -108,8 +119,8 @@ def _chosen(sizes: pd.DataFrame, cost: "pd.Series[float]", bound: float) -> int:
     return int(best.index[int(best["size"].argmin())])
 
 
-def _candidates(material: Material) -> tuple[list[Condition], dict[str, dict[str, WeightMask | None]]]:
-    """Every size of every component type; and the aimed controls of each mask, by the name of its condition."""
+def _candidates(material: Material) -> tuple[list[Condition], dict[str, MaskVariants]]:
+    """Every size of every component type; and the variants of each mask, by the name of its condition."""
     settings, shape = material.settings, geometry(material.model)
     sizes = {
         "heads": (settings.head_fractions, shape.n_layers * shape.n_heads),
@@ -126,31 +137,37 @@ def _candidates(material: Material) -> tuple[list[Condition], dict[str, dict[str
                 log.warning("no circuit of %d %s: %s", count, kind, error)
                 continue
             found.append(Condition(f"{count} {kind}", circuit, labels={"component": kind}))
-    masks: dict[str, dict[str, WeightMask | None]] = {}
+    masks: dict[str, MaskVariants] = {}
     if "weights" in settings.components:
-        for condition, controls in _weight_candidates(material):
+        for condition, variants in _weight_candidates(material):
             found.append(condition)
-            masks[condition.name] = controls
+            masks[condition.name] = variants
     return found, masks
 
 
-def _weight_candidates(material: Material) -> list[tuple[Condition, dict[str, WeightMask | None]]]:
+def _weight_candidates(material: Material) -> list[tuple[Condition, MaskVariants]]:
     settings, (harmful, benign) = material.settings, material.train_examples
     asked = material.asked_prompts
     sets: list[ExampleSet] = [(harmful, None), (benign, None), (asked, material.recognition_metrics[0])]
     selections = [WeightSelection(q, p, settings.recipe) for q, p in settings.weight_fractions]  # type: ignore[arg-type]
-    every = [one for selection in selections for one in (selection, *weight_controls(selection).values())]
+    other: Recipe = "global" if settings.recipe == "released" else "released"
+    every = [
+        variant
+        for selection in selections
+        for variant in (selection, replace(selection, recipe=other), *weight_controls(selection).values())
+    ]
     masks = _cached_masks(material, sets, every)
     step = len(every) // len(selections)
     found = []
     for at, selection in enumerate(selections):
-        mask, *controls = masks[at * step : (at + 1) * step]
+        mask, twin, *controls = masks[at * step : (at + 1) * step]
         if mask is None:
             log.warning("q=%g and p=%g select no weight", selection.q, selection.p)
             continue
         name = f"weights q={selection.q:g} p={selection.p:g}"
         condition = Condition(name, mask, labels={"component": "weights"})
-        found.append((condition, dict(zip(weight_controls(selection), controls, strict=True))))
+        shared = 0.0 if twin is None else float(overlap(mask, twin)["jaccard"].iloc[-1])
+        found.append((condition, MaskVariants(dict(zip(weight_controls(selection), controls, strict=True)), shared)))
     return found
 
 
@@ -172,14 +189,14 @@ def _cached_masks(material: Material, sets: list[ExampleSet], every: list[Weight
 
 
 def _with_controls(
-    material: Material, chosen: tuple[Condition, ...], masks: Mapping[str, Mapping[str, WeightMask | None]], sweep: pd.DataFrame
+    material: Material, chosen: tuple[Condition, ...], masks: Mapping[str, MaskVariants], sweep: pd.DataFrame
 ) -> Circuits:
     circuits = []
     controls: list[Condition] = []
     for condition in chosen:
         component = condition.labels["component"]
         circuits.append(Condition(component, condition.ablation, labels={"component": component, "size": condition.name}))
-        controls += controls_of(material, circuits[-1], masks.get(condition.name, {}))
+        controls += controls_of(material, circuits[-1], masks[condition.name].controls if condition.name in masks else {})
     return Circuits(tuple(circuits), tuple(controls), sweep)
 
 

@@ -232,7 +232,7 @@ def result(
             }
             for condition in measured
         ],
-        "sweep": made.sweep.to_dict("records"),
+        "sweep": [{key: value for key, value in row.items() if pd.notna(value)} for row in made.sweep.to_dict("records")],
         "versions": {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}},
     }
     circuits, controls = ({c.name: c.ablation for c in own if c.ablation is not None} for own in (made.circuits, made.controls))

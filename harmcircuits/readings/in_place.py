@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
 
 from ..ablation.condition import Condition
 from ..examples import Example
 from ..models.protocol import HookedModel
 from ..tasks.asking import question_rows
+from ..tasks.formats import Question
 from .recognition import YES_NO, BalancedQuestion, label_log_odds
 
 
@@ -24,9 +27,10 @@ class InPlace:
     chosen: BalancedQuestion = YES_NO
 
     def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
-        odds = []
         with condition.ablated(model):
-            for question in (self.chosen.question, self.chosen.reversed):
-                rows = [row.tokens[:-1] for row in question_rows(model, self.examples, question)]
-                odds.append(label_log_odds(model, rows, question)[0])
-        return pd.DataFrame({"item": range(len(self.examples)), "in_place": (sum(odds) / 2).tolist()})
+            first, second = (self._log_odds(model, question) for question in (self.chosen.question, self.chosen.reversed))
+        return pd.DataFrame({"item": range(len(self.examples)), "in_place": ((first + second) / 2).tolist()})
+
+    def _log_odds(self, model: HookedModel, question: Question) -> Float[Tensor, " example"]:
+        rows = [row.tokens[:-1] for row in question_rows(model, self.examples, question)]
+        return label_log_odds(model, rows, question)[0]
