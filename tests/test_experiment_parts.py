@@ -281,5 +281,14 @@ def test_each_answer_follows_from_its_estimates(changes: dict[str, Any], answer:
     assert verdict.answer == answer and verdict.reasons
 
 
+def test_a_few_of_the_built_in_prompts_are_of_every_category() -> None:
+    test = hc.load_prompts().split(seed=0)[2]
+    few, groups = ordered(test, 10), []
+    for role in ("harmful", "near", "far"):
+        assert len({prompt.category for prompt in few if prompt.role == role}) == 10
+        groups.append([prompt.group for prompt in few if prompt.role == role])
+    assert groups[0] == groups[1] == groups[2], "triples stay whole"
+
+
 def test_development_prompts_are_taken_role_by_role() -> None:
     assert [prompt.role for prompt in ordered(DEVELOPMENT, 2)] == ["harmful", "near", "far"] * 2

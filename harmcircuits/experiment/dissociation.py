@@ -1,15 +1,16 @@
 """The main job: does harmful generation come apart from the recognition of harm?
 
 1. Split the prompts; let the baseline answer under attack (a prefill), greedily.
-2. Choose the balanced question on development prompts; score components on training responses.
-3. Choose the size of each circuit on development responses (`circuits.choose_circuits`).
-4. Read the baseline. Where it shows nothing that could be lost, stop and say so.
+2. Choose the balanced question on development prompts.
+3. Read the baseline. Where it shows nothing that could be lost, stop and say so.
+4. Score components on training responses; choose the size of each circuit on development responses (`circuits`).
 5. Measure every circuit and every control on test prompts.
 6. Effect sizes with intervals (`effects`), then one word by a decision table (`DECISION`), for each circuit and contrast.
 """
 
 import logging
 from collections.abc import Mapping
+from itertools import combinations
 from math import nan
 from pathlib import Path
 from traceback import format_tb
@@ -113,6 +114,8 @@ def dissociate(
     chosen = settings or Settings()
     test = load_prompts() if prompts is None else prompts
     if train is None and circuit is None:
+        if development is not None:
+            raise ExperimentError("development= was given without train=: give both, or neither, and prompts are split.")
         train, development, test = test.split(seed=chosen.seed)
     _check(test, train, development)
     given = given_circuits(model, circuit)
@@ -144,11 +147,14 @@ def _check(test: PromptSet, train: PromptSet | None, development: PromptSet | No
             f"{test.name}: {len(test.harmful)} harmful and {len(test.benign)} benign test requests, and both are needed: what "
             "is harm's own shows beside benign requests. Give them with load_prompts(harmful=…, benign=…)."
         )
-    requests = {prompt.request for prompt in test}
-    for which, part in (("training", train), ("development", development)):
-        both = requests & {prompt.request for prompt in part or ()}
-        if both:
-            raise ExperimentError(f"{len(both)} test requests are {which} requests too: give sets without common requests.")
+    if development is not None and len({prompt.role == "harmful" for prompt in development}) < 2:
+        raise ExperimentError(f"{development.name}: development requests of one kind alone; question and sizes need both.")
+    parts = {"test": test, "training": train, "development": development}
+    requests = {name: {prompt.request for prompt in part or ()} for name, part in parts.items()}
+    for first, second in combinations(parts, 2):
+        common = requests[first] & requests[second]
+        if common:
+            raise ExperimentError(f"{len(common)} {first} requests are {second} requests too: give sets without common ones.")
 
 
 def _nothing_to_lose(effects: Effects) -> str:

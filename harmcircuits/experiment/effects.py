@@ -5,9 +5,11 @@ benign one), and the request within its role otherwise. Draws are stratified by 
 draws, so that conditions are compared on equal terms. Intervals: the expanded percentile bootstrap (`statistics.from_draws`).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -26,11 +28,18 @@ Drawn = Float[np.ndarray, "draw n"]
 
 
 def ordered(prompts: Iterable[Prompt], n: int) -> tuple[Prompt, ...]:
-    """Return at most `n` prompts of each role: the first of every role, then the second, so that any beginning is balanced."""
-    by_role: dict[str, list[Prompt]] = {role: [] for role in ROLES}
+    """Return at most `n` prompts of each role: the first of every role, then the second, so that any beginning is balanced.
+
+    Within a role categories take turns.
+    """
+    turns: Counter[tuple[str, str]] = Counter()
+    by_role: dict[str, list[tuple[int, Prompt]]] = {role: [] for role in ROLES}
     for prompt in prompts:
-        by_role[prompt.role].append(prompt)
-    return tuple(own[rank] for rank in range(n) for own in by_role.values() if rank < len(own))
+        place = prompt.role, prompt.category
+        by_role[prompt.role].append((turns[place], prompt))
+        turns[place] += 1
+    roles = [[prompt for _, prompt in sorted(ranked, key=itemgetter(0))] for ranked in by_role.values()]
+    return tuple(own[rank] for rank in range(n) for own in roles if rank < len(own))
 
 
 @dataclass(frozen=True, eq=False)

@@ -204,7 +204,8 @@ def result(
     conditions = [Condition(BASELINE), *made.circuits, *made.controls]
     measured = [condition for condition in conditions if condition.name in effects.outcomes.conditions]
     frame = effect_frame(effects, measured, estimates)
-    lead = min(answers, key=lambda key: (ORDER.index(answers[key].answer), list(answers).index(key))) if answers else None
+    rank = lambda key: (key[1] != "matched", ORDER.index(answers[key].answer), list(answers).index(key))
+    lead = min(answers, key=rank) if answers else None
     answer = answers[lead].answer if lead else "cannot be measured"
     report = {
         "schema_version": SCHEMA,

@@ -31,8 +31,8 @@ _EFFECTS = (
     "matched and unrelated benign requests. Point at a cell for its interval."
 )
 _SWEEP = (
-    "Development responses. Right: more components are ablated. Rings mark the chosen sizes: the largest increase on harmful "
-    "responses whose benign cost is within the bound."
+    "Development responses. Right: more components are ablated. Rings mark the chosen sizes: the smallest with nearly the "
+    "largest increase on harmful responses, among those whose benign cost is within the bound."
 )
 EFFECTS = {
     "loss_increase": "ΔL",
