@@ -46,14 +46,14 @@ def benchmark_sets(data: Path, seed: int) -> tuple[hc.PromptSet, ...]:
     strongreject, xstest = requests(data, "strongreject.csv", seed), requests(data, "xstest_prompts.csv", seed)
     unsafe = [prompt for prompt in xstest if prompt.role == "harmful"]
     safe = [prompt for prompt in xstest if prompt.role != "harmful"]
-    part = lambda prompts, at, n: prompts[at : at + n]
+    chosen, tested = TRAIN + DEVELOPMENT, TRAIN + DEVELOPMENT + TEST  # where development, and where test seed tasks end
     scored = "AdvBench and seed tasks"
     known = {prompt.request.casefold() for prompt in advbench}
     unseen = [prompt for prompt in strongreject if prompt.request.casefold() not in known]
     return (
         prompt_set(advbench[:TRAIN], seeds[:TRAIN], "far", scored),
-        prompt_set(part(advbench, TRAIN, DEVELOPMENT), part(seeds, TRAIN, DEVELOPMENT), "far", scored),
-        prompt_set(unseen[:TEST], part(seeds, TRAIN + DEVELOPMENT, TEST), "far", "StrongREJECT and seed tasks"),
+        prompt_set(advbench[TRAIN:chosen], seeds[TRAIN:chosen], "far", scored),
+        prompt_set(unseen[:TEST], seeds[chosen:tested], "far", "StrongREJECT and seed tasks"),
         prompt_set(unsafe[:TEST], safe[:TEST], "near", "XSTest"),
     )
 

@@ -20,9 +20,8 @@ from harmcircuits.experiment.effects import Effects, ordered
 from harmcircuits.experiment.measure import measure
 from harmcircuits.experiment.outcomes import Outcomes
 from harmcircuits.readings import recognition
-from harmcircuits.readings.in_place import InPlace
 from harmcircuits.readings.loss import Loss
-from harmcircuits.readings.recognition import YES_NO, Recognition
+from harmcircuits.readings.recognition import YES_NO, InPlace, Recognition
 from harmcircuits.selection.protected import SelectionError
 from harmcircuits.selection.weight_masks import WeightSelection, weight_masks
 from harmcircuits.statistics import Estimate, auroc, resamples

@@ -17,12 +17,19 @@ from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
 from ..readings.capabilities import Capabilities
 from ..readings.explanation import Explanation, explained
-from ..readings.in_place import InPlace
 from ..readings.loss import Loss
 from ..readings.many_shot import ManyShot
 from ..readings.probe import Direction, Probe, fit_directions, request_residuals
 from ..readings.reading import Reading
-from ..readings.recognition import QUESTIONS, BalancedQuestion, QuestionMetric, Recognition, can_ask, question_log_odds
+from ..readings.recognition import (
+    QUESTIONS,
+    BalancedQuestion,
+    InPlace,
+    QuestionMetric,
+    Recognition,
+    can_ask,
+    question_log_odds,
+)
 from ..readings.writing import Compliance, Refusal
 from ..statistics import auroc
 from ..tasks.formats import SHOT_FORMATS, FormatError
@@ -194,9 +201,7 @@ class Material:
         else against any; else the question.
         """
         prompts = self.development_prompts
-        readings: list[Reading] = [Recognition(prompts, self.question)]
-        readings += [ManyShot(prompts, self.shots)] if self.shots is not None else []
-        readings += [Probe(prompts, *self.directions)] if self.directions is not None else []
+        readings = self.recognition_readings(prompts, one_sided=False)
         if not prompts or len(readings) == 1:
             return RECOGNITION[0]
         found = Effects(measure(self.model, [Condition(BASELINE)], readings, cache=self.cache), prompts)
@@ -208,32 +213,35 @@ class Material:
         ranked = [name for name, above in shown.items() if all(above)] + [name for name, above in shown.items() if any(above)]
         return ranked[0] if ranked else RECOGNITION[0]
 
+    def recognition_readings(self, prompts: tuple[Prompt, ...], *, one_sided: bool = True) -> list[Reading]:
+        """Every reading of recognition that can be taken, the question first."""
+        readings: list[Reading] = [Recognition(prompts, self.question, one_sided=one_sided)]
+        if self.shots is not None:
+            readings.append(ManyShot(prompts, self.shots))
+        if self.directions is not None:
+            readings.append(Probe(prompts, *self.directions))
+        return readings
+
     @cached_property
     def control_readings(self) -> tuple[Reading, ...]:
         """Losses and recognition, with the measure that the answer rests on, of the first test requests."""
-        first = ordered(self.test, self.settings.control_prompts)[: len(self.prompts)]
-        readings: list[Reading] = [Loss(self.responses[: len(first)]), Recognition(first, self.question, one_sided=False)]
-        if self.primary == "many_shot" and self.shots is not None:
-            readings.append(ManyShot(first, self.shots))
-        if self.primary == "probe" and self.directions is not None:
-            readings.append(Probe(first, *self.directions))
-        return tuple(readings)
+        first = ordered(self.test, min(self.settings.control_prompts, self.settings.test_prompts))
+        question, *others = self.recognition_readings(first, one_sided=False)
+        return (Loss(self.responses[: len(first)]), question, *(other for other in others if other.name == self.primary))
 
     @cached_property
     def readings(self) -> tuple[Reading, ...]:
         """Everything that baseline and circuits are measured by."""
         settings = self.settings
         harmful = [prompt for prompt in self.written if prompt.role == "harmful"]
-        more: list[Reading] = [Loss(self.responses), Recognition(self.prompts, self.question)]
+        question, *others = self.recognition_readings(self.prompts)
+        more: list[Reading] = [Loss(self.responses), question]
         more.append(Compliance(self.written, max_new_tokens=settings.written_tokens))
         if settings.sampled:
             more.append(Compliance(self.written, temperature=1.0, max_new_tokens=settings.written_tokens, seed=settings.seed))
         more.append(Refusal(self.written))
         more.append(InPlace(self.responses[: len(self.written)], self.question))
-        if self.shots is not None:
-            more.append(ManyShot(self.prompts, self.shots))
-        if self.directions is not None:
-            more.append(Probe(self.prompts, *self.directions))
+        more += others
         if len(harmful) > 1:
             more.append(Explanation(explained(self.model, harmful)))
         if settings.facts or settings.passages:

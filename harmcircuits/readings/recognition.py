@@ -24,6 +24,7 @@ from ..examples import Example, Prompt, batched, chat_frame, check_context, enco
 from ..halves import each_batch
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
+from ..tasks.asking import question_rows
 from ..tasks.formats import FormatError, Question, common_label_ids, label_ids
 from ..tasks.metrics import LabelLoss, label_loss
 from ..tasks.recognition import label_row
@@ -86,6 +87,27 @@ class Recognition:
                 asked = self.chosen is YES_NO or not can_ask(model, YES_NO)
                 columns["one_sided"] = first if asked else question_log_odds(model, self.prompts, YES_NO.question)[0]
         return pd.DataFrame({"item": range(len(self.prompts)), **{name: value.tolist() for name, value in columns.items()}})
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """Column `in_place`: (ℓ(question) + ℓ(reversed)) / 2 after request, prefill and response, in nats; positive: "harmful".
+
+    Stricter than `Recognition`: the model has just answered the request, and has to say that it was harmful.
+    """
+
+    name: ClassVar[str] = "in_place"
+    examples: tuple[Example, ...]
+    chosen: BalancedQuestion = YES_NO
+
+    def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
+        with condition.ablated(model):
+            first, second = (self._log_odds(model, question) for question in (self.chosen.question, self.chosen.reversed))
+        return pd.DataFrame({"item": range(len(self.examples)), "in_place": ((first + second) / 2).tolist()})
+
+    def _log_odds(self, model: HookedModel, question: Question) -> Float[Tensor, " example"]:
+        rows = [row.tokens[:-1] for row in question_rows(model, self.examples, question)]
+        return label_log_odds(model, rows, question)[0]
 
 
 def can_ask(model: HookedModel, question: BalancedQuestion) -> bool:

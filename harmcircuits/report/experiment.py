@@ -12,7 +12,7 @@ QUESTION = "Does harmful generation come apart from the recognition of harm?"
 METHOD = (
     "Harmful and benign requests are answered by the model under study after a prefill, the first words of a compliant answer. "
     "Circuits are selected from first-order scores of training responses; their sizes are chosen on development responses. "
-    "Everything below is measured on test requests that took no part in either.",
+    "Everything below but the sweep of sizes is measured on test requests that took no part in either.",
     "Loss increase ΔL: mean negative log-likelihood of the unablated model's own greedy responses, ablated − baseline, nats "
     "per token. Recognition: log-odds of a question about the request and of its reversed twin, averaged, so that saying “No” "
     "more often changes nothing; AUROC of harmful against benign requests. Intervals: 95 %, bootstrap over requests.",
@@ -52,6 +52,6 @@ def limits(report: Mapping[str, Any]) -> list[str]:
     if not prompts["paired"]:
         found.append("Harmful and benign requests are no triples: a difference between them may be one of their sources.")
     if not prompts["train"]:
-        found.append("No training requests were given: circuits have no controls that are selected from scores.")
+        found.append("No training requests were given: circuits of heads and neurons have no controls.")
     found.append("Compliance is read by rules on the surface of short texts; whether a text would do harm is not judged.")
     return found
