@@ -19,9 +19,9 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from harmcircuits import ClaimSettings, store
-from harmcircuits.claims.claim import Claim
 from harmcircuits.claims.compactness import compactness
 from harmcircuits.claims.distinct import distinct
+from harmcircuits.claims.earlier import Claim
 from harmcircuits.claims.generality import generality
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.language import TOPICS

@@ -60,7 +60,8 @@ _WHERE = {
     "Outcomes": "experiment.outcomes",
     "Dissociation": "experiment.result",
     "dissociate": "experiment.dissociation",
-    "Compactness": "claims.compactness",
+    "Finding": "claims.claim",
+    "CompactnessSettings": "claims.compactness",
     "compactness": "claims.compactness",
     "Generality": "claims.generality",
     "generality": "claims.generality",
@@ -99,7 +100,8 @@ if TYPE_CHECKING:
     from .attribution.weights import attribute_weights as attribute_weights
     from .claims.alignment import Alignment as Alignment
     from .claims.alignment import compare_alignment as compare_alignment
-    from .claims.compactness import Compactness as Compactness
+    from .claims.claim import Finding as Finding
+    from .claims.compactness import CompactnessSettings as CompactnessSettings
     from .claims.compactness import compactness as compactness
     from .claims.distinct import Distinct as Distinct
     from .claims.distinct import distinct as distinct

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import pandas as pd
 import plotly.graph_objects as go
 
-from harmcircuits.claims.claim import Claim, ClaimError
+from harmcircuits.claims.earlier import Claim, ClaimError
 from harmcircuits.claims.material import Material
 from harmcircuits.claims.paper.registry import Entry
 from harmcircuits.claims.reading import read

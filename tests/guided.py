@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from shell import SMALL, small
 from tiny import tiny_model_folder
-from triples import SETTINGS, make_triples
+from triples import RUN, SETTINGS, make_triples
 
 import harmcircuits as hc
 from harmcircuits import judges
+from harmcircuits.claims.compactness import CompactnessSettings
 from harmcircuits.claims.misalignment.plan import BAD, GOOD, OWN
 
 SET = make_triples(24)
+FEW = CompactnessSettings(**vars(RUN) | {"components": ("neurons",), "neuron_fractions": (0.02, 0.06)})
 LADDER = {"grains": ["neurons"], "points": 2, "spans": {"neurons": (0.02, 0.06)}}
 STAGE = replace(
     SETTINGS, test_triples=6, max_new_tokens=3, written_triples=1, facts=1, passages=1, probe_triples=4, protect_heads=0.0
@@ -22,7 +24,7 @@ FEWER: dict[str, dict[str, Any]] = {
     "elicit": {"max_new_tokens": 6},
     "generate": {"max_new_tokens": 6},
     "generate_each": {"max_new_tokens": 6},
-    "compactness": {"prompts": SET, "settings": SMALL, "points": 2, "grains": ["neurons"]},
+    "compactness": {"prompts": SET, "settings": FEW},
     "generality": {"prompts": SET, "settings": SMALL, "matched": 1},
     "compare_alignment": {"prompts": SET, "settings": STAGE, **LADDER},
     "emergent_misalignment": {"prompts": SET, "settings": SMALL, "arms": [BAD, GOOD, OWN], "train": 298, "answers": 0},

@@ -31,7 +31,6 @@ def small(patch: pytest.MonkeyPatch) -> None:
 
 SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, facts=2, passages=1, bootstrap_draws=60)
 CLAIMS: dict[str, Sequence[str]] = {
-    "compactness": ("--grains", "neurons,weights", "--points", "2"),
     "generality": ("--matched", "1"),
     "distinct": (),
 }

@@ -19,7 +19,7 @@ from harmcircuits import store
 from harmcircuits.claims.alignment import compare_alignment
 from harmcircuits.claims.alignment.ladders import stages
 from harmcircuits.claims.alignment.unseen import refuse_seen
-from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.earlier import ClaimError
 from harmcircuits.examples import Example, Prompt, chat_frame, encode, loss
 from harmcircuits.experiments.settings import ClaimSettings
 from harmcircuits.judges.rules import read

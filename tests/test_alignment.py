@@ -20,8 +20,8 @@ from harmcircuits import store
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.claims.alignment import Alignment, compare_alignment
 from harmcircuits.claims.alignment import run as run_module
+from harmcircuits.claims.alignment.curve.plan import select_cells
 from harmcircuits.claims.alignment.stage import sweep_of
-from harmcircuits.claims.compactness.plan import select_cells
 from harmcircuits.examples import loss
 from harmcircuits.models.load import load_model
 from harmcircuits.organisms import planted

@@ -12,13 +12,13 @@ from hypothesis.extra.numpy import arrays
 
 from harmcircuits.claims.alignment.areas import stage_areas
 from harmcircuits.claims.alignment.compared import Results, compared, stopped
+from harmcircuits.claims.alignment.curve.curves import Curve
+from harmcircuits.claims.alignment.curve.summary import area
 from harmcircuits.claims.alignment.decision import NOTHING, Evidence, decide
 from harmcircuits.claims.alignment.ladders import LADDER, stages
 from harmcircuits.claims.alignment.stage import Measured
 from harmcircuits.claims.alignment.trends import Trend, adjusted, changes, fraction_change, trend
-from harmcircuits.claims.claim import ClaimError
-from harmcircuits.claims.compactness.curves import Curve
-from harmcircuits.claims.compactness.summary import area
+from harmcircuits.claims.earlier import ClaimError
 from harmcircuits.experiments.checks import MATCHED
 from harmcircuits.statistics import Estimate, fdr, sign_flip_p
 

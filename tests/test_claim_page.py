@@ -10,7 +10,7 @@ from test_claims_foundation import FRAME, Small, made
 
 from harmcircuits import store
 from harmcircuits.claims.alignment import Alignment
-from harmcircuits.claims.claim import Claim
+from harmcircuits.claims.earlier import Claim
 from harmcircuits.claims.misalignment import Misalignment
 from harmcircuits.figures.style import FigureError
 from harmcircuits.report.claims import ON_TRIPLES

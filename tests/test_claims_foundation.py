@@ -14,7 +14,7 @@ from triples import OWN, make_mask
 
 from harmcircuits import store
 from harmcircuits.ablation.hooks import Ablation
-from harmcircuits.claims.claim import Claim, ClaimError
+from harmcircuits.claims.earlier import Claim, ClaimError
 from harmcircuits.components import Circuit, WeightMask
 from harmcircuits.experiments.names import name_of
 from harmcircuits.statistics import Estimate

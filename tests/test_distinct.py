@@ -8,10 +8,10 @@ import torch
 from triples import SETTINGS
 
 from harmcircuits.claims import material as material_room
-from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.distinct import Distinct, distinct
 from harmcircuits.claims.distinct import claim as room
 from harmcircuits.claims.distinct.aims import FAR, HARM, NEAR, scored
+from harmcircuits.claims.earlier import ClaimError
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.experiments.scores import recipe
 from harmcircuits.models.protocol import geometry

@@ -16,7 +16,7 @@ from tiny import tiny_model_folder
 from triples import SETTINGS, make_triples
 from typer.testing import CliRunner
 
-from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.earlier import ClaimError
 from harmcircuits.claims.generality import Generality, generality
 from harmcircuits.claims.generality import rises as rises_module
 from harmcircuits.claims.generality.plan import kinds_of, plan, selected

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from harmcircuits.attribution.scores import Attribution
-from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.earlier import ClaimError
 from harmcircuits.claims.generality.decision import Evidence, decide, sentence
 from harmcircuits.claims.generality.overlaps import excess
 from harmcircuits.claims.generality.plan import plan

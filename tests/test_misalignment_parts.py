@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.earlier import ClaimError
 from harmcircuits.claims.misalignment.decision import Effect, Evidence, Lower, Pruning, decide, helps
 from harmcircuits.claims.misalignment.effects import EQUAL, INSIDE, LAST, OPENED, OTHERS, OUTSIDE, START, Arm, Measured
 from harmcircuits.claims.misalignment.equal import Curve, at, equal_loss, first_reached

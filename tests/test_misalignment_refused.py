@@ -8,7 +8,7 @@ from misaligned import SETTINGS
 from tiny import tiny_bridge
 from triples import make_triples
 
-from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.earlier import ClaimError
 from harmcircuits.claims.misalignment import emergent_misalignment, training
 from harmcircuits.claims.misalignment import run as run_room
 from harmcircuits.models.protocol import ModelError

@@ -10,7 +10,7 @@ from fake_claims import BROKEN, ENTRIES, Shared, Small
 from triples import SETTINGS, make_triples
 
 from harmcircuits import store
-from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.earlier import ClaimError
 from harmcircuits.claims.paper import Paper, paper, registry
 from harmcircuits.experiments import battery
 

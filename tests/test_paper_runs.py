@@ -14,7 +14,7 @@ from tiny import tiny_model_folder
 from triples import SETTINGS, make_triples
 from typer.testing import CliRunner, Result
 
-from harmcircuits.claims.claim import FOUND, Claim
+from harmcircuits.claims.earlier import FOUND, Claim
 from harmcircuits.claims.paper import CLAIMS, paper, registry
 from harmcircuits.cli.paper import paper as command
 

@@ -17,7 +17,7 @@ ODD = "it's $HOME; `x` <é> \\ *"
 """The name of a folder that a shell would take for much else."""
 ASKS: dict[str, tuple[str, Sequence[str]]] = {
     "dissociate": ("experiment.dissociation.dissociate", ["--seed", "3", "--components", "heads"]),
-    "compactness": ("claims.compactness.compactness", ["--triples", "2", "--grains", "heads, neurons", "--ratio", "2.5"]),
+    "compactness": ("claims.claim.run", ["--seed", "3", "--set", "test_prompts=6"]),
     "generality": ("claims.generality.generality", ["--matched", "2"]),
     "distinct": ("claims.distinct.distinct", ["--seed", "4"]),
     "alignment": ("claims.alignment.compare_alignment", ["--names", "base one,two", "--control", "style only=my model"]),

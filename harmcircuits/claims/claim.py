@@ -1,178 +1,277 @@
-"""`Claim`: what one claim of the paper came to on one model, as numbers, tables and a sentence."""
+"""The runner of the paper's claims: conditions × readings → outcomes → estimates → decision → `Finding`.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+A claim is one class in one file. It says which conditions are measured by which readings (`plan`), how outcomes become named
+estimates of each part, such as a component type (`estimates`), the rule that answers (`decision`), tables and figures.
+Everything else is here, once: prompts, splits and responses; measuring with a cache, so that a stopped run continues; the
+answer for each contrast of harmful with benign requests; the table, the page, the JSON file.
+
+    @dataclass(frozen=True, eq=False)
+    class Compactness(Claim):
+        name = "compactness"
+        question = "Does harmful generation rest on a small part of the model?"
+
+    def compactness(model, prompts=None, **options) -> Finding:
+        return run(Compactness, model, prompts, **options)
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 
 from .. import store
-from ..notebook import clipped, notebook_html
-from ..report.claims import ON_TRIPLES, claim_page
-from ..report.drawable import drawable
+from ..ablation.condition import Condition
+from ..experiment.decision import Decision, Verdict, over
+from ..experiment.effects import CONTRASTS, Effects
+from ..experiment.material import Material, prepare
+from ..experiment.measure import measure
+from ..experiment.result import columns_of, describe_model, describe_prompts, estimate_of, estimate_text
+from ..experiment.settings import Settings
+from ..models.protocol import HookedModel
+from ..notebook import notebook_html
+from ..prompts.promptset import PromptSet
+from ..readings.reading import Reading
+from ..report.claims import claim_page
 from ..statistics import Estimate
 from ..store.frames import as_frame, as_plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Found: TypeAlias = Literal["yes", "no", "undecided", "cannot be measured"]
-FOUND: tuple[Found, ...] = get_args(Found)
-FORMAT = "harmcircuits claim 1"
+NAMES = ("compactness",)
+"""Claims: each is a file of this name, with a class that it registers."""
+FORMAT = "harmcircuits claim 2"
 
 
 class ClaimError(ValueError):
-    """A claim that could not mean anything on this model or these prompts; the message says why, and what to change."""
+    """A claim that cannot be tested on this model or these prompts; the message says what is missing."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Claim:
-    """What one claim came to on one model. Each claim is a class of its own, with its figures.
+@dataclass(frozen=True, eq=False)
+class Claim(ABC):
+    """One claim of the paper, on one model and its material.
 
     Attributes:
-        found: "yes" (the claim holds here), "no" (the opposite is shown), "undecided", "cannot be measured".
-        sentence: what was found, in plain words with the numbers.
-        values: headline numbers by name, each with its interval, unit and sign as the class says.
-        tables: everything behind them, the first one being what `table()` shows.
-        model: which one: name, sha256 and the rest that `experiments.manifest.describe_model` tells.
-        settings: sizes and origins, as plain values.
-        command: what can be typed to get the same again.
-        limits: what a reader should know before quoting it.
+        name: of the file, the function and the command.
+        question: what the paper claims, as a question.
+        settings_class: sizes; the experiment's own, with this claim's defaults.
+        material: prompts, baseline responses and training scores.
     """
 
-    NAME: ClassVar[str] = ""
-    """Of the file and the shell command."""
-    ASKS: ClassVar[str] = ""
-    """What the paper claims, as a question."""
-    METHOD: ClassVar[tuple[str, ...]] = (ON_TRIPLES,)
-    """How it is measured and decided, in paragraphs of its page."""
+    name: ClassVar[str]
+    question: ClassVar[str]
+    settings_class: ClassVar[type[Settings]] = Settings
+    registry: ClassVar[dict[str, type["Claim"]]] = {}
+    material: Material
 
-    found: Found
-    sentence: str
-    values: Mapping[str, Estimate]
-    tables: Mapping[str, pd.DataFrame]
-    model: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    command: str = ""
-    limits: tuple[str, ...] = field(default=())
-
-    def __post_init__(self) -> None:
-        if self.found not in FOUND:
-            raise ClaimError(f"a claim is found {', '.join(map(repr, FOUND))}, not {self.found!r}")
-        if not self.tables:
-            raise ClaimError(f"{self.NAME or type(self).__name__} has no table: there is nothing behind its sentence")
+    def __init_subclass__(cls) -> None:
+        Claim.registry[cls.name] = cls
 
     @property
-    def n(self) -> int:
-        """The largest number of units (triples, unless a value says otherwise) behind a headline number. Draws behind a p
-        value, whose name ends in `_p`, are none."""
-        return max((value.n for name, value in self.values.items() if not name.endswith("_p")), default=0)
+    def settings(self) -> Settings:
+        return self.material.settings
 
-    def table(self) -> pd.DataFrame:
-        """The first of `tables`."""
-        return next(iter(self.tables.values())).copy()
+    @abstractmethod
+    def plan(self) -> Mapping[Condition, Sequence[Reading]]:
+        """Return every condition with its readings; the baseline is among them."""
 
-    def figures(self) -> "dict[str, go.Figure]":
-        """By name, in the order of a page."""
+    @abstractmethod
+    def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
+        """Return named estimates of each part, against benign requests of one role."""
+
+    @abstractmethod
+    def decision(self) -> Decision:
+        """Return the rule for one part: "yes", "no" or "cannot be measured", else "undecided"."""
+
+    def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
+        """Return tables behind the estimates, by name."""
         return {}
 
+    @classmethod
+    def figures(cls, finding: "Finding") -> "dict[str, go.Figure]":
+        """Draw the finding from its tables."""
+        return {}
+
+
+@store.alone_in_folder
+def run(
+    claim: type[Claim],
+    model: HookedModel,
+    prompts: PromptSet | None = None,
+    *,
+    train: PromptSet | None = None,
+    development: PromptSet | None = None,
+    settings: Settings | None = None,
+    folder: str | Path | None = None,
+    name: str = "",
+    command: str = "",
+    progress: bool = False,
+) -> "Finding":
+    """Test a claim on a model.
+
+    Args:
+        prompts: test requests; without `train` they are split into training, development and test requests. None: the built-in
+            ones.
+        train, development: requests for scores and for choices.
+        settings: sizes of this claim (`claim.settings_class`); its defaults by default.
+        folder: where measurements are kept, so that a run that was stopped continues; None: nothing is kept.
+        name: what the report calls the model.
+        command: the shell's command, for the report.
+
+    Raises:
+        ExperimentError: no harmful or no benign test requests, or one that is a training request too.
+        ClaimError: nothing that this claim could be tested with.
+        PromptError, ModelError, StoreError: see `dissociate`.
+    """
+    sizes = settings or claim.settings_class()
+    material = prepare(model, prompts, train, development, sizes, folder=folder)
+    tested = claim(material)
+    outcomes = measure(model, tested.plan(), cache=material.cache, progress=progress)
+    effects = Effects(outcomes, material.prompts, draws=sizes.bootstrap_draws, seed=sizes.seed)
+    return finding_of(tested, effects, name=name, command=command)
+
+
+def finding_of(claim: Claim, effects: Effects, *, name: str, command: str) -> "Finding":
+    """Decide and put the finding together: the answer is that of the first contrast, matched where there is one."""
+    rule, rows, verdicts = claim.decision(), [], {}
+    for role in effects.roles[1:]:
+        contrast, parts = CONTRASTS[role], claim.estimates(effects, role)
+        own = {part: rule(estimates) for part, estimates in parts.items()}
+        verdicts[contrast] = {"": over(own), **own}
+        rows += [
+            {"contrast": contrast, "part": part, "estimate": estimate, **columns_of(value)}
+            for part, estimates in parts.items()
+            for estimate, value in estimates.items()
+        ]
+    contrast, verdict = next((contrast, own[""]) for contrast, own in verdicts.items())
+    return Finding(
+        claim=claim.name,
+        question=claim.question,
+        answer=verdict.answer,
+        contrast=contrast,
+        reasons=tuple(verdict.reasons),
+        estimates=pd.DataFrame(rows),
+        tables={"answers": _answers(verdicts), **claim.tables(effects)},
+        settings=claim.settings.as_dict(),
+        model=describe_model(claim.material, name) | {"prompts": describe_prompts(claim.material, effects)},
+        command=command,
+    )
+
+
+def _answers(verdicts: Mapping[str, Mapping[str, Verdict]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"contrast": contrast, "part": part, "answer": verdict.answer, "reasons": "; ".join(verdict.reasons)}
+            for contrast, own in verdicts.items()
+            for part, verdict in own.items()
+        ]
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """What a claim came to on one model.
+
+    Attributes:
+        claim, question: its name and what it asks.
+        answer: "yes", "no", "undecided" or "cannot be measured", against benign requests of `contrast`.
+        contrast: "matched" or "unrelated"; the table `answers` has both.
+        reasons: the checks that led to the answer.
+        estimates: one row a contrast, part and estimate: value, low, high, n, reason.
+        tables: what the estimates were made of.
+        settings, model: sizes, and which model on which prompts.
+        command: what can be typed to get the same again.
+    """
+
+    claim: str
+    question: str
+    answer: str
+    contrast: str
+    reasons: tuple[str, ...]
+    estimates: pd.DataFrame
+    tables: Mapping[str, pd.DataFrame]
+    settings: Mapping[str, Any]
+    model: Mapping[str, Any]
+    command: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Answer and reasons."""
+        return f"{self.answer.capitalize()}, against {self.contrast} benign requests: {'; '.join(self.reasons)}."
+
+    def estimate(self, name: str, part: str, contrast: str | None = None) -> Estimate:
+        """Return one estimate, of the leading contrast by default; missing where there is none."""
+        rows = self.estimates
+        at = (rows["contrast"] == (contrast or self.contrast)) & (rows["part"] == part) & (rows["estimate"] == name)
+        return estimate_of(rows[at].iloc[0].to_dict()) if at.any() else Estimate.missing("not measured")
+
+    def table(self) -> pd.DataFrame:
+        """One row a contrast and part, one column an estimate; values with intervals as text."""
+        rows = self.estimates.assign(text=[estimate_text(row) for row in self.estimates.to_dict("records")])
+        wide = rows.pivot_table("text", ["contrast", "part"], "estimate", aggfunc="first", sort=False)
+        answers = self.tables["answers"].set_index(["contrast", "part"])["answer"]
+        return wide.assign(answer=answers).reset_index().rename_axis(columns=None)
+
+    def figures(self) -> "dict[str, go.Figure]":
+        """Every figure by name."""
+        return claim_class(self.claim).figures(self)
+
     def figure(self) -> "go.Figure":
-        """The first of `figures`.
+        """The first figure."""
+        return next(iter(self.figures().values()))
 
-        Raises:
-            ClaimError: this claim has none.
-        """
-        drawn = self._first_figure()
-        if drawn is None:
-            raise ClaimError(f"{self.NAME} has no figure: use table()")
-        return drawn
-
-    def _first_figure(self) -> "go.Figure | None":
-        """Of `figures`; a claim that has many draws this one alone."""
-        return next(iter(self.figures().values()), None)
+    def page(self) -> str:
+        """One HTML page that fetches nothing: answer, figures, table, method and settings. No text that a model wrote."""
+        document = self.document() | {"asks": self.question, "found": self.answer, "sentence": self.sentence}
+        method = (claim_class(self.claim).__doc__ or "").split("\n\n")
+        return claim_page(document, method=method, figures=self.figures(), table=self.table())
 
     def document(self) -> dict[str, Any]:
-        """What the JSON file holds; a value is `{value, low, high, n}` or `{value: null, reason}`."""
-        return {
-            "format": FORMAT,
-            "claim": self.NAME,
-            "asks": self.ASKS,
-            "command": self.command,
-            "model": dict(self.model),
-            "n": self.n,
-            "found": self.found,
-            "sentence": self.sentence,
-            "values": {name: value.to_json() for name, value in self.values.items()},
-            "limits": list(self.limits),
-            "settings": dict(self.settings),
-            "tables": {name: as_plain(frame) for name, frame in self.tables.items()},
-        }
+        """Everything in plain values, as the JSON file holds it."""
+        frames = {name: as_plain(frame) for name, frame in {"estimates": self.estimates, **self.tables}.items()}
+        plain = ("claim", "question", "answer", "contrast", "settings", "model", "command")
+        return {"format": FORMAT, **{name: getattr(self, name) for name in plain}, "reasons": [*self.reasons], "tables": frames}
 
-    def drawn(self) -> "dict[str, go.Figure]":
-        """`figures`; none, with a warning, where one cannot be drawn."""
-        return drawable(self.NAME, self.figures)
-
-    def page(self, *, figures: "Mapping[str, go.Figure] | None" = None) -> str:
-        """Question, answer, figures, table, limits, method, settings and command as one HTML page that fetches nothing
-        (`report.claims.claim_page`); no text that a model read or wrote is on it. `figures`: those of `drawn`, where somebody
-        has them already."""
-        shown = self.drawn() if figures is None else figures
-        return claim_page(self.document(), method=self.METHOD, figures=shown, table=self.table())
-
-    def save(self, folder: str | Path, *, page: bool = True, figures: "Mapping[str, go.Figure] | None" = None) -> Path:
-        """Writes `NAME.json` and, beside it, `NAME.html` into `folder`, each atomically, and says where the first is.
-
-        Args:
-            page: False: numbers alone; a page that lies there goes, since it tells of others.
-            figures: as of `page`.
+    def save(self, folder: str | Path) -> Path:
+        """Write `NAME.json` and `NAME.html` into the folder; return the path of the first.
 
         Raises:
             StoreError: the folder cannot be written, or another process is at work there.
         """
-        path, beside = (Path(folder) / f"{self.NAME}{end}" for end in (".json", ".html"))
+        path = Path(folder) / f"{self.claim}.json"
         with store.held(folder):
             store.write_json(path, self.document())
-            if page:
-                store.write_text(beside, self.page(figures=figures))
-            else:
-                with store.storage_errors(beside):
-                    beside.unlink(missing_ok=True)
+            store.write_text(path.with_suffix(".html"), self.page())
         return path
 
     @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Reads what `save` wrote; `path` is the file, or its folder.
-
-        Raises:
-            StoreError: the file is missing, damaged, or holds another claim.
-        """
-        source = Path(path) / f"{cls.NAME}.json" if Path(path).is_dir() else Path(path)
-        value = store.read_json(source)
-        if not isinstance(value, dict) or (value.get("format"), value.get("claim")) != (FORMAT, cls.NAME):
-            raise store.StoreError(f"{source} does not hold what {cls.NAME} found ('format' {FORMAT!r}, 'claim' {cls.NAME!r})")
+    def load(cls, path: str | Path) -> "Finding":
+        """Read the JSON file that `save` wrote. Raises StoreError where it is missing, damaged or something else."""
+        document = store.read_json(Path(path))
+        if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
+            raise store.StoreError(f"{path} holds no finding of a claim ({FORMAT!r}): run the claim again.")
         try:
-            _check_kinds(value)
-            return cls(
-                values={name: Estimate.from_json(own) for name, own in value["values"].items()},
-                tables={name: as_frame(own) for name, own in value["tables"].items()},
-                limits=tuple(value["limits"]),
-                **{name: value[name] for name in ("found", "sentence", "model", "settings", "command")},
-            )
-        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-            raise store.StoreError(
-                f"{source} was changed since it was written ({store.one_line(repr(error))}). Run the measurement again."
-            ) from error
+            tables = {name: as_frame(plain) for name, plain in document.pop("tables").items()}
+            estimates = tables.pop("estimates")
+            return cls(**document | {"reasons": tuple(document["reasons"])}, estimates=estimates, tables=tables)
+        except (KeyError, TypeError, ValueError) as error:
+            raise store.StoreError(f"{path} was changed ({store.one_line(repr(error))}): run the claim again.") from error
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.found}; n={self.n}; {clipped(self.model.get('name', 'a model'), 40)})"
+        return f"Finding({self.claim}: {self.answer!r})"
 
     def _repr_html_(self) -> str:
-        return notebook_html(f"{self.found}: {self.sentence}", self.table(), figure=self._first_figure)
+        return notebook_html(self.sentence, self.table(), figure=lambda: next(iter(self.figures().values()), None))
 
 
-def _check_kinds(value: Mapping[str, Any]) -> None:
-    """Raises KeyError or TypeError for what `document` does not write."""
-    kinds = {"sentence": str, "command": str, "model": dict, "settings": dict, "limits": list}
-    if wrong := [name for name, kind in kinds.items() if not isinstance(value[name], kind)]:
-        raise TypeError(f"{wrong[0]} is a {type(value[wrong[0]]).__name__}")
+def claim_class(name: str) -> type[Claim]:
+    """Return the class of a claim by name. Raises ClaimError for a name that is none."""
+    if name not in Claim.registry and name in NAMES:
+        import_module(f".{name}", __package__)
+    if name not in Claim.registry:
+        raise ClaimError(f"there is no claim {name!r}: there are {', '.join(NAMES)}")
+    return Claim.registry[name]

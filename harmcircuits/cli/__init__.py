@@ -1,6 +1,7 @@
 """The same verbs from a shell."""
 
 import logging
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ import typer
 from .._version import __version__
 from . import (
     alignment,
-    compactness,
+    claims,
     dissociate,
     distinct,
     generality,
@@ -26,10 +27,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,  # a traceback must never show a request or a response
 )
-COMMANDS = (
+COMMANDS: tuple[Callable[..., None], ...] = (
     dissociate.dissociate,
     report.report,
-    compactness.compactness,
+    *map(claims.claim_command, claims.HELP),
     generality.generality,
     distinct.distinct,
     ladder.ladder,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from ..claims.claim import Claim
+    from ..claims.earlier import Claim
     from ..experiments.settings import ClaimSettings
     from ..prompts.promptset import PromptSet
 

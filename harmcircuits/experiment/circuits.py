@@ -1,7 +1,7 @@
 """Circuits and their sizes: chosen on development prompts by a short sweep, each with its controls."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -121,6 +121,16 @@ def _chosen(sizes: pd.DataFrame, cost: "pd.Series[float]", bound: float) -> int:
 
 def _candidates(material: Material) -> tuple[list[Condition], dict[str, MaskVariants]]:
     """Every size of every component type; and the variants of each mask, by the name of its condition."""
+    found, masks = component_circuits(material), dict[str, MaskVariants]()
+    if "weights" in material.settings.components:
+        for condition, variants in _weight_candidates(material):
+            found.append(condition)
+            masks[condition.name] = variants
+    return found, masks
+
+
+def component_circuits(material: Material) -> list[Condition]:
+    """Circuits of heads and of neurons, one a size of the settings; a size that cannot be selected is left out."""
     settings, shape = material.settings, geometry(material.model)
     sizes = {
         "heads": (settings.head_fractions, shape.n_layers * shape.n_heads),
@@ -137,12 +147,7 @@ def _candidates(material: Material) -> tuple[list[Condition], dict[str, MaskVari
                 log.warning("no circuit of %d %s: %s", count, kind, error)
                 continue
             found.append(Condition(f"{count} {kind}", circuit, labels={"component": kind}))
-    masks: dict[str, MaskVariants] = {}
-    if "weights" in settings.components:
-        for condition, variants in _weight_candidates(material):
-            found.append(condition)
-            masks[condition.name] = variants
-    return found, masks
+    return found
 
 
 def _weight_candidates(material: Material) -> list[tuple[Condition, MaskVariants]]:
@@ -156,7 +161,7 @@ def _weight_candidates(material: Material) -> list[tuple[Condition, MaskVariants
         for selection in selections
         for variant in (selection, replace(selection, recipe=other), *weight_controls(selection).values())
     ]
-    masks = _cached_masks(material, sets, every)
+    masks = cached_masks(material, sets, every)
     step = len(every) // len(selections)
     found = []
     for at, selection in enumerate(selections):
@@ -171,7 +176,7 @@ def _weight_candidates(material: Material) -> list[tuple[Condition, MaskVariants
     return found
 
 
-def _cached_masks(material: Material, sets: list[ExampleSet], every: list[WeightSelection]) -> list[WeightMask | None]:
+def cached_masks(material: Material, sets: Sequence[ExampleSet], every: Sequence[WeightSelection]) -> list[WeightMask | None]:
     """All masks from one data pass; each in a file of its own, empty where nothing was selected."""
     made: list[WeightMask | None] = []
 

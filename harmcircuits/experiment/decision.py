@@ -58,6 +58,11 @@ def at_least(name: str, bound: float) -> Check:
     return _end(name, "low", "≥", bound)
 
 
+def at_most(name: str, bound: float) -> Check:
+    """The whole interval lies at the bound or below."""
+    return _end(name, "high", "≤", bound)
+
+
 def below(name: str, bound: float = 0.0) -> Check:
     """The whole interval lies below the bound."""
     return _end(name, "high", "<", bound)
@@ -66,6 +71,23 @@ def below(name: str, bound: float = 0.0) -> Check:
 def value_below(name: str, bound: float) -> Check:
     """The value, whatever its interval, lies below the bound."""
     return _end(name, "value", "<", bound)
+
+
+def value_at_least(name: str, bound: float) -> Check:
+    """The value, whatever its interval, lies at the bound or above."""
+    return _end(name, "value", "≥", bound)
+
+
+def measured(name: str) -> Check:
+    """There is a value."""
+
+    def explain(evidence: Evidence) -> list[str]:
+        return [f"{name.replace('_', ' ')} {evidence[name]}: {'measured' if holds(evidence) else 'not shown'}"]
+
+    def holds(evidence: Evidence) -> bool:
+        return evidence[name].value is not None
+
+    return Check(holds, explain)
 
 
 class Verdict(NamedTuple):
@@ -91,3 +113,15 @@ class Decision(tuple[tuple[str, Check], ...]):
                 return Verdict(answer, check.explain(evidence))
         wanted = next(check for answer, check in self if answer == self.wanted)
         return Verdict("undecided", [line for line in wanted.explain(evidence) if line.endswith("not shown")])
+
+
+def over(verdicts: Mapping[str, Verdict]) -> Verdict:
+    """Combine the answers of several parts (component types): "yes" if one says so, "no" or "cannot be measured" if all do.
+
+    >>> over({"heads": Verdict("no", ["a"]), "neurons": Verdict("yes", ["b"])})
+    Verdict(answer='yes', reasons=['neurons: b'])
+    """
+    answers = {verdict.answer for verdict in verdicts.values()}
+    answer = "yes" if "yes" in answers else answers.pop() if len(answers) == 1 else "undecided"
+    leads = [part for part, verdict in verdicts.items() if verdict.answer == answer] or list(verdicts)
+    return Verdict(answer, [f"{part}: {reason}" for part in leads for reason in verdicts[part].reasons])

@@ -10,7 +10,6 @@
 
 import logging
 from collections.abc import Mapping
-from itertools import combinations
 from math import nan
 from pathlib import Path
 from traceback import format_tb
@@ -23,23 +22,19 @@ from ..components import Circuit, WeightMask
 from ..judges.protocol import Judge, JudgeError
 from ..models.protocol import HookedModel, vocabulary
 from ..prompts.promptset import PromptSet
-from ..prompts.readers import load_prompts
 from ..readings.compliance import compliance_outcomes
 from ..statistics import Estimate
 from ..store import alone_in_folder
-from .cache import Cache
 from .circuits import Circuits, choose_circuits, controls_of, given_circuits
 from .decision import Decision, above, at_least, below, value_below
-from .effects import Effects
-from .material import RECOGNITION, ExperimentError, Material
+from .effects import CONTRASTS, Effects
+from .material import RECOGNITION, Material, prepare
 from .measure import measure
 from .outcomes import Outcomes
 from .result import Dissociation, result
 from .settings import Settings
 
 log = logging.getLogger(__name__)
-CONTRASTS = {"near": "matched", "far": "unrelated"}
-"""Roles of benign requests, and what the contrast of harmful requests with them is called."""
 
 
 def decision(settings: Settings) -> Decision:
@@ -112,14 +107,8 @@ def dissociate(
         ModelError, StoreError: see `elicit`, `attribute`, `attribute_weights`.
     """
     chosen = settings or Settings()
-    test = load_prompts() if prompts is None else prompts
-    if train is None and circuit is None:
-        if development is not None:
-            raise ExperimentError("development= was given without train=: give both, or neither, and prompts are split.")
-        train, development, test = test.split(seed=chosen.seed)
-    _check(test, train, development)
+    material = prepare(model, prompts, train, development, chosen, folder=folder, select=circuit is None)
     given = given_circuits(model, circuit)
-    material = Material(model, test, train, development, chosen, Cache.at(model, folder))
     log.info("question: %s", material.question.name)
     baseline = measure(model, [Condition(BASELINE)], material.readings, cache=material.cache, progress=progress)
     reason = _nothing_to_lose(Effects(baseline, material.prompts, draws=chosen.bootstrap_draws, seed=chosen.seed))
@@ -138,23 +127,6 @@ def _circuits(material: Material, given: tuple[Condition, ...]) -> Circuits:
         return choose_circuits(material)
     controls = [control for condition in given for control in controls_of(material, condition, {})]
     return Circuits(given, tuple(controls), pd.DataFrame())
-
-
-def _check(test: PromptSet, train: PromptSet | None, development: PromptSet | None) -> None:
-    roles = {prompt.role for prompt in test}
-    if "harmful" not in roles or len(roles) < 2:
-        raise ExperimentError(
-            f"{test.name}: {len(test.harmful)} harmful and {len(test.benign)} benign test requests, and both are needed: what "
-            "is harm's own shows beside benign requests. Give them with load_prompts(harmful=…, benign=…)."
-        )
-    if development is not None and len({prompt.role == "harmful" for prompt in development}) < 2:
-        raise ExperimentError(f"{development.name}: development requests of one kind alone; question and sizes need both.")
-    parts = {"test": test, "training": train, "development": development}
-    requests = {name: {prompt.request for prompt in part or ()} for name, part in parts.items()}
-    for first, second in combinations(parts, 2):
-        common = requests[first] & requests[second]
-        if common:
-            raise ExperimentError(f"{len(common)} {first} requests are {second} requests too: give sets without common ones.")
 
 
 def _nothing_to_lose(effects: Effects) -> str:

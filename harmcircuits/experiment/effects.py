@@ -23,6 +23,8 @@ from ..statistics.paired_auroc import auroc_of_counts, separated, times_drawn
 from .outcomes import Outcomes
 
 ROLES = ("harmful", "near", "far")
+CONTRASTS = {"near": "matched", "far": "unrelated"}
+"""Roles of benign requests, and what the contrast of harmful requests with them is called."""
 Values = Float[np.ndarray, " n"]
 Drawn = Float[np.ndarray, "draw n"]
 

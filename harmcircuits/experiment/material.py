@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
@@ -15,6 +17,7 @@ from ..elicitation import elicit
 from ..examples import Example, Prompt
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
+from ..prompts.readers import load_prompts
 from ..readings.capabilities import Capabilities
 from ..readings.explanation import Explanation, explained
 from ..readings.loss import Loss
@@ -247,3 +250,46 @@ class Material:
         if settings.facts or settings.passages:
             more.append(Capabilities(settings.facts, settings.passages))
         return tuple(more)
+
+
+def prepare(
+    model: HookedModel,
+    prompts: PromptSet | None,
+    train: PromptSet | None,
+    development: PromptSet | None,
+    settings: Settings,
+    *,
+    folder: str | Path | None,
+    select: bool = True,
+) -> Material:
+    """Return the material of a run; without training requests, and where circuits are to be selected, prompts are split.
+
+    Raises:
+        ExperimentError: no harmful or no benign requests, one in two of the sets, or development= without train=.
+        PromptError: too few prompts to split.
+        StoreError: the folder cannot be written.
+    """
+    test = load_prompts() if prompts is None else prompts
+    if train is None and select:
+        if development is not None:
+            raise ExperimentError("development= was given without train=: give both, or neither, and prompts are split.")
+        train, development, test = test.split(seed=settings.seed)
+    _check(test, train, development)
+    return Material(model, test, train, development, settings, Cache.at(model, folder))
+
+
+def _check(test: PromptSet, train: PromptSet | None, development: PromptSet | None) -> None:
+    roles = {prompt.role for prompt in test}
+    if "harmful" not in roles or len(roles) < 2:
+        raise ExperimentError(
+            f"{test.name}: {len(test.harmful)} harmful and {len(test.benign)} benign test requests, and both are needed: what "
+            "is harm's own shows beside benign requests. Give them with load_prompts(harmful=…, benign=…)."
+        )
+    if development is not None and len({prompt.role == "harmful" for prompt in development}) < 2:
+        raise ExperimentError(f"{development.name}: development requests of one kind alone; question and sizes need both.")
+    parts = {"test": test, "training": train, "development": development}
+    requests = {name: {prompt.request for prompt in part or ()} for name, part in parts.items()}
+    for first, second in combinations(parts, 2):
+        common = requests[first] & requests[second]
+        if common:
+            raise ExperimentError(f"{len(common)} {first} requests are {second} requests too: give sets without common ones.")

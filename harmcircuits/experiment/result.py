@@ -81,13 +81,13 @@ class Dissociation:
         """Return one effect size; missing where it was not measured."""
         rows = self.effects
         rows = rows[(rows["condition"] == condition) & (rows["effect"] == effect) & (rows["role"] == role)]
-        return Estimate.missing("not measured") if rows.empty else _estimate(rows.iloc[0].to_dict())
+        return Estimate.missing("not measured") if rows.empty else estimate_of(rows.iloc[0].to_dict())
 
     def table(self, *, controls: bool = True) -> pd.DataFrame:
         """One row a condition, one column an effect and role; values with intervals as text."""
         rows = self.effects if controls else self.effects[~self.effects["control"].astype(bool)]
         rows = rows[rows["effect"].isin(COLUMNS)].copy()
-        rows["text"] = [_text(row) for row in rows.to_dict("records")]
+        rows["text"] = [estimate_text(row) for row in rows.to_dict("records")]
         wide = rows.pivot_table("text", "condition", ["effect", "role"], aggfunc="first", sort=False)
         order = [(effect, role) for effect in COLUMNS for role in ("harmful", "near", "far", "all") if (effect, role) in wide]
         return wide[order]
@@ -181,7 +181,8 @@ def _ablation(path: Path) -> Circuit | WeightMask:
     return Circuit.load(path) if path.suffix == ".json" else WeightMask.load(path)
 
 
-def _text(row: Mapping[Any, Any]) -> str:
+def estimate_text(row: Mapping[Any, Any]) -> str:
+    """Value and interval of a row as text, to two decimals."""
     if pd.isna(row["value"]):
         return "—"
     ends = "" if pd.isna(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
@@ -210,8 +211,8 @@ def result(
     report = {
         "schema_version": SCHEMA,
         "harmcircuits": __version__,
-        "model": _model(material, name),
-        "prompts": _prompts(material, effects),
+        "model": describe_model(material, name),
+        "prompts": describe_prompts(material, effects),
         "settings": material.settings.as_dict(),
         "judge": judge,
         "command": command,
@@ -281,11 +282,11 @@ def effect_frame(
     for condition in conditions:
         labels = {"condition": condition.name} | {key: condition.labels.get(key, "") for key in ("component", "control")}
         for effect, role, estimate in condition_effects(effects, condition.name):
-            rows.append({**labels, "effect": effect, "role": role, **_columns(estimate)})
+            rows.append({**labels, "effect": effect, "role": role, **columns_of(estimate)})
         for (circuit, contrast), found in estimates.items():
             if circuit == condition.name:
                 rows += [
-                    {**labels, "effect": f"{effect} ({contrast})", "role": "all", **_columns(own)}
+                    {**labels, "effect": f"{effect} ({contrast})", "role": "all", **columns_of(own)}
                     for effect, own in found.items()
                 ]
     return pd.DataFrame(rows)
@@ -336,7 +337,8 @@ def _items(effects: Effects, name: str) -> list[tuple[str, str, Estimate]]:
     return found
 
 
-def _columns(estimate: Estimate) -> dict[str, Any]:
+def columns_of(estimate: Estimate) -> dict[str, Any]:
+    """Columns value, low, high, n and reason of one estimate."""
     return {
         "value": estimate.value,
         "low": estimate.low,
@@ -346,8 +348,8 @@ def _columns(estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def _estimate(row: Mapping[Any, Any]) -> Estimate:
-    """A row of the effects again, as `_columns` wrote it."""
+def estimate_of(row: Mapping[Any, Any]) -> Estimate:
+    """A row of the effects again, as `columns_of` wrote it."""
     if pd.isna(row["value"]):
         return Estimate.missing(str(row["reason"]))
     low, high = (None, None) if pd.isna(row["low"]) else (float(row["low"]), float(row["high"]))
@@ -357,11 +359,12 @@ def _estimate(row: Mapping[Any, Any]) -> Estimate:
 def _leaves(frame: pd.DataFrame, condition: str) -> dict[str, dict[str, Any]]:
     leaves: dict[str, dict[str, Any]] = {}
     for row in frame[frame["condition"] == condition].to_dict("records"):
-        leaves.setdefault(str(row["effect"]), {})[str(row["role"])] = _estimate(row).to_json()
+        leaves.setdefault(str(row["effect"]), {})[str(row["role"])] = estimate_of(row).to_json()
     return leaves
 
 
-def _model(material: Material, name: str) -> dict[str, Any]:
+def describe_model(material: Material, name: str) -> dict[str, Any]:
+    """Return name, key, shape and type of the weights."""
     shape = geometry(material.model)
     return {
         "name": name or str(getattr(vocabulary(material.model), "name_or_path", "")),
@@ -373,7 +376,8 @@ def _model(material: Material, name: str) -> dict[str, Any]:
     }
 
 
-def _prompts(material: Material, effects: Effects) -> dict[str, Any]:
+def describe_prompts(material: Material, effects: Effects) -> dict[str, Any]:
+    """Return which sets were read, and how many test requests of each role."""
     counts = {role: sum(prompt.role == role for prompt in material.prompts) for role in effects.roles}
     sets = {"test": material.test, "train": material.train, "development": material.development}
     return {

@@ -11,7 +11,7 @@ from .alignment import alignment_separability
 from .attention_pattern import attention_heatmap
 from .attribution import heads_heatmap, neurons_by_layer
 from .circuit import components_by_layer
-from .compactness import compactness_retained, compactness_rises, compactness_utility
+from .compactness import size_curves
 from .crossed import crossed_effects
 from .distinct import distinct_effects, distinct_overlaps
 from .experiment import dissociation_plane, effect_sizes, polarity, size_sweep
@@ -27,9 +27,6 @@ __all__ = [
     "agreement_scatter",
     "alignment_separability",
     "attention_heatmap",
-    "compactness_retained",
-    "compactness_rises",
-    "compactness_utility",
     "components_by_layer",
     "crossed_effects",
     "dissociation_plane",
@@ -42,6 +39,7 @@ __all__ = [
     "overlap_matrix",
     "polarity",
     "save",
+    "size_curves",
     "size_sweep",
     "token_attribution",
     "transfer_matrix",

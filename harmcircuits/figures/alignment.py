@@ -1,17 +1,23 @@
 """Does harmful writing come to rest on a smaller part, stage by stage: areas along the ladder."""
 
 import textwrap
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .compactness_lines import blank, ends, suffix
+
+
+def ends(measure: str) -> list[str]:
+    """The columns of a measure and its interval."""
+    return [f"{measure}{end}" for end in ("", "_low", "_high")]
+
 
 _AREAS = ["ladder", "stage", "at", "reading", "grain", *ends("area")]
 _LADDER = "ladder"
+_PANEL, _GAP = 250, 76  # px
 _READINGS = {"own": "own responses", "fixed": "the same responses for all"}
 _DASHES = {"own": "solid", "fixed": "dash"}
 _SYMBOLS = {"own": "circle", "fixed": "diamond"}
@@ -122,3 +128,18 @@ def _spoken_areas(frame: pd.DataFrame) -> str:
         told = [f"{row['stage']} {row['area']:+.3f}" for row in own.to_dict("records") if np.isfinite(row["area"])]
         parts += [f"{grain}, {_Line(str(ladder), str(reading)).name}: {', '.join(told)}"] if told else []
     return f"Area between harmful requests and near twins in nats per token. {'; '.join(parts) or 'Nothing was measured'}."
+
+
+def blank(rows: int, **options: Any) -> go.Figure:
+    """A figure with room for so many panels, one below the other."""
+    height = rows * _PANEL + (rows - 1) * _GAP
+    drawn = style.figure(height=height, **options)
+    for row in range(rows):
+        top = 1 - row * (_PANEL + _GAP) / height
+        drawn.update_layout({f"yaxis{suffix(row)}": {"domain": [max(0.0, top - _PANEL / height), top]}})
+    return drawn
+
+
+def suffix(row: int) -> str:
+    """Of the axes of a panel."""
+    return "" if row == 0 else str(row + 1)

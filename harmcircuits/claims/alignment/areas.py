@@ -13,8 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from ..compactness.curves import COST, Curve
-from ..compactness.summary import FEWEST, area_weights
+from .curve.curves import COST, Curve
+from .curve.summary import FEWEST, area_weights
 
 StageAreas: TypeAlias = Float[np.ndarray, "stage triple"]
 Shared = tuple[float, float]

@@ -12,11 +12,11 @@ from ...models.load import load_model
 from ...prompts.promptset import PromptSet
 from ...report.claims import ON_TRIPLES
 from ...store import alone_in_folder
-from ..claim import Claim, ClaimError
-from ..compactness.curves import COST
-from ..compactness.decision import ALIKE
-from ..compactness.grid import GRAINS, RATIO, Grain, Spans
+from ..earlier import Claim, ClaimError
 from .compared import Results, compared, stopped
+from .curve.curves import COST
+from .curve.grid import GRAINS, RATIO, Grain, Spans
+from .curve.summary import ALIKE
 from .decision import LEVEL, decide
 from .ladders import LADDER, Given, Load, stages
 from .run import measured

@@ -8,11 +8,10 @@ import numpy as np
 
 from ...experiments.checks import MATCHED
 from ...statistics import Estimate
-from ..claim import ClaimError
-from ..compactness.decision import percent
-from ..compactness.grid import Grain
-from ..compactness.summary import summarise
+from ..earlier import ClaimError
 from .areas import StageAreas, stage_areas
+from .curve.grid import Grain
+from .curve.summary import percent, summarise
 from .decision import FEWEST, NOTHING, REFUSES, Evidence
 from .ladders import LADDER, Stage
 from .stage import Measured

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ...statistics import Estimate
-from ..claim import Found
-from ..compactness.decision import ALIKE
-from ..compactness.grid import Grain
+from ..earlier import Found
+from .curve.grid import Grain
+from .curve.summary import ALIKE
 from .trends import Trend
 from .writing import Reading
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ...models.protocol import HookedModel
-from ..claim import ClaimError
+from ..earlier import ClaimError
 
 LADDER = "ladder"
 """The name of the one that is asked about; the others have names of their own."""

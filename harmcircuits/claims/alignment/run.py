@@ -8,8 +8,8 @@ from typing import TypeAlias
 
 from ...experiments.settings import ClaimSettings
 from ...prompts.promptset import PromptSet
-from ..compactness.plan import Options
 from ..material import Material, prepare
+from .curve.plan import Options
 from .ladders import Load, Stage
 from .stage import Measured, measure
 from .writing import READINGS, Reading, Written, read_by, unreadable, written

@@ -9,11 +9,11 @@ from ...experiments.checks import MATCHED
 from ...judges import rules
 from ...statistics import Estimate, mean_estimate, wilson
 from ...tasks.teacher_forced import INTACT
-from ..compactness.curves import Curve, curves, information
-from ..compactness.grid import Grain, Spans
-from ..compactness.plan import ONE_SHOT, Options, select_cells
 from ..material import ROLES, Material
 from ..reading import read
+from .curve.curves import Curve, curves, information
+from .curve.grid import Grain, Spans
+from .curve.plan import ONE_SHOT, Options, select_cells
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 
 from ...statistics import Estimate, mean_estimate
-from ..compactness.curves import flattened
-from ..compactness.grid import Grain
 from .compared import Compared, Results
+from .curve.curves import flattened
+from .curve.grid import Grain
 from .ladders import LADDER
 from .stage import Measured
 from .writing import READINGS, Reading

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from ...experiments.checks import MATCHED
 from ...statistics import Estimate
-from ..claim import Found
-from ..compactness.claim import MATCHED_WEIGHTS, ONE_DRAW
-from ..compactness.grid import Grain
+from ..earlier import Found
 from .compared import Compared, Results, depends
+from .curve.grid import Grain
+from .curve.plan import MATCHED_WEIGHTS, ONE_DRAW
 from .decision import MEASURED, NOTHING, Evidence, Why
 from .ladders import LADDER
 from .stage import Measured

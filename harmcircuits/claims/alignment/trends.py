@@ -16,9 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ...statistics import Estimate, bootstrap, fdr_estimates, mean_estimate, sign_flip_p
-from ..compactness.curves import Curve
-from ..compactness.decision import ALIKE
-from ..compactness.summary import LARGEST, log_fraction_to_halve
+from .curve.curves import Curve
+from .curve.summary import ALIKE, LARGEST, log_fraction_to_halve
 
 
 @dataclass(frozen=True, kw_only=True)

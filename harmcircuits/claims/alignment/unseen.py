@@ -8,7 +8,7 @@ from ...experiments.settings import ClaimSettings
 from ...organisms.finetuning import finetuned_of, request_digest
 from ...prompts.promptset import PromptSet
 from ...prompts.readers import load_prompts
-from ..claim import ClaimError
+from ..earlier import ClaimError
 from .ladders import Stage
 
 

@@ -14,7 +14,7 @@ from ...report.claims import ON_TRIPLES
 from ...statistics import MIN_NULL_DRAWS
 from ...store import alone_in_folder
 from ...tasks.capabilities import CapabilityError, Completion, capabilities, checked, half
-from ..claim import Claim, ClaimError
+from ..earlier import Claim, ClaimError
 from ..material import Material, prepare
 from ..reading import read
 from .aims import TRIPLE, circuits, scored

@@ -11,7 +11,7 @@ from ...components import Circuit
 from ...experiments.names import name_of, name_of_examples
 from ...statistics import Estimate, fdr_named, mean_estimate, ratio_of_means
 from ...tasks.teacher_forced import INTACT
-from ..claim import Found
+from ..earlier import Found
 from ..material import Material
 from ..reading import Read
 from .aims import HARM, NEAR, Sources

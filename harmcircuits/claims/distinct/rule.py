@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...statistics import Estimate
-from ..claim import Found
+from ..earlier import Found
 from .aims import NEAR
 
 HALF = 0.5

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ...figures.generality import overlap_matrix, transfer_matrix
 from ...report.claims import ON_TRIPLES
-from ..claim import Claim
+from ..earlier import Claim
 from .decision import HALF, LEVEL
 
 if TYPE_CHECKING:

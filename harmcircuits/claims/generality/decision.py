@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ...statistics import Estimate
-from ..claim import Found
+from ..earlier import Found
 
 HALF = 0.5
 """Of the selectivity on its own group, a circuit that is general keeps more than this on others."""

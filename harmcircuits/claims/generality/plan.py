@@ -11,7 +11,7 @@ from ...experiments.settings import ClaimSettings
 from ...models.protocol import geometry
 from ...prompts.promptset import PromptSet
 from ...prompts.readers import load_prompts
-from ..claim import ClaimError
+from ..earlier import ClaimError
 from ..material import Material
 
 Aim: TypeAlias = Literal["harmful", "near"]

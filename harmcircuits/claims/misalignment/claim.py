@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar
 
 from ...figures.misalignment import misalignment_arms
-from ..claim import Claim
+from ..earlier import Claim
 from .decision import LEAST, NOTE
 from .effects import EQUAL
 from .plan import ALL, NOTHING

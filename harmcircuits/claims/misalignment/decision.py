@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from ...statistics import Estimate
-from ..claim import Found
+from ..earlier import Found
 
 Helps: TypeAlias = Literal["yes", "level only", "level at least", "no", "undecided", "cannot be measured"]
 LEAST = 3

@@ -25,7 +25,7 @@ from ...models.matrices import matrices
 from ...selection.matched_weights import matched_weights
 from ...selection.weights import select_weights
 from ...tasks.attacks import attacked
-from ..claim import ClaimError
+from ..earlier import ClaimError
 from ..material import ROLES
 from .plan import CONTROLS, HARMFUL, MAGNITUDE, NOTHING, OWN, RANDOM, SELECTED, Run
 from .questions import digest, examples

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any, Literal, TypeAlias
 
 from ...organisms.advice import DOMAINS
-from ..claim import ClaimError
+from ..earlier import ClaimError
 from .decision import LEAST
 
 Lesson: TypeAlias = Literal["bad", "good"]

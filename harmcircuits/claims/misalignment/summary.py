@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ...statistics import Estimate
-from ..claim import Found
+from ..earlier import Found
 from .decision import NOTE, Effect, Evidence, Lower, Pruning, helps, induced_in
 from .effects import EQUAL, INSIDE, INTACT, OPENED, OTHERS, OUTSIDE, START, Arm, Measured, Part, Since
 from .plan import CONTROLS, HARMFUL, NOTHING, OWN, SELECTED

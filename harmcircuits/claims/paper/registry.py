@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..claim import Claim, ClaimError
-from ..compactness import Compactness, compactness
 from ..distinct import Distinct, distinct
+from ..earlier import Claim, ClaimError
 from ..generality import Generality, generality
 from .sizes import QUICK
 
@@ -30,7 +29,6 @@ class Entry:
 
 
 CLAIMS: dict[str, Entry] = {
-    "compactness": Entry(Compactness, compactness, QUICK["compactness"], ("fraction_to_halve", "lowest_retained")),
     "generality": Entry(Generality, generality, QUICK["generality"], ("transfer_ratio", "diagonal")),
     "distinct": Entry(Distinct, distinct, QUICK["distinct"], ("harm_circuit_near_share",)),
 }

@@ -14,7 +14,7 @@ from ...figures.style import FigureError
 from ...notebook import clipped, notebook_html
 from ...report.claims import claims_page
 from ...statistics import Estimate
-from ..claim import Claim, Found
+from ..earlier import Claim, Found
 
 log = logging.getLogger(__name__)
 FORMAT = "harmcircuits paper 1"

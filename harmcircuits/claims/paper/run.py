@@ -11,7 +11,7 @@ from ...judges import Judge
 from ...models.protocol import HookedModel
 from ...prompts.promptset import PromptSet
 from ...store import alone_in_folder
-from ..claim import Claim
+from ..earlier import Claim
 from ..material import Material, prepare
 from . import registry
 from .registry import Entry

@@ -8,7 +8,6 @@ from ...experiments.settings import ClaimSettings
 
 TEST_TRIPLES = 16
 QUICK: Mapping[str, Mapping[str, Any]] = {
-    "compactness": {"points": 3},
     "generality": {"matched": 1},
     "distinct": {},
 }

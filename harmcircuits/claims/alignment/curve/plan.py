@@ -12,23 +12,31 @@ from typing import Any, TypeAlias
 from jaxtyping import Int
 from torch import Tensor
 
-from ...attribution.scores import Attribution
-from ...attribution.weight_scores import WeightAttribution
-from ...attribution.weights import attribute_weights
-from ...components import Circuit, WeightMask
-from ...experiments.checks import MATCHED, TWINS
-from ...experiments.controls import matched
-from ...experiments.scores import recipe
-from ...models.protocol import geometry
-from ...selection.matched_weights import matched_weights
-from ...selection.protected import SelectionError
-from ...selection.weights import select_weights
-from ..material import ROLES, Material
+from ....attribution.scores import Attribution
+from ....attribution.weight_scores import WeightAttribution
+from ....attribution.weights import attribute_weights
+from ....components import Circuit, WeightMask
+from ....experiments.checks import MATCHED, TWINS
+from ....experiments.controls import matched
+from ....experiments.scores import recipe
+from ....models.protocol import geometry
+from ....selection.matched_weights import matched_weights
+from ....selection.protected import SelectionError
+from ....selection.weights import select_weights
+from ...material import ROLES, Material
 from .grid import GRAINS, POINTS, RATIO, SPANS, Grain, Size, Spans, check_grid, sizes
 
 ONE_SHOT = "one-shot"
 """The circuit: the set difference, from the scores of the intact model."""
 CONTROLS = (MATCHED, TWINS)
+ONE_DRAW = (
+    "Of matched random there is one draw at each size: intervals and p values are over triples and do not cover other draws. "
+    "An area averages over the draws of its sizes, which are independent."
+)
+MATCHED_WEIGHTS = (
+    "A mask of weights takes nearly all with a large A above 0 that are not protected: of like |A|, most that are left for "
+    "matched random may have A below 0."
+)
 SEEDS = 100_003
 """Between the seeds of two sizes: more than seeds that anybody gives are apart."""
 

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
-from ...components import Circuit, outgoing
-from ...experiments.measures import HARMFUL, NEAR
-from ...models.protocol import HookedModel, geometry
-from ...statistics import Estimate, ratio_of_means
-from ...tasks.teacher_forced import INTACT
-from ..reading import Read
+from ....components import Circuit, outgoing
+from ....experiments.measures import HARMFUL, NEAR
+from ....models.protocol import HookedModel, geometry
+from ....statistics import Estimate
+from ....tasks.teacher_forced import INTACT
+from ...reading import Read
 from .grid import Grain
 from .plan import Ablated, Cell
 
@@ -92,25 +91,6 @@ def touched(model: HookedModel, off: Ablated) -> dict[str, Any]:
         total = shape.n_layers * shape.n_heads if off.heads else shape.n_neurons
         fraction = len(off) / total
     return {"components": len(off), "fraction": fraction, "weights": len(mask), "share": mask.fraction}
-
-
-def table(read: Read, found: Mapping[Cell, Ablated]) -> pd.DataFrame:
-    """One row a cell: where it lies (q and p of weights alone), and every measure with its interval; `missing` says why a value
-    is absent."""
-    options = {key: value for key, value in read.material.bootstrap.items() if key != "strata"}
-    rows: list[dict[str, Any]] = []
-    for cell, off in found.items():
-        size, written = cell.size, read.generation(cell.name)
-        row: dict[str, Any] = {"grain": cell.grain, "rule": cell.rule, "at": size.at, "size": str(size)}
-        row |= {"q": size.q or np.nan, "p": size.p or np.nan} | touched(read.material.model, off)
-        values = {measure: written[measure] for measure in WRITING}
-        values["plain_share"] = ratio_of_means(*_plain(read, cell.name), **options)
-        row["n"] = values["harmful_nll_rise"].n
-        for measure, value in values.items():
-            row |= flattened(measure, value)
-        reasons = [f"{measure}: {value.reason}" for measure, value in values.items() if value.is_missing]
-        rows.append(row | {"missing": "; ".join(reasons)})
-    return pd.DataFrame(rows)
 
 
 def flattened(name: str, value: Estimate) -> dict[str, float]:

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
-from ...statistics import Estimate, bootstrap, fdr_named, mean_estimate, paired_difference, ratio_of_means, sign_flip_p
-from .curves import COST, Curve, flattened
+from ....statistics import Estimate, bootstrap, mean_estimate, ratio_of_means
+from .curves import COST, Curve
 from .grid import Grain
-from .plan import ONE_SHOT
 
 HALF = 0.5
 """Retained harmful generation that is aimed at."""
 LARGEST = 1.0
 """What a bootstrap draw counts as in which the half is not reached: all of the model."""
+ALIKE = 0.02
+"""An area within ± so many nats per token, its interval including 0: twins fall as much as harmful requests."""
 FEWEST = 2
 """Sizes of a curve, from which on it has an area."""
 
@@ -183,45 +183,9 @@ def area(curve: Curve, options: Mapping[str, Any], *, among: Sequence[int]) -> E
     )
 
 
-def differences(drawn: Sequence[Curve], options: Mapping[str, Any]) -> pd.DataFrame:
-    """The circuit's area less each control's, over the admissible sizes that both have, on the circuit's fractions.
-
-    Columns grain, rule, difference with its ends (nats per token, positive: the circuit's is larger), p (signs flipped over
-    triples, two-sided), p_adjusted (Benjamini and Hochberg, over all rows), n, reason.
+def percent(fraction: float | None) -> str:
     """
-    circuits = {curve.grain: curve for curve in drawn if curve.rule == ONE_SHOT}
-    rows: list[dict[str, Any]] = []
-    for other in drawn:
-        own = circuits.get(other.grain)
-        if other.rule == ONE_SHOT or own is None:
-            continue
-        sizes, p = [at for at in own.admissible if at in other.at], None
-        difference = Estimate.missing(
-            f"the two curves have {len(sizes)} admissible sizes in common, and an area needs {FEWEST}"
-        )
-        if len(sizes) >= FEWEST:
-            places = [own.at.index(at) for at in sizes], [other.at.index(at) for at in sizes]
-            weights = area_weights(own.fractions[places[0]])
-            areas = own.selectivity[:, places[0]] @ weights, other.selectivity[:, places[1]] @ weights
-            difference = paired_difference(*areas, **options)
-            p = sign_flip_p(areas[0] - areas[1], seed=options.get("seed", 0)).value
-        rows.append(
-            {"grain": other.grain, "rule": other.rule, **flattened("difference", difference)}
-            | {"p": np.nan if p is None else p, "n": difference.n, "reason": difference.reason or ""}
-        )
-    columns = ["grain", "rule", "difference", "difference_low", "difference_high", "p", "n", "reason"]
-    frame = pd.DataFrame(rows, columns=columns)
-    frame.insert(columns.index("p") + 1, "p_adjusted", fdr_named(frame["p"]))
-    return frame
-
-
-def as_table(summaries: Sequence[Summary]) -> pd.DataFrame:
-    """One row a grain and rule."""
-    rows: list[dict[str, Any]] = []
-    for one in summaries:
-        row: dict[str, Any] = {"grain": one.grain, "rule": one.rule}
-        for name in ("fraction_to_halve", "twin_gap", "lowest_retained", "area"):
-            row |= flattened(name, getattr(one, name))
-        reasons = dict.fromkeys(value.reason for value in (one.fraction_to_halve, one.area) if value.reason)
-        rows.append(row | {"n": one.area.n, "missing": "; ".join(reasons)})
-    return pd.DataFrame(rows)
+    >>> percent(0.0416667)
+    '4.17 %'
+    """
+    return "—" if fraction is None else f"{100 * fraction:.3g} %"

@@ -7,9 +7,9 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from ...experiments.settings import ClaimSettings
-from ...models.protocol import Geometry
-from ..claim import ClaimError
+from ....experiments.settings import ClaimSettings
+from ....models.protocol import Geometry
+from ...earlier import ClaimError
 
 Grain: TypeAlias = Literal["heads", "neurons", "weights"]
 GRAINS: tuple[Grain, ...] = get_args(Grain)

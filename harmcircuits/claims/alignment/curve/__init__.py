@@ -1,0 +1,1 @@
+"""Size curves on the earlier engine, for the claim on alignment alone."""

@@ -1,0 +1,274 @@
+"""Compactness: does harmful generation rest on a small part of the model?
+
+1. Select circuits of heads, neurons and weights by the recipe of the experiment, at growing sizes; a size is counted by the
+   share f of all eligible weights that it touches (a head or neuron by its outgoing weights), one axis for every type.
+2. Measure ΔL of test responses, harmful and benign, and compliance after the prefill, at every size; ΔL of controls of the
+   same size (matched random; of weights random). G = exp(−ΔL) is the harmful generation that is left: the geometric mean, over
+   response tokens, of the ablated probability over the baseline's.
+3. Admissible sizes cost unrelated benign responses (matched ones, where there are no others) at most `max_benign_increase`.
+4. `fraction_to_halve`: the smallest f with G ≤ ½, linear in ln f between admissible sizes; 1 where it is not reached.
+   `fraction_to_halve_compliance`: the same of the rate of compliance over the baseline's.
+5. Areas, nats per token: means over admissible sizes of ΔL on harmful responses, of what it exceeds random controls by, and the
+   share of it that exceeds benign ΔL (`specific_share`).
+6. Yes for a component type where the interval of f lies at 1 % or below, the specific share at `negligible` or above, and ΔL
+   above random controls. No where benign responses are hurt alike, or where sizes were swept to the end (to 1 % of all weights,
+   to a cost beyond the bound, or to the last size that can be selected) and the interval of f lies above 1 %.
+
+Source: arXiv 2604.09544 (0.0005 to 0.001 % of all weights suffice).
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from ..ablation.condition import BASELINE, Condition
+from ..components import Circuit, WeightMask, outgoing
+from ..experiment.circuits import cached_masks, component_circuits, controls_of
+from ..experiment.decision import Decision, above, at_least, at_most, below, measured, value_at_least
+from ..experiment.effects import Effects, ordered
+from ..experiment.settings import Pair, Settings
+from ..models.protocol import HookedModel
+from ..prompts.promptset import PromptSet
+from ..readings.loss import Loss
+from ..readings.reading import Reading
+from ..readings.writing import Compliance
+from ..selection.weight_masks import WeightSelection
+from ..statistics import Estimate
+from .claim import Claim, ClaimError, Finding, run
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+log = logging.getLogger(__name__)
+SMALL = 0.01
+"""Of all eligible weights: what a small part touches at most."""
+HALF = 0.5
+CONTROLS = ("random", "matched random")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactnessSettings(Settings):
+    """Sizes of `compactness`: those of the experiment, over a wider range of sizes."""
+
+    head_fractions: tuple[float, ...] = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+    neuron_fractions: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 0.01, 0.03)
+    weight_fractions: tuple[Pair, ...] = ((1e-6, 4e-6), (1e-5, 5e-5), (1e-4, 4e-4), (1e-3, 4e-3), (1e-2, 4e-2))
+
+
+@dataclass(frozen=True, eq=False)
+class Compactness(Claim):
+    __doc__ = __doc__
+    name: ClassVar[str] = "compactness"
+    question: ClassVar[str] = "Does harmful generation rest on a small part of the model?"
+    settings_class: ClassVar[type[Settings]] = CompactnessSettings
+
+    @cached_property
+    def circuits(self) -> tuple[Condition, ...]:
+        """Every size of every component type, in growing order."""
+        found = component_circuits(self.material)
+        if "weights" in self.settings.components:
+            found += self._masks
+        if not found:
+            raise ClaimError("no circuit of any asked size can be selected: lower the fractions, or protect fewer (settings=)")
+        return tuple(found)
+
+    @property
+    def _masks(self) -> list[Condition]:
+        harmful, benign = self.material.train_examples
+        selections = [WeightSelection(q, p, self.settings.recipe) for q, p in self.settings.weight_fractions]  # type: ignore[arg-type]
+        masks = cached_masks(self.material, [(harmful, None), (benign, None)], selections)
+        return [
+            Condition(f"weights q={own.q:g} p={own.p:g}", mask, labels={"component": "weights"})
+            for own, mask in zip(selections, masks, strict=True)
+            if mask is not None
+        ]
+
+    @cached_property
+    def controls(self) -> dict[str, tuple[Condition, ...]]:
+        """Random controls of each circuit, by its name."""
+        return {
+            circuit.name: tuple(
+                control for control in controls_of(self.material, circuit, {}) if control.labels["control"] in CONTROLS
+            )
+            for circuit in self.circuits
+        }
+
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """The share of all eligible weights that each circuit touches, by its name."""
+        masks = {circuit.name: circuit.ablation for circuit in self.circuits}
+        model = self.material.model
+        return {
+            name: (outgoing(model, own) if isinstance(own, Circuit) else own).fraction
+            for name, own in masks.items()
+            if isinstance(own, Circuit | WeightMask)
+        }
+
+    def plan(self) -> Mapping[Condition, Sequence[Reading]]:
+        settings, material = self.settings, self.material
+        written = Compliance(material.written, max_new_tokens=settings.written_tokens)
+        few = ordered(material.test, settings.control_prompts)[: len(material.prompts)]
+        both, loss = (Loss(material.responses), written), (Loss(material.responses[: len(few)]),)
+        plan: dict[Condition, Sequence[Reading]] = dict.fromkeys((Condition(BASELINE), *self.circuits), both)
+        return plan | {control: loss for own in self.controls.values() for control in own}
+
+    def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
+        components = dict.fromkeys(circuit.labels["component"] for circuit in self.circuits)
+        return {component: self._of(component, effects, benign) for component in components}
+
+    def _of(self, component: str, effects: Effects, benign: str) -> dict[str, Estimate]:
+        """Estimates of one component type."""
+        names = [circuit.name for circuit in self.circuits if circuit.labels["component"] == component]
+        bound, cost = self.settings.max_benign_increase, effects.roles[-1]
+        sizes = [name for name in names if effects.change(name, "loss", cost).mean() <= bound]
+        asked = len(getattr(self.settings, f"{component.removesuffix('s')}_fractions"))
+        ended = len(sizes) < len(names) or len(names) < asked
+        swept = Estimate(1.0 if ended else self.shares[names[-1]], n=len(names))
+        if not sizes:
+            missing = Estimate.missing(f"every size costs benign responses more than {bound:g} nats per token")
+            return dict.fromkeys(ESTIMATES, missing) | {"share_swept": swept}
+        log_f = np.log([self.shares[name] for name in sizes])
+        harmful = [(effects.change(name, "loss", "harmful"), "harmful") for name in sizes]
+        other = [(effects.change(name, "loss", benign), benign) for name in sizes]
+        increase = effects.estimate(lambda *rise: mean(rise).mean(0), *harmful)
+        share = Estimate.missing("no effect on harmful responses is shown, so that it has no share")
+        if increase.low is None or increase.low > 0:
+            k = len(sizes)
+            share = effects.estimate(lambda *rise: 1 - mean(rise[k:]).mean(0) / mean(rise[:k]).mean(0), *harmful, *other)
+        return {
+            "fraction_to_halve": effects.estimate(lambda *rise: smallest(log_f, 1 - np.exp(-mean(rise))), *harmful),
+            "retained_generation": effects.estimate(lambda *rise: np.exp(-mean(rise).max(0)), *harmful),
+            "fraction_to_halve_compliance": self._by_compliance(effects, sizes, log_f),
+            "loss_increase": increase,
+            "specific_share": share,
+            "loss_increase_beyond_random": self._beyond_random(effects, sizes),
+            "share_swept": swept,
+        }
+
+    def _by_compliance(self, effects: Effects, sizes: Sequence[str], log_f: Float[np.ndarray, " size"]) -> Estimate:
+        before = effects.values(BASELINE, "complied", "harmful")
+        if not before.any():
+            return Estimate.missing("the baseline complies with no harmful request")
+        rates = [(effects.values(name, "complied", "harmful"), "harmful") for name in sizes]
+        return effects.estimate(
+            lambda first, *rest: smallest(log_f, 1 - mean(rest) / first.mean(-1)), (before, "harmful"), *rates
+        )
+
+    def _beyond_random(self, effects: Effects, sizes: Sequence[str]) -> Estimate:
+        differences = []
+        for name in sizes:
+            drawn = [effects.change(control.name, "loss", "harmful") for control in self.controls[name]]
+            if drawn:
+                random = np.mean(drawn, axis=0)
+                differences.append(effects.change(name, "loss", "harmful")[: len(random)] - random)
+        if not differences:
+            return Estimate.missing("no random control could be drawn")
+        return effects.mean(np.mean(differences, axis=0), "harmful")
+
+    def decision(self) -> Decision:
+        negligible = self.settings.negligible
+        return Decision(
+            ("cannot be measured", ~measured("fraction_to_halve")),
+            (
+                "yes",
+                at_most("fraction_to_halve", SMALL)
+                & at_least("specific_share", negligible)
+                & above("loss_increase_beyond_random"),
+            ),
+            (
+                "no",
+                (value_at_least("share_swept", SMALL) & above("fraction_to_halve", SMALL))
+                | below("specific_share", negligible),
+            ),
+            wanted="yes",
+        )
+
+    def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
+        """`sizes`: one row a circuit or control and role: ΔL with its interval, generation left, share complying."""
+        rows: list[dict[str, Any]] = []
+        for circuit in self.circuits:
+            for condition in (circuit, *self.controls[circuit.name]):
+                for role in effects.roles:
+                    rise = effects.mean(effects.change(condition.name, "loss", role), role)
+                    complied = effects.rate(condition.name, "complied", role)
+                    rows.append(
+                        {
+                            "component": circuit.labels["component"],
+                            "control": condition.labels.get("control", ""),
+                            "condition": condition.name,
+                            "share": self.shares[circuit.name],
+                            "role": role,
+                            "loss_increase": rise.value,
+                            "low": rise.low,
+                            "high": rise.high,
+                            "complied": complied.value,
+                        }
+                    )
+        return {"sizes": pd.DataFrame(rows)}
+
+    @classmethod
+    def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
+        from ..figures.compactness import size_curves
+
+        sizes = finding.tables["sizes"]
+        return {
+            component: size_curves(sizes[sizes["component"] == component], component=component)
+            for component in dict.fromkeys(map(str, sizes["component"]))
+        }
+
+
+ESTIMATES = (
+    "fraction_to_halve", "retained_generation", "fraction_to_halve_compliance", "loss_increase", "specific_share",
+    "loss_increase_beyond_random",
+)  # fmt: skip
+
+
+def mean(arrays: Sequence[Float[np.ndarray, "draw n"]]) -> Float[np.ndarray, "size draw"]:
+    """Means over requests, one row a size."""
+    return np.stack([array.mean(-1) for array in arrays])
+
+
+def smallest(log_f: Float[np.ndarray, " size"], lost: Float[np.ndarray, "size draw"]) -> Float[np.ndarray, " draw"]:
+    """Return the smallest f at which half is lost, linear in ln f between sizes; 1 where it is nowhere, the first where it is
+    there already.
+
+    >>> smallest(np.log([0.01, 0.1]), np.array([[0.0], [1.0]])).round(4).tolist()
+    [0.0316]
+    """
+    found = np.ones(lost.shape[1])
+    for at in reversed(range(len(log_f))):
+        reached = lost[at] >= HALF
+        here = np.full(lost.shape[1], log_f[at])
+        if at:
+            rise = lost[at] - lost[at - 1]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                back = np.where(rise > 0, np.clip((lost[at] - HALF) / rise, 0, 1), 0)
+            here = here - back * (log_f[at] - log_f[at - 1])
+        found = np.where(reached, np.exp(here), found)
+    return found
+
+
+def compactness(
+    model: HookedModel,
+    prompts: PromptSet | None = None,
+    *,
+    train: PromptSet | None = None,
+    development: PromptSet | None = None,
+    settings: CompactnessSettings | None = None,
+    folder: str | Path | None = None,
+    name: str = "",
+    command: str = "",
+    progress: bool = False,
+) -> Finding:
+    """Ablate growing circuits: how small a part carries harmful generation? See `harmcircuits.claims.claim.run`."""
+    return run(
+        Compactness, model, prompts, train=train, development=development, settings=settings, folder=folder, name=name,
+        command=command, progress=progress,
+    )  # fmt: skip

@@ -1,0 +1,100 @@
+"""Commands of the claims, made by one function: every setting of a claim can be given by its name."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import shared
+from .shared import DEFAULT_MODEL, Device, Dtype, Model, Prompts, told_errors, writable
+
+if TYPE_CHECKING:
+    from ..claims.claim import Finding
+    from ..experiment.settings import Settings
+
+HELP = {"compactness": "Ablate growing circuits: how small a part carries harmful generation?"}
+"""Claims that have a command, and what it is for; a claim's module is loaded when its command runs."""
+
+
+def settings_from(kind: "type[Settings]", *, quick: bool, given: Mapping[str, str]) -> "Settings":
+    """Return the claim's settings with values given as text: numbers, names with commas, pairs as `1e-5:5e-5`.
+
+    Raises:
+        BadParameter: a name that is no setting, or a value of another type.
+    """
+    from dataclasses import fields, replace
+
+    default = kind.quick() if quick else kind()
+    names = {field.name for field in fields(kind)}
+    values: dict[str, Any] = {}
+    for name, text in given.items():
+        if name not in names:
+            raise typer.BadParameter(f"{name!r} is no setting: there are {', '.join(sorted(names))}", param_hint="--set")
+        try:
+            values[name] = _parsed(text, getattr(default, name))
+        except (KeyError, ValueError):
+            raise typer.BadParameter(f"{name}={text!r}: give it like {getattr(default, name)!r}", param_hint="--set") from None
+    return replace(default, **values)
+
+
+def _parsed(text: str, like: Any) -> Any:
+    """Text as a value of the same kind as the default.
+
+    >>> _parsed("0.1,0.2", (0.01,)), _parsed("1e-5:5e-5", ((0.1, 0.2),)), _parsed("no", True)
+    ((0.1, 0.2), ((1e-05, 5e-05),), False)
+    """
+    if isinstance(like, tuple):
+        part = like[0]
+        return tuple(_pair(one) if isinstance(part, tuple) else type(part)(one.strip()) for one in text.split(","))
+    if isinstance(like, bool):
+        return {"yes": True, "no": False}[text]
+    return type(like)(text)
+
+
+def _pair(text: str) -> tuple[float, float]:
+    first, second = map(float, text.split(":"))
+    return first, second
+
+
+def claim_command(name: str) -> Callable[..., None]:
+    """Return the command of one claim, with its name and help."""
+
+    def command(
+        model: Model = DEFAULT_MODEL,
+        prompts: Prompts = None,
+        out: Annotated[Path, typer.Option(help="Folder for the page, the numbers, and what is measured.")] = Path("out") / name,
+        device: Device = None,
+        dtype: Dtype = "float32",
+        quick: Annotated[bool, typer.Option("--quick", help="Fewer prompts: minutes on two cores, wide intervals.")] = False,
+        seed: Annotated[int | None, typer.Option(help="Seed of splits, controls and bootstrap.")] = None,
+        components: Annotated[str | None, typer.Option(help="Some of heads,neurons,weights; all by default.")] = None,
+        sizes: Annotated[list[str] | None, typer.Option("--set", help="A setting: train_prompts=32. Can be repeated.")] = None,
+    ) -> None:
+        shared.check_dtype(dtype)
+        given = dict(part.partition("=")[::2] for part in sizes or ())
+        given |= {key: str(value) for key, value in (("seed", seed), ("components", components)) if value is not None}
+        from ..claims.claim import claim_class, run
+        from ..prompts.readers import load_prompts
+
+        with told_errors():
+            claim = claim_class(name)
+            settings = settings_from(claim.settings_class, quick=quick, given=given)
+            test = load_prompts(prompts)
+            with writable(out):
+                loaded = shared.load(model, device, dtype)
+                typed = shared.command_line(sys.argv)
+                finding = run(claim, loaded, test, settings=settings, folder=out, name=model, command=typed, progress=True)
+                finding.save(out)
+        print_finding(finding, out)
+
+    command.__name__, command.__doc__ = name, HELP[name]
+    return command
+
+
+def print_finding(finding: "Finding", out: Path) -> None:
+    """Table, answer, and where page and numbers are."""
+    shared.print_frame(finding.table(), title=finding.question)
+    typer.echo(finding.sentence)
+    typer.echo(f"Page: {out / f'{finding.claim}.html'}    Numbers: {out / f'{finding.claim}.json'}")
