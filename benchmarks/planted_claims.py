@@ -19,7 +19,8 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from harmcircuits import ClaimSettings, store
-from harmcircuits.claims.compactness import compactness
+from harmcircuits.claims.claim import Finding
+from harmcircuits.claims.compactness import CompactnessSettings, compactness
 from harmcircuits.claims.distinct import distinct
 from harmcircuits.claims.earlier import Claim
 from harmcircuits.claims.generality import generality
@@ -33,7 +34,12 @@ SIZES = ClaimSettings(
     protect_neurons=0.1, facts=1, passages=1, shots=4, shot_draws=1, many_shot_triples=4,
 )  # fmt: skip
 KINDS = replace(SIZES, neuron_fraction=4 / 192, protect_heads=6 / 24, protect_neurons=0.05)
-TWO, EIGHT = 2 / 24, 8 / 192
+SWEPT = CompactnessSettings(
+    components=("heads", "neurons"), head_fractions=(1 / 24, 2 / 24, 4 / 24), neuron_fractions=(4 / 192, 8 / 192, 16 / 192),
+    protect_heads=3 / 24, train_prompts=32, development_prompts=8, test_prompts=32, control_prompts=32, written_prompts=2,
+    max_new_tokens=6, written_tokens=4, random_draws=2, bootstrap_draws=400,
+)  # fmt: skip
+HEADS, NEURONS = (replace(SWEPT, components=(kind,)) for kind in ("heads", "neurons"))
 
 
 @dataclass(frozen=True)
@@ -51,16 +57,14 @@ class Case:
     planted: str
     truth: tuple[str, ...]
     model: Callable[[int], Planted]
-    ask: Callable[[Planted, int], Claim]
+    ask: Callable[[Planted, int], Claim | Finding]
 
 
-def case(
-    claim: str, words: str, truth: str, ask: Callable[..., Claim], variant: Any, sizes: ClaimSettings, **options: Any
-) -> Case:
+def case(claim: str, words: str, truth: str, ask: Callable[..., Claim], variant: Any, sizes: Any, **options: Any) -> Case:
     """`truth`: answers with commas between; options may depend on the model."""
     divided = options.pop("divided", None)
 
-    def asked(own: Planted, seed: int) -> Claim:
+    def asked(own: Planted, seed: int) -> Claim | Finding:
         given = {name: option(own) if callable(option) else option for name, option in options.items()}
         return ask(own.model, own.prompts, settings=replace(sizes, seed=seed), name=f"planted {variant}", **given)
 
@@ -80,21 +84,24 @@ def kind_words(organism: Planted) -> dict[str, list[Completion]]:
 
 def cases() -> list[Case]:
     """Claim by claim, a model in which it holds first."""
-    few: dict[str, Any] = {"points": 3, "grains": ["heads", "neurons"]}
-    small = {"heads": (1 / 24, TWO), "neurons": (EIGHT / 2, 2 * EIGHT)}
-    wide = {"heads": (1 / 24, 3 / 24), "neurons": (1 / 768, 48 / 768)}
     kind: dict[str, Any] = {"control": "kind words", "draws": 40, "sentences": kind_words}
     undecided = "undecided, cannot be measured"
     return [
-        case("compactness", "two heads and eight neurons write harm", "yes", compactness, "plain", SIZES, spans=small, **few),
-        case("compactness", "half of a layer writes harm", "no", compactness, "diffuse", SIZES, spans=wide, **few),
-        case("compactness", "nothing writes harm", f"no, {undecided}", compactness, "none", SIZES, spans=small, **few),
+        case("compactness", "two heads and eight neurons write harm", "yes", compactness, "plain", SWEPT),
+        case("compactness", "eleven heads write harm", "no", compactness, "diffuse", HEADS),
+        case("compactness", "half of a layer's neurons write harm", "no", compactness, "diffuse", NEURONS),
+        case("compactness", "harm is not written apart from kind words", f"no, {undecided}", compactness, "entangled", SWEPT),
+        case("compactness", "nothing writes harm", f"no, {undecided}", compactness, "none", SWEPT),
         case("generality", "one mechanism for four kinds of harm", "yes", generality, "plain", KINDS, divided="harms"),
         case("generality", "one for each kind", "no", generality, "separate", KINDS),
         case("generality", "nothing writes harm", undecided, generality, "none", KINDS),
         case("distinct", "harm and kind words have parts of their own", "yes", distinct, "plain", SIZES, **kind),
         case("distinct", "the same parts write both", "no", distinct, "entangled", SIZES, **kind),
     ]  # fmt: skip
+
+
+def answer_of(found: Claim | Finding) -> str:
+    return found.answer if isinstance(found, Finding) else found.found
 
 
 def told(case: Case, found: Counter[str]) -> str:
@@ -113,12 +120,12 @@ def main() -> None:
     began, rows = time.perf_counter(), []
     print("| claim | planted | true | found |\n| --- | --- | --- | --- |")
     for one in [one for one in cases() if not options.claims or one.claim in options.claims]:
-        answers: list[Claim] = []
+        answers: list[Claim | Finding] = []
         for seed in tqdm(range(options.seeds), desc=f"{one.claim}: {one.planted}", leave=False):
             answers.append(one.ask(one.model(seed), seed))
-        print(told(one, Counter(answer.found for answer in answers)), flush=True)
-        right = sum(answer.found in one.truth for answer in answers)
-        found = [{"seed": seed, "found": own.found, "sentence": own.sentence} for seed, own in enumerate(answers)]
+        print(told(one, Counter(map(answer_of, answers))), flush=True)
+        right = sum(answer_of(answer) in one.truth for answer in answers)
+        found = [{"seed": seed, "found": answer_of(own), "sentence": own.sentence} for seed, own in enumerate(answers)]
         rows.append(
             {"claim": one.claim, "planted": one.planted, "true": one.truth, "right": right, "n": len(found), "runs": found}
         )

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from harmcircuits import cli, store
 from harmcircuits.claims.alignment import Alignment
-from harmcircuits.claims.compactness import Compactness
+from harmcircuits.claims.claim import Finding
 from harmcircuits.claims.distinct import Distinct
 from harmcircuits.claims.generality import Generality
 from harmcircuits.claims.misalignment import Misalignment
@@ -64,16 +64,16 @@ def unseen(*results: Any) -> None:
 
 
 def test_every_command_is_driven_somewhere() -> None:
-    here = {*shell.CLAIMS, "paper", "alignment", "ladder", "misalignment"}
+    here = {*shell.CLAIMS, "compactness", "paper", "alignment", "ladder", "misalignment"}
     assert {command.__name__.replace("_", "-") for command in cli.COMMANDS} == here | THERE
 
 
 def test_claims(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    silent(place, capfd, "compactness", "--model", place / "model", *options(place, "one"), *shell.CLAIMS["compactness"])
+    silent(place, capfd, "compactness", "--model", place / "model", *options(place, "one"))
     own = ["--claims", "generality,distinct"]
     silent(place, capfd, "paper", "--model", place / "model", *options(place, "claims"), *own)
     assert (place / "claims" / "paper.html").exists()
-    unseen(Compactness.load(place / "one"), Generality.load(place / "claims"), Distinct.load(place / "claims"))
+    unseen(Finding.load(place / "one" / "compactness.json"), Generality.load(place / "claims"), Distinct.load(place / "claims"))
 
 
 def test_alignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

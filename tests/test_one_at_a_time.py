@@ -11,7 +11,6 @@ from folders import names
 
 import harmcircuits as hc
 from harmcircuits import store
-from harmcircuits.claims.compactness import Compactness
 from harmcircuits.claims.paper import Paper
 from harmcircuits.cli.shared import writable
 
@@ -58,10 +57,10 @@ def test_a_second_call_from_python_is_refused_before_it_looks_at_anything(
         elsewhere(lambda: verb(*given, folder=tmp_path / "run"))
 
 
-@pytest.mark.parametrize("result", [hc.Dissociation, Compactness, Paper])
+@pytest.mark.parametrize("result", [hc.Dissociation, hc.Finding, Paper])
 def test_a_result_is_not_saved_into_a_folder_where_another_is_at_work(result: type[Any], tmp_path: Path) -> None:
     with store.locked(tmp_path / "run"), pytest.raises(store.StoreError, match=HELD):
-        elsewhere(lambda: result.save(MagicMock(claims={}, failed={}), tmp_path))
+        elsewhere(lambda: result.save(MagicMock(claims={}, failed={}, claim="compactness"), tmp_path))
 
 
 def test_a_call_inside_the_holder_of_the_folder_goes_on_and_leaves_it_held(tmp_path: Path) -> None:

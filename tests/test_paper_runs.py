@@ -33,8 +33,6 @@ def test_every_claim_on_a_tiny_model(tiny: Any, tmp_path: Path) -> None:
         assert loaded.sentence == found.claims[name].sentence
         assert list(loaded.figures()) == list(found.claims[name].figures())
         assert loaded.settings["judge"]["passed"], "and how often it is right stands beside"
-    rates = found.claims["compactness"].tables["curves"]["harmful_rate"]
-    assert rates.between(0, 1).all()
     page = (tmp_path / "paper.html").read_text("utf-8")
     assert not any(prompt.request in page for prompt in make_triples(20)), "no text of a request or response"
 
