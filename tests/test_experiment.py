@@ -163,7 +163,7 @@ def test_no_test_request_is_used_before_the_circuits_are_chosen(tiny: Any, monke
 
     for name in ("attribute", "make_shots", "fit_directions", "question_log_odds", "request_residuals"):
         record("material", name)
-    record("circuits", "_cached_masks")
+    record("circuits", "cached_masks")
     results = [run(tiny, test=test) for test in (TEST, OTHER_TEST)]
     assert len(seen) == 6
     tested, development = ({prompt.request for prompt in part} for part in ((*TEST, *OTHER_TEST), DEVELOPMENT))
