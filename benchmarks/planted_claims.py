@@ -3,7 +3,7 @@
 Every claim is asked by its own function, as a user would ask it, told how many components to select and to protect (as many as
 were planted) and not which. The capability beside harm is kind words, since these models know no facts.
 
-    python benchmarks/planted_claims.py --seeds 5 --out docs/results/planted/claims.json
+    python benchmarks/planted_claims.py --claims compactness --seeds 10 --out docs/results/planted/claims.json
 """
 
 import argparse
@@ -35,7 +35,8 @@ SIZES = ClaimSettings(
 )  # fmt: skip
 KINDS = replace(SIZES, neuron_fraction=4 / 192, protect_heads=6 / 24, protect_neurons=0.05)
 SWEPT = CompactnessSettings(
-    components=("heads", "neurons"), head_fractions=(1 / 24, 2 / 24, 4 / 24), neuron_fractions=(4 / 192, 8 / 192, 16 / 192),
+    components=("heads", "neurons"), head_fractions=(1 / 24, 2 / 24, 4 / 24),
+    neuron_fractions=(4 / 192, 8 / 192, 16 / 192, 32 / 192),
     protect_heads=3 / 24, train_prompts=32, development_prompts=8, test_prompts=32, control_prompts=32, written_prompts=2,
     max_new_tokens=6, written_tokens=4, random_draws=2, bootstrap_draws=400,
 )  # fmt: skip
@@ -114,10 +115,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--claims", nargs="*", help="some of them; all by default")
-    parser.add_argument("--out", type=Path, help="a JSON file with the answers and sentences")
+    parser.add_argument("--out", type=Path, help="a JSON file with the answers and sentences; those of other claims stay")
     options = parser.parse_args()
 
-    began, rows = time.perf_counter(), []
+    began, rows, names = time.perf_counter(), [], {one.claim for one in cases()}
     print("| claim | planted | true | found |\n| --- | --- | --- | --- |")
     for one in [one for one in cases() if not options.claims or one.claim in options.claims]:
         answers: list[Claim | Finding] = []
@@ -126,12 +127,12 @@ def main() -> None:
         print(told(one, Counter(map(answer_of, answers))), flush=True)
         right = sum(answer_of(answer) in one.truth for answer in answers)
         found = [{"seed": seed, "found": answer_of(own), "sentence": own.sentence} for seed, own in enumerate(answers)]
-        rows.append(
-            {"claim": one.claim, "planted": one.planted, "true": one.truth, "right": right, "n": len(found), "runs": found}
-        )
+        about = {"claim": one.claim, "planted": one.planted, "true": one.truth, "command": shlex.join(["python", *sys.argv])}
+        rows.append(about | {"right": right, "n": len(found), "runs": found})
     if options.out:
-        command = shlex.join(["python", *sys.argv])
-        store.write_json(options.out, {"command": command, "n": options.seeds, "cases": rows})
+        before = store.read_json(options.out) if options.out.exists() else []
+        rows += [row for row in before if row["claim"] in names - {row["claim"] for row in rows}]
+        store.write_json(options.out, sorted(rows, key=lambda row: row["claim"]))
     print(f"{time.perf_counter() - began:.0f} s")
 
 

@@ -18,7 +18,7 @@ from harmcircuits.experiments.instruments import choose_instruments
 from harmcircuits.experiments.scores import chosen_triples, respond, training_examples
 from harmcircuits.models.protocol import model_hash
 from harmcircuits.prompts.readers import load_prompts
-from harmcircuits.tasks.information import swapped_requests
+from harmcircuits.readings.information import swapped_requests
 from harmcircuits.tasks.recognition import many_shot
 from harmcircuits.tasks.refusal import everyday, refusals
 from harmcircuits.tasks.teacher_forced import teacher_forced

@@ -16,7 +16,8 @@ from harmcircuits.claims.compactness import CompactnessSettings, smallest
 from harmcircuits.cli.claims import settings_from
 
 SMALL = CompactnessSettings(
-    components=("heads", "neurons"), head_fractions=(1 / 24, 2 / 24, 4 / 24), neuron_fractions=(4 / 192, 8 / 192, 16 / 192),
+    components=("heads", "neurons"), head_fractions=(1 / 24, 2 / 24, 4 / 24),
+    neuron_fractions=(4 / 192, 8 / 192, 16 / 192, 32 / 192),
     protect_heads=3 / 24, train_prompts=24, development_prompts=8, test_prompts=24, control_prompts=16, written_prompts=2,
     max_new_tokens=6, written_tokens=4, random_draws=1, bootstrap_draws=200,
 )  # fmt: skip
@@ -35,8 +36,9 @@ def test_what_is_planted_in_few_components_is_compact() -> None:
         half = finding.estimate("fraction_to_halve", part)
         assert half.high is not None and half.high <= 0.01 and finding.estimate("specific_share", part).excludes(0.5)
     sizes = finding.tables["sizes"].query("control == '' and role == 'harmful' and component == 'heads'")
-    left = finding.estimate("retained_generation", "heads").value
-    assert left == pytest.approx(np.exp(-sizes["loss_increase"].max()), rel=1e-6)
+    left, whole = (finding.estimate(name, "heads") for name in ("generation_left", "request_information"))
+    assert whole.value is not None and left.value == pytest.approx(1 - sizes["loss_increase"].max() / whole.value, rel=1e-6)
+    assert left.n == whole.n == SMALL.test_prompts, "every harmful response has its request information"
 
 
 @pytest.mark.parametrize("variant", ["entangled", "none"])
@@ -44,9 +46,18 @@ def test_where_nothing_writes_harm_alone_nothing_is_compact(variant: str) -> Non
     assert planted_run(variant).answer in ("no", "undecided")
 
 
-def test_eleven_heads_that_share_it_are_not_compact() -> None:
-    finding = planted_run("diffuse", components=("heads",), head_fractions=(1 / 24, 2 / 24, 4 / 24, 6 / 24))
-    assert finding.answer == "no" and finding.reasons[0].startswith("heads: share swept")
+@pytest.mark.parametrize("component", ["heads", "neurons"])
+def test_many_components_that_share_it_are_not_compact(component: str) -> None:
+    """A quarter of 128 neurons halves the probability of a response, far from half of what it takes from its request."""
+    finding = planted_run("diffuse", components=(component,))
+    assert finding.answer == "no" and finding.reasons[0].startswith(f"{component}: share swept")
+
+
+def test_responses_that_do_not_depend_on_their_request_measure_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harmcircuits.readings.information.swapped_requests", lambda examples: examples)
+    organism = hc.organisms.planted(0)
+    finding = hc.compactness(organism.model, organism.prompts, settings=replace(SMALL, components=("heads",)))
+    assert finding.answer == "cannot be measured" and finding.estimate("request_information", "heads").value == 0
 
 
 def test_a_finding_is_read_again_as_it_was_saved(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from triples import make_triples
 
+from harmcircuits.ablation.condition import BASELINE, Condition
 from harmcircuits.elicitation import elicit
 from harmcircuits.examples import Example, chat_frame, encode, loss
-from harmcircuits.tasks.information import InformationError, swapped_requests
+from harmcircuits.readings.information import Information, InformationError, swapped_requests
 
 ROLES = ("harmful", "near")
 
@@ -84,7 +85,7 @@ def written(tiny: Any) -> list[Example]:
 
 
 def information(model: Any, examples: list[Example]) -> torch.Tensor:
-    return loss(model, swapped_requests(examples)) - loss(model, examples)
+    return torch.tensor(Information(tuple(examples)).read(model, Condition(BASELINE))["information"], dtype=torch.float32)
 
 
 def test_information_is_the_loss_under_another_request_minus_its_own(tiny: Any, written: list[Example]) -> None:

@@ -3,21 +3,22 @@
 1. Select circuits of heads, neurons and weights by the recipe of the experiment, at growing sizes; a size is counted by the
    share f of all eligible weights that it touches (a head or neuron by its outgoing weights), one axis for every type.
 2. Measure ΔL of test responses, harmful and benign, and compliance after the prefill, at every size; ΔL of controls of the
-   same size (matched random; of weights random). G = exp(−ΔL) is the harmful generation that is left: the geometric mean, over
-   response tokens, of the ablated probability over the baseline's.
+   same size (matched random; of weights random). On the baseline measure the request information of harmful responses,
+   I = L(response | another request of its category) − L(response | its own). G = 1 − ΔL / I, a ratio of means, is the harmful
+   generation that is left: at 0 a response is as unlikely as if another request had been made.
 3. Admissible sizes cost unrelated benign responses (matched ones, where there are no others) at most `max_benign_increase`.
 4. `fraction_to_halve`: the smallest f with G ≤ ½, linear in ln f between admissible sizes; 1 where it is not reached.
    `fraction_to_halve_compliance`: the same of the rate of compliance over the baseline's.
 5. Areas, nats per token: means over admissible sizes of ΔL on harmful responses, of what it exceeds random controls by, and the
    share of it that exceeds benign ΔL (`specific_share`).
-6. Yes for a component type where the interval of f lies at 1 % or below, the specific share at `negligible` or above, and ΔL
-   above random controls. No where benign responses are hurt alike, or where sizes were swept to the end (to 1 % of all weights,
-   to a cost beyond the bound, or to the last size that can be selected) and the interval of f lies above 1 %.
+6. Cannot be measured where I is not shown to be above 0, or no size is admissible. Yes for a component type where the interval
+   of f lies at 1 % or below, the specific share at `negligible` or above, and ΔL above random controls. No where benign
+   responses are hurt alike, or where sizes were swept to the end (to 1 % of all weights, to a cost beyond the bound, or to the
+   last size that can be selected) and the interval of f lies above 1 %.
 
 Source: arXiv 2604.09544 (0.0005 to 0.001 % of all weights suffice).
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,7 @@ from ..experiment.effects import Effects, ordered
 from ..experiment.settings import Pair, Settings
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
+from ..readings.information import Information
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..readings.writing import Compliance
@@ -46,7 +48,6 @@ from .claim import Claim, ClaimError, Finding, run
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-log = logging.getLogger(__name__)
 SMALL = 0.01
 """Of all eligible weights: what a small part touches at most."""
 HALF = 0.5
@@ -72,9 +73,7 @@ class Compactness(Claim):
     @cached_property
     def circuits(self) -> tuple[Condition, ...]:
         """Every size of every component type, in growing order."""
-        found = component_circuits(self.material)
-        if "weights" in self.settings.components:
-            found += self._masks
+        found = component_circuits(self.material) + (self._masks if "weights" in self.settings.components else [])
         if not found:
             raise ClaimError("no circuit of any asked size can be selected: lower the fractions, or protect fewer (settings=)")
         return tuple(found)
@@ -94,9 +93,7 @@ class Compactness(Claim):
     def controls(self) -> dict[str, tuple[Condition, ...]]:
         """Random controls of each circuit, by its name."""
         return {
-            circuit.name: tuple(
-                control for control in controls_of(self.material, circuit, {}) if control.labels["control"] in CONTROLS
-            )
+            circuit.name: tuple(own for own in controls_of(self.material, circuit, {}) if own.labels["control"] in CONTROLS)
             for circuit in self.circuits
         }
 
@@ -116,8 +113,12 @@ class Compactness(Claim):
         written = Compliance(material.written, max_new_tokens=settings.written_tokens)
         few = ordered(material.test, settings.control_prompts)[: len(material.prompts)]
         both, loss = (Loss(material.responses), written), (Loss(material.responses[: len(few)]),)
-        plan: dict[Condition, Sequence[Reading]] = dict.fromkeys((Condition(BASELINE), *self.circuits), both)
-        return plan | {control: loss for own in self.controls.values() for control in own}
+        harmful = tuple(example for example in material.responses if example.role == "harmful")
+        return {
+            Condition(BASELINE): (*both, Information(harmful)),
+            **dict.fromkeys(self.circuits, both),
+            **{control: loss for own in self.controls.values() for control in own},
+        }
 
     def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
         components = dict.fromkeys(circuit.labels["component"] for circuit in self.circuits)
@@ -131,35 +132,35 @@ class Compactness(Claim):
         asked = len(getattr(self.settings, f"{component.removesuffix('s')}_fractions"))
         ended = len(sizes) < len(names) or len(names) < asked
         swept = Estimate(1.0 if ended else self.shares[names[-1]], n=len(names))
+        information = effects.outcomes.values(BASELINE, "information")  # its items are harmful responses alone
+        rates = effects.values(BASELINE, "complied", "harmful")
+        found = {"request_information": effects.mean(information, "harmful"), "share_swept": swept}
         if not sizes:
             missing = Estimate.missing(f"every size costs benign responses more than {bound:g} nats per token")
-            return dict.fromkeys(ESTIMATES, missing) | {"share_swept": swept}
+            return found | {"fraction_to_halve": missing}
         log_f = np.log([self.shares[name] for name in sizes])
-        harmful = [(effects.change(name, "loss", "harmful"), "harmful") for name in sizes]
-        other = [(effects.change(name, "loss", benign), benign) for name in sizes]
+        half = lambda whole, *lost: smallest(log_f, mean(lost) / whole.mean(-1))
+        harmful, other, complied = (
+            [(sign * effects.change(name, measure, role), role) for name in sizes]
+            for sign, measure, role in ((1, "loss", "harmful"), (1, "loss", benign), (-1, "complied", "harmful"))
+        )
         increase = effects.estimate(lambda *rise: mean(rise).mean(0), *harmful)
         share = Estimate.missing("no effect on harmful responses is shown, so that it has no share")
         if increase.low is None or increase.low > 0:
             k = len(sizes)
             share = effects.estimate(lambda *rise: 1 - mean(rise[k:]).mean(0) / mean(rise[:k]).mean(0), *harmful, *other)
-        return {
-            "fraction_to_halve": effects.estimate(lambda *rise: smallest(log_f, 1 - np.exp(-mean(rise))), *harmful),
-            "retained_generation": effects.estimate(lambda *rise: np.exp(-mean(rise).max(0)), *harmful),
-            "fraction_to_halve_compliance": self._by_compliance(effects, sizes, log_f),
+        by_compliance = Estimate.missing("the baseline complies with no harmful request")
+        if rates.any():
+            by_compliance = effects.estimate(half, (rates, "harmful"), *complied)
+        whole = (information, "harmful")
+        return found | {
+            "fraction_to_halve": effects.estimate(half, whole, *harmful),
+            "generation_left": effects.estimate(lambda i, *rise: 1 - mean(rise).max(0) / i.mean(-1), whole, *harmful),
+            "fraction_to_halve_compliance": by_compliance,
             "loss_increase": increase,
             "specific_share": share,
             "loss_increase_beyond_random": self._beyond_random(effects, sizes),
-            "share_swept": swept,
         }
-
-    def _by_compliance(self, effects: Effects, sizes: Sequence[str], log_f: Float[np.ndarray, " size"]) -> Estimate:
-        before = effects.values(BASELINE, "complied", "harmful")
-        if not before.any():
-            return Estimate.missing("the baseline complies with no harmful request")
-        rates = [(effects.values(name, "complied", "harmful"), "harmful") for name in sizes]
-        return effects.estimate(
-            lambda first, *rest: smallest(log_f, 1 - mean(rest) / first.mean(-1)), (before, "harmful"), *rates
-        )
 
     def _beyond_random(self, effects: Effects, sizes: Sequence[str]) -> Estimate:
         differences = []
@@ -173,61 +174,36 @@ class Compactness(Claim):
         return effects.mean(np.mean(differences, axis=0), "harmful")
 
     def decision(self) -> Decision:
-        negligible = self.settings.negligible
+        negligible, small = self.settings.negligible, at_most("fraction_to_halve", SMALL)
+        large = value_at_least("share_swept", SMALL) & above("fraction_to_halve", SMALL)
         return Decision(
-            ("cannot be measured", ~measured("fraction_to_halve")),
-            (
-                "yes",
-                at_most("fraction_to_halve", SMALL)
-                & at_least("specific_share", negligible)
-                & above("loss_increase_beyond_random"),
-            ),
-            (
-                "no",
-                (value_at_least("share_swept", SMALL) & above("fraction_to_halve", SMALL))
-                | below("specific_share", negligible),
-            ),
+            ("cannot be measured", ~(above("request_information") & measured("fraction_to_halve"))),
+            ("yes", small & at_least("specific_share", negligible) & above("loss_increase_beyond_random")),
+            ("no", large | below("specific_share", negligible)),
             wanted="yes",
         )
 
     def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
-        """`sizes`: one row a circuit or control and role: ΔL with its interval, generation left, share complying."""
+        """`sizes`: one row a circuit or control and role: ΔL with its interval, share complying."""
         rows: list[dict[str, Any]] = []
         for circuit in self.circuits:
+            about = {"component": circuit.labels["component"], "share": self.shares[circuit.name]}
             for condition in (circuit, *self.controls[circuit.name]):
                 for role in effects.roles:
+                    own = {"control": condition.labels.get("control", ""), "condition": condition.name, "role": role}
                     rise = effects.mean(effects.change(condition.name, "loss", role), role)
-                    complied = effects.rate(condition.name, "complied", role)
-                    rows.append(
-                        {
-                            "component": circuit.labels["component"],
-                            "control": condition.labels.get("control", ""),
-                            "condition": condition.name,
-                            "share": self.shares[circuit.name],
-                            "role": role,
-                            "loss_increase": rise.value,
-                            "low": rise.low,
-                            "high": rise.high,
-                            "complied": complied.value,
-                        }
-                    )
+                    change = {"loss_increase": rise.value, "low": rise.low, "high": rise.high}
+                    rows.append(about | own | change | {"complied": effects.rate(condition.name, "complied", role).value})
         return {"sizes": pd.DataFrame(rows)}
 
     @classmethod
     def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
         from ..figures.compactness import size_curves
 
-        sizes = finding.tables["sizes"]
         return {
-            component: size_curves(sizes[sizes["component"] == component], component=component)
-            for component in dict.fromkeys(map(str, sizes["component"]))
+            str(component): size_curves(own, whole=finding.estimate("request_information", str(component)).value)
+            for component, own in finding.tables["sizes"].groupby("component", sort=False)
         }
-
-
-ESTIMATES = (
-    "fraction_to_halve", "retained_generation", "fraction_to_halve_compliance", "loss_increase", "specific_share",
-    "loss_increase_beyond_random",
-)  # fmt: skip
 
 
 def mean(arrays: Sequence[Float[np.ndarray, "draw n"]]) -> Float[np.ndarray, "size draw"]:

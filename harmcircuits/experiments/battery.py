@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from ..ablation.hooks import Ablation, ablated
 from ..models.protocol import HookedModel, vocabulary
-from ..tasks.information import swapped_requests
+from ..readings.information import swapped_requests
 from ..tasks.teacher_forced import INTACT, teacher_forced
 from ..tasks.writing import read_texts
 from .asked import Asked

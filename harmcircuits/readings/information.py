@@ -1,18 +1,36 @@
-"""Request information: how much the text still answers *this* request.
+"""Request information: how much a response answers *this* request.
 
 I = L(response | another request of the same category, same prefill) − L(response | its own request), nats per token.
 A response that does not depend on its request has I = 0.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
+from typing import ClassVar
 
-from ..examples import Example
+import pandas as pd
+
+from ..ablation.condition import Condition
+from ..examples import Example, loss
+from ..models.protocol import HookedModel
 
 
 class InformationError(ValueError):
     """There is no other request to put in a request's place."""
+
+
+@dataclass(frozen=True)
+class Information:
+    """Column `information`: I of each response, nats per token; positive: it answers its request."""
+
+    name: ClassVar[str] = "information"
+    examples: tuple[Example, ...]
+
+    def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
+        with condition.ablated(model):
+            values = loss(model, swapped_requests(self.examples)) - loss(model, self.examples)
+        return pd.DataFrame({"item": range(len(self.examples)), "information": values.tolist()})
 
 
 def swapped_requests(examples: Sequence[Example], *, seed: int = 0) -> list[Example]:
