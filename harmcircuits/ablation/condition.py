@@ -41,10 +41,6 @@ class Condition:
         return 0 if self.ablation is None else len(self.ablation)
 
     @property
-    def is_control(self) -> bool:
-        return "control" in self.labels
-
-    @property
     def key(self) -> str:
         """A digest of what is ablated and how; names and labels are no part of it."""
         if self.size == 0:
