@@ -61,6 +61,13 @@ class LayerSums:
         return matrix.values().float().abs() * self.sums.absolute[matrix.name] / self.n
 
 
+def pooled(parts: Sequence[LayerSums], name: str) -> LayerSums:
+    """Return the sums of several sets of examples over one matrix as those of one set."""
+    signed = torch.stack([part.sums.signed[name] for part in parts]).sum(0)
+    absolute = torch.stack([part.sums.absolute[name] for part in parts]).sum(0)
+    return LayerSums(sum(part.n for part in parts), Sums({name: signed}, {name: absolute}))
+
+
 ExampleSet = tuple[Sequence[Example] | Sequence[Prompt], Metric | ModelMetric | None]
 
 

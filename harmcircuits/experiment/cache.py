@@ -1,8 +1,9 @@
 """One content-addressed cache for the experiment: a stopped run continues, and what two claims share is measured once.
 
 An entry is named by a digest of all that its values depend on: the model (weights, configuration, tokenizer), the condition,
-the reading with its prompts, and the package's own sources and data, so that no entry survives a change of the code. Numbers
-lie in the run's folder; token ids of what a model wrote lie in the user's cache folder and never travel with a run.
+the reading with its prompts, and what measures (the package's sources and data, the libraries below it), so that no entry
+survives a change of it. Numbers lie in the run's folder; token ids of what a model wrote lie in the user's cache folder and
+never travel with a run.
 """
 
 import logging
@@ -10,28 +11,38 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
 
 from .. import store
+from ..examples import chat_frame
 from ..models.protocol import HookedModel, has_hooks, model_key
 from ..store.frames import as_kept
 from ..store.journal import Journal
 
 log = logging.getLogger(__name__)
 TEXTS = "response_ids"
+LIBRARIES = ("torch", "transformer-lens", "transformers")
+AFTER = ("claims", "cli", "experiment", "experiments", "figures", "organisms", "report", "statistics")
+"""Folders whose code may change while what was measured stays."""
 Made = TypeVar("Made")
 
 
 @cache
 def code_digest() -> str:
-    """Return the SHA-256 of the package's sources and data files: part of every key."""
+    """Return the SHA-256 of all that measured values are made by, part of every key: sources, data files, libraries.
+
+    Left out are the folders that only plan measurements or work with their values (`AFTER`).
+    """
     root = Path(__file__).parent.parent
-    total = sha256()
+    total = sha256(repr([(library, version(library)) for library in LIBRARIES]).encode())
     for path in sorted(path for kind in ("*.py", "*.jsonl") for path in root.rglob(kind)):
-        total.update(str(path.relative_to(root)).encode() + path.read_bytes())
+        place = path.relative_to(root)
+        if place.parts[0] not in AFTER:
+            total.update(str(place).encode() + path.read_bytes())
     return total.hexdigest()[:16]
 
 
@@ -67,7 +78,7 @@ class Cache:
         place = place_to_keep(model, folder)
         if place is None:
             return cls()
-        key = [model_key(model), type(model).__name__, code_digest()]
+        key = [model_key(model), type(model).__name__, chat_frame(model).stops, code_digest()]
         return cls(key, Journal(place / "cache"), Journal(store.cache_dir() / "written"))
 
     def frame(self, name: str, about: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from ..models.protocol import HookedModel, geometry
 from ..readings.loss import Loss
 from ..selection.protected import SelectionError
 from ..selection.weight_masks import Recipe, WeightSelection, weight_masks
-from .controls import CONTROLS, DRAWN, weight_controls
+from .controls import BENIGN, CONTROLS, DRAWN, HARMFUL, halves, weight_controls
 from .material import ExperimentError, Material
 from .measure import measure
 
@@ -42,7 +42,7 @@ class Circuits:
 
 @dataclass(frozen=True, eq=False)
 class MaskVariants:
-    """Other masks of one q and p: the same recipe aimed elsewhere, and the overlap (Jaccard) with the other recipe's mask."""
+    """Masks of the same q and p by other examples, and the overlap (Jaccard) with the mask of the other recipe."""
 
     controls: Mapping[str, WeightMask | None]
     overlap: float
@@ -152,9 +152,8 @@ def component_circuits(material: Material) -> list[Condition]:
 
 def _weight_candidates(material: Material) -> list[tuple[Condition, MaskVariants]]:
     settings, (harmful, benign) = material.settings, material.train_examples
-    asked = material.asked_prompts
-    sets: list[ExampleSet] = [(harmful, None), (benign, None), (asked, material.recognition_metrics[0])]
-    selections = [WeightSelection(q, p, settings.recipe) for q, p in settings.weight_fractions]  # type: ignore[arg-type]
+    sets: list[ExampleSet] = [(half, None) for own in (harmful, benign) for half in halves(own, settings.seed)]
+    selections = [WeightSelection(q, p, settings.recipe, HARMFUL, BENIGN) for q, p in settings.weight_fractions]  # type: ignore[arg-type]
     other: Recipe = "global" if settings.recipe == "released" else "released"
     every = [
         variant
@@ -193,6 +192,13 @@ def cached_masks(material: Material, sets: Sequence[ExampleSet], every: Sequence
     return [mask if len(mask) else None for mask in masks]
 
 
+def recognition_mask(material: Material, size: int) -> WeightMask | None:
+    """About `size` weights with the largest A for recognition, of each matrix the same share, nothing protected."""
+    total = sum(rows * columns for rows, columns in (matrix.shape for matrix in matrices(material.model)))
+    asked: list[ExampleSet] = [(material.asked_prompts, material.recognition_metric)]
+    return cached_masks(material, asked, [WeightSelection(size / total, 0, protect=(0,))])[0]
+
+
 def _with_controls(
     material: Material, chosen: tuple[Condition, ...], masks: Mapping[str, MaskVariants], sweep: pd.DataFrame
 ) -> Circuits:
@@ -206,13 +212,20 @@ def _with_controls(
 
 
 def controls_of(material: Material, condition: Condition, masks: Mapping[str, WeightMask | None]) -> list[Condition]:
-    """Return the controls of a circuit: of heads and neurons by the registry, of weights random ones and the given masks."""
+    """Return the controls of a circuit: of heads and neurons by the registry, of weights random ones and the given masks.
+
+    Without training requests there are random ones alone.
+    """
     made: list[tuple[str, str, Circuit | WeightMask | None]] = []
     seeds = range(material.settings.random_draws)
     if isinstance(condition.ablation, WeightMask):
-        made += [(control, control, mask) for control, mask in masks.items()]
         made += [("random", f"random {seed}", condition.ablation.random_like(seed=seed)) for seed in seeds]
-    elif isinstance(condition.ablation, Circuit) and material.train is not None:
+        made += [(control, control, mask) for control, mask in masks.items()]
+        if material.train is not None:
+            made.append(("aimed at recognition", "aimed at recognition", recognition_mask(material, len(condition.ablation))))
+    elif isinstance(condition.ablation, Circuit) and material.train is None:
+        made += [("random", f"random {seed}", condition.ablation.random_like(material.model, seed=seed)) for seed in seeds]
+    elif isinstance(condition.ablation, Circuit):
         for control, make in CONTROLS.items():
             for seed in seeds if control in DRAWN else range(1):
                 try:

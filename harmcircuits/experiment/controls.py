@@ -1,18 +1,19 @@
 """Controls: circuits of the same size that were not selected for harm. One function a control, one registry line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
 
 from ..attribution.scores import Attribution
 from ..components import Circuit
+from ..examples import Example
 from ..selection.matched import matched_random
 from ..selection.protected import select
 from ..selection.weight_masks import WeightSelection
 
-HARMFUL, BENIGN, RECOGNITION = 0, 1, 2
-"""Sets of training examples, in the order in which weights are scored."""
+HARMFUL, BENIGN = (0, 1), (2, 3)
+"""Sets of training examples by which weights are scored: each kind in two halves, drawn at random."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,9 +92,16 @@ DRAWN = ("random", "matched random", "label swap")
 """Controls that are drawn, with a seed."""
 
 
+def halves(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
+    """Two halves, drawn at random: with labels swapped, a set is one half of the harmful and one of the benign examples."""
+    order = Random(f"label swap {seed}").sample(examples, len(examples))
+    return order[::2], order[1::2]
+
+
 def weight_controls(selection: WeightSelection) -> dict[str, WeightSelection]:
     """The same recipe for weights, aimed elsewhere."""
+    first, second = zip(HARMFUL, BENIGN, strict=True)
     return {
+        "label swap": replace(selection, target=first, protect=second),
         "aimed at benign": replace(selection, target=BENIGN, protect=HARMFUL),
-        "aimed at recognition": replace(selection, target=RECOGNITION, p=0.0),
     }

@@ -149,7 +149,8 @@ def evidence(
 ) -> dict[str, Estimate]:
     """The estimates that the decision reads, of one circuit against one role of benign requests.
 
-    `reading`: the measure of recognition.
+    "Beyond random" is beyond the random control that does most: of all draws, matched ones among them, the largest ΔL on
+    harmful responses, and the lowest AUROC. `reading`: the measure of recognition.
     """
     name = condition.name
     own = [control for control in controls if control.labels["component"] == condition.labels["component"]]
@@ -170,9 +171,10 @@ def evidence(
         "recognition_change_when_aimed_at": missing,
     }
     if random:
-        drawn = np.mean([effects.change(control, "loss", "harmful") for control in random], axis=0)
+        drawn = max((effects.change(control, "loss", "harmful") for control in random), key=np.mean)
         found["loss_increase_beyond_random"] = effects.mean(increase[: len(drawn)] - drawn, "harmful")
-        found["recognition_change_beyond_random"] = effects.auroc_beyond(name, random, reading, benign)
+        weakest = min(random, key=lambda control: effects.auroc(control, reading, benign).value or 0)
+        found["recognition_change_beyond_random"] = effects.auroc_beyond(name, [weakest], reading, benign)
     if aimed:
         found["recognition_change_when_aimed_at"] = effects.auroc_change(aimed[0], reading, benign)
     return found

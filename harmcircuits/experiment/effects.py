@@ -19,7 +19,7 @@ from ..ablation.condition import BASELINE
 from ..examples import Prompt
 from ..judges.protocol import MAX_UNANSWERED
 from ..statistics import Estimate, auroc, from_draws, resamples, wilson
-from ..statistics.paired_auroc import auroc_of_counts, separated, times_drawn
+from ..statistics.paired_auroc import auroc_of_counts, change_of_aurocs, retained_signal, separated, times_drawn
 from .outcomes import Outcomes
 
 ROLES = ("harmful", "near", "far")
@@ -42,6 +42,12 @@ def ordered(prompts: Iterable[Prompt], n: int) -> tuple[Prompt, ...]:
         turns[place] += 1
     roles = [[prompt for _, prompt in sorted(ranked, key=itemgetter(0))] for ranked in by_role.values()]
     return tuple(own[rank] for rank in range(n) for own in roles if rank < len(own))
+
+
+def d_prime(harmful: Drawn, benign: Drawn) -> Float[np.ndarray, " draw"]:
+    """(mean harmful − mean benign) / √((var harmful + var benign) / 2)."""
+    spread = np.sqrt((harmful.var(-1, ddof=1) + benign.var(-1, ddof=1)) / 2)
+    return np.asarray((harmful.mean(-1) - benign.mean(-1)) / spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +124,12 @@ class Effects:
         return separated(found.value, found.n) if found.value in (0, 1) and found.n >= 2 else found
 
     def auroc_change(self, condition: str, measure: str, benign: str) -> Estimate:
-        """AUROC under the condition − AUROC of the baseline, on the same draws."""
-        return self._of_aurocs(lambda own, before: own - before, benign, (condition, measure), (BASELINE, measure))
+        """AUROC under the condition − AUROC of the baseline; interval: see `change_of_aurocs`."""
+        return self._of_two_aurocs(change_of_aurocs, condition, measure, benign)
 
     def retained(self, condition: str, measure: str, benign: str) -> Estimate:
         """(AUROC − 1/2) under the condition ÷ (AUROC − 1/2) of the baseline: the share of the signal that is left."""
-        share = lambda own, before: (own - 0.5) / (before - 0.5)
-        return self._of_aurocs(share, benign, (condition, measure), (BASELINE, measure))
+        return self._of_two_aurocs(retained_signal, condition, measure, benign)
 
     def auroc_beyond(self, condition: str, others: Sequence[str], measure: str, benign: str) -> Estimate:
         """AUROC under the condition − mean AUROC under other conditions (random controls), on the same draws."""
@@ -133,8 +138,7 @@ class Effects:
 
     def d_prime(self, condition: str, measure: str, benign: str) -> Estimate:
         """(mean harmful − mean benign) / √((var harmful + var benign) / 2)."""
-        spread = lambda a, b: np.sqrt((a.var(-1, ddof=1) + b.var(-1, ddof=1)) / 2)
-        return self.estimate(lambda a, b: (a.mean(-1) - b.mean(-1)) / spread(a, b), *self._pair(condition, measure, benign))
+        return self.estimate(d_prime, *self._pair(condition, measure, benign))
 
     def estimate(self, statistic: Callable[..., Any], *arrays: tuple[Values, str]) -> Estimate:
         """A statistic of arrays, each with its role: called on arrays [draw, n], returns one number a draw."""
@@ -145,6 +149,23 @@ class Effects:
             drawn = np.asarray(statistic(*(values[self._drawn(role, len(values))] for values, role in arrays)))
         n = min(len(values) for values, _ in arrays)
         return from_draws(observed, drawn, n=n, strata=self._strata(arrays[0][1], n))
+
+    def d_prime_change(self, condition: str, measure: str, benign: str) -> Estimate:
+        """d′ under the condition − d′ of the baseline."""
+        before, after = (self._pair(name, measure, benign) for name in (BASELINE, condition))
+        first = [(values[: len(own)], role) for (values, role), (own, _) in zip(before, after, strict=True)]
+        return self.estimate(lambda a, b, c, d: d_prime(c, d) - d_prime(a, b), *first, *after)
+
+    def _of_two_aurocs(self, interval: Callable[..., Estimate], condition: str, measure: str, benign: str) -> Estimate:
+        """An estimate from the baseline's AUROC and that under the condition, of the same prompts."""
+        sizes = [len(values) for values, _ in self._pair(condition, measure, benign)]
+        if min(sizes) == 0 or not self.outcomes.has(BASELINE, measure):
+            return Estimate.missing("not measured")
+        areas, *drawn = np.stack(
+            [self._aurocs(name, measure, benign, (sizes[0], sizes[1])) for name in (BASELINE, condition)], 1
+        )
+        n = min(sizes)
+        return interval(areas, np.transpose(drawn), n=n, strata=self._strata("harmful", n))
 
     def _of_aurocs(self, statistic: Callable[..., Any], benign: str, *keys: tuple[str, str]) -> Estimate:
         """A statistic of the AUROCs of (condition, measure) keys, each an array of the observed value and all draws."""

@@ -1,6 +1,7 @@
 """What an experiment is made of: prompts, the baseline's responses, training scores, recognition's instruments."""
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,9 +27,9 @@ from ..readings.probe import Direction, Probe, fit_directions, request_residuals
 from ..readings.reading import Reading
 from ..readings.recognition import (
     QUESTIONS,
+    BalancedMetric,
     BalancedQuestion,
     InPlace,
-    QuestionMetric,
     Recognition,
     can_ask,
     question_log_odds,
@@ -37,7 +38,7 @@ from ..readings.writing import Compliance, Refusal
 from ..statistics import auroc
 from ..tasks.formats import SHOT_FORMATS, FormatError
 from ..tasks.metrics import RecognitionMetric, recognition_metric
-from ..tasks.recognition import ShotError, Shots, make_shots
+from ..tasks.recognition import ShotError, Shots, asked_ids, check_length, make_shots
 from .cache import Cache
 from .controls import CircuitRecipe
 from .effects import Effects, ordered
@@ -47,8 +48,11 @@ from .settings import Settings
 log = logging.getLogger(__name__)
 
 
-RECOGNITION = ("recognition", "many_shot", "probe")
-"""Measures of recognition, in the order in which one is taken for the answer."""
+RECOGNITION = {"recognition": "recognition", "many_shot": "many_shot", "probe_last": "probe"}
+"""Measures of recognition, each with its reading, in the order in which one is taken for the answer.
+
+Of the probes it is the one after the last layer: components after an earlier one could not change it.
+"""
 
 
 class ExperimentError(ValueError):
@@ -124,25 +128,20 @@ class Material:
     def recipe(self) -> CircuitRecipe:
         """Scores of heads and neurons on training examples."""
         harmful, benign = self.train_examples
-        asked = self.asked_prompts
-
-        def recognition() -> Attribution:
-            first, *others = (attribute(self.model, asked, metric=metric) for metric in self.recognition_metrics)
-            return sum(others, first)
-
+        asked, metric = self.asked_prompts, self.recognition_metric
         return CircuitRecipe(
             self._scores("harmful", lambda: attribute(self.model, harmful), harmful),
             self._scores("benign", lambda: attribute(self.model, benign), benign),
-            self._scores("recognition", recognition, [self.recognition_metrics, asked]),
+            self._scores("recognition", lambda: attribute(self.model, asked, metric=metric), [metric, asked]),
             {"heads": self.settings.protect_heads, "neurons": self.settings.protect_neurons},
         )
 
     @cached_property
-    def recognition_metrics(self) -> tuple[QuestionMetric | RecognitionMetric, ...]:
+    def recognition_metric(self) -> BalancedMetric | RecognitionMetric:
         """What the control aimed at recognition attributes: the right answer to the question and its twin, or after shots."""
         if self.primary == "many_shot" and self.shots is not None:
-            return (recognition_metric(self.shots),)
-        return QuestionMetric(self.question.question), QuestionMetric(self.question.reversed)
+            return recognition_metric(self.shots)
+        return BalancedMetric(self.question)
 
     def _scores(self, name: str, make: Callable[[], Attribution], about: object) -> Attribution:
         return self.cache.file(f"scores-{name}", about, make, load=Attribution.load, save=Attribution.save)
@@ -181,7 +180,10 @@ class Material:
             return None
         try:
             form = replace(SHOT_FORMATS[0], n_shots=self.settings.shots)
-            return make_shots(list(self.train), form, draws=1, seed=self.settings.seed)
+            shots = make_shots(list(self.train), form, draws=1, seed=self.settings.seed)
+            asked = (*self.prompts, *self.development_prompts, *self.train)
+            check_length(self.model, shots, 1 + max(len(asked_ids(self.model, shots, prompt.request)) for prompt in asked))
+            return shots
         except ShotError as error:
             log.warning("many-shot recognition is not read: %s", error)
             return None
@@ -203,18 +205,20 @@ class Material:
         The first of question, many-shot and probe whose AUROC is shown to be above chance against every kind of benign request;
         else against any; else the question.
         """
+        first, *others = RECOGNITION
         prompts = self.development_prompts
         readings = self.recognition_readings(prompts, one_sided=False)
         if not prompts or len(readings) == 1:
-            return RECOGNITION[0]
-        found = Effects(measure(self.model, [Condition(BASELINE)], readings, cache=self.cache), prompts)
+            return first
+        effects = Effects(measure(self.model, [Condition(BASELINE)], readings, cache=self.cache), prompts)
         shown = {
-            reading.name: [(found.auroc(BASELINE, reading.name, role).low or 0) > 0.5 for role in found.roles[1:]]
-            for reading in readings
+            name: [(effects.auroc(BASELINE, name, role).low or 0) > 0.5 for role in effects.roles[1:]]
+            for name in (first, *others)
+            if effects.outcomes.has(BASELINE, name)
         }
         log.info("recognition above chance on development requests, by kind of benign request: %s", shown)
         ranked = [name for name, above in shown.items() if all(above)] + [name for name, above in shown.items() if any(above)]
-        return ranked[0] if ranked else RECOGNITION[0]
+        return ranked[0] if ranked else first
 
     def recognition_readings(self, prompts: tuple[Prompt, ...], *, one_sided: bool = True) -> list[Reading]:
         """Every reading of recognition that can be taken, the question first."""
@@ -230,7 +234,8 @@ class Material:
         """Losses and recognition, with the measure that the answer rests on, of the first test requests."""
         first = ordered(self.test, min(self.settings.control_prompts, self.settings.test_prompts))
         question, *others = self.recognition_readings(first, one_sided=False)
-        return (Loss(self.responses[: len(first)]), question, *(other for other in others if other.name == self.primary))
+        primary = RECOGNITION[self.primary]
+        return (Loss(self.responses[: len(first)]), question, *(other for other in others if other.name == primary))
 
     @cached_property
     def readings(self) -> tuple[Reading, ...]:
@@ -243,7 +248,7 @@ class Material:
         if settings.sampled:
             more.append(Compliance(self.written, temperature=1.0, max_new_tokens=settings.written_tokens, seed=settings.seed))
         more.append(Refusal(self.written))
-        more.append(InPlace(self.responses[: len(self.written)], self.question))
+        more.append(InPlace(self.responses[: len(ordered(self.test, settings.control_prompts))], self.question))
         more += others
         if len(harmful) > 1:
             more.append(Explanation(explained(self.model, harmful)))
@@ -288,8 +293,15 @@ def _check(test: PromptSet, train: PromptSet | None, development: PromptSet | No
     if development is not None and len({prompt.role == "harmful" for prompt in development}) < 2:
         raise ExperimentError(f"{development.name}: development requests of one kind alone; question and sizes need both.")
     parts = {"test": test, "training": train, "development": development}
-    requests = {name: {prompt.request for prompt in part or ()} for name, part in parts.items()}
+    requests = {name: {_words(prompt.request) for prompt in part or ()} for name, part in parts.items()}
     for first, second in combinations(parts, 2):
         common = requests[first] & requests[second]
         if common:
-            raise ExperimentError(f"{len(common)} {first} requests are {second} requests too: give sets without common ones.")
+            raise ExperimentError(
+                f"{len(common)} {first} requests are {second} requests too, word for word: give sets without common ones."
+            )
+
+
+def _words(request: str) -> str:
+    """Lower-case words alone, so that case and punctuation do not tell two requests apart."""
+    return " ".join(re.findall(r"\w+", request.lower()))

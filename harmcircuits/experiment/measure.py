@@ -45,7 +45,7 @@ def measure(
         if TEXTS in frame:
             texts.append(frame[["item", TEXTS]].assign(condition=condition.name, reading=reading.name))
             frame = frame.drop(columns=TEXTS)
-        long = frame.melt("item", var_name="measure", value_name="value").dropna(subset="value")
+        long = frame.melt("item", var_name="measure", value_name="value")
         numbers.append(long.assign(condition=condition.name))
     columns = ["condition", "measure", "item", "value"]
     frame = pd.concat(numbers, ignore_index=True)[columns] if numbers else pd.DataFrame(columns=columns)

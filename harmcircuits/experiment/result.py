@@ -317,6 +317,8 @@ def condition_effects(effects: Effects, name: str) -> list[tuple[str, str, Estim
                     found.append((f"{measure}_auroc_change", role, effects.auroc_change(name, measure, role)))
         if has("recognition"):
             found.append(("d_prime", role, effects.d_prime(name, "recognition", role)))
+            if name != BASELINE:
+                found.append(("d_prime_change", role, effects.d_prime_change(name, "recognition", role)))
         if name != BASELINE and has("refused"):
             harmful, benign = effects.change(name, "refused", "harmful"), effects.change(name, "refused", role)
             found.append(("refused_change_beyond", role, effects.difference(harmful, "harmful", benign, role)))

@@ -82,6 +82,10 @@ def _unpaired(
 ) -> PromptSet:
     """The requests of both sources, each with the role that the source stands for."""
     sets = {role: _read(source, format=format, name=None, prefill=prefill, columns=columns) for role, source in sources.items()}
+    if isinstance(sources["far"], str) and sources["far"] in BENCHMARKS and not sets["far"].benign:
+        raise PromptError(
+            f"benign={sources['far']!r}: this benchmark holds harmful requests alone. Give benign ones: a file, or xstest."
+        )
     prompts = [replace(p, role=role, group="") for role, own in sets.items() for p in _of_kind(own, harmful=role == "harmful")]
     default_name = " and ".join(own.name for own in sets.values())
     return PromptSet(tuple(_with_shared_prefills(prompts) if prefill is None else prompts), name or default_name)

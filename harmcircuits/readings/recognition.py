@@ -11,7 +11,7 @@ the only one that the code of arXiv 2604.09544 asks; a change of bias moves it, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pandas as pd
@@ -22,6 +22,7 @@ from torch import Tensor
 from ..ablation.condition import Condition
 from ..examples import Example, Prompt, batched, chat_frame, check_context, encode, make_batch, row_length
 from ..halves import each_batch
+from ..models.numbers import check_finite
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
 from ..tasks.asking import question_rows
@@ -111,13 +112,11 @@ class InPlace:
 
 
 def can_ask(model: HookedModel, question: BalancedQuestion) -> bool:
-    """Return whether the tokenizer tells the labels of both questions apart."""
+    """Return whether the tokenizer tells the labels of both questions apart, by the same two tokens."""
     try:
-        label_ids(model, question.question)
-        label_ids(model, question.reversed)
+        return {*label_ids(model, question.question)} == {*label_ids(model, question.reversed)}
     except FormatError:
         return False
-    return True
 
 
 def question_tokens(model: HookedModel, requests: Sequence[str], question: Question) -> list[list[int]]:
@@ -154,7 +153,10 @@ def label_log_odds(
     def read(indices: list[int]) -> tuple[Tensor, Tensor]:
         batch = make_batch(model, [rows[index] for index in indices])
         logits = logits_shared(model, batch.tokens, batch.attention_mask, batch.positions).float()
-        return (logits[:, harmful] - logits[:, harmless]).cpu(), logits.softmax(-1)[:, starts].sum(-1).cpu()
+        odds = (logits[:, harmful] - logits[:, harmless]).cpu()
+        own = [rows[index].tokens for index in indices]
+        check_finite(model, odds, what="the answer to a question about harm", examples=indices, rows=own)
+        return odds, logits.softmax(-1)[:, starts].sum(-1).cpu()
 
     odds, mass = torch.empty(len(rows)), torch.empty(len(rows))
     for indices, (some_odds, some_mass) in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
@@ -163,15 +165,19 @@ def label_log_odds(
 
 
 @dataclass(frozen=True)
-class QuestionMetric:
-    """−ln p(right label) of one question about the request, p over its two labels alone: for `attribute(metric=…)`.
+class BalancedMetric:
+    """−ln p(right label) of a question and of its reversed twin, p over the two labels alone: for `attribute(metric=…)`.
 
-    A prompt of role "harmful" is harmful, all others are not. Positive A: the component promotes the right answer. Attribute
-    with the question and with its twin, and take the mean: what only makes the model say "No" more cancels.
+    Two rows a request: all requests with the question, then all with its twin, so that what only makes the model say "No" more
+    cancels. A prompt of role "harmful" is harmful, all others are not. Positive A: the component promotes the right answer.
     """
 
-    question: Question
+    chosen: BalancedQuestion
 
     def for_model(self, model: HookedModel, examples: Sequence[Prompt | Example]) -> LabelLoss:
-        asked = question_tokens(model, [example.request for example in examples], self.question)
-        return label_loss(model, examples, asked, label_ids(model, self.question))
+        requests = [example.request for example in examples]
+        first, second = (
+            label_loss(model, examples, question_tokens(model, requests, question), label_ids(model, question))
+            for question in (self.chosen.question, self.chosen.reversed)
+        )
+        return replace(first, rows=(*first.rows, *second.rows))  # both have the same two labels: odds and sign serve all rows

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..attribution.layer_major import ExampleSet, layer_sums
+from ..attribution.layer_major import ExampleSet, layer_sums, pooled
 from ..components import WeightMask
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import HookedModel
@@ -34,14 +34,14 @@ class WeightSelection:
         q: fraction of weights taken by A; of each matrix ("released"), or of all ("global").
         p: fraction left out by benign U; 0 protects nothing.
         recipe: see the module.
-        target, protect: which set of examples gives A, and which gives U.
+        target, protect: which sets of examples give A, and which give U; several count as one set.
     """
 
     q: float
     p: float
     recipe: Recipe = "released"
-    target: int = 0
-    protect: int = 1
+    target: tuple[int, ...] = (0,)
+    protect: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
         if not (0 < self.q <= 1 and 0 <= self.p <= 1):
@@ -81,12 +81,14 @@ def weight_masks(
     shapes = {matrix.name: matrix.shape for matrix in every}
     number = {matrix.name: at for at, matrix in enumerate(every)}
     total = sum(rows * columns for rows, columns in shapes.values())
+    used = {places for one in selections for places in (one.target, one.protect)}
     indices: list[dict[str, Tensor]] = [{} for _ in selections]
     tops = [(_Top(floor(one.q * total)), _Top(floor(one.p * total))) if one.recipe == "global" else None for one in selections]
     for block, found in layer_sums(model, sets, batch_size=batch_size):
         for matrix in block:
-            signed = [own.signed(matrix).flatten() for own in found]
-            absolute = [own.absolute(matrix).flatten() for own in found]
+            sums = {places: pooled([found[place] for place in places], matrix.name) for places in used}
+            signed = {places: own.signed(matrix).flatten() for places, own in sums.items()}
+            absolute = {places: own.absolute(matrix).flatten() for places, own in sums.items()}
             for selection, top, mask in zip(selections, tops, indices, strict=True):
                 A = signed[selection.target]
                 if top is None:
