@@ -8,7 +8,7 @@ import pytest
 from prompt_files import fails
 from shell import call, told
 
-from harmcircuits.prompts import benchmarks, load_prompts
+from harmcircuits.prompts import PromptError, benchmarks, load_prompts
 from harmcircuits.prompts.benchmarks import BENCHMARKS, Benchmark, benchmark_files
 from harmcircuits.prompts.readers import PREFILLS
 
@@ -86,6 +86,8 @@ def test_two_sources_by_name_each_give_their_own_kind() -> None:
     ]
     assert prompts.name == "strongreject and xstest" and {prompt.prefill for prompt in prompts} == set(PREFILLS[:2])
     assert [prompt.request for prompt in load_prompts(harmful="xstest", benign="xstest").harmful] == ["Shout"]
+    with pytest.raises(PromptError, match="advbench"):
+        load_prompts(harmful="strongreject", benign="advbench")
 
 
 def test_another_digest_is_refused_and_not_kept(origin: Path, own_cache: Path) -> None:

@@ -18,7 +18,7 @@ from harmcircuits.components import Circuit, CircuitError
 from harmcircuits.examples import Prompt
 from harmcircuits.experiment import dissociation
 from harmcircuits.experiment.cache import Cache
-from harmcircuits.experiment.material import ExperimentError
+from harmcircuits.experiment.material import ExperimentError, prepare
 from harmcircuits.experiment.settings import SettingsError
 from harmcircuits.judges import JudgeError, Judgements
 from harmcircuits.prompts.promptset import PromptSet
@@ -183,7 +183,22 @@ def test_unpaired_sets_are_resampled_by_request(tiny: Any) -> None:
     assert found.estimate("circuit", "loss_increase", "far").n == 3
 
 
+def test_a_given_circuit_has_random_controls_without_training_requests(tiny: Any) -> None:
+    found = hc.dissociate(tiny, {"heads": OWN, "weights": make_mask(tiny)}, TEST, settings=RUN)
+    assert {name.split(": ")[0] for name in found.controls} == {"heads", "weights"}
+    assert all(": random" in name for name in found.controls)
+
+
 # Bad input
+
+
+def test_near_duplicates_across_sets_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    alike = replace(TEST.prompts[0], request=TEST.prompts[0].request + " now", group="")
+    louder = replace(alike, request=TEST.prompts[0].request.upper())
+    with pytest.raises(ExperimentError, match="word for word"):
+        prepare(NOBODY, TEST, PromptSet((*TRAIN, louder)), None, RUN, folder=None)
+    prepare(NOBODY, TEST, PromptSet((*TRAIN, alike)), None, RUN, folder=None)
+    assert "1 groups of near-duplicates" in caplog.text
 
 
 @pytest.mark.model

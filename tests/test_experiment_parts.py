@@ -1,5 +1,6 @@
 """Parts of the experiment: scores layer by layer, masks, balanced questions, effect sizes, the decision, the cache."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,21 +8,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.nn.functional import softplus
 from triples import DEVELOPMENT, OWN, TEST
 from written import written
 
 import harmcircuits as hc
 from harmcircuits.attribution.layer_major import layer_sums
+from harmcircuits.attribution.passes import laid_out
 from harmcircuits.components import Circuit
-from harmcircuits.examples import Prompt
+from harmcircuits.examples import Prompt, make_batch
 from harmcircuits.experiment.cache import Cache
 from harmcircuits.experiment.dissociation import decision
 from harmcircuits.experiment.effects import Effects, ordered
 from harmcircuits.experiment.measure import measure
 from harmcircuits.experiment.outcomes import Outcomes
+from harmcircuits.models.protocol import ModelError
 from harmcircuits.readings import recognition
 from harmcircuits.readings.loss import Loss
-from harmcircuits.readings.recognition import YES_NO, InPlace, Recognition
+from harmcircuits.readings.recognition import YES_NO, BalancedMetric, InPlace, Recognition
 from harmcircuits.selection.protected import SelectionError
 from harmcircuits.selection.weight_masks import WeightSelection, weight_masks
 from harmcircuits.statistics import Estimate, auroc, resamples
@@ -70,6 +74,15 @@ def test_recipes_that_take_all_that_promotes_agree(tiny: Any) -> None:
     assert released == of_all
 
 
+def test_two_halves_of_a_set_are_the_set(tiny: Any) -> None:
+    harmful, benign = (written(tiny.tokenizer)[at : at + 2] for at in (0, 2))
+    whole = [WeightSelection(0.01, 0.05, recipe) for recipe in ("released", "global")]
+    halves = [replace(own, target=(0, 1), protect=(2, 3)) for own in whole]
+    of_two = weight_masks(tiny, [(harmful, None), (benign, None)], whole)
+    assert of_two == weight_masks(tiny, [([own], None) for own in (*harmful, *benign)], halves)
+    assert of_two != weight_masks(tiny, [([own], None) for own in (*benign, *harmful)], halves)
+
+
 def test_a_selection_of_nothing_is_refused() -> None:
     with pytest.raises(SelectionError, match="q=0"):
         WeightSelection(0.0, 0.1)
@@ -103,6 +116,22 @@ def test_log_odds_are_those_of_the_models_own_logits(tiny: Any) -> None:
     yes, no = (tiny.tokenizer(word, add_special_tokens=False).input_ids[0] for word in ("Yes", "No"))
     odds, _ = recognition.question_log_odds(tiny, [prompt, *TEST.near_twins], question)
     assert odds[0].item() == pytest.approx((logits[yes] - logits[no]).item(), abs=1e-4)
+
+
+def test_the_balanced_metric_is_the_loss_of_the_right_label_both_ways(tiny: Any) -> None:
+    prompts = list(ordered(TEST, 2))
+    sign = torch.tensor([1.0 if prompt.role == "harmful" else -1.0 for prompt in prompts])
+    reading = laid_out(tiny, prompts, BalancedMetric(YES_NO))
+    found = torch.cat([reading.score(make_batch(tiny, [row])) for row in reading.rows]).detach()
+    odds = [recognition.question_log_odds(tiny, prompts, question)[0] for question in (YES_NO.question, YES_NO.reversed)]
+    torch.testing.assert_close(found, torch.cat([softplus(-sign * own) for own in odds]), atol=1e-5, rtol=1e-5)
+
+
+def test_an_answer_that_is_no_number_is_an_error(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = lambda model, tokens, *rest: torch.full((len(tokens), model.cfg.d_vocab), torch.nan)
+    monkeypatch.setattr(recognition, "logits_shared", nothing)
+    with pytest.raises(ModelError, match="question about harm"):
+        recognition.question_log_odds(tiny, ordered(TEST, 1), YES_NO.question)
 
 
 @pytest.mark.model
@@ -159,6 +188,13 @@ def test_what_was_measured_is_read_and_another_condition_is_measured(
     assert asked[2:] == ["own", "own"]
 
 
+def test_a_missing_value_keeps_its_place(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame({"item": [0, 1, 2], "loss": [1.0, np.nan, 3.0]})
+    monkeypatch.setattr(Loss, "read", lambda self, model, condition: frame)
+    values = measure(tiny, [BASELINE], [Loss(())]).values("baseline", "loss")
+    np.testing.assert_array_equal(values, [1.0, np.nan, 3.0])
+
+
 def test_changed_code_is_measured_anew(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Cache.at(tiny, tmp_path)
     monkeypatch.setattr("harmcircuits.experiment.cache.code_digest", lambda: "changed")
@@ -199,6 +235,15 @@ def test_auroc_draws_are_those_of_resampled_triples() -> None:
     expected = [auroc(harmful[row], near[row]) for row in resamples(4, draws=200, strata=strata)]
     np.testing.assert_allclose(found._aurocs("baseline", "recognition", "near", (4, 4))[1:], expected)
     assert found.auroc("baseline", "recognition", "near").value == pytest.approx(auroc(harmful, near))
+
+
+def test_the_signal_that_is_left_is_uncertain_where_nothing_is_out_of_order() -> None:
+    prompts = ordered(TEST, 4)
+    apart = [float(prompt.role == "harmful") + 0.01 * at for at, prompt in enumerate(prompts)]
+    found = effects({"recognition": {"baseline": apart, "own": apart}}, prompts)
+    for estimate, value in ((found.retained, 1), (found.auroc_change, 0)):
+        left = estimate("own", "recognition", "near")
+        assert left.value == value and left.low < value - 0.05
 
 
 def test_a_control_of_the_first_prompts_is_compared_on_these() -> None:

@@ -19,6 +19,7 @@ from ..examples import Example, Prompt
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
 from ..prompts.readers import load_prompts
+from ..prompts.splits import near_duplicate_groups
 from ..readings.capabilities import Capabilities
 from ..readings.explanation import Explanation, explained
 from ..readings.loss import Loss
@@ -300,6 +301,11 @@ def _check(test: PromptSet, train: PromptSet | None, development: PromptSet | No
             raise ExperimentError(
                 f"{len(common)} {first} requests are {second} requests too, word for word: give sets without common ones."
             )
+        if parts[first] and parts[second]:
+            size, both = len(parts[first] or ()), [*(parts[first] or ()), *(parts[second] or ())]
+            alike = [group for group in near_duplicate_groups(both) if min(group) < size <= max(group)]
+            if alike:
+                log.warning("%d groups of near-duplicates or triples lie in %s and %s requests", len(alike), first, second)
 
 
 def _words(request: str) -> str:

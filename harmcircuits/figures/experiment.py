@@ -72,10 +72,12 @@ def dissociation_plane(effects: pd.DataFrame, *, measure: str = "recognition") -
     )
     for control, own in points.groupby("control_x", sort=False):
         look = LOOKS.get(str(control), LOOKS["random"])
+        own = own.sort_values("value_x")
         _errors(drawn, own, look)
         labels = [style.text(str(name)) if not control else "" for name in own.index]
+        sides = [("top right", "bottom right")[at % 2] for at in range(len(own))]  # neighbours on different sides
         drawn.add_scatter(
-            x=own["value_x"], y=own["value_y"], mode="markers+text", name=look.name, text=labels, textposition="top center",
+            x=own["value_x"], y=own["value_y"], mode="markers+text", name=look.name, text=labels, textposition=sides,
             marker={"symbol": look.symbol, "size": 12 if not control else 8, "color": look.colour},
             hovertext=[style.text(str(name)) for name in own.index],
             hovertemplate="%{hovertext}<br>ΔL %{x:.3f}, AUROC %{y:+.3f}<extra></extra>",
@@ -129,7 +131,8 @@ def polarity(effects: pd.DataFrame) -> go.Figure:
         )
     style.row_labels(drawn, [(condition, f"{ROLE_WORDS[role]} benign") for condition, role in rows])
     drawn.add_vline(x=0, line={"color": style.GREY, "dash": "dash", "width": 1})
-    drawn.update_xaxes(title_text="change of AUROC, ablated − baseline")
+    ends = own[own["effect"].isin(["recognition_auroc_change", "one_sided_auroc_change"])]
+    drawn.update_xaxes(title_text="change of AUROC, ablated − baseline", range=style.span(ends["low"], ends["high"], hold=0))
     return drawn
 
 
