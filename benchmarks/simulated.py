@@ -5,6 +5,7 @@ results/simulated.json.
 
     python benchmarks/simulated.py
     python benchmarks/simulated.py --simulations 200 --out elsewhere
+    python benchmarks/simulated.py --only "AUROCs near 1"
 """
 
 import argparse
@@ -21,6 +22,7 @@ from scipy.stats import binomtest, norm
 from simulated_outcomes import BOOTSTRAP_DRAWS, MARGIN, Sample, Scenario, World, aurocs, scenarios, simulate
 
 from harmcircuits import statistics as hs
+from harmcircuits.statistics.paired_auroc import change_of_aurocs, retained_signal
 
 DRAWS = {"draws": BOOTSTRAP_DRAWS}
 EFFECTS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
@@ -161,6 +163,27 @@ def promised(n: int, simulations: int) -> list[Row]:
     return rows
 
 
+def near_one(n: int, simulations: int) -> list[Row]:
+    """Coverage of the change of an AUROC and of the retained signal: as `dissociate` has them, and of draws alone."""
+    rows = []
+    for before, after in ((0.8, 0.8), (0.8, 0.7), (0.95, 0.95), (0.95, 0.9), (0.99, 0.98)):
+        rng, found = np.random.default_rng(n), []
+        for seed in range(simulations):
+            scores = scored(rng, n, *(np.sqrt(2) * norm.ppf([before, after])), 0.5)
+            drawn = np.stack([hs.auroc_draws(*side.T, seed=seed, **DRAWS) for side in scores])
+            areas = np.array([float(hs.auroc(*side.T)) for side in scores])
+            with np.errstate(divide="ignore", invalid="ignore"):
+                shares, share_of = ((values - 0.5)[1] / (values - 0.5)[0] for values in (drawn, areas))
+            truth = {"change": after - before, "retained": (after - 0.5) / (before - 0.5)}
+            alone = {"change": (areas[1] - areas[0], drawn[1] - drawn[0]), "retained": (share_of, shares)}
+            used = {"change": change_of_aurocs(areas, drawn, n=n), "retained": retained_signal(areas, drawn, n=n)}
+            held = {(part, "draws alone"): holds(hs.from_draws(*alone[part], n=n), truth[part]) for part in truth}
+            found.append(held | {(part, "as used"): holds(used[part], truth[part]) for part in truth})
+        about = {"kind": "coverage near 1", "triples": n, "before": before, "after": after}
+        rows += [share(part, [one[part, how] for one in found], intervals=how, **about) for part, how in found[0]]
+    return rows
+
+
 def scored(rng: np.random.Generator, n: int, before: float, after: float, held: float) -> tuple[np.ndarray, np.ndarray]:
     """Normal scores [triple, role] before and after, whose AUROCs correlate by about `held` (their ranks do)."""
     first, own = rng.normal(size=(2, n, 2))
@@ -175,6 +198,7 @@ def stages(known: Mapping[str, Scenario], simulations: int) -> dict[str, Callabl
         **{f"errors, {n} triples": lambda n=n: errors(known, n, simulations) for n in (24, 96, 240)},
         **{f"methods, {n} triples": lambda n=n: methods(known["no effect"], n, 6 * few) for n in (24, 96)},
         **{f"power, {n} triples": lambda n=n: power(n, 4 * few) for n in (24, 96, 240)},
+        "AUROCs near 1": lambda: [row for n in (12, 24, 40) for row in near_one(n, 6 * few)],
         "promised power": lambda: promised(24, 4 * few) + promised(96, 4 * few),
     }
 
@@ -184,15 +208,20 @@ def main() -> None:
     parser.add_argument(
         "--simulations", type=int, default=2000, help="where false positives are counted; elsewhere a part of them"
     )
+    parser.add_argument("--only", default="", help="stages whose name begins so; rows of other kinds stay in the file")
     parser.add_argument("--out", type=Path, default=Path("docs"))
     options = parser.parse_args()
     command = f"python benchmarks/simulated.py --simulations {options.simulations}"
+    command += f' --only "{options.only}"' if options.only else ""
     target = options.out / "results" / "simulated.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    start, rows = time.perf_counter(), []
+    start, rows = time.perf_counter(), json.loads(target.read_text()) if options.only else []
     for name, stage in stages(scenarios(), options.simulations).items():
-        rows += stage()
-        target.write_text(json.dumps([{"command": command, **row} for row in rows], indent=1) + "\n")
+        if not name.startswith(options.only):
+            continue
+        made = [{"command": command, **row} for row in stage()]
+        rows = [row for row in rows if row["kind"] not in {own["kind"] for own in made} or not options.only] + made
+        target.write_text(json.dumps(rows, indent=1) + "\n")
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     print(pd.DataFrame(rows).to_string())
 

@@ -92,7 +92,8 @@ class Effects:
         return self.estimate(lambda v: v.mean(-1), (values, role))
 
     def items(self, values: Values) -> Estimate:
-        """The mean over items that are no test prompts (facts, passages, explanations)."""
+        """The mean over items that are no test prompts (facts, passages, explanations); items of another kind have no value."""
+        values = values[~np.isnan(values)]
         if not len(values):
             return Estimate.missing("not measured")
         drawn = values[resamples(len(values), draws=self.draws, seed=self.seed)].mean(-1)
