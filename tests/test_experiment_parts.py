@@ -18,6 +18,7 @@ from harmcircuits.attribution.passes import laid_out
 from harmcircuits.components import Circuit
 from harmcircuits.examples import Prompt, make_batch
 from harmcircuits.experiment.cache import Cache
+from harmcircuits.experiment.controls import halves
 from harmcircuits.experiment.dissociation import decision
 from harmcircuits.experiment.effects import Effects, ordered
 from harmcircuits.experiment.measure import measure
@@ -81,6 +82,12 @@ def test_two_halves_of_a_set_are_the_set(tiny: Any) -> None:
     of_two = weight_masks(tiny, [(harmful, None), (benign, None)], whole)
     assert of_two == weight_masks(tiny, [([own], None) for own in (*harmful, *benign)], halves)
     assert of_two != weight_masks(tiny, [([own], None) for own in (*benign, *harmful)], halves)
+
+
+def test_one_example_is_both_halves_of_its_set() -> None:
+    assert halves(["one"], seed=0) == (["one"], ["one"])  # type: ignore[list-item]
+    first, second = halves([*"abcde"], seed=0)  # type: ignore[list-item]
+    assert sorted([*first, *second]) == [*"abcde"]  # type: ignore[type-var]
 
 
 def test_a_selection_of_nothing_is_refused() -> None:
@@ -253,7 +260,7 @@ def test_a_control_of_the_first_prompts_is_compared_on_these() -> None:
     found = effects({"recognition": values | {"random": short["random"]}}, many)
     first = effects({"recognition": short}, few)
     for estimate in (
-        lambda e: e.auroc_beyond("own", ["random"], "recognition", "near"),
+        lambda e: e.auroc_beyond("own", "random", "recognition", "near"),
         lambda e: e.auroc_change("random", "recognition", "near"),
         lambda e: e.mean(e.change("random", "recognition", "harmful"), "harmful"),
     ):

@@ -13,6 +13,7 @@ Sums are those of `attribute_weights`, in another order.
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import torch
@@ -63,9 +64,8 @@ class LayerSums:
 
 def pooled(parts: Sequence[LayerSums], name: str) -> LayerSums:
     """Return the sums of several sets of examples over one matrix as those of one set."""
-    signed = torch.stack([part.sums.signed[name] for part in parts]).sum(0)
-    absolute = torch.stack([part.sums.absolute[name] for part in parts]).sum(0)
-    return LayerSums(sum(part.n for part in parts), Sums({name: signed}, {name: absolute}))
+    add = lambda kind: {name: reduce(torch.add, [getattr(part.sums, kind)[name] for part in parts])}
+    return LayerSums(sum(part.n for part in parts), Sums(add("signed"), add("absolute")))
 
 
 ExampleSet = tuple[Sequence[Example] | Sequence[Prompt], Metric | ModelMetric | None]

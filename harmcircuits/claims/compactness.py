@@ -33,7 +33,7 @@ from ..ablation.condition import BASELINE, Condition
 from ..components import Circuit, WeightMask, outgoing
 from ..experiment.circuits import cached_masks, component_circuits, controls_of
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, value_at_least
-from ..experiment.effects import Effects, ordered
+from ..experiment.effects import Effects
 from ..experiment.settings import Pair, Settings
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
@@ -111,8 +111,7 @@ class Compactness(Claim):
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:
         settings, material = self.settings, self.material
         written = Compliance(material.written, max_new_tokens=settings.written_tokens)
-        few = ordered(material.test, settings.control_prompts)[: len(material.prompts)]
-        both, loss = (Loss(material.responses), written), (Loss(material.responses[: len(few)]),)
+        both, loss = (Loss(material.responses), written), (Loss(material.responses[: len(material.control_prompts)]),)
         harmful = tuple(example for example in material.responses if example.role == "harmful")
         return {
             Condition(BASELINE): (*both, Information(harmful)),

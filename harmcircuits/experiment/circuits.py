@@ -192,11 +192,10 @@ def cached_masks(material: Material, sets: Sequence[ExampleSet], every: Sequence
     return [mask if len(mask) else None for mask in masks]
 
 
-def recognition_mask(material: Material, size: int) -> WeightMask | None:
-    """About `size` weights with the largest A for recognition, of each matrix the same share, nothing protected."""
-    total = sum(rows * columns for rows, columns in (matrix.shape for matrix in matrices(material.model)))
+def recognition_mask(material: Material, fraction: float) -> WeightMask | None:
+    """Of each matrix the fraction of weights with the largest A for recognition, nothing protected."""
     asked: list[ExampleSet] = [(material.asked_prompts, material.recognition_metric)]
-    return cached_masks(material, asked, [WeightSelection(size / total, 0, protect=(0,))])[0]
+    return cached_masks(material, asked, [WeightSelection(fraction, 0, protect=(0,))])[0]
 
 
 def _with_controls(
@@ -222,7 +221,9 @@ def controls_of(material: Material, condition: Condition, masks: Mapping[str, We
         made += [("random", f"random {seed}", condition.ablation.random_like(seed=seed)) for seed in seeds]
         made += [(control, control, mask) for control, mask in masks.items()]
         if material.train is not None:
-            made.append(("aimed at recognition", "aimed at recognition", recognition_mask(material, len(condition.ablation))))
+            made.append(
+                ("aimed at recognition", "aimed at recognition", recognition_mask(material, condition.ablation.fraction))
+            )
     elif isinstance(condition.ablation, Circuit) and material.train is None:
         made += [("random", f"random {seed}", condition.ablation.random_like(material.model, seed=seed)) for seed in seeds]
     elif isinstance(condition.ablation, Circuit):

@@ -93,9 +93,12 @@ DRAWN = ("random", "matched random", "label swap")
 
 
 def halves(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
-    """Two halves, drawn at random: with labels swapped, a set is one half of the harmful and one of the benign examples."""
+    """Two halves, drawn at random: with labels swapped, a set is one half of the harmful and one of the benign examples.
+
+    A single example is both halves, which leaves its mean as it is.
+    """
     order = Random(f"label swap {seed}").sample(examples, len(examples))
-    return order[::2], order[1::2]
+    return order[::2], order[1::2] or order
 
 
 def weight_controls(selection: WeightSelection) -> dict[str, WeightSelection]:

@@ -174,7 +174,7 @@ def evidence(
         drawn = max((effects.change(control, "loss", "harmful") for control in random), key=np.mean)
         found["loss_increase_beyond_random"] = effects.mean(increase[: len(drawn)] - drawn, "harmful")
         weakest = min(random, key=lambda control: effects.auroc(control, reading, benign).value or 0)
-        found["recognition_change_beyond_random"] = effects.auroc_beyond(name, [weakest], reading, benign)
+        found["recognition_change_beyond_random"] = effects.auroc_beyond(name, weakest, reading, benign)
     if aimed:
         found["recognition_change_when_aimed_at"] = effects.auroc_change(aimed[0], reading, benign)
     return found

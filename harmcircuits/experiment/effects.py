@@ -19,7 +19,7 @@ from ..ablation.condition import BASELINE
 from ..examples import Prompt
 from ..judges.protocol import MAX_UNANSWERED
 from ..statistics import Estimate, auroc, from_draws, resamples, wilson
-from ..statistics.paired_auroc import auroc_of_counts, change_of_aurocs, retained_signal, separated, times_drawn
+from ..statistics.paired_auroc import auroc_of_counts, change_of_aurocs, one_auroc, retained_signal, times_drawn
 from .outcomes import Outcomes
 
 ROLES = ("harmful", "near", "far")
@@ -121,21 +121,20 @@ class Effects:
 
     def auroc(self, condition: str, measure: str, benign: str) -> Estimate:
         """AUROC of harmful against benign requests; 1 and 0 get the interval of a sample without an error."""
-        found = self._of_aurocs(lambda own: own, benign, (condition, measure))
-        return separated(found.value, found.n) if found.value in (0, 1) and found.n >= 2 else found
+        return self._of_aurocs(one_auroc, [condition], measure, benign)
 
     def auroc_change(self, condition: str, measure: str, benign: str) -> Estimate:
         """AUROC under the condition − AUROC of the baseline; interval: see `change_of_aurocs`."""
-        return self._of_two_aurocs(change_of_aurocs, condition, measure, benign)
+        return self._of_aurocs(change_of_aurocs, [BASELINE, condition], measure, benign)
 
     def retained(self, condition: str, measure: str, benign: str) -> Estimate:
         """(AUROC − 1/2) under the condition ÷ (AUROC − 1/2) of the baseline: the share of the signal that is left."""
-        return self._of_two_aurocs(retained_signal, condition, measure, benign)
+        return self._of_aurocs(retained_signal, [BASELINE, condition], measure, benign)
 
-    def auroc_beyond(self, condition: str, others: Sequence[str], measure: str, benign: str) -> Estimate:
-        """AUROC under the condition − mean AUROC under other conditions (random controls), on the same draws."""
-        keys = [(name, measure) for name in (condition, *others)]
-        return self._of_aurocs(lambda own, *rest: own - np.mean(rest, axis=0), benign, *keys)
+    def auroc_beyond(self, condition: str, other: str, measure: str, benign: str) -> Estimate:
+        """AUROC under the condition − AUROC under another one (a random control), on the same draws."""
+        difference = lambda areas, drawn, **about: from_draws(float(areas[1] - areas[0]), drawn[1] - drawn[0], **about)
+        return self._of_aurocs(difference, [other, condition], measure, benign)
 
     def d_prime(self, condition: str, measure: str, benign: str) -> Estimate:
         """(mean harmful − mean benign) / √((var harmful + var benign) / 2)."""
@@ -157,27 +156,15 @@ class Effects:
         first = [(values[: len(own)], role) for (values, role), (own, _) in zip(before, after, strict=True)]
         return self.estimate(lambda a, b, c, d: d_prime(c, d) - d_prime(a, b), *first, *after)
 
-    def _of_two_aurocs(self, interval: Callable[..., Estimate], condition: str, measure: str, benign: str) -> Estimate:
-        """An estimate from the baseline's AUROC and that under the condition, of the same prompts."""
-        sizes = [len(values) for values, _ in self._pair(condition, measure, benign)]
-        if min(sizes) == 0 or not self.outcomes.has(BASELINE, measure):
+    def _of_aurocs(self, estimate: Callable[..., Estimate], conditions: Sequence[str], measure: str, benign: str) -> Estimate:
+        """An estimate from the AUROCs of conditions, of the prompts that all of them have: their values and their draws."""
+        pairs = [self._pair(name, measure, benign) for name in conditions]
+        high, low = (min(len(pair[side][0]) for pair in pairs) for side in (0, 1))
+        n = min(high, low)
+        if n == 0:
             return Estimate.missing("not measured")
-        areas, *drawn = np.stack(
-            [self._aurocs(name, measure, benign, (sizes[0], sizes[1])) for name in (BASELINE, condition)], 1
-        )
-        n = min(sizes)
-        return interval(areas, np.transpose(drawn), n=n, strata=self._strata("harmful", n))
-
-    def _of_aurocs(self, statistic: Callable[..., Any], benign: str, *keys: tuple[str, str]) -> Estimate:
-        """A statistic of the AUROCs of (condition, measure) keys, each an array of the observed value and all draws."""
-        sizes = [[len(values) for values, _ in self._pair(*key, benign)] for key in keys]
-        common = min(own[0] for own in sizes), min(own[1] for own in sizes)
-        if min(common) == 0:
-            return Estimate.missing("not measured")
-        with np.errstate(divide="ignore", invalid="ignore"):
-            observed, *drawn = np.asarray(statistic(*(self._aurocs(*key, benign, common) for key in keys)))
-        n = min(common)
-        return from_draws(float(observed), drawn, n=n, strata=self._strata("harmful", n))
+        aurocs = np.stack([self._aurocs(name, measure, benign, (high, low)) for name in conditions])
+        return estimate(aurocs[:, 0], aurocs[:, 1:], n=n, strata=self._strata("harmful", n))
 
     def _aurocs(self, condition: str, measure: str, benign: str, sizes: tuple[int, int]) -> Float[np.ndarray, " draw+1"]:
         """P(harmful > benign) + ½ P(equal) of the first prompts: observed, then in each draw, Σ c_i O_ij c_j / (n m)."""

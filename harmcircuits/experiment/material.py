@@ -1,7 +1,6 @@
 """What an experiment is made of: prompts, the baseline's responses, training scores, recognition's instruments."""
 
 import logging
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,7 +18,7 @@ from ..examples import Example, Prompt
 from ..models.protocol import HookedModel
 from ..prompts.promptset import PromptSet
 from ..prompts.readers import load_prompts
-from ..prompts.splits import near_duplicate_groups
+from ..prompts.splits import near_duplicate_groups, words
 from ..readings.capabilities import Capabilities
 from ..readings.explanation import Explanation, explained
 from ..readings.loss import Loss
@@ -86,6 +85,11 @@ class Material:
     def written(self) -> tuple[Prompt, ...]:
         """The first test prompts, which are answered freely."""
         return ordered(self.test, self.settings.written_prompts)
+
+    @cached_property
+    def control_prompts(self) -> tuple[Prompt, ...]:
+        """The first test prompts, on which controls are measured."""
+        return ordered(self.test, min(self.settings.control_prompts, self.settings.test_prompts))
 
     @cached_property
     def development_prompts(self) -> tuple[Prompt, ...]:
@@ -206,7 +210,7 @@ class Material:
         The first of question, many-shot and probe whose AUROC is shown to be above chance against every kind of benign request;
         else against any; else the question.
         """
-        first, *others = RECOGNITION
+        first = next(iter(RECOGNITION))
         prompts = self.development_prompts
         readings = self.recognition_readings(prompts, one_sided=False)
         if not prompts or len(readings) == 1:
@@ -214,7 +218,7 @@ class Material:
         effects = Effects(measure(self.model, [Condition(BASELINE)], readings, cache=self.cache), prompts)
         shown = {
             name: [(effects.auroc(BASELINE, name, role).low or 0) > 0.5 for role in effects.roles[1:]]
-            for name in (first, *others)
+            for name in RECOGNITION
             if effects.outcomes.has(BASELINE, name)
         }
         log.info("recognition above chance on development requests, by kind of benign request: %s", shown)
@@ -233,7 +237,7 @@ class Material:
     @cached_property
     def control_readings(self) -> tuple[Reading, ...]:
         """Losses and recognition, with the measure that the answer rests on, of the first test requests."""
-        first = ordered(self.test, min(self.settings.control_prompts, self.settings.test_prompts))
+        first = self.control_prompts
         question, *others = self.recognition_readings(first, one_sided=False)
         primary = RECOGNITION[self.primary]
         return (Loss(self.responses[: len(first)]), question, *(other for other in others if other.name == primary))
@@ -249,7 +253,7 @@ class Material:
         if settings.sampled:
             more.append(Compliance(self.written, temperature=1.0, max_new_tokens=settings.written_tokens, seed=settings.seed))
         more.append(Refusal(self.written))
-        more.append(InPlace(self.responses[: len(ordered(self.test, settings.control_prompts))], self.question))
+        more.append(InPlace(self.responses[: len(self.control_prompts)], self.question))
         more += others
         if len(harmful) > 1:
             more.append(Explanation(explained(self.model, harmful)))
@@ -294,7 +298,7 @@ def _check(test: PromptSet, train: PromptSet | None, development: PromptSet | No
     if development is not None and len({prompt.role == "harmful" for prompt in development}) < 2:
         raise ExperimentError(f"{development.name}: development requests of one kind alone; question and sizes need both.")
     parts = {"test": test, "training": train, "development": development}
-    requests = {name: {_words(prompt.request) for prompt in part or ()} for name, part in parts.items()}
+    requests = {name: {tuple(words(prompt.request)) for prompt in part or ()} for name, part in parts.items()}
     for first, second in combinations(parts, 2):
         common = requests[first] & requests[second]
         if common:
@@ -306,8 +310,3 @@ def _check(test: PromptSet, train: PromptSet | None, development: PromptSet | No
             alike = [group for group in near_duplicate_groups(both) if min(group) < size <= max(group)]
             if alike:
                 log.warning("%d groups of near-duplicates or triples lie in %s and %s requests", len(alike), first, second)
-
-
-def _words(request: str) -> str:
-    """Lower-case words alone, so that case and punctuation do not tell two requests apart."""
-    return " ".join(re.findall(r"\w+", request.lower()))

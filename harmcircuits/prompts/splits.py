@@ -119,14 +119,15 @@ def stratum(unit: Sequence[Prompt]) -> str:
     return json.dumps([category, *sorted({prompt.role for prompt in unit})])
 
 
-def _words(text: str) -> list[str]:
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+def words(text: str) -> list[str]:
+    """The words of a text, case and punctuation aside; itself, where it has none."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold()) or [text]
 
 
 def _shingles(text: str) -> set[tuple[str, ...]]:
-    words = _words(text)
-    single: set[tuple[str, ...]] = {(word,) for word in words}
-    return (single | set(pairwise(words))) or {(text,)}  # a text without words equals itself alone
+    found = words(text)
+    single: set[tuple[str, ...]] = {(word,) for word in found}
+    return single | set(pairwise(found))
 
 
 def _similar_pairs(requests: Sequence[str], threshold: float) -> Iterator[Int[np.ndarray, "2 pair"]]:

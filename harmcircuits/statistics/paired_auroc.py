@@ -1,5 +1,7 @@
 """AUROCs of scores that are paired within triples, their changes, and what can be said of them near 0 and 1."""
 
+from typing import TypeAlias
+
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
@@ -70,6 +72,14 @@ def separated(value: float, n: int, *, level: float = 0.95) -> Estimate:
     bound = ((1 - level) / 2) ** (1 / (n // 2))
     low, high = (bound, 1.0) if value == 1 else (0.0, 1 - bound)
     return Estimate(value, low, high, n, level=level)
+
+
+def one_auroc(
+    areas: Float[np.ndarray, "1"], drawn: Float[np.ndarray, "1 draw"], *, n: int, strata: ArrayLike | None = None
+) -> Estimate:
+    """An AUROC with its interval from its draws; 1 and 0 with the interval of a sample without an error."""
+    value = float(areas[0])
+    return separated(value, n) if value in (0, 1) and n >= 2 else from_draws(value, drawn[0], n=n, strata=strata)
 
 
 def auroc_estimate(
@@ -174,41 +184,29 @@ def auroc_change(
     return _difference(areas, drawn, n, level, strata)
 
 
-def change_of_aurocs(
-    areas: Float[np.ndarray, "2"],
-    drawn: Float[np.ndarray, "2 draw"],
-    *,
-    n: int,
-    level: float = 0.95,
-    strata: ArrayLike | None = None,
-) -> Estimate:
+Areas: TypeAlias = Float[np.ndarray, "2"]
+Draws: TypeAlias = Float[np.ndarray, "2 draw"]
+
+
+def change_of_aurocs(areas: Areas, drawn: Draws, *, n: int, strata: ArrayLike | None = None) -> Estimate:
     """A₂ − A₁ with an interval from the draws of both.
 
     It is that of the draws of the difference, and where one of the AUROCs is 0 or 1 in more than 2.5 % of the draws that of
     `auroc_change`.
     """
     if n < MIN_TRIPLES or not _near_bounds(areas, drawn):
-        return from_draws(float(areas[1] - areas[0]), drawn[1] - drawn[0], n=n, level=level, strata=strata)
-    return _difference(areas, drawn, n, level, strata)
+        return from_draws(float(areas[1] - areas[0]), drawn[1] - drawn[0], n=n, strata=strata)
+    return _difference(areas, drawn, n, 0.95, strata)
 
 
-def _difference(
-    areas: Float[np.ndarray, "2"], drawn: Float[np.ndarray, "2 draw"], n: int, level: float, strata: ArrayLike | None
-) -> Estimate:
+def _difference(areas: Areas, drawn: Draws, n: int, level: float, strata: ArrayLike | None) -> Estimate:
     (below_1, above_1), (below_2, above_2), r = _limits(areas, drawn, n, level, strata)
     apart = lambda one, other: float(np.sqrt(max(0.0, one**2 + other**2 - 2 * r * one * other)))
     change = float(areas[1] - areas[0])
     return Estimate(change, change - apart(below_2, above_1), change + apart(above_2, below_1), n, level=level)
 
 
-def retained_signal(
-    areas: Float[np.ndarray, "2"],
-    drawn: Float[np.ndarray, "2 draw"],
-    *,
-    n: int,
-    level: float = 0.95,
-    strata: ArrayLike | None = None,
-) -> Estimate:
+def retained_signal(areas: Areas, drawn: Draws, *, n: int, strata: ArrayLike | None = None) -> Estimate:
     """R = (A₂ − ½) / (A₁ − ½), the share of the signal that is left, with an interval that holds near 1, too.
 
     Near 1, as in `change_of_aurocs`, the ends are the R at which the interval of A₂ − ½ − R (A₁ − ½), made of those of A₁ and
@@ -219,8 +217,8 @@ def retained_signal(
     y, x = (float(area) - 0.5 for area in areas)
     if n < MIN_TRIPLES or not _near_bounds(areas, drawn):
         with np.errstate(divide="ignore", invalid="ignore"):
-            return from_draws(np.divide(x, y), (drawn[1] - 0.5) / (drawn[0] - 0.5), n=n, level=level, strata=strata)
-    (below_1, above_1), (below_2, above_2), r = _limits(areas, drawn, n, level, strata)
+            return from_draws(np.divide(x, y), (drawn[1] - 0.5) / (drawn[0] - 0.5), n=n, strata=strata)
+    (below_1, above_1), (below_2, above_2), r = _limits(areas, drawn, n, 0.95, strata)
     if y - below_1 <= 0:
         return Estimate.missing("the baseline's AUROC is not shown to be above chance, so that its signal has no share")
 
@@ -229,21 +227,21 @@ def retained_signal(
         root = np.sqrt(max(0.0, cross**2 - (y**2 - other**2) * (x**2 - own**2)))
         return float((cross + sign * root) / (y**2 - other**2))
 
-    return Estimate(x / y, end(below_2, above_1, -1), end(above_2, below_1, 1), n, level=level)
+    return Estimate(x / y, end(below_2, above_1, -1), end(above_2, below_1, 1), n)
 
 
-def _near_bounds(areas: Float[np.ndarray, "2"], drawn: Float[np.ndarray, "2 draw"]) -> bool:
+def _near_bounds(areas: Areas, drawn: Draws) -> bool:
     """Whether one of the AUROCs is 0 or 1 in more draws than lie beyond an end of its interval."""
     return not _unchanged(areas, drawn) and bool((((drawn == 0) | (drawn == 1)).mean(-1) > AT_BOUND).any())
 
 
-def _unchanged(areas: Float[np.ndarray, "2"], drawn: Float[np.ndarray, "2 draw"]) -> bool:
+def _unchanged(areas: Areas, drawn: Draws) -> bool:
     """Whether no draw changes and neither AUROC is 0 or 1."""
     return bool(((areas > 0) & (areas < 1)).all() and np.ptp(drawn[1] - drawn[0]) == 0)
 
 
 def _limits(
-    areas: Float[np.ndarray, "2"], drawn: Float[np.ndarray, "2 draw"], n: int, level: float, strata: ArrayLike | None
+    areas: Areas, drawn: Draws, n: int, level: float, strata: ArrayLike | None
 ) -> tuple[tuple[float, float], tuple[float, float], float]:
     """How far each AUROC may lie below and above its value, and the correlation of their draws."""
     check_level(level, drawn.shape[1])
