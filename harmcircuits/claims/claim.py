@@ -81,11 +81,15 @@ class Claim(ABC):
 
     @abstractmethod
     def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
-        """Return named estimates of each part, against benign requests of one role."""
+        """Return named estimates of each part, against benign requests of one role (see `contrasts`)."""
 
     @abstractmethod
     def decision(self) -> Decision:
         """Return the rule for one part: "yes", "no" or "cannot be measured", else "undecided"."""
+
+    def contrasts(self, effects: Effects) -> Mapping[str, str]:
+        """Return by name what is compared with, each with the role that `estimates` takes; the first one answers."""
+        return {CONTRASTS[role]: role for role in effects.roles[1:]}
 
     def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
         """Return tables behind the estimates, by name."""
@@ -110,6 +114,7 @@ def run(
     name: str = "",
     command: str = "",
     progress: bool = False,
+    **fields: Any,
 ) -> "Finding":
     """Test a claim on a model.
 
@@ -121,6 +126,7 @@ def run(
         folder: where measurements are kept, so that a run that was stopped continues; None: nothing is kept.
         name: what the report calls the model.
         command: the shell's command, for the report.
+        fields: of the claim's class, beside `material`.
 
     Raises:
         ExperimentError: no harmful or no benign test requests, or one that is a training request too.
@@ -129,7 +135,7 @@ def run(
     """
     sizes = settings or claim.settings_class()
     material = prepare(model, prompts, train, development, sizes, folder=folder)
-    tested = claim(material)
+    tested = claim(material, **fields)
     outcomes = measure(model, tested.plan(), cache=material.cache, progress=progress)
     effects = Effects(outcomes, material.prompts, draws=sizes.bootstrap_draws, seed=sizes.seed)
     return finding_of(tested, effects, name=name, command=command)
@@ -138,8 +144,8 @@ def run(
 def finding_of(claim: Claim, effects: Effects, *, name: str, command: str) -> "Finding":
     """Decide and put the finding together: the answer is that of the first contrast, matched where there is one."""
     rule, rows, verdicts = claim.decision(), [], {}
-    for role in effects.roles[1:]:
-        contrast, parts = CONTRASTS[role], claim.estimates(effects, role)
+    for contrast, role in claim.contrasts(effects).items():
+        parts = claim.estimates(effects, role)
         own = {part: rule(estimates) for part, estimates in parts.items()}
         verdicts[contrast] = {"": over(own), **own}
         rows += [
@@ -178,8 +184,8 @@ class Finding:
 
     Attributes:
         claim, question: its name and what it asks.
-        answer: "yes", "no", "undecided" or "cannot be measured", against benign requests of `contrast`.
-        contrast: "matched" or "unrelated"; the table `answers` has both.
+        answer: "yes", "no", "undecided" or "cannot be measured", against `contrast`.
+        contrast: "matched" or "unrelated" (benign requests), or the claim's own; the table `answers` has all.
         reasons: the checks that led to the answer.
         estimates: one row a contrast, part and estimate: value, low, high, n, reason.
         tables: what the estimates were made of.
@@ -201,7 +207,8 @@ class Finding:
     @property
     def sentence(self) -> str:
         """Answer and reasons."""
-        return f"{self.answer.capitalize()}, against {self.contrast} benign requests: {'; '.join(self.reasons)}."
+        requests = " benign requests" if self.contrast in CONTRASTS.values() else ""
+        return f"{self.answer.capitalize()}, against {self.contrast}{requests}: {'; '.join(self.reasons)}."
 
     def estimate(self, name: str, part: str, contrast: str | None = None) -> Estimate:
         """Return one estimate, of the leading contrast by default; missing where there is none."""
