@@ -71,6 +71,15 @@ class Claim(ABC):
     def __init_subclass__(cls) -> None:
         Claim.registry[cls.name] = cls
 
+    @classmethod
+    def restrict(cls, material: Material) -> Material:
+        """Return the material with the prompts that this claim uses: all of them by default.
+
+        Raises:
+            ClaimError: too few prompts of the kind that is needed.
+        """
+        return material
+
     @property
     def settings(self) -> Settings:
         return self.material.settings
@@ -134,7 +143,7 @@ def run(
         PromptError, ModelError, StoreError: see `dissociate`.
     """
     sizes = settings or claim.settings_class()
-    material = prepare(model, prompts, train, development, sizes, folder=folder)
+    material = claim.restrict(prepare(model, prompts, train, development, sizes, folder=folder))
     tested = claim(material, **fields)
     outcomes = measure(model, tested.plan(), cache=material.cache, progress=progress)
     effects = Effects(outcomes, material.prompts, draws=sizes.bootstrap_draws, seed=sizes.seed)
