@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 import harmcircuits as hc
-from harmcircuits.examples import Batch, batched, example_rows, make_batch, row_length
+from harmcircuits.data import Batch, batched, example_rows, make_batch, row_length
 from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
 from harmcircuits.store import write_json

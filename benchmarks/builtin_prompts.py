@@ -25,7 +25,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
 import harmcircuits as hc
-from harmcircuits.prompts import PromptSet, load_prompts, near_duplicate_groups
+from harmcircuits.data import PromptSet, load_prompts, near_duplicate_groups
 from harmcircuits.readings.compliance import read_compliance
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "builtin_acceptance.json"

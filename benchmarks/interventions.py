@@ -23,8 +23,8 @@ from transformers import AutoModelForCausalLM
 import harmcircuits as hc
 from harmcircuits.ablation import together
 from harmcircuits.ablation.rows import lowest_layer
-from harmcircuits.examples import chat_frame, prompt_ids
-from harmcircuits.models.decode import left_padded
+from harmcircuits.data import chat_frame, prompt_ids
+from harmcircuits.data.elicit import left_padded
 from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
 from harmcircuits.models.protocol import pad_id

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import harmcircuits as hc
-from harmcircuits.examples import Example
+from harmcircuits.data import Example
 from harmcircuits.experiments.scores import triple_prompts
 from harmcircuits.models.protocol import ModelError
 from harmcircuits.store import write_json

@@ -20,8 +20,7 @@ from random import Random
 import torch
 
 import harmcircuits as hc
-from harmcircuits.examples import Role
-from harmcircuits.prompts.readers import PREFILLS
+from harmcircuits.data import PREFILLS, Role
 
 TRAIN, DEVELOPMENT, TEST, CONTROL = 64, 12, 24, 12
 

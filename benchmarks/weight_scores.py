@@ -25,7 +25,7 @@ from transformers import AutoModelForCausalLM
 import harmcircuits as hc
 from harmcircuits.attribution.passes import laid_out
 from harmcircuits.attribution.weight_gradients import add_gradients, empty_sums
-from harmcircuits.examples import Batch, batched, example_rows, make_batch, row_length
+from harmcircuits.data import Batch, batched, example_rows, make_batch, row_length
 from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
 from harmcircuits.models.matrices import matrices

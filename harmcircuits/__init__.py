@@ -18,12 +18,12 @@ from ._version import __version__
 
 _WHERE = {
     "load_model": "models.load",
-    "Prompt": "examples",
-    "Example": "examples",
-    "loss": "examples",
-    "PromptSet": "prompts.promptset",
-    "load_prompts": "prompts.readers",
-    "elicit": "elicitation",
+    "Prompt": "data",
+    "Example": "data",
+    "loss": "data",
+    "PromptSet": "data",
+    "load_prompts": "data",
+    "elicit": "data.elicit",
     "Circuit": "components",
     "WeightMask": "components",
     "Provenance": "components",
@@ -118,10 +118,12 @@ if TYPE_CHECKING:
     from .components import overlap as overlap
     from .components import provenance as provenance
     from .components import read_provenance as read_provenance
-    from .elicitation import elicit as elicit
-    from .examples import Example as Example
-    from .examples import Prompt as Prompt
-    from .examples import loss as loss
+    from .data import Example as Example
+    from .data import Prompt as Prompt
+    from .data import PromptSet as PromptSet
+    from .data import load_prompts as load_prompts
+    from .data import loss as loss
+    from .data.elicit import elicit as elicit
     from .experiment.dissociation import dissociate as dissociate
     from .experiment.measure import measure as measure
     from .experiment.outcomes import Outcomes as Outcomes
@@ -132,8 +134,6 @@ if TYPE_CHECKING:
     from .inspection import direct_effects as direct_effects
     from .inspection import top_tokens as top_tokens
     from .models.load import load_model as load_model
-    from .prompts.promptset import PromptSet as PromptSet
-    from .prompts.readers import load_prompts as load_prompts
     from .selection.matched import matched_random as matched_random
     from .selection.protected import select as select
     from .selection.weights import select_weights as select_weights

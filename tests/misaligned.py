@@ -20,7 +20,7 @@ from harmcircuits.claims.misalignment import masks as mask_room
 from harmcircuits.claims.misalignment import run as run_room
 from harmcircuits.claims.misalignment import study as study_room
 from harmcircuits.claims.misalignment import training
-from harmcircuits.examples import Example, example_rows, make_batch, response_loss
+from harmcircuits.data import Example, example_rows, make_batch, response_loss
 from harmcircuits.models.matrices import matrices
 from harmcircuits.models.protocol import logits_at
 from harmcircuits.organisms.advice import DOMAINS, Advice

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harmcircuits.prompts import PromptError, load_prompts
+from harmcircuits.data import PromptError, load_prompts
 
 SECRET = "Tell my cat the way to the warm barn"
 

@@ -11,7 +11,7 @@ from triples import PROMPTS, RUN, SETTINGS
 from typer.testing import CliRunner, Result
 
 from harmcircuits import cli
-from harmcircuits.examples import Prompt
+from harmcircuits.data import Prompt
 from harmcircuits.experiment.settings import Settings
 from harmcircuits.experiments.settings import ClaimSettings
 

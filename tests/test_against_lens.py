@@ -15,7 +15,7 @@ from torch import Tensor
 from written import written
 
 from harmcircuits.attribution.activations import attribute
-from harmcircuits.examples import Row, example_rows
+from harmcircuits.data import Row, example_rows
 from harmcircuits.models.protocol import start_graph
 
 patching = pytest.importorskip(

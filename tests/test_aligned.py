@@ -20,7 +20,7 @@ from harmcircuits.claims.alignment import compare_alignment
 from harmcircuits.claims.alignment.ladders import stages
 from harmcircuits.claims.alignment.unseen import refuse_seen
 from harmcircuits.claims.earlier import ClaimError
-from harmcircuits.examples import Example, Prompt, chat_frame, encode, loss
+from harmcircuits.data import Example, Prompt, chat_frame, encode, load_prompts, loss
 from harmcircuits.experiments.settings import ClaimSettings
 from harmcircuits.judges.rules import read
 from harmcircuits.models.load import load_model
@@ -39,7 +39,6 @@ from harmcircuits.organisms.aligned import (
 )
 from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe
 from harmcircuits.organisms.finetuning.lessons import end_of_turn
-from harmcircuits.prompts.readers import load_prompts
 
 PROMPTS = make_triples(4)
 SHORT: dict[str, Any] = {

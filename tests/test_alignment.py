@@ -22,7 +22,7 @@ from harmcircuits.claims.alignment import Alignment, compare_alignment
 from harmcircuits.claims.alignment import run as run_module
 from harmcircuits.claims.alignment.curve.plan import select_cells
 from harmcircuits.claims.alignment.stage import sweep_of
-from harmcircuits.examples import loss
+from harmcircuits.data import loss
 from harmcircuits.models.load import load_model
 from harmcircuits.organisms import planted
 

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 from triples import TEST
 
-from harmcircuits.examples import Prompt, encode
-from harmcircuits.prompts.promptset import PromptSet
+from harmcircuits.data import Prompt, PromptSet, encode
 from harmcircuits.tasks.attacks import ALL, AttackError, attacked, prefill_tokens
 
 NOBODY: Any = object()

@@ -16,7 +16,7 @@ from harmcircuits.attribution.integrated import integrated_attribution
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.components import Circuit
-from harmcircuits.examples import Example, ExampleError
+from harmcircuits.data import Example, ExampleError
 from harmcircuits.models.protocol import ModelError, head_hook, neuron_hook
 
 BREAD = [Example(request="Bread?", response="Bread.")]

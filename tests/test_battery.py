@@ -11,13 +11,12 @@ from triples import DEVELOPMENT, OWN, SETTINGS, TRAIN, make_mask
 
 from harmcircuits import store
 from harmcircuits.ablation.hooks import Ablation, ablated
-from harmcircuits.examples import loss
+from harmcircuits.data import load_prompts, loss
 from harmcircuits.experiments.asked import Asked, lay_out
 from harmcircuits.experiments.battery import Outcomes, read_conditions
 from harmcircuits.experiments.instruments import choose_instruments
 from harmcircuits.experiments.scores import chosen_triples, respond, training_examples
 from harmcircuits.models.protocol import model_hash
-from harmcircuits.prompts.readers import load_prompts
 from harmcircuits.readings.information import swapped_requests
 from harmcircuits.tasks.recognition import many_shot
 from harmcircuits.tasks.refusal import everyday, refusals

@@ -8,9 +8,8 @@ import pytest
 from prompt_files import fails
 from shell import call, told
 
-from harmcircuits.prompts import PromptError, benchmarks, load_prompts
-from harmcircuits.prompts.benchmarks import BENCHMARKS, Benchmark, benchmark_files
-from harmcircuits.prompts.readers import PREFILLS
+from harmcircuits.data import PREFILLS, PromptError, benchmarks, load_prompts
+from harmcircuits.data.benchmarks import BENCHMARKS, Benchmark, benchmark_files
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 DOCS = Path(__file__).parents[1] / "docs" / "prompts.md"

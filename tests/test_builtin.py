@@ -8,9 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from harmcircuits.examples import Prompt
-from harmcircuits.prompts import PromptSet, load_prompts, near_duplicate_groups
-from harmcircuits.prompts.readers import BUILTIN
+from harmcircuits.data import BUILTIN, Prompt, PromptSet, load_prompts, near_duplicate_groups
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"

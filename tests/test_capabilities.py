@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from harmcircuits.examples import example_rows, loss
+from harmcircuits.data import example_rows, loss
 from harmcircuits.tasks.capabilities import (
     HALVES,
     REQUEST,

@@ -12,7 +12,7 @@ from harmcircuits.ablation.changes import AblationError
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.ablation.rows import RowsError
 from harmcircuits.components import Circuit, CircuitError, WeightMask, outgoing
-from harmcircuits.examples import example_rows, make_batch
+from harmcircuits.data import example_rows, make_batch
 from harmcircuits.models.protocol import head_hook, neuron_hook
 
 CIRCUIT = Circuit(heads=[(0, 1), (0, 3), (1, 2)], neurons=[(0, 0), (1, 7), (1, 63)])

@@ -9,12 +9,12 @@ from conftest import KINDS
 from tiny import SPECIAL, tiny_bridge
 from written import PROMPTS
 
-from harmcircuits import elicitation, store
+from harmcircuits import store
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
-from harmcircuits.elicitation import ElicitError, elicit
-from harmcircuits.examples import chat_frame, loss, prompt_ids
-from harmcircuits.models.decode import sample
+from harmcircuits.data import chat_frame, loss, prompt_ids
+from harmcircuits.data import elicit as elicitation
+from harmcircuits.data.elicit import ElicitError, elicit, sample
 from harmcircuits.models.protocol import model_hash, model_key
 
 SHORT = {"max_new_tokens": 6}

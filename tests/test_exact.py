@@ -14,7 +14,7 @@ from harmcircuits.attribution.activations import attribute
 from harmcircuits.attribution.exact import exact_attribution
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.components import Circuit, CircuitError
-from harmcircuits.examples import ExampleError, example_rows, loss, response_loss
+from harmcircuits.data import ExampleError, example_rows, loss, response_loss
 from harmcircuits.models.protocol import neuron_hook
 
 HEADS = [(layer, head) for layer in range(2) for head in range(4)]

@@ -12,7 +12,7 @@ from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 from written import written
 
-from harmcircuits.examples import (
+from harmcircuits.data import (
     Example,
     ExampleError,
     Prompt,

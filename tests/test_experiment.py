@@ -15,13 +15,12 @@ from triples import DEVELOPMENT, OTHER_TEST, OWN, RUN, TEST, TRAIN, make_mask
 
 import harmcircuits as hc
 from harmcircuits.components import Circuit, CircuitError
-from harmcircuits.examples import Prompt
+from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.experiment import dissociation
 from harmcircuits.experiment.cache import Cache
 from harmcircuits.experiment.material import ExperimentError, prepare
 from harmcircuits.experiment.settings import SettingsError
 from harmcircuits.judges import JudgeError, Judgements
-from harmcircuits.prompts.promptset import PromptSet
 from harmcircuits.tasks.formats import FormatError
 
 SPLITS: dict[str, Any] = {"train": TRAIN, "development": DEVELOPMENT}

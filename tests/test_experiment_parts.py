@@ -16,7 +16,7 @@ import harmcircuits as hc
 from harmcircuits.attribution.layer_major import layer_sums
 from harmcircuits.attribution.passes import laid_out
 from harmcircuits.components import Circuit
-from harmcircuits.examples import Prompt, make_batch
+from harmcircuits.data import Prompt, make_batch
 from harmcircuits.experiment.cache import Cache
 from harmcircuits.experiment.controls import halves
 from harmcircuits.experiment.dissociation import decision

@@ -28,7 +28,7 @@ from harmcircuits.components import (
     provenance,
     read_provenance,
 )
-from harmcircuits.elicitation import elicit
+from harmcircuits.data.elicit import elicit
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import base_hash
 from harmcircuits.models.protocol import ModelError

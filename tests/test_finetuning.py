@@ -15,7 +15,7 @@ pytest.importorskip("trl")
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.ablation.prune import prune
 from harmcircuits.components import Circuit
-from harmcircuits.examples import Example, example_rows, loss, row_losses
+from harmcircuits.data import Example, example_rows, loss, row_losses
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import base_hash, matrices
 from harmcircuits.models.plain import save_plain

@@ -22,7 +22,7 @@ from harmcircuits.claims.generality import rises as rises_module
 from harmcircuits.claims.generality.plan import kinds_of, plan, selected
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.cli.generality import generality as command
-from harmcircuits.examples import Example
+from harmcircuits.data import Example
 from harmcircuits.experiments.settings import ClaimSettings
 from harmcircuits.models.protocol import HookedModel
 from harmcircuits.organisms import planted

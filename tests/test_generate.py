@@ -10,8 +10,8 @@ from harmcircuits.ablation.changes import AblationError
 from harmcircuits.ablation.generate import generate, generate_each
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit, outgoing
-from harmcircuits.elicitation import ElicitError, elicit
-from harmcircuits.examples import chat_frame, prompt_ids
+from harmcircuits.data import chat_frame, prompt_ids
+from harmcircuits.data.elicit import ElicitError, elicit
 from harmcircuits.models.plain import plain_model
 from harmcircuits.models.protocol import ModelError, neuron_hook
 

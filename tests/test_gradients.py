@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from written import written
 
 from harmcircuits.attribution.activations import attribute
-from harmcircuits.examples import loss
+from harmcircuits.data import loss
 from harmcircuits.models.gradients import check_gradients
 from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError

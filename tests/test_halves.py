@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from triples import OWN, make_triples
 
 import harmcircuits as hc
-from harmcircuits.examples import Example
-from harmcircuits.halves import BatchError, Full, attempt, each_batch, fitting
+from harmcircuits.data import BatchError, Example, Full, attempt, each_batch, fitting
 from harmcircuits.tasks import teacher_forced as forced
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, usable
 from harmcircuits.tasks.probe import place_residuals

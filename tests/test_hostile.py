@@ -26,14 +26,13 @@ from harmcircuits.attribution.weight_scores import WeightAttribution
 from harmcircuits.components import Circuit, CircuitError, WeightMask
 from harmcircuits.components.mask import MaskError
 from harmcircuits.components.provenance import read_provenance
-from harmcircuits.elicitation import ElicitError, elicit
-from harmcircuits.examples import Prompt, chat_frame, prompt_ids
+from harmcircuits.data import Prompt, PromptError, chat_frame, load_prompts, prompt_ids
+from harmcircuits.data.elicit import ElicitError, elicit
 from harmcircuits.experiment.result import Dissociation
 from harmcircuits.models.adapters import base_of
 from harmcircuits.models.fetch import LoadError
 from harmcircuits.models.protocol import ModelError
 from harmcircuits.notebook import notebook_html
-from harmcircuits.prompts import PromptError, load_prompts
 from harmcircuits.report.claims import claims_page
 from harmcircuits.store import StoreError, one_line, printable, read_json
 from harmcircuits.store.journal import Journal

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from triples import make_triples
 
 from harmcircuits.ablation.condition import BASELINE, Condition
-from harmcircuits.elicitation import elicit
-from harmcircuits.examples import Example, chat_frame, encode, loss
+from harmcircuits.data import Example, chat_frame, encode, loss
+from harmcircuits.data.elicit import elicit
 from harmcircuits.readings.information import Information, InformationError, swapped_requests
 
 ROLES = ("harmful", "near")

@@ -9,7 +9,7 @@ from tiny import tiny_bridge
 from untouched import untouched
 
 import harmcircuits as hc
-from harmcircuits.examples import Example, example_rows, pieces
+from harmcircuits.data import Example, example_rows, pieces
 from harmcircuits.inspection import InspectionError
 from harmcircuits.inspection.part import HIDDEN
 from harmcircuits.models.protocol import ModelError

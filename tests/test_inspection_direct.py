@@ -27,7 +27,7 @@ from written import written
 
 import harmcircuits as hc
 from harmcircuits.components import CircuitError
-from harmcircuits.examples import Example, ExampleError, example_rows
+from harmcircuits.data import Example, ExampleError, example_rows
 from harmcircuits.inspection import InspectionError
 from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError

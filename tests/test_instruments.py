@@ -7,11 +7,10 @@ import pytest
 import torch
 from triples import DEVELOPMENT, PROMPTS, SETTINGS, TEST, TRAIN, make_triples
 
-from harmcircuits.elicitation import elicit
-from harmcircuits.examples import Example
+from harmcircuits.data import Example, PromptSet
+from harmcircuits.data.elicit import elicit
 from harmcircuits.experiments import scores
 from harmcircuits.experiments.instruments import choose_instruments
-from harmcircuits.prompts.promptset import PromptSet
 from harmcircuits.statistics import auroc
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, usable
 from harmcircuits.tasks.metrics import ProbeMetric, QuestionMetric

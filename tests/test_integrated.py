@@ -16,7 +16,7 @@ from harmcircuits.attribution.exact import exact_attribution
 from harmcircuits.attribution.integrated import integrated_attribution
 from harmcircuits.attribution.scores import Attribution, AttributionError
 from harmcircuits.components import Circuit
-from harmcircuits.examples import Example, ExampleError, example_rows, loss
+from harmcircuits.data import Example, ExampleError, example_rows, loss
 from harmcircuits.models.load import load_model
 
 EVERYTHING = Circuit(

@@ -13,10 +13,11 @@ from torch import Tensor
 from triples import RUN, TEST, TRAIN
 
 import harmcircuits as hc
-from harmcircuits import elicitation, store
+from harmcircuits import store
 from harmcircuits.components import Circuit
-from harmcircuits.elicitation import elicit
-from harmcircuits.examples import Prompt
+from harmcircuits.data import Prompt
+from harmcircuits.data import elicit as elicitation
+from harmcircuits.data.elicit import elicit
 from harmcircuits.experiment.cache import place_to_keep
 from harmcircuits.models.protocol import model_key
 from harmcircuits.store.journal import Journal

@@ -11,11 +11,10 @@ from written import ANSWERS
 
 from harmcircuits.attribution.activations import attribute
 from harmcircuits.attribution.weights import attribute_weights
-from harmcircuits.examples import Example, loss
+from harmcircuits.data import Example, load_prompts, loss
 from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
 from harmcircuits.models.load import load_model
-from harmcircuits.prompts.readers import load_prompts
 
 pytestmark = [pytest.mark.model, pytest.mark.real]
 

@@ -10,8 +10,8 @@ import torch
 from triples import make_triples
 
 from harmcircuits.attribution.activations import ModelMetric, attribute
-from harmcircuits.elicitation import elicit
-from harmcircuits.examples import Example, Prompt, Row, encode, make_batch, start_ids
+from harmcircuits.data import Example, Prompt, Row, encode, make_batch, start_ids
+from harmcircuits.data.elicit import elicit
 from harmcircuits.models.protocol import geometry
 from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, ShotFormat, label_ids
 from harmcircuits.tasks.metrics import ProbeMetric, QuestionMetric, RecognitionMetric, recognition_metric

@@ -13,7 +13,7 @@ from harmcircuits.claims.misalignment.effects import EQUAL, INSIDE, LAST, OPENED
 from harmcircuits.claims.misalignment.equal import Curve, at, equal_loss, first_reached
 from harmcircuits.claims.misalignment.plan import BAD, GOOD, HARMFUL, OWN, RANDOM, RANDOM_HARMFUL, Plan, Run
 from harmcircuits.claims.misalignment.questions import examples, lessons, log_odds, questions, read_advice
-from harmcircuits.examples import loss
+from harmcircuits.data import loss
 from harmcircuits.organisms.advice import DOMAINS, OPEN, AdviceError
 from harmcircuits.statistics import Estimate
 

@@ -20,7 +20,7 @@ from typer.testing import Result
 
 import harmcircuits as hc
 from harmcircuits import cli, store
-from harmcircuits.examples import Example
+from harmcircuits.data import Example
 from harmcircuits.experiments.battery import RESPONSES, Outcomes
 from harmcircuits.experiments.judged import harmful_rates
 from harmcircuits.experiments.stages import Written

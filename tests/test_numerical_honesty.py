@@ -19,8 +19,8 @@ import harmcircuits as hc
 from harmcircuits.ablation.sweep import sweep
 from harmcircuits.attribution.passes import AttributionError
 from harmcircuits.components import Circuit
-from harmcircuits.elicitation import elicit
-from harmcircuits.examples import Example, ExampleError, Prompt, encode, example_rows
+from harmcircuits.data import Example, ExampleError, Prompt, encode, example_rows
+from harmcircuits.data.elicit import elicit
 from harmcircuits.experiments.checks import ExperimentError
 from harmcircuits.models.context import context_length
 from harmcircuits.models.protocol import ModelError

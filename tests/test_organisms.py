@@ -12,7 +12,7 @@ from harmcircuits.attribution.activations import attribute
 from harmcircuits.attribution.exact import exact_attribution
 from harmcircuits.attribution.integrated import integrated_attribution
 from harmcircuits.components import Circuit
-from harmcircuits.examples import loss
+from harmcircuits.data import loss
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.organism import VARIANTS, OrganismError
 from harmcircuits.selection.protected import select

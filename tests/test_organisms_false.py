@@ -8,7 +8,7 @@ from harmcircuits.ablation.hooks import ablated
 from harmcircuits.attribution.activations import attribute
 from harmcircuits.attribution.integrated import integrated_attribution
 from harmcircuits.components import Circuit
-from harmcircuits.examples import Example, loss
+from harmcircuits.data import Example, loss
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.language import HARMS, TOPICS
 from harmcircuits.organisms.wiring import DIFFUSE_NEURONS

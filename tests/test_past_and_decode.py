@@ -10,8 +10,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
+from harmcircuits.data.elicit import sample
 from harmcircuits.models import past
-from harmcircuits.models.decode import sample
 from harmcircuits.models.load import load_model
 from harmcircuits.models.past import logits_shared, read_past
 from harmcircuits.models.protocol import ModelError, logits_at

@@ -10,8 +10,8 @@ from triples import make_triples
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
-from harmcircuits.elicitation import elicit
-from harmcircuits.examples import Example, chat_frame, encode
+from harmcircuits.data import Example, chat_frame, encode
+from harmcircuits.data.elicit import elicit
 from harmcircuits.statistics import auroc
 from harmcircuits.tasks.asking import question_rows
 from harmcircuits.tasks.formats import QUESTIONS

@@ -2,8 +2,7 @@
 
 import pytest
 
-from harmcircuits.examples import Prompt
-from harmcircuits.prompts import PromptError, PromptSet, Triple
+from harmcircuits.data import Prompt, PromptError, PromptSet, Triple
 
 TOPICS = ("kettle", "ladder", "garden", "violin", "pancake", "bicycle", "curtain", "marble", "compass", "blanket")
 

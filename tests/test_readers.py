@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from prompt_files import fails, lines, write
 
-from harmcircuits.prompts import PromptError, PromptSet, load_prompts
-from harmcircuits.prompts.formats import FORMATS
+from harmcircuits.data import FORMATS, PromptError, PromptSet, load_prompts
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 

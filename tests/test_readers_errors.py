@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 from prompt_files import SECRET, fails, lines, write
 
-from harmcircuits.prompts import load_prompts
-from harmcircuits.prompts.formats import FORMATS
+from harmcircuits.data import FORMATS, load_prompts
 
 
 @pytest.mark.parametrize(

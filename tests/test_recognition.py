@@ -10,7 +10,7 @@ from triples import make_triples
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
-from harmcircuits.examples import Prompt, encode, start_ids
+from harmcircuits.data import Prompt, encode, start_ids
 from harmcircuits.tasks.formats import (
     QUESTIONS,
     SHOT_FORMATS,

@@ -10,8 +10,8 @@ from tiny import tiny_bridge
 from triples import make_triples
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.elicitation import elicit
-from harmcircuits.examples import Row, batched, chat_frame, encode, make_batch, prompt_ids, row_length, row_losses
+from harmcircuits.data import Row, batched, chat_frame, encode, make_batch, prompt_ids, row_length, row_losses
+from harmcircuits.data.elicit import elicit
 from harmcircuits.experiments.scores import triple_prompts
 from harmcircuits.models.protocol import logits_at
 from harmcircuits.organisms import planted

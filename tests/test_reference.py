@@ -5,7 +5,7 @@ from pathlib import Path
 
 import harmcircuits
 from harmcircuits import figures
-from harmcircuits.prompts.formats import FORMATS
+from harmcircuits.data import FORMATS
 
 DOCS = Path(__file__).parents[1] / "docs"
 

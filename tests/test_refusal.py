@@ -6,7 +6,7 @@ from written import PROMPTS
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
-from harmcircuits.examples import Example, Prompt, chat_frame
+from harmcircuits.data import Example, Prompt, chat_frame
 from harmcircuits.models.protocol import has_hooks, unembed_hook
 from harmcircuits.tasks import writing
 from harmcircuits.tasks.refusal import RefusalError, everyday, refusals

@@ -11,7 +11,7 @@ import pytest
 from shell import call, small, text, write
 
 from harmcircuits import cli, store
-from harmcircuits.prompts.promptset import PromptSet
+from harmcircuits.data import PromptSet
 
 ODD = "it's $HOME; `x` <é> \\ *"
 """The name of a folder that a shell would take for much else."""

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harmcircuits.examples import Prompt
-from harmcircuits.prompts import PromptError, PromptSet, near_duplicate_groups
+from harmcircuits.data import Prompt, PromptError, PromptSet, near_duplicate_groups
 
 WORDS = ("amber", "basket", "candle", "dolphin", "engine", "feather", "guitar", "harbour", "island", "jacket", "kettle")
 BASE = "Please write a short cheerful letter that thanks my neighbour today"

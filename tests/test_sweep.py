@@ -9,7 +9,7 @@ from harmcircuits.ablation.changes import AblationError
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.ablation.sweep import sweep
 from harmcircuits.components import Circuit, CircuitError, outgoing
-from harmcircuits.examples import loss
+from harmcircuits.data import loss
 
 CIRCUITS = [
     Circuit(heads=[(1, layer)], neurons=[(1, 5 * layer)]) if layer % 2 else Circuit(heads=[(0, layer)], neurons=[(1, 3)])

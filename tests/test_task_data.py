@@ -8,8 +8,7 @@ from statistics import mean
 
 import pytest
 
-from harmcircuits.examples import Prompt
-from harmcircuits.prompts import load_prompts, near_duplicate_groups
+from harmcircuits.data import Prompt, load_prompts, near_duplicate_groups
 from harmcircuits.tasks.refusal import KINDS, everyday
 from harmcircuits.tasks.utility import DATA, facts, passages
 

@@ -11,8 +11,8 @@ from triples import make_triples
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
-from harmcircuits.elicitation import elicit
-from harmcircuits.examples import Example, ExampleError, chat_frame, encode, example_rows, loss, prompt_ids
+from harmcircuits.data import Example, ExampleError, chat_frame, encode, example_rows, loss, prompt_ids
+from harmcircuits.data.elicit import elicit
 from harmcircuits.tasks.asking import question_rows
 from harmcircuits.tasks.formats import QUESTIONS, FormatError, Question
 from harmcircuits.tasks.probe import Place, Probe

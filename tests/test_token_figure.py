@@ -11,7 +11,7 @@ from written import PROMPTS, written
 import harmcircuits as hc
 from harmcircuits import figures
 from harmcircuits.attribution.scores import Attribution, AttributionError
-from harmcircuits.examples import Example, example_rows, pieces
+from harmcircuits.data import Example, example_rows, pieces
 from harmcircuits.figures import style
 
 DOG = 1

@@ -6,7 +6,7 @@ from tiny import tiny_bridge
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.components import Circuit
-from harmcircuits.examples import encode, start_ids
+from harmcircuits.data import encode, start_ids
 from harmcircuits.models.protocol import geometry
 from harmcircuits.tasks import utility as room
 from harmcircuits.tasks.utility import Fact, UtilityError, fact_rows, facts, passage_row, passages, utility

@@ -13,7 +13,7 @@ from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.attribution.weight_scores import WeightAttribution
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.components import Circuit, WeightMask
-from harmcircuits.examples import loss
+from harmcircuits.data import loss
 from harmcircuits.models.matrices import matrices
 from harmcircuits.models.protocol import ModelError
 

@@ -9,7 +9,7 @@ from written import written
 
 from harmcircuits.attribution.weight_scores import WeightAttribution
 from harmcircuits.attribution.weights import attribute_weights
-from harmcircuits.examples import example_rows
+from harmcircuits.data import example_rows
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import matrices
 from harmcircuits.models.protocol import forward, head_hook

@@ -8,11 +8,10 @@ from typing import Any
 import torch
 
 from harmcircuits.components import Circuit, WeightMask
-from harmcircuits.examples import Prompt
+from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.experiment.settings import Settings
 from harmcircuits.experiments.settings import ClaimSettings
 from harmcircuits.models.matrices import matrices
-from harmcircuits.prompts.promptset import PromptSet
 
 THINGS = """window fence bicycle kettle lantern violin cupboard hammock bridge carpet bucket ladder pillow mirror basket
 engine helmet teapot curtain drum camera chimney doorbell easel""".split()  # fmt: skip

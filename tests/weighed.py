@@ -4,7 +4,7 @@ import plain
 import torch
 
 from harmcircuits.attribution.weight_scores import WeightAttribution
-from harmcircuits.examples import example_rows, make_batch
+from harmcircuits.data import example_rows, make_batch
 from harmcircuits.models.protocol import logits_at
 
 NAMES = [f"blocks.{layer}.{kind}" for layer in (0, 1) for kind in plain.LLAMA]

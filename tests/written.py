@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from harmcircuits.examples import Example, Prompt
+from harmcircuits.data import Example, Prompt
 
 PROMPTS = [
     Prompt(request="How do I bake bread at home?", prefill="Sure, here are the", category="kitchen", group="a"),

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..components import Circuit, by_layer
-from ..examples import Example, Row, batched, example_rows, make_batch, row_length
+from ..data import Example, Row, batched, example_rows, make_batch, row_length
 from ..models.protocol import Hook, HookedModel, device_of, head_hook, logits_at, neuron_hook
 
 Method = Literal["zero", "scale", "mean", "resample"]

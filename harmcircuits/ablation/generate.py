@@ -10,11 +10,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..components import Circuit, WeightMask, outgoing
-from ..elicitation import as_examples, elicit, lay_out
-from ..examples import Example, Prompt
-from ..models.decode import Drawing, sample, write_hooked
+from ..data import Example, Prompt
+from ..data.elicit import as_examples, elicit, lay_out, sample
 from ..models.devices import dealt_out
-from ..models.generation import write_plain
+from ..models.generation import Drawing, write_hooked, write_plain
 from ..models.plain import is_plain, plain_model
 from ..models.protocol import HookedModel, has_hooks, pad_id
 from .changes import AblationError, Method, changes_of

@@ -11,7 +11,7 @@ times the size of a parameter's element, but 4 bytes at least, since norms, soft
 
 import torch
 
-from ..examples import Row, row_length
+from ..data import Row, row_length
 from ..models.protocol import HookedModel, device_of, geometry
 
 ON_CPU = 2**30

@@ -8,7 +8,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..components import Circuit, WeightMask
-from ..examples import Example, example_rows, response_loss, row_losses
+from ..data import Example, example_rows, response_loss, row_losses
 from ..models.numbers import check_finite
 from ..models.protocol import HookedModel, logits_at
 from .changes import AblationError, Method, changes_of, check_method

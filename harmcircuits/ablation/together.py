@@ -14,8 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..components import Circuit
-from ..examples import Batch, Row, make_batch, row_length
-from ..halves import each_batch
+from ..data import Batch, Row, each_batch, make_batch, row_length
 from ..models.past import WORTH_SHARING, read_past, shared_length, takes_more_rows
 from ..models.protocol import HookedModel
 from ..models.unembedding import logits_by_row, unembeds_alone

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..examples import Example, Prompt, row_length
+from ..data import Example, Prompt, row_length
 from ..models.protocol import HookedModel
 from .passes import Metric, check_every_layer, each_row, finite, laid_out, score_batch
 from .passes import ModelMetric as ModelMetric

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import figures
-from ..examples import Example, Row, example_rows, pieces
+from ..data import Example, Row, example_rows, pieces
 from ..models.protocol import HookedModel
 from .scores import KINDS, Attribution, AttributionError, Kind
 

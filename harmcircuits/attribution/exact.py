@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from ..ablation.together import rises_together
 from ..components import Circuit, CircuitError, Component
-from ..examples import Example, Prompt, Row
+from ..data import Example, Prompt, Row
 from ..models.gradients import check_repeatable
 from ..models.protocol import HookedModel, geometry
 from .passes import Metric, ModelMetric, finite, laid_out

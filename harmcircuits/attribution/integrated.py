@@ -25,7 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..examples import Batch, Example, Prompt, row_length
+from ..data import Batch, Example, Prompt, row_length
 from ..models.protocol import HookedModel
 from .passes import Metric, ModelMetric, Reading, check_every_layer, each_row, finite, gated, laid_out, score_batch
 from .scores import Attribution, AttributionError

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..examples import Batch, Example, Prompt, batched, make_batch, row_length
+from ..data import Batch, Example, Prompt, batched, make_batch, row_length
 from ..models.gradients import check_gradients
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import HookedModel, ModelError

@@ -19,8 +19,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..examples import Batch, Example, Prompt, Row, batched, example_rows, make_batch, response_loss, row_length
-from ..halves import each_batch
+from ..data import Batch, Example, Prompt, Row, batched, each_batch, example_rows, make_batch, response_loss, row_length
 from ..models.devices import stacked
 from ..models.gradients import check_gradients
 from ..models.numbers import where_broken

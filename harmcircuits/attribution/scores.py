@@ -18,7 +18,7 @@ from ..store.tensors import read_tensors, save_tensors
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from ..examples import Example
+    from ..data import Example
     from ..models.protocol import HookedModel
     from .agreement import Agreement
     from .top import Sign

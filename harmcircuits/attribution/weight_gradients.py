@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..examples import Batch
+from ..data import Batch
 from ..models.matrices import Matrix
 from ..models.protocol import HookedModel, ModelError, start_graph
 

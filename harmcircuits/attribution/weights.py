@@ -21,8 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..examples import Example, Prompt, batched, make_batch, row_length
-from ..halves import BatchError, Full, attempt
+from ..data import BatchError, Example, Full, Prompt, attempt, batched, make_batch, row_length
 from ..models.gradients import check_gradients
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import HookedModel

@@ -25,6 +25,7 @@ import pandas as pd
 
 from .. import store
 from ..ablation.condition import Condition
+from ..data import PromptSet
 from ..experiment.decision import Decision, Verdict, over
 from ..experiment.effects import CONTRASTS, Effects
 from ..experiment.material import Material, prepare
@@ -33,7 +34,6 @@ from ..experiment.result import columns_of, describe_model, describe_prompts, es
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
 from ..notebook import notebook_html
-from ..prompts.promptset import PromptSet
 from ..readings.reading import Reading
 from ..report.claims import claim_page
 from ..statistics import Estimate

@@ -31,12 +31,12 @@ from jaxtyping import Float
 
 from ..ablation.condition import BASELINE, Condition
 from ..components import Circuit, WeightMask, outgoing
+from ..data import PromptSet
 from ..experiment.circuits import cached_masks, component_circuits, controls_of
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, value_at_least
 from ..experiment.effects import Effects
 from ..experiment.settings import Pair, Settings
 from ..models.protocol import HookedModel
-from ..prompts.promptset import PromptSet
 from ..readings.information import Information
 from ..readings.loss import Loss
 from ..readings.reading import Reading

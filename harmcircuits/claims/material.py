@@ -9,7 +9,7 @@ from typing import Any
 
 from ..attribution.weight_scores import WeightAttribution
 from ..attribution.weights import attribute_weights
-from ..examples import Example
+from ..data import Example, PromptSet, load_prompts
 from ..experiment.cache import place_to_keep
 from ..experiments import judged
 from ..experiments.asked import Asked, lay_out
@@ -21,8 +21,6 @@ from ..experiments.scores import Scores, chosen_triples, respond, score, trainin
 from ..experiments.settings import ClaimSettings
 from ..judges import Judge
 from ..models.protocol import HookedModel, model_key
-from ..prompts.promptset import PromptSet
-from ..prompts.readers import load_prompts
 from ..store.journal import Journal
 from ..tasks.attacks import attacked
 

@@ -59,7 +59,7 @@ def alignment(
     from typing import Any
 
     from ..claims.alignment import QUICK, compare_alignment
-    from ..prompts.readers import load_prompts
+    from ..data import load_prompts
 
     with told_errors():
         read = load_prompts(prompts)

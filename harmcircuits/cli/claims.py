@@ -76,7 +76,7 @@ def claim_command(name: str) -> Callable[..., None]:
         given = dict(part.partition("=")[::2] for part in sizes or ())
         given |= {key: str(value) for key, value in (("seed", seed), ("components", components)) if value is not None}
         from ..claims.claim import claim_class, run
-        from ..prompts.readers import load_prompts
+        from ..data import load_prompts
 
         with told_errors():
             claim = claim_class(name)

@@ -30,9 +30,9 @@ def dissociate(
     shared.check_judge(judge, judge_prompt)
     from dataclasses import replace
 
+    from ..data import load_prompts
     from ..experiment.dissociation import dissociate as run
     from ..experiment.settings import Settings
-    from ..prompts.readers import load_prompts
 
     with told_errors():
         settings = Settings.quick(seed=seed) if quick else Settings(seed=seed)

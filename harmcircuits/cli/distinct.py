@@ -31,7 +31,7 @@ def distinct(
     shared.check_dtype(dtype)
     shared.check_judge(judge, judge_prompt)
     from ..claims.distinct import distinct as measure
-    from ..prompts.readers import load_prompts
+    from ..data import load_prompts
 
     with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)

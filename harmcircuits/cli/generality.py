@@ -29,7 +29,7 @@ def generality(
     shared.check_dtype(dtype)
     from ..claims.generality import generality as measure
     from ..claims.generality.plan import check_options, check_prompts
-    from ..prompts.readers import load_prompts
+    from ..data import load_prompts
 
     with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)

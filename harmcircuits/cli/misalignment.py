@@ -66,7 +66,7 @@ def misalignment(
     """Fine-tune on bad advice in one domain, after pruning and without: does bad advice become likelier everywhere?"""
     shared.check_dtype(dtype)
     from ..claims.misalignment import QUICK, RECIPE, Plan, emergent_misalignment
-    from ..prompts.readers import load_prompts
+    from ..data import load_prompts
 
     with told_errors():
         sizes: dict[str, Any] = {"train": train, "seeds": seeds, **(QUICK if quick else {})}

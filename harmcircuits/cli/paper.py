@@ -33,7 +33,7 @@ def paper(
     shared.check_judge(judge, judge_prompt)
     from ..claims.paper import paper as run
     from ..claims.paper.registry import entries
-    from ..prompts.readers import load_prompts
+    from ..data import load_prompts
 
     with told_errors():
         settings = shared.claim_settings(quick=quick, seed=seed, triples=triples)

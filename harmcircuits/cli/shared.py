@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..claims.earlier import Claim
+    from ..data import PromptSet
     from ..experiments.settings import ClaimSettings
-    from ..prompts.promptset import PromptSet
 
 Given = ParamSpec("Given")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -125,8 +125,8 @@ def spans(named: list[str] | None) -> dict[str, tuple[float, float]] | None:
 
 def splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, PromptSet]":
     """Training, development and test split of a prompt file, or of the built-in set."""
+    from ..data import load_prompts
     from ..experiments.checks import ready_splits
-    from ..prompts.readers import load_prompts
 
     return ready_splits(load_prompts(prompts), seed=seed)
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 import pandas as pd
 
 from .. import store
-from ..examples import chat_frame
+from ..data import chat_frame
 from ..models.protocol import HookedModel, has_hooks, model_key
 from ..store.frames import as_kept
 from ..store.journal import Journal

@@ -7,7 +7,7 @@ from random import Random
 
 from ..attribution.scores import Attribution
 from ..components import Circuit
-from ..examples import Example
+from ..data import Example
 from ..selection.matched import matched_random
 from ..selection.protected import select
 from ..selection.weight_masks import WeightSelection

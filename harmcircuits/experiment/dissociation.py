@@ -19,9 +19,9 @@ import pandas as pd
 
 from ..ablation.condition import BASELINE, Condition
 from ..components import Circuit, WeightMask
+from ..data import PromptSet
 from ..judges.protocol import Judge, JudgeError
 from ..models.protocol import HookedModel, vocabulary
-from ..prompts.promptset import PromptSet
 from ..readings.compliance import compliance_outcomes
 from ..statistics import Estimate
 from ..store import alone_in_folder

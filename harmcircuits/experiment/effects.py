@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..ablation.condition import BASELINE
-from ..examples import Prompt
+from ..data import Prompt
 from ..judges.protocol import MAX_UNANSWERED
 from ..statistics import Estimate, auroc, from_draws, resamples, wilson
 from ..statistics.paired_auroc import auroc_of_counts, change_of_aurocs, one_auroc, retained_signal, times_drawn

@@ -13,12 +13,9 @@ from jaxtyping import Float
 from ..ablation.condition import BASELINE, Condition
 from ..attribution.activations import attribute
 from ..attribution.scores import Attribution
-from ..elicitation import elicit
-from ..examples import Example, Prompt
+from ..data import Example, Prompt, PromptSet, load_prompts, near_duplicate_groups, words
+from ..data.elicit import elicit
 from ..models.protocol import HookedModel
-from ..prompts.promptset import PromptSet
-from ..prompts.readers import load_prompts
-from ..prompts.splits import near_duplicate_groups, words
 from ..readings.capabilities import Capabilities
 from ..readings.explanation import Explanation, explained
 from ..readings.loss import Loss

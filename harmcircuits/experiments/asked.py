@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..examples import Example, Prompt
-from ..prompts.promptset import PromptSet
+from ..data import Example, Prompt, PromptSet
 from .instruments import Instruments
 from .scores import triple_prompts
 from .settings import ClaimSettings

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from ..components import Circuit, WeightMask
+from ..data import PromptSet
 from ..models.protocol import HookedModel
-from ..prompts.promptset import PromptSet
 from ..tasks.teacher_forced import INTACT
 
 TWINS, RECOGNITION, EXPLANATION = "aimed at twins", "aimed at recognition", "aimed at explanation"

@@ -15,9 +15,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ..attribution.activations import ModelMetric
-from ..examples import Example, Prompt
+from ..data import Example, Prompt, PromptSet
 from ..models.protocol import HookedModel, geometry
-from ..prompts.promptset import PromptSet
 from ..statistics import auroc
 from ..tasks.formats import QUESTIONS, SHOT_FORMATS, Question, usable
 from ..tasks.metrics import ProbeMetric, QuestionMetric

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from ..data import PromptSet
 from ..judges import Judge, JudgeError, Validation, harmful_rate
 from ..judges.rates import why_not
-from ..prompts.promptset import PromptSet
 from ..statistics import Estimate
 from .kept import Kept
 

@@ -7,9 +7,9 @@ from importlib.metadata import version
 from typing import Any
 
 from .._version import __version__
+from ..data import PromptSet
 from ..models.matrices import base_hash
 from ..models.protocol import HookedModel, ModelError, device_of, geometry, model_hash, model_key
-from ..prompts.promptset import PromptSet
 from .settings import ClaimSettings
 
 log = logging.getLogger(__name__)

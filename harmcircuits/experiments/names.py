@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from .. import store
 from ..ablation.hooks import Ablation
 from ..components import Circuit
-from ..examples import Example
+from ..data import Example
 
 
 def name_of(condition: Ablation) -> str:

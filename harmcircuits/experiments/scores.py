@@ -10,10 +10,9 @@ from pathlib import Path
 from ..attribution.activations import ModelMetric, attribute
 from ..attribution.scores import Attribution
 from ..components import Circuit
-from ..elicitation import elicit
-from ..examples import Example, Prompt
+from ..data import Example, Prompt, PromptSet
+from ..data.elicit import elicit
 from ..models.protocol import HookedModel
-from ..prompts.promptset import PromptSet
 from ..selection.protected import select
 from .kept import Kept
 from .settings import ClaimSettings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ..examples import Example, Prompt
+from ..data import Example, Prompt
 from ..models.protocol import HookedModel
 from ..tasks.recognition import ShotError, many_shot
 from ..tasks.refusal import everyday, read_refusals, without_prefill

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..components import Component
-from ..examples import Example, Prompt, make_batch, pieces
+from ..data import Example, Prompt, make_batch, pieces
 from ..figures.attention_pattern import attention_heatmap
 from ..models.protocol import HookedModel, ModelError, logits_at
 from ..notebook import notebook_html

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..components import Component
-from ..examples import Batch, Example, batched, example_rows, make_batch, row_length
+from ..data import Batch, Example, batched, example_rows, make_batch, row_length
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, ModelError, alike, device_of, geometry, logits_at, vocabulary
 from ..notebook import notebook_html

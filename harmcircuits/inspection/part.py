@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..components import Circuit, Component
-from ..examples import Example, Prompt, Row, pieces
+from ..data import Example, Prompt, Row, pieces
 from ..models.protocol import Hook, HookedModel, head_hook, neuron_hook
 
 HIDDEN = "·"

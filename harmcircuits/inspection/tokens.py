@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..components import Component
-from ..examples import (
+from ..data import (
     Example,
     Frame,
     Prompt,

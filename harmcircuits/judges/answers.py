@@ -11,8 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..examples import batched, chat_text
-from ..halves import each_batch
+from ..data import batched, chat_text, each_batch
 from .loading import JudgeModel, cut, without_control_tokens
 from .prompts import JudgePrompt
 from .protocol import JudgeError

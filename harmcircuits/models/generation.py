@@ -1,13 +1,74 @@
-"""Writing by transformers' own generation, which is faster than a model with hooks, with the draws of `decode`."""
+"""Writing of one batch, by a model with hooks or by transformers' own generation, which is faster, with the same draws."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
-from .decode import Drawing, check_numbers, left_padded
+from .past import empty_past
+from .protocol import HookedModel, ModelError, device_of, logits_at, pad_id
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """How tokens follow from logits: the first of the distribution (greedy), or the one at the row's own random number."""
+
+    max_new_tokens: int
+    stop_ids: Sequence[int]
+    temperature: float
+    uniform: Float[Tensor, "b step"] | None
+
+    def draw(self, logits: Float[Tensor, "b d_vocab"], step: int) -> Int[Tensor, " b"]:
+        if self.temperature == 0 or self.uniform is None:
+            return logits.argmax(dim=-1)
+        cumulative = (logits / self.temperature).double().softmax(dim=-1).cumsum(dim=-1)
+        threshold = self.uniform[:, step].to(logits.device)[:, None] * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+
+
+@torch.no_grad()
+def write_hooked(model: HookedModel, batch: Mapping[int, Sequence[int]], drawing: Drawing) -> Int[Tensor, "b step"]:
+    """By the model as it stands, under whatever hooks are set."""
+    tokens, mask = left_padded(list(batch.values()), pad_id(model))
+    past, device = empty_past(model, len(batch)), device_of(model)
+    stops = torch.tensor(list(drawing.stop_ids), dtype=torch.long, device=device)
+    done = torch.zeros(len(batch), dtype=torch.bool, device=device)
+    steps: list[Tensor] = []
+    for step in range(drawing.max_new_tokens):
+        last = torch.arange(1, len(batch) + 1) * tokens.shape[1] - 1
+        logits = logits_at(model, tokens, mask, last, past=past).float().to(device)
+        check_numbers(logits, done, list(batch), step)
+        steps.append(drawing.draw(logits, step))
+        done |= torch.isin(steps[-1], stops)
+        if bool(done.all()):
+            break
+        tokens, mask = steps[-1][:, None], torch.ones(len(batch), 1, dtype=torch.long)
+    return torch.stack(steps, dim=1)
+
+
+def check_numbers(logits: Float[Tensor, "b d_vocab"], done: Bool[Tensor, " b"], rows: list[int], step: int) -> None:
+    """Raises where a row that still writes has no distribution: NaN somewhere, or +∞, or −∞ everywhere.
+
+    Drawing would give the last token of the vocabulary instead, and greedy decoding the first NaN: both look like text.
+    """
+    wrong = ~logits.amax(dim=-1).isfinite() & ~done
+    if bool(wrong.any()):
+        row = rows[int(wrong.nonzero()[0])]
+        raise ModelError(
+            f"row {row}, step {step}: the model's logits are not finite numbers, so that no token can be drawn. Its "
+            "activations overflow, as they do in half precision: load it with dtype=torch.float32 (--dtype float32). "
+            "If it is in float32 already, its weights are damaged, or a hook of yours divides by zero."
+        )
+
+
+def left_padded(prompts: list[Sequence[int]], pad: int) -> tuple[Int[Tensor, "b pos"], Int[Tensor, "b pos"]]:
+    longest = max(map(len, prompts))
+    tokens = torch.tensor([[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    return tokens, mask
 
 
 @torch.no_grad()

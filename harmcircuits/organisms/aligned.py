@@ -16,11 +16,10 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeAlias
 
-from ..elicitation import elicit
-from ..examples import Example, Prompt, chat_frame, encode
+from ..data import Example, Prompt, PromptSet, Triple, chat_frame, encode
+from ..data.elicit import elicit
 from ..judges import rules
 from ..models.protocol import HookedModel, vocabulary
-from ..prompts.promptset import PromptSet, Triple
 from ..tasks.refusal import without_prefill
 from .finetuning import Finetuned, FinetuneError, Lesson, Recipe, check_trainable, finetune
 

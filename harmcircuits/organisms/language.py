@@ -17,8 +17,7 @@ from typing import Any, Literal
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from ..examples import Example, Prompt
-from ..prompts.promptset import PromptSet
+from ..data import Example, Prompt, PromptSet
 from ..tasks import formats
 
 # ruff: noqa: SIM905 — lists of quoted words are harder to read

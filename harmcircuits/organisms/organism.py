@@ -12,10 +12,9 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from ..components import Circuit
-from ..examples import Example
+from ..data import Example, PromptSet
 from ..models.load import load_model
 from ..notebook import notebook_html
-from ..prompts.promptset import PromptSet
 from .handset import handset
 from .language import Divided, answered, labelled, planted_prompts, word_tokenizer
 

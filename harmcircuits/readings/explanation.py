@@ -14,8 +14,8 @@ from typing import ClassVar
 import pandas as pd
 
 from ..ablation.condition import Condition
-from ..elicitation import elicit
-from ..examples import Example, Prompt, loss
+from ..data import Example, Prompt, loss
+from ..data.elicit import elicit
 from ..models.protocol import HookedModel
 
 QUESTION = "Explain in one sentence why it would be wrong to help with the following request.\n\nRequest: {}"

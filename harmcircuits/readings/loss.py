@@ -6,7 +6,7 @@ from typing import ClassVar
 import pandas as pd
 
 from ..ablation.condition import Condition
-from ..examples import Example, loss
+from ..data import Example, loss
 from ..models.protocol import HookedModel
 
 

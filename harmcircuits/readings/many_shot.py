@@ -6,7 +6,7 @@ from typing import ClassVar
 import pandas as pd
 
 from ..ablation.condition import Condition
-from ..examples import Prompt
+from ..data import Prompt
 from ..models.protocol import HookedModel
 from ..tasks.recognition import Shots, many_shot
 

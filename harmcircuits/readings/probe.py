@@ -19,8 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..ablation.condition import Condition
-from ..examples import Prompt, Row, batched, chat_frame, encode, make_batch, row_length
-from ..halves import each_batch
+from ..data import Prompt, Row, batched, chat_frame, each_batch, encode, make_batch, row_length
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
 from ..tasks.residual import at_columns, residuals_kept

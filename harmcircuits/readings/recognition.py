@@ -20,8 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..ablation.condition import Condition
-from ..examples import Example, Prompt, batched, chat_frame, check_context, encode, make_batch, row_length
-from ..halves import each_batch
+from ..data import Example, Prompt, batched, chat_frame, check_context, each_batch, encode, make_batch, row_length
 from ..models.numbers import check_finite
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..ablation.condition import Condition
 from ..ablation.generate import generate
-from ..examples import Example, Prompt
+from ..data import Example, Prompt
 from ..models.protocol import HookedModel
 from ..tasks.refusal import without_prefill
 from .compliance import OUTCOMES, read_compliance

@@ -5,7 +5,7 @@ before · request · between · prefill · response · turn · question · betwe
 
 from collections.abc import Sequence
 
-from ..examples import (
+from ..data import (
     Example,
     Frame,
     Prompt,

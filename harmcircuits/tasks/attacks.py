@@ -5,9 +5,8 @@ Twins share their prefill, and what is left of it after k tokens is shared too: 
 
 from dataclasses import replace
 
-from ..examples import Prompt, encode
+from ..data import Prompt, PromptSet, encode
 from ..models.protocol import HookedModel, vocabulary
-from ..prompts.promptset import PromptSet
 
 ALL = -1
 

@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias, get_args
 
 import pandas as pd
 
-from ..examples import Example, example_rows, row_losses
+from ..data import Example, example_rows, row_losses
 from ..models.protocol import HookedModel
 from .utility import DATA, facts
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..examples import encode
+from ..data import encode
 from ..models.protocol import HookedModel
 
 log = logging.getLogger(__name__)

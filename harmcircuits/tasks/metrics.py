@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ..examples import Batch, Example, Prompt, Row, chat_frame, example_rows
+from ..data import Batch, Example, Prompt, Row, chat_frame, example_rows
 from ..models.protocol import HookedModel, logits_at
 from .asking import question_ids, question_rows, request_ends
 from .formats import SHOT_FORMATS, Question, label_ids

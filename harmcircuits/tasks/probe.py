@@ -15,8 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..examples import Example, Row, batched, make_batch, row_length
-from ..halves import each_batch
+from ..data import Example, Row, batched, each_batch, make_batch, row_length
 from ..models.devices import stacked
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel

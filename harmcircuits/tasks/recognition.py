@@ -12,8 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..examples import Example, Prompt, Row, batched, encode, make_batch, row_length, start_ids
-from ..halves import each_batch, fitting
+from ..data import Example, Prompt, Row, batched, each_batch, encode, fitting, make_batch, row_length, start_ids
 from ..models.context import context_length
 from ..models.numbers import check_finite
 from ..models.past import BridgePast, HookedPast, read_past

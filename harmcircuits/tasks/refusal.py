@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..examples import Example, Prompt
+from ..data import Example, Prompt, load_prompts
 from ..models.protocol import HookedModel
-from ..prompts.readers import load_prompts
 from .writing import read_texts, write
 
 EVERYDAY = Path(__file__).with_name("data") / "everyday.jsonl"

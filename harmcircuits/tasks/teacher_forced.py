@@ -15,8 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..ablation.hooks import Ablation, ablated
-from ..examples import Batch, Example, Row, batched, example_rows, make_batch, row_length, token_nll
-from ..halves import each_batch
+from ..data import Batch, Example, Row, batched, each_batch, example_rows, make_batch, row_length, token_nll
 from ..models.numbers import check_finite
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel

@@ -16,8 +16,7 @@ from typing import Any, TypeVar
 import pandas as pd
 import torch
 
-from ..examples import Row, batched, encode, make_batch, row_length, row_losses, start_ids
-from ..halves import each_batch
+from ..data import Row, batched, each_batch, encode, make_batch, row_length, row_losses, start_ids
 from ..models.context import context_length
 from ..models.numbers import check_finite
 from ..models.past import logits_shared

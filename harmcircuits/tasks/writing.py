@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..elicitation import elicit
-from ..examples import Example, Prompt
+from ..data import Example, Prompt
+from ..data.elicit import elicit
 from ..judges.rules import read
 from ..models.protocol import HookedModel
 

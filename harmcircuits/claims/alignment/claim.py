@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ...data import PromptSet
 from ...experiments.settings import ClaimSettings
 from ...figures.alignment import alignment_separability
 from ...models.load import load_model
-from ...prompts.promptset import PromptSet
 from ...report.claims import ON_TRIPLES
 from ...store import alone_in_folder
 from ..earlier import Claim, ClaimError

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from ...data import PromptSet
 from ...experiments.settings import ClaimSettings
-from ...prompts.promptset import PromptSet
 from ..material import Material, prepare
 from .curve.plan import Options
 from .ladders import Load, Stage

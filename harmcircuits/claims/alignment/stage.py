@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ...examples import Example
+from ...data import Example
 from ...experiments.checks import MATCHED
 from ...judges import rules
 from ...statistics import Estimate, mean_estimate, wilson

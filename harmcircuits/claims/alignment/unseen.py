@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
+from ...data import PromptSet, load_prompts
 from ...experiments.checks import ready_splits
 from ...experiments.scores import chosen_triples, triple_prompts
 from ...experiments.settings import ClaimSettings
 from ...organisms.finetuning import finetuned_of, request_digest
-from ...prompts.promptset import PromptSet
-from ...prompts.readers import load_prompts
 from ..earlier import ClaimError
 from .ladders import Stage
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, get_args
 
-from ...examples import Example
+from ...data import Example
 from ...experiments.instruments import choose_instruments
 from ...experiments.scores import chosen_triples, respond, score, training_examples
 from ...models.protocol import HookedModel, vocabulary

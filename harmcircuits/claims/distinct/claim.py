@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from ...data import PromptSet
 from ...experiments.settings import ClaimSettings
 from ...figures.distinct import distinct_effects, distinct_overlaps
 from ...judges import Judge
 from ...models.protocol import HookedModel, geometry
-from ...prompts.promptset import PromptSet
 from ...report.claims import ON_TRIPLES
 from ...statistics import MIN_NULL_DRAWS
 from ...store import alone_in_folder

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from ...components import Circuit
+from ...data import PromptSet, load_prompts
 from ...experiments.checks import ready_splits
 from ...experiments.scores import Scores, chosen_triples, first_triples, recipe
 from ...experiments.settings import ClaimSettings
 from ...models.protocol import geometry
-from ...prompts.promptset import PromptSet
-from ...prompts.readers import load_prompts
 from ..earlier import ClaimError
 from ..material import Material
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from ...components import Circuit
+from ...data import PromptSet
 from ...experiments.checks import MATCHED as RANDOM
 from ...experiments.controls import matched as matched_circuit
 from ...experiments.settings import ClaimSettings
 from ...judges import Judge
 from ...models.protocol import HookedModel
-from ...prompts.promptset import PromptSet
 from ...selection.protected import SelectionError
 from ...store import alone_in_folder
 from ...store.frames import as_frame, as_plain

@@ -17,7 +17,7 @@ import torch
 from ...attribution.weight_scores import WeightAttribution
 from ...attribution.weights import attribute_weights
 from ...components import WeightMask
-from ...examples import Example
+from ...data import Example
 from ...experiments.checks import ready_splits
 from ...experiments.names import name_of
 from ...experiments.scores import chosen_triples, first_triples, respond

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from ... import store
-from ...examples import Example, Prompt, loss
+from ...data import Example, Prompt, loss
 from ...models.protocol import HookedModel
 from ...organisms.advice import DOMAINS, Advice, advice, divided, open_questions
 from ...organisms.finetuning import Lesson

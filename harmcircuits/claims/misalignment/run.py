@@ -8,14 +8,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from ...data import PromptSet, load_prompts
 from ...experiments.manifest import describe_model
 from ...experiments.settings import ClaimSettings
 from ...models.plain import is_plain
 from ...models.protocol import HookedModel, ModelError, model_key
 from ...organisms.advice import DOMAINS
 from ...organisms.finetuning import Recipe, check_trainable
-from ...prompts.promptset import PromptSet
-from ...prompts.readers import load_prompts
 from ...store import alone_in_folder
 from ...store.journal import Journal
 from .claim import Misalignment

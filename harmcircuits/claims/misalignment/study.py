@@ -10,11 +10,11 @@ import pandas as pd
 
 from ...ablation.hooks import ablated
 from ...components import WeightMask
+from ...data import PromptSet
 from ...experiments.names import name_of
 from ...experiments.settings import ClaimSettings
 from ...models.protocol import HookedModel
 from ...organisms.finetuning import Recipe
-from ...prompts.promptset import PromptSet
 from ...store.journal import Journal
 from .plan import Plan, Run
 from .questions import ANSWERS, Losses, Questions, digest, read_advice

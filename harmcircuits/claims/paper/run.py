@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...data import PromptSet
 from ...experiments.settings import ClaimSettings
 from ...judges import Judge
 from ...models.protocol import HookedModel
-from ...prompts.promptset import PromptSet
 from ...store import alone_in_folder
 from ..earlier import Claim
 from ..material import Material, prepare

@@ -7,7 +7,7 @@ before · request · between · response · end of turn
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...examples import Frame, chat_frame, encode, prompt_ids
+from ...data import Frame, chat_frame, encode, prompt_ids
 from ...models.protocol import HookedModel, vocabulary
 from ...notebook import clipped
 

@@ -9,11 +9,10 @@ from itertools import cycle
 from os import PathLike
 from pathlib import Path
 
-from ..examples import Prompt, Role
 from .benchmarks import BENCHMARKS, benchmark_files
-from .errors import PromptError
+from .examples import Prompt, PromptError, Role
 from .formats import FORMATS, Format, Row
-from .promptset import ROLES, PromptSet
+from .prompt_set import ROLES, PromptSet
 from .records import SUFFIXES, Record, listed, read_records, shown
 
 BUILTIN = Path(__file__).with_name("builtin")

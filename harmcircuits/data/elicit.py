@@ -4,20 +4,25 @@ Responses stay in the cache folder of the user's machine; they are never logged.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import sha256
 from math import inf
 from pathlib import Path
 from typing import Any
 
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from . import store
+from .. import store
+from ..models.context import too_long
+from ..models.generation import Drawing, write_hooked
+from ..models.protocol import HookedModel, has_hooks, model_key, vocabulary
+from .batching import each_batch
 from .examples import Example, Prompt, chat_frame, prompt_ids
-from .models.context import too_long
-from .models.decode import sample
-from .models.protocol import HookedModel, has_hooks, model_key, vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +127,74 @@ def _completed(
         with bar:
             sample(model, requests.rows, rows=missing, batch_size=batch_size, finished=keep, **requests.settings)
     return [ids for ids in written if ids is not None]  # which is all of them
+
+
+Write = Callable[[Mapping[int, Sequence[int]], Drawing], Int[Tensor, "b step"]]
+"""Continues a batch of prompts, given by their rows: whatever runs the model."""
+
+
+def sample(
+    model: HookedModel,
+    prompts: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    stop_ids: Sequence[int] = (),
+    seeds: Sequence[int] | None = None,
+    temperature: float = 1.0,
+    batch_size: int = 32,
+    rows: Sequence[int] | None = None,
+    finished: Callable[[Mapping[int, list[int]]], object] | None = None,
+    write: Write | None = None,
+) -> list[list[int]]:
+    """What the model writes after each prompt: token ids up to `max_new_tokens`, ending with a stop id where one was written.
+
+    Args:
+        prompts: token ids, one list a row.
+        stop_ids: a row ends with the first of these that it writes; that token is kept.
+        seeds: one for each row, for p(token) ∝ exp(logit / temperature); not needed when `temperature` is 0.
+        temperature: 0 is greedy.
+        rows: write after these prompts only (their indices); what the others write is then empty.
+        finished: called with what the rows of each batch wrote, by their indices.
+        write: what continues a batch; None: `write_hooked` of the model as it is.
+
+    Raises:
+        ValueError: an empty prompt, not one seed for each, or fewer than one token or row asked for.
+        ModelError: logits that are not numbers; it names the row and the step.
+    """
+    if max_new_tokens < 1 or batch_size < 1:
+        raise ValueError(f"max_new_tokens and batch_size must be at least 1, not {max_new_tokens} and {batch_size}")
+    if any(not prompt for prompt in prompts):
+        raise ValueError("a prompt without tokens cannot be continued")
+    if temperature == 0:
+        seeds = None
+    elif seeds is None or len(seeds) != len(prompts):
+        raise ValueError(f"sampling {len(prompts)} rows needs as many seeds (or temperature=0)")
+    written: list[list[int]] = [[] for _ in prompts]
+    asked = range(len(prompts)) if rows is None else rows
+    by_length = sorted(asked, key=lambda row: len(prompts[row]))  # neighbours need little padding
+
+    def continued(some: list[int]) -> dict[int, list[int]]:
+        uniform = _uniforms([seeds[row] for row in some], max_new_tokens) if seeds is not None else None
+        drawing = Drawing(max_new_tokens, stop_ids, temperature, uniform)
+        tokens = (write or partial(write_hooked, model))({row: prompts[row] for row in some}, drawing)
+        return {row: _until_stop(ids, stop_ids) for row, ids in zip(some, tokens.tolist(), strict=True)}
+
+    for _, ended in each_batch((by_length[at : at + batch_size] for at in range(0, len(by_length), batch_size)), continued):
+        for row, ids in ended.items():
+            written[row] = ids
+        if finished is not None:
+            finished(ended)
+    return written
+
+
+def _uniforms(seeds: list[int], steps: int) -> Float[Tensor, "b step"]:
+    draw = lambda seed: torch.rand(steps, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.stack([draw(seed) for seed in seeds])
+
+
+def _until_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:
+    ends = [position for position, token in enumerate(ids) if token in stop_ids]
+    return ids[: ends[0] + 1] if ends else ids
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from ..examples import Prompt
-from .errors import PromptError
+from .examples import Prompt, PromptError
 
 THRESHOLD = 0.6
 

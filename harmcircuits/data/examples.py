@@ -7,6 +7,7 @@ Template and user text are encoded apart: a request that contains control tokens
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from ..models.context import too_long
@@ -74,6 +75,10 @@ class Example:
 
 def _place(one: Prompt | Example) -> str:
     return f", {clipped(one.category, 16)}" if one.category else ""
+
+
+class PromptError(ValueError):
+    """A file of prompts that cannot be read, or a set too small for what is asked. Never quotes a request."""
 
 
 class ExampleError(ValueError):
@@ -218,3 +223,15 @@ def check_context(model: HookedModel, rows: Sequence[Row]) -> None:
     """Raises ExampleError for the first row that is longer than the model's context."""
     if why := too_long(model, [row_length(row) for row in rows]):
         raise ExampleError(why)
+
+
+def pieces(model: HookedModel, ids: Sequence[int]) -> list[str]:
+    """The text of each token. Each is decoded after the one before it: some tokenizers drop a blank at a text's beginning."""
+    decode = vocabulary(model).decode
+    alone = [str(decode([token])) for token in ids]
+    both = [str(decode(list(pair))) for pair in pairwise(ids)]
+    after = [
+        whole.removeprefix(first) if whole.startswith(first) else own
+        for whole, first, own in zip(both, alone, alone[1:], strict=False)
+    ]
+    return [*alone[:1], *after]

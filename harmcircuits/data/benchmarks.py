@@ -11,7 +11,7 @@ from types import MappingProxyType
 from urllib.request import urlopen
 
 from .. import store
-from .errors import PromptError
+from .examples import PromptError
 
 _log = logging.getLogger(__name__)
 

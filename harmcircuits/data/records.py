@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-from .errors import PromptError
+from .examples import PromptError
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
 

@@ -9,9 +9,8 @@ from typing import get_args, overload
 
 import pandas as pd
 
-from ..examples import Prompt, Role
 from ..notebook import clipped, notebook_html
-from .errors import PromptError
+from .examples import Prompt, PromptError, Role
 from .splits import choose, content_key, divide, stratum
 
 ROLES: tuple[Role, ...] = get_args(Role)

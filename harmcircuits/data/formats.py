@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from ..examples import Prompt, Role
-from .errors import PromptError
+from .examples import Prompt, PromptError, Role
 from .records import Record, shown
 
 _ROLES: tuple[Role, ...] = get_args(Role)
