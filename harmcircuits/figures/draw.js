@@ -24,6 +24,7 @@ function isDark(box) {
 
 async function draw(box, { width = box.clientWidth, dark = isDark(box) } = {}) {
   const last = seen.get(box);
+  if (width > 0) width = Math.max(width, figures.get(box).layout.meta?.least_width ?? 0); // narrower boxes scroll
   if (width === 0 || (last?.width === width && last.dark === dark)) return;
   seen.set(box, { width, dark });
   const figure = figures.get(box);

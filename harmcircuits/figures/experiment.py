@@ -75,7 +75,8 @@ def dissociation_plane(effects: pd.DataFrame, *, measure: str = "recognition") -
         own = own.sort_values("value_x")
         _errors(drawn, own, look)
         labels = [style.text(str(name)) if not control else "" for name in own.index]
-        sides = [("top right", "bottom right")[at % 2] for at in range(len(own))]  # neighbours on different sides
+        right = own["value_x"] > points["value_x"].max() / 2  # labels stay inside, and neighbours on different sides
+        sides = [f"{('bottom', 'top')[at % 2]} {'left' if far else 'right'}" for at, far in enumerate(right)]
         drawn.add_scatter(
             x=own["value_x"], y=own["value_y"], mode="markers+text", name=look.name, text=labels, textposition=sides,
             marker={"symbol": look.symbol, "size": 12 if not control else 8, "color": look.colour},
@@ -85,11 +86,11 @@ def dissociation_plane(effects: pd.DataFrame, *, measure: str = "recognition") -
     drawn.add_hline(y=0, line={"color": style.GREY, "dash": "dash", "width": 1})
     drawn.add_vline(x=0, line={"color": style.GREY, "dash": "dash", "width": 1})
     drawn.update_xaxes(
-        title_text="loss increase on harmful responses (nats per token)",
+        title_text="harmful ΔL (nats per token)",
         range=style.span(points["low_x"], points["high_x"], hold=0),
     )
     drawn.update_yaxes(
-        title_text=f"change of recognition (AUROC, {ROLE_WORDS[role]} benign)",
+        title_text=f"change of AUROC ({ROLE_WORDS[role]} benign)",
         range=style.span(points["low_y"], points["high_y"], [-0.15, 0.15], hold=0),
     )
     return drawn

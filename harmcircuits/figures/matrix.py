@@ -15,6 +15,7 @@ Cell = Mapping[Any, Any]
 Place = tuple[str, str]
 _ROW, _LABEL = 66, 13
 _BAR, _UNDER, _ASLANT = 92, 152, 30  # px below the cells: to the bar, to the end, and more where names may lie aslant
+_NAMES, _CELL = 110, 40  # px: the rows' names, and the narrowest cell whose number can be read
 _ROOMY = 5
 """Columns up to which a cell has room for its interval on a phone."""
 _ACROSS = 52
@@ -96,6 +97,7 @@ def matrix(
     drawn.update_xaxes(tickfont={"size": 9 if _crowded(columns) else 10}, fixedrange=True, **angle)
     drawn.update_yaxes(tickvals=list(range(len(rows))), ticktext=_labels(rows), autorange="reversed", showgrid=False)
     drawn.update_yaxes(tickfont={"size": 10}, fixedrange=True)
+    drawn.update_layout(meta={**(drawn.layout.meta or {}), "least_width": _NAMES + _CELL * len(columns)})
     for row, column in framed:
         x, y = columns.index(column), rows.index(row)
         edges = {"x0": x - 0.48, "x1": x + 0.48, "y0": y - 0.48, "y1": y + 0.48}
