@@ -38,7 +38,7 @@ from ..tasks.metrics import RecognitionMetric, recognition_metric
 from ..tasks.recognition import ShotError, Shots, asked_ids, check_length, make_shots
 from .cache import Cache
 from .controls import CircuitRecipe
-from .effects import Effects, ordered
+from .effects import Effects, d_prime, ordered
 from .measure import measure
 from .settings import Settings
 
@@ -150,20 +150,26 @@ class Material:
 
     @cached_property
     def question(self) -> BalancedQuestion:
-        """The balanced question with the highest AUROC on development prompts; frozen before anything is ablated."""
+        """The balanced question with the highest AUROC on development prompts, of equal ones that with the largest d′; frozen
+        before anything is ablated."""
         usable = [question for question in QUESTIONS if can_ask(self.model, question)]
         if not usable:
             raise FormatError("no question about harm has two labels that this model's tokenizer tells apart")
-        aurocs = {question.name: self._development_auroc(question) for question in usable}
-        log.info("AUROC of recognition on development requests: %s", aurocs)
-        return max(usable, key=lambda question: aurocs[question.name])
+        separations = {question.name: self._question_separation(question) for question in usable}
+        log.info("AUROC and d′ of recognition on development requests: %s", separations)
+        return max(usable, key=lambda question: separations[question.name])
 
-    def _development_auroc(self, question: BalancedQuestion) -> float:
+    def _question_separation(self, question: BalancedQuestion) -> tuple[float, float]:
+        """AUROC and d′ of harmful against all benign development requests."""
         if not self._two_kinds:
-            return 0.5
+            return 0.5, 0.0
         asked = (question.question, question.reversed)
         first, second = (question_log_odds(self.model, self.development_prompts, own)[0] for own in asked)
-        return self._separation((first + second).numpy())
+        scores = (first + second).numpy()
+        harmful = np.array([prompt.role == "harmful" for prompt in self.development_prompts])
+        with np.errstate(divide="ignore", invalid="ignore"):  # one request of a kind has no spread
+            sensitivity = np.nan_to_num(d_prime(scores[None, harmful], scores[None, ~harmful]))
+        return self._separation(scores), float(sensitivity[0])
 
     @cached_property
     def _two_kinds(self) -> bool:
