@@ -12,16 +12,21 @@ answer for each contrast of harmful with benign requests; the table, the page, t
 
     def compactness(model, prompts=None, **options) -> Finding:
         return run(Compactness, model, prompts, **options)
+
+A claim on a checkpoint series (`on_series`) has its plan measured on one checkpoint after the other. `summary` says what is
+kept of each when its model is released; the last instance decides, with all summaries in its field `series`.
 """
 
+import gc
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
+import torch
 
 from .. import store
 from ..ablation.condition import Condition
@@ -45,6 +50,8 @@ if TYPE_CHECKING:
 NAMES = ("compactness",)
 """Claims: each is a file of this name, with a class that it registers."""
 FORMAT = "harmcircuits claim 2"
+Series = Mapping[str, HookedModel | Callable[[], HookedModel]]
+"""Checkpoints in order, by name: models, or functions that load one when its turn comes."""
 
 
 class ClaimError(ValueError):
@@ -59,12 +66,14 @@ class Claim(ABC):
         name: of the file, the function and the command.
         question: what the paper claims, as a question.
         settings_class: sizes; the experiment's own, with this claim's defaults.
+        on_series: whether the claim is about several checkpoints, not one model.
         material: prompts, baseline responses and training scores.
     """
 
     name: ClassVar[str]
     question: ClassVar[str]
     settings_class: ClassVar[type[Settings]] = Settings
+    on_series: ClassVar[bool] = False
     registry: ClassVar[dict[str, type["Claim"]]] = {}
     material: Material
 
@@ -100,6 +109,14 @@ class Claim(ABC):
         """Return by name what is compared with, each with the role that `estimates` takes; the first one answers."""
         return {CONTRASTS[role]: role for role in effects.roles[1:]}
 
+    def summary(self, effects: Effects) -> Any:
+        """Return what is kept of a checkpoint, without its model; of claims `on_series`."""
+        raise NotImplementedError
+
+    def about(self, effects: Effects, name: str) -> dict[str, Any]:
+        """Return which model it was, on which prompts."""
+        return describe_model(self.material, name) | {"prompts": describe_prompts(self.material, effects)}
+
     def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
         """Return tables behind the estimates, by name."""
         return {}
@@ -113,7 +130,7 @@ class Claim(ABC):
 @store.alone_in_folder
 def run(
     claim: type[Claim],
-    model: HookedModel,
+    model: HookedModel | Series,
     prompts: PromptSet | None = None,
     *,
     train: PromptSet | None = None,
@@ -128,6 +145,7 @@ def run(
     """Test a claim on a model.
 
     Args:
+        model: of a claim on a series, at least two checkpoints by name, in order; they are measured one at a time.
         prompts: test requests; without `train` they are split into training, development and test requests. None: the built-in
             ones.
         train, development: requests for scores and for choices.
@@ -139,14 +157,29 @@ def run(
 
     Raises:
         ExperimentError: no harmful or no benign test requests, or one that is a training request too.
-        ClaimError: nothing that this claim could be tested with.
+        ClaimError: nothing that this claim could be tested with, or one model where a series is needed.
         PromptError, ModelError, StoreError: see `dissociate`.
     """
     sizes = settings or claim.settings_class()
-    material = claim.restrict(prepare(model, prompts, train, development, sizes, folder=folder))
-    tested = claim(material, **fields)
-    outcomes = measure(model, tested.plan(), cache=material.cache, progress=progress)
-    effects = Effects(outcomes, material.prompts, draws=sizes.bootstrap_draws, seed=sizes.seed)
+    series: Series = model if isinstance(model, Mapping) else {name: model}
+    if claim.on_series != isinstance(model, Mapping) or (claim.on_series and len(series) < 2):
+        wanted = "at least two checkpoints by name, in order" if claim.on_series else "one model"
+        raise ClaimError(f"{claim.name} takes {wanted}: {len(series)} given as {type(model).__name__}.")
+    summaries: dict[str, Any] = {}
+    fields |= {"series": summaries} if claim.on_series else {}
+    held: Any
+    for label, held in series.items():
+        if claim.on_series and not isinstance(held, torch.nn.Module):
+            held = held()
+        material = claim.restrict(prepare(held, prompts, train, development, sizes, folder=folder))
+        tested = claim(material, **fields)
+        outcomes = measure(held, tested.plan(), cache=material.cache, progress=progress)
+        effects = Effects(outcomes, material.prompts, draws=sizes.bootstrap_draws, seed=sizes.seed)
+        if claim.on_series:
+            summaries[label] = tested.summary(effects)
+        if label != [*series][-1]:
+            del held, material, tested
+            gc.collect()  # a hooked model refers to itself: without this, two of them would be in memory
     return finding_of(tested, effects, name=name, command=command)
 
 
@@ -172,7 +205,7 @@ def finding_of(claim: Claim, effects: Effects, *, name: str, command: str) -> "F
         estimates=pd.DataFrame(rows),
         tables={"answers": _answers(verdicts), **claim.tables(effects)},
         settings=claim.settings.as_dict(),
-        model=describe_model(claim.material, name) | {"prompts": describe_prompts(claim.material, effects)},
+        model=claim.about(effects, name),
         command=command,
     )
 
