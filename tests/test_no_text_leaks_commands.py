@@ -70,9 +70,10 @@ def test_every_command_is_driven_somewhere() -> None:
 
 def test_claims(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     silent(place, capfd, "compactness", "--model", place / "model", *options(place, "one"))
-    own = ["--claims", "generality,distinct"]
-    silent(place, capfd, "paper", "--model", place / "model", *options(place, "claims"), *own)
+    silent(place, capfd, "paper", "--model", place / "model", *options(place, "claims"), "--claims", "compactness")
     assert (place / "claims" / "paper.html").exists()
+    for name, own in shell.CLAIMS.items():
+        silent(place, capfd, name, "--model", place / "model", *options(place, "claims"), *own)
     unseen(Finding.load(place / "one" / "compactness.json"), Generality.load(place / "claims"), Distinct.load(place / "claims"))
 
 

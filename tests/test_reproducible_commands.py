@@ -22,7 +22,7 @@ ASKS: dict[str, tuple[str, Sequence[str]]] = {
     "distinct": ("claims.distinct.distinct", ["--seed", "4"]),
     "alignment": ("claims.alignment.compare_alignment", ["--names", "base one,two", "--control", "style only=my model"]),
     "misalignment": ("claims.misalignment.emergent_misalignment", ["--domain", "money", "--epochs", "0.5"]),
-    "paper": ("claims.paper.paper", ["--claims", "generality, distinct"]),
+    "paper": ("claims.paper.paper", ["--claims", "dissociation, compactness"]),
 }
 """What runs each command, and options that are not its defaults."""
 QUIET = {"report", "ladder"}

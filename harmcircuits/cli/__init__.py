@@ -15,7 +15,6 @@ from . import (
     generality,
     ladder,
     misalignment,
-    paper,
     report,
 )
 from .shared import told_when_stopped
@@ -36,7 +35,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     ladder.ladder,
     alignment.alignment,
     misalignment.misalignment,
-    paper.paper,
+    claims.paper,
 )
 for command in COMMANDS:
     app.command()(told_when_stopped(command))

@@ -58,29 +58,39 @@ def _pair(text: str) -> tuple[float, float]:
     return first, second
 
 
+Out = Annotated[Path, typer.Option(help="Folder for pages, numbers, and what is measured.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer prompts: minutes on two cores, wide intervals.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of splits, controls and bootstrap.")]
+Components = Annotated[str | None, typer.Option(help="Some of heads,neurons,weights; all by default.")]
+Sizes = Annotated[list[str] | None, typer.Option("--set", help="A setting: train_prompts=32. Can be repeated.")]
+
+
+def _given(seed: int | None, components: str | None, sizes: list[str] | None) -> dict[str, str]:
+    given = dict(part.partition("=")[::2] for part in sizes or ())
+    return given | {key: str(value) for key, value in (("seed", seed), ("components", components)) if value is not None}
+
+
 def claim_command(name: str) -> Callable[..., None]:
     """Return the command of one claim, with its name and help."""
 
     def command(
         model: Model = DEFAULT_MODEL,
         prompts: Prompts = None,
-        out: Annotated[Path, typer.Option(help="Folder for the page, the numbers, and what is measured.")] = Path("out") / name,
+        out: Out = Path("out") / name,
         device: Device = None,
         dtype: Dtype = "float32",
-        quick: Annotated[bool, typer.Option("--quick", help="Fewer prompts: minutes on two cores, wide intervals.")] = False,
-        seed: Annotated[int | None, typer.Option(help="Seed of splits, controls and bootstrap.")] = None,
-        components: Annotated[str | None, typer.Option(help="Some of heads,neurons,weights; all by default.")] = None,
-        sizes: Annotated[list[str] | None, typer.Option("--set", help="A setting: train_prompts=32. Can be repeated.")] = None,
+        quick: Quick = False,
+        seed: Seed = None,
+        components: Components = None,
+        sizes: Sizes = None,
     ) -> None:
         shared.check_dtype(dtype)
-        given = dict(part.partition("=")[::2] for part in sizes or ())
-        given |= {key: str(value) for key, value in (("seed", seed), ("components", components)) if value is not None}
         from ..claims.claim import claim_class, run
         from ..data import load_prompts
 
         with told_errors():
             claim = claim_class(name)
-            settings = settings_from(claim.settings_class, quick=quick, given=given)
+            settings = settings_from(claim.settings_class, quick=quick, given=_given(seed, components, sizes))
             test = load_prompts(prompts)
             with writable(out):
                 loaded = shared.load(model, device, dtype)
@@ -91,6 +101,43 @@ def claim_command(name: str) -> Callable[..., None]:
 
     command.__name__, command.__doc__ = name, HELP[name]
     return command
+
+
+def paper(
+    model: Model = DEFAULT_MODEL,
+    prompts: Prompts = None,
+    claims: Annotated[str | None, typer.Option(help="Some of them, with commas between; all by default.")] = None,
+    out: Out = Path("out/paper"),
+    device: Device = None,
+    dtype: Dtype = "float32",
+    quick: Quick = False,
+    seed: Seed = None,
+    components: Components = None,
+    sizes: Sizes = None,
+) -> None:
+    """Test every claim that one model can answer; a run that was stopped continues."""
+    shared.check_dtype(dtype)
+    from ..claims.paper import check_names
+    from ..claims.paper import paper as run
+    from ..experiment.settings import Settings
+    from ..data import load_prompts
+
+    with told_errors():
+        chosen = check_names(shared.listed(claims))
+        settings = settings_from(Settings, quick=quick, given=_given(seed, components, sizes))
+        test = load_prompts(prompts)
+        with writable(out):
+            loaded = shared.load(model, device, dtype)
+            typed = shared.command_line(sys.argv)
+            result = run(
+                loaded, test, claims=chosen, settings=settings, folder=out, name=model, command=typed, progress=True
+            )  # fmt: skip
+            page = result.save(out)
+    table = result.table()
+    shared.print_frame(table[["claim", "answer"]], title="Every claim of the paper that one model can answer")
+    for row in table.to_dict("records"):
+        typer.echo(f"  · {row['claim']}: {row['sentence']}")
+    typer.echo(f"Page: {page}    Numbers: {out / 'paper.json'}")
 
 
 def print_finding(finding: "Finding", out: Path) -> None:
