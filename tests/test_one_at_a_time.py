@@ -60,7 +60,7 @@ def test_a_second_call_from_python_is_refused_before_it_looks_at_anything(
 @pytest.mark.parametrize("result", [hc.Dissociation, hc.Finding, Paper])
 def test_a_result_is_not_saved_into_a_folder_where_another_is_at_work(result: type[Any], tmp_path: Path) -> None:
     with store.locked(tmp_path / "run"), pytest.raises(store.StoreError, match=HELD):
-        elsewhere(lambda: result.save(MagicMock(claims={}, failed={}, claim="compactness"), tmp_path))
+        elsewhere(lambda: result.save(MagicMock(results={}, claim="compactness"), tmp_path))
 
 
 def test_a_call_inside_the_holder_of_the_folder_goes_on_and_leaves_it_held(tmp_path: Path) -> None:

@@ -16,13 +16,13 @@ from typing import Any
 import pandas as pd
 
 from .. import store
+from ..data import PromptSet
 from ..experiment.dissociation import dissociate
 from ..experiment.material import ExperimentError
 from ..experiment.result import Dissociation
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
 from ..notebook import notebook_html
-from ..data import PromptSet
 from ..report.claims import claims_page
 from .claim import NAMES, ClaimError, Finding, claim_class, run
 
@@ -66,7 +66,7 @@ class Paper:
 
     def document(self) -> dict[str, Any]:
         """What `paper.json` holds; the numbers of each claim lie in its own file."""
-        model = next((_document(result)["model"] for result in self.results.values()), {})
+        model: Mapping[str, Any] = next((_document(result)["model"] for result in self.results.values()), {})
         rows = self.table().to_dict("records")
         return {
             "format": FORMAT, "command": self.command, "model": model, "settings": dict(self.settings), "claims": rows,
@@ -79,7 +79,9 @@ class Paper:
             self.document() | {"claims": rows},
             claims={name: _document(result) for name, result in self.results.items()},
             figures={name: result.figures() for name, result in self.results.items()},
-            tables={name: result.table().reset_index(drop=isinstance(result, Finding)) for name, result in self.results.items()},
+            tables={
+                name: result.table().reset_index(drop=isinstance(result, Finding)) for name, result in self.results.items()
+            },
         )
 
     def save(self, folder: str | Path) -> Path:

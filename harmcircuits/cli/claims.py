@@ -119,8 +119,8 @@ def paper(
     shared.check_dtype(dtype)
     from ..claims.paper import check_names
     from ..claims.paper import paper as run
-    from ..experiment.settings import Settings
     from ..data import load_prompts
+    from ..experiment.settings import Settings
 
     with told_errors():
         chosen = check_names(shared.listed(claims))

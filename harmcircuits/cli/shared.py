@@ -76,10 +76,9 @@ def validated(judge: str | None, prompt: Path | None, device: str | None) -> Any
 
 def claim_settings(*, quick: bool, seed: int, triples: int | None) -> "ClaimSettings":
     """Sizes of claims: full, quick, or either on fewer test triples."""
-    from ..claims.paper.sizes import quick_settings
     from ..experiments.settings import ClaimSettings
 
-    settings = quick_settings(seed=seed) if quick else ClaimSettings(seed=seed)
+    settings = ClaimSettings.quick(seed=seed) if quick else ClaimSettings(seed=seed)
     return settings if triples is None else settings.on(triples)
 
 
