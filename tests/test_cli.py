@@ -46,7 +46,7 @@ class TestErrors:
         assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize("command", ["dissociate", "generality"])
+    @pytest.mark.parametrize("command", ["dissociate"])
     def test_a_judge_that_is_none(self, tmp_path: Path, command: str) -> None:
         out = "--out", tmp_path / "o"
         told(call(*command.split(), "--judge", "oracle:x", *out), "error: the judge 'oracle:x' is unknown: give grades:MODEL")
