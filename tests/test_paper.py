@@ -32,7 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def result(folder: Path) -> Any:
     organism = planted(0, "plain")
-    return hc.paper(organism.model, organism.prompts, claims=CLAIMS, settings=SMALL, folder=folder, name="planted", command="typed")
+    return hc.paper(
+        organism.model, organism.prompts, claims=CLAIMS, settings=SMALL, folder=folder, name="planted", command="typed"
+    )
 
 
 def test_planted_answers(result: Any) -> None:
@@ -45,7 +47,12 @@ def test_planted_answers(result: Any) -> None:
 def test_each_result_is_the_one_that_it_is_alone(result: Any, folder: Path) -> None:
     organism = planted(0, "plain")
     alone = hc.compactness(
-        organism.model, organism.prompts, settings=sizes_of(CompactnessSettings, SMALL), folder=folder, name="planted", command="typed"
+        organism.model,
+        organism.prompts,
+        settings=sizes_of(CompactnessSettings, SMALL),
+        folder=folder,
+        name="planted",
+        command="typed",
     )
     assert alone.document() == result.results["compactness"].document()
     assert hc.Finding.load(folder / "compactness.json").document() == alone.document(), "saved as soon as it is there"
