@@ -44,7 +44,7 @@ print(hc.top_tokens(model, harmful, neuron=neuron, k=5)[["token", "value", "cont
 # %% What it writes: the tokens that it makes likelier, and those that it makes less likely, past all later layers (in logits).
 effects = hc.direct_effects(model, harmful, neuron=neuron, k=5)
 print(f"{effects.component} adds to the logit of what was written: {effects.logit}")
-print(effects.table().round(3).to_string(index=False))
+print(effects.tokens.round(3).to_string(index=False))
 
 # %% Where the head looks, in one example. Words of the response are hidden in the figure unless asked for.
 pattern = hc.attention_pattern(model, harmful[0], head=head)

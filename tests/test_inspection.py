@@ -10,8 +10,7 @@ from untouched import untouched
 
 import harmcircuits as hc
 from harmcircuits.data import Example, example_rows, pieces
-from harmcircuits.inspection import InspectionError
-from harmcircuits.inspection.part import HIDDEN
+from harmcircuits.inspection import HIDDEN
 from harmcircuits.models.protocol import ModelError
 
 HEAD, NEURON = (1, 2), (0, 5)
@@ -60,10 +59,9 @@ def test_words_of_responses_are_hidden_unless_asked_for(tiny: Any, examples: lis
 
 
 def test_a_token_is_shown_in_its_context(tiny: Any) -> None:
-    prompt = hc.Prompt(request="Bake bread, bake bread, and bake more bread")
-    found = hc.top_tokens(tiny, [prompt], neuron=NEURON, k=3)
-    (ids,) = [row.tokens for row in example_rows(tiny, [Example(request=prompt.request, response="x")])]
-    text = pieces(tiny, ids[:-1])
+    example = Example(request="Bake bread, bake bread, and bake more bread", response="x")
+    found = hc.top_tokens(tiny, [example], neuron=NEURON, k=3, words=True)
+    text = pieces(tiny, example_rows(tiny, [example])[0].tokens)
     for row in found.itertuples():
         around = text[max(0, row.position - 5) : row.position], text[row.position + 1 : row.position + 6]
         assert row.context == f"{''.join(around[0])}[{text[row.position]}]{''.join(around[1])}"
@@ -88,13 +86,13 @@ def test_a_blank_that_a_tokenizer_drops_at_a_beginning_is_kept() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"head": HEAD, "k": 0}, "k is 0: ask for at least 1 token"),
-        ({"head": HEAD, "where": "prefill"}, "where='prefill' is unknown: choose one of 'context', 'response', 'all'"),
+        ({"head": HEAD, "k": 0}, "k=0"),
+        ({"head": HEAD, "where": "prefill"}, "where='prefill'.*'context', 'response', 'all'"),
         ({}, "give one component: head="),
     ],
 )
 def test_what_makes_no_sense_is_refused(tiny: Any, examples: list[Example], options: dict, message: str) -> None:
-    with pytest.raises(InspectionError, match=message):
+    with pytest.raises(ValueError, match=message):
         hc.top_tokens(tiny, examples, **options)
 
 
@@ -114,9 +112,7 @@ def test_a_pattern_is_that_of_the_cache(tiny: Any, examples: list[Example]) -> N
 
 def test_figure_and_text_hide_the_response(tiny: Any, examples: list[Example]) -> None:
     found = hc.attention_pattern(tiny, examples[1], head=HEAD)
-    response = len(found.tokens) - found.n_context
-    assert repr(found) == f"AttentionPattern(L1H2, {len(found.tokens)} tokens, {response} of the response)"
-    assert "city" in "".join(found.shown(words=True)) and "city" not in "".join(found.shown())
+    assert "city" in "".join(found.tokens)
     for drawn in (found.figure(), found.figure(words=True)):
         assert drawn.data[0].z.shape == found.pattern.shape and drawn.layout.meta["alt"]
     words = {text for line in found.figure().data[0].hovertext for text in line}
@@ -126,10 +122,8 @@ def test_figure_and_text_hide_the_response(tiny: Any, examples: list[Example]) -
     assert ending and "Where does L1H2 look?" in own and not any(f"“{piece}”" in own for piece in ending)
 
 
-def test_a_list_of_examples_and_a_layer_without_patterns_are_refused(examples: list[Example], tmp_path: Path) -> None:
+def test_a_layer_without_patterns_is_refused(examples: list[Example], tmp_path: Path) -> None:
     model = tiny_bridge(tmp_path / "model")
-    with pytest.raises(InspectionError, match=r"give one example \(harmful\[0\]\), not a list"):
-        hc.attention_pattern(model, examples, head=HEAD)
 
     class Without:
         def __getattr__(self, name: str) -> Any:

@@ -28,7 +28,6 @@ from written import written
 import harmcircuits as hc
 from harmcircuits.components import CircuitError
 from harmcircuits.data import Example, ExampleError, example_rows
-from harmcircuits.inspection import InspectionError
 from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError
 from harmcircuits.statistics import mean_estimate
@@ -204,10 +203,10 @@ def test_a_tokens_interval_is_that_of_its_effects_on_single_examples(tiny: Any, 
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({}, InspectionError, "give one component"),
-        ({"head": (0, 0), "neuron": (0, 0)}, InspectionError, "give one component"),
+        ({}, ValueError, "give one component"),
+        ({"head": (0, 0), "neuron": (0, 0)}, ValueError, "give one component"),
         ({"head": (0, 9)}, CircuitError, "2 layers of 4 heads"),
-        ({"neuron": (0, 0), "k": 0}, InspectionError, "k is 0: ask for at least 1 token"),
+        ({"neuron": (0, 0), "k": 0}, ValueError, "k=0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -218,10 +217,8 @@ def test_what_makes_no_sense_is_refused(
 
 
 def test_no_examples_and_prompts_are_refused(tiny: Any, examples: list[Example]) -> None:
-    with pytest.raises(InspectionError, match="no examples"):
+    with pytest.raises(ValueError, match="0 examples"):
         hc.direct_effects(tiny, [], head=(0, 0))
-    with pytest.raises(InspectionError, match="put a single one in a list"):
-        hc.direct_effects(tiny, examples[0], head=(0, 0))
     with pytest.raises(ExampleError, match="elicit it first"):
         hc.direct_effects(tiny, [hc.Prompt(request="Bake.")], head=(0, 0))
 
@@ -239,7 +236,7 @@ def test_a_norm_behind_the_layer_is_refused(tmp_path: Path, one: dict) -> None:
     )
     _, load = from_transformers("gemma3", Gemma3ForCausalLM(config).eval(), tmp_path / "model")
     model = load()
-    with pytest.raises(ModelError, match=r"of layer 0 adds to the residual stream is not the sum of its components"):
+    with pytest.raises(ModelError, match="not the sum of its components"):
         hc.direct_effects(model, written(model.tokenizer), **one)
 
 
@@ -248,6 +245,6 @@ def test_logits_that_are_not_norm_and_unembedding_alone_are_refused(hooked: bool
     point = "unembed.hook_out" if "unembed.hook_out" in model.hook_dict else "ln_final.hook_normalized"
     with (
         model.hooks(fwd_hooks=[(point, lambda logits, hook: 2 * torch.tanh(logits / 2))]),
-        pytest.raises(ModelError, match="a soft cap or a factor comes after"),
+        pytest.raises(ModelError, match="a soft cap comes after"),
     ):
         hc.direct_effects(model, written(model.tokenizer), head=(0, 0))

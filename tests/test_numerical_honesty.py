@@ -151,10 +151,6 @@ class TestLengths:
                 verb(model, [full, over])
         with pytest.raises(ExampleError, match=message):
             sweep(model, [None], [full, over])
-        unanswered = [Prompt(request="a"), Prompt(request=over.request + "\x01")]  # a token more, in place of the response's
-        for texts in ([full, over], unanswered):
-            with pytest.raises(ExampleError, match=message):
-                hc.top_tokens(model, texts, neuron=(0, 0))
 
     def test_empty_and_single_tokens(self, model: Any) -> None:
         end = SPECIAL.index("<|im_end|>")

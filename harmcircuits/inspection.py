@@ -1,0 +1,250 @@
+"""What one head or neuron does: the tokens it answers to, where it looks, what it adds to the logits. No causes: ablate it.
+
+Direct effects: where a component adds w to the residual stream (a neuron its activation times its row of W_out, a head z W_O),
+its share in the logit of token t, past all later layers, is
+
+    D(t) = ((w − mean w) / σ ⊙ γ) · (W_U[:, t] − mean over the vocabulary of W_U)          (no mean of w in an RMSNorm)
+
+with the final norm's scale σ held at its value in the pass. Positive: the component makes t likelier. The shares of all heads,
+neurons, the embedding and the biases sum to the logit, measured from the mean of all logits.
+Source: nostalgebraist 2020 (logit lens); Elhage et al. 2021 (direct paths).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .components import Circuit, Component
+from .data import Batch, Example, batched, example_rows, make_batch, pieces, row_length
+from .figures.attention_pattern import attention_heatmap
+from .models.matrices import matrices
+from .models.protocol import Hook, HookedModel, ModelError, alike, geometry, head_hook, logits_at, neuron_hook, vocabulary
+from .notebook import notebook_html
+from .statistics import Estimate, mean_estimate, mean_estimates
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Where = Literal["context", "response", "all"]
+HIDDEN = "·"
+SCALE = "ln_final.hook_scale"
+
+
+@torch.no_grad()
+def top_tokens(
+    model: HookedModel,
+    examples: Sequence[Example],
+    *,
+    head: Component | None = None,
+    neuron: Component | None = None,
+    k: int = 10,
+    where: Where = "context",
+    words: bool = False,
+    batch_size: int = 8,
+) -> pd.DataFrame:
+    """Return the `k` tokens of `examples` at which a head or neuron is most active, the most active first.
+
+        hc.top_tokens(model, harmful, neuron=(12, 845))
+
+    A neuron's value is its activation (`hook_post`), ranked by size whatever its sign; a head's is the length of `hook_z`.
+
+    Args:
+        head, neuron: (layer, index) of one of them.
+        where: "context" is what comes before the response (chat frame, request, prefill); "response" its tokens; or "all".
+        words: show the words of responses; else each is "·", since what a model wrote may be harmful.
+
+    Returns:
+        Columns token, value, context (five tokens on either side, it in brackets), part, example, position (from 0).
+    """
+    is_head, layer, index = _component(model, head, neuron)
+    if k < 1 or not examples or where not in get_args(Where):
+        raise ValueError(f"k={k}, where={where!r}, {len(examples)} examples: ask for a token at one of {get_args(Where)}")
+    rows, values = example_rows(model, examples), []
+    for indices in batched(rows, batch_size=batch_size, length=row_length):
+        batch = make_batch(model, [rows[example] for example in indices])
+        (activations,), _ = _record(model, batch, [head_hook(layer) if is_head else neuron_hook(layer)])
+        chosen = activations[:, :, index].float()
+        for example, sizes in zip(indices, (chosen.norm(dim=-1) if is_head else chosen).tolist(), strict=True):
+            start, stop = rows[example].start, rows[example].stop
+            places = range(start if where == "response" else 0, start if where == "context" else stop)
+            values += [(sizes[at], example, at) for at in places]
+    lines = []
+    for value, example, at in sorted(values, key=lambda value: -abs(value[0]))[:k]:
+        start, texts = rows[example].start, pieces(model, rows[example].tokens)
+        texts[start:] = texts[start:] if words else [HIDDEN] * len(texts[start:])
+        around = f"{''.join(texts[max(0, at - 5) : at])}[{texts[at]}]{''.join(texts[at + 1 : at + 6])}"
+        lines.append((texts[at], value, around, "context" if at < start else "response", example, at))
+    return pd.DataFrame(lines, columns=["token", "value", "context", "part", "example", "position"])
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionPattern:
+    """The attention of one head on one example.
+
+    Attributes:
+        component: "L3H7".
+        pattern: how much each query token takes from each key token; a row sums to 1, and tokens after the query get 0.
+        tokens: the text of each token, chat frame and response too.
+        n_context: tokens before the response.
+    """
+
+    component: str
+    pattern: Float[Tensor, "query key"]
+    tokens: tuple[str, ...]
+    n_context: int
+
+    def figure(self, *, words: bool = False) -> "go.Figure":
+        """Draw the pattern, queries downwards; words of the response are hidden unless `words`."""
+        tokens = [text if words or at < self.n_context else HIDDEN for at, text in enumerate(self.tokens)]
+        title = f"Where does {self.component} look?"
+        return attention_heatmap(self.pattern.numpy(), tokens, n_context=self.n_context, title=title)
+
+    def __repr__(self) -> str:
+        return f"AttentionPattern({self.component}, {self.n_context} of {len(self.tokens)} tokens before the response)"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(repr(self), figure=self.figure)
+
+
+@torch.no_grad()
+def attention_pattern(model: HookedModel, example: Example, *, head: Component) -> AttentionPattern:
+    """Return how much each token of `example` takes from those before it in one head (`hook_pattern`, after the softmax)."""
+    _, layer, index = _component(model, head, None)
+    (row,) = example_rows(model, [example])
+    (pattern,), _ = _record(model, make_batch(model, [row]), [f"blocks.{layer}.attn.hook_pattern"])
+    tokens = tuple(pieces(model, row.tokens))
+    return AttentionPattern(f"L{layer}H{index}", pattern[0, index].float().cpu(), tokens, row.start)
+
+
+@dataclass(frozen=True, eq=False)
+class DirectEffects:
+    """What one component adds to the logits directly, over the response positions of examples.
+
+    Attributes:
+        component: "L3H7", or "neuron 12.845".
+        per_example: mean over the response's tokens of D of the very token that was written there.
+        tokens: columns token, id, effect, low, high: the tokens of the vocabulary that it raises most, then those that it
+            lowers most, by the mean of D over response positions and then examples. The 95 % bootstrap interval over examples
+            does not allow for the row having been picked (NaN below 3 examples).
+    """
+
+    component: str
+    per_example: Float[Tensor, " example"]
+    tokens: pd.DataFrame
+
+    @property
+    def logit(self) -> Estimate:
+        """Mean of `per_example`, with its 95 % bootstrap interval over examples. Positive: what was written gains by it."""
+        return mean_estimate(self.per_example.numpy())
+
+    def __repr__(self) -> str:
+        return f"DirectEffects({self.component}, {len(self.per_example)} examples, own logit {self.per_example.mean():+.3g})"
+
+    def _repr_html_(self) -> str:
+        return notebook_html(f"{self.component}: share in the logit of what was written {self.logit}", self.tokens)
+
+
+@torch.no_grad()
+def direct_effects(
+    model: HookedModel,
+    examples: Sequence[Example],
+    *,
+    head: Component | None = None,
+    neuron: Component | None = None,
+    k: int = 10,
+    batch_size: int = 8,
+) -> DirectEffects:
+    """Return the direct share of one head or neuron in the logits, where the responses of `examples` are written.
+
+        hc.direct_effects(model, harmful, neuron=(12, 845)).tokens
+
+    Args:
+        head, neuron: (layer, index) of one of them.
+        k: tokens raised most, and as many lowered most.
+
+    Raises:
+        ModelError: shares would not add up, since a norm comes after the layer (as in Gemma), or a soft cap after the logits.
+    """
+    is_head, layer, index = _component(model, head, neuron)
+    if k < 1 or not examples:
+        raise ValueError(f"k={k}, {len(examples)} examples: ask for at least 1 token of at least 1 example")
+    block, out = ("attn", "o") if is_head else ("mlp", "out")
+    writes = next(each for each in matrices(model) if each.name == f"blocks.{layer}.{block}.{out}").values().float()
+    points = [head_hook(layer) if is_head else neuron_hook(layer), f"blocks.{layer}.hook_{block}_out"]
+    points += [f"blocks.{geometry(model).n_layers - 1}.hook_resid_post", SCALE]
+    size = geometry(model).d_head if is_head else 1
+    columns = slice(index * size, (index + 1) * size)
+    unembedding, rows = _centred(cast(Any, model).W_U.detach().float()), example_rows(model, examples)
+    effects, shares = torch.empty(len(rows)), unembedding.new_zeros(len(rows), len(unembedding))
+    for indices in batched(rows, batch_size=batch_size, length=row_length):
+        batch = make_batch(model, [rows[example] for example in indices])
+        asked, row_of, targets = (each.to(shares.device) for each in (batch.positions, batch.row_of, batch.targets))
+        recorded, logits = _record(model, batch, points)
+        activations, output, residual, scale = (each.to(shares.device).flatten(0, 1)[asked].float() for each in recorded)
+        inputs = activations.flatten(1)
+        _check_sums(model, inputs @ writes.T, output, residual, logits.float())
+        normed = _normed(model, inputs[:, columns] @ writes[:, columns].T) / scale
+        effects[indices] = batch.mean_over_rows((normed * unembedding[:, targets].T).sum(-1)).cpu()
+        weights = 1 / torch.bincount(row_of)[row_of, None]
+        shares.index_add_(0, torch.tensor(indices, device=shares.device)[row_of], normed * weights)
+    component = f"L{layer}H{index}" if is_head else f"neuron {layer}.{index}"
+    return DirectEffects(component, effects, _extremes(model, shares, unembedding, k))
+
+
+def _centred(values: Tensor) -> Tensor:
+    return values - values.mean(-1, keepdim=True)
+
+
+def _normed(model: Any, added: Float[Tensor, "asked d_model"]) -> Float[Tensor, "asked d_model"]:
+    """(w − mean w) ⊙ γ: the odd part of the final norm of w, times its scale; w is made long, so that no epsilon matters."""
+    factor: Tensor = added.norm(dim=-1, keepdim=True).clamp_min(1e-20) / 1000
+    long, scales = (added / factor).to(model.W_U.dtype)[None], list[Tensor]()
+    with model.hooks(fwd_hooks=[(SCALE, lambda scale, hook: scales.append(scale[0].float()))]):
+        odd: Tensor = (model.ln_final(long)[0].float() - model.ln_final(-long)[0].float()) / 2
+    return odd * scales[0] * factor
+
+
+def _check_sums(model: Any, summed: Tensor, output: Tensor, residual: Tensor, logits: Tensor) -> None:
+    """Raise ModelError unless components and a bias sum to the layer's output, and logits are final norm and unembedding."""
+    expected = (model.ln_final(residual.to(model.W_U.dtype)[None])[0] @ model.W_U).float()
+    expected = expected if getattr(model, "b_U", None) is None else expected + model.b_U.float()
+    if not alike(summed + (output - summed).mean(0), output) or not alike(_centred(expected), _centred(logits)):
+        reason = "a layer's output is not the sum of its components, or logits are not final norm and unembedding alone"
+        raise ModelError(
+            f"{reason} (a norm or a soft cap comes after): direct effects are not defined. Llama, GPT-2, Qwen work."
+        )
+
+
+def _extremes(model: HookedModel, shares: Tensor, unembedding: Float[Tensor, "d_model d_vocab"], k: int) -> pd.DataFrame:
+    """The `k` tokens that gain most and the `k` that lose most, over examples."""
+    effects = (shares.mean(0) @ unembedding).cpu()
+    order, k = effects.argsort(descending=True).tolist(), min(k, len(effects) // 2)
+    ids = [*order[:k], *order[-k:]]
+    ends = [(end.low, end.high) for end in mean_estimates((shares @ unembedding[:, ids]).cpu().numpy())]
+    columns = {"token": [vocabulary(model).decode([token]) for token in ids], "id": ids, "effect": effects[ids].double()}
+    return pd.DataFrame(columns).join(pd.DataFrame(ends, columns=["low", "high"], dtype=float))
+
+
+def _component(model: HookedModel, head: Component | None, neuron: Component | None) -> tuple[bool, int, int]:
+    if (head is None) == (neuron is None):
+        raise ValueError("give one component: head=(layer, head) or neuron=(layer, neuron)")
+    circuit = Circuit(heads=[head] if head is not None else [], neurons=[neuron] if neuron is not None else [])
+    circuit.check(model)
+    ((layer, index),) = (*circuit.heads, *circuit.neurons)
+    return head is not None, layer, index
+
+
+def _record(model: HookedModel, batch: Batch, names: Sequence[str]) -> tuple[list[Tensor], Float[Tensor, "asked d_vocab"]]:
+    """Return the activations at the hook points in one pass, and the logits at `batch.positions`."""
+    if absent := [name for name in names if name not in model.hook_dict]:
+        raise ModelError(f"the model has no hook point {absent[0]!r}, which this is read at")
+    recorded: dict[str, Tensor] = {}
+    hooks: list[Hook] = [(name, lambda value, hook, name=name: recorded.setdefault(name, value)) for name in names]
+    with model.hooks(fwd_hooks=hooks):
+        logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions)
+    return [recorded[name] for name in names], logits
