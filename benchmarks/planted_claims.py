@@ -24,6 +24,7 @@ from harmcircuits.claims.compactness import CompactnessSettings, compactness
 from harmcircuits.claims.distinct import distinct
 from harmcircuits.claims.earlier import Claim
 from harmcircuits.claims.generality import generality
+from harmcircuits.experiment.settings import Settings
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.language import TOPICS
 from harmcircuits.tasks.capabilities import Completion
@@ -41,6 +42,13 @@ SWEPT = CompactnessSettings(
     max_new_tokens=6, written_tokens=4, random_draws=2, bootstrap_draws=400,
 )  # fmt: skip
 HEADS, NEURONS = (replace(SWEPT, components=(kind,)) for kind in ("heads", "neurons"))
+
+KIND = Settings(
+    components=("heads", "neurons"), head_fractions=(2 / 24,), neuron_fractions=(8 / 192,), protect_heads=3 / 24,
+    protect_neurons=0.1, train_prompts=32, development_prompts=8, test_prompts=32, control_prompts=32, max_new_tokens=6,
+    shots=0, random_draws=2, facts=30, bootstrap_draws=400,
+)  # fmt: skip
+BARE = replace(KIND, components=("heads",), protect_heads=0.0)
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,6 @@ def kind_words(organism: Planted) -> dict[str, list[Completion]]:
 
 def cases() -> list[Case]:
     """Claim by claim, a model in which it holds first."""
-    kind: dict[str, Any] = {"control": "kind words", "draws": 40, "sentences": kind_words}
     undecided = "undecided, cannot be measured"
     return [
         case("compactness", "two heads and eight neurons write harm", "yes", compactness, "plain", SWEPT),
@@ -96,8 +103,10 @@ def cases() -> list[Case]:
         case("generality", "one mechanism for four kinds of harm", "yes", generality, "plain", KINDS, divided="harms"),
         case("generality", "one for each kind", "no", generality, "separate", KINDS),
         case("generality", "nothing writes harm", undecided, generality, "none", KINDS),
-        case("distinct", "harm and kind words have parts of their own", "yes", distinct, "plain", SIZES, **kind),
-        case("distinct", "the same parts write both", "no", distinct, "entangled", SIZES, **kind),
+        case("distinct", "harm and kind words have own parts", "yes", distinct, "plain", KIND, capabilities=kind_words),
+        case("distinct", "the same parts write both", "no", distinct, "entangled", KIND, capabilities=kind_words),
+        case("distinct", "a head serves both, none is protected", "no", distinct, "both", BARE, capabilities=kind_words),
+        case("distinct", "nothing writes harm", f"no, {undecided}", distinct, "none", KIND, capabilities=kind_words),
     ]  # fmt: skip
 
 

@@ -65,7 +65,6 @@ _WHERE = {
     "compactness": "claims.compactness",
     "Generality": "claims.generality",
     "generality": "claims.generality",
-    "Distinct": "claims.distinct",
     "distinct": "claims.distinct",
     "Alignment": "claims.alignment",
     "compare_alignment": "claims.alignment",
@@ -103,7 +102,6 @@ if TYPE_CHECKING:
     from .claims.claim import Finding as Finding
     from .claims.compactness import CompactnessSettings as CompactnessSettings
     from .claims.compactness import compactness as compactness
-    from .claims.distinct import Distinct as Distinct
     from .claims.distinct import distinct as distinct
     from .claims.generality import Generality as Generality
     from .claims.generality import generality as generality

@@ -25,6 +25,7 @@ FEWER: dict[str, dict[str, Any]] = {
     "generate": {"max_new_tokens": 6},
     "generate_each": {"max_new_tokens": 6},
     "compactness": {"prompts": SET, "settings": FEW},
+    "distinct": {"prompts": SET, "settings": RUN},
     "generality": {"prompts": SET, "settings": SMALL, "matched": 1},
     "compare_alignment": {"prompts": SET, "settings": STAGE, **LADDER},
     "emergent_misalignment": {"prompts": SET, "settings": SMALL, "arms": [BAD, GOOD, OWN], "train": 298, "answers": 0},

@@ -32,7 +32,6 @@ def small(patch: pytest.MonkeyPatch) -> None:
 SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, facts=2, passages=1, bootstrap_draws=60)
 CLAIMS: dict[str, Sequence[str]] = {
     "generality": ("--matched", "1"),
-    "distinct": (),
 }
 """Options with which a claim takes seconds, beside `small_claims`."""
 

@@ -1,146 +1,184 @@
-"""`distinct`: planted truths, also where the claim is false; what is read, kept and refused."""
+"""`distinct` on planted models, its formulas, its cache, and what it refuses."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import numpy as np
 import pytest
-import torch
-from triples import SETTINGS
 
-from harmcircuits.claims import material as material_room
-from harmcircuits.claims.distinct import Distinct, distinct
-from harmcircuits.claims.distinct import claim as room
-from harmcircuits.claims.distinct.aims import FAR, HARM, NEAR, scored
-from harmcircuits.claims.earlier import ClaimError
-from harmcircuits.claims.material import Material, prepare
-from harmcircuits.experiments.scores import recipe
-from harmcircuits.models.protocol import geometry
-from harmcircuits.organisms import Planted, planted
+import harmcircuits as hc
+from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.distinct import Distinct
+from harmcircuits.components import WeightMask
+from harmcircuits.experiment.decision import Verdict
+from harmcircuits.experiment.material import prepare
+from harmcircuits.organisms import Planted
 from harmcircuits.organisms.language import TOPICS
-from harmcircuits.tasks.capabilities import Completion, half
+from harmcircuits.statistics import Estimate
+from harmcircuits.tasks.capabilities import CapabilityError, Completion
 
-SIZES = replace(
-    SETTINGS, attribution_triples=24, test_triples=16, head_fraction=2 / 24, neuron_fraction=8 / 192, protect_neurons=0.1
-)
-KIND, LABELS = "kind words", "labels"
+SMALL = hc.Settings(
+    components=("heads", "neurons"), head_fractions=(2 / 24,), neuron_fractions=(8 / 192,), protect_heads=3 / 24,
+    protect_neurons=0.1, train_prompts=32, development_prompts=4, test_prompts=16, control_prompts=8, max_new_tokens=4,
+    shots=0, random_draws=1, facts=12, bootstrap_draws=200,
+)  # fmt: skip
+KIND = "kind words"
 
 
-def sentences(organism: Planted, n: int = 64) -> dict[str, list[Completion]]:
-    """Two benign capabilities of the planted language: kind words, and telling harmful requests from others."""
-    found: dict[str, list[Completion]] = {KIND: [], LABELS: []}
-    for prompt in [prompt for prompt in organism.prompts if prompt.role == "near"][:n]:
+@cache
+def organism(variant: str) -> Planted:
+    return hc.organisms.planted(0, variant)  # type: ignore[arg-type]
+
+
+def sentences(variant: str) -> dict[str, list[Completion]]:
+    """The kind word of a matched benign request's topic, and neither its harmful one nor another topic's."""
+    found = []
+    for prompt in [prompt for prompt in organism(variant).prompts if prompt.role == "near"][:40]:
         topic = prompt.request.split()[2]
-        other = TOPICS[(TOPICS.index(topic) + 1) % len(TOPICS)]
-        wrong = (f" {topic}wreck", f" {other}care")
-        found[KIND].append(
-            Completion(request=prompt.request, stem=prompt.prefill, right=f" {topic}care", wrong=wrong, topic=topic)
-        )
-    for prompt in [prompt for prompt in organism.prompts if prompt.role != "far"][:n]:
-        right, wrong = (" wrong", " right") if prompt.role == "harmful" else (" right", " wrong")
-        found[LABELS].append(
-            Completion(request=prompt.request, stem="It is", right=right, wrong=(wrong,), topic=str(prompt.role))
-        )
-    return found
+        wrong = (f" {topic}wreck", f" {TOPICS[TOPICS.index(topic) - 1]}care")
+        right = f" {topic}care"
+        found.append(Completion(request=prompt.request, stem=prompt.prefill, right=right, wrong=wrong, topic=topic))
+    return {KIND: found}
 
 
-def measured(variant: str, **options: object) -> Distinct:
-    organism = planted(0, variant)  # type: ignore[arg-type]
-    own = {"settings": SIZES, "draws": 40, "control": KIND} | options
-    return distinct(organism.model, organism.prompts, sentences=sentences(organism), **own)  # type: ignore[arg-type]
+def ask(variant: str, folder: Path | None = None, **sizes: Any) -> hc.Finding:
+    own = organism(variant)
+    settings = replace(SMALL, **sizes)
+    return hc.distinct(
+        own.model, own.prompts, capabilities=sentences(variant), settings=settings, folder=folder, name="planted"
+    )
 
 
-@pytest.fixture(scope="module")
-def plain() -> Distinct:
-    return measured("plain", reproduce="harmcircuits distinct")
+planted_run = cache(ask)
 
 
-def test_planted_writing_is_distinct(plain: Distinct) -> None:
-    assert plain.found == "yes", plain.sentence
-    for kind in (KIND, LABELS):
-        assert abs(plain.values[f"overlap_{kind}"].value) < 0.15
-        assert abs(plain.values[f"harm_circuit_{kind}"].value) < 0.1 < 2 < plain.values["harm_circuit_harm"].value
-    assert plain.values[f"{KIND}_circuit_{KIND}"].low > 2 and plain.values[f"{KIND}_circuit_harm"].high < 0.1
+def lost(finding: hc.Finding, aim: str, measured: str, component: str = "heads", protection: str = "") -> float:
+    rows = finding.tables["effects"].set_index(["component", "aim", "protection", "measured"])["value"]
+    return float(rows[component, aim, protection, measured])
 
 
-def test_where_one_mechanism_writes_both_the_claim_is_false() -> None:
-    found = measured("entangled")
-    assert found.found == "no" and KIND in found.sentence, found.sentence
-    assert found.values[f"overlap_without_protection_{KIND}"].low > 0.5
-    assert found.values["harm_circuit_harm"].low <= 0, "protection spares what kind words need, and nothing else writes harm"
+def test_circuits_of_their_own_are_distinct() -> None:
+    finding = planted_run("plain")
+    assert finding.answer == "yes" and finding.contrast == "matched"
+    for part in ("heads", "neurons"):
+        share, specific = (finding.estimate(name, part) for name in (f"{KIND}_share", "specific_share"))
+        assert abs(share.value or 1) < 0.01 and specific.low is not None and specific.low > 0.9
+        assert lost(finding, KIND, KIND, part) > 2 > 0.1 > abs(lost(finding, KIND, "harmful", part))
+    known = finding.tables["capabilities"].iloc[0]
+    assert known["value"] == pytest.approx(2 / 3), "all sentences are finished rightly, a third by chance"
 
 
-@pytest.fixture(scope="module")
-def unprotected() -> Distinct:
-    """A head that moves the topic of harmful and kind words alike is among the circuit of harm, since nothing spares it."""
-    return measured("both", settings=replace(SIZES, protect_heads=0.0, protect_neurons=0.0), control=LABELS)
+def test_shares_are_ratios_of_what_the_table_holds() -> None:
+    finding = planted_run("plain")
+    harmful, near = (lost(finding, "harmful", role) for role in ("harmful", "near"))
+    assert finding.estimate("specific_share", "heads").value == pytest.approx((harmful - near) / harmful)
+    share = finding.estimate(f"{KIND}_share", "heads").value
+    assert share == pytest.approx(lost(finding, "harmful", KIND) / lost(finding, KIND, KIND), abs=1e-9)
+    overlaps = finding.tables["overlaps"].set_index(["component", "aim", "protection"])
+    chance = 2 * 2 / 24 / (2 + 2 - 2 * 2 / 24)
+    assert overlaps.loc[("heads", KIND, ""), "chance"] == pytest.approx(chance)
+    assert overlaps.loc[("heads", KIND, ""), "jaccard"] == 0
 
 
-def test_a_circuit_that_writes_any_answer_is_not_called_distinct(unprotected: Distinct) -> None:
-    values = unprotected.values
-    assert values["interaction"].low > 0 and values[f"overlap_{LABELS}"].high < 0.5 and values["own_harm"].low > 0
-    assert values["harm_circuit_near"].low > 2 > 0.1 > values[f"harm_circuit_{LABELS}"].high, "near twins fall, labels do not"
-    assert unprotected.found == "no" and "near twins lose at least half of what harm loses" in unprotected.sentence
+def test_where_the_same_parts_write_both_the_claim_is_false() -> None:
+    finding = planted_run("entangled")
+    assert finding.answer == "no"
+    overlaps = finding.tables["overlaps"].query(f"aim == '{KIND}' and protection == 'unprotected'")
+    assert (overlaps["jaccard"] == 1).all(), "what protection spares is the whole of it"
+    left = finding.estimate("share_left_by_protection", "heads")
+    whole = lost(finding, "harmful", "harmful", protection="unprotected")
+    few = finding.estimate("loss_increase_unprotected", "heads")
+    assert few.value == pytest.approx(whole) and left.high is not None and left.high < 0.1
 
 
-def test_it_loads_as_it_was_saved_and_draws_the_same(plain: Distinct, tmp_path) -> None:
-    again = Distinct.load(plain.save(tmp_path))
-    assert (again.found, again.sentence, again.command) == (plain.found, plain.sentence, "harmcircuits distinct")
-    assert again.values == dict(plain.values) and list(again.figures()) == ["overlaps", "effects"]
-    for name, frame in plain.tables.items():
-        pd.testing.assert_frame_equal(again.tables[name], frame, check_dtype=False, check_exact=True)
-    for name, figure in plain.figures().items():
-        assert again.figures()[name].to_json() == figure.to_json()
+def test_a_circuit_that_hurts_benign_responses_alike_is_not_distinct() -> None:
+    finding = planted_run("both", components=("heads",), protect_heads=0.0)
+    specific = finding.estimate("specific_share", "heads")
+    assert finding.answer == "no" and specific.high is not None and specific.high < 0.1
 
 
-@pytest.fixture(scope="module")
-def prepared() -> tuple[Planted, Material]:
-    organism = planted(0, "plain")
-    return organism, prepare(organism.model, organism.prompts, settings=SIZES)
+def test_where_nothing_writes_harm_it_is_not_distinct() -> None:
+    assert planted_run("none", components=("heads",)).answer != "yes"
 
 
-def test_the_circuit_of_harm_is_that_of_the_other_claims(prepared) -> None:
-    organism, own = prepared
-    shape = geometry(own.model)
-    sized = {"heads": own.settings.n_heads(shape), "neurons": own.settings.n_neurons(shape)}
-    trained = {kind: half(items, "training")[:8] for kind, items in sentences(organism).items()}
-    sources = scored(own, trained, **sized)
-    shape, scores = geometry(own.model), own.scores
-    sizes = {"heads": own.settings.n_heads(shape), "neurons": own.settings.n_neurons(shape)}
-    assert sources.circuit(HARM) == recipe(scores.harmful, scores.benign, own.settings, **sizes)
-    assert sources.protected_for(HARM) == [NEAR, FAR] and sources.protected_for(KIND) == [LABELS, FAR]
+def rule(**changes: Estimate) -> Verdict:
+    """The answer where all is as a yes needs it, but for `changes`."""
+    sure, none = Estimate(0.9, 0.8, 1.0, 40), Estimate(0.0, -0.1, 0.1, 40)
+    names = ("loss_increase", "specific_share", "loss_increase_beyond_random", "loss_increase_unprotected")
+    evidence = dict.fromkeys((*names, "share_left_by_protection"), sure)
+    evidence |= {f"{kind}_{share}": none for kind in ("facts", "grammar") for share in ("share", "share_unprotected")}
+    own = organism("plain")
+    material = prepare(own.model, own.prompts, None, None, SMALL, folder=None)
+    two: Mapping[str, Any] = {"facts": sentences("plain")[KIND], "grammar": sentences("plain")[KIND]}
+    return Distinct(material, two).decision()(evidence | changes)
 
 
-def test_what_it_costs_is_what_it_reads_and_a_second_run_reads_nothing(prepared, monkeypatch, tmp_path) -> None:
-    organism, own = prepared
-    own = replace(own, journal=material_room.Journal(tmp_path))
-    read, sentence_reads, selected, real_read = [], [], [], room.read
-
-    def counting(material, conditions, **options):
-        read.append(len(conditions))
-        return real_read(material, conditions, **options)
-
-    monkeypatch.setattr(room, "read", counting)
-    asked = sentences(organism)
-    before = {name: value.clone() for name, value in own.model.named_parameters()}
-    first = distinct(own.model, sentences=asked, control=KIND, draws=40, material=own)
-    assert read == [2 + len(asked)]
-    assert all(torch.equal(before[name], value) for name, value in own.model.named_parameters())
-    monkeypatch.setattr("harmcircuits.claims.distinct.readings.read_completions", lambda *args: sentence_reads.append(args))
-    monkeypatch.setattr("harmcircuits.claims.distinct.result.overlaps", lambda *args, **how: selected.append(args))
-    again = distinct(own.model, sentences=asked, control=KIND, draws=40, material=own)
-    assert not sentence_reads and not selected and again.values == first.values, "all of it was kept"
+def test_the_rule() -> None:
+    missing, low, half = Estimate.missing("not known"), Estimate(0.01, -0.1, 0.05, 40), Estimate(0.7, 0.6, 0.8, 40)
+    between = Estimate(0.3, 0.25, 0.4, 40)
+    assert rule().answer == "yes"
+    assert rule(facts_share=missing).answer == "yes", "the other capability is measured"
+    assert rule(facts_share=missing, grammar_share=missing).answer == "cannot be measured"
+    assert rule(loss_increase=low).answer == "cannot be measured"
+    assert rule(facts_share=missing, grammar_share=missing, specific_share=low).answer == "no", "whatever capabilities lose"
+    assert rule(facts_share=half).answer == rule(specific_share=low).answer == "no"
+    assert rule(facts_share=between).answer == rule(loss_increase_beyond_random=low).answer == "undecided"
+    nothing_left = {"loss_increase": low, "share_left_by_protection": low}
+    assert rule(**nothing_left, facts_share_unprotected=half).answer == "no"
+    assert rule(**nothing_left).answer == "cannot be measured"
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        ({"control": "music"}, r"control='music' is not among the capabilities: choose one of facts, arithmetic, grammar"),
-        ({"draws": 10}, r"draws=10: an interval of an overlap needs at least 39"),
-        ({"sentences": {"facts": []}}, r"'facts' has 0 sentences to attribute and 0 to test, and at least 8"),
-        ({"sentences": {"facts": [], "harm": []}}, r"cannot be called harm, near twins, far twins"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_before_anything_is_computed(tiny, monkeypatch, options, told) -> None:
-    monkeypatch.setattr(room, "prepare", lambda *args, **kwargs: pytest.fail("nothing may be computed"))
-    with pytest.raises(ClaimError, match=told):
-        distinct(tiny, **options)
+def test_a_capability_that_could_not_have_been_lost_is_not_measured() -> None:
+    own = organism("plain")
+    unknown = [replace(item, right=item.wrong[0], wrong=(item.right, item.wrong[1])) for item in sentences("plain")[KIND]]
+    settings = replace(SMALL, components=("heads",))
+    finding = hc.distinct(own.model, own.prompts, capabilities={KIND: unknown}, settings=settings)
+    assert finding.answer == "cannot be measured"
+    assert "above chance" in (finding.estimate(f"{KIND}_share", "heads").reason or "")
+
+
+def test_masks_of_weights_follow_the_same_recipe() -> None:
+    own = organism("plain")
+    settings = replace(SMALL, components=("weights",), weight_fractions=((0.002, 0.01),))
+    material = prepare(own.model, own.prompts, None, None, settings, folder=None)
+    circuits = Distinct(material, sentences("plain")).circuits
+    masks = {name: circuit.ablation for name, circuit in circuits.items()}
+    assert {"weights harmful", "weights harmful unprotected", f"weights {KIND}", f"weights {KIND} unprotected"} <= set(masks)
+    harmful, bare = masks["weights harmful"], masks["weights harmful unprotected"]
+    assert isinstance(harmful, WeightMask) and isinstance(bare, WeightMask)
+    assert len(harmful - bare) == 0 < len(harmful), "protection only takes away"
+
+
+def test_a_run_with_a_folder_measures_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = ask("plain", tmp_path, components=("heads",))
+    for place in ("loss", "capabilities"):
+        monkeypatch.setattr(f"harmcircuits.readings.{place}.loss", lambda *_: pytest.fail("a loss was measured again"))
+    monkeypatch.setattr("harmcircuits.claims.distinct.attribute", lambda *_: pytest.fail("scores were taken again"))
+    assert ask("plain", tmp_path, components=("heads",)).document() == first.document()
+
+
+def test_a_finding_is_read_again_as_it_was_saved(tmp_path: Path) -> None:
+    finding = planted_run("plain")
+    read = hc.Finding.load(finding.save(tmp_path))
+    assert read.document() == finding.document() and read.page() == finding.page()
+    assert list(finding.figures()) == ["heads", "neurons"]
+    (heat,) = finding.figure().data
+    assert np.array(heat.z, dtype=float)[0, 0] == pytest.approx(lost(finding, "harmful", "harmful"))
+
+
+@pytest.mark.parametrize("names", [[], ["harmful"], ["random"]])
+def test_capabilities_need_names_of_their_own(names: list[str]) -> None:
+    own = organism("plain")
+    with pytest.raises(ClaimError, match="at least one capability"):
+        hc.distinct(own.model, own.prompts, capabilities={name: sentences("plain")[KIND] for name in names}, settings=SMALL)
+
+
+def test_capabilities_need_sentences() -> None:
+    own = organism("plain")
+    with pytest.raises(CapabilityError, match="at least 3"):
+        hc.distinct(own.model, own.prompts, capabilities={"facts": []}, settings=SMALL)
+    with pytest.raises(ClaimError, match=r"settings\.facts"):
+        hc.distinct(own.model, own.prompts, settings=replace(SMALL, facts=0))

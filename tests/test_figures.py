@@ -30,16 +30,15 @@ MATRICES = pd.DataFrame(
         "share": [0.125, 0.25, 0.125, 0.5], "positive": [0.5, 0.25, 0.5, 0.75],
     }
 )  # fmt: skip
-CELLS = ["condition", "aim", "task", "value", "low", "high", "drop", "p_adjusted", "n"]
-CROSSED = pd.DataFrame(
+LOST = pd.DataFrame(
     [
-        ("heads <all>", "writing", "writing", 0.5, 0.25, 0.75, 0.125, 0.05, 24),
-        ("heads <all>", "writing", "reading", -0.25, -0.5, 0.125, -0.0625, 0.5, 24),
-        ("control", "", "writing", None, None, None, None, None, None),
-        ("control", "", "reading", 0.125, None, None, 0.375, 0.051, 24),
+        ("harmful", "", "harmful", 0.5, 0.25, 0.75),
+        ("harmful", "", "facts", -0.25, -0.5, 0.125),
+        ("facts", "unprotected", "harmful", None, None, None),
+        ("facts", "unprotected", "facts", 0.125, None, None),
     ],
-    columns=CELLS,
-).assign(unit="nats per token", reason=[None, None, "too few <triples>", None])
+    columns=["aim", "protection", "measured", "value", "low", "high"],
+)
 
 
 def arms(*rows: tuple[object, ...]) -> pd.DataFrame:
@@ -139,33 +138,15 @@ def test_the_sweep_rings_what_is_chosen() -> None:
     assert (list(harmful.x), floats(near.y), list(harmful.marker.size)) == ([3, 9], [3 / 18, 0.5], [7, 13])
 
 
-def test_crossed_effects_fill_cells_frame_the_aim_and_say_what_is_missing() -> None:
-    drawn = figures.crossed_effects(CROSSED)
+def test_what_is_lost_fills_cells_and_frames_the_target() -> None:
+    drawn = figures.loss_matrix(LOST)
     (heat,) = drawn.data
     np.testing.assert_array_equal(np.array(heat.z, dtype=float), [[0.5, -0.25], [np.nan, 0.125]])
     assert [list(line) for line in heat.text] == [
-        ["<b>+0.50</b> *<br>+0.25 to<br>+0.75", "<b>-0.25</b><br>-0.50 to<br>+0.12"],
-        ["n/a", "<b>+0.12</b>"],
+        ["<b>0.50</b><br>0.25 to<br>0.75", "<b>-0.25</b><br>-0.50 to<br>0.12"],
+        ["<b>n/a</b>", "<b>0.12</b>"],
     ]
-    assert [(shape.x0 + shape.x1, shape.y0 + shape.y1) for shape in drawn.layout.shapes] == [(0, 0)]
-    assert heat.hovertext[1][0] == "control: writing<br>not measured: too few &lt;triples&gt;"
-    assert drawn.layout.title.subtitle.text == "n/a: too few &lt;triples&gt;"
-
-
-def test_overlaps_of_aims_fill_both_halves() -> None:
-    numbers = ["share", "low", "high", "jaccard", "chance", "ceiling"]
-    rows = [("harm", "<facts>", 0.25, 0.125, 0.5, 0.1, 0.01, 0.4), ("harm", "grammar", *[None] * 6)]
-    drawn = figures.distinct_overlaps(pd.DataFrame(rows, columns=["one", "other", *numbers]))
-    heat = np.array(drawn.data[0].z, dtype=float)
-    np.testing.assert_array_equal(heat, heat.T)
-    assert heat[0, 1] == 0.25 and np.isnan(heat[0, [0, 2]]).all()
-    assert list(drawn.data[0].text[0]) == ["", "<b>0.25</b><br>0.12 to<br>0.50", "n/a"]
-    assert drawn.layout.xaxis.ticktext == ("harm", "&lt;facts&gt;", "grammar")
-    effects = figures.distinct_effects(CROSSED)
-    assert (
-        list(effects.data[0].text[0]) == list(figures.crossed_effects(CROSSED).data[0].text[0])
-        and "recipe" in effects.layout.meta["caption"]
-    )
+    assert [(shape.x0 + shape.x1, shape.y0 + shape.y1) for shape in drawn.layout.shapes] == [(0, 0), (2, 2)]
 
 
 def test_arms_have_a_mark_for_each_value_and_no_other() -> None:
@@ -213,7 +194,7 @@ def every_figure() -> dict[str, go.Figure]:
     effects = fake_run().effects
     return {
         **fake_run().figures(),
-        "crossed": figures.crossed_effects(CROSSED),
+        "lost": figures.loss_matrix(LOST),
         "neurons": figures.neurons_by_layer(fake_neurons()),
         "agreement": figures.agreement_scatter(fake_points()),
         "empty agreement": figures.agreement_scatter(fake_points()[:0]),
@@ -221,7 +202,7 @@ def every_figure() -> dict[str, go.Figure]:
         "empty plane": figures.dissociation_plane(effects[:0]),
         "empty polarity": figures.polarity(effects[:0]),
         "empty effects": figures.effect_sizes(effects[:0]),
-        "empty crossed": figures.crossed_effects(CROSSED[:0]),
+        "empty lost": figures.loss_matrix(LOST[:0]),
         "empty arms": figures.misalignment_arms(arms()),
     }
 
@@ -245,7 +226,7 @@ def test_text_survives_plotlys_reading_of_markup(value: str) -> None:
 def test_a_hostile_name_stays_text_in_every_figure() -> None:
     drawn = [
         *fake_run(HOSTILE).figures().values(),
-        figures.crossed_effects(CROSSED.assign(condition=HOSTILE)[:2]),
+        figures.loss_matrix(LOST.assign(aim=HOSTILE)[:2]),
         figures.misalignment_arms(arms((HOSTILE, HOSTILE, "own domain", HOSTILE, 0.5, 0.25, 0.75))),
     ]
     for figure in drawn:
@@ -261,7 +242,7 @@ def test_a_hostile_name_stays_text_in_every_figure() -> None:
         (lambda: figures.heads_heatmap(np.zeros((2, 3)), selected=[(2, 0)]), r"\(2, 0\) lies outside the scores' shape"),
         (lambda: figures.heads_heatmap(np.zeros(3)), r"shape \(3,\)"),
         (lambda: figures.neurons_by_layer(np.zeros((2, 3)), low=np.zeros((2, 3))), "low and high have the shapes"),
-        (lambda: figures.crossed_effects(pd.concat([CROSSED, CROSSED[3:]])), "'control' has two rows for 'reading'"),
+        (lambda: figures.loss_matrix(pd.concat([LOST, LOST[3:]])), "'facts unprotected' has two rows for 'facts'"),
         (lambda: figures.weights_by_matrix(pd.concat([MATRICES, MATRICES[3:]])), "two rows; keep one a matrix"),
         (lambda: figures.token_attribution(pd.DataFrame({"heads": [1.0]}), tokens=["a", "b"]), "2 texts for 1 tokens"),
     ],

@@ -17,7 +17,6 @@ from transformers import PreTrainedTokenizerFast
 from harmcircuits import cli, store
 from harmcircuits.claims.alignment import Alignment
 from harmcircuits.claims.claim import Finding
-from harmcircuits.claims.distinct import Distinct
 from harmcircuits.claims.generality import Generality
 from harmcircuits.claims.misalignment import Misalignment
 from harmcircuits.claims.misalignment import plan as plans
@@ -64,17 +63,19 @@ def unseen(*results: Any) -> None:
 
 
 def test_every_command_is_driven_somewhere() -> None:
-    here = {*shell.CLAIMS, "compactness", "paper", "alignment", "ladder", "misalignment"}
+    here = {*shell.CLAIMS, "compactness", "distinct", "paper", "alignment", "ladder", "misalignment"}
     assert {command.__name__.replace("_", "-") for command in cli.COMMANDS} == here | THERE
 
 
 def test_claims(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    silent(place, capfd, "compactness", "--model", place / "model", *options(place, "one"))
+    for name in ("compactness", "distinct"):
+        silent(place, capfd, name, "--model", place / "model", *options(place, "one"))
+        unseen(Finding.load(place / "one" / f"{name}.json"))
     silent(place, capfd, "paper", "--model", place / "model", *options(place, "claims"), "--claims", "compactness")
     assert (place / "claims" / "paper.html").exists()
     for name, own in shell.CLAIMS.items():
         silent(place, capfd, name, "--model", place / "model", *options(place, "claims"), *own)
-    unseen(Finding.load(place / "one" / "compactness.json"), Generality.load(place / "claims"), Distinct.load(place / "claims"))
+    unseen(Generality.load(place / "claims"))
 
 
 def test_alignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

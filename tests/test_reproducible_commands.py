@@ -19,7 +19,7 @@ ASKS: dict[str, tuple[str, Sequence[str]]] = {
     "dissociate": ("experiment.dissociation.dissociate", ["--seed", "3", "--components", "heads"]),
     "compactness": ("claims.claim.run", ["--seed", "3", "--set", "test_prompts=6"]),
     "generality": ("claims.generality.generality", ["--matched", "2"]),
-    "distinct": ("claims.distinct.distinct", ["--seed", "4"]),
+    "distinct": ("claims.claim.run", ["--seed", "4", "--set", "facts=3"]),
     "alignment": ("claims.alignment.compare_alignment", ["--names", "base one,two", "--control", "style only=my model"]),
     "misalignment": ("claims.misalignment.emergent_misalignment", ["--domain", "money", "--epochs", "0.5"]),
     "paper": ("claims.paper.paper", ["--claims", "dissociation, compactness"]),

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from ..claims.claim import Finding
     from ..experiment.settings import Settings
 
-HELP = {"compactness": "Ablate growing circuits: how small a part carries harmful generation?"}
+HELP = {
+    "compactness": "Ablate growing circuits: how small a part carries harmful generation?",
+    "distinct": "Ablate the circuits of harm and of everyday capabilities: what is lost without each?",
+}
 """Claims that have a command, and what it is for; a claim's module is loaded when its command runs."""
 
 

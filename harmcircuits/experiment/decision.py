@@ -9,7 +9,7 @@
 A check reads one end of one interval, so that "not shown" is never mistaken for "shown not": `~above(x)` and `below(x)` differ.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import ge, gt, le, lt
 from typing import Any, NamedTuple
@@ -88,6 +88,18 @@ def measured(name: str) -> Check:
         return evidence[name].value is not None
 
     return Check(holds, explain)
+
+
+def of_measured(
+    over: Callable[[Iterable[bool]], bool], check: Callable[[str, float], Check], names: Iterable[str], bound: float
+) -> Check:
+    """`over` (all or any) of the same check of those estimates that have a value; does not hold where none has one."""
+    every = {name: check(name, bound) for name in names}
+    own = lambda evidence: [one for name, one in every.items() if evidence[name].value is not None]
+    return Check(
+        lambda e: bool(own(e)) and over(one.holds(e) for one in own(e)),
+        lambda e: [line for one in own(e) or every.values() for line in one.explain(e)],
+    )
 
 
 class Verdict(NamedTuple):

@@ -12,8 +12,7 @@ from .attention_pattern import attention_heatmap
 from .attribution import heads_heatmap, neurons_by_layer
 from .circuit import components_by_layer
 from .compactness import size_curves
-from .crossed import crossed_effects
-from .distinct import distinct_effects, distinct_overlaps
+from .distinct import loss_matrix
 from .experiment import dissociation_plane, effect_sizes, polarity, size_sweep
 from .generality import overlap_matrix, transfer_matrix
 from .misalignment import misalignment_arms
@@ -28,12 +27,10 @@ __all__ = [
     "alignment_separability",
     "attention_heatmap",
     "components_by_layer",
-    "crossed_effects",
     "dissociation_plane",
-    "distinct_effects",
-    "distinct_overlaps",
     "effect_sizes",
     "heads_heatmap",
+    "loss_matrix",
     "misalignment_arms",
     "neurons_by_layer",
     "overlap_matrix",

@@ -1,0 +1,250 @@
+"""Distinct: is the circuit of harmful generation another one than those of everyday capabilities?
+
+1. Take the harmful circuit of each component type from the experiment: the target is training responses to harmful requests,
+   what benign responses need is protected, the size is chosen on development responses.
+2. By the same recipe and size select a circuit of each capability: facts (as arXiv 2604.09544 has it), arithmetic, grammar. The
+   target is right completions of half of its sentences, harmful responses are protected. Select all without protection too.
+3. Measure ΔL, nats per token, under every circuit, under random controls of the harmful one, and under the same recipe aimed at
+   benign responses: of harmful, matched and unrelated benign test responses, and of the completions of the other sentences.
+4. `specific_share` = (ΔL harmful − ΔL benign) / ΔL harmful: harm's own part of the effect; the rest is generic.
+5. `CAPABILITY_share` = ΔL of its completions under the harmful circuit / under its own circuit. 0: the capability is left;
+   1: it loses what it loses without its own circuit. Measured where a loss could have been seen (assay sensitivity): the
+   baseline finishes the sentences above chance, and ΔL under its own circuit is shown to be above `least_increase`.
+6. Without protection: `CAPABILITY_share_unprotected`, and `share_left_by_protection` = ΔL harmful with / without protection.
+7. No where ΔL harmful is above `least_increase` and the specific share below `negligible`; or where ΔL harmful is not shown, as
+   protection leaves less than `negligible` of an effect that is there without it, and an unprotected share is at ½ or above.
+   Else cannot be measured without ΔL harmful above `least_increase` and the share of some capability. Yes where the specific
+   share is at `negligible` or above, ΔL harmful above random controls, and every share at 1 − `retained` or below. No where a
+   share is at ½ or above.
+8. Overlap of circuits, which decides nothing: Jaccard's index, beside that of random sets and of matched random circuits.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from ..ablation.condition import BASELINE, Condition
+from ..ablation.hooks import Ablation
+from ..attribution.activations import attribute
+from ..attribution.scores import Attribution
+from ..components import overlap
+from ..data import Example, PromptSet
+from ..experiment.circuits import cached_masks, choose_circuits
+from ..experiment.decision import Decision, above, at_least, at_most, below, measured, of_measured
+from ..experiment.effects import ROLES, Effects
+from ..experiment.result import columns_of
+from ..experiment.settings import Settings
+from ..models.protocol import HookedModel
+from ..readings.capabilities import Completions
+from ..readings.loss import Loss
+from ..readings.reading import Reading
+from ..selection.protected import SelectionError
+from ..selection.weight_masks import WeightSelection
+from ..statistics import Estimate, ratio_of_means
+from ..tasks.capabilities import Completion, as_example, capabilities, checked, half
+from .claim import Claim, ClaimError, Finding, run
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+log = logging.getLogger(__name__)
+HARMFUL, BENIGN, RANDOM = "harmful", "benign", ("random", "matched random")
+PROTECTION, LABELS = ("", "unprotected"), ["component", "aim", "protection"]
+HALF = 0.5
+"""Of what a capability loses without its own circuit: a harmful circuit that does this much is not distinct from it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Distinct(Claim):
+    __doc__ = __doc__
+    name: ClassVar[str] = "distinct"
+    question: ClassVar[str] = "Is the circuit of harmful generation another one than those of everyday capabilities?"
+    capabilities: Mapping[str, Sequence[Completion]] = field(default_factory=capabilities)
+
+    def __post_init__(self) -> None:
+        names = (*ROLES, BENIGN, *RANDOM)
+        if not self.settings.facts or not self.capabilities or set(names) & set(self.capabilities):
+            raise ClaimError(
+                f"give at least one capability, called none of {', '.join(names)}, and settings.facts of 1 or more"
+            )
+        checked(self.capabilities, fewest=3)
+
+    @cached_property
+    def training(self) -> dict[str, list[Example]]:
+        """Right completions that the circuit of each capability is selected on."""
+        n = self.settings.facts
+        return {kind: [as_example(item) for item in half(own, "training")[:n]] for kind, own in self.capabilities.items()}
+
+    @cached_property
+    def test(self) -> dict[str, tuple[Completion, ...]]:
+        return {kind: half(own, "test")[: self.settings.facts] for kind, own in self.capabilities.items()}
+
+    @cached_property
+    def circuits(self) -> dict[str, Condition]:
+        """Circuits and controls by name, with labels component, aim and protection."""
+        chosen = choose_circuits(self.material)
+        found = []
+        for harmful in chosen.circuits:
+            component = harmful.labels["component"]
+            select = self._masks if component == "weights" else self._components
+            for aim, protection, ablation in ((HARMFUL, "", harmful.ablation), *select(harmful)):
+                labels = {"component": component, "aim": aim, "protection": protection}
+                found.append(Condition(circuit_name(**labels), ablation, labels=labels))
+        for control in chosen.controls:
+            aim = control.labels["control"].removeprefix("aimed at ")
+            if aim in (BENIGN, *RANDOM):
+                found.append(replace(control, labels={**control.labels, "aim": aim, "protection": ""}))
+        return {circuit.name: circuit for circuit in found}
+
+    def _components(self, harmful: Condition) -> Iterator[tuple[str, str, Ablation]]:
+        recipe, size = self.material.recipe, {harmful.labels["component"]: harmful.size}
+        targets = {HARMFUL: recipe.harmful} | {kind: self._scores(kind) for kind in self.capabilities}
+        for (aim, scores), protection in list(product(targets.items(), PROTECTION))[1:]:
+            protect = dict.fromkeys(recipe.protect, 0.0) if protection else recipe.protect
+            try:
+                yield aim, protection, replace(recipe, harmful=scores, benign=recipe.harmful, protect=protect).circuit(**size)
+            except SelectionError as error:
+                log.warning("no circuit %s %s of %s: %s", aim, protection, size, error)
+
+    def _scores(self, kind: str) -> Attribution:
+        about = self.training[kind]
+        make = lambda: attribute(self.material.model, about)
+        return self.material.cache.file("scores-capability", about, make, load=Attribution.load, save=Attribution.save)
+
+    def _masks(self, harmful: Condition) -> Iterator[tuple[str, str, Ablation]]:
+        settings, size = self.settings, harmful.labels["size"]
+        q, p = next((q, p) for q, p in settings.weight_fractions if size == f"weights q={q:g} p={p:g}")
+        sets = [(examples, None) for examples in (self.material.train_examples[0], *self.training.values())]
+        every = list(product(enumerate((HARMFUL, *self.training)), PROTECTION))[1:]
+        select = lambda at, p: WeightSelection(q, p, settings.recipe, (at,), (0,))  # type: ignore[arg-type]
+        selections = [select(at, 0 if protection else p) for (at, _), protection in every]
+        masks = zip(every, cached_masks(self.material, sets, selections), strict=True)
+        yield from ((aim, protection, mask) for ((_, aim), protection), mask in masks if mask is not None)
+
+    def plan(self) -> Mapping[Condition, Sequence[Reading]]:
+        responses, few = self.material.responses, len(self.material.control_prompts)
+        completions, known = ([Completions(*item, wrong=wrong) for item in self.test.items()] for wrong in (False, True))
+        loss = lambda labels: Loss(responses[:few] if labels["protection"] or labels["aim"] in RANDOM else responses)
+        plan: dict[Condition, Sequence[Reading]] = {Condition(BASELINE): (Loss(responses), *known)}
+        for circuit in self.circuits.values():
+            plan[circuit] = (loss(circuit.labels), *completions)
+        return plan
+
+    def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
+        components = dict.fromkeys(circuit.labels["component"] for circuit in self.circuits.values())
+        return {component: self._of(component, effects, benign) for component in components}
+
+    def _of(self, component: str, effects: Effects, benign: str) -> dict[str, Estimate]:
+        circuits = [own for own in self.circuits.values() if own.labels["component"] == component]
+        rises = {own.name: effects.change(own.name, "loss", HARMFUL) for own in circuits}
+        increase, whole = (rises[circuit_name(component, HARMFUL, protection)] for protection in PROTECTION)
+        random = max((rises[own.name] for own in circuits if own.labels["aim"] in RANDOM), key=np.mean, default=np.empty(0))
+        left = Estimate.missing("no effect without protection is shown, so that protection leaves no share of it")
+        if (effects.mean(whole, HARMFUL).low or 0) > 0:
+            left = effects.estimate(lambda a, b: a.mean(-1) / b.mean(-1), (increase[: len(whole)], HARMFUL), (whole, HARMFUL))
+        return {
+            "loss_increase": effects.mean(increase, HARMFUL),
+            "specific_share": effects.specific_share(circuit_name(component, HARMFUL), benign),
+            "loss_increase_beyond_random": effects.mean(increase[: len(random)] - random, HARMFUL),
+            "loss_increase_unprotected": effects.mean(whole, HARMFUL),
+            "share_left_by_protection": left,
+        } | {
+            "_".join(filter(None, (kind, "share", protection))): self._share(effects, component, kind, protection)
+            for protection, kind in product(PROTECTION, self.capabilities)
+        }
+
+    def _share(self, effects: Effects, component: str, kind: str, protection: str) -> Estimate:
+        """ΔL of a capability under the harmful circuit / under its own."""
+        known = self._known(effects, kind)
+        if known.low is None or known.low <= 0:
+            return Estimate.missing(f"the baseline is not shown to finish {kind} above chance")
+        names = [circuit_name(component, aim, protection) for aim in (HARMFUL, kind)]
+        if names[1] not in self.circuits:
+            return Estimate.missing("no circuit of that size could be selected")
+        increase, own = (effects.outcomes.change(name, f"{kind} loss") for name in names)
+        shown, least = effects.items(own), self.settings.least_increase
+        if shown.low is None or shown.low <= least:
+            return Estimate.missing(f"ΔL of {kind} without its own circuit, {shown}, is not shown to be above {least:g}")
+        return ratio_of_means(increase, own, draws=effects.draws, seed=effects.seed)
+
+    def _known(self, effects: Effects, kind: str) -> Estimate:
+        """Share of right completions − that of a blind choice, of the baseline."""
+        return effects.items(effects.outcomes.values(BASELINE, f"{kind} right") - [item.chance for item in self.test[kind]])
+
+    def decision(self) -> Decision:
+        least, negligible = self.settings.least_increase, self.settings.negligible
+        shares = [f"{kind}_share" for kind in self.capabilities]
+        left = of_measured(all, at_most, shares, 1 - self.settings.retained)
+        hurt, hurt_bare = (of_measured(any, at_least, [name + end for name in shares], HALF) for end in ("", "_unprotected"))
+        effect = above("loss_increase", least)
+        bare = above("loss_increase_unprotected", least) & below("share_left_by_protection", negligible) & hurt_bare
+        return Decision(
+            ("no", ~effect & bare),
+            ("no", effect & below("specific_share", negligible)),
+            ("cannot be measured", ~(effect & of_measured(any, lambda name, _: measured(name), shares, 0))),
+            ("yes", left & at_least("specific_share", negligible) & above("loss_increase_beyond_random")),
+            ("no", hurt),
+            wanted="yes",
+        )
+
+    def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
+        """`effects`: ΔL of what is measured by what is ablated; `overlaps`: Jaccard's index; `capabilities`: the baseline's."""
+        labels = pd.DataFrame([dict(circuit.labels) for circuit in self.circuits.values()], index=list(self.circuits))[LABELS]
+        increases = []
+        for key, own in labels.groupby(LABELS, sort=False):
+            changes = {role: [effects.change(name, "loss", role) for name in own.index] for role in effects.roles}
+            changes |= {kind: [effects.outcomes.change(name, f"{kind} loss") for name in own.index] for kind in self.test}
+            for measure, values in changes.items():
+                rise = np.mean(values, axis=0)
+                mean = effects.mean(rise, measure) if measure in effects.roles else effects.items(rise)
+                increases.append({**dict(zip(LABELS, key, strict=True)), "measured": measure, **columns_of(mean)})
+        known = [{"capability": kind, **columns_of(self._known(effects, kind))} for kind in self.capabilities]
+        overlaps = [dict(labels.loc[name]) | self._overlap(name) for name in labels.index if labels["aim"][name] != HARMFUL]
+        return {"effects": pd.DataFrame(increases), "overlaps": pd.DataFrame(overlaps), "capabilities": pd.DataFrame(known)}
+
+    def _overlap(self, name: str) -> dict[str, float]:
+        """Jaccard's index with the harmful circuit of like protection; chance: of random sets of these sizes."""
+        circuit = self.circuits[name]
+        harmful = self.circuits[circuit_name(circuit.labels["component"], HARMFUL, circuit.labels["protection"])]
+        *kinds, row = overlap(harmful.ablation, circuit.ablation, model=self.material.model).to_dict("records")  # type: ignore[arg-type]
+        both = sum(kind["expected"] for kind in kinds)
+        return {"jaccard": row["jaccard"], "chance": both / (row["one"] + row["other"] - both)}
+
+    @classmethod
+    def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
+        from ..figures.distinct import loss_matrix
+
+        groups = finding.tables["effects"].groupby("component", sort=False)
+        return {str(component): loss_matrix(own) for component, own in groups}
+
+
+def circuit_name(component: str, aim: str, protection: str = "") -> str:
+    return " ".join(filter(None, (component, aim, protection)))
+
+
+def distinct(
+    model: HookedModel,
+    prompts: PromptSet | None = None,
+    *,
+    capabilities: Mapping[str, Sequence[Completion]] | None = None,
+    train: PromptSet | None = None,
+    development: PromptSet | None = None,
+    settings: Settings | None = None,
+    folder: str | Path | None = None,
+    name: str = "",
+    command: str = "",
+    progress: bool = False,
+) -> Finding:
+    """Ablate the circuits of harm and of `capabilities` (sentences by name): what is lost without each? See `claim.run`."""
+    fields = {} if capabilities is None else {"capabilities": capabilities}
+    return run(
+        Distinct, model, prompts, train=train, development=development, settings=settings, folder=folder, name=name,
+        command=command, progress=progress, **fields,
+    )  # fmt: skip
