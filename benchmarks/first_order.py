@@ -23,8 +23,8 @@ def beside(
     """Integrated scores on the same responses; both kinds of scores of heads on samples."""
     sampled = hc.elicit(model, prompts, max_new_tokens=options.tokens, temperature=1)
     heads = [(int(layer), int(head)) for layer, head in exact.measured["heads"].nonzero()]
-    tested = hc.exact_attribution(model, sampled, heads=heads, progress=True)
-    integrated = hc.integrated_attribution(model, greedy, steps=options.steps)
+    tested = hc.attribute(model, sampled, heads=heads, progress=True, method="exact")
+    integrated = hc.attribute(model, greedy, steps=options.steps, method="integrated")
     assert integrated.completeness_error is not None
     rise = integrated.heads.sum() + integrated.neurons.sum() - integrated.completeness_error.mean()
     print(
@@ -59,7 +59,7 @@ def main() -> None:
     neurons = sorted({*top, *Random(0).sample([at for at in every if at not in set(top)], options.neurons - len(top))})
     heads = [(layer, head) for layer in range(shape.n_layers) for head in range(shape.n_heads)]
 
-    exact = hc.exact_attribution(model, greedy, heads=heads, neurons=neurons, progress=True)
+    exact = hc.attribute(model, greedy, heads=heads, neurons=neurons, progress=True, method="exact")
     pairs = {"first order ~ exact": first.compare(exact, names=("first order", "exact"))}
     pairs |= beside(model, prompts, greedy, first, exact, options)
     for name, found in pairs.items():

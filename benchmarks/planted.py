@@ -17,6 +17,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,14 @@ Method = Callable[[Any, Any], Any]
 def exact(model: Any, examples: Any) -> Any:
     shape = geometry(model)
     every = lambda size: [(layer, index) for layer in range(shape.n_layers) for index in range(size)]
-    return hc.exact_attribution(model, examples, heads=every(shape.n_heads), neurons=every(shape.d_mlp))
+    return hc.attribute(model, examples, heads=every(shape.n_heads), neurons=every(shape.d_mlp), method="exact")
 
 
-METHODS: dict[str, Method] = {"first order": hc.attribute, "integrated": hc.integrated_attribution, "exact": exact}
+METHODS: dict[str, Method] = {
+    "first order": hc.attribute,
+    "integrated": partial(hc.attribute, method="integrated"),
+    "exact": exact,
+}
 
 
 SMALL = hc.Settings(
@@ -153,7 +158,10 @@ def parts(organisms: Sequence[Planted]) -> None:
 def sizes(organisms: Sequence[Planted]) -> None:
     print(f"| planted | off | share | harmful | near |\n{'| --- ' * 5}|")
     for organism in organisms:
-        A, B = hc.integrated_attribution(organism.model, organism.harmful), hc.attribute(organism.model, organism.benign)
+        A, B = (
+            hc.attribute(organism.model, organism.harmful, method="integrated"),
+            hc.attribute(organism.model, organism.benign),
+        )
         W = hc.attribute_weights(organism.model, organism.harmful, benign=organism.benign)
         options: dict[str, Any] = {"protect": B, "protect_fraction": protection(organism)}
         grid: list[tuple[str, float, Any]] = []
@@ -184,7 +192,7 @@ def kinds(organisms: Sequence[Planted]) -> None:
     for organism in organisms:
         of = {name: [one for one in organism.harmful if one.category == name] for name in names}
         for name in names:
-            A = hc.integrated_attribution(organism.model, of[name])
+            A = hc.attribute(organism.model, of[name], method="integrated")
             counts = {"heads": 2, "neurons": 8}
             own = hc.select(
                 A, **counts, protect=hc.attribute(organism.model, organism.benign), protect_fraction=protection(organism)

@@ -23,12 +23,10 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
-from harmcircuits.attribution.passes import laid_out
-from harmcircuits.attribution.weight_gradients import add_gradients, empty_sums
+from harmcircuits.attribution.layer_major import layer_sums
 from harmcircuits.data import Batch, batched, example_rows, make_batch, row_length
 from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
 from harmcircuits.models.gguf import dequantised_folder
-from harmcircuits.models.matrices import matrices
 
 Scores = dict[str, torch.Tensor]
 
@@ -40,14 +38,12 @@ def batches_of(model: Any, examples: Sequence[hc.Example], batch_size: int) -> l
 
 
 def ours(model: Any, examples: Sequence[hc.Example], batch_size: int, *, absolute: bool) -> Scores:
-    """One of the two kinds of scores alone, over `examples`, as `attribute_weights` makes it."""
-    block = matrices(model)
-    score = laid_out(model, examples, None).score
-    sums = empty_sums(block, signed=not absolute, absolute=absolute, device=torch.device("cpu"))
-    for batch in batches_of(model, examples, batch_size):
-        add_gradients(model, block, batch, score, sums)
-    totals = sums.absolute if absolute else sums.signed
-    return {matrix.name: totals[matrix.name].mul_(matrix.values()) for matrix in block}
+    """Return one of the two kinds of scores over `examples`, as `attribute_weights` computes it."""
+    kinds: dict[str, Any] = {"signed": [] if absolute else [0], "absolute": [0] if absolute else []}
+    layers = layer_sums(model, [(examples, None)], batch_size=batch_size, **kinds)
+    return {
+        matrix.name: sums.absolute(matrix) if absolute else sums.signed(matrix) for block, (sums,) in layers for matrix in block
+    }
 
 
 def bare_loss(model: torch.nn.Module, batch: Batch) -> torch.Tensor:

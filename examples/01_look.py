@@ -25,18 +25,18 @@ print(f"L in nats per token: harmful {hc.loss(model, harmful).mean():.2f}, benig
 # %% One forward and one backward pass score every head and neuron, in nats per token. Positive: it promotes the response.
 A = hc.attribute(model, harmful)
 B = hc.attribute(model, benign)
-print(A.top(10)[["component", "score", "low", "high", "unsigned"]].round(4).to_string(index=False))
+print(A.table(10)[["component", "score", "low", "high", "unsigned"]].round(4).to_string(index=False))
 
 # %% The heads as a heat map. In a notebook, the last line of a cell shows the figure; a script keeps it as a page.
 figures.save(A.figure(), "out/example-01/heads.html")
 A.figure()
 
 # %% What promotes harmful text most promotes benign text too: to be a circuit of harm, something must set that aside (02).
-both = set(A.top(20)["component"]) & set(B.top(20)["component"])
+both = set(A.table(20)["component"]) & set(B.top(20)["component"])
 print(f"{len(both)} of the 20 components that promote harmful responses most are among the 20 of benign ones")
 
 # %% From a score to a component: the head and the neuron that promote harmful responses most.
-head, neuron = (tuple(A.top(1, kind=kind)[["layer", "index"]].iloc[0]) for kind in ("heads", "neurons"))
+head, neuron = (tuple(A.table(1, kind=kind)[["layer", "index"]].iloc[0]) for kind in ("heads", "neurons"))
 
 # %% What the neuron answers to: the tokens of requests and prefills at which it is most active. Responses are not looked at.
 print(hc.top_tokens(model, harmful, neuron=neuron, k=5)[["token", "value", "context"]].to_string(index=False))

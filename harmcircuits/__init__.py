@@ -38,11 +38,9 @@ _WHERE = {
     "export": "ablation.export",
     "prune": "ablation.prune",
     "Attribution": "attribution.scores",
-    "attribute": "attribution.activations",
+    "attribute": "attribution.first_order",
     "Agreement": "attribution.agreement",
-    "exact_attribution": "attribution.exact",
-    "integrated_attribution": "attribution.integrated",
-    "WeightAttribution": "attribution.weight_scores",
+    "WeightAttribution": "attribution.weights",
     "attribute_weights": "attribution.weights",
     "top_tokens": "inspection",
     "direct_effects": "inspection",
@@ -90,12 +88,10 @@ if TYPE_CHECKING:
     from .ablation.hooks import ablated as ablated
     from .ablation.prune import prune as prune
     from .ablation.sweep import sweep as sweep
-    from .attribution.activations import attribute as attribute
     from .attribution.agreement import Agreement as Agreement
-    from .attribution.exact import exact_attribution as exact_attribution
-    from .attribution.integrated import integrated_attribution as integrated_attribution
+    from .attribution.first_order import attribute as attribute
     from .attribution.scores import Attribution as Attribution
-    from .attribution.weight_scores import WeightAttribution as WeightAttribution
+    from .attribution.weights import WeightAttribution as WeightAttribution
     from .attribution.weights import attribute_weights as attribute_weights
     from .claims.alignment import Alignment as Alignment
     from .claims.alignment import compare_alignment as compare_alignment

@@ -15,7 +15,7 @@ import torch
 from tiny import tiny_bridge
 from triples import RICH
 
-from harmcircuits.attribution.weight_scores import WeightAttribution
+from harmcircuits.attribution.weights import WeightAttribution
 from harmcircuits.claims.misalignment import masks as mask_room
 from harmcircuits.claims.misalignment import run as run_room
 from harmcircuits.claims.misalignment import study as study_room

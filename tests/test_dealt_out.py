@@ -33,10 +33,9 @@ def test_a_model_on_several_devices_is_known() -> None:
 
 def test_accumulators_lie_beside_their_matrices() -> None:
     block: Any = [SimpleNamespace(name=str(at), shape=(2, 3), parameter=torch.empty(0, device=at)) for at in (CPU, ELSEWHERE)]
-    beside = scored.empty_sums(block, signed=True, absolute=False, device=None)
-    together = scored.empty_sums(block, signed=True, absolute=True, device="cpu")
+    beside = scored.empty_sums(block, signed=True, absolute=False)
     assert [total.device for total in beside.signed.values()] == [CPU, ELSEWHERE]
-    assert {total.device for total in together.absolute.values()} == {CPU}
+    assert not beside.absolute
 
 
 def test_a_model_dispatched_by_accelerate_gives_the_same(tmp_path: Path) -> None:

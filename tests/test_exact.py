@@ -1,6 +1,7 @@
 """Exact attribution: against weights set to zero in plain transformers, and against the slowest way of doing the same."""
 
 from dataclasses import replace
+from functools import partial
 
 import plain
 import pytest
@@ -10,12 +11,13 @@ from written import PROMPTS, written
 
 from harmcircuits.ablation import memory, together
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.attribution.activations import attribute
-from harmcircuits.attribution.exact import exact_attribution
+from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.components import Circuit, CircuitError
 from harmcircuits.data import ExampleError, example_rows, loss, response_loss
 from harmcircuits.models.protocol import neuron_hook
+
+exact_attribution = partial(attribute, method="exact")
 
 HEADS = [(layer, head) for layer in range(2) for head in range(4)]
 NEURONS = [(0, 3), (1, 60), (0, 9), (1, 0)]

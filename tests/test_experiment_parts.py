@@ -14,7 +14,7 @@ from written import written
 
 import harmcircuits as hc
 from harmcircuits.attribution.layer_major import layer_sums
-from harmcircuits.attribution.passes import laid_out
+from harmcircuits.attribution.metrics import bind_metric
 from harmcircuits.components import Circuit
 from harmcircuits.data import Prompt, make_batch
 from harmcircuits.experiment.cache import Cache
@@ -128,7 +128,7 @@ def test_log_odds_are_those_of_the_models_own_logits(tiny: Any) -> None:
 def test_the_balanced_metric_is_the_loss_of_the_right_label_both_ways(tiny: Any) -> None:
     prompts = list(ordered(TEST, 2))
     sign = torch.tensor([1.0 if prompt.role == "harmful" else -1.0 for prompt in prompts])
-    reading = laid_out(tiny, prompts, BalancedMetric(YES_NO))
+    reading = bind_metric(tiny, prompts, BalancedMetric(YES_NO))
     found = torch.cat([reading.score(make_batch(tiny, [row])) for row in reading.rows]).detach()
     odds = [recognition.question_log_odds(tiny, prompts, question)[0] for question in (YES_NO.question, YES_NO.reversed)]
     torch.testing.assert_close(found, torch.cat([softplus(-sign * own) for own in odds]), atol=1e-5, rtol=1e-5)

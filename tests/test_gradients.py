@@ -11,7 +11,7 @@ from tiny import tiny_bridge, tiny_model, tiny_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel
 from written import written
 
-from harmcircuits.attribution.activations import attribute
+from harmcircuits.attribution.first_order import attribute
 from harmcircuits.data import loss
 from harmcircuits.models.gradients import check_gradients
 from harmcircuits.models.load import load_model

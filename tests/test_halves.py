@@ -163,7 +163,7 @@ def readings(model: Any) -> dict[str, Any]:
         "tokens": [part.tolist() for part in A.tokens or ()],
         "circuit": [circuit.heads, circuit.neurons],
         "loss": hc.loss(model, sampled, batch_size=SIZE).tolist(),
-        "integrated": hc.integrated_attribution(model, examples, steps=2, batch_size=SIZE).per_example_heads.tolist(),
+        "integrated": hc.attribute(model, examples, steps=2, batch_size=SIZE, method="integrated").per_example_heads.tolist(),
         "written": ids(hc.generate(model, PROMPTS, OWN, max_new_tokens=6, batch_size=SIZE)),
         "written each": [ids(own) for own in hc.generate_each(model, PROMPTS[:4], [None, OWN], max_new_tokens=4, batch_size=3)],
         "forced": read.to_dict("list"),
@@ -192,7 +192,7 @@ def alike(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("rows", [3])
-def test_scores_of_weights_begin_anew_in_smaller_batches(
+def test_scores_of_weights_go_on_in_smaller_batches(
     tiny: Any, examples: list[Example], rows: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = hc.attribute_weights(tiny, examples, benign=examples[:2])
@@ -201,6 +201,6 @@ def test_scores_of_weights_begin_anew_in_smaller_batches(
     for name, signed in whole.signed.items():
         close(scores.signed[name], signed)
         close(scores.absolute[name], whole.absolute[name])
-    assert f"in batches of {2 if rows == 3 else 1}" in caplog.text
-    with room_for(tiny, 0), pytest.raises(BatchError, match="not on one row"):
+    assert "2 at once from here on" in caplog.text
+    with room_for(tiny, 0), pytest.raises(BatchError, match="not even one text"):
         hc.attribute_weights(tiny, examples)

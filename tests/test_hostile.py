@@ -22,7 +22,7 @@ from tiny import SPECIAL, tiny_bridge
 import harmcircuits
 from harmcircuits import cli
 from harmcircuits.attribution.scores import Attribution, AttributionError
-from harmcircuits.attribution.weight_scores import WeightAttribution
+from harmcircuits.attribution.weights import WeightAttribution
 from harmcircuits.components import Circuit, CircuitError, WeightMask
 from harmcircuits.components.mask import MaskError
 from harmcircuits.components.provenance import read_provenance

@@ -11,13 +11,15 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from written import PROMPTS
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.attribution.activations import attribute
-from harmcircuits.attribution.exact import exact_attribution
-from harmcircuits.attribution.integrated import integrated_attribution
+from harmcircuits.attribution.first_order import attribute
+from harmcircuits.attribution.metrics import BoundMetric
 from harmcircuits.attribution.scores import Attribution, AttributionError
 from harmcircuits.components import Circuit
 from harmcircuits.data import Example, ExampleError, example_rows, loss
 from harmcircuits.models.load import load_model
+
+exact_attribution = partial(attribute, method="exact")
+integrated_attribution = partial(attribute, method="integrated")
 
 EVERYTHING = Circuit(
     heads=[(layer, head) for layer in range(2) for head in range(4)],
@@ -111,8 +113,7 @@ def test_where_the_metric_is_linear_in_gates_all_three_agree(examples):
                     model(batch.tokens, attention_mask=batch.attention_mask, return_type="logits")
                 return batch.mean_over_rows(kept[0].flatten(0, 1)[batch.positions] @ direction)
 
-            measure.rows = example_rows(model, examples)
-            return measure
+            return BoundMetric(example_rows(model, examples), measure)
 
     first = attribute(model, examples, metric=Written())
     neurons = [(0, neuron) for neuron in range(64)]

@@ -9,7 +9,7 @@ from lens import needs_three
 from transformers import AutoModelForCausalLM
 from written import ANSWERS
 
-from harmcircuits.attribution.activations import attribute
+from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.data import Example, load_prompts, loss
 from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
@@ -72,7 +72,7 @@ def test_weight_scores_are_those_of_transformers_one_matrix_and_example_at_a_tim
             assert (W.signed[name] - signed).abs().max() < 1e-4 * signed.abs().max()
             assert (W.absolute[name] - absolute).abs().max() < 1e-4 * absolute.abs().max()
             assert signed.abs().max() > 1e-5, "there is something to compare"
-    assert len(W.signed) == 30 * 7 and W.n_weights == 106_168_320
+    assert len(W.signed) == 30 * 7 and sum(map(torch.numel, W.signed.values())) == 106_168_320
 
 
 @needs_three

@@ -9,7 +9,8 @@ import pytest
 import torch
 from triples import make_triples
 
-from harmcircuits.attribution.activations import ModelMetric, attribute
+from harmcircuits.attribution.first_order import attribute
+from harmcircuits.attribution.metrics import ModelMetric
 from harmcircuits.data import Example, Prompt, Row, encode, make_batch, start_ids
 from harmcircuits.data.elicit import elicit
 from harmcircuits.models.protocol import geometry
@@ -46,9 +47,9 @@ every_metric = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
 
 
 def label_losses(model: Any, metric: ModelMetric, examples: Sequence[Example | Prompt]) -> torch.Tensor:
-    laid_out = metric.for_model(model, examples)
+    bound = metric.for_model(model, examples)
     with torch.no_grad():
-        return laid_out(make_batch(model, list(laid_out.rows)))
+        return bound.score(make_batch(model, list(bound.rows)))
 
 
 def naive(model: Any, row: Row, loss_of_output: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,7 @@ import torch
 
 import harmcircuits as hc
 from harmcircuits.attribution.scores import Attribution
-from harmcircuits.attribution.weight_scores import WeightAttribution
+from harmcircuits.attribution.weights import WeightAttribution
 from harmcircuits.figures.style import figure
 from harmcircuits.inspection import DirectEffects
 from harmcircuits.notebook import ROWS, notebook_html

@@ -17,7 +17,7 @@ from triples import RUN, make_triples
 
 import harmcircuits as hc
 from harmcircuits.ablation.sweep import sweep
-from harmcircuits.attribution.passes import AttributionError
+from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.components import Circuit
 from harmcircuits.data import Example, ExampleError, Prompt, encode, example_rows
 from harmcircuits.data.elicit import elicit
@@ -82,8 +82,8 @@ def test_readings_name_the_example_and_the_place(model: Any, verb: str, value: f
 
 ATTRIBUTIONS: dict[str, Callable[[Any], object]] = {
     "first order": lambda model: hc.attribute(model, EXAMPLES),
-    "integrated": lambda model: hc.integrated_attribution(model, EXAMPLES, steps=1),
-    "exact": lambda model: hc.exact_attribution(model, EXAMPLES, heads=[(0, 1)], neurons=[(1, 7)]),
+    "integrated": lambda model: hc.attribute(model, EXAMPLES, steps=1, method="integrated"),
+    "exact": lambda model: hc.attribute(model, EXAMPLES, heads=[(0, 1)], neurons=[(1, 7)], method="exact"),
 }
 
 
@@ -102,7 +102,7 @@ def test_scores_name_component_example_and_place(model: Any, algorithm: str, val
 def test_scores_of_weights_name_matrix_and_example(model: Any, which: str, value: float) -> None:
     clean = [EXAMPLES[0], EXAMPLES[1]]
     sets = {"harmful": clean, "benign": clean} | {which: EXAMPLES}
-    message = rf"the gradient of blocks\.\d\.\S+ on {which} example {BAD} is not a number.*leave that example out"
+    message = rf"the gradient of blocks\.\d\.\S+ on example {BAD} is not a number.*leave that example out"
     with poisoned(model, value), pytest.raises(AttributionError, match=message):
         hc.attribute_weights(model, sets["harmful"], benign=sets["benign"])
 
@@ -146,7 +146,7 @@ class TestLengths:
         assert len(example_rows(model, [full])[0].tokens) == context
         assert hc.loss(model, [full]).isfinite().all()
         message = "example 1 is 513 tokens long, and the model's context holds 512.*nothing is cut off unasked. Shorten it"
-        for verb in (hc.loss, hc.attribute, hc.attribute_weights, hc.exact_attribution):
+        for verb in (hc.loss, hc.attribute, hc.attribute_weights, partial(hc.attribute, method="exact")):
             with pytest.raises(ExampleError, match=message):
                 verb(model, [full, over])
         with pytest.raises(ExampleError, match=message):

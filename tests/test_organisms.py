@@ -1,6 +1,6 @@
 """Planted models: that what is said of them is true, and that methods find it."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -8,15 +8,16 @@ import torch
 from lens import needs_three
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.attribution.activations import attribute
-from harmcircuits.attribution.exact import exact_attribution
-from harmcircuits.attribution.integrated import integrated_attribution
+from harmcircuits.attribution.first_order import attribute
 from harmcircuits.components import Circuit
 from harmcircuits.data import loss
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.organism import VARIANTS, OrganismError
 from harmcircuits.selection.protected import select
 from harmcircuits.statistics import auroc
+
+exact_attribution = partial(attribute, method="exact")
+integrated_attribution = partial(attribute, method="integrated")
 
 PROTECT = {"heads": 3 / 24, "neurons": 0.1}
 ALL_NEURONS = [(layer, neuron) for layer in range(3) for neuron in range(64)]

@@ -1,18 +1,19 @@
 """Planted models in which a claim of the paper is false; and the earlier ones are what they were."""
 
-from functools import cache
+from functools import cache, partial
 
 import pytest
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.attribution.activations import attribute
-from harmcircuits.attribution.integrated import integrated_attribution
+from harmcircuits.attribution.first_order import attribute
 from harmcircuits.components import Circuit
 from harmcircuits.data import Example, loss
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.language import HARMS, TOPICS
 from harmcircuits.organisms.wiring import DIFFUSE_NEURONS
 from harmcircuits.selection.protected import select
+
+integrated_attribution = partial(attribute, method="integrated")
 
 WHOLE = 4.0
 """Nats per token that responses lose, at least, where nothing of what writes them is left."""

@@ -84,9 +84,9 @@ class TestLabelsOfSeveralTokens:
         ):
             losses = []
             for role in ("near", "harmful"):
-                laid_out = metric.for_model(tiny, [replace(example, role=role) for example in examples])
+                bound = metric.for_model(tiny, [replace(example, role=role) for example in examples])
                 with torch.no_grad():
-                    losses.append(laid_out(make_batch(tiny, list(laid_out.rows))))
+                    losses.append(bound.score(make_batch(tiny, list(bound.rows))))
             torch.testing.assert_close(losses[0] - losses[1], odds, atol=1e-4, rtol=0)
 
     @pytest.mark.parametrize("labels", [(" No", " Nobody"), (" Nobody", " No"), (" No", " No"), (" No", ""), ("", "")])

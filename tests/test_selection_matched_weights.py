@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmcircuits.attribution.weight_scores import WeightAttribution
+from harmcircuits.attribution.weights import WeightAttribution
 from harmcircuits.components import WeightMask
 from harmcircuits.selection import matched_weights as matched
 from harmcircuits.selection.matched_weights import matched_weights

@@ -7,12 +7,9 @@ from untouched import untouched
 from weighed import NAMES, differ, equal
 from written import written
 
-from harmcircuits.attribution.weight_scores import WeightAttribution
-from harmcircuits.attribution.weights import attribute_weights
-from harmcircuits.data import example_rows
+from harmcircuits.attribution.weights import WeightAttribution, attribute_weights
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import matrices
-from harmcircuits.models.protocol import forward, head_hook
 
 
 def test_batches_and_padding_change_nothing(tiny, examples):
@@ -24,34 +21,6 @@ def test_batches_and_padding_change_nothing(tiny, examples):
         assert equal(attribute_weights(tiny, examples, batch_size=batch_size), mean, 3e-6)
         apart = attribute_weights(tiny, examples, benign=examples[::-1], batch_size=batch_size)
         assert equal(apart, mean, 3e-6), "signed sums over a batch are the sums of its examples"
-
-
-class ReadsTheFirstLayer:
-    """A metric of what the first layer writes: later ones do nothing for it."""
-
-    def for_model(self, model, examples):
-        rows = example_rows(model, examples)
-
-        def score(batch):
-            kept = []
-            with model.hooks(fwd_hooks=[(head_hook(0), lambda z, hook: kept.append(z.pow(2).sum((1, 2, 3))) or z)]):
-                forward(model, batch.tokens, batch.attention_mask)
-            return kept[0]
-
-        return LaidOutRows(rows, score)
-
-
-class LaidOutRows:
-    def __init__(self, rows, score):
-        self.rows, self.score = rows, score
-
-    def __call__(self, batch):
-        return self.score(batch)
-
-
-def test_layers_that_a_metric_does_not_read_have_scores_of_0(tiny, examples):
-    W = attribute_weights(tiny, examples, metric=ReadsTheFirstLayer())
-    assert W.signed["blocks.0.attn.v"].any() and not any(W.signed[name].any() for name in NAMES if name.startswith("blocks.1"))
 
 
 @pytest.mark.model

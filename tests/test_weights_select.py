@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmcircuits.attribution.weight_scores import WeightAttribution
+from harmcircuits.attribution.weights import WeightAttribution
 from harmcircuits.selection.protected import SelectionError
 from harmcircuits.selection.weights import select_weights
 

@@ -3,7 +3,8 @@
 import plain
 import torch
 
-from harmcircuits.attribution.weight_scores import WeightAttribution
+from harmcircuits.attribution.metrics import BoundMetric
+from harmcircuits.attribution.weights import WeightAttribution
 from harmcircuits.data import example_rows, make_batch
 from harmcircuits.models.protocol import logits_at
 
@@ -39,10 +40,9 @@ class Readout:
             values = (residual[0] @ self.direction).flatten()[batch.positions]
             return torch.zeros(len(batch.tokens)).index_add(0, batch.row_of, values)
 
-        measure.rows = example_rows(model, examples)
-        return measure
+        return BoundMetric(example_rows(model, examples), measure)
 
     def of(self, model, examples):
         measure = self.for_model(model, examples)
         with torch.no_grad():
-            return measure(make_batch(model, measure.rows)).mean().item()
+            return measure.score(make_batch(model, measure.rows)).mean().item()

@@ -6,121 +6,78 @@ only embeddings, biases and norms are left. With one such gate m_c for each comp
     A_c = − ∫₀¹ ∂L/∂m_c dm  along m_c = m for all c,      so that      Σ_c A_c = L(m=0) − L(m=1)
 
 per example (L: mean negative log-likelihood of the response, nats per token). Positive: c promotes the response. First-order
-scores miss what a saturated component does; these count it, and every nat of the rise is given to somebody.
+scores miss what a saturated component does; these count it.
 
-The integral is a sum over `steps` nodes of Gauss-Legendre's rule, each one forward and one backward pass; how much is missing
-of the equation is the completeness error, which two more forward passes measure.
+The integral is a Gauss-Legendre sum of `steps` nodes, each one forward and one backward pass. The completeness error, Σ_c A_c
+minus the right-hand side, says how much is missing.
 
 Source: Sundararajan et al. 2017 (integrated gradients), here of one gate on all components; Hao et al. 2021 and Dai et al. 2022
 scale attention and neurons of single layers in this way.
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..data import Batch, Example, Prompt, row_length
+from ..data import Batch
 from ..models.protocol import HookedModel
-from .passes import Metric, ModelMetric, Reading, check_every_layer, each_row, finite, gated, laid_out, score_batch
+from .first_order import check_every_layer, check_scores, cut, each_row, gated, score_batch
+from .metrics import BoundMetric
 from .scores import Attribution, AttributionError
 
 log = logging.getLogger(__name__)
-_ENOUGH = 0.05
-"""Completeness error, of the rise: more is worth a warning."""
+TOLERANCE = 0.05
+"""Mean completeness error, as a share of the mean loss increase, that is worth a warning."""
 
 
-class _Part(NamedTuple):
-    heads: Float[Tensor, "b layer head"]
-    neurons: Float[Tensor, "b layer d_mlp"]
-    tokens: Float[Tensor, "b pos 2"]
-    rise: Float[Tensor, " b"]
-
-
-def integrated_attribution(
-    model: HookedModel,
-    examples: Sequence[Example] | Sequence[Prompt],
-    *,
-    steps: int = 8,
-    metric: Metric | ModelMetric | None = None,
-    batch_size: int = 8,
-    progress: bool = False,
+def integrated(
+    model: HookedModel, metric: BoundMetric, *, steps: int = 8, batch_size: int | None = None, progress: bool = False
 ) -> Attribution:
-    """A_c = −∫₀¹ ∂metric/∂m_c dm of every head and neuron for each example, in the metric's unit.
-
-    With the default metric, the loss of the response, that is nats per response token; positive promotes the response. Scores
-    of an example add up to the metric without any head and neuron minus the metric of the model, but for
-    `Attribution.completeness_error`.
+    """Return A_c = −∫₀¹ ∂metric/∂m_c dm of every head and neuron, with the completeness error of each example.
 
     Args:
-        steps: nodes of the integral; each costs as much as `attribute`, and two forward passes more. Whether they suffice says
-            the completeness error, and a warning where it is more than a twentieth of the rise: a planted model needs some 16,
-            the default model more than 100 (docs/trust.md).
-        metric: see `attribute`.
-        batch_size: see `attribute`.
+        steps: nodes of the integral, each as costly as first-order attribution. A planted model needs some 16, the default
+            model more than 100 (docs/trust.md); too few give a warning.
 
     Raises:
-        AttributionError: no examples, or a score that is not a number (names example and layer).
-        ExampleError: an example with an empty response, or a prompt, which has none yet, where the metric reads responses.
-        ModelError: as `attribute`.
-        ValueError: fewer than one step.
+        AttributionError: fewer than one step, or a score that is not a number.
     """
     if steps != int(steps) or steps < 1:
-        raise ValueError(f"steps must be a whole number of at least 1, not {steps}")
+        raise AttributionError(f"steps must be a whole number of at least 1, not {steps}")
     check_every_layer(model)
-    reading = laid_out(model, examples, metric)
-
-    of_batch = lambda batch: _along_the_way(model, batch, reading, steps)
-    parts = each_row(model, reading.rows, of_batch, batch_size=batch_size, progress=progress, desc="integrate")
-    heads, neurons, tokens, rises = zip(*parts, strict=True)
-    own = tuple(part[: row_length(row)] for part, row in zip(tokens, reading.rows, strict=True))
-    scores = finite(Attribution(torch.stack(heads), torch.stack(neurons), own), model, reading.rows)
-    _check_rises(torch.stack(rises))
-    total = scores.per_example_heads.sum((1, 2)) + scores.per_example_neurons.sum((1, 2))
-    error, rise = total - torch.stack(rises), torch.stack(rises)
-    if error.abs().mean() > _ENOUGH * rise.abs().mean():
+    score = lambda batch: _along_the_way(model, batch, metric, steps)
+    parts = each_row(model, metric.rows, score, batch_size=batch_size, progress=progress, desc="integrate")
+    heads, neurons, tokens, rises = parts
+    scores = Attribution(torch.stack(heads), torch.stack(neurons), cut(tokens, metric.rows))
+    check_scores(scores, model, metric.rows)
+    rise = torch.stack(rises)
+    if not bool(rise.isfinite().all()):
+        example = int((~rise.isfinite()).nonzero()[0])
+        raise AttributionError(f"on example {example} the metric, with or without heads and neurons, is not a number")
+    error = scores.per_example_heads.sum((1, 2)) + scores.per_example_neurons.sum((1, 2)) - rise
+    if error.abs().mean() > TOLERANCE * rise.abs().mean():
         log.warning(
-            "integrated: with %d steps the sum of scores misses %.3g of %.3g (mean absolute values over examples), so that "
-            "they say little: take more steps",
-            steps,
-            error.abs().mean(),
-            rise.abs().mean(),
-        )
+            "integrated: with %d steps the sum of scores misses %.3g of %.3g (mean absolute values): take more steps",
+            steps, error.abs().mean(), rise.abs().mean(),
+        )  # fmt: skip
     return replace(scores, completeness_error=error)
 
 
-def _check_rises(rises: Float[Tensor, " example"]) -> None:
-    wrong = ~rises.isfinite()
-    if bool(wrong.any()):
-        raise AttributionError(
-            f"on example {int(wrong.nonzero()[0])} the metric of the model, or that without any head and neuron, is not a "
-            "number: by how much the scores miss their sum cannot be said. A hook of yours, or the metric, may divide by zero."
-        )
-
-
-def _along_the_way(model: HookedModel, batch: Batch, reading: Reading, steps: int) -> _Part:
-    sums: list[Tensor] = []
-    for gate, weight in zip(*_nodes(steps), strict=True):
-        scores = score_batch(model, batch, reading.score, gate=gate)
-        parts = [weight * part for part in scores]
-        sums = parts if not sums else [total.add_(part) for total, part in zip(sums, parts, strict=True)]
-    heads, neurons, tokens = sums
-    return _Part(heads, neurons, tokens, _gated(model, batch, reading, 0.0) - _gated(model, batch, reading, 1.0))
-
-
-def _nodes(steps: int) -> tuple[list[float], list[float]]:
-    """Nodes within (0, 1) and weights of Gauss-Legendre's rule; of one step, the midpoint."""
+def _along_the_way(model: HookedModel, batch: Batch, metric: BoundMetric, steps: int) -> tuple[Tensor, ...]:
+    """A of heads, neurons and tokens of one batch, and the loss increase without any head and neuron."""
     nodes, weights = np.polynomial.legendre.leggauss(steps)
-    return ((nodes + 1) / 2).tolist(), (weights / 2).tolist()
+    sums: list[Tensor] = []
+    for gate, weight in zip(((nodes + 1) / 2).tolist(), (weights / 2).tolist(), strict=True):
+        parts = [weight * part for part in score_batch(model, batch, metric.score, gate=gate)]
+        sums = [total.add_(part) for total, part in zip(sums, parts, strict=True)] if sums else parts
+    return *sums, _gated(model, batch, metric, 0.0) - _gated(model, batch, metric, 1.0)
 
 
 @torch.no_grad()
-def _gated(model: HookedModel, batch: Batch, reading: Reading, gate: float) -> Float[Tensor, " b"]:
-    """The metric under the gate."""
+def _gated(model: HookedModel, batch: Batch, metric: BoundMetric, gate: float) -> Float[Tensor, " b"]:
     with gated(model, gate):
-        return reading.score(batch).float().cpu()
+        return metric.score(batch).float().cpu()

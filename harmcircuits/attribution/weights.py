@@ -1,46 +1,131 @@
-"""Per-weight attribution of all layers from one data pass: one forward and one backward pass a batch.
+"""Attribution of single weights.
 
-For a weight W_ij of a linear layer y = W x, and the loss L of a response (mean negative log-likelihood, nats per token),
+For a weight matrix W, and the loss L_n of the response of example n (mean negative log-likelihood, nats per token),
 
-    A_W = − W ⊙ mean_n ∂L_n/∂W        over the harmful examples n: how much L rises when the weight is set to zero, to first
-                                      order. Positive: the weight promotes the response.
-    U_W = mean_n |W ⊙ ∂L_n/∂W|        over the benign examples, the absolute value taken per example.
+    A = −W ⊙ mean_n ∂L_n/∂W      over harmful examples: the first-order loss increase when the weight is zeroed
+    U = mean_n |W ⊙ ∂L_n/∂W|     over benign examples, the absolute value taken per example.
 
-The layer's input x_n and output gradient g_n [pos, …] give ∂L_n/∂W = g_nᵀ x_n, so that hooks suffice: no parameter gets one.
-A needs the sum alone, one product gᵀx over batch · positions; U needs one product an example, of its own tokens.
+`attribute_weights` keeps all scores, 8 bytes a weight. For a large model select from one layer's scores at a time
+(`circuits.selection.weight_masks`).
 
 Source: arXiv 2604.09544, whose S is −A summed over examples (there: one pass a layer, one example a batch).
 """
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-import torch
+import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..data import BatchError, Example, Full, Prompt, attempt, batched, make_batch, row_length
-from ..models.gradients import check_gradients
-from ..models.matrices import Matrix, matrices
+from .. import figures
+from ..data import Example, Prompt
 from ..models.protocol import HookedModel
-from .passes import Metric, ModelMetric, Reading, laid_out
-from .scores import AttributionError
-from .weight_gradients import Sums, add_gradients, empty_sums
-from .weight_scores import WeightAttribution
+from ..notebook import notebook_html
+from ..store import one_line
+from ..store.tensors import read_tensors, save_tensors
+from .layer_major import layer_sums
+from .metrics import Metric, ModelMetric
+from .scores import AttributionError, Sign, top_indices
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+FORMAT = "harmcircuits weight attribution 2"
 
 
-@dataclass(frozen=True, eq=False)
-class _Set:
-    """Examples laid out, and which sums are wanted of them."""
+@dataclass(frozen=True, eq=False, repr=False)
+class WeightAttribution:
+    """Scores A and U of every eligible weight. **Positive A: promotes the response.**
 
-    name: str
-    reading: Reading
-    signed: bool
-    absolute: bool
+    Matrices have the canonical names and the orientation [out, in] of `models/matrices.py`.
+
+    Attributes:
+        signed: A = −W ⊙ mean over the harmful examples of ∂L/∂W.
+        absolute: U = mean over the benign examples of |W ⊙ ∂L/∂W| (over the harmful ones where no others were given).
+        n_examples: how many examples A is the mean of.
+        n_benign: how many benign examples U is the mean of; 0 where it is over the harmful ones.
+    """
+
+    signed: Mapping[str, Float[Tensor, "out in"]]
+    absolute: Mapping[str, Float[Tensor, "out in"]]
+    n_examples: int
+    n_benign: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("signed", "absolute"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        if {name: U.shape for name, U in self.absolute.items()} != {name: A.shape for name, A in self.signed.items()}:
+            raise AttributionError("signed and absolute scores are of different matrices: compute both with the same model")
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """(out, in) of every matrix."""
+        return {name: (A.shape[0], A.shape[1]) for name, A in self.signed.items()}
+
+    def table(self) -> pd.DataFrame:
+        """Return one row a matrix: matrix, layer, kind, rows, columns, signed_sum = Σ A (the first-order loss increase when the
+        whole matrix is zero), signed_max, signed_magnitude = Σ |A|, absolute_sum = Σ U, positive (share of weights with A > 0),
+        share (of Σ |A| over all matrices)."""
+        rows = []
+        for name, A in self.signed.items():
+            _, layer, kind = name.split(".", 2)
+            sums = float(A.sum()), float(A.max()), float(A.abs().sum()), float(self.absolute[name].sum())
+            rows.append((name, int(layer), kind, *A.shape, *sums, float((A > 0).float().mean())))
+        columns = ["matrix", "layer", "kind", "rows", "columns", "signed_sum", "signed_max", "signed_magnitude"]
+        frame = pd.DataFrame(rows, columns=[*columns, "absolute_sum", "positive"])
+        return frame.assign(share=frame["signed_magnitude"] / (frame["signed_magnitude"].sum() or 1.0))
+
+    def top(self, k: int = 10, *, matrix: str | None = None, sign: Sign = "promotes") -> pd.DataFrame:
+        """Return the `k` weights of largest A, of one matrix or of all: weight ("blocks.3.mlp.out[5, 7]"), matrix, row, column,
+        score (A), unsigned (U). Raises AttributionError for `k` below 1, another sign, or an unknown matrix."""
+        if matrix is not None and matrix not in self.signed:
+            raise AttributionError(f"there is no matrix {matrix!r}: {', '.join([*self.signed][:3])}, … (see W.table())")
+        rows = []
+        for name, A in self.signed.items():
+            if matrix in (None, name):
+                for row, column in (divmod(flat, A.shape[1]) for flat in top_indices(A.flatten(), k, sign).tolist()):
+                    scores = float(A[row, column]), float(self.absolute[name][row, column])
+                    rows.append((f"{name}[{row}, {column}]", name, row, column, *scores))
+        rows.sort(key=lambda row: -abs(row[4]))
+        return pd.DataFrame(rows[:k], columns=["weight", "matrix", "row", "column", "score", "unsigned"])
+
+    def figure(self) -> "go.Figure":
+        """Return each matrix's share of Σ |A| as a heat map, layers downwards, kinds to the right."""
+        return figures.weight_scores_by_matrix(self.table())
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file (8 bytes a weight), atomically."""
+        parts = {"signed": self.signed, "absolute": self.absolute}
+        tensors = {f"{kind}/{name}": scores for kind, part in parts.items() for name, scores in part.items()}
+        about = {"matrices": list(self.signed), "n_examples": self.n_examples, "n_benign": self.n_benign}
+        save_tensors(path, tensors, format=FORMAT, about=about)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "WeightAttribution":
+        """Read what `save` wrote. Raises AttributionError where the file is missing, damaged, or holds something else."""
+        tensors, about = read_tensors(path, format=FORMAT, what="weight attribution", error=AttributionError)
+        try:
+            kinds = ("signed", "absolute")
+            signed, absolute = ({name: tensors[f"{kind}/{name}"] for name in about["matrices"]} for kind in kinds)
+            return cls(signed, absolute, about["n_examples"], about["n_benign"])
+        except (KeyError, TypeError) as error:
+            raise AttributionError(f"{path} is not as `save` wrote it ({one_line(error)}). Save the scores again.") from error
+
+    def __repr__(self) -> str:
+        n, over = sum(map(Tensor.numel, self.signed.values())), f"{self.n_benign} benign" if self.n_benign else "the same"
+        return (
+            f"WeightAttribution({n} weights in {len(self.signed)} matrices; A over {self.n_examples} examples, U over {over})"
+        )
+
+    def _repr_html_(self) -> str:
+        frame = self.table().assign(weights=lambda row: row["rows"] * row["columns"])
+        kinds = frame.groupby("kind", sort=False)["weights"].agg(matrices="count", weights="sum").reset_index()
+        return notebook_html(repr(self), kinds, figure=self.figure)
 
 
 def attribute_weights(
@@ -50,121 +135,28 @@ def attribute_weights(
     benign: Sequence[Example] | Sequence[Prompt] | None = None,
     metric: Metric | ModelMetric | None = None,
     batch_size: int = 8,
-    device: torch.device | str | None = None,
     progress: bool = False,
 ) -> WeightAttribution:
-    """A_W = −W ⊙ mean ∂L/∂W over `harmful` and U_W = mean |W ⊙ ∂L/∂W|, taken per example, over `benign`, for every weight.
+    """Return A over `harmful` and U over `benign` (None: over `harmful`) of every eligible weight.
 
-    In the metric's unit: with the default, the loss of the response, nats per response token. Positive A: the weight promotes
-    the response. The paper's S is −A (it prunes the most negative S). Use unprocessed weights: W ⊙ ∂L/∂W changes when norms are
-    folded into them.
+    Use unprocessed weights: W ⊙ ∂L/∂W changes when norms are folded into them.
 
     Args:
-        benign: whose U protects (`select_weights`); None: U is taken over `harmful` itself.
-        metric: as in `attribute`; of both sets.
-        batch_size: rows a pass; scores do not depend on it (beyond rounding). Half of it where the device has no memory for
-            them, from the start of the pass.
-        device: of the accumulators, float32, 4 bytes a weight (8 without `benign`); None: each lies beside its matrix. Scores
-            are returned on the CPU.
+        metric: of both sets, as in `attribute`; None: the loss of the response. It must be computed from the logits.
+        batch_size: rows a pass; scores do not depend on it, beyond rounding.
 
     Raises:
         AttributionError: no examples, or a score that is not a number (names matrix and example).
         BatchError: not even one row fits into the device's memory.
         ExampleError: an example without a response, where the metric reads responses.
-        ModelError: the model's matrices cannot be found, or it computes with others; or a state in which W ⊙ gradient means
-            something else (dropout, autocast, quantised or folded weights; see `models.gradients`).
+        ModelError: matrices that cannot be found; a state in which gradients mean something else (dropout, autocast, quantised
+            or folded weights).
     """
-    if not harmful or (benign is not None and not benign):
-        which = "benign" if harmful else "harmful"
-        raise AttributionError(f"no {which} examples: there is nothing to attribute. Elicit some first (hc.elicit).")
-    check_gradients(model, weights=True)
-    sets = [_Set("harmful", laid_out(model, harmful, metric), signed=True, absolute=benign is None)]
-    if benign is not None:
-        sets.append(_Set("benign", laid_out(model, benign, metric), signed=False, absolute=True))
-    found = matrices(model)
-    if device is not None and torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise AttributionError(f"device={str(device)!r}: there is no CUDA device here. Leave it out, or give device='cpu'.")
+    sets = [(harmful, metric)] if benign is None else [(harmful, metric), (benign, metric)]
     signed: dict[str, Tensor] = {}
     absolute: dict[str, Tensor] = {}
-    with tqdm(total=sum(len(each.reading.rows) for each in sets), unit="example", disable=not progress) as bar:
-        for each in sets:
-            bar.set_description(f"weights, {each.name}")
-            sums, batch_size = _fitting_pass(model, found, each, bar.update, batch_size=batch_size, device=device)
-            signed |= _scores(found, sums.signed, scale=-1 / len(each.reading.rows))
-            absolute |= _scores(found, sums.absolute, scale=1 / len(each.reading.rows), absolute=True)
-    n_benign = len(sets[1].reading.rows) if benign is not None else 0
-    return WeightAttribution(signed, absolute, n_examples=len(sets[0].reading.rows), n_benign=n_benign)
-
-
-def _fitting_pass(
-    model: HookedModel,
-    block: Sequence[Matrix],
-    each: _Set,
-    advance: Callable[[int], object],
-    *,
-    batch_size: int,
-    device: torch.device | str | None,
-) -> tuple[Sums, int]:
-    """`_pass`; where there is no memory for it, from the start with half the batch. Also the batch size with which it went."""
-    done = 0
-
-    def told(rows: int) -> None:
-        nonlocal done
-        done += rows
-        advance(rows)
-
-    def once(block: Sequence[Matrix]) -> Sums:
-        return _pass(model, block, each, batch_size=batch_size, device=device, advance=told)
-
-    while isinstance(sums := attempt(once, block), Full):
-        tried = min(batch_size, len(each.reading.rows))
-        if tried == 1:
-            raise BatchError(
-                f"weights of {len(block)} matrices cannot be scored in this device's memory, not on one row ({sums.words}). "
-                "Put the sums elsewhere (device='cpu'), load the model in half precision, or take shorter texts."
-            )
-        batch_size = tried // 2
-        log.warning("no memory for a batch on this device: weights are scored from the start in batches of %d", batch_size)
-        told(-done)
-    return sums, batch_size
-
-
-def _pass(
-    model: HookedModel,
-    block: Sequence[Matrix],
-    each: _Set,
-    *,
-    batch_size: int,
-    device: torch.device | str | None,
-    advance: Callable[[int], object],
-) -> Sums:
-    """One data pass: the sums of all matrices."""
-    sums = empty_sums(block, signed=each.signed, absolute=each.absolute, device=device)
-
-    for indices in batched(each.reading.rows, batch_size=batch_size, length=row_length):
-        batch = make_batch(model, [each.reading.rows[index] for index in indices])
-        finite = add_gradients(model, block, batch, each.reading.score, sums)
-        if not bool(finite.all()):
-            matrix, row = (int(at) for at in (~finite).nonzero()[0])
-            raise AttributionError(
-                f"the gradient of {block[matrix].name} on {each.name} example {indices[row]} is not a number: the model's "
-                "activations or gradients overflow there. Load the model with dtype=torch.float32, or leave that example out."
-            )
-        advance(len(indices))
-    return sums
-
-
-def _scores(
-    block: Sequence[Matrix], sums: dict[str, Tensor], *, scale: float, absolute: bool = False
-) -> dict[str, Float[Tensor, "out in"]]:
-    """scale · W ⊙ sum of each matrix, or scale · |W| ⊙ sum, on the CPU; `sums` is used up."""
-    scores: dict[str, Tensor] = {}
-    for matrix in block:
-        if matrix.name in sums:
-            total, weights = sums.pop(matrix.name), matrix.values().float()
-            total *= (weights.abs() if absolute else weights).to(total.device)
-            total *= scale
-            if not bool(total.isfinite().all()):
-                raise AttributionError(f"a score of {matrix.name} is not a number: does the matrix hold NaN or infinities?")
-            scores[matrix.name] = total.cpu()
-    return scores
+    layers = layer_sums(model, sets, batch_size=batch_size, signed=[0], absolute=[len(sets) - 1])
+    for block, found in tqdm(layers, total=model.cfg.n_layers, desc="weights", unit="layer", disable=not progress):
+        signed = {matrix.name: found[0].signed(matrix).cpu() for matrix in block} | signed
+        absolute = {matrix.name: found[-1].absolute(matrix).cpu() for matrix in block} | absolute
+    return WeightAttribution(signed, absolute, len(harmful), 0 if benign is None else len(benign))

@@ -7,8 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..attribution.weight_scores import WeightAttribution
-from ..attribution.weights import attribute_weights
+from ..attribution.weights import WeightAttribution, attribute_weights
 from ..data import Example, PromptSet, load_prompts
 from ..experiment.cache import place_to_keep
 from ..experiments import judged

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..ablation.condition import BASELINE, Condition
-from ..attribution.activations import attribute
+from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
 from ..data import Example, Prompt, PromptSet, load_prompts, near_duplicate_groups, words
 from ..data.elicit import elicit

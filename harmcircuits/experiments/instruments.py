@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from ..attribution.activations import ModelMetric
+from ..attribution.metrics import ModelMetric
 from ..data import Example, Prompt, PromptSet
 from ..models.protocol import HookedModel, geometry
 from ..statistics import auroc

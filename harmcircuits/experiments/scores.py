@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..attribution.activations import ModelMetric, attribute
+from ..attribution.first_order import attribute
+from ..attribution.metrics import ModelMetric
 from ..attribution.scores import Attribution
 from ..components import Circuit
 from ..data import Example, Prompt, PromptSet

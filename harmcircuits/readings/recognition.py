@@ -20,13 +20,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..ablation.condition import Condition
+from ..attribution.metrics import BoundMetric, label_loss
 from ..data import Example, Prompt, batched, chat_frame, check_context, each_batch, encode, make_batch, row_length
 from ..models.numbers import check_finite
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel
 from ..tasks.asking import question_rows
 from ..tasks.formats import FormatError, Question, common_label_ids, label_ids
-from ..tasks.metrics import LabelLoss, label_loss
 from ..tasks.recognition import label_row
 
 REFUSAL_STARTS = ("I", "Sorry", "As")
@@ -173,10 +173,10 @@ class BalancedMetric:
 
     chosen: BalancedQuestion
 
-    def for_model(self, model: HookedModel, examples: Sequence[Prompt | Example]) -> LabelLoss:
+    def for_model(self, model: HookedModel, examples: Sequence[Prompt | Example]) -> BoundMetric:
         requests = [example.request for example in examples]
         first, second = (
             label_loss(model, examples, question_tokens(model, requests, question), label_ids(model, question))
             for question in (self.chosen.question, self.chosen.reversed)
         )
-        return replace(first, rows=(*first.rows, *second.rows))  # both have the same two labels: odds and sign serve all rows
+        return replace(first, rows=(*first.rows, *second.rows))  # both have the same two labels: one loss serves all rows

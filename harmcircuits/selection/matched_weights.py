@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..attribution.weight_scores import WeightAttribution
+from ..attribution.weights import WeightAttribution
 from ..components import WeightMask
 from .protected import SelectionError
 from .weights import top_fraction

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..attribution.weight_scores import WeightAttribution
+from ..attribution.weights import WeightAttribution
 from ..components import WeightMask
 from .protected import SelectionError
 

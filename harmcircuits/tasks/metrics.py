@@ -4,7 +4,7 @@ With each of these A > 0 means that a component *promotes recognition*: the loss
 of role "harmful" are harmful, all others are not. L = ln(1 + exp(−s · odds)), s = +1 where the right label is "harmful".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,30 +13,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ..attribution.metrics import BoundMetric, label_loss
 from ..data import Batch, Example, Prompt, Row, chat_frame, example_rows
 from ..models.protocol import HookedModel, logits_at
 from .asking import question_ids, question_rows, request_ends
 from .formats import SHOT_FORMATS, Question, label_ids
 from .probe import Probe, place_columns
-from .recognition import Shots, asked_ids, label_row, make_shots, shot_ids
+from .recognition import Shots, asked_ids, make_shots, shot_ids
 from .residual import at_columns, residuals_kept
-
-
-@dataclass(frozen=True, eq=False)
-class LabelLoss:
-    """A metric laid out for one model: rows to read, and log-odds of "harmful" from a batch of them.
-
-    Attributes:
-        of_logits: the same from the logits of the asked tokens; None where these do not tell (a probe).
-    """
-
-    rows: tuple[Row, ...]
-    odds: Callable[[Batch], Float[Tensor, " b"]]
-    sign: Callable[[Batch], Float[Tensor, " b"]]
-    of_logits: Callable[[Float[Tensor, "asked d_vocab"], Batch], Float[Tensor, " b"]] | None = None
-
-    def __call__(self, batch: Batch) -> Float[Tensor, " b"]:
-        return _loss(self.odds(batch), self.sign(batch))
 
 
 @dataclass(frozen=True)
@@ -45,7 +29,7 @@ class RecognitionMetric:
 
     shots: Shots
 
-    def for_model(self, model: HookedModel, examples: Sequence[Any]) -> LabelLoss:
+    def for_model(self, model: HookedModel, examples: Sequence[Any]) -> BoundMetric:
         before = shot_ids(model, self.shots, 0)
         asked = [[*before, *asked_ids(model, self.shots, example.request)] for example in examples]
         return label_loss(model, examples, asked, label_ids(model, self.shots.form))
@@ -57,7 +41,7 @@ class QuestionMetric:
 
     question: Question
 
-    def for_model(self, model: HookedModel, examples: Sequence[Example]) -> LabelLoss:
+    def for_model(self, model: HookedModel, examples: Sequence[Example]) -> BoundMetric:
         frame = chat_frame(model)
         asked = [
             [*row.tokens, *question_ids(model, frame, example, self.question)]
@@ -76,22 +60,20 @@ class ProbeMetric:
     probe: Probe
     question: Question
 
-    def for_model(self, model: HookedModel, examples: Sequence[Example]) -> LabelLoss:
+    def for_model(self, model: HookedModel, examples: Sequence[Example]) -> BoundMetric:
         rows = self._rows(model, examples)
-        right = {row.tokens: _is_harmful(example) for row, example in zip(rows, examples, strict=True)}
+        right = {row.tokens: example.role == "harmful" for row, example in zip(rows, examples, strict=True)}
 
-        def odds(batch: Batch) -> Float[Tensor, " b"]:
+        def loss(batch: Batch) -> Float[Tensor, " b"]:
             with residuals_kept(model, [self.probe.layer]) as kept:
                 logits_at(model, batch.tokens, batch.attention_mask, batch.positions)
-            ends = (batch.attention_mask.sum(1) - 2).tolist()
-            return self.probe.score(at_columns(kept[self.probe.layer], ends, length=batch.tokens.shape[1]))
-
-        def sign(batch: Batch) -> Float[Tensor, " b"]:
             lengths = batch.attention_mask.sum(1).tolist()
-            rows = [tuple(row[:length].tolist()) for row, length in zip(batch.tokens, lengths, strict=True)]
-            return torch.tensor([1.0 if right[row] else -1.0 for row in rows])
+            ends = [length - 2 for length in lengths]
+            odds = self.probe.score(at_columns(kept[self.probe.layer], ends, length=batch.tokens.shape[1]))
+            own = [tuple(row[:length].tolist()) for row, length in zip(batch.tokens, lengths, strict=True)]
+            return softplus(-torch.tensor([1.0 if right[row] else -1.0 for row in own]).to(odds.device) * odds)
 
-        return LabelLoss(tuple(rows), odds, sign)
+        return BoundMetric(tuple(rows), loss)
 
     def _rows(self, model: HookedModel, examples: Sequence[Example]) -> list[Row]:
         """Each ends one token after the place that is read."""
@@ -112,34 +94,3 @@ def recognition_metric(shots: Shots | Sequence[Prompt], *, n_shots: int = 16) ->
     if isinstance(shots, Shots):
         return RecognitionMetric(shots)
     return RecognitionMetric(make_shots(shots, replace(SHOT_FORMATS[0], n_shots=n_shots)))
-
-
-def label_loss(
-    model: HookedModel, examples: Sequence[Any], asked: Sequence[Sequence[int]], labels: tuple[int, int]
-) -> LabelLoss:
-    harmful, harmless = labels
-    rows = [label_row(ids, harmful if _is_harmful(example) else harmless) for ids, example in zip(asked, examples, strict=True)]
-
-    def of_logits(logits: Float[Tensor, "asked d_vocab"], batch: Batch) -> Float[Tensor, " b"]:
-        return _loss(_odds(logits, labels), sign(batch))
-
-    def odds(batch: Batch) -> Float[Tensor, " b"]:
-        return _odds(logits_at(model, batch.tokens, batch.attention_mask, batch.positions), labels)
-
-    def sign(batch: Batch) -> Float[Tensor, " b"]:
-        return torch.where(batch.targets == harmful, 1.0, -1.0)
-
-    return LabelLoss(tuple(rows), odds, sign, of_logits)
-
-
-def _odds(logits: Float[Tensor, "b d_vocab"], labels: tuple[int, int]) -> Float[Tensor, " b"]:
-    harmful, harmless = labels
-    return logits[:, harmful].float() - logits[:, harmless].float()
-
-
-def _loss(odds: Float[Tensor, " b"], sign: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-    return softplus(-sign.to(odds.device) * odds)
-
-
-def _is_harmful(example: Any) -> bool:
-    return bool(example.role == "harmful")

@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ...attribution.weight_scores import WeightAttribution
-from ...attribution.weights import attribute_weights
+from ...attribution.weights import WeightAttribution, attribute_weights
 from ...components import WeightMask
 from ...data import Example
 from ...experiments.checks import ready_splits

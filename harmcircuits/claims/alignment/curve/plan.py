@@ -13,8 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ....attribution.scores import Attribution
-from ....attribution.weight_scores import WeightAttribution
-from ....attribution.weights import attribute_weights
+from ....attribution.weights import WeightAttribution, attribute_weights
 from ....components import Circuit, WeightMask
 from ....experiments.checks import MATCHED, TWINS
 from ....experiments.controls import matched
