@@ -32,7 +32,7 @@ figures.save(A.figure(), "out/example-01/heads.html")
 A.figure()
 
 # %% What promotes harmful text most promotes benign text too: to be a circuit of harm, something must set that aside (02).
-both = set(A.table(20)["component"]) & set(B.top(20)["component"])
+both = set(A.table(20)["component"]) & set(B.table(20)["component"])
 print(f"{len(both)} of the 20 components that promote harmful responses most are among the 20 of benign ones")
 
 # %% From a score to a component: the head and the neuron that promote harmful responses most.

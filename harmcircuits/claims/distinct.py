@@ -32,7 +32,7 @@ import pandas as pd
 
 from ..ablation.condition import BASELINE, Condition
 from ..ablation.hooks import Ablation
-from ..attribution.activations import attribute
+from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
 from ..components import overlap
 from ..data import Example, PromptSet
