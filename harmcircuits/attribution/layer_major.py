@@ -27,6 +27,7 @@ from .metrics import BoundMetric, Metric, ModelMetric, bind_metric
 from .scores import AttributionError
 from .weight_gradients import Sums, accumulate, empty_sums
 
+
 @dataclass(frozen=True)
 class LayerSums:
     """Gradient sums of a set of `n` examples over the matrices of one layer."""
