@@ -13,14 +13,15 @@ import pytest
 import harmcircuits as hc
 
 KEYWORD_ONLY, EMPTY = inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.empty
+OPTIONS = (KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
 
 CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "load_model": (("name",), {"device", "dtype", "revision", "hf_model", "tokenizer", "hooked"}),
     "load_prompts": (("source",), {"harmful", "benign", "prefill", "columns"}),
     "elicit": (("model", "prompts"), set()),
-    "attribute": (("model", "examples"), {"metric"}),
+    "attribute": (("model", "examples"), {"method", "metric"}),
     "recognition_metric": (("shots",), set()),
-    "attribute_weights": (("model", "harmful"), {"benign", "metric", "batch_size", "device"}),
+    "attribute_weights": (("model", "harmful"), {"benign", "metric", "batch_size"}),
     "select_weights": (("W",), {"q", "p", "protect"}),
     "select": (("A",), {"protect", "heads", "neurons", "protect_fraction"}),
     "ablated": (("model", "circuit"), {"method", "alpha", "reference", "seed", "rows"}),
@@ -43,7 +44,7 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
 def test_signatures(name: str) -> None:
     positional, keywords = CONTRACT[name]
     parameters = inspect.signature(getattr(hc, name)).parameters
-    assert tuple(at for at, parameter in parameters.items() if parameter.kind is not KEYWORD_ONLY) == positional
+    assert tuple(at for at, parameter in parameters.items() if parameter.kind not in OPTIONS) == positional
     assert keywords <= {at for at, parameter in parameters.items() if parameter.kind is KEYWORD_ONLY}
     required = {at for at, parameter in parameters.items() if parameter.kind is KEYWORD_ONLY and parameter.default is EMPTY}
     assert required == ({"q", "p"} if name == "select_weights" else set())
