@@ -19,6 +19,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from harmcircuits import ClaimSettings, store
+from harmcircuits.claims.alignment import alignment
 from harmcircuits.claims.claim import Finding
 from harmcircuits.claims.compactness import CompactnessSettings, compactness
 from harmcircuits.claims.distinct import distinct
@@ -80,6 +81,16 @@ def case(claim: str, words: str, truth: str, ask: Callable[..., Claim], variant:
     return Case(claim, words, tuple(truth.split(", ")), lambda seed: planted(seed, variant, divided=divided), asked)
 
 
+def series(words: str, truth: str, variants: tuple[Any, Any], sizes: CompactnessSettings) -> Case:
+    """Two checkpoints, the second with its parts in other places, on the requests of the first."""
+
+    def asked(own: Planted, seed: int) -> Finding:
+        models = {"first": own.model, "last": planted(seed + 1000, variants[1]).model}
+        return alignment(models, own.prompts, settings=replace(sizes, seed=seed), name="planted " + ", then ".join(variants))
+
+    return Case("alignment", words, tuple(truth.split(", ")), lambda seed: planted(seed, variants[0]), asked)
+
+
 def kind_words(organism: Planted) -> dict[str, list[Completion]]:
     """Of a near twin's topic the kind word, and neither its harmful one nor another topic's."""
     found = []
@@ -107,6 +118,12 @@ def cases() -> list[Case]:
         case("distinct", "the same parts write both", "no", distinct, "entangled", KIND, capabilities=kind_words),
         case("distinct", "a head serves both, none is protected", "no", distinct, "both", BARE, capabilities=kind_words),
         case("distinct", "nothing writes harm", f"no, {undecided}", distinct, "none", KIND, capabilities=kind_words),
+        series("eleven heads write harm, then two", "yes", ("diffuse", "plain"), HEADS),
+        series("half of a layer's neurons write harm, then eight", "yes", ("diffuse", "plain"), NEURONS),
+        series("harm and kind words need the same parts, then their own", "yes", ("entangled", "plain"), SWEPT),
+        series("few parts write harm, then many", "no", ("plain", "diffuse"), SWEPT),
+        series("few parts write harm, then as many others", "no", ("plain", "plain"), SWEPT),
+        series("many parts write harm, then as many others", "no, undecided", ("diffuse", "diffuse"), SWEPT),
     ]  # fmt: skip
 
 

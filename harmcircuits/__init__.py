@@ -64,8 +64,7 @@ _WHERE = {
     "Generality": "claims.generality",
     "generality": "claims.generality",
     "distinct": "claims.distinct",
-    "Alignment": "claims.alignment",
-    "compare_alignment": "claims.alignment",
+    "alignment": "claims.alignment",
     "Misalignment": "claims.misalignment",
     "emergent_misalignment": "claims.misalignment",
     "Paper": "claims.paper",
@@ -93,8 +92,7 @@ if TYPE_CHECKING:
     from .attribution.scores import Attribution as Attribution
     from .attribution.weights import WeightAttribution as WeightAttribution
     from .attribution.weights import attribute_weights as attribute_weights
-    from .claims.alignment import Alignment as Alignment
-    from .claims.alignment import compare_alignment as compare_alignment
+    from .claims.alignment import alignment as alignment
     from .claims.claim import Finding as Finding
     from .claims.compactness import CompactnessSettings as CompactnessSettings
     from .claims.compactness import compactness as compactness

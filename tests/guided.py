@@ -1,13 +1,12 @@
 """Guides, pages and example scripts as a reader would run them, with tiny models in the place of those that would be loaded."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from shell import SMALL, small
 from tiny import tiny_model_folder
-from triples import RUN, SETTINGS, make_triples
+from triples import RUN, make_triples
 
 import harmcircuits as hc
 from harmcircuits import judges
@@ -16,10 +15,6 @@ from harmcircuits.claims.misalignment.plan import BAD, GOOD, OWN
 
 SET = make_triples(24)
 FEW = CompactnessSettings(**vars(RUN) | {"components": ("neurons",), "neuron_fractions": (0.02, 0.06)})
-LADDER = {"grains": ["neurons"], "points": 2, "spans": {"neurons": (0.02, 0.06)}}
-STAGE = replace(
-    SETTINGS, test_triples=6, max_new_tokens=3, written_triples=1, facts=1, passages=1, probe_triples=4, protect_heads=0.0
-)
 FEWER: dict[str, dict[str, Any]] = {
     "elicit": {"max_new_tokens": 6},
     "generate": {"max_new_tokens": 6},
@@ -27,7 +22,7 @@ FEWER: dict[str, dict[str, Any]] = {
     "compactness": {"prompts": SET, "settings": FEW},
     "distinct": {"prompts": SET, "settings": RUN},
     "generality": {"prompts": SET, "settings": SMALL, "matched": 1},
-    "compare_alignment": {"prompts": SET, "settings": STAGE, **LADDER},
+    "alignment": {"prompts": SET, "settings": FEW},
     "emergent_misalignment": {"prompts": SET, "settings": SMALL, "arms": [BAD, GOOD, OWN], "train": 298, "answers": 0},
 }
 """Options with which what a page calls takes seconds, where the page does not say otherwise."""
@@ -41,9 +36,9 @@ def make_folders(place: Path, **sizes: int) -> Path:
 
 
 def by_hand(cwd: Path, place: Path) -> None:
-    """What a reader has before a page begins: a ladder of checkpoints in `out`."""
+    """What a reader has before a page begins: checkpoints in `out`."""
     (cwd / "out").mkdir()
-    for stage, name in (("sft", "tuned"), ("dpo", "folder"), ("style1", "tuned"), ("style2", "folder")):
+    for stage, name in (("sft", "tuned"), ("dpo", "folder")):
         (cwd / "out" / stage).symlink_to(place / name, target_is_directory=True)
 
 
@@ -66,6 +61,5 @@ def small_sizes(patch: pytest.MonkeyPatch) -> None:
 
     validate = judges.validate
     for name, options in FEWER.items():
-        more = {"load": hc.load_model} if name == "compare_alignment" else {}
-        patch.setattr(hc, name, fewer(getattr(hc, name), options | more))
+        patch.setattr(hc, name, fewer(getattr(hc, name), options))
     patch.setattr(judges, "validate", lambda judge: validate(judge, judges.load_cases()[::6]))

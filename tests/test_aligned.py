@@ -1,42 +1,23 @@
-"""The aligned ladder and its control: what each is taught, and that training does it on a tiny model."""
+"""Aligned checkpoints: what each is taught, and that training does it on a tiny model."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shell import call, text, write
-from tiny import tiny_bridge, tiny_model_folder
+from tiny import tiny_bridge
 from triples import make_triples
 
 pytest.importorskip("trl")
 
 from harmcircuits import store
-from harmcircuits.claims.alignment import compare_alignment
-from harmcircuits.claims.alignment.ladders import stages
-from harmcircuits.claims.alignment.unseen import refuse_seen
-from harmcircuits.claims.earlier import ClaimError
-from harmcircuits.data import Example, Prompt, chat_frame, encode, load_prompts, loss
-from harmcircuits.experiments.settings import ClaimSettings
+from harmcircuits.data import Example, Prompt, chat_frame, encode, loss
 from harmcircuits.judges.rules import read
-from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import model_hash
 from harmcircuits.organisms import aligned
-from harmcircuits.organisms.aligned import (
-    REFUSALS,
-    aligned_ladder,
-    aligned_lessons,
-    answers,
-    beginnings,
-    style_ladder,
-    style_lessons,
-    tokens,
-    whole_sentences,
-)
+from harmcircuits.organisms.aligned import REFUSALS, aligned_checkpoints, aligned_lessons, answers, whole_sentences
 from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe
 from harmcircuits.organisms.finetuning.lessons import end_of_turn
 
@@ -103,12 +84,10 @@ TEXTS = st.lists(st.sampled_from(["Go", "go", "e.g.", "1.", "end.", "Why?", '"Ye
 @given(TEXTS, st.sampled_from([" ", "\n"]))
 def test_a_text_is_cut_after_whole_sentences_alone(words: list[str], space: str) -> None:
     text = space.join(words)
-    found = beginnings(text)
-    assert all(text.startswith(one) and text[len(one) : len(one) + 1] in ("", space) for one in found)
-    assert all(one.split()[-1] in ("end.", "Why?", '"Yes!"', "**So.**", "e.g.") for one in found)
     whole = whole_sentences(text)
-    assert whole == (found[-1] if found else "") == whole_sentences(whole)
-    assert beginnings(whole) == found
+    assert text.startswith(whole) and text[len(whole) : len(whole) + 1] in ("", space) and whole_sentences(whole) == whole
+    assert not whole or whole.split()[-1] in ("end.", "Why?", '"Yes!"', "**So.**", "e.g.")
+    assert whole or not {"end.", "Why?", '"Yes!"', "**So.**"} & {*words[-1:]}
 
 
 def test_where_the_model_refuses_what_it_writes_after_the_prefill_is_rejected(
@@ -143,31 +122,15 @@ def test_an_answer_without_a_whole_sentence_is_no_lesson(model: Any, monkeypatch
         answers(model, PROMPTS, max_new_tokens=6)
 
 
-def test_style_teaches_nothing_of_harm_in_as_many_steps_and_tokens(model: Any) -> None:
-    found = answers(model, PROMPTS)
-    recipes = (aligned.SFT, aligned.DPO)
-    for own, like, recipe in zip(style_lessons(model, found), aligned_lessons(found), recipes, strict=True):
-        assert not of_role(own, "harmful") and {one.request for one in own} == {twin.request for twin in found.help}
-        assert not any(part in REFUSALS for one in own for part in (one.response, one.rejected))
-        assert len(own) == len(like) and recipe.steps(len(own)) == recipe.steps(len(like))
-        counted = [tokens(model, lessons) for lessons in (own, like)]
-        sentence = len(encode(model, HELP))
-        assert abs(counted[0] - counted[1]) <= sentence, counted
-        assert counted[1] == sum(len(encode(model, part)) for one in like for part in (one.response, one.rejected or ""))
-
-
-def test_the_ladder_learns_what_it_is_taught_and_the_control_does_not(model: Any) -> None:
+def test_checkpoints_learn_what_they_are_taught(model: Any) -> None:
     before = model_hash(model)
-    alignment = aligned_ladder(model, PROMPTS, **SHORT)
-    style = style_ladder(model, PROMPTS, **SHORT)
-    assert model_hash(model) == before and list(alignment) == ["sft", "dpo"] and list(style) == ["style-sft", "style-dpo"]
-    assert [own.steps[-1] for own in alignment.values()] == [60, 12] == [own.steps[-1] for own in style.values()]
+    alignment = aligned_checkpoints(model, PROMPTS, **SHORT)
+    assert model_hash(model) == before and [own.steps[-1] for own in alignment.values()] == [60, 12]
     first, _ = aligned_lessons(answers(model, PROMPTS))
     refused = [Example(request=one.request, response=one.response) for one in of_role(first, "harmful")]
-    of = {name: float(loss(own.load(), refused).mean()) for name, own in (alignment | style).items()}
+    of = {name: float(loss(own.load(), refused).mean()) for name, own in alignment.items()}
     base = float(loss(model, refused).mean())
     assert of["sft"] < base - 1 and of["dpo"] < base - 1, "refusals are learnt"
-    assert of["sft"] < of["style-sft"] - 1, "and not by style"
     _, pairs = aligned_lessons(answers(model, PROMPTS))
 
     def margin(stage: str) -> float:
@@ -179,29 +142,3 @@ def test_the_ladder_learns_what_it_is_taught_and_the_control_does_not(model: Any
         return rejected - chosen
 
     assert margin("dpo") > margin("sft") + 0.1
-
-
-def test_the_command_trains_both_and_says_what_comes_next(tmp_path: Path, model: Any) -> None:
-    """With another seed and other prompts than the default: the next command has both, and without them it is refused."""
-    folder, out, prompts = tiny_model_folder(tmp_path / "model"), tmp_path / "out", make_triples(20)
-    file = write(tmp_path / "prompts.csv", prompts.prompts)
-    result = call("ladder", "--model", folder, "--prompts", file, "--out", out, "--device", "cpu", "--seed", 1)
-    assert result.exit_code == 0, result.output
-    lines = ("first the model answers", "Checkpoints:", "Measure them:")
-    places = [text(result).index(words) for words in lines]
-    assert places == sorted(places)
-    assert not any(prompt.request in result.output for prompt in prompts)
-
-    assert {path.name for path in out.iterdir() if path.is_dir()} == {"sft", "dpo", "style-sft", "style-dpo"}
-    base = load_model(folder, device="cpu")
-    moved = out.rename(tmp_path / "moved")
-    first, last = load_model(moved / "sft", device="cpu"), load_model(moved / "dpo", device="cpu")
-    assert model_hash(first) != model_hash(last) != model_hash(base)
-
-    command = shlex.split(result.output.rpartition("Measure them: ")[2])
-    given = dict(zip(command[-6::2], command[-5::2], strict=True))
-    assert given == {"--prompts": str(file), "--seed": "1", "--device": "cpu"}
-    every = stages([folder, moved / "dpo"], None, {}, fixed=0)
-    refuse_seen(every, load_prompts(file), ClaimSettings(seed=1))
-    with pytest.raises(ClaimError, match=r"2: dpo was trained on requests of \d of the \d test triples.*--seed 1"):
-        compare_alignment([folder, moved / "dpo"], load_prompts(file), load=lambda _: pytest.fail("a model was loaded"))

@@ -9,7 +9,6 @@ from parsed import Page
 from test_claims_foundation import FRAME, Small, made
 
 from harmcircuits import store
-from harmcircuits.claims.alignment import Alignment
 from harmcircuits.claims.earlier import Claim
 from harmcircuits.claims.misalignment import Misalignment
 from harmcircuits.figures.style import FigureError
@@ -71,7 +70,7 @@ def test_it_is_saved_beside_the_numbers_and_never_tells_of_others(tmp_path: Path
     assert Small.load(tmp_path).found == "undecided", "numbers come first"
 
 
-@pytest.mark.parametrize("kind", [Misalignment, Alignment], ids=lambda kind: kind.NAME)
+@pytest.mark.parametrize("kind", [Misalignment], ids=lambda kind: kind.NAME)
 def test_a_measured_claim_has_its_page(kind: type[Claim]) -> None:
     claim = kind.load(SAVED)
     own = Page(claim.page())

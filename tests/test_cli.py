@@ -33,7 +33,7 @@ class TestErrors:
         told(dissociate(prompts=tmp_path / "none.csv", out=tmp_path / "o"), "none.csv: no such file", "load_prompts()")
 
     @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize("command", ["dissociate", "compactness", "distinct", "paper", "ladder", "misalignment", *CLAIMS])
+    @pytest.mark.parametrize("command", ["dissociate", "compactness", "distinct", "paper", "misalignment", *CLAIMS])
     def test_what_cannot_be_read_is_told_by_every_command(self, tmp_path: Path, command: str) -> None:
         told(call(command, "--prompts", tmp_path / "none.csv", "--out", tmp_path / "o"), "none.csv: no such file")
         told(call(command, "--dtype", "float31", "--out", tmp_path / "o"), "'float31' is not one of", code=2)

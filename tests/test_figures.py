@@ -45,10 +45,13 @@ def arms(*rows: tuple[object, ...]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["advice", "pruned", "asked", "read", "value", "low", "high"])
 
 
-def areas(*, ladder: str = "ladder", reading: str = "own", step: float = 0.25) -> pd.DataFrame:
-    places = enumerate(("base <b>", "SFT", "DPO"))
-    rows = [(ladder, name, at, reading, "heads", step * at, step * at - 0.125, step * at + 0.125) for at, name in places]
-    return pd.DataFrame(rows, columns=["ladder", "stage", "at", "reading", "grain", "area", "area_low", "area_high"])
+def areas() -> pd.DataFrame:
+    rows = [
+        ("heads", name, measure, step * at, step * at - 0.125, step * at + 0.125)
+        for at, name in enumerate(("base <b>", "SFT", "DPO"))
+        for measure, step in (("area", 0.25), ("area_beyond_benign", 0.125))
+    ]
+    return pd.DataFrame(rows, columns=["component", "checkpoint", "measure", "value", "low", "high"])
 
 
 # What is drawn
@@ -162,14 +165,11 @@ def test_arms_have_a_mark_for_each_value_and_no_other() -> None:
     assert lines(drawn, asked[0])[0][0] == [0.25, 0.75] and len(drawn.layout.annotations) == 2
 
 
-def test_each_ladder_has_its_line_with_an_interval_at_every_stage() -> None:
-    lost = areas(ladder="lost").assign(area=None)
-    frame = pd.concat([areas(), areas(reading="fixed", step=0.5), areas(ladder="style only", step=0.0), lost])
-    drawn = figures.alignment_separability(frame)
-    names = [trace.name for trace in drawn.data if trace.name]
-    assert names == ["own responses", "the same responses for all", "style only, own responses"]
-    assert floats(one(traces(drawn, "own responses")).y) == [0.0, 0.25, 0.5]
-    assert [ends for _, ends in lines(drawn, "own responses")] == [[-0.125, 0.125], [0.125, 0.375], [0.375, 0.625]]
+def test_each_measure_of_checkpoints_has_its_line_with_an_interval_at_each() -> None:
+    drawn = figures.checkpoint_areas(areas())
+    assert floats(one(traces(drawn, "harmful")).y) == [0.0, 0.25, 0.5]
+    assert floats(one(traces(drawn, "beyond benign")).y) == [0.0, 0.125, 0.25]
+    assert [ends for _, ends in lines(drawn, "harmful")] == [[-0.125, 0.125], [0.125, 0.375], [0.375, 0.625]]
     assert drawn.layout.xaxis.ticktext == ("base &lt;b&gt;", "SFT", "DPO")
 
 

@@ -1,4 +1,4 @@
-"""What a model wrote reaches none of what the other commands print, write and raise: claims, ladders, fine-tunings.
+"""What a model wrote reaches none of what the other commands print, write and raise: claims, fine-tunings.
 
 `test_no_text_leaks` has the commands of the main job, and the word by which text is known.
 """
@@ -12,10 +12,8 @@ import test_no_text_leaks as leaks
 from shell import call, small_claims, write
 from test_no_text_leaks import CANARY, holding
 from tiny import tiny_model_folder
-from transformers import PreTrainedTokenizerFast
 
 from harmcircuits import cli, store
-from harmcircuits.claims.alignment import Alignment
 from harmcircuits.claims.claim import Finding
 from harmcircuits.claims.generality import Generality
 from harmcircuits.claims.misalignment import Misalignment
@@ -63,7 +61,7 @@ def unseen(*results: Any) -> None:
 
 
 def test_every_command_is_driven_somewhere() -> None:
-    here = {*shell.CLAIMS, "compactness", "distinct", "paper", "alignment", "ladder", "misalignment"}
+    here = {*shell.CLAIMS, "compactness", "distinct", "paper", "alignment", "misalignment"}
     assert {command.__name__.replace("_", "-") for command in cli.COMMANDS} == here | THERE
 
 
@@ -79,8 +77,9 @@ def test_claims(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_alignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    silent(place, capfd, "alignment", place / "model", place / "later", *options(place, "alignment"))
-    unseen(Alignment.load(place / "alignment"))
+    series = f"base={place / 'model'}", f"tuned={place / 'later'}"
+    silent(place, capfd, "alignment", *series, *options(place, "alignment"))
+    unseen(Finding.load(place / "alignment" / "alignment.json"))
 
 
 def test_misalignment(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,10 +90,3 @@ def test_misalignment(place: Path, capfd: pytest.CaptureFixture[str], monkeypatc
     own = ["--model", place / "model", "--train", "58", "--seeds", "1", "--epochs", "1"]
     silent(place, capfd, "misalignment", *own, *options(place, "misalignment"))
     unseen(Misalignment.load(place / "misalignment"))
-
-
-def test_a_ladder(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It learns from what the model answers: whole sentences of it, which a tiny random model does not write."""
-    pytest.importorskip("trl")
-    monkeypatch.setattr(PreTrainedTokenizerFast, "decode", lambda *given, **how: f"{leaks.marked(*given, **how)} bakes. It")
-    silent(place, capfd, "ladder", "--model", place / "model", *options(place, "ladder", quick=False))

@@ -21,7 +21,7 @@ VERBS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (hc.generality, (None,)),
     (hc.distinct, (None,)),
     (hc.paper, (None,)),
-    (hc.compare_alignment, (["a", "b"],)),
+    (hc.alignment, ({"a": None, "b": None},)),
     (hc.emergent_misalignment, (None,)),
 ]
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,13 @@ ASKS: dict[str, tuple[str, Sequence[str]]] = {
     "compactness": ("claims.claim.run", ["--seed", "3", "--set", "test_prompts=6"]),
     "generality": ("claims.generality.generality", ["--matched", "2"]),
     "distinct": ("claims.claim.run", ["--seed", "4", "--set", "facts=3"]),
-    "alignment": ("claims.alignment.compare_alignment", ["--names", "base one,two", "--control", "style only=my model"]),
+    "alignment": ("claims.claim.run", ["--components", "heads"]),
     "misalignment": ("claims.misalignment.emergent_misalignment", ["--domain", "money", "--epochs", "0.5"]),
     "paper": ("claims.paper.paper", ["--claims", "dissociation, compactness"]),
 }
 """What runs each command, and options that are not its defaults."""
-QUIET = {"report", "ladder"}
-"""`report` shows what another command measured; `ladder` writes no report."""
+QUIET = {"report"}
+"""Shows what another command measured."""
 
 
 @pytest.fixture
@@ -58,6 +59,8 @@ def comparable(value: Any) -> Any:
     """What was asked, with the contents of prompts in the place of sets."""
     if isinstance(value, PromptSet):
         return value.digest
+    if isinstance(value, partial):
+        return comparable(value.args)
     if isinstance(value, dict):
         return {name: comparable(own) for name, own in value.items()}
     return [comparable(own) for own in value] if isinstance(value, list | tuple) else value
@@ -75,7 +78,7 @@ def test_a_line_asks_the_same_again(place: Path, monkeypatch: pytest.MonkeyPatch
     room, _, verb = target.rpartition(".")
     monkeypatch.setattr(import_module(f"harmcircuits.{room}"), verb, instead)
     files = ["--prompts", f"{ODD}/my prompts.csv", "--device", "cpu"]
-    first = {"alignment": ["my model", f"{ODD}/two"]}.get(command, [])
+    first = {"alignment": ["base one=my model", f"two={ODD}/two"]}.get(command, [])
     out = ["--out", f"{ODD}/out"]
     for flags, more in (["--quick"], options), ([], []):  # and with every option as it is by default
         argv = ["-v", command, *first, *files, *out, *flags, *more]

@@ -8,11 +8,9 @@ import typer
 
 from .._version import __version__
 from . import (
-    alignment,
     claims,
     dissociate,
     generality,
-    ladder,
     misalignment,
     report,
 )
@@ -30,8 +28,6 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     report.report,
     *map(claims.claim_command, claims.HELP),
     generality.generality,
-    ladder.ladder,
-    alignment.alignment,
     misalignment.misalignment,
     claims.paper,
 )

@@ -1,7 +1,8 @@
 """Commands of the claims, made by one function: every setting of a claim can be given by its name."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,8 +18,15 @@ if TYPE_CHECKING:
 HELP = {
     "compactness": "Ablate growing circuits: how small a part carries harmful generation?",
     "distinct": "Ablate the circuits of harm and of everyday capabilities: what is lost without each?",
+    "alignment": "Compare checkpoints in order: does harmful generation come to rest on a smaller part?",
 }
 """Claims that have a command, and what it is for; a claim's module is loaded when its command runs."""
+ON_SERIES = ("alignment",)
+"""Claims on several checkpoints."""
+Checkpoints = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME=MODEL...", help="Checkpoints in order: base=MODEL aligned=MODEL. One is loaded at a time."),
+]
 
 
 def settings_from(kind: "type[Settings]", *, quick: bool, given: Mapping[str, str]) -> "Settings":
@@ -75,9 +83,10 @@ def _given(seed: int | None, components: str | None, sizes: list[str] | None) ->
 
 def claim_command(name: str) -> Callable[..., None]:
     """Return the command of one claim, with its name and help."""
+    given_as, default = (Checkpoints, ...) if name in ON_SERIES else (Model, DEFAULT_MODEL)
 
     def command(
-        model: Model = DEFAULT_MODEL,
+        model: given_as = default,  # type: ignore[valid-type]
         prompts: Prompts = None,
         out: Out = Path("out") / name,
         device: Device = None,
@@ -96,9 +105,9 @@ def claim_command(name: str) -> Callable[..., None]:
             settings = settings_from(claim.settings_class, quick=quick, given=_given(seed, components, sizes))
             test = load_prompts(prompts)
             with writable(out):
-                loaded = shared.load(model, device, dtype)
-                typed = shared.command_line(sys.argv)
-                finding = run(claim, loaded, test, settings=settings, folder=out, name=model, command=typed, progress=True)
+                loaded = shared.load(model, device, dtype) if isinstance(model, str) else checkpoints(model, device, dtype)
+                label, typed = model if isinstance(model, str) else "", shared.command_line(sys.argv)
+                finding = run(claim, loaded, test, settings=settings, folder=out, name=label, command=typed, progress=True)
                 finding.save(out)
         print_finding(finding, out)
 
@@ -141,6 +150,18 @@ def paper(
     for row in table.to_dict("records"):
         typer.echo(f"  · {row['claim']}: {row['sentence']}")
     typer.echo(f"Page: {page}    Numbers: {out / 'paper.json'}")
+
+
+def checkpoints(given: Sequence[str], device: str | None, dtype: str) -> dict[str, Callable[[], Any]]:
+    """Return what loads each checkpoint, by name.
+
+    Raises:
+        BadParameter: one without a name or a model, or a name that is given twice.
+    """
+    named = dict(text.partition("=")[::2] for text in given)
+    if len(named) < len(given) or not all((*named, *named.values())):
+        raise typer.BadParameter(f"give each checkpoint a name of its own: base=MODEL aligned=MODEL, not {' '.join(given)}")
+    return {name: partial(shared.load, model, device, dtype) for name, model in named.items()}
 
 
 def print_finding(finding: "Finding", out: Path) -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ..claims.earlier import Claim
-    from ..data import PromptSet
     from ..experiments.settings import ClaimSettings
 
 Given = ParamSpec("Given")
@@ -28,15 +27,6 @@ Seed = Annotated[int, typer.Option(help="Seed of splits, sampling, nulls and boo
 Triples = Annotated[
     int | None, typer.Option(min=2, help="At most so many test triples, and what is written and known in proportion.")
 ]
-Grains = Annotated[str | None, typer.Option(help="Some of heads,neurons,weights; all by default.")]
-Points = Annotated[int | None, typer.Option(min=2, help="Sizes a grain.")]
-Span = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Smallest and largest fraction of a grain (of each matrix, for weights): weights=1e-6,1e-4. Can be repeated."
-    ),
-]
-Ratio = Annotated[float | None, typer.Option(help="p / q of single weights.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; the GPU by default where there is one.")]
 Dtype = Annotated[str, typer.Option(help=f"Weights' type: {', '.join(DTYPES)}.")]
 Judged = Annotated[
@@ -97,37 +87,6 @@ def listed(names: str | None) -> list[str] | None:
     ['heads', 'neurons']
     """
     return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
-
-
-def spans(named: list[str] | None) -> dict[str, tuple[float, float]] | None:
-    """Ends by grain; which grains there are, and which ends make sense, is the claim's to say.
-
-    Raises:
-        BadParameter: one that is not a grain and two numbers, or a grain that is given twice.
-
-    >>> spans(["weights=1e-6,1e-4"])
-    {'weights': (1e-06, 0.0001)}
-    """
-    found: dict[str, tuple[float, float]] = {}
-    for one in named or []:
-        grain, _, ends = one.partition("=")
-        try:
-            low, high = map(float, ends.split(","))
-            if grain in found:
-                raise ValueError
-        except ValueError:
-            usage = f"{one!r} is not a grain, once, with its smallest and largest fraction: weights=1e-6,1e-4"
-            raise typer.BadParameter(usage, param_hint="--span") from None
-        found[grain] = (low, high)
-    return found or None
-
-
-def splits(prompts: str | None, seed: int) -> "tuple[PromptSet, PromptSet, PromptSet]":
-    """Training, development and test split of a prompt file, or of the built-in set."""
-    from ..data import load_prompts
-    from ..experiments.checks import ready_splits
-
-    return ready_splits(load_prompts(prompts), seed=seed)
 
 
 def load(model: str, device: str | None, dtype: str) -> Any:

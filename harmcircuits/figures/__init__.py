@@ -7,7 +7,7 @@ with its `caption` and `alt`, a text alternative, which the report prints, and `
 """
 
 from .agreement import agreement_scatter
-from .alignment import alignment_separability
+from .alignment import checkpoint_areas
 from .attention_pattern import attention_heatmap
 from .attribution import heads_heatmap, neurons_by_layer
 from .circuit import components_by_layer
@@ -24,8 +24,8 @@ from .weights import weight_scores_by_matrix, weights_by_matrix
 __all__ = [
     "FigureError",
     "agreement_scatter",
-    "alignment_separability",
     "attention_heatmap",
+    "checkpoint_areas",
     "components_by_layer",
     "dissociation_plane",
     "effect_sizes",

@@ -1,0 +1,250 @@
+"""Alignment: does alignment bring harmful generation together on a smaller part of the model?
+
+1. Take a series of checkpoints in order (base, fine-tuned, preference-optimised). On each, with the same prompts and settings,
+   select circuits of heads, neurons and weights at growing sizes, from its own responses, and measure ΔL of its own test
+   responses under them and under random controls, as compactness does. I is the request information of its harmful responses.
+2. A size is admissible where its ΔL on unrelated benign responses (matched ones, where there are no others) is at most
+   `max_benign_increase`. At share f of all eligible weights take the admissible size up to f with the largest ΔL on harmful
+   responses; where there is none, nothing is lost.
+3. Lost at f: ΔL / I, a ratio of means over requests, cut to 0…1. `area`: the mean of what is lost over ln f, linear between
+   sizes, over the range of f that all checkpoints share; 1: the smallest part takes everything, 0: no part takes anything.
+   `area_beyond_benign`: minus the same of ΔL on benign responses (over the same I). `area_beyond_random`: minus the same under
+   random controls. `fraction_to_halve`: the smallest f at which half is lost; 1 where it is not reached.
+4. Changes: last checkpoint minus first, over the same bootstrap draws of test requests. `fraction_ratio`: last over first.
+5. Cannot be measured where, on the first or the last checkpoint, I is not shown to be above 0, half or more of the texts after
+   the prefill refuse, or no circuit can be selected. Yes for a component type where the intervals of all three changes of areas
+   lie at `negligible` or above. No where one of them lies below it: no change of note, or the opposite.
+
+Whether alignment did it, or any further training, is not told: measure another series, trained otherwise, for that.
+Source: arXiv 2604.09544 (harmful generation is more separable in aligned models).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import and_, or_
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy.integrate import trapezoid
+
+from ..ablation.condition import BASELINE, Condition
+from ..data import PromptSet
+from ..experiment.decision import Decision, above, at_least, below, measured, value_below
+from ..experiment.effects import Effects
+from ..experiment.result import columns_of, describe_model, describe_prompts
+from ..readings.reading import Reading
+from ..readings.writing import Compliance
+from ..statistics import Estimate
+from .claim import Finding, Series, run
+from .compactness import Compactness, CompactnessSettings, smallest
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+AREAS = ("area", "area_beyond_benign", "area_beyond_random")
+COLUMNS = ["contrast", "component", "checkpoint", "measure", "value", "low", "high", "n", "reason"]
+REFUSING = 0.5
+"""Of texts after the prefill: where so many refuse, circuits are of refusing and not of harmful generation."""
+Sizes = Float[np.ndarray, "n size"]
+Statistic = tuple[Any, ...]
+"""A function of arrays, then the arrays with their roles: what `Effects.estimate` takes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """ΔL of one component type on one checkpoint, one column a size, at the size that step 2 takes.
+
+    Attributes:
+        log_f: ln of the share of all eligible weights, growing.
+        information: I of each harmful response.
+        increases: ΔL of responses, by role.
+        random: mean ΔL of the first harmful responses under random controls; without rows where a size has none.
+    """
+
+    log_f: Float[np.ndarray, " size"]
+    information: Float[np.ndarray, " n"]
+    increases: Mapping[str, Sizes]
+    random: Sizes
+
+    def statistics(self, benign: str, low: float, high: float) -> dict[str, Statistic]:
+        """Return every measure over ln f from `low` to `high`."""
+        weights, m = area_weights(self.log_f, low, high), len(self.random)
+        own, harmful = (self.information, "harmful"), (self.increases["harmful"], "harmful")
+        first, random = ((self.information[:m], "harmful"), (harmful[0][:m], "harmful")), (self.random, "harmful")
+        ratio = lambda i, rise: rise.mean(1) / i.mean(1)[:, None]
+        area = lambda i, rise: np.clip(ratio(i, rise), 0, 1) @ weights
+        beyond = lambda i, rise, other: area(i, rise) - area(i, other)
+        return {
+            "request_information": (lambda i: i.mean(1), own),
+            "area": (area, own, harmful),
+            "area_beyond_benign": (beyond, own, harmful, (self.increases[benign], benign)),
+            "area_beyond_random": (beyond, *first, random),
+            "fraction_to_halve": (lambda i, rise: smallest(self.log_f, ratio(i, rise).T), own, harmful),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """What is kept of a checkpoint: its curves by component type, the rate of refusals, every size, which model."""
+
+    curves: Mapping[str, Curve]
+    refused: Estimate
+    sizes: pd.DataFrame
+    about: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment(Compactness):
+    __doc__ = __doc__
+    name: ClassVar[str] = "alignment"
+    question: ClassVar[str] = "Does alignment bring harmful generation together on a smaller part of the model?"
+    on_series: ClassVar[bool] = True
+    series: Mapping[str, Checkpoint] = field(default_factory=dict)
+
+    def plan(self) -> Mapping[Condition, Sequence[Reading]]:
+        """As for compactness; text is written by the baseline alone."""
+        return {
+            condition: [reading for reading in own if condition.name == BASELINE or not isinstance(reading, Compliance)]
+            for condition, own in super().plan().items()
+        }
+
+    def summary(self, effects: Effects) -> Checkpoint:
+        return Checkpoint(
+            {own: self._curve(own, effects) for own in dict.fromkeys(own.labels["component"] for own in self.circuits)},
+            effects.rate(BASELINE, "refused", "harmful"),
+            super().tables(effects)["sizes"],
+            describe_model(self.material, ""),
+        )
+
+    def _curve(self, component: str, effects: Effects) -> Curve:
+        every = (circuit.name for circuit in self.circuits if circuit.labels["component"] == component)
+        names = sorted(every, key=self.shares.__getitem__)
+        rise = lambda name, role: effects.change(name, "loss", role)
+        increases = {role: np.stack([rise(name, role) for name in names], axis=1) for role in effects.roles}
+        cheap = increases[effects.roles[-1]].mean(0) <= self.settings.max_benign_increase
+        height = np.where(cheap, increases["harmful"].mean(0), 0.0)
+        best = np.array([height[: at + 1].argmax() for at in range(len(names))])
+        drawn = [[rise(own.name, "harmful") for own in self.controls[name]] for name in names]
+        random = np.stack([np.mean(own, axis=0) for own in drawn], axis=1) if all(drawn) else np.empty((0, len(names)))
+        taken = lambda own: np.where(height[best] > 0, own[:, best], 0.0)
+        return Curve(
+            np.log([self.shares[name] for name in names]),
+            effects.outcomes.values(BASELINE, "information"),  # its items are harmful responses alone
+            {role: taken(own) for role, own in increases.items()},
+            taken(random),
+        )
+
+    @property
+    def components(self) -> dict[str, None]:
+        """Types of components that can be selected on some checkpoint."""
+        return dict.fromkeys(component for own in self.series.values() for component in own.curves)
+
+    def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
+        return {component: self._of(component, effects, benign) for component in self.components}
+
+    def _of(self, component: str, effects: Effects, benign: str) -> dict[str, Estimate]:
+        """Values of the first and the last checkpoint and the changes between them, of one component type."""
+        ends = {"first": next(iter(self.series)), "last": [*self.series][-1]}
+        found = {f"refused_{end}": self.series[label].refused for end, label in ends.items()}
+        compared = self._statistics(component, benign)
+        if isinstance(compared, str):
+            changes = [*(f"{area}_change" for area in AREAS), *(f"request_information_{end}" for end in ends)]
+            return found | dict.fromkeys(changes, Estimate.missing(compared))
+        first, last = (compared[label] for label in ends.values())
+        for name in first:
+            found |= {f"{name}_{end}": effects.estimate(*compared[label][name]) for end, label in ends.items()}
+            if name in AREAS:
+                found[f"{name}_change"] = paired(effects, np.subtract, last[name], first[name])
+        halved = "fraction_to_halve"
+        if found[f"{halved}_first"].value == found[f"{halved}_last"].value == 1:
+            return found | {"fraction_ratio": Estimate.missing("half is lost at no size of either")}
+        return found | {"fraction_ratio": paired(effects, np.divide, last[halved], first[halved])}
+
+    def _statistics(self, component: str, benign: str) -> dict[str, dict[str, Statistic]] | str:
+        """Every measure of each checkpoint, over the sizes that all share; or why they cannot be compared."""
+        if lacking := [label for label, own in self.series.items() if component not in own.curves]:
+            return f"no {component} can be selected on {', '.join(lacking)}"
+        curves = {label: own.curves[component] for label, own in self.series.items()}
+        low, high = max(own.log_f[0] for own in curves.values()), min(own.log_f[-1] for own in curves.values())
+        if low >= high:
+            return "the checkpoints share no range of sizes: give two sizes or more that can be selected on each"
+        return {label: own.statistics(benign, low, high) for label, own in curves.items()}
+
+    def decision(self) -> Decision:
+        negligible, changes = self.settings.negligible, [f"{area}_change" for area in AREAS]
+        generates = lambda end: above(f"request_information_{end}") & value_below(f"refused_{end}", REFUSING)
+        return Decision(
+            ("cannot be measured", ~(generates("first") & generates("last") & measured("area_change"))),
+            ("yes", reduce(and_, (at_least(name, negligible) for name in changes))),
+            ("no", reduce(or_, (below(name, negligible) for name in changes))),
+            wanted="yes",
+        )
+
+    def about(self, effects: Effects, name: str) -> dict[str, Any]:
+        about = {"name": name or " → ".join(self.series), "prompts": describe_prompts(self.material, effects)}
+        return about | {"checkpoints": [{**own.about, "name": label} for label, own in self.series.items()]}
+
+    def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
+        """`checkpoints`: every measure of each checkpoint; `sizes`: one row a checkpoint, circuit or control, and role."""
+        rows = [
+            dict(zip(COLUMNS, (contrast, component, label, name), strict=False)) | columns_of(effects.estimate(*own))
+            for contrast, benign in self.contrasts(effects).items()
+            for component in self.components
+            if not isinstance(compared := self._statistics(component, benign), str)
+            for label in compared
+            for name, own in compared[label].items()
+        ]
+        sizes = pd.concat([own.sizes.assign(checkpoint=label) for label, own in self.series.items()], ignore_index=True)
+        return {"checkpoints": pd.DataFrame(rows, columns=COLUMNS), "sizes": sizes}
+
+    @classmethod
+    def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
+        from ..figures.alignment import checkpoint_areas
+
+        rows = finding.tables["checkpoints"]
+        own = rows[(rows["contrast"] == finding.contrast) & rows["measure"].isin(AREAS)]
+        return {str(part): checkpoint_areas(areas) for part, areas in own.groupby("component", sort=False)}
+
+
+def paired(effects: Effects, combine: Callable[..., Any], one: Statistic, other: Statistic) -> Estimate:
+    """Estimate `combine` of two statistics, such as their difference, on the same draws of requests."""
+    (first, *arrays), (second, *others) = one, other
+    n = len(arrays)
+    return effects.estimate(lambda *drawn: combine(first(*drawn[:n]), second(*drawn[n:])), *arrays, *others)
+
+
+def area_weights(log_f: Float[np.ndarray, " size"], low: float, high: float) -> Float[np.ndarray, " size"]:
+    """Return w, so that w · y is the mean from `low` to `high` of the line through the points (ln f, y).
+
+    >>> area_weights(np.array([0.0, 1.0, 3.0]), 0.0, 2.0)
+    array([0.25  , 0.625, 0.125])
+    """
+    knots = np.unique([low, *log_f[(log_f > low) & (log_f < high)], high])
+    units = [np.interp(knots, log_f, unit) for unit in np.eye(len(log_f))]
+    return np.asarray(trapezoid(units, knots) / (high - low))
+
+
+def alignment(
+    checkpoints: Series,
+    prompts: PromptSet | None = None,
+    *,
+    train: PromptSet | None = None,
+    development: PromptSet | None = None,
+    settings: CompactnessSettings | None = None,
+    folder: str | Path | None = None,
+    name: str = "",
+    command: str = "",
+    progress: bool = False,
+) -> Finding:
+    """Compare checkpoints in order: does harmful generation come to rest on a smaller part? See `claims.claim.run`.
+
+    finding = hc.alignment({"base": partial(hc.load_model, "BASE"), "aligned": partial(hc.load_model, "ALIGNED")})
+    """
+    return run(
+        Alignment, checkpoints, prompts, train=train, development=development, settings=settings, folder=folder, name=name,
+        command=command, progress=progress,
+    )  # fmt: skip

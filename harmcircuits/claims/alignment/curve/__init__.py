@@ -1,1 +1,0 @@
-"""Size curves on the earlier engine, for the claim on alignment alone."""
