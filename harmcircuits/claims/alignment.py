@@ -221,7 +221,7 @@ def area_weights(log_f: Float[np.ndarray, " size"], low: float, high: float) -> 
     """Return w, so that w · y is the mean from `low` to `high` of the line through the points (ln f, y).
 
     >>> area_weights(np.array([0.0, 1.0, 3.0]), 0.0, 2.0)
-    array([0.25  , 0.625, 0.125])
+    array([0.25 , 0.625, 0.125])
     """
     knots = np.unique([low, *log_f[(log_f > low) & (log_f < high)], high])
     units = [np.interp(knots, log_f, unit) for unit in np.eye(len(log_f))]
