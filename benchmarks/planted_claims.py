@@ -18,24 +18,22 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from harmcircuits import ClaimSettings, store
+from harmcircuits import store
 from harmcircuits.claims.alignment import alignment
 from harmcircuits.claims.claim import Finding
 from harmcircuits.claims.compactness import CompactnessSettings, compactness
 from harmcircuits.claims.distinct import distinct
 from harmcircuits.claims.earlier import Claim
-from harmcircuits.claims.generality import generality
+from harmcircuits.claims.generality import GeneralitySettings, generality
 from harmcircuits.experiment.settings import Settings
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.language import TOPICS
 from harmcircuits.tasks.capabilities import Completion
 
-SIZES = ClaimSettings(
-    attribution_triples=48, development_triples=16, test_triples=32, probe_triples=32, aim_triples=32, written_triples=2,
-    bootstrap_draws=400, max_new_tokens=6, head_fraction=2 / 24, neuron_fraction=8 / 192, protect_heads=3 / 24,
-    protect_neurons=0.1, facts=1, passages=1, shots=4, shot_draws=1, many_shot_triples=4,
+KINDS = GeneralitySettings(
+    head_fractions=(2 / 24,), neuron_fractions=(4 / 192,), protect_heads=6 / 24, protect_neurons=0.05, train_prompts=12,
+    development_prompts=8, test_prompts=48, control_prompts=32, max_new_tokens=6, random_draws=2, bootstrap_draws=400,
 )  # fmt: skip
-KINDS = replace(SIZES, neuron_fraction=4 / 192, protect_heads=6 / 24, protect_neurons=0.05)
 SWEPT = CompactnessSettings(
     components=("heads", "neurons"), head_fractions=(1 / 24, 2 / 24, 4 / 24),
     neuron_fractions=(4 / 192, 8 / 192, 16 / 192, 32 / 192),

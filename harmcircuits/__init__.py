@@ -61,7 +61,7 @@ _WHERE = {
     "Finding": "claims.claim",
     "CompactnessSettings": "claims.compactness",
     "compactness": "claims.compactness",
-    "Generality": "claims.generality",
+    "GeneralitySettings": "claims.generality",
     "generality": "claims.generality",
     "distinct": "claims.distinct",
     "alignment": "claims.alignment",
@@ -97,7 +97,7 @@ if TYPE_CHECKING:
     from .claims.compactness import CompactnessSettings as CompactnessSettings
     from .claims.compactness import compactness as compactness
     from .claims.distinct import distinct as distinct
-    from .claims.generality import Generality as Generality
+    from .claims.generality import GeneralitySettings as GeneralitySettings
     from .claims.generality import generality as generality
     from .claims.misalignment import Misalignment as Misalignment
     from .claims.misalignment import emergent_misalignment as emergent_misalignment

@@ -11,17 +11,19 @@ from triples import RUN, make_triples
 import harmcircuits as hc
 from harmcircuits import judges
 from harmcircuits.claims.compactness import CompactnessSettings
+from harmcircuits.claims.generality import GeneralitySettings
 from harmcircuits.claims.misalignment.plan import BAD, GOOD, OWN
 
 SET = make_triples(24)
 FEW = CompactnessSettings(**vars(RUN) | {"components": ("neurons",), "neuron_fractions": (0.02, 0.06)})
+TWO = GeneralitySettings(**vars(FEW) | {"test_prompts": 8, "categories": 2, "label_swaps": 40})
 FEWER: dict[str, dict[str, Any]] = {
     "elicit": {"max_new_tokens": 6},
     "generate": {"max_new_tokens": 6},
     "generate_each": {"max_new_tokens": 6},
     "compactness": {"prompts": SET, "settings": FEW},
     "distinct": {"prompts": SET, "settings": RUN},
-    "generality": {"prompts": SET, "settings": SMALL, "matched": 1},
+    "generality": {"prompts": SET, "settings": TWO},
     "alignment": {"prompts": SET, "settings": FEW},
     "emergent_misalignment": {"prompts": SET, "settings": SMALL, "arms": [BAD, GOOD, OWN], "train": 298, "answers": 0},
 }

@@ -25,17 +25,11 @@ def small(patch: pytest.MonkeyPatch) -> None:
         return replace(SETTINGS, head_fraction=0.1, seed=seed)
 
     patch.setattr(ClaimSettings, "quick", classmethod(quick))
-    patch.setattr(Settings, "quick", classmethod(lambda cls, *, seed=0: replace(RUN, seed=seed)))
+    patch.setattr(Settings, "quick", classmethod(lambda cls, *, seed=0: cls(**vars(RUN) | {"seed": seed})))
     patch.setenv("COLUMNS", "200")
 
 
 SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, facts=2, passages=1, bootstrap_draws=60)
-CLAIMS: dict[str, Sequence[str]] = {
-    "generality": ("--matched", "1"),
-}
-"""Options with which a claim takes seconds, beside `small_claims`."""
-
-
 def small_claims(patch: pytest.MonkeyPatch) -> None:
     """The same of the claims, whatever sizes they are given."""
     small(patch)

@@ -13,7 +13,6 @@ from shell import call, dissociate, small, text, told, write
 from harmcircuits import __version__, cli
 
 OPTIONS = ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick")
-CLAIMS = ("generality",)  # of one model and prompts
 
 
 @pytest.fixture(autouse=True)
@@ -33,17 +32,10 @@ class TestErrors:
         told(dissociate(prompts=tmp_path / "none.csv", out=tmp_path / "o"), "none.csv: no such file", "load_prompts()")
 
     @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize("command", ["dissociate", "compactness", "distinct", "paper", "misalignment", *CLAIMS])
+    @pytest.mark.parametrize("command", ["dissociate", "compactness", "generality", "distinct", "paper", "misalignment"])
     def test_what_cannot_be_read_is_told_by_every_command(self, tmp_path: Path, command: str) -> None:
         told(call(command, "--prompts", tmp_path / "none.csv", "--out", tmp_path / "o"), "none.csv: no such file")
         told(call(command, "--dtype", "float31", "--out", tmp_path / "o"), "'float31' is not one of", code=2)
-
-    @pytest.mark.usefixtures("no_model")
-    @pytest.mark.parametrize("command", CLAIMS)
-    def test_sizes_of_claims_that_are_none(self, tmp_path: Path, command: str) -> None:
-        told(call(command, "--triples", "1", "--out", tmp_path / "o"), "Invalid value for '--triples'", code=2)
-        told(call(command, "--seed", "-1", "--out", tmp_path / "o"), "error: seed must be at least 0, not -1")
-        assert not (tmp_path / "o").exists()
 
     @pytest.mark.usefixtures("no_model")
     @pytest.mark.parametrize("command", ["dissociate"])

@@ -1,6 +1,5 @@
-"""Generality on models: the planted truth comes out, runs resume, nothing is changed, and the shell says what was found."""
+"""Generality on planted models, its formulas by hand, and the prompts that it takes."""
 
-import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,146 +9,180 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import typer
-from shell import small, write
-from tiny import tiny_model_folder
-from triples import SETTINGS, make_triples
-from typer.testing import CliRunner
+from triples import make_triples
 
-from harmcircuits.claims.earlier import ClaimError
-from harmcircuits.claims.generality import Generality, generality
-from harmcircuits.claims.generality import rises as rises_module
-from harmcircuits.claims.generality.plan import kinds_of, plan, selected
-from harmcircuits.claims.material import Material, prepare
-from harmcircuits.cli.generality import generality as command
-from harmcircuits.data import Example
-from harmcircuits.experiments.settings import ClaimSettings
-from harmcircuits.models.protocol import HookedModel
-from harmcircuits.organisms import planted
-from harmcircuits.organisms.organism import Variant
-from harmcircuits.tasks.teacher_forced import teacher_forced
+import harmcircuits as hc
+from harmcircuits.ablation.condition import BASELINE, Condition
+from harmcircuits.attribution.scores import Attribution
+from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.generality import Generality, GeneralitySettings
+from harmcircuits.data import Prompt, PromptSet
+from harmcircuits.experiment.controls import CircuitRecipe, mean_overlap, overlap_estimates
+from harmcircuits.experiment.effects import Effects
+from harmcircuits.experiment.material import Material
+from harmcircuits.experiment.outcomes import Outcomes
 
-KINDS = ("vandalism", "mischief", "pranks")
-PROMPTS = make_triples(24, categories=KINDS)
-SMALL = replace(SETTINGS, attribution_triples=9, test_triples=6, head_fraction=0.1)
-PLANTED = ClaimSettings(
-    attribution_triples=32, development_triples=8, test_triples=24, max_new_tokens=6, head_fraction=2 / 24,
-    neuron_fraction=4 / 192, protect_heads=0.25, protect_neurons=0.05, shots=4, shot_draws=1, probe_triples=32, aim_triples=8,
-    many_shot_triples=4, bootstrap_draws=200,
+SMALL = GeneralitySettings(
+    head_fractions=(2 / 24,), neuron_fractions=(4 / 192,), weight_fractions=((1e-3, 2e-3),), protect_heads=6 / 24,
+    protect_neurons=0.05, train_prompts=10, test_prompts=32, control_prompts=16, development_prompts=4, max_new_tokens=4,
+    bootstrap_draws=200, label_swaps=40,
 )  # fmt: skip
 
 
-@pytest.fixture
-def material(tiny: Any) -> Material:
-    return prepare(tiny, PROMPTS, settings=SMALL)
-
-
-@pytest.fixture
-def swept(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many circuits each sweep was given, the intact model apart."""
-    seen: list[int] = []
-
-    def recorded(model: HookedModel, circuits: Any, examples: list[Example]) -> torch.Tensor:
-        seen.append(len(circuits) - 1)
-        return sweep(model, circuits, examples)
-
-    sweep = rises_module.sweep
-    monkeypatch.setattr(rises_module, "sweep", recorded)
-    return seen
-
-
-def numbers(found: Generality) -> Any:
-    return json.loads(json.dumps(found.document()))
-
-
-def test_a_claim_is_saved_whole(tiny: Any, tmp_path: Path, swept: list[int]) -> None:
-    before = {name: value.clone() for name, value in tiny.state_dict().items()}
-    options: dict[str, Any] = {"settings": SMALL, "matched": 2, "swaps": 3, "folder": tmp_path, "reproduce": "again"}
-    found = generality(tiny, PROMPTS, **options)
-    assert sum(swept) == 3 + 3 * 2 and found.settings["swaps"] == 3
-    assert len(found.table()) == (3 + 1) * 3
-    assert all(torch.equal(value, before[name]) for name, value in tiny.state_dict().items())
-    loaded = Generality.load(found.save(tmp_path))
-    assert numbers(loaded) == numbers(found) and loaded.command == "again"
-    for name, frame in found.tables.items():
-        pd.testing.assert_frame_equal(frame, loaded.tables[name])
-    assert [drawn.to_json() for drawn in loaded.figures().values()] == [one.to_json() for one in found.figures().values()]
-    assert found.values["excess_overlap_p"].is_missing and "fewer than 39" in str(found.values["excess_overlap_p"].reason)
-    assert found.found != "yes", "3 draws give no p value"
-    again = generality(tiny, PROMPTS, **options)
-    assert sum(swept) == 9, "nothing was read twice"
-    assert numbers(again) == numbers(found)
-
-
-def test_rises_are_those_of_each_circuit_alone(tiny: Any, material: Material) -> None:
-    found = generality(tiny, material=material, matched=1)
-    planned = plan(*kinds_of(material))
-    group = planned.groups[1]
-    circuit = selected(material, planned, "harmful", group)
-    frame = teacher_forced(tiny, material.examples, {"intact": None, "own": circuit})
-    loss = {str(name): part["nll"].to_numpy(dtype=float).reshape(-1, 3) for name, part in frame.groupby("condition")}
-    rise = loss["own"] - loss["intact"]
-    np.testing.assert_allclose(rises_module.rises_of(material, {"it": circuit})["it"], rise, atol=1e-5)
-    table = found.table().query("selected == @group")
-    for tested in planned.groups:
-        mine = [label == tested for label in material.categories]
-        cell = table[table["tested"] == tested].iloc[0]
-        assert cell["harmful"] == pytest.approx(rise[mine, 0].mean(), abs=1e-5)
-        assert cell["selectivity"] == pytest.approx((rise[mine, 0] - rise[mine, 1]).mean(), abs=1e-5)
-
-
-@pytest.mark.parametrize("options", [{"matched": 0}, {"matched": True}, {"swaps": -1}, {"swaps": 0.5}])
-def test_options_that_make_no_sense_are_refused_before_anything_is_read(tiny: Any, options: dict[str, Any]) -> None:
-    with pytest.raises(ClaimError, match=r"matched is how many .* at least 1|swaps is how many .* 0 or more"):
-        generality(tiny, PROMPTS, settings=SMALL, **options)
-
-
-def test_a_circuit_that_cannot_be_selected_is_named_and_its_cells_are_missing(tiny: Any, material: Material) -> None:
-    few = replace(material, settings=replace(material.settings, head_fraction=0.6))
-    found = generality(tiny, material=few)
-    assert found.found == "cannot be measured" and found.values["off_diagonal"].is_missing
-    assert any("heads were asked for" in limit for limit in found.limits)
-    assert found.figures()
-
-
 @cache
-def organism(variant: Variant, divided: Any = None) -> Generality:
-    own = planted(variant=variant, divided=divided)
-    return generality(own.model, own.prompts, settings=PLANTED)
+def planted_run(variant: str, **sizes: Any) -> hc.Finding:
+    organism = hc.organisms.planted(0, variant, divided="harms")  # type: ignore[arg-type]
+    return hc.generality(organism.model, organism.prompts, settings=replace(SMALL, **sizes), name="planted")
 
 
-def test_one_planted_mechanism_is_found_to_be_one() -> None:
-    found = organism("plain", "harms")
-    assert found.found == "yes", found.sentence
-    assert found.values["transfer_ratio"].value == pytest.approx(1, abs=0.05)
-    assert found.values["beyond_matched"].value > 0.8 * found.values["off_diagonal"].value
+def test_one_mechanism_for_all_kinds_of_harm_is_general() -> None:
+    finding = planted_run("plain")
+    assert finding.answer == "yes" and finding.contrast == "matched"
+    transfer, overlap = (finding.estimate(name, "heads") for name in ("transfer", "overlap"))
+    assert transfer.value == pytest.approx(1, abs=0.05) and overlap.value is not None and overlap.value > 0.5
+    swapped, shuffled = (finding.estimate(f"overlap_beyond_{null}", "heads") for null in ("label_swap", "shuffled"))
+    assert swapped.low is not None and swapped.low > 0 and not shuffled.excludes(0)
 
 
-def test_separate_planted_mechanisms_are_found_to_be_separate() -> None:
-    found = organism("separate")
-    assert found.found == "no", found.sentence
-    assert found.values["diagonal"].low > 1 and found.values["transfer_ratio"].high < 0.1
-    assert found.values["excess_overlap"].value == pytest.approx(0, abs=0.05)
+def test_one_mechanism_for_each_kind_is_not() -> None:
+    finding = planted_run("separate")
+    assert finding.answer == "no"
+    for part in ("heads", "neurons"):
+        assert finding.estimate("overlap", part).value == 0
+        apart = finding.estimate("overlap_beyond_shuffled", part)
+        assert apart.value is not None and apart.value < 0
+    cells = finding.tables["matrix"].query("component == 'heads' and role == 'harmful' and selected != 'random'")
+    own = cells["selected"] == cells["tested"]
+    assert cells[own]["low"].min() > 1 > cells[~own]["high"].max(), "only the diagonal is hurt"
 
 
-def test_where_nothing_writes_harm_nothing_is_found_to_be_general() -> None:
-    found = organism("none")
-    assert found.found in ("cannot be measured", "undecided")
-    assert found.values["diagonal"].value < 0.05
+def test_where_nothing_writes_harm_nothing_can_transfer() -> None:
+    assert planted_run("none").answer == "cannot be measured"
 
 
-def test_the_command_writes_numbers_and_figures_and_no_request(tmp_path: Path) -> None:
-    app = typer.Typer()
-    app.command()(command)
-    model, prompts = tiny_model_folder(tmp_path / "model"), write(tmp_path / "prompts.csv", PROMPTS.prompts)
-    out = tmp_path / "out"
-    with pytest.MonkeyPatch.context() as patch:
-        small(patch)
-        asked = ["--model", str(model), "--prompts", str(prompts), "--out", str(out), "--quick", "--device", "cpu"]
-        result = CliRunner().invoke(app, asked)
-    assert result.exit_code == 0, result.output
-    found = Generality.load(out)
-    assert found.sentence.split(":")[0] in " ".join(result.output.split())
-    assert found.settings["swaps"] == 499 and not found.values["excess_overlap_p"].is_missing, "a quick run can be a yes"
-    assert (out / "generality.html").exists()
-    assert not any(prompt.request in result.output for prompt in PROMPTS)
+def test_transfer_is_the_ratio_of_the_means_of_the_matrix() -> None:
+    """With as many requests of each category, means over requests are means over cells."""
+    finding = planted_run("plain")
+    for part in ("heads", "neurons"):
+        cells = finding.tables["matrix"].query("component == @part and selected != 'random'")
+        cells = cells.assign(own=cells["selected"] == cells["tested"])
+        mean = cells.groupby(["role", "own"])["loss_increase"].mean()
+        rise = {(role, own): mean[role, own] for role in ("harmful", "near") for own in (True, False)}
+        assert finding.estimate("transfer", part).value == pytest.approx(rise["harmful", False] / rise["harmful", True])
+        beyond = (rise["harmful", own] - rise["near", own] for own in (False, True))
+        others, own = beyond
+        assert finding.estimate("transfer_beyond_benign", part).value == pytest.approx(others / own)
+        assert finding.estimate("specific_share", part).value == pytest.approx(others / rise["harmful", False])
+
+
+def of_changes(changes: dict[str, list[float]], prompts: list[Prompt]) -> Effects:
+    """Effects whose ΔL are given, by condition."""
+    values = {BASELINE: [1.0] * len(prompts)} | {name: [1 + change for change in own] for name, own in changes.items()}
+    rows = [(name, "loss", item, value) for name, own in values.items() for item, value in enumerate(own)]
+    frame = pd.DataFrame(rows, columns=["condition", "measure", "item", "value"])
+    return Effects(Outcomes(frame, pd.DataFrame()), prompts, draws=100)
+
+
+def test_estimates_by_hand() -> None:
+    """Two harmful requests of each of three categories, a benign one of no category each; controls have the first three."""
+    order = ["a", "b", "c", "a", "b", "c"]
+    harmful = [Prompt(request=f"h{at}", role="harmful", category=name) for at, name in enumerate(order)]
+    benign = [Prompt(request=f"f{at}", role="far") for at in range(6)]
+    change = {
+        "a": [6.0, 3, 1, 6, 3, 1, *[0.5] * 6],
+        "b": [2.0, 4, 1, 2, 4, 1, *[1.0] * 6],
+        "c": [4.0, 5, 8, 4, 5, 8, *[1.5] * 6],
+        "a: random": [1.0, 0, 0],
+        "b: random": [0.0, 2, 0],
+        "c: random": [0.0, 0, 3],
+    }
+    effects = of_changes(change, harmful + benign)
+    circuits, control = ({name: Condition(name + label) for name in "abc"} for label in ("", ": random"))
+    found = Generality(None)._transfer([circuits, control], effects, "far")  # type: ignore[arg-type]
+    own, others = np.mean([6, 4, 8]), np.mean([(2 + 4) / 2, (3 + 5) / 2, (1 + 1) / 2])
+    expected = {
+        "own_loss_increase": own,
+        "loss_increase": others,
+        "own_beyond_benign": own - 1,
+        "transfer": others / own,
+        "transfer_beyond_benign": (others - 1) / (own - 1),
+        "transfer_beyond_random": others / (own - np.mean([1, 2, 3])),
+        "specific_share": 1 - 1 / others,
+    }
+    assert {name: estimate.value for name, estimate in found.items()} == pytest.approx(expected)
+    assert [found[name].n for name in ("transfer", "transfer_beyond_random")] == [6, 3]
+    nothing = of_changes(dict.fromkeys("abc", [0.0] * 12), harmful + benign)
+    missing = Generality(None)._transfer([circuits], nothing, "far")  # type: ignore[arg-type]
+    assert missing["transfer"].is_missing and missing["specific_share"].is_missing, "there is nothing to transfer"
+    assert missing["transfer_beyond_random"].reason == "no random control was drawn"
+
+
+def recipe(*heads: int) -> CircuitRecipe:
+    """Harmful responses of six examples rest on some of ten heads, benign ones on none."""
+    scores = torch.zeros(6, 1, 10)
+    scores[:, 0, list(heads)] = 1.0
+    of = lambda values: Attribution(values, torch.zeros(6, 1, 1))
+    return CircuitRecipe(of(scores), of(torch.full_like(scores, 1e-3)), {"heads": 0.0, "neurons": 0.0})
+
+
+def test_overlap_against_both_nulls() -> None:
+    same, apart = [recipe(0, 1)] * 3, [recipe(0, 1), recipe(2, 3), recipe(4, 5)]
+    one, own = ([each.circuit(heads=2) for each in recipes] for recipes in (same, apart))
+    shared = overlap_estimates(same, one, 40)
+    assert shared["overlap"].value == 1 and shared["overlap_beyond_shuffled"].value == 0
+    separate = overlap_estimates(apart, own, 40)
+    assert separate["overlap"].value == 0 == mean_overlap(own)
+    assert separate["overlap_beyond_shuffled"].value is not None and separate["overlap_beyond_shuffled"].value < -0.1
+    assert list(overlap_estimates([], own, 40)) == ["overlap"]
+
+
+def material(prompts: PromptSet, **sizes: Any) -> Material:
+    train, _, test = prompts.split(seed=0)
+    return Material(None, test, train, None, replace(SMALL, **sizes))  # type: ignore[arg-type]
+
+
+def test_categories_with_enough_requests_are_taken_harm_groups_in_turn() -> None:
+    names = ("a1", "a2", "b1", "few")
+    size = {"a1": 12, "a2": 12, "b1": 12, "few": 6}
+    prompts = [
+        Prompt(request=f"{word} {name} {at}" * 3, role=role, category=name, group=f"{name}{at}", harm_group=name[0])
+        for name in names
+        for at in range(size[name])
+        for role, word in (("harmful", "smash"), ("near", "mend"), ("far", "praise"))
+    ]
+    loose = [Prompt(request=f"everyday matter number {at} of {at * 7}", role="far") for at in range(12)]
+    whole = PromptSet((*prompts, *loose))  # type: ignore[arg-type]
+    given = Material(None, whole, whole, None, replace(SMALL, categories=2))  # type: ignore[arg-type]
+    taken = Generality.restrict(given)
+    for own in (taken.train, taken.test):
+        assert own is not None and {prompt.category for prompt in own} == {"a1", "b1", ""}
+    by_category = Generality(taken).by_category
+    assert list(by_category) == ["a1", "b1"]
+    assert {prompt.category for prompt in by_category["a1"].train_prompts[0]} == {"a1"}
+    assert Generality.restrict(replace(given, settings=replace(SMALL, categories=9))).test.categories == ("a1", "a2", "b1", "few")
+
+
+@pytest.mark.parametrize(("kinds", "sizes"), [(("one",), {}), (("a", "b"), {"test_prompts": 7}), (("a", "b"), {"categories": 1})])
+def test_one_category_alone_is_told(kinds: tuple[str, ...], sizes: dict[str, int]) -> None:
+    with pytest.raises(ClaimError, match="transfer needs two"):
+        Generality.restrict(material(make_triples(24, categories=kinds), **sizes))
+
+
+def test_weights_and_a_run_that_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    organism = hc.organisms.planted(0, divided="harms")
+    settings = replace(SMALL, components=("heads", "weights"), categories=2)
+    call = lambda: hc.generality(organism.model, organism.prompts, settings=settings, folder=tmp_path, name="planted")
+    first = call()
+    assert first.estimate("own_loss_increase", "weights").value is not None
+    assert first.estimate("overlap_beyond_label_swap", "weights").is_missing
+    for made in ("readings.loss.loss", "claims.generality.attribute", "experiment.circuits.weight_masks"):
+        monkeypatch.setattr(f"harmcircuits.{made}", lambda *_, **__: pytest.fail("made again"))
+    assert call().document() == first.document()
+    read = hc.Finding.load(first.save(tmp_path))
+    assert read.document() == first.document() and read.page() == first.page()
+    assert list(read.figures()) == ["heads", "weights"]
+    assert len(read.figure().data[0].z) == 3, "two circuits and the random ones"
+    monkeypatch.undo()
+    with pytest.raises(ClaimError, match="no weight is selected"):
+        nothing = replace(settings, components=("weights",), weight_fractions=((1e-9, 0.0),))
+        hc.generality(organism.model, organism.prompts, settings=nothing)

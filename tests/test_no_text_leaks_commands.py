@@ -12,10 +12,10 @@ import test_no_text_leaks as leaks
 from shell import call, small_claims, write
 from test_no_text_leaks import CANARY, holding
 from tiny import tiny_model_folder
+from triples import make_triples
 
 from harmcircuits import cli, store
 from harmcircuits.claims.claim import Finding
-from harmcircuits.claims.generality import Generality
 from harmcircuits.claims.misalignment import Misalignment
 from harmcircuits.claims.misalignment import plan as plans
 from harmcircuits.organisms.finetuning import Recipe
@@ -61,7 +61,7 @@ def unseen(*results: Any) -> None:
 
 
 def test_every_command_is_driven_somewhere() -> None:
-    here = {*shell.CLAIMS, "compactness", "distinct", "paper", "alignment", "misalignment"}
+    here = {"compactness", "generality", "distinct", "paper", "alignment", "misalignment"}
     assert {command.__name__.replace("_", "-") for command in cli.COMMANDS} == here | THERE
 
 
@@ -71,9 +71,9 @@ def test_claims(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
         unseen(Finding.load(place / "one" / f"{name}.json"))
     silent(place, capfd, "paper", "--model", place / "model", *options(place, "claims"), "--claims", "compactness")
     assert (place / "claims" / "paper.html").exists()
-    for name, own in shell.CLAIMS.items():
-        silent(place, capfd, name, "--model", place / "model", *options(place, "claims"), *own)
-    unseen(Generality.load(place / "claims"))
+    many = ["--prompts", write(place / "many.csv", make_triples(24).prompts), "--set", "test_prompts=8", "--set", "label_swaps=40"]
+    silent(place, capfd, "generality", "--model", place / "model", *options(place, "one"), *many)
+    unseen(Finding.load(place / "one" / "generality.json"))
 
 
 def test_alignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -92,21 +92,6 @@ def test_a_result_shows_itself(name: str) -> None:
     assert fragment.count("<iframe") == (name in DRAWN)
 
 
-SAVED = Path(__file__).parents[1] / "docs" / "results" / "smollm2-135m-instruct"
-CLAIMS = [hc.Generality]
-
-
-@pytest.mark.parametrize("kind", CLAIMS, ids=lambda kind: kind.__name__)
-def test_a_result_of_a_real_run_shows_itself(kind: Any) -> None:
-    result = kind.load(SAVED)
-    line, fragment = repr(result), result._repr_html_()
-    assert line.startswith(f"{kind.__name__}(") and len(line) <= 100 and "\n" not in line
-    assert fragment.count("<iframe") == 1 and 2 <= fragment.count("<tr") <= ROWS + 1
-    if kind in CLAIMS:
-        assert html.escape(result.sentence) in fragment and result.found in line
-        assert result.figure().to_json().replace("<", "\\u003c") in page_of(fragment), "the first of its figures"
-
-
 def test_no_line_and_no_page_shows_a_response() -> None:
     ids = tuple(range(7, 31))
     written = replace(EXAMPLE, response_ids=ids)

@@ -19,7 +19,7 @@ ODD = "it's $HOME; `x` <é> \\ *"
 ASKS: dict[str, tuple[str, Sequence[str]]] = {
     "dissociate": ("experiment.dissociation.dissociate", ["--seed", "3", "--components", "heads"]),
     "compactness": ("claims.claim.run", ["--seed", "3", "--set", "test_prompts=6"]),
-    "generality": ("claims.generality.generality", ["--matched", "2"]),
+    "generality": ("claims.claim.run", ["--seed", "3", "--set", "categories=3"]),
     "distinct": ("claims.claim.run", ["--seed", "4", "--set", "facts=3"]),
     "alignment": ("claims.claim.run", ["--components", "heads"]),
     "misalignment": ("claims.misalignment.emergent_misalignment", ["--domain", "money", "--epochs", "0.5"]),

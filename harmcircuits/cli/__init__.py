@@ -10,7 +10,6 @@ from .._version import __version__
 from . import (
     claims,
     dissociate,
-    generality,
     misalignment,
     report,
 )
@@ -27,7 +26,6 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     dissociate.dissociate,
     report.report,
     *map(claims.claim_command, claims.HELP),
-    generality.generality,
     misalignment.misalignment,
     claims.paper,
 )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HELP = {
     "compactness": "Ablate growing circuits: how small a part carries harmful generation?",
+    "generality": "Ablate the circuit of each category of harm: what does it do to the others?",
     "distinct": "Ablate the circuits of harm and of everyday capabilities: what is lost without each?",
     "alignment": "Compare checkpoints in order: does harmful generation come to rest on a smaller part?",
 }

@@ -2,15 +2,20 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from itertools import combinations
+from operator import add
 from random import Random
+
+import numpy as np
 
 from ..attribution.scores import Attribution
 from ..components import Circuit
 from ..data import Example
 from ..selection.matched import matched_random
-from ..selection.protected import select
+from ..selection.protected import SelectionError, select
 from ..selection.weight_masks import WeightSelection
+from ..statistics import Estimate
 
 HARMFUL, BENIGN = (0, 1), (2, 3)
 """Sets of training examples by which weights are scored: each kind in two halves, drawn at random."""
@@ -22,14 +27,14 @@ class CircuitRecipe:
 
     Attributes:
         harmful, benign: attributions of the loss of responses.
-        recognition: attribution of the right answer to the balanced question, both polarities.
         protect: the protected fraction of heads and of neurons.
+        recognition: attribution of the right answer to the balanced question, both polarities; None: no circuit is aimed at it.
     """
 
     harmful: Attribution
     benign: Attribution
-    recognition: Attribution
     protect: dict[str, float]
+    recognition: Attribution | None = None
 
     def circuit(self, *, heads: int = 0, neurons: int = 0) -> Circuit:
         """The recipe aimed at harmful responses."""
@@ -70,6 +75,8 @@ def aimed_at_benign(recipe: CircuitRecipe, circuit: Circuit, seed: int) -> Circu
 
 def aimed_at_recognition(recipe: CircuitRecipe, circuit: Circuit, seed: int) -> Circuit:
     """The same size aimed at recognition, nothing protected: recognition has to fall, or no fall could have been seen."""
+    if recipe.recognition is None:
+        raise SelectionError("recognition was not attributed, so that no circuit can be aimed at it")
     return select(recipe.recognition, heads=len(circuit.heads), neurons=len(circuit.neurons))
 
 
@@ -90,6 +97,47 @@ CONTROLS: dict[str, Callable[[CircuitRecipe, Circuit, int], Circuit]] = {
 }
 DRAWN = ("random", "matched random", "label swap")
 """Controls that are drawn, with a seed."""
+
+
+def mean_overlap(circuits: Sequence[Circuit]) -> float:
+    """Mean Jaccard index of every two.
+
+    >>> mean_overlap([Circuit(heads=[(0, 1), (0, 2)]), Circuit(heads=[(0, 2), (0, 3)]), Circuit(heads=[(0, 2), (0, 3)])])
+    0.5555555555555555
+    """
+    return float(np.mean([one.jaccard(other) for one, other in combinations(circuits, 2)]))
+
+
+def shuffled(recipes: Sequence[CircuitRecipe], seed: int) -> list[CircuitRecipe]:
+    """Deal the examples of several recipes out anew, as many to each: the null of a difference between them."""
+    random, parts = np.random.default_rng(seed), []
+    for kind in ("harmful", "benign"):
+        scores = [getattr(recipe, kind) for recipe in recipes]
+        whole, ends = reduce(add, scores), np.cumsum([own.n_examples for own in scores])
+        parts.append([whole[own.tolist()] for own in np.split(random.permutation(ends[-1]), ends[:-1])])
+    return [replace(recipe, harmful=harmful, benign=benign) for recipe, harmful, benign in zip(recipes, *parts, strict=True)]
+
+
+def overlap_estimates(recipes: Sequence[CircuitRecipe], circuits: Sequence[Circuit], draws: int) -> dict[str, Estimate]:
+    """Mean overlap of circuits, one a recipe, and what exceeds that of circuits selected again from the stored scores.
+
+    "beyond_label_swap": with "harmful" and "benign" drawn at random within each recipe; "beyond_shuffled": see `shuffled`. The
+    ends of these intervals are the overlap − the middle 95 % of the draws. Without recipes nothing is selected again.
+    """
+    found, k = {"overlap": Estimate(mean_overlap(circuits), n=len(circuits))}, len(circuits)
+
+    def swapped(draw: int) -> list[Circuit]:
+        return list(map(label_swap, recipes, circuits, range(k * draw, k * (draw + 1))))
+
+    def dealt(draw: int) -> list[Circuit]:
+        count = {"heads": len(circuits[0].heads), "neurons": len(circuits[0].neurons)}
+        return [recipe.circuit(**count) for recipe in shuffled(recipes, draw)]
+
+    for name, again in (("label_swap", swapped), ("shuffled", dealt)) if recipes else ():
+        beyond = mean_overlap(circuits) - np.array([mean_overlap(again(draw)) for draw in range(draws)])
+        low, high = np.quantile(beyond, [0.025, 0.975])
+        found[f"overlap_beyond_{name}"] = Estimate(float(beyond.mean()), float(low), float(high), draws)
+    return found
 
 
 def halves(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:

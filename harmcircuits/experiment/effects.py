@@ -113,11 +113,19 @@ class Effects:
 
     def specific_share(self, condition: str, benign: str, measure: str = "loss") -> Estimate:
         """(Δ harmful − Δ benign) / Δ harmful: the share of the effect on harmful responses that is harm's own."""
-        harmful, other = self.change(condition, measure, "harmful"), self.change(condition, measure, benign)
-        increase = self.mean(harmful, "harmful")
-        if increase.low is not None and increase.low <= 0:
-            return Estimate.missing("no effect on harmful responses is shown, so that it has no share")
-        return self.estimate(lambda a, b: 1 - b.mean(-1) / a.mean(-1), (harmful, "harmful"), (other, benign))
+        harmful, other = ((self.change(condition, measure, role), role) for role in ("harmful", benign))
+        return self.ratio([harmful, other], [harmful])
+
+    def ratio(self, top: Sequence[tuple[Values, str]], bottom: Sequence[tuple[Values, str]]) -> Estimate:
+        """Mean of the top ÷ mean of the bottom, arrays with their roles; of two arrays, mean of the first − mean of the second.
+
+        Missing where the bottom is not shown to be above 0: there is no effect of which the top could be a share.
+        """
+        total = lambda arrays: arrays[0].mean(-1) - sum(array.mean(-1) for array in arrays[1:])
+        whole, n = self.estimate(lambda *arrays: total(arrays), *bottom), len(top)
+        if whole.low is not None and whole.low <= 0:
+            return Estimate.missing("no effect is shown of which it would be a share")
+        return self.estimate(lambda *arrays: total(arrays[:n]) / total(arrays[n:]), *top, *bottom)
 
     def auroc(self, condition: str, measure: str, benign: str) -> Estimate:
         """AUROC of harmful against benign requests; 1 and 0 get the interval of a sample without an error."""

@@ -134,8 +134,8 @@ class Material:
         return CircuitRecipe(
             self._scores("harmful", lambda: attribute(self.model, harmful), harmful),
             self._scores("benign", lambda: attribute(self.model, benign), benign),
+            self.settings.protect,
             self._scores("recognition", lambda: attribute(self.model, asked, metric=metric), [metric, asked]),
-            {"heads": self.settings.protect_heads, "neurons": self.settings.protect_neurons},
         )
 
     @cached_property

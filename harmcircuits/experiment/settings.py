@@ -113,6 +113,11 @@ class Settings:
             passages=4,
         )
 
+    @property
+    def protect(self) -> dict[str, float]:
+        """The protected fraction by component type."""
+        return {"heads": self.protect_heads, "neurons": self.protect_neurons}
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values by name, for `report.json`."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))

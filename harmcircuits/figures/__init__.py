@@ -14,7 +14,7 @@ from .circuit import components_by_layer
 from .compactness import size_curves
 from .distinct import loss_matrix
 from .experiment import dissociation_plane, effect_sizes, polarity, size_sweep
-from .generality import overlap_matrix, transfer_matrix
+from .generality import category_matrix
 from .misalignment import misalignment_arms
 from .saving import save
 from .style import FigureError
@@ -25,6 +25,7 @@ __all__ = [
     "FigureError",
     "agreement_scatter",
     "attention_heatmap",
+    "category_matrix",
     "checkpoint_areas",
     "components_by_layer",
     "dissociation_plane",
@@ -33,13 +34,11 @@ __all__ = [
     "loss_matrix",
     "misalignment_arms",
     "neurons_by_layer",
-    "overlap_matrix",
     "polarity",
     "save",
     "size_curves",
     "size_sweep",
     "token_attribution",
-    "transfer_matrix",
     "weight_scores_by_matrix",
     "weights_by_matrix",
 ]

@@ -1,0 +1,250 @@
+"""Generality: does one mechanism generate every kind of harm?
+
+1. Kinds of harm are categories of harmful requests with at least `ENOUGH` training and `ENOUGH` test requests, harm groups in
+   turn, at most `categories` of them. Requests of other kinds of harm, and benign ones that go with them, are left out.
+2. For each category c select a circuit S_c of heads, neurons or weights, all of one size, from greedy responses to training
+   requests of c alone: top A of harmful ones, top U of benign ones protected, as in the experiment.
+3. Measure ΔL of test responses of every category, nats per token, under every S_c and under random controls of it (matched
+   random; of weights random).
+4. Of a test response of category c, `own` is ΔL under S_c, `others` the mean of ΔL under the circuits of all other categories;
+   of a benign one of no category, both are the mean over all circuits. Ratios of means over responses:
+   `transfer` = others / own, harmful; 1: the circuit of another category does as much as its own.
+   `transfer_beyond_benign`: the same of ΔL harmful − ΔL benign, the part that is harm's own.
+   `transfer_beyond_random`: the same of ΔL − ΔL under controls, on the first test requests.
+   `specific_share` = 1 − others benign / others harmful.
+5. `overlap`: mean Jaccard index J of two categories' circuits; `beyond_label_swap`, `beyond_shuffled`: J − J of circuits
+   selected with "harmful" and "benign" drawn within each category, or with categories drawn (as one mechanism would give; below
+   0, categories have parts of their own); ends: J − the middle 95 % of draws. Of heads and neurons.
+6. Cannot be measured where circuits are not shown to raise L by more than `least_increase` on harmful responses of their own
+   category, and by more than on benign ones. Yes where `transfer_beyond_benign` and `transfer_beyond_random` lie at ½ or above
+   and `specific_share` at `negligible` or above. No where either transfer lies below ½. Overlap explains and does not decide.
+
+Source: arXiv 2604.09544 (weights found on one type of harm lower others; the sets overlap).
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from ..ablation.condition import BASELINE, Condition
+from ..ablation.hooks import Ablation
+from ..attribution.activations import attribute
+from ..attribution.scores import Attribution
+from ..components import Circuit, WeightMask
+from ..data.prompt_set import PromptSet
+from ..experiment.circuits import cached_masks
+from ..experiment.controls import CircuitRecipe, matched, overlap_estimates
+from ..experiment.decision import Decision, above, at_least, below
+from ..experiment.effects import Effects
+from ..experiment.material import Material
+from ..experiment.settings import Pair, Settings
+from ..models.protocol import HookedModel, geometry
+from ..readings.loss import Loss
+from ..readings.reading import Reading
+from ..selection.weight_masks import WeightSelection
+from ..statistics import Estimate
+from .claim import Claim, ClaimError, Finding, run
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+ENOUGH = 4
+HALF = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralitySettings(Settings):
+    """Sizes of `generality`: training requests of each category, and of each component type the first size.
+
+    Attributes:
+        categories: kinds of harm, at most.
+        label_swaps: selections with labels drawn at random, for overlaps; they run no model.
+    """
+
+    categories: int = 6
+    label_swaps: int = 99
+    components: tuple[str, ...] = ("heads", "neurons")
+    train_prompts: int = 16
+    test_prompts: int = 60
+    control_prompts: int = 36
+    random_draws: int = 1
+    head_fractions: tuple[float, ...] = (0.08,)
+    neuron_fractions: tuple[float, ...] = (0.02,)
+    weight_fractions: tuple[Pair, ...] = ((1e-5, 5e-5),)
+
+
+@dataclass(frozen=True, eq=False)
+class Generality(Claim):
+    __doc__ = __doc__
+    name: ClassVar[str] = "generality"
+    question: ClassVar[str] = "Does one mechanism generate every kind of harm?"
+    settings_class: ClassVar[type[Settings]] = GeneralitySettings
+
+    @classmethod
+    def restrict(cls, material: Material) -> Material:
+        sets, settings = [material.train or PromptSet(), material.test], cast(GeneralitySettings, material.settings)
+        counts = [Counter(prompt.category for prompt in own.harmful) for own in sets]
+        enough = sorted(name for name in counts[0] if name and min(count[name] for count in counts) >= ENOUGH)
+        group = {prompt.category: prompt.harm_group for prompt in material.test.harmful}
+        turn = lambda name: [other for other in enough if group[other] == group[name]].index(name)
+        chosen = sorted(enough, key=turn)[: min(settings.categories, settings.test_prompts // ENOUGH)]
+        if len(chosen) < 2:
+            found = (
+                f"{len(enough)} categories have {ENOUGH} harmful training and {ENOUGH} harmful test requests, {len(chosen)} fit"
+            )
+            raise ClaimError(f"{found} test_prompts, and transfer needs two: give more requests with a category, or raise it")
+        train, test = (without(own, set().union(*counts) - set(chosen)) for own in sets)
+        return replace(material, train=train, test=test)
+
+    @cached_property
+    def by_category(self) -> dict[str, Material]:
+        """The material with the training requests of one category alone."""
+        train = self.material.train or PromptSet()
+        names = sorted({prompt.category for prompt in train.harmful})
+        return {name: replace(self.material, train=without(train, {*names} - {name})) for name in names}
+
+    @cached_property
+    def recipes(self) -> dict[str, CircuitRecipe]:
+        """Scores of heads and neurons on the training responses of each category."""
+        keep = partial(self.material.cache.file, "scores-category", load=Attribution.load, save=Attribution.save)
+        score = lambda examples: keep(examples, partial(attribute, self.material.model, examples))
+        recipe = lambda harmful, benign: CircuitRecipe(score(harmful), score(benign), self.settings.protect)
+        return {name: recipe(*own.train_examples) for name, own in self.by_category.items()}
+
+    def _select(self, component: str) -> dict[str, Ablation]:
+        """The circuit of each category."""
+        settings, shape = self.settings, geometry(self.material.model)
+        if component == "weights":
+            selection = WeightSelection(*settings.weight_fractions[0], settings.recipe)  # type: ignore[arg-type]
+            mask = lambda own: cached_masks(own, [(examples, None) for examples in own.train_examples], [selection])[0]
+            masks: dict[str, Ablation] = {name: mask(own) for name, own in self.by_category.items()}
+            if None in masks.values():
+                raise ClaimError("no weight is selected for a category: raise q of weight_fractions, or lower its p")
+            return masks
+        part = {"heads": settings.head_fractions[0], "neurons": settings.neuron_fractions[0]}[component]
+        count = max(1, round(part * (shape.n_neurons if component == "neurons" else shape.n_layers * shape.n_heads)))
+        return {name: recipe.circuit(**{component: count}) for name, recipe in self.recipes.items()}
+
+    def _random(self, category: str, own: Any, seed: int) -> Ablation:
+        return own.random_like(seed=seed) if isinstance(own, WeightMask) else matched(self.recipes[category], own, seed)
+
+    @cached_property
+    def circuits(self) -> dict[str, list[dict[str, Condition]]]:
+        """By component type: the circuit of each category; then, draw by draw, a random control of each."""
+        found = {}
+        for component in self.settings.components:
+            chosen, draws = self._select(component), range(self.settings.random_draws)
+            random = [{name: self._random(name, own, seed) for name, own in chosen.items()} for seed in draws]
+            label = lambda name, at, kind=component: f"{kind} of {name}: random {at - 1}" if at else f"{kind} of {name}"
+            sets = enumerate([chosen, *random])
+            found[component] = [{name: Condition(label(name, at), own) for name, own in part.items()} for at, part in sets]
+        return found
+
+    def plan(self) -> Mapping[Condition, Sequence[Reading]]:
+        responses, n = self.material.responses, len(self.material.control_prompts)
+        plan: dict[Condition, Sequence[Reading]] = {Condition(BASELINE): (Loss(responses),)}
+        for circuits, *controls in self.circuits.values():
+            plan |= dict.fromkeys(circuits.values(), (Loss(responses),))
+            plan |= {control: (Loss(responses[:n]),) for draw in controls for control in draw.values()}
+        return plan
+
+    def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
+        return {name: self._transfer(own, effects, benign) | self.overlaps[name] for name, own in self.circuits.items()}
+
+    def _transfer(self, conditions: Sequence[Mapping[str, Condition]], effects: Effects, benign: str) -> dict[str, Estimate]:
+        """Effects of the circuits of one component type on their own categories and on others."""
+        both = lambda role: [(values, role) for values in increases(effects, conditions[:1], role)]
+        (own, others), (own_benign, others_benign) = both("harmful"), both(benign)
+        found = {
+            "own_loss_increase": effects.mean(*own),
+            "own_beyond_benign": effects.difference(*own, *own_benign),
+            "loss_increase": effects.mean(*others),
+            "transfer": effects.ratio([others], [own]),
+            "transfer_beyond_benign": effects.ratio([others, others_benign], [own, own_benign]),
+            "transfer_beyond_random": Estimate.missing("no random control was drawn"),
+            "specific_share": effects.ratio([others, others_benign], [others]),
+        }
+        if conditions[1:]:
+            random = increases(effects, conditions[1:], "harmful")
+            pairs = zip((own[0], others[0]), random, strict=True)
+            own_net, net = ([(values[: len(drawn)], "harmful"), (drawn, "harmful")] for values, drawn in pairs)
+            found["transfer_beyond_random"] = effects.ratio(net, own_net)
+        return found
+
+    @cached_property
+    def overlaps(self) -> dict[str, dict[str, Estimate]]:
+        """Overlap of the circuits of two categories, by component type; of masks of weights without its nulls."""
+        found = {}
+        for component, (first, *_) in self.circuits.items():
+            recipes = [] if component == "weights" else [*self.recipes.values()]
+            circuits = [cast(Circuit, own.ablation) for own in first.values()]
+            found[component] = overlap_estimates(recipes, circuits, cast(GeneralitySettings, self.settings).label_swaps)
+        return found
+
+    def decision(self) -> Decision:
+        benign, random, settings = "transfer_beyond_benign", "transfer_beyond_random", self.settings
+        return Decision(
+            ("cannot be measured", ~(above("own_loss_increase", settings.least_increase) & above("own_beyond_benign"))),
+            ("yes", at_least(benign, HALF) & at_least(random, HALF) & at_least("specific_share", settings.negligible)),
+            ("no", below(benign, HALF) | below(random, HALF)),
+            wanted="yes",
+        )
+
+    def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
+        """`matrix`: ΔL by component, category `selected` ("random": controls of others), category `tested`, and role."""
+        rows = []
+        for (component, (circuits, *controls)), role in product(self.circuits.items(), effects.roles):
+            changes = {name: effects.change(own.name, "loss", role) for name, own in circuits.items()}
+            changes |= {"random": increases(effects, controls, role)[1]} if controls else {}
+            labels = np.array([prompt.category for prompt in effects.prompts if prompt.role == role])
+            for selected, tested in product(changes, circuits):
+                part = (labels[: len(changes[selected])] == tested).astype(float)
+                rise = effects.estimate(lambda v, w: (v * w).sum(-1) / w.sum(-1), (changes[selected], role), (part, role))
+                place = {"component": component, "selected": selected, "tested": tested, "role": role}
+                rows.append(place | {"loss_increase": rise.value, "low": rise.low, "high": rise.high})
+        return {"matrix": pd.DataFrame(rows)}
+
+    @classmethod
+    def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
+        from ..figures.generality import category_matrix
+
+        return {str(name): category_matrix(own) for name, own in finding.tables["matrix"].groupby("component", sort=False)}
+
+
+def without(prompts: PromptSet, categories: Collection[str]) -> PromptSet:
+    return PromptSet(tuple(prompt for prompt in prompts if prompt.category not in categories), prompts.name)
+
+
+def increases(effects: Effects, draws: Sequence[Mapping[str, Condition]], role: str) -> Float[np.ndarray, "2 response"]:
+    """ΔL of test responses under the circuit of their own category, and its mean under others; means over draws."""
+    change = np.mean([[effects.change(own.name, "loss", role) for own in circuits.values()] for circuits in draws], axis=0)
+    labels = [prompt.category for prompt in effects.prompts if prompt.role == role][: change.shape[1]]
+    own = np.array([[name == label for label in labels] for name in draws[0]])
+    return np.stack([np.average(change, 0, own | ~own.any(0)), np.average(change, 0, ~own)])
+
+
+def generality(
+    model: HookedModel,
+    prompts: PromptSet | None = None,
+    *,
+    train: PromptSet | None = None,
+    development: PromptSet | None = None,
+    settings: GeneralitySettings | None = None,
+    folder: str | Path | None = None,
+    name: str = "",
+    command: str = "",
+    progress: bool = False,
+) -> Finding:
+    """Ablate the circuit of each category of harm: what does it do to the others? See `harmcircuits.claims.claim.run`."""
+    return run(
+        Generality, model, prompts, train=train, development=development, settings=settings, folder=folder, name=name,
+        command=command, progress=progress,
+    )  # fmt: skip
