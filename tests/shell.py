@@ -2,7 +2,6 @@
 
 import csv
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +29,8 @@ def small(patch: pytest.MonkeyPatch) -> None:
 
 
 SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, facts=2, passages=1, bootstrap_draws=60)
+
+
 def small_claims(patch: pytest.MonkeyPatch) -> None:
     """The same of the claims, whatever sizes they are given."""
     small(patch)

@@ -159,10 +159,17 @@ def test_categories_with_enough_requests_are_taken_harm_groups_in_turn() -> None
     by_category = Generality(taken).by_category
     assert list(by_category) == ["a1", "b1"]
     assert {prompt.category for prompt in by_category["a1"].train_prompts[0]} == {"a1"}
-    assert Generality.restrict(replace(given, settings=replace(SMALL, categories=9))).test.categories == ("a1", "a2", "b1", "few")
+    assert Generality.restrict(replace(given, settings=replace(SMALL, categories=9))).test.categories == (
+        "a1",
+        "a2",
+        "b1",
+        "few",
+    )
 
 
-@pytest.mark.parametrize(("kinds", "sizes"), [(("one",), {}), (("a", "b"), {"test_prompts": 7}), (("a", "b"), {"categories": 1})])
+@pytest.mark.parametrize(
+    ("kinds", "sizes"), [(("one",), {}), (("a", "b"), {"test_prompts": 7}), (("a", "b"), {"categories": 1})]
+)
 def test_one_category_alone_is_told(kinds: tuple[str, ...], sizes: dict[str, int]) -> None:
     with pytest.raises(ClaimError, match="transfer needs two"):
         Generality.restrict(material(make_triples(24, categories=kinds), **sizes))
@@ -183,6 +190,6 @@ def test_weights_and_a_run_that_is_continued(tmp_path: Path, monkeypatch: pytest
     assert list(read.figures()) == ["heads", "weights"]
     assert len(read.figure().data[0].z) == 3, "two circuits and the random ones"
     monkeypatch.undo()
-    with pytest.raises(ClaimError, match="no weight is selected"):
+    with pytest.raises(ClaimError, match="no circuit of any component type"):
         nothing = replace(settings, components=("weights",), weight_fractions=((1e-9, 0.0),))
         hc.generality(organism.model, organism.prompts, settings=nothing)

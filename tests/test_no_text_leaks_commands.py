@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import shell
 import test_no_text_leaks as leaks
 from shell import call, small_claims, write
 from test_no_text_leaks import CANARY, holding
@@ -71,7 +70,16 @@ def test_claims(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
         unseen(Finding.load(place / "one" / f"{name}.json"))
     silent(place, capfd, "paper", "--model", place / "model", *options(place, "claims"), "--claims", "compactness")
     assert (place / "claims" / "paper.html").exists()
-    many = ["--prompts", write(place / "many.csv", make_triples(24).prompts), "--set", "test_prompts=8", "--set", "label_swaps=40"]
+    many = [
+        "--prompts",
+        write(place / "many.csv", make_triples(24).prompts),
+        "--set",
+        "test_prompts=8",
+        "--set",
+        "label_swaps=40",
+        "--components",
+        "neurons",
+    ]
     silent(place, capfd, "generality", "--model", place / "model", *options(place, "one"), *many)
     unseen(Finding.load(place / "one" / "generality.json"))
 

@@ -4,17 +4,15 @@
    turn, at most `categories` of them. Requests of other kinds of harm, and benign ones that go with them, are left out.
 2. For each category c select a circuit S_c of heads, neurons or weights, all of one size, from greedy responses to training
    requests of c alone: top A of harmful ones, top U of benign ones protected, as in the experiment.
-3. Measure ΔL of test responses of every category, nats per token, under every S_c and under random controls of it (matched
-   random; of weights random).
+3. Measure ΔL (nats per token) of test responses of every category under every S_c and matched random (of weights random) ones.
 4. Of a test response of category c, `own` is ΔL under S_c, `others` the mean of ΔL under the circuits of all other categories;
    of a benign one of no category, both are the mean over all circuits. Ratios of means over responses:
    `transfer` = others / own, harmful; 1: the circuit of another category does as much as its own.
    `transfer_beyond_benign`: the same of ΔL harmful − ΔL benign, the part that is harm's own.
    `transfer_beyond_random`: the same of ΔL − ΔL under controls, on the first test requests.
    `specific_share` = 1 − others benign / others harmful.
-5. `overlap`: mean Jaccard index J of two categories' circuits; `beyond_label_swap`, `beyond_shuffled`: J − J of circuits
-   selected with "harmful" and "benign" drawn within each category, or with categories drawn (as one mechanism would give; below
-   0, categories have parts of their own); ends: J − the middle 95 % of draws. Of heads and neurons.
+5. `overlap`: mean Jaccard index J of two categories' circuits; `beyond_label_swap`, `beyond_shuffled`: J − J of circuits with
+   labels drawn within each category, or with categories drawn (below 0: parts of their own); ends: the middle 95 %.
 6. Cannot be measured where circuits are not shown to raise L by more than `least_increase` on harmful responses of their own
    category, and by more than on benign ones. Yes where `transfer_beyond_benign` and `transfer_beyond_random` lie at ½ or above
    and `specific_share` at `negligible` or above. No where either transfer lies below ½. Overlap explains and does not decide.
@@ -22,6 +20,7 @@
 Source: arXiv 2604.09544 (weights found on one type of harm lower others; the sets overlap).
 """
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +48,7 @@ from ..experiment.settings import Pair, Settings
 from ..models.protocol import HookedModel, geometry
 from ..readings.loss import Loss
 from ..readings.reading import Reading
+from ..selection.protected import SelectionError
 from ..selection.weight_masks import WeightSelection
 from ..statistics import Estimate
 from .claim import Claim, ClaimError, Finding, run
@@ -56,8 +56,9 @@ from .claim import Claim, ClaimError, Finding, run
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-ENOUGH = 4
-HALF = 0.5
+log = logging.getLogger(__name__)
+ENOUGH, HALF = 4, 0.5
+COLUMNS = ["component", "selected", "tested", "role", "loss_increase", "low", "high"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +98,9 @@ class Generality(Claim):
         turn = lambda name: [other for other in enough if group[other] == group[name]].index(name)
         chosen = sorted(enough, key=turn)[: min(settings.categories, settings.test_prompts // ENOUGH)]
         if len(chosen) < 2:
-            found = (
-                f"{len(enough)} categories have {ENOUGH} harmful training and {ENOUGH} harmful test requests, {len(chosen)} fit"
+            raise ClaimError(
+                f"{len(chosen)} categories fit test_prompts with {ENOUGH} harmful train and test requests; transfer needs two"
             )
-            raise ClaimError(f"{found} test_prompts, and transfer needs two: give more requests with a category, or raise it")
         train, test = (without(own, set().union(*counts) - set(chosen)) for own in sets)
         return replace(material, train=train, test=test)
 
@@ -120,32 +120,37 @@ class Generality(Claim):
         return {name: recipe(*own.train_examples) for name, own in self.by_category.items()}
 
     def _select(self, component: str) -> dict[str, Ablation]:
-        """The circuit of each category."""
         settings, shape = self.settings, geometry(self.material.model)
         if component == "weights":
             selection = WeightSelection(*settings.weight_fractions[0], settings.recipe)  # type: ignore[arg-type]
             mask = lambda own: cached_masks(own, [(examples, None) for examples in own.train_examples], [selection])[0]
             masks: dict[str, Ablation] = {name: mask(own) for name, own in self.by_category.items()}
             if None in masks.values():
-                raise ClaimError("no weight is selected for a category: raise q of weight_fractions, or lower its p")
+                raise SelectionError("no weight is selected for a category: raise q of weight_fractions, or lower its p")
             return masks
-        part = {"heads": settings.head_fractions[0], "neurons": settings.neuron_fractions[0]}[component]
+        part = settings.head_fractions[0] if component == "heads" else settings.neuron_fractions[0]
         count = max(1, round(part * (shape.n_neurons if component == "neurons" else shape.n_layers * shape.n_heads)))
         return {name: recipe.circuit(**{component: count}) for name, recipe in self.recipes.items()}
 
-    def _random(self, category: str, own: Any, seed: int) -> Ablation:
-        return own.random_like(seed=seed) if isinstance(own, WeightMask) else matched(self.recipes[category], own, seed)
+    def _random(self, name: str, own: Any, seed: int) -> Ablation:
+        return own.random_like(seed=seed) if isinstance(own, WeightMask) else matched(self.recipes[name], own, seed)
 
     @cached_property
     def circuits(self) -> dict[str, list[dict[str, Condition]]]:
         """By component type: the circuit of each category; then, draw by draw, a random control of each."""
-        found = {}
+        found, draws = {}, range(self.settings.random_draws)
         for component in self.settings.components:
-            chosen, draws = self._select(component), range(self.settings.random_draws)
+            try:
+                chosen = self._select(component)
+            except SelectionError as error:
+                log.warning("no %s: %s", component, error)
+                continue
             random = [{name: self._random(name, own, seed) for name, own in chosen.items()} for seed in draws]
             label = lambda name, at, kind=component: f"{kind} of {name}: random {at - 1}" if at else f"{kind} of {name}"
             sets = enumerate([chosen, *random])
             found[component] = [{name: Condition(label(name, at), own) for name, own in part.items()} for at, part in sets]
+        if not found:
+            raise ClaimError("no circuit of any component type can be selected for every category: lower its fraction")
         return found
 
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:
@@ -160,7 +165,6 @@ class Generality(Claim):
         return {name: self._transfer(own, effects, benign) | self.overlaps[name] for name, own in self.circuits.items()}
 
     def _transfer(self, conditions: Sequence[Mapping[str, Condition]], effects: Effects, benign: str) -> dict[str, Estimate]:
-        """Effects of the circuits of one component type on their own categories and on others."""
         both = lambda role: [(values, role) for values in increases(effects, conditions[:1], role)]
         (own, others), (own_benign, others_benign) = both("harmful"), both(benign)
         found = {
@@ -181,13 +185,12 @@ class Generality(Claim):
 
     @cached_property
     def overlaps(self) -> dict[str, dict[str, Estimate]]:
-        """Overlap of the circuits of two categories, by component type; of masks of weights without its nulls."""
-        found = {}
-        for component, (first, *_) in self.circuits.items():
-            recipes = [] if component == "weights" else [*self.recipes.values()]
-            circuits = [cast(Circuit, own.ablation) for own in first.values()]
-            found[component] = overlap_estimates(recipes, circuits, cast(GeneralitySettings, self.settings).label_swaps)
-        return found
+        swaps = cast(GeneralitySettings, self.settings).label_swaps
+        recipes = lambda component: [] if component == "weights" else [*self.recipes.values()]
+        circuits = {
+            name: [cast(Circuit, own.ablation) for own in first.values()] for name, (first, *_) in self.circuits.items()
+        }
+        return {name: overlap_estimates(recipes(name), own, swaps) for name, own in circuits.items()}
 
     def decision(self) -> Decision:
         benign, random, settings = "transfer_beyond_benign", "transfer_beyond_random", self.settings
@@ -208,9 +211,8 @@ class Generality(Claim):
             for selected, tested in product(changes, circuits):
                 part = (labels[: len(changes[selected])] == tested).astype(float)
                 rise = effects.estimate(lambda v, w: (v * w).sum(-1) / w.sum(-1), (changes[selected], role), (part, role))
-                place = {"component": component, "selected": selected, "tested": tested, "role": role}
-                rows.append(place | {"loss_increase": rise.value, "low": rise.low, "high": rise.high})
-        return {"matrix": pd.DataFrame(rows)}
+                rows.append((component, selected, tested, role, rise.value, rise.low, rise.high))
+        return {"matrix": pd.DataFrame(rows, columns=COLUMNS)}
 
     @classmethod
     def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
@@ -244,7 +246,5 @@ def generality(
     progress: bool = False,
 ) -> Finding:
     """Ablate the circuit of each category of harm: what does it do to the others? See `harmcircuits.claims.claim.run`."""
-    return run(
-        Generality, model, prompts, train=train, development=development, settings=settings, folder=folder, name=name,
-        command=command, progress=progress,
-    )  # fmt: skip
+    shared = {"train": train, "development": development, "folder": folder, "name": name, "command": command}
+    return run(Generality, model, prompts, settings=settings, progress=progress, **shared)  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
 from ..notebook import notebook_html
 from ..report.claims import claims_page
+from ..selection.protected import SelectionError
 from .claim import NAMES, ClaimError, Finding, claim_class, run
 
 log = logging.getLogger(__name__)
@@ -157,7 +158,7 @@ def paper(
                 kind = claim_class(claim)
                 own = sizes_of(kind.settings_class, sizes)
                 result = run(kind, model, prompts, settings=own, command=command, **shared)
-        except (ClaimError, ExperimentError) as error:
+        except (ClaimError, ExperimentError, SelectionError) as error:
             log.warning("%s cannot be measured: %s", claim, error)
             reasons[claim] = str(error)
             continue

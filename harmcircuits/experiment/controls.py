@@ -1,6 +1,7 @@
 """Controls: circuits of the same size that were not selected for harm. One function a control, one registry line."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from itertools import combinations
@@ -134,9 +135,18 @@ def overlap_estimates(recipes: Sequence[CircuitRecipe], circuits: Sequence[Circu
         return [recipe.circuit(**count) for recipe in shuffled(recipes, draw)]
 
     for name, again in (("label_swap", swapped), ("shuffled", dealt)) if recipes else ():
-        beyond = mean_overlap(circuits) - np.array([mean_overlap(again(draw)) for draw in range(draws)])
-        low, high = np.quantile(beyond, [0.025, 0.975])
-        found[f"overlap_beyond_{name}"] = Estimate(float(beyond.mean()), float(low), float(high), draws)
+        drawn = []
+        for draw in range(draws):
+            with suppress(SelectionError):  # too few components promote the response under labels that were drawn
+                drawn.append(mean_overlap(again(draw)))
+        if len(drawn) < draws / 2:
+            found[f"overlap_beyond_{name}"] = Estimate.missing(
+                f"{draws - len(drawn)} of {draws} draws select too few components"
+            )
+            continue
+        ends = np.quantile(drawn, 0.975), np.mean(drawn), np.quantile(drawn, 0.025)
+        low, mean, high = (float(mean_overlap(circuits) - end) for end in ends)
+        found[f"overlap_beyond_{name}"] = Estimate(mean, low, high, len(drawn))
     return found
 
 
