@@ -35,7 +35,7 @@ from jaxtyping import Float
 
 from ..ablation.condition import BASELINE, Condition
 from ..ablation.hooks import Ablation
-from ..attribution.activations import attribute
+from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
 from ..components import Circuit, WeightMask
 from ..data.prompt_set import PromptSet
