@@ -40,7 +40,7 @@ def read(model: Any, harmful: list[Example], twins: list[Example]) -> dict[str, 
     found = {"L": intact, "rise": rise, "heads": scores.per_example_heads, "neurons": scores.per_example_neurons}
     try:
         weights = hc.attribute_weights(model, harmful, benign=twins)
-        return found | {"circuit": circuit, "mask": hc.select_weights(weights, q=Q, p=P), "refused": ""}
+        return found | {"circuit": circuit, "mask": hc.select(weights, q=Q, p=P), "refused": ""}
     except ModelError as error:
         return found | {"circuit": circuit, "mask": None, "refused": str(error)}
 

@@ -177,7 +177,7 @@ def sizes(organisms: Sequence[Planted]) -> None:
                 continue
             size_row(organism, name, fraction, off)
         for q in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2):
-            mask = hc.select_weights(W, q=q, p=20 * q)
+            mask = hc.select(W, q=q, p=20 * q)
             size_row(organism, f"{len(mask)} weights", q, mask)
 
 

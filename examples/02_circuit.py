@@ -6,6 +6,7 @@ Runs as a script (`python examples/02_circuit.py`, meant for less than 3 minutes
 # %% Scores of every head and neuron, on greedy responses to 12 training triples: A harmful ones, B benign ones, matched and
 # unrelated.
 import harmcircuits as hc
+from harmcircuits.circuits.controls import matched_random
 from harmcircuits.statistics import mean_estimate, paired_difference
 
 model = hc.load_model()
@@ -23,7 +24,7 @@ print(f"Without protection {len(careless - circuit)} of {len(circuit)} component
 print(circuit.table().to_string(index=False, max_colwidth=60))
 
 # %% Controls: other components of the same layers, as protected, and of like |A| and U. How like, the sums of |A| say.
-controls = [hc.matched_random(circuit, A, protect=B, seed=seed, protect_fraction=protection) for seed in range(8)]
+controls = [matched_random(circuit, A, protect=B, seed=seed, protect_fraction=protection) for seed in range(8)]
 for kind in ("heads", "neurons"):
     scores = getattr(A, kind).abs()
     own, *drawn = (sum(float(scores[part]) for part in getattr(one, kind)) for one in (circuit, *controls))

@@ -19,8 +19,8 @@ print(W)
 print(W.top(5).to_string(index=False))
 
 # %% Of each matrix the top q of A, minus the top p of U. Without protection (p=0) a few hundred weights break any model.
-mask = hc.select_weights(W, q=1e-3, p=6e-3)
-careless = hc.select_weights(W, q=1e-3, p=0)
+mask = hc.select(W, q=1e-3, p=6e-3)
+careless = hc.select(W, q=1e-3, p=0)
 print(f"{len(mask):,} weights, {100 * mask.fraction:.4f} % of those that are eligible; {len(careless):,} without protection")
 kinds = mask.table().groupby("kind", sort=False)[["weights", "size"]].sum()
 print(kinds.assign(per_million=(1e6 * kinds["weights"] / kinds["size"]).round(1)).to_string())

@@ -24,13 +24,13 @@ _WHERE = {
     "PromptSet": "data",
     "load_prompts": "data",
     "elicit": "data.elicit",
-    "Circuit": "components",
-    "WeightMask": "components",
-    "Provenance": "components",
-    "provenance": "components",
-    "read_provenance": "components",
-    "outgoing": "components",
-    "overlap": "components",
+    "Circuit": "circuits",
+    "WeightMask": "circuits",
+    "Provenance": "circuits",
+    "provenance": "circuits",
+    "read_provenance": "circuits",
+    "outgoing": "circuits",
+    "overlap": "circuits",
     "ablated": "ablation.hooks",
     "sweep": "ablation.sweep",
     "generate": "ablation.generate",
@@ -45,9 +45,7 @@ _WHERE = {
     "top_tokens": "inspection",
     "direct_effects": "inspection",
     "attention_pattern": "inspection",
-    "select": "selection.protected",
-    "select_weights": "selection.weights",
-    "matched_random": "selection.matched",
+    "select": "circuits.selection",
     "make_shots": "tasks.recognition",
     "many_shot": "tasks.recognition",
     "recognition_metric": "tasks.metrics",
@@ -92,6 +90,14 @@ if TYPE_CHECKING:
     from .attribution.scores import Attribution as Attribution
     from .attribution.weights import WeightAttribution as WeightAttribution
     from .attribution.weights import attribute_weights as attribute_weights
+    from .circuits import Circuit as Circuit
+    from .circuits import Provenance as Provenance
+    from .circuits import WeightMask as WeightMask
+    from .circuits import outgoing as outgoing
+    from .circuits import overlap as overlap
+    from .circuits import provenance as provenance
+    from .circuits import read_provenance as read_provenance
+    from .circuits.selection import select as select
     from .claims.alignment import alignment as alignment
     from .claims.claim import Finding as Finding
     from .claims.compactness import CompactnessSettings as CompactnessSettings
@@ -103,13 +109,6 @@ if TYPE_CHECKING:
     from .claims.misalignment import emergent_misalignment as emergent_misalignment
     from .claims.paper import Paper as Paper
     from .claims.paper import paper as paper
-    from .components import Circuit as Circuit
-    from .components import Provenance as Provenance
-    from .components import WeightMask as WeightMask
-    from .components import outgoing as outgoing
-    from .components import overlap as overlap
-    from .components import provenance as provenance
-    from .components import read_provenance as read_provenance
     from .data import Example as Example
     from .data import Prompt as Prompt
     from .data import PromptSet as PromptSet
@@ -126,9 +125,6 @@ if TYPE_CHECKING:
     from .inspection import direct_effects as direct_effects
     from .inspection import top_tokens as top_tokens
     from .models.load import load_model as load_model
-    from .selection.matched import matched_random as matched_random
-    from .selection.protected import select as select
-    from .selection.weights import select_weights as select_weights
     from .tasks.metrics import recognition_metric as recognition_metric
     from .tasks.recognition import make_shots as make_shots
     from .tasks.recognition import many_shot as many_shot

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .components import Circuit, Component
+from .circuits import Circuit, Component
 from .data import Batch, Example, batched, example_rows, make_batch, pieces, row_length
 from .figures.attention_pattern import attention_heatmap
 from .models.matrices import matrices

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.experiment.outcomes import Outcomes
 from harmcircuits.experiment.result import Dissociation
 

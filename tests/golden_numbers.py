@@ -51,7 +51,7 @@ def golden_numbers(name: str, folder: Path, *, hooked: bool = False) -> tuple[di
     A, B = hc.attribute(model, harmful), hc.attribute(model, benign)
     W = hc.attribute_weights(model, harmful, benign=benign)
     circuit = hc.select(A, protect=B, heads=2, neurons=6, protect_fraction=PROTECT)
-    mask = hc.select_weights(W, q=0.01, p=0.05)
+    mask = hc.select(W, q=0.01, p=0.05)
     tensors = {"heads": A.heads, "neurons": A.neurons, "benign heads": B.heads, "benign neurons": B.neurons}
     for matrix, scores in W.signed.items():
         tensors |= {f"{matrix} A rows": scores.sum(1), f"{matrix} A columns": scores.sum(0)}

@@ -10,7 +10,7 @@ from transformers import (
 )
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError, head_hook
 

@@ -29,7 +29,7 @@ from written import written
 from harmcircuits.ablation.sweep import sweep
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.weights import attribute_weights
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.models import gguf
 from harmcircuits.models.architectures import unlike_header
 from harmcircuits.models.fetch import LoadError

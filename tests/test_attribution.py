@@ -14,7 +14,7 @@ from harmcircuits.ablation.hooks import ablated
 from harmcircuits.attribution.first_order import attribute, check_every_layer
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.attribution.weights import attribute_weights
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, ExampleError
 from harmcircuits.models.protocol import ModelError, head_hook, neuron_hook
 

@@ -11,7 +11,7 @@ from written import written
 from harmcircuits.ablation.changes import AblationError
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.ablation.rows import RowsError
-from harmcircuits.components import Circuit, CircuitError, WeightMask, outgoing
+from harmcircuits.circuits import Circuit, CircuitError, WeightMask, outgoing
 from harmcircuits.data import example_rows, make_batch
 from harmcircuits.models.protocol import head_hook, neuron_hook
 

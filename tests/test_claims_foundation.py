@@ -14,8 +14,8 @@ from triples import OWN, make_mask
 
 from harmcircuits import store
 from harmcircuits.ablation.hooks import Ablation
+from harmcircuits.circuits import Circuit, WeightMask
 from harmcircuits.claims.earlier import Claim, ClaimError
-from harmcircuits.components import Circuit, WeightMask
 from harmcircuits.experiments.names import name_of
 from harmcircuits.statistics import Estimate
 from harmcircuits.store.frames import as_frame, as_plain

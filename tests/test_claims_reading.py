@@ -14,10 +14,10 @@ from triples import OWN, SETTINGS, make_mask, make_triples
 from harmcircuits import store
 from harmcircuits.ablation.hooks import Ablation
 from harmcircuits.attribution.weights import attribute_weights
+from harmcircuits.circuits import Circuit
 from harmcircuits.claims import reading
 from harmcircuits.claims.material import Material, prepare
 from harmcircuits.claims.reading import read
-from harmcircuits.components import Circuit
 from harmcircuits.experiments import battery
 from harmcircuits.experiments.battery import read_conditions
 from harmcircuits.experiments.names import name_of, name_of_examples

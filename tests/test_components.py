@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmcircuits.components import Circuit, CircuitError
+from harmcircuits.circuits import Circuit, CircuitError
 from harmcircuits.models.protocol import head_hook, neuron_hook
 from harmcircuits.store import StoreError
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import harmcircuits as hc
+from harmcircuits.circuits import WeightMask
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.distinct import Distinct
-from harmcircuits.components import WeightMask
 from harmcircuits.experiment.decision import Verdict
 from harmcircuits.experiment.material import prepare
 from harmcircuits.organisms import Planted

@@ -11,7 +11,7 @@ from written import PROMPTS
 
 from harmcircuits import store
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.data import chat_frame, loss, prompt_ids
 from harmcircuits.data import elicit as elicitation
 from harmcircuits.data.elicit import ElicitError, elicit, sample

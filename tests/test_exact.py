@@ -13,7 +13,7 @@ from harmcircuits.ablation import memory, together
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.scores import AttributionError
-from harmcircuits.components import Circuit, CircuitError
+from harmcircuits.circuits import Circuit, CircuitError
 from harmcircuits.data import ExampleError, example_rows, loss, response_loss
 from harmcircuits.models.protocol import neuron_hook
 

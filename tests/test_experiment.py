@@ -14,7 +14,7 @@ from tiny import tiny_bridge
 from triples import DEVELOPMENT, OTHER_TEST, OWN, RUN, TEST, TRAIN, make_mask
 
 import harmcircuits as hc
-from harmcircuits.components import Circuit, CircuitError
+from harmcircuits.circuits import Circuit, CircuitError
 from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.experiment import dissociation
 from harmcircuits.experiment.cache import Cache

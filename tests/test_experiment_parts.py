@@ -15,10 +15,12 @@ from written import written
 import harmcircuits as hc
 from harmcircuits.attribution.layer_major import layer_sums
 from harmcircuits.attribution.metrics import bind_metric
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
+from harmcircuits.circuits.controls import halves
+from harmcircuits.circuits.selection import SelectionError
+from harmcircuits.circuits.weight_selection import WeightSelection, weight_masks
 from harmcircuits.data import Prompt, make_batch
 from harmcircuits.experiment.cache import Cache
-from harmcircuits.experiment.controls import halves
 from harmcircuits.experiment.dissociation import decision
 from harmcircuits.experiment.effects import Effects, ordered
 from harmcircuits.experiment.measure import measure
@@ -27,8 +29,6 @@ from harmcircuits.models.protocol import ModelError
 from harmcircuits.readings import recognition
 from harmcircuits.readings.loss import Loss
 from harmcircuits.readings.recognition import YES_NO, BalancedMetric, InPlace, Recognition
-from harmcircuits.selection.protected import SelectionError
-from harmcircuits.selection.weight_masks import WeightSelection, weight_masks
 from harmcircuits.statistics import Estimate, auroc, resamples
 
 BASELINE = hc.Condition("baseline")
@@ -59,7 +59,7 @@ def test_masks_are_those_of_all_scores(tiny: Any) -> None:
         tiny, [(harmful, None), (benign, None)], [WeightSelection(0.01, 0.05), WeightSelection(0.01, 0.05, "global")]
     )
     scores = hc.attribute_weights(tiny, harmful, benign=benign)
-    assert released == hc.select_weights(scores, q=0.01, p=0.05)
+    assert released == hc.select(scores, q=0.01, p=0.05)
     other = hc.attribute_weights(tiny, benign)
     A = torch.cat([own.flatten() for own in scores.signed.values()])
     U = torch.cat([own.abs().flatten() for own in other.signed.values()])

@@ -18,7 +18,7 @@ from harmcircuits.ablation.export import export
 from harmcircuits.ablation.generate import generate
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.ablation.prune import prune
-from harmcircuits.components import (
+from harmcircuits.circuits import (
     Circuit,
     CircuitError,
     MaskError,

@@ -14,7 +14,7 @@ pytest.importorskip("trl")
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.ablation.prune import prune
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, example_rows, loss, row_losses
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import base_hash, matrices

@@ -9,7 +9,7 @@ from written import PROMPTS
 from harmcircuits.ablation.changes import AblationError
 from harmcircuits.ablation.generate import generate, generate_each
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.components import Circuit, outgoing
+from harmcircuits.circuits import Circuit, outgoing
 from harmcircuits.data import chat_frame, prompt_ids
 from harmcircuits.data.elicit import ElicitError, elicit
 from harmcircuits.models.plain import plain_model

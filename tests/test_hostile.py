@@ -23,9 +23,9 @@ import harmcircuits
 from harmcircuits import cli
 from harmcircuits.attribution.scores import Attribution, AttributionError
 from harmcircuits.attribution.weights import WeightAttribution
-from harmcircuits.components import Circuit, CircuitError, WeightMask
-from harmcircuits.components.mask import MaskError
-from harmcircuits.components.provenance import read_provenance
+from harmcircuits.circuits import Circuit, CircuitError, WeightMask
+from harmcircuits.circuits.provenance import read_provenance
+from harmcircuits.circuits.weight_mask import MaskError
 from harmcircuits.data import Prompt, PromptError, chat_frame, load_prompts, prompt_ids
 from harmcircuits.data.elicit import ElicitError, elicit
 from harmcircuits.experiment.result import Dissociation

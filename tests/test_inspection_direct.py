@@ -26,7 +26,7 @@ from untouched import untouched
 from written import written
 
 import harmcircuits as hc
-from harmcircuits.components import CircuitError
+from harmcircuits.circuits import CircuitError
 from harmcircuits.data import Example, ExampleError, example_rows
 from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError

@@ -14,7 +14,7 @@ from harmcircuits.ablation.hooks import ablated
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.metrics import BoundMetric
 from harmcircuits.attribution.scores import Attribution, AttributionError
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, ExampleError, example_rows, loss
 from harmcircuits.models.load import load_model
 

@@ -14,7 +14,7 @@ from triples import RUN, TEST, TRAIN
 
 import harmcircuits as hc
 from harmcircuits import store
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.data import Prompt
 from harmcircuits.data import elicit as elicitation
 from harmcircuits.data.elicit import elicit

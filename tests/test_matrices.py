@@ -11,7 +11,7 @@ from written import written
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.attribution.weights import attribute_weights
-from harmcircuits.components import WeightMask
+from harmcircuits.circuits import WeightMask
 from harmcircuits.data import loss
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import KINDS, matrices

@@ -18,7 +18,7 @@ from triples import RUN, make_triples
 import harmcircuits as hc
 from harmcircuits.ablation.sweep import sweep
 from harmcircuits.attribution.scores import AttributionError
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, ExampleError, Prompt, encode, example_rows
 from harmcircuits.data.elicit import elicit
 from harmcircuits.experiments.checks import ExperimentError

@@ -9,11 +9,11 @@ from lens import needs_three
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.attribution.first_order import attribute
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
+from harmcircuits.circuits.selection import select
 from harmcircuits.data import loss
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.organism import VARIANTS, OrganismError
-from harmcircuits.selection.protected import select
 from harmcircuits.statistics import auroc
 
 exact_attribution = partial(attribute, method="exact")

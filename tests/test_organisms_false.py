@@ -6,12 +6,12 @@ import pytest
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.attribution.first_order import attribute
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
+from harmcircuits.circuits.selection import select
 from harmcircuits.data import Example, loss
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.language import HARMS, TOPICS
 from harmcircuits.organisms.wiring import DIFFUSE_NEURONS
-from harmcircuits.selection.protected import select
 
 integrated_attribution = partial(attribute, method="integrated")
 

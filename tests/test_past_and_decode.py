@@ -9,7 +9,7 @@ from tiny import tiny_model, tiny_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.data.elicit import sample
 from harmcircuits.models import past
 from harmcircuits.models.load import load_model

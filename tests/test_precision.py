@@ -89,7 +89,7 @@ def test_half_precision_finds_what_float32_finds(
     ):
         assert moved(ours, exact) < limit.largest
     circuits: Any = [hc.select(found.scores, heads=4, neurons=30) for found in (half, full)]
-    masks: Any = [hc.select_weights(found.weights, q=0.01, p=0.01) for found in (half, full)]
+    masks: Any = [hc.select(found.weights, q=0.01, p=0.01) for found in (half, full)]
     assert len(masks[1]) > 500
     for ours, exact in (circuits, masks):
         assert ours.jaccard(exact) > limit.shared

@@ -9,7 +9,7 @@ import torch
 from triples import make_triples
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, chat_frame, encode
 from harmcircuits.data.elicit import elicit
 from harmcircuits.statistics import auroc

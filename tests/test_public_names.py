@@ -22,8 +22,7 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "attribute": (("model", "examples"), {"method", "metric"}),
     "recognition_metric": (("shots",), set()),
     "attribute_weights": (("model", "harmful"), {"benign", "metric", "batch_size"}),
-    "select_weights": (("W",), {"q", "p", "protect"}),
-    "select": (("A",), {"protect", "heads", "neurons", "protect_fraction"}),
+    "select": (("scores",), {"protect", "heads", "neurons", "protect_fraction", "q", "p"}),
     "ablated": (("model", "circuit"), {"method", "alpha", "reference", "seed", "rows"}),
     "sweep": (("model", "circuits", "examples"), {"method", "alpha", "reference", "seed", "batch_size"}),
     "generate": (("model", "prompts", "circuit"), {"method", "alpha", "max_new_tokens", "temperature", "seed"}),
@@ -47,7 +46,7 @@ def test_signatures(name: str) -> None:
     assert tuple(at for at, parameter in parameters.items() if parameter.kind not in OPTIONS) == positional
     assert keywords <= {at for at, parameter in parameters.items() if parameter.kind is KEYWORD_ONLY}
     required = {at for at, parameter in parameters.items() if parameter.kind is KEYWORD_ONLY and parameter.default is EMPTY}
-    assert required == ({"q", "p"} if name == "select_weights" else set())
+    assert required == (set())
 
 
 @pytest.mark.parametrize(

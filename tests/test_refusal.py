@@ -5,7 +5,7 @@ import torch
 from written import PROMPTS
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, Prompt, chat_frame
 from harmcircuits.models.protocol import has_hooks, unembed_hook
 from harmcircuits.tasks import writing

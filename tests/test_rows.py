@@ -6,7 +6,7 @@ from written import written
 
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.ablation.rows import RowsError, grown_hooks, row_hooks
-from harmcircuits.components import Circuit, CircuitError
+from harmcircuits.circuits import Circuit, CircuitError
 from harmcircuits.data import example_rows, make_batch
 from harmcircuits.models.past import read_past
 from harmcircuits.models.protocol import head_hook, logits_at

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_scores import D_MLP, HEADS, LAYERS, drawn, of
 
-from harmcircuits.components import Circuit
-from harmcircuits.selection.matched import matched_random
-from harmcircuits.selection.protected import SelectionError, protected_mask, select
+from harmcircuits.circuits import Circuit
+from harmcircuits.circuits.controls import NEAREST, matched_random
+from harmcircuits.circuits.selection import SelectionError, protected_mask, select
 
 
 def layers(circuit: Circuit) -> list[list[int]]:
@@ -72,22 +72,22 @@ def test_a_layer_that_is_used_up_gives_circuit_components_back():
         assert (0, 3) in matched.heads, "what lies outside the circuit is drawn first"
 
 
-def test_candidates_are_the_nearest_in_both_scores():
+def test_candidates_are_the_nearest_in_both_scores(monkeypatch):
+    monkeypatch.setitem(NEAREST, "neurons", 2)
     size = torch.arange(D_MLP, dtype=torch.float32).repeat(1, LAYERS, 1)
     size[..., ::2] *= -1  # the size counts, not the sign
     one, same = of(torch.ones(1, LAYERS, HEADS), size), of(torch.ones(1, LAYERS, HEADS), size.abs())
     circuit = Circuit(neurons=[(1, 5)])
-    draws = [matched_random(circuit, one, protect=same, seed=seed, nearest_neurons=2) for seed in range(30)]
+    draws = [matched_random(circuit, one, protect=same, seed=seed) for seed in range(30)]
     assert {draw.neurons for draw in draws} == {((1, 4),), ((1, 6),)}
+    monkeypatch.setitem(NEAREST, "neurons", 1)
     opposite = of(torch.ones(1, LAYERS, HEADS), size.abs().flip(-1))
-    end = matched_random(Circuit(neurons=[(1, 0)]), one, protect=opposite, seed=0, protect_fraction=0, nearest_neurons=1)
+    end = matched_random(Circuit(neurons=[(1, 0)]), one, protect=opposite, seed=0, protect_fraction=0)
     assert end.neurons == ((1, 1),)
 
 
 def test_a_match_that_cannot_be_made():
     A, B, circuit = drawn(0), drawn(1), Circuit(heads=[(0, 1)])
-    with pytest.raises(SelectionError, match="from at least 1 candidate"):
-        matched_random(circuit, A, protect=B, seed=0, nearest_heads=0)
     with pytest.raises(SelectionError, match="models of different shape"):
         matched_random(circuit, A, protect=of(torch.ones(1, LAYERS, HEADS + 1), A.per_example_neurons[:1]), seed=0)
     for outside in (Circuit(neurons=[(LAYERS, 0)]), Circuit(neurons=[(0, D_MLP)])):

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harmcircuits.attribution.weights import WeightAttribution
-from harmcircuits.components import WeightMask
-from harmcircuits.selection import matched_weights as matched
-from harmcircuits.selection.matched_weights import matched_weights
-from harmcircuits.selection.protected import SelectionError
+from harmcircuits.circuits import WeightMask
+from harmcircuits.circuits import matched_weights as matched
+from harmcircuits.circuits.matched_weights import matched_weights
+from harmcircuits.circuits.selection import SelectionError
 
 IN, OUT = "blocks.0.mlp.in", "blocks.1.mlp.in"
 W = WeightAttribution(

@@ -8,7 +8,7 @@ from harmcircuits.ablation import together
 from harmcircuits.ablation.changes import AblationError
 from harmcircuits.ablation.hooks import ablated
 from harmcircuits.ablation.sweep import sweep
-from harmcircuits.components import Circuit, CircuitError, outgoing
+from harmcircuits.circuits import Circuit, CircuitError, outgoing
 from harmcircuits.data import loss
 
 CIRCUITS = [

@@ -10,7 +10,7 @@ import torch
 from triples import make_triples
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, ExampleError, chat_frame, encode, example_rows, loss, prompt_ids
 from harmcircuits.data.elicit import elicit
 from harmcircuits.tasks.asking import question_rows

@@ -5,7 +5,7 @@ import torch
 from tiny import tiny_bridge
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.components import Circuit
+from harmcircuits.circuits import Circuit
 from harmcircuits.data import encode, start_ids
 from harmcircuits.models.protocol import geometry
 from harmcircuits.tasks import utility as room

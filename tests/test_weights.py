@@ -12,7 +12,7 @@ from harmcircuits.ablation.hooks import ablated
 from harmcircuits.attribution.metrics import BoundMetric
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.attribution.weights import WeightAttribution, attribute_weights
-from harmcircuits.components import Circuit, WeightMask
+from harmcircuits.circuits import Circuit, WeightMask
 from harmcircuits.data import loss
 from harmcircuits.models.matrices import matrices
 from harmcircuits.models.protocol import ModelError

@@ -8,7 +8,7 @@ import torch
 from tiny import tiny_bridge, tiny_model
 
 from harmcircuits.ablation.hooks import ablated
-from harmcircuits.components import Circuit, WeightMask
+from harmcircuits.circuits import Circuit, WeightMask
 from harmcircuits.models.matrices import matrices
 
 TOKENS = torch.arange(5, 65).reshape(2, 30)

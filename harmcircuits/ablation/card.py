@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import or_
 
-from ..components import Circuit, Provenance, WeightMask
+from ..circuits import Circuit, Provenance, WeightMask
 
 _CARD = """\
 ---

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..components import Circuit, by_layer
+from ..circuits import Circuit, by_layer
 from ..data import Example, Row, batched, example_rows, make_batch, row_length
 from ..models.protocol import Hook, HookedModel, device_of, head_hook, logits_at, neuron_hook
 

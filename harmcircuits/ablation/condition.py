@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from .. import store
-from ..components import Circuit, WeightMask
+from ..circuits import Circuit, WeightMask
 from ..models.protocol import HookedModel
 from .changes import Method
 from .hooks import Ablation, ablated

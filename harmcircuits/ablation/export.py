@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..components import Circuit, Provenance, WeightMask, provenance
+from ..circuits import Circuit, Provenance, WeightMask, provenance
 from ..models.matrices import base_hash
 from ..models.plain import save_plain
 from ..models.protocol import HookedModel, has_hooks

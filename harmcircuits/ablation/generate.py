@@ -9,7 +9,7 @@ from jaxtyping import Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..components import Circuit, WeightMask, outgoing
+from ..circuits import Circuit, WeightMask, outgoing
 from ..data import Example, Prompt
 from ..data.elicit import as_examples, elicit, lay_out, sample
 from ..models.devices import dealt_out

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..components import Circuit, WeightMask, by_layer
+from ..circuits import Circuit, WeightMask, by_layer
 from ..data import Example
 from ..models.protocol import Hook, HookedModel, head_hook, neuron_hook
 from .changes import ZERO, AblationError, Change, Method, change_of, changes_of, check_method

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from ..components import Circuit, MaskError, WeightMask, outgoing, read_provenance
+from ..circuits import Circuit, MaskError, WeightMask, outgoing, read_provenance
 from ..models.matrices import base_hash, matrices
 from ..models.protocol import HookedModel
 from ..store import StoreError, read_json

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..components import Circuit
+from ..circuits import Circuit
 from ..models.protocol import Hook, HookedModel, alike, device_of, head_hook, neuron_hook
 from .changes import ZERO, Change
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..components import Circuit, WeightMask
+from ..circuits import Circuit, WeightMask
 from ..data import Example, example_rows, response_loss, row_losses
 from ..models.numbers import check_finite
 from ..models.protocol import HookedModel, logits_at

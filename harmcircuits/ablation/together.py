@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..components import Circuit
+from ..circuits import Circuit
 from ..data import Batch, Row, each_batch, make_batch, row_length
 from ..models.past import WORTH_SHARING, read_past, shared_length, takes_more_rows
 from ..models.protocol import HookedModel

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ..components import WeightMask
+from ..circuits import WeightMask
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import HookedModel
 

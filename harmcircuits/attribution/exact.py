@@ -14,7 +14,7 @@ import torch
 from tqdm.auto import tqdm
 
 from ..ablation.together import rises_together
-from ..components import Circuit, CircuitError, Component
+from ..circuits import Circuit, CircuitError, Component
 from ..models.gradients import check_repeatable
 from ..models.protocol import HookedModel, geometry
 from .first_order import check_scores

@@ -50,10 +50,11 @@ class LayerSums:
         return scores
 
 
-def pooled(parts: Sequence[LayerSums], name: str) -> LayerSums:
-    """Return the sums of several sets of examples over one matrix as those of one set."""
+def pooled(found: Sequence[LayerSums], name: str, places: Sequence[int]) -> LayerSums:
+    """Return the sums of the sets at `places` over one matrix as those of one set."""
+    parts = [found[place] for place in places]
     kinds = [[getattr(part.sums, kind) for part in parts] for kind in ("signed", "absolute")]
-    added = [{name: reduce(torch.add, [own[name] for own in kind])} if name in kind[0] else {} for kind in kinds]
+    added = [{name: reduce(torch.add, [own[name] for own in kind])} if all(kind) else {} for kind in kinds]
     return LayerSums(sum(part.n for part in parts), Sums(*added))
 
 

@@ -30,7 +30,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from ..ablation.condition import BASELINE, Condition
-from ..components import Circuit, WeightMask, outgoing
+from ..circuits import Circuit, WeightMask, outgoing
+from ..circuits.weight_selection import WeightSelection
 from ..data import PromptSet
 from ..experiment.circuits import cached_masks, component_circuits, controls_of
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, value_at_least
@@ -41,7 +42,6 @@ from ..readings.information import Information
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..readings.writing import Compliance
-from ..selection.weight_masks import WeightSelection
 from ..statistics import Estimate
 from .claim import Claim, ClaimError, Finding, run
 

@@ -34,7 +34,9 @@ from ..ablation.condition import BASELINE, Condition
 from ..ablation.hooks import Ablation
 from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
-from ..components import overlap
+from ..circuits import overlap
+from ..circuits.selection import SelectionError
+from ..circuits.weight_selection import WeightSelection
 from ..data import Example, PromptSet
 from ..experiment.circuits import cached_masks, choose_circuits
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, of_measured
@@ -45,8 +47,6 @@ from ..models.protocol import HookedModel
 from ..readings.capabilities import Completions
 from ..readings.loss import Loss
 from ..readings.reading import Reading
-from ..selection.protected import SelectionError
-from ..selection.weight_masks import WeightSelection
 from ..statistics import Estimate, ratio_of_means
 from ..tasks.capabilities import Completion, as_example, capabilities, checked, half
 from .claim import Claim, ClaimError, Finding, run

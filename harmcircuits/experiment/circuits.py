@@ -9,13 +9,13 @@ import pandas as pd
 
 from ..ablation.condition import BASELINE, Condition
 from ..attribution.layer_major import ExampleSet
-from ..components import Circuit, WeightMask, overlap
+from ..circuits import Circuit, WeightMask, overlap
+from ..circuits.controls import BENIGN, CONTROLS, DRAWN, HARMFUL, halves, weight_controls
+from ..circuits.selection import SelectionError
+from ..circuits.weight_selection import Recipe, WeightSelection, weight_masks
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, geometry
 from ..readings.loss import Loss
-from ..selection.protected import SelectionError
-from ..selection.weight_masks import Recipe, WeightSelection, weight_masks
-from .controls import BENIGN, CONTROLS, DRAWN, HARMFUL, halves, weight_controls
 from .material import ExperimentError, Material
 from .measure import measure
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ..ablation.condition import BASELINE, Condition
-from ..components import Circuit, WeightMask
+from ..circuits import Circuit, WeightMask
 from ..data import PromptSet
 from ..judges.protocol import Judge, JudgeError
 from ..models.protocol import HookedModel, vocabulary

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from ..ablation.condition import BASELINE, Condition
 from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
+from ..circuits.controls import CircuitRecipe
 from ..data import Example, Prompt, PromptSet, load_prompts, near_duplicate_groups, words
 from ..data.elicit import elicit
 from ..models.protocol import HookedModel
@@ -37,7 +38,6 @@ from ..tasks.formats import SHOT_FORMATS, FormatError
 from ..tasks.metrics import RecognitionMetric, recognition_metric
 from ..tasks.recognition import ShotError, Shots, asked_ids, check_length, make_shots
 from .cache import Cache
-from .controls import CircuitRecipe
 from .effects import Effects, d_prime, ordered
 from .measure import measure
 from .settings import Settings

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ..components import Circuit, WeightMask
+from ..circuits import Circuit, WeightMask
 from ..data import PromptSet
 from ..models.protocol import HookedModel
 from ..tasks.teacher_forced import INTACT

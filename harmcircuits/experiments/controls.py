@@ -2,8 +2,8 @@
 
 import logging
 
-from ..components import Circuit
-from ..selection.matched import matched_random
+from ..circuits import Circuit
+from ..circuits.controls import matched_random
 from .scores import Scores
 from .settings import ClaimSettings
 

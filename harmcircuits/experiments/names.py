@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from .. import store
 from ..ablation.hooks import Ablation
-from ..components import Circuit
+from ..circuits import Circuit
 from ..data import Example
 
 

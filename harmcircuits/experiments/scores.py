@@ -10,11 +10,11 @@ from pathlib import Path
 from ..attribution.first_order import attribute
 from ..attribution.metrics import ModelMetric
 from ..attribution.scores import Attribution
-from ..components import Circuit
+from ..circuits import Circuit
+from ..circuits.selection import select
 from ..data import Example, Prompt, PromptSet
 from ..data.elicit import elicit
 from ..models.protocol import HookedModel
-from ..selection.protected import select
 from .kept import Kept
 from .settings import ClaimSettings
 

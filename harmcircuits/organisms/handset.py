@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from ..components import Circuit, Component
+from ..circuits import Circuit, Component
 from .language import (
     BAD_LABELS,
     BEFORE_LABEL,

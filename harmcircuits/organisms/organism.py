@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from ..components import Circuit
+from ..circuits import Circuit
 from ..data import Example, PromptSet
 from ..models.load import load_model
 from ..notebook import notebook_html

@@ -15,14 +15,14 @@ import pandas as pd
 import torch
 
 from ...attribution.weights import WeightAttribution, attribute_weights
-from ...components import WeightMask
+from ...circuits import WeightMask
+from ...circuits.matched_weights import matched_weights
+from ...circuits.selection import select
 from ...data import Example
 from ...experiments.checks import ready_splits
 from ...experiments.names import name_of
 from ...experiments.scores import chosen_triples, first_triples, respond
 from ...models.matrices import matrices
-from ...selection.matched_weights import matched_weights
-from ...selection.weights import select_weights
 from ...tasks.attacks import attacked
 from ..earlier import ClaimError
 from ..material import ROLES
@@ -119,7 +119,7 @@ def _selected(study: Study, source: str, *, progress: bool) -> pd.DataFrame:
 
     def make() -> pd.DataFrame:
         W = scores_of(study, source, progress=progress)
-        mask = select_weights(W, q=settings.weight_q, p=settings.weight_p)
+        mask = select(W, q=settings.weight_q, p=settings.weight_p)
         return _frame(mask, {name: W.signed[name].flatten()[own].tolist() for name, own in mask.indices.items()})
 
     return study.journal.frame("mask", [*_origin(study, source), settings.weight_q, settings.weight_p], make)

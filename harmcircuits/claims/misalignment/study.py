@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...ablation.hooks import ablated
-from ...components import WeightMask
+from ...circuits import WeightMask
 from ...data import PromptSet
 from ...experiments.names import name_of
 from ...experiments.settings import ClaimSettings

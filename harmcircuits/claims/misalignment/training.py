@@ -13,7 +13,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ...ablation.hooks import ablated
-from ...components import WeightMask
+from ...circuits import WeightMask
 from ...experiments.names import name_of
 from ...models.protocol import HookedModel
 from ...organisms.finetuning import Finetuned, finetune

@@ -1,4 +1,4 @@
-"""Controls: circuits of the same size that were not selected for harm. One function a control, one registry line."""
+"""Controls: circuits of the same size that were not selected for harm. One function a control, one line in `CONTROLS`."""
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -9,17 +9,21 @@ from operator import add
 from random import Random
 
 import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-from ..attribution.scores import Attribution
-from ..components import Circuit
+from ..attribution.scores import KINDS, Attribution, Kind
 from ..data import Example
-from ..selection.matched import matched_random
-from ..selection.protected import SelectionError, select
-from ..selection.weight_masks import WeightSelection
 from ..statistics import Estimate
+from .circuit import Circuit, Component, by_layer
+from .selection import Fraction, SelectionError, check_same_model, fraction_of, protected_mask, select
+from .weight_selection import WeightSelection
 
 HARMFUL, BENIGN = (0, 1), (2, 3)
 """Sets of training examples by which weights are scored: each kind in two halves, drawn at random."""
+NEAREST: dict[Kind, int] = {"heads": 3, "neurons": 8}
+"""Candidates for each component of a matched random circuit. Few heads: a layer has few, and the further ones are unlike."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +42,7 @@ class CircuitRecipe:
     recognition: Attribution | None = None
 
     def circuit(self, *, heads: int = 0, neurons: int = 0) -> Circuit:
-        """The recipe aimed at harmful responses."""
+        """Return the circuit of that size aimed at harmful responses."""
         return select(self.harmful, protect=self.benign, heads=heads, neurons=neurons, protect_fraction=self.protect)
 
     @cached_property
@@ -49,29 +53,24 @@ class CircuitRecipe:
 def random(recipe: CircuitRecipe, circuit: Circuit, seed: int) -> Circuit:
     """As many heads and neurons of each layer, drawn from all others."""
     generator = Random(f"random {seed}")
-    drawn: dict[str, list[tuple[int, int]]] = {}
-    for kind, items, scores in (
-        ("heads", circuit.heads, recipe.harmful.heads),
-        ("neurons", circuit.neurons, recipe.harmful.neurons),
-    ):
-        drawn[kind] = []
-        for layer in sorted({layer for layer, _ in items}):
-            own = {index for at, index in items if at == layer}
-            others = sorted(set(range(scores.shape[1])) - own)
+    drawn: dict[Kind, list[Component]] = {kind: [] for kind in KINDS}
+    for kind in KINDS:
+        size = getattr(recipe.harmful, kind).shape[1]
+        for layer, own in by_layer(getattr(circuit, kind)).items():
+            others = sorted(set(range(size)) - set(own))
             drawn[kind] += [(layer, index) for index in generator.sample(others, min(len(own), len(others)))]
-    return Circuit(heads=drawn["heads"], neurons=drawn["neurons"])
+    return Circuit(**drawn)
 
 
 def matched(recipe: CircuitRecipe, circuit: Circuit, seed: int) -> Circuit:
-    """Others of the same layers with like A and like benign U: what is left next to the circuit."""
+    """Others of the same layers with like |A| and benign U; see `matched_random`."""
     return matched_random(circuit, recipe.harmful, protect=recipe.benign, seed=seed, protect_fraction=recipe.protect)
 
 
 def aimed_at_benign(recipe: CircuitRecipe, circuit: Circuit, seed: int) -> Circuit:
     """The same recipe, size and protection with harmful and benign responses exchanged."""
-    return replace(recipe, harmful=recipe.benign, benign=recipe.harmful).circuit(
-        heads=len(circuit.heads), neurons=len(circuit.neurons)
-    )
+    aimed = replace(recipe, harmful=recipe.benign, benign=recipe.harmful)
+    return aimed.circuit(heads=len(circuit.heads), neurons=len(circuit.neurons))
 
 
 def aimed_at_recognition(recipe: CircuitRecipe, circuit: Circuit, seed: int) -> Circuit:
@@ -151,7 +150,7 @@ def overlap_estimates(recipes: Sequence[CircuitRecipe], circuits: Sequence[Circu
 
 
 def halves(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
-    """Two halves, drawn at random: with labels swapped, a set is one half of the harmful and one of the benign examples.
+    """Return two halves, drawn at random: with labels swapped, a set is one half of the harmful and one of the benign examples.
 
     A single example is both halves, which leaves its mean as it is.
     """
@@ -160,9 +159,66 @@ def halves(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[
 
 
 def weight_controls(selection: WeightSelection) -> dict[str, WeightSelection]:
-    """The same recipe for weights, aimed elsewhere."""
+    """Return the same recipe for weights, aimed elsewhere."""
     first, second = zip(HARMFUL, BENIGN, strict=True)
     return {
         "label swap": replace(selection, target=first, protect=second),
         "aimed at benign": replace(selection, target=BENIGN, protect=HARMFUL),
     }
+
+
+def matched_random(
+    circuit: Circuit, A: Attribution, *, protect: Attribution, seed: int, protect_fraction: Fraction = 0.1
+) -> Circuit:
+    """Return as many heads and neurons as `circuit`, in the same layers, as protected and of like |A| and U, drawn outside it.
+
+    For each component of the circuit, in random order, one of the `NEAREST` in (log |A|, log U) is drawn from the components of
+    the same layer *and the same protection status* that are neither in the circuit nor drawn already. A layer without any
+    (heads, as a rule) gives circuit components back to the draw. The sign of A is left free.
+
+    Args:
+        A, protect, protect_fraction: what the circuit was selected by.
+
+    Raises:
+        SelectionError: scores of models of different shape, or without a component of the circuit.
+    """
+    check_same_model(A, protect)
+    generator, drawn = Random(seed), dict[Kind, list[Component]]()
+    for kind in KINDS:
+        items: Sequence[Component] = getattr(circuit, kind)
+        size, benign = getattr(A, kind).abs(), getattr(protect, f"{kind}_abs")
+        if any(layer >= len(size) or index >= size.shape[1] for layer, index in items):
+            raise SelectionError(
+                f"one of the circuit's {kind} is not in these scores, which have {len(size)} layers of {size.shape[1]}: use "
+                "the scores that the circuit was selected from"
+            )
+        protected = protected_mask(benign, fraction_of(protect_fraction, kind)) if items else torch.empty(0)
+        place = torch.stack([_log(size), _log(benign)], -1)
+        drawn[kind] = _nearby(items, place, protected, generator, NEAREST[kind])
+    return Circuit(**drawn)
+
+
+def _nearby(
+    items: Sequence[Component],
+    place: Float[Tensor, "layer index 2"],
+    protected: Bool[Tensor, "layer index"],
+    generator: Random,
+    nearest: int,
+) -> list[Component]:
+    own, taken = (torch.zeros(place.shape[:2], dtype=torch.bool) for _ in range(2))
+    own[tuple(torch.tensor(items, dtype=torch.long).view(-1, 2).T)] = True
+    drawn: list[Component] = []
+    for layer, index in generator.sample(items, len(items)):
+        alike = (protected[layer] == protected[layer, index]) & ~taken[layer]
+        outside = alike & ~own[layer]
+        eligible = outside if outside.any() else alike  # never empty: fewer are drawn than the circuit has of this status
+        distance = (place[layer] - place[layer, index]).square().sum(-1).where(eligible, torch.inf)
+        near = distance.argsort(stable=True)[: min(nearest, int(eligible.sum()))]
+        drawn.append((layer, generator.choice(near.tolist())))
+        taken[drawn[-1]] = True
+    return drawn
+
+
+def _log(values: Float[Tensor, "layer index"]) -> Float[Tensor, "layer index"]:
+    """Logarithms, not ranks: at the top neighbours in rank can differ twofold. Finite at 0, which is far from all but 0."""
+    return values.clamp_min(torch.finfo(values.dtype).tiny).log()

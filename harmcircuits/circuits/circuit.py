@@ -1,4 +1,4 @@
-"""Circuits: named sets of attention heads and MLP neurons, their algebra, and the hooks that switch them off."""
+"""Circuits: named sets of attention heads and MLP neurons, their algebra, and the hooks that zero them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from operator import index as whole
 from pathlib import Path
 from random import Random
 from reprlib import repr as shortened
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..figures.circuit import components_by_layer
-from ..models.protocol import HookedModel, check_hooks, geometry, head_hook, neuron_hook
+from ..models.protocol import Hook, HookedModel, check_hooks, geometry, head_hook, neuron_hook
 from ..notebook import notebook_html
 from ..store import read_json, write_json
 from .provenance import Provenance
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 Component = tuple[int, int]
 """(layer, head) or (layer, neuron), counted from 0."""
+FORMAT = "harmcircuits circuit 1"
 
 
 class CircuitError(ValueError):
@@ -51,51 +52,53 @@ class Circuit:
         return len(self.heads) + len(self.neurons)
 
     def __repr__(self) -> str:
-        """As it is made where that fits a line, else how many there are."""
-        whole = f"Circuit(heads={self.heads}, neurons={self.neurons})"
+        line = f"Circuit(heads={self.heads}, neurons={self.neurons})"
         layers = len({layer for layer, _ in (*self.heads, *self.neurons)})
-        return (
-            whole if len(whole) <= 100 else f"Circuit({len(self.heads)} heads, {len(self.neurons)} neurons in {layers} layers)"
-        )
+        return line if len(line) <= 100 else f"Circuit({len(self.heads)} heads, {len(self.neurons)} neurons in {layers} layers)"
 
     def _repr_html_(self) -> str:
-        found = f"{len(self.heads)} heads and {len(self.neurons)} neurons"
-        return (
-            notebook_html(f"Circuit of {found}", self.table(), figure=self.figure)
-            if len(self)
-            else notebook_html("Circuit of nothing")
-        )
+        if not len(self):
+            return notebook_html("Circuit of nothing")
+        counts = f"{len(self.heads)} heads and {len(self.neurons)} neurons"
+        return notebook_html(f"Circuit of {counts}", self.table(), figure=self.figure)
 
     def __or__(self, other: "Circuit") -> "Circuit":
-        _check_circuit(other)
-        return Circuit(heads=(*self.heads, *other.heads), neurons=(*self.neurons, *other.neurons))
+        return self._combined(other, lambda a, b: a | b)
 
     def __and__(self, other: "Circuit") -> "Circuit":
-        _check_circuit(other)
-        return Circuit(heads=tuple({*self.heads} & {*other.heads}), neurons=tuple({*self.neurons} & {*other.neurons}))
+        return self._combined(other, lambda a, b: a & b)
 
     def __sub__(self, other: "Circuit") -> "Circuit":
-        _check_circuit(other)
-        return Circuit(heads=tuple({*self.heads} - {*other.heads}), neurons=tuple({*self.neurons} - {*other.neurons}))
+        return self._combined(other, lambda a, b: a - b)
+
+    def _combined(self, other: "Circuit", rule: Callable[[set[Component], set[Component]], set[Component]]) -> "Circuit":
+        if not isinstance(other, Circuit):
+            raise CircuitError(
+                f"a Circuit can be combined with another one, not with a {type(other).__name__} (hc.outgoing makes masks)"
+            )
+        heads, neurons = rule({*self.heads}, {*other.heads}), rule({*self.neurons}, {*other.neurons})
+        return Circuit(heads=tuple(heads), neurons=tuple(neurons))
 
     def jaccard(self, other: "Circuit") -> float:
-        """|both| / |either|; two empty circuits are equal: 1."""
+        """Return |both| / |either|; two empty circuits are equal: 1."""
         either = len(self | other)
         return len(self & other) / either if either else 1.0
 
     def random_like(self, model: HookedModel, *, seed: int) -> "Circuit":
-        """As many heads and neurons drawn at random *in the same layers*; may overlap with this circuit.
+        """Return as many heads and neurons drawn at random *in the same layers*; they may overlap with this circuit.
 
         Raises:
             CircuitError: a component that the model does not have.
         """
         self.check(model)
         shape, random = geometry(model), Random(seed)
-        heads = _redrawn(self.heads, shape.n_heads, random)
-        return Circuit(heads=heads, neurons=_redrawn(self.neurons, shape.d_mlp, random))
+        draw = lambda items, size: [
+            (layer, index) for layer, own in by_layer(items).items() for index in random.sample(range(size), len(own))
+        ]
+        return Circuit(heads=draw(self.heads, shape.n_heads), neurons=draw(self.neurons, shape.d_mlp))
 
-    def hooks(self, model: HookedModel) -> list[tuple[str, Callable[..., Tensor]]]:
-        """`[(name, function)]` for `run_with_hooks` and `hooks`: sets every component's activation to zero at every position.
+    def hooks(self, model: HookedModel) -> list[Hook]:
+        """Return `[(name, function)]` for `run_with_hooks` and `hooks`, which set every component to zero at every position.
 
         Heads at `hook_z`, neurons at `hook_post`; other activations keep every bit. Zeroing head h equals zeroing its rows of
         W_O, zeroing neuron j equals zeroing row j of W_out.
@@ -110,7 +113,7 @@ class Circuit:
         return [*heads, *neurons]
 
     def check(self, model: HookedModel) -> None:
-        """Raises CircuitError or ModelError unless the model has every component (see `hooks`)."""
+        """Raise CircuitError or ModelError unless the model has every component."""
         shape = geometry(model)
         for kind, items, size in (("head", self.heads, shape.n_heads), ("neuron", self.neurons, shape.d_mlp)):
             for layer, index in items:
@@ -119,10 +122,10 @@ class Circuit:
                         f"{kind} {shortened((layer, index))} is not in this model, which has {shape.n_layers} layers of "
                         f"{shape.n_heads} heads and {shape.d_mlp} neurons, counted from 0. Was it found in another model?"
                     )
-        check_hooks(model, heads=sorted({at for at, _ in self.heads}), neurons=sorted({at for at, _ in self.neurons}))
+        check_hooks(model, heads=[*by_layer(self.heads)], neurons=[*by_layer(self.neurons)])
 
     def table(self) -> pd.DataFrame:
-        """Where the components lie: one row a layer and kind; columns layer, kind ("heads", "neurons"), components, indices."""
+        """Return one row a layer and kind: layer, kind ("heads", "neurons"), components (how many), indices."""
         rows = [
             (layer, kind, len(indices), tuple(indices))
             for kind in ("heads", "neurons")
@@ -131,66 +134,49 @@ class Circuit:
         return pd.DataFrame(sorted(rows), columns=["layer", "kind", "components", "indices"])
 
     def figure(self) -> "go.Figure":
-        """Its heads as points by layer, and how many neurons it has in each; what else the model has is not drawn."""
+        """Return the heads as points by layer, and how many neurons each layer has; other components are not drawn."""
         return components_by_layer(self.table())
 
     def save(self, path: str | Path, *, provenance: Provenance | None = None) -> None:
-        """Writes JSON, atomically; with the circuit's origin (`hc.provenance(model, …)`), where it is given."""
+        """Write JSON, atomically, with the circuit's origin (`hc.provenance(model, …)`) where it is given."""
         origin = {} if provenance is None else {"provenance": provenance}
-        write_json(Path(path), {"format": "harmcircuits circuit 1", "heads": self.heads, "neurons": self.neurons, **origin})
+        write_json(Path(path), {"format": FORMAT, "heads": self.heads, "neurons": self.neurons, **origin})
 
     @classmethod
     def load(cls, path: str | Path) -> "Circuit":
-        """Reads what `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             CircuitError: the file holds something else.
             StoreError: the file is missing, or is not JSON.
         """
         value = read_json(Path(path))
-        if not isinstance(value, dict) or value.get("format") != "harmcircuits circuit 1":
-            raise CircuitError(f"{path} is not a circuit file (its 'format' should be 'harmcircuits circuit 1')")
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise CircuitError(f"{path} is not a circuit file (its 'format' should be {FORMAT!r})")
         try:
             return cls(heads=value["heads"], neurons=value["neurons"])
         except (KeyError, CircuitError) as error:
             raise CircuitError(f"{path} was changed since it was saved ({error}). Save the circuit again.") from error
 
 
-def _check_circuit(other: object) -> None:
-    if not isinstance(other, Circuit):
-        raise CircuitError(
-            f"a Circuit can be combined with another one, not with a {type(other).__name__} (hc.outgoing makes masks)"
-        )
+def by_layer(items: Sequence[Component]) -> dict[int, list[int]]:
+    """Return the indices of each layer, both in order."""
+    layers = sorted({layer for layer, _ in items})
+    return {layer: [index for place, index in items if place == layer] for layer in layers}
 
 
 def _normalised(kind: str, items: Iterable[Iterable[int]]) -> tuple[Component, ...]:
     try:
-        pairs = {(_place(layer), _place(index)) for layer, index in items}
+        pairs = sorted({(whole(layer), whole(index)) for layer, index in items})
+        if any(isinstance(number, bool) for pair in items for number in pair):
+            raise TypeError("a truth value")
     except (TypeError, ValueError) as error:
         raise CircuitError(f"{kind} must be pairs (layer, index) of whole numbers, not {shortened(items)}") from error
-    negative = sorted(pair for pair in pairs if min(pair) < 0)
-    if negative:
+    if negative := [pair for pair in pairs if min(pair) < 0]:
         raise CircuitError(f"{kind} are counted from 0: {shortened(negative[0])} is negative")
-    return tuple(sorted(pairs))
-
-
-def _place(number: SupportsIndex) -> int:
-    """Raises TypeError for what is no whole number: Python takes True for 1, and a file that has it was not written here."""
-    if isinstance(number, bool):
-        raise TypeError("a truth value")
-    return whole(number)
-
-
-def by_layer(items: Sequence[Component]) -> dict[int, list[int]]:
-    """The indices of each layer, both in order."""
-    layers = sorted({layer for layer, _ in items})
-    return {layer: [index for at, index in items if at == layer] for layer in layers}
-
-
-def _redrawn(items: Sequence[Component], size: int, random: Random) -> tuple[Component, ...]:
-    return tuple((layer, index) for layer, own in by_layer(items).items() for index in random.sample(range(size), len(own)))
+    return tuple(pairs)
 
 
 def _zero(dim: int, indices: list[int], activation: Float[Tensor, "..."], hook: object) -> Float[Tensor, "..."]:
-    """Out of place: the graph of the intact activation stays valid, and a cut component's gradient is exactly 0."""
+    """Out of place: the graph of the unablated activation stays valid, and an ablated component's gradient is exactly 0."""
     return activation.index_fill(dim, torch.tensor(indices, device=activation.device), 0)

@@ -8,7 +8,7 @@ from scipy.stats import hypergeom
 
 from ..models.protocol import HookedModel, geometry
 from .circuit import Circuit, CircuitError
-from .mask import WeightMask
+from .weight_mask import WeightMask
 
 _COLUMNS = ["kind", "one", "other", "both", "expected", "jaccard", "p_value"]
 

@@ -8,9 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..attribution.weights import WeightAttribution
-from ..components import WeightMask
-from .protected import SelectionError
-from .weights import top_fraction
+from .weight_mask import WeightMask
+from .weight_selection import SelectionError, top_fraction
 
 NEAREST = 8
 

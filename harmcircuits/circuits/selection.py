@@ -1,0 +1,145 @@
+"""Selection of circuits: what promotes harmful responses and does not carry benign ones.
+
+Heads and neurons, each kind over all layers:
+
+    only A > 0;  leave out the floor(protect_fraction · all) largest U;  take the `heads` (`neurons`) largest A.
+
+Single weights, matrix by matrix, the difference after taking, so that fewer than q may be left:
+
+    the floor(q · size) largest A (only A > 0)  minus  the floor(p · size) largest U.
+
+A: attribution on harmful text. U: mean of |A| per example on benign text. Equal scores are taken in order of layer and index.
+Masks of large models, without holding all scores: `weight_selection`.
+
+Source: arXiv 2604.09544 and its code (there with S = −A).
+"""
+
+from collections.abc import Mapping
+from typing import overload
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..attribution.scores import KINDS, Attribution, Kind
+from ..attribution.weights import WeightAttribution
+from .circuit import Circuit, Component
+from .weight_mask import WeightMask
+from .weight_selection import SelectionError as SelectionError
+from .weight_selection import check_fractions, count, set_difference
+
+Fraction = float | Mapping[str, float]
+"""One fraction for both kinds, or `{"heads": .5, "neurons": .1}`."""
+
+
+@overload
+def select(
+    scores: Attribution,
+    *,
+    protect: Attribution | None = None,
+    heads: int = 0,
+    neurons: int = 0,
+    protect_fraction: Fraction = 0.1,
+) -> Circuit: ...
+@overload
+def select(scores: WeightAttribution, *, protect: WeightAttribution | None = None, q: float, p: float) -> WeightMask: ...
+def select(
+    scores: Attribution | WeightAttribution,
+    *,
+    protect: Attribution | WeightAttribution | None = None,
+    heads: int = 0,
+    neurons: int = 0,
+    protect_fraction: Fraction = 0.1,
+    q: float = 0.0,
+    p: float = 0.0,
+) -> Circuit | WeightMask:
+    """Return the components of largest A that benign text does not need: see the module for the rules.
+
+        circuit = hc.select(A, protect=B, heads=8, neurons=128)
+        mask = hc.select(W, q=1e-3, p=5e-3)
+
+    >>> A = Attribution(torch.tensor([[[0.4, 0.3, 0.2, -0.1]]]), torch.zeros(1, 1, 1))
+    >>> B = Attribution(torch.tensor([[[-0.9, 0.1, 0.1, 0.1]]]), torch.zeros(1, 1, 1))
+    >>> select(A, protect=B, heads=1, protect_fraction=0.25)  # head 0 is protected: it matters to benign text
+    Circuit(heads=((0, 1),), neurons=())
+
+    Args:
+        scores: of the text that should be lost; components that were not measured are never selected.
+        protect: scores of the text that should be kept, which give U; None: nothing is protected, and of weights U is that of
+            `scores`.
+        heads, neurons: how many to take.
+        protect_fraction: of heads and neurons; a mapping must name every kind that is asked for.
+        q, p: of weights, fractions of each matrix.
+
+    Raises:
+        SelectionError: fewer components are left than asked for, fractions outside [0, 1], nothing asked for, or scores of
+            models of different shape.
+    """
+    if isinstance(scores, WeightAttribution):
+        if heads or neurons or isinstance(protect, Attribution):
+            raise SelectionError("single weights are selected by q= and p=, and protected by scores of weights")
+        return _select_weights(scores, protect or scores, q, p)
+    if q or p or isinstance(protect, WeightAttribution):
+        raise SelectionError("heads and neurons are selected by heads=, neurons= and protect_fraction=, not by q= and p=")
+    counts: dict[Kind, int] = {"heads": heads, "neurons": neurons}
+    if not any(counts.values()):
+        raise SelectionError("a circuit of nothing was asked for: ask for heads= or neurons=, or both")
+    if protect is not None:
+        check_same_model(scores, protect)
+    found = {kind: _largest(scores, protect, kind, counts[kind], protect_fraction) for kind in KINDS if counts[kind]}
+    return Circuit(heads=found.get("heads", ()), neurons=found.get("neurons", ()))
+
+
+def _largest(A: Attribution, B: Attribution | None, kind: Kind, n: int, fraction: Fraction) -> list[Component]:
+    score: Tensor = getattr(A, kind)
+    protected, unmeasured = torch.zeros_like(score, dtype=torch.bool), score.isnan()
+    if B is not None:
+        benign = getattr(B, f"{kind}_abs")
+        protected, unmeasured = protected_mask(benign, fraction_of(fraction, kind)), unmeasured | benign.isnan()
+    eligible = (score > 0) & ~protected & ~unmeasured
+    left = int(eligible.sum())
+    if not 0 <= n <= left:
+        raise SelectionError(
+            f"{n} {kind} were asked for, but {left} are left of {score.numel()}: {int(protected.sum())} are protected, "
+            f"{int(unmeasured.sum())} were not measured, and the others do not promote the response (A ≤ 0). Ask for fewer, or "
+            "lower protect_fraction."
+        )
+    order = torch.where(eligible, score, -torch.inf).flatten().argsort(descending=True, stable=True)[:n]
+    return [divmod(int(flat), score.shape[1]) for flat in order]
+
+
+def check_same_model(A: Attribution, B: Attribution) -> None:
+    """Raise SelectionError where the two are of models of different shape."""
+    if (B.heads.shape, B.neurons.shape) != (A.heads.shape, A.neurons.shape):
+        raise SelectionError("the two attributions are of models of different shape: compute both with the same model")
+
+
+def fraction_of(fraction: Fraction, kind: Kind) -> float:
+    """Return the protected fraction of one kind. Raises SelectionError where there is none, or none between 0 and 1."""
+    found = fraction.get(kind) if isinstance(fraction, Mapping) else fraction
+    if found is None or not 0 <= found <= 1:
+        raise SelectionError(
+            f"protect_fraction={fraction!r}: give a number between 0 and 1 for {kind}; 0 protects none of them"
+        )
+    return float(found)
+
+
+def protected_mask(benign: Float[Tensor, "layer index"], fraction: float) -> Bool[Tensor, "layer index"]:
+    """Return True for the floor(fraction × all) components of largest U; those that were not measured come last."""
+    mask = torch.zeros(benign.numel(), dtype=torch.bool)
+    order = benign.nan_to_num(nan=-torch.inf).flatten().argsort(descending=True, stable=True)
+    mask[order[: count(fraction, benign.numel())]] = True
+    return mask.view_as(benign)
+
+
+def _select_weights(W: WeightAttribution, benign: WeightAttribution, q: float, p: float) -> WeightMask:
+    check_fractions(q, p)
+    if benign.shapes != W.shapes:
+        raise SelectionError("the two attributions are of models of different shape: compute both with the same model")
+    indices = {name: set_difference(A.flatten(), benign.absolute[name].flatten(), q, p) for name, A in W.signed.items()}
+    mask = WeightMask(indices=indices, shapes=W.shapes)
+    if not len(mask):
+        raise SelectionError(
+            f"q={q} and p={p} select no weight: all with A > 0 among the top q are protected. Raise q or lower p."
+        )
+    return mask

@@ -1,1 +1,0 @@
-"""From scores to circuits and masks, and the controls that match them."""
