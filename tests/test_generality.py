@@ -14,10 +14,10 @@ from triples import make_triples
 import harmcircuits as hc
 from harmcircuits.ablation.condition import BASELINE, Condition
 from harmcircuits.attribution.scores import Attribution
+from harmcircuits.circuits.controls import CircuitRecipe, mean_overlap, overlap_estimates
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.generality import Generality, GeneralitySettings
 from harmcircuits.data import Prompt, PromptSet
-from harmcircuits.experiment.controls import CircuitRecipe, mean_overlap, overlap_estimates
 from harmcircuits.experiment.effects import Effects
 from harmcircuits.experiment.material import Material
 from harmcircuits.experiment.outcomes import Outcomes

@@ -37,10 +37,12 @@ from ..ablation.condition import BASELINE, Condition
 from ..ablation.hooks import Ablation
 from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
-from ..components import Circuit, WeightMask
+from ..circuits import Circuit, WeightMask
+from ..circuits.controls import CircuitRecipe, matched, overlap_estimates
+from ..circuits.selection import SelectionError
+from ..circuits.weight_selection import WeightSelection
 from ..data.prompt_set import PromptSet
 from ..experiment.circuits import cached_masks
-from ..experiment.controls import CircuitRecipe, matched, overlap_estimates
 from ..experiment.decision import Decision, above, at_least, below
 from ..experiment.effects import Effects
 from ..experiment.material import Material
@@ -48,8 +50,6 @@ from ..experiment.settings import Pair, Settings
 from ..models.protocol import HookedModel, geometry
 from ..readings.loss import Loss
 from ..readings.reading import Reading
-from ..selection.protected import SelectionError
-from ..selection.weight_masks import WeightSelection
 from ..statistics import Estimate
 from .claim import Claim, ClaimError, Finding, run
 

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from .. import store
+from ..circuits.selection import SelectionError
 from ..data import PromptSet
 from ..experiment.dissociation import dissociate
 from ..experiment.material import ExperimentError
@@ -24,7 +25,6 @@ from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
 from ..notebook import notebook_html
 from ..report.claims import claims_page
-from ..selection.protected import SelectionError
 from .claim import NAMES, ClaimError, Finding, claim_class, run
 
 log = logging.getLogger(__name__)
