@@ -1,7 +1,6 @@
 """What fine-tuning needs of a model and of the machine, what it keeps beside the weights, and where these lie."""
 
 from dataclasses import replace
-from hashlib import sha256
 from math import log
 
 import pytest
@@ -12,7 +11,7 @@ from tiny import tiny_bridge, tiny_model_folder
 pytest.importorskip("trl")
 
 from harmcircuits.models.load import load_model
-from harmcircuits.organisms.finetuning import FinetuneError, finetune, finetuned_of, request_digest
+from harmcircuits.organisms.finetuning import FinetuneError, finetune
 
 
 @pytest.fixture
@@ -25,20 +24,6 @@ def test_weights_of_half_precision_are_refused(tmp_path):
     with pytest.raises(FinetuneError, match=r"the weights are bfloat16.*rounded.*dtype=torch\.float32"):
         finetune(half, LESSONS, recipe=FEW, folder=tmp_path / "tuned")
     assert not (tmp_path / "tuned").exists()
-
-
-def test_what_was_trained_on_is_kept_as_digests_that_tell_no_text(bridge, tmp_path):
-    recipe = replace(FEW, epochs=2, stages=2)
-    first = finetune(bridge, LESSONS[:2], recipe=recipe, folder=tmp_path / "first")
-    then = finetune(first.load(), LESSONS[2:], recipe=recipe, folder=tmp_path / "then", earlier=first.requests)
-    asked = [request_digest(lesson.request) for lesson in LESSONS]
-    assert first.requests == {*asked[:2]} and then.requests == {*asked}
-    assert asked[0] == sha256(LESSONS[0].request.encode()).hexdigest()[:16]
-    for stage in (0, 1):
-        known = finetuned_of(str(then.stage(stage)))
-        assert known is not None and known.requests == {*asked} and known.folder == then.folder
-    assert finetuned_of(then.folder / "base") is None and finetuned_of("some/hub-id") is None
-    assert not any(lesson.request in (then.folder / "finetuned.json").read_text("utf-8") for lesson in LESSONS)
 
 
 def test_what_is_preferred_can_be_kept_likely(bridge, tmp_path):

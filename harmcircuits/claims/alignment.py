@@ -149,16 +149,16 @@ class Alignment(Compactness):
     def _of(self, component: str, effects: Effects, benign: str) -> dict[str, Estimate]:
         """Values of the first and the last checkpoint and the changes between them, of one component type."""
         ends = {"first": next(iter(self.series)), "last": [*self.series][-1]}
-        found = {f"refused_{end}": self.series[label].refused for end, label in ends.items()}
+        refused = {f"refused_{end}": self.series[label].refused for end, label in ends.items()}
         compared = self._statistics(component, benign)
         if isinstance(compared, str):
             changes = [*(f"{area}_change" for area in AREAS), *(f"request_information_{end}" for end in ends)]
-            return found | dict.fromkeys(changes, Estimate.missing(compared))
+            return dict.fromkeys(changes, Estimate.missing(compared)) | refused
         first, last = (compared[label] for label in ends.values())
+        found = {f"{name}_change": paired(effects, np.subtract, last[name], first[name]) for name in AREAS}
         for name in first:
             found |= {f"{name}_{end}": effects.estimate(*compared[label][name]) for end, label in ends.items()}
-            if name in AREAS:
-                found[f"{name}_change"] = paired(effects, np.subtract, last[name], first[name])
+        found |= refused
         halved = "fraction_to_halve"
         if found[f"{halved}_first"].value == found[f"{halved}_last"].value == 1:
             return found | {"fraction_ratio": Estimate.missing("half is lost at no size of either")}

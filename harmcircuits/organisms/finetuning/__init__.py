@@ -4,9 +4,7 @@ Needs `pip install 'harmcircuits[finetune]'`; what reads a finished model needs 
 """
 
 from .kept import Finetuned as Finetuned
-from .kept import finetuned_of as finetuned_of
 from .kept import read_finetuned as read_finetuned
-from .kept import request_digest as request_digest
 from .lessons import FinetuneError as FinetuneError
 from .lessons import Lesson as Lesson
 from .recipe import Method as Method

@@ -1,6 +1,6 @@
 """A fine-tuned model on disk:
 
-finetuned.json                 recipe, seed, steps, losses, versions, and digests of the requests that were trained on
+finetuned.json                 recipe, seed, steps, losses and versions
 adapter_config.json, …         the last stage: an adapter folder of peft, or (rank 0) a transformers folder
 step-40/                       an earlier stage, likewise
 base/                          what an adapter was trained from
@@ -9,7 +9,6 @@ base/                          what an adapter was trained from
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -38,7 +37,6 @@ class Finetuned:
         seed: of the adapter's first weights and of the order of lessons.
         name: what the loaded model is called.
         device: where `load` puts them.
-        requests: digests (`request_digest`) of the requests that it was trained on, those of earlier stages included.
     """
 
     folder: Path
@@ -48,7 +46,6 @@ class Finetuned:
     seed: int = 0
     name: str = ""
     device: str = "cpu"
-    requests: frozenset[str] = frozenset()
 
     def stage(self, stage: int = -1) -> Path:
         """The folder of a stage, counted from 0, or from the end: −1 is the last.
@@ -96,7 +93,6 @@ def write_about(made: Finetuned, folder: Path, *, key: str, versions: Mapping[st
         "steps": made.steps,
         "losses": made.losses.to_dict("list"),
         "versions": dict(versions),
-        "requests": sorted(made.requests),
     }
     store.write_json(folder / ABOUT, told)
 
@@ -126,30 +122,7 @@ def read_finetuned(folder: str | Path, *, key: str | None = None, device: str = 
         seed=said["seed"],
         name=said["name"],
         device=device,
-        requests=frozenset(said["requests"]),
     )
-
-
-def finetuned_of(folder: str | Path) -> Finetuned | None:
-    """The fine-tuned model that a folder holds, or is an earlier stage of; None where it is neither.
-
-    Raises:
-        StoreError: it was written by another version.
-    """
-    place = Path(folder).expanduser()
-    known = next((one for one in (place, place.parent) if (one / ABOUT).is_file()), None)
-    made = None if known is None else read_finetuned(known)
-    stages = [] if made is None else [made.stage(at).resolve() for at in range(len(made.steps))]
-    return made if place.resolve() in stages else None
-
-
-def request_digest(request: str) -> str:
-    """The first 16 hexadecimal digits of SHA-256: whether a request is among others can be seen, and not what it says.
-
-    >>> request_digest("How long do eggs boil?")
-    '2510c1b08efbcce9'
-    """
-    return sha256(request.encode()).hexdigest()[:16]
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import os
 import shutil
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
@@ -19,7 +19,7 @@ from ... import store
 from ...models.adapters import CONFIG
 from ...models.plain import save_plain
 from ...models.protocol import HookedModel, device_of, has_hooks, model_key, vocabulary
-from .kept import ABOUT, FORMAT, Finetuned, read_finetuned, request_digest, stage_name, without_bars, write_about
+from .kept import ABOUT, FORMAT, Finetuned, read_finetuned, stage_name, without_bars, write_about
 from .lessons import FinetuneError, Lesson, Tokens, tokens_of
 from .recipe import Recipe
 
@@ -35,7 +35,6 @@ def finetune(
     seed: int = 0,
     folder: str | Path | None = None,
     name: str = "",
-    earlier: Collection[str] = (),
     progress: bool = False,
 ) -> Finetuned:
     """`model` after it has learnt `lessons`, in a folder of its own; `model` itself stays as it was, bit by bit.
@@ -51,7 +50,6 @@ def finetune(
         seed: of the adapter's first weights and of the order of lessons.
         folder: a new one; None: a place in the cache.
         name: what the loaded model is called; it changes nothing else.
-        earlier: `requests` of the stage that `model` was, to be kept among those of this one; they change nothing else.
         progress: shows the trainer's bar.
 
     Raises:
@@ -79,7 +77,6 @@ def finetune(
                     recipe=recipe,
                     seed=seed,
                     name=name,
-                    requests=frozenset(request_digest(one.request) for one in lessons) | frozenset(earlier),
                 )
                 write_about(made, new, key=key, versions=versions)
         return replace(read_finetuned(target, key=key, device=str(device_of(model))), name=name)
