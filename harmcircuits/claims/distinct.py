@@ -222,7 +222,7 @@ class Distinct(Claim):
         from ..figures.distinct import loss_matrix
 
         groups = finding.tables["effects"].groupby("component", sort=False)
-        return {str(component): loss_matrix(own) for component, own in groups}
+        return {str(part): loss_matrix(own, title=f"What is lost without each circuit of {part}?") for part, own in groups}
 
 
 def circuit_name(component: str, aim: str, protection: str = "") -> str:
