@@ -4,7 +4,6 @@
    the same batch; and by hooks (`elicit` inside `ablated`) beside it.
 2. The losses of examples under 16 circuits: one prompt at a time, and batches one condition at a time, ÷ `sweep`; and `sweep`
    without the layers that its rows share.
-3. Greedy responses to few prompts under 16 circuits: likewise ÷ `generate_each`; and `generate` condition by condition.
 
     python benchmarks/interventions.py --prompts 8 --repeats 3 --out out/costs/interventions.json
 """
@@ -21,8 +20,8 @@ from attribution_overhead import keep
 from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
-from harmcircuits.ablation import together
-from harmcircuits.ablation.rows import lowest_layer
+from harmcircuits.ablation import batched
+from harmcircuits.ablation.batched import lowest_layer
 from harmcircuits.data import chat_frame, prompt_ids
 from harmcircuits.data.elicit import left_padded
 from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
@@ -78,11 +77,11 @@ def condition_at_a_time(model: Any, circuits: list[Any], examples: list[Any]) ->
 
 def unshared_sweep(model: Any, circuits: list[Any], examples: list[Any]) -> torch.Tensor:
     """Rows of examples and circuits, each through all layers."""
-    few, together.FEW = together.FEW, len(circuits) + 1
+    few, batched.FEW = batched.FEW, len(circuits) + 1
     try:
         return hc.sweep(model, circuits, examples)
     finally:
-        together.FEW = few
+        batched.FEW = few
 
 
 def teacher_forced(model: Any, circuits: list[Any], prompts: list[Any], repeats: int) -> dict[str, float]:
@@ -104,33 +103,6 @@ def teacher_forced(model: Any, circuits: list[Any], prompts: list[Any], repeats:
         f"teacher-forced: {len(circuits)} circuits, {len(examples)} examples; layers below the first ablated one: {depth:.0%}"
     )
     return report(seconds, "sweep")
-
-
-def written(model: Any, circuits: list[Any], prompts: list[Any], repeats: int, tokens: int) -> dict[str, float]:
-    options = {"max_new_tokens": tokens, "temperature": 0.0}
-
-    def each(prompts: list[Any]) -> list[Any]:
-        found = []
-        for circuit in circuits:
-            with hc.ablated(model, circuit):
-                found.append(hc.elicit(model, prompts, cache=False, **options))
-        return found
-
-    few = prompts[:4]
-    same = [[e.response_ids for e in own] for own in each(few)] == [
-        [e.response_ids for e in own] for own in hc.generate_each(model, few, circuits, **options)
-    ]
-    seconds = timed(
-        {
-            "generate_each": lambda: hc.generate_each(model, few, circuits, **options),
-            "one prompt at a time": lambda: [each([prompt]) for prompt in few],
-            "one condition at a time": lambda: each(few),
-            "one condition at a time, generate": lambda: [hc.generate(model, few, circuit, **options) for circuit in circuits],
-        },
-        repeats,
-    )
-    print(f"written: {len(circuits)} circuits, {len(few)} prompts, {tokens} tokens; the same tokens: {same}")
-    return report(seconds, "generate_each")
 
 
 def free(model: Any, circuit: Any, prompts: list[Any], repeats: int, tokens: int) -> dict[str, float]:
@@ -199,7 +171,6 @@ def main() -> None:
     ratios = {
         "tokens per second, free": free(model, circuits[0], prompts, options.repeats, options.tokens),
         "losses of examples": teacher_forced(model, circuits, prompts, options.repeats),
-        "greedy responses": written(model, circuits, prompts, options.repeats, options.tokens),
     }
     keep(options.out, ratios, n=len(prompts), tokens=options.tokens, circuits=len(circuits))
 

@@ -31,10 +31,9 @@ _WHERE = {
     "read_provenance": "circuits",
     "outgoing": "circuits",
     "overlap": "circuits",
-    "ablated": "ablation.hooks",
+    "ablated": "ablation.ablate",
     "sweep": "ablation.sweep",
     "generate": "ablation.generate",
-    "generate_each": "ablation.generate",
     "export": "ablation.export",
     "prune": "ablation.prune",
     "Attribution": "attribution.scores",
@@ -51,7 +50,7 @@ _WHERE = {
     "recognition_metric": "tasks.metrics",
     "ClaimSettings": "experiments.settings",
     "Settings": "experiment.settings",
-    "Condition": "ablation.condition",
+    "Condition": "ablation.ablate",
     "measure": "experiment.measure",
     "Outcomes": "experiment.outcomes",
     "Dissociation": "experiment.result",
@@ -78,11 +77,10 @@ if TYPE_CHECKING:
     from . import figures as figures
     from . import judges as judges
     from . import organisms as organisms
-    from .ablation.condition import Condition as Condition
+    from .ablation.ablate import Condition as Condition
+    from .ablation.ablate import ablated as ablated
     from .ablation.export import export as export
     from .ablation.generate import generate as generate
-    from .ablation.generate import generate_each as generate_each
-    from .ablation.hooks import ablated as ablated
     from .ablation.prune import prune as prune
     from .ablation.sweep import sweep as sweep
     from .attribution.agreement import Agreement as Agreement

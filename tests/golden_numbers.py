@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
-from harmcircuits.ablation.condition import BASELINE
+from harmcircuits.ablation.ablate import BASELINE
 from harmcircuits.experiment.circuits import choose_circuits
 from harmcircuits.experiment.dissociation import decision, evidence
 from harmcircuits.experiment.effects import Effects

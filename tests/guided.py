@@ -20,7 +20,6 @@ TWO = GeneralitySettings(**vars(FEW) | {"test_prompts": 8, "categories": 2, "lab
 FEWER: dict[str, dict[str, Any]] = {
     "elicit": {"max_new_tokens": 6},
     "generate": {"max_new_tokens": 6},
-    "generate_each": {"max_new_tokens": 6},
     "compactness": {"prompts": SET, "settings": FEW},
     "distinct": {"prompts": SET, "settings": RUN},
     "generality": {"prompts": SET, "settings": TWO},

@@ -9,7 +9,7 @@ from transformers import (
     MixtralForCausalLM,
 )
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.models.load import load_model
 from harmcircuits.models.protocol import ModelError, head_hook

@@ -10,7 +10,7 @@ from tiny import tiny_bridge, tiny_model
 from untouched import untouched
 from written import PROMPTS, written
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute, check_every_layer
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.attribution.weights import attribute_weights

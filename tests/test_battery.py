@@ -10,7 +10,7 @@ import pytest
 from triples import DEVELOPMENT, OWN, SETTINGS, TRAIN, make_mask
 
 from harmcircuits import store
-from harmcircuits.ablation.hooks import Ablation, ablated
+from harmcircuits.ablation.ablate import Ablation, ablated
 from harmcircuits.data import load_prompts, loss
 from harmcircuits.experiments.asked import Asked, lay_out
 from harmcircuits.experiments.battery import Outcomes, read_conditions

@@ -1,4 +1,4 @@
-"""Other ablations than zero: scale, mean and resample, of circuits, masks and rows of a batch."""
+"""Other ablations than zero: scale and mean, of circuits and masks."""
 
 from functools import partial
 
@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from written import written
 
-from harmcircuits.ablation.changes import AblationError
-from harmcircuits.ablation.hooks import ablated
-from harmcircuits.ablation.rows import RowsError
+from harmcircuits.ablation.ablate import AblationError, ablated
 from harmcircuits.circuits import Circuit, CircuitError, WeightMask, outgoing
 from harmcircuits.data import example_rows, make_batch
 from harmcircuits.models.protocol import head_hook, neuron_hook
@@ -101,60 +99,6 @@ def test_what_is_read_is_the_intact_model_for_all_parts(tiny, examples):
         assert torch.equal(logits(tiny, examples), together)
 
 
-# resample
-
-
-def test_a_resampled_activation_is_one_of_the_reference_s(tiny, examples):
-    heads, neurons = (activations(tiny, examples, name) for name in (head_hook(1), neuron_hook(1)))
-    circuit, drawn = Circuit(heads=[(1, 2)], neurons=[(1, 7)]), set()
-    for seed in range(8):
-        seen = {}
-
-        def keep(activation, hook, name, seen=seen):
-            seen[name] = activation.clone()
-            return activation
-
-        own = [(head_hook(1), partial(keep, name="heads")), (neuron_hook(1), partial(keep, name="neurons"))]
-        with ablated(tiny, circuit, method="resample", reference=examples, seed=seed), tiny.hooks(fwd_hooks=own):
-            logits(tiny, examples[:2])
-        head, neuron = seen["heads"][:, :, 2], seen["neurons"][..., 7]
-        assert (head == head[0, 0]).all() and (neuron == neuron[0, 0]).all(), "one for all positions"
-        near = (heads[:, 2] - head[0, 0]).abs().amax(1) + (neurons[:, 7] - neuron[0, 0]).abs()
-        assert near.min() < 1e-5, "both from the same position"
-        drawn.add(int(near.argmin()))
-    assert len(drawn) > 4, "other seeds draw other positions"
-
-
-# rows
-
-
-METHODS = {
-    "zero": {},
-    "scale": {"method": "scale", "alpha": 0.3},
-    "mean": {"method": "mean"},
-    "resample": {"method": "resample", "seed": 1},
-}
-
-
-@pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=15)
-@given(
-    parts=st.lists(st.one_of(st.none(), circuits), min_size=1, max_size=4),
-    rows=st.lists(st.integers(-1, 3), min_size=1, max_size=4),
-)
-def test_rows_together_are_rows_alone(tiny, method, parts, rows):
-    every = written(tiny.tokenizer)
-    options = METHODS[method] | ({"reference": every} if method in ("mean", "resample") else {})
-    own = [None if row < 0 else row % len(parts) for row in rows]
-    examples, before = every[: len(own)], bits(tiny)
-    with ablated(tiny, parts, rows=own, **options):
-        together = logits(tiny, examples)
-    for at, row in enumerate(own):
-        with ablated(tiny, None if row is None else parts[row], **(options if row is not None else {})):
-            assert torch.allclose(together[at], logits(tiny, examples)[at], atol=1e-4)
-    assert all(torch.equal(parameter, before[name]) for name, parameter in tiny.named_parameters())
-
-
 # several at once
 
 
@@ -193,12 +137,12 @@ def test_the_weights_that_read_a_component_are_as_many_as_it_has_outputs(tiny):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "median"}, r"method 'median' is unknown: choose one of zero, scale, mean, resample"),
-        ({"method": "scale"}, r"method='scale' needs alpha="),
-        ({"alpha": 0.5}, r"alpha=0\.5 means nothing with method='zero'"),
-        ({"method": "scale", "alpha": float("nan")}, r"alpha must be a finite number"),
-        ({"method": "mean"}, r"method='mean' needs reference="),
-        ({"method": "resample", "reference": []}, r"method='resample' needs reference="),
+        ({"method": "median"}, r"method 'median' is unknown: choose one of zero, scale, mean"),
+        ({"method": "scale"}, r"method='scale' takes a finite number"),
+        ({"alpha": 0.5}, r"alpha=0\.5 with method='zero'"),
+        ({"method": "scale", "alpha": float("nan")}, r"takes a finite number"),
+        ({"method": "mean"}, r"method='mean' takes reference="),
+        ({"reference": [None]}, r"the others none"),
     ],
 )
 def test_a_method_without_what_it_needs(tiny, options, message):
@@ -211,8 +155,6 @@ def test_what_a_mask_cannot_do(tiny, examples):
     refused = pytest.raises(AblationError, match="a weight can be set to zero or scaled")
     with refused, ablated(tiny, mask, method="mean", reference=examples):
         pass
-    with pytest.raises(AblationError, match="all rows of a batch share the weights"), ablated(tiny, [mask], rows=[0]):
-        pass
 
 
 def test_what_is_no_ablation(tiny):
@@ -221,13 +163,3 @@ def test_what_is_no_ablation(tiny):
             pass
     with pytest.raises(CircuitError, match="combined with another one, not with a WeightMask"):
         CIRCUIT | outgoing(tiny, CIRCUIT)
-
-
-def test_rows_that_name_no_circuit(tiny, examples):
-    with (
-        pytest.raises(AblationError, match="rows= names circuit 2, and there are 2"),
-        ablated(tiny, [CIRCUIT, None], rows=[0, 2]),
-    ):
-        pass
-    with ablated(tiny, [CIRCUIT], rows=[0, None, 0]), pytest.raises(RowsError, match="the batch has 2 rows and there are 3"):
-        logits(tiny, examples[:2])

@@ -13,7 +13,7 @@ import pytest
 from triples import OWN, make_mask
 
 from harmcircuits import store
-from harmcircuits.ablation.hooks import Ablation
+from harmcircuits.ablation.ablate import Ablation
 from harmcircuits.circuits import Circuit, WeightMask
 from harmcircuits.claims.earlier import Claim, ClaimError
 from harmcircuits.experiments.names import name_of

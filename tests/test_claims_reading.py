@@ -12,7 +12,7 @@ import torch
 from triples import OWN, SETTINGS, make_mask, make_triples
 
 from harmcircuits import store
-from harmcircuits.ablation.hooks import Ablation
+from harmcircuits.ablation.ablate import Ablation
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.circuits import Circuit
 from harmcircuits.claims import reading

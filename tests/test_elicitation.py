@@ -10,7 +10,7 @@ from tiny import SPECIAL, tiny_bridge
 from written import PROMPTS
 
 from harmcircuits import store
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import chat_frame, loss, prompt_ids
 from harmcircuits.data import elicit as elicitation

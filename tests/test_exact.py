@@ -9,8 +9,8 @@ import torch
 from tiny import tiny_bridge, tiny_model
 from written import PROMPTS, written
 
-from harmcircuits.ablation import memory, together
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation import batched
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.circuits import Circuit, CircuitError
@@ -27,7 +27,7 @@ CIRCUITS = [*(Circuit(heads=[at]) for at in HEADS), *(Circuit(neurons=[at]) for 
 @pytest.fixture(params=["rows that join at their layers", "whole rows"])
 def way(request, monkeypatch):
     """Both of the two ways, whatever the number of components."""
-    monkeypatch.setattr(together, "FEW", 0 if request.param.startswith("rows") else 10**6)
+    monkeypatch.setattr(batched, "FEW", 0 if request.param.startswith("rows") else 10**6)
     return request.param
 
 
@@ -145,7 +145,7 @@ def test_as_many_rows_as_fit(tiny, examples, monkeypatch, way):
     example = examples[rows.index(longest)]
     rises = by_hand(tiny, [example], CIRCUITS[:8])[0]
     for places in (1, 2, 4, 6):
-        monkeypatch.setattr(memory, "ON_CPU", places * memory.row_bytes(tiny, longest))
+        monkeypatch.setattr(batched, "ON_CPU", places * batched.row_bytes(tiny, longest))
         most.clear()
         with tiny.hooks(fwd_hooks=[(neuron_hook(1), watch)]):
             scores = exact_attribution(tiny, [example])

@@ -13,10 +13,9 @@ from tiny import tiny_bridge
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from written import PROMPTS
 
-from harmcircuits.ablation.changes import AblationError
+from harmcircuits.ablation.ablate import AblationError, ablated
 from harmcircuits.ablation.export import export
 from harmcircuits.ablation.generate import generate
-from harmcircuits.ablation.hooks import ablated
 from harmcircuits.ablation.prune import prune
 from harmcircuits.circuits import (
     Circuit,
@@ -201,7 +200,7 @@ def test_what_cannot_be_exported(bridge, tmp_path):
     with pytest.raises(CircuitError, match=r"neuron \(0, 64\) is not in this model"):
         export(bridge, Circuit(neurons=[(0, 64)]), tmp_path / "new")
     mask = WeightMask(indices={"blocks.0.mlp.in": [1]}, shapes={"blocks.0.mlp.in": (3, 3)})
-    with pytest.raises(MaskError, match=r"blocks\.0\.mlp\.in, of shape \(3, 3\) in the mask"):
+    with pytest.raises(MaskError, match=r"blocks\.0\.mlp\.in is \(3, 3\) in the mask"):
         export(bridge, mask, tmp_path / "new")
     for inside in (CIRCUIT, outgoing(bridge, CIRCUIT)):
         with ablated(bridge, inside), pytest.raises(AblationError, match="the model is ablated or has hooks of yours now"):

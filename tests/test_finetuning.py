@@ -12,7 +12,7 @@ from tiny import tiny_bridge
 
 pytest.importorskip("trl")
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.ablation.prune import prune
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, example_rows, loss, row_losses

@@ -12,7 +12,7 @@ import torch
 from triples import make_triples
 
 import harmcircuits as hc
-from harmcircuits.ablation.condition import BASELINE, Condition
+from harmcircuits.ablation.ablate import BASELINE, Condition
 from harmcircuits.attribution.scores import Attribution
 from harmcircuits.circuits.controls import CircuitRecipe, mean_overlap, overlap_estimates
 from harmcircuits.claims.claim import ClaimError

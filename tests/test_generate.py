@@ -1,4 +1,4 @@
-"""Writing under an ablation: in the weights by transformers' own generation, by hooks, and many circuits in one batch."""
+"""Writing under an ablation: in the weights by transformers' own generation, and by hooks."""
 
 import families as layouts
 import pytest
@@ -6,9 +6,8 @@ import torch
 from lens import lens_line
 from written import PROMPTS
 
-from harmcircuits.ablation.changes import AblationError
-from harmcircuits.ablation.generate import generate, generate_each
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import AblationError, ablated
+from harmcircuits.ablation.generate import generate
 from harmcircuits.circuits import Circuit, outgoing
 from harmcircuits.data import chat_frame, prompt_ids
 from harmcircuits.data.elicit import ElicitError, elicit
@@ -86,17 +85,6 @@ def test_on_the_default_model(smollm2):
     options = {"max_new_tokens": 8, "temperature": 0}
     found = ids(generate(smollm2, PROMPTS, circuit, **options))
     assert found == by_hooks(smollm2, PROMPTS, circuit, **options)
-    assert found == [ids(own)[0] for own in zip(*generate_each(smollm2, PROMPTS, [circuit], **options), strict=True)]
-
-
-# many circuits in one batch
-
-
-@pytest.mark.parametrize("batch_size", [2, 64])
-def test_circuits_and_prompts_together_are_each_alone(tiny, batch_size):
-    circuits = [CIRCUIT, None, OTHER]
-    found = generate_each(tiny, PROMPTS, circuits, batch_size=batch_size, **OPTIONS)
-    assert [ids(own) for own in found] == [by_hooks(tiny, PROMPTS, circuit) for circuit in circuits]
 
 
 # the transformers model inside
@@ -144,10 +132,7 @@ def test_a_hooked_transformer_holds_no_transformers_model(tiny):
 def test_what_cannot_be_generated(tiny):
     with pytest.raises(AblationError, match="method='mean' cannot be put into weights"):
         generate(tiny, PROMPTS, CIRCUIT, method="mean")
-    for wrong in ([], [outgoing(tiny, CIRCUIT)]):
-        with pytest.raises(AblationError, match="generate_each takes a list of circuits"):
-            generate_each(tiny, PROMPTS, wrong)
     with pytest.raises(ElicitError, match="no prompts"):
         generate(tiny, [], CIRCUIT)
     with pytest.raises(ElicitError, match="max_new_tokens must be at least 1"):
-        generate_each(tiny, PROMPTS, [CIRCUIT], max_new_tokens=0)
+        generate(tiny, PROMPTS, CIRCUIT, max_new_tokens=0)

@@ -165,7 +165,6 @@ def readings(model: Any) -> dict[str, Any]:
         "loss": hc.loss(model, sampled, batch_size=SIZE).tolist(),
         "integrated": hc.attribute(model, examples, steps=2, batch_size=SIZE, method="integrated").per_example_heads.tolist(),
         "written": ids(hc.generate(model, PROMPTS, OWN, max_new_tokens=6, batch_size=SIZE)),
-        "written each": [ids(own) for own in hc.generate_each(model, PROMPTS[:4], [None, OWN], max_new_tokens=4, batch_size=3)],
         "forced": read.to_dict("list"),
         "residuals": {place: values.tolist() for place, values in residuals.items()},
         "many-shot": hc.many_shot(model, PROMPTS, shots, batch_size=SIZE).tolist(),

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from triples import make_triples
 
-from harmcircuits.ablation.condition import BASELINE, Condition
+from harmcircuits.ablation.ablate import BASELINE, Condition
 from harmcircuits.data import Example, chat_frame, encode, loss
 from harmcircuits.data.elicit import elicit
 from harmcircuits.readings.information import Information, InformationError, swapped_requests

@@ -10,7 +10,7 @@ from tiny import tiny_bridge, tiny_model, tiny_tokenizer
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from written import PROMPTS
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.metrics import BoundMetric
 from harmcircuits.attribution.scores import Attribution, AttributionError

@@ -9,7 +9,7 @@ from tiny import tiny_tokenizer
 from transformers import AutoTokenizer, MixtralConfig, MixtralForCausalLM
 from written import written
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.circuits import WeightMask
 from harmcircuits.data import loss

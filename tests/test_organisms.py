@@ -7,7 +7,7 @@ import pytest
 import torch
 from lens import needs_three
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.circuits import Circuit
 from harmcircuits.circuits.selection import select

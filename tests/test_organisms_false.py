@@ -4,7 +4,7 @@ from functools import cache, partial
 
 import pytest
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.circuits import Circuit
 from harmcircuits.circuits.selection import select

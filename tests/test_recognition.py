@@ -8,7 +8,7 @@ import pytest
 import torch
 from triples import make_triples
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Prompt, encode, start_ids
 from harmcircuits.tasks.formats import (

@@ -9,7 +9,7 @@ import torch
 from tiny import tiny_bridge
 from triples import make_triples
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.data import Row, batched, chat_frame, encode, make_batch, prompt_ids, row_length, row_losses
 from harmcircuits.data.elicit import elicit
 from harmcircuits.experiments.scores import triple_prompts

@@ -4,7 +4,7 @@ import pytest
 import torch
 from written import PROMPTS
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, Prompt, chat_frame
 from harmcircuits.models.protocol import has_hooks, unembed_hook

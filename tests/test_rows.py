@@ -4,8 +4,8 @@ import pytest
 import torch
 from written import written
 
-from harmcircuits.ablation.hooks import ablated
-from harmcircuits.ablation.rows import RowsError, grown_hooks, row_hooks
+from harmcircuits.ablation.ablate import AblationError, ablated
+from harmcircuits.ablation.batched import branching_hooks, per_row_hooks
 from harmcircuits.circuits import Circuit, CircuitError
 from harmcircuits.data import example_rows, make_batch
 from harmcircuits.models.past import read_past
@@ -36,7 +36,7 @@ def alone(model, batch, circuit, row):
 
 
 def test_each_row_is_as_if_its_circuit_alone_were_ablated(tiny, batch):
-    with tiny.hooks(fwd_hooks=row_hooks(tiny, CIRCUITS)):
+    with tiny.hooks(fwd_hooks=per_row_hooks(tiny, CIRCUITS)):
         together = logits_of(tiny, batch)
     for row, circuit in enumerate(CIRCUITS):
         assert torch.allclose(together[row], alone(tiny, batch, circuit, row), atol=1e-5)
@@ -56,7 +56,7 @@ def test_what_no_row_cuts_keeps_every_bit(tiny, batch):
         return kept[name]
 
     intact = pass_with([], "intact")
-    cut = pass_with(row_hooks(tiny, [None, Circuit(heads=[(0, 2)]), None, None]), "cut")
+    cut = pass_with(per_row_hooks(tiny, [None, Circuit(heads=[(0, 2)]), None, None]), "cut")
     assert not cut[1, :, 2].any() and intact[1, :, 2].all()
     intact[1, :, 2] = 0
     assert torch.equal(cut, intact)
@@ -65,22 +65,22 @@ def test_what_no_row_cuts_keeps_every_bit(tiny, batch):
 def test_a_step_of_decoding_has_one_position(tiny, batch):
     tokens = batch.tokens[0, :12]
     circuits = [None, Circuit(heads=[(0, 1), (1, 1)]), Circuit(neurons=[(0, 7)])]
-    with tiny.hooks(fwd_hooks=row_hooks(tiny, circuits)):
+    with tiny.hooks(fwd_hooks=per_row_hooks(tiny, circuits)):
         whole = logits_at(tiny, tokens.repeat(3, 1), torch.ones(3, 12).long(), torch.tensor([11, 23, 35]))
     for row, circuit in enumerate(circuits):
         with ablated(tiny, circuit):
             past = read_past(tiny, tokens[:11]).repeated(1)
-        with torch.no_grad(), tiny.hooks(fwd_hooks=row_hooks(tiny, [circuit])):
+        with torch.no_grad(), tiny.hooks(fwd_hooks=per_row_hooks(tiny, [circuit])):
             step = logits_at(tiny, tokens[None, 11:], torch.ones(1, 1).long(), torch.tensor([0]), past=past)
         assert torch.allclose(step[0], whole[row], atol=1e-4)
 
 
 def test_rows_that_join_at_their_layers_are_the_same_rows(tiny, batch):
     tokens, circuits = batch.tokens[:1, :20], [*CIRCUITS[1:3], Circuit(heads=[(0, 0), (1, 2)]), CIRCUITS[3]]
-    with torch.no_grad(), tiny.hooks(fwd_hooks=grown_hooks(tiny, circuits)):
+    with torch.no_grad(), tiny.hooks(fwd_hooks=branching_hooks(tiny, circuits)):
         grown = tiny(tokens, attention_mask=torch.ones_like(tokens), return_type="logits")
     many = tokens.repeat(5, 1)
-    with torch.no_grad(), tiny.hooks(fwd_hooks=row_hooks(tiny, [None, *circuits])):
+    with torch.no_grad(), tiny.hooks(fwd_hooks=per_row_hooks(tiny, [None, *circuits])):
         whole = tiny(many, attention_mask=torch.ones_like(many), return_type="logits")
     assert grown.shape == whole.shape and torch.allclose(grown, whole, atol=1e-5)
 
@@ -110,11 +110,11 @@ def test_an_unembedding_that_is_not_the_end_is_noticed(tiny, batch):
 
 
 def test_rows_and_circuits_that_do_not_belong_together(tiny, batch):
-    hooks = row_hooks(tiny, [None, Circuit(heads=[(0, 1)])])
-    with pytest.raises(RowsError, match="the batch has 4 rows and there are 2 circuits"), tiny.hooks(fwd_hooks=hooks):
+    hooks = per_row_hooks(tiny, [None, Circuit(heads=[(0, 1)])])
+    with pytest.raises(AblationError, match="the batch has 4 rows and there are 2 circuits"), tiny.hooks(fwd_hooks=hooks):
         logits_of(tiny, batch)
     with pytest.raises(CircuitError, match=r"head \(0, 9\) is not in this model"):
-        row_hooks(tiny, [None, Circuit(heads=[(0, 9)])])
-    with pytest.raises(RowsError, match="in the order of the lowest layer"):
-        grown_hooks(tiny, [Circuit(heads=[(1, 1)]), Circuit(heads=[(0, 1)])])
+        per_row_hooks(tiny, [None, Circuit(heads=[(0, 9)])])
+    with pytest.raises(AblationError, match="in the order of the lowest layer"):
+        branching_hooks(tiny, [Circuit(heads=[(1, 1)]), Circuit(heads=[(0, 1)])])
     assert not any(point.fwd_hooks for point in tiny.hook_dict.values())

@@ -9,7 +9,7 @@ import pytest
 import torch
 from triples import make_triples
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, ExampleError, chat_frame, encode, example_rows, loss, prompt_ids
 from harmcircuits.data.elicit import elicit

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import tiny_bridge
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import encode, start_ids
 from harmcircuits.models.protocol import geometry

@@ -8,7 +8,7 @@ from tiny import tiny_bridge, tiny_model
 from weighed import NAMES, Readout, differ, equal, identical
 from written import written
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.metrics import BoundMetric
 from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.attribution.weights import WeightAttribution, attribute_weights

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import tiny_bridge, tiny_model
 
-from harmcircuits.ablation.hooks import ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit, WeightMask
 from harmcircuits.models.matrices import matrices
 

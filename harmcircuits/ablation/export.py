@@ -8,11 +8,9 @@ from ..models.matrices import base_hash
 from ..models.plain import save_plain
 from ..models.protocol import HookedModel, has_hooks
 from ..store import StoreError, atomic_folder, write_text
+from .ablate import Ablation, AblationError, ablated, masks_in_force, parts_of
 from .card import model_card
-from .changes import AblationError
 from .generate import in_weights
-from .hooks import Ablation, ablated, parts_of
-from .weights import masks_in_force
 
 
 def export(

@@ -1,24 +1,20 @@
-"""What a model writes under an ablation: in the weights, by transformers' own generation; or many circuits in one batch."""
+"""What a model writes under an ablation: the ablation is put into the weights, and transformers generates."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from jaxtyping import Int
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..circuits import Circuit, WeightMask, outgoing
 from ..data import Example, Prompt
 from ..data.elicit import as_examples, elicit, lay_out, sample
 from ..models.devices import dealt_out
-from ..models.generation import Drawing, write_hooked, write_plain
+from ..models.generation import write_plain
 from ..models.plain import is_plain, plain_model
 from ..models.protocol import HookedModel, has_hooks, pad_id
-from .changes import AblationError, Method, changes_of
-from .hooks import Ablation, ablated, parts_of
-from .rows import row_hooks
+from .ablate import Ablation, AblationError, Method, ablated, parts_of
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +33,11 @@ def generate(
     attention: str = "eager",
     progress: bool = False,
 ) -> list[Example]:
-    """One response a prompt, written with `circuit` off: the same as `elicit` inside `ablated`, and faster.
+    """Return one response a prompt under an ablation: the same tokens as `elicit` inside `ablated`, and faster.
 
-    The ablation is in the weights (a component's outgoing ones), and a transformers model of these weights generates, with the
-    same random numbers. Nothing is cached on disk. A model with hooks of yours, and a `HookedTransformer`, take the way of
-    `elicit` inside `ablated`.
+    The ablation is put into the weights (of a component, its outgoing ones), and a transformers model of these weights
+    generates, with the same random numbers. Nothing is cached on disk. A model with hooks of yours, and a `HookedTransformer`,
+    use `elicit` inside `ablated`.
 
     Args:
         circuit: as in `ablated`.
@@ -78,51 +74,6 @@ def generate(
 
 
 def in_weights(model: HookedModel, circuit: Ablation | Sequence[Ablation]) -> list[WeightMask]:
-    """The same ablation as masks: of a circuit, the weights that read its components."""
+    """Return the same ablation as masks: of a circuit, the weights that read its components."""
     parts = [part for part in parts_of(circuit) if part is not None]
     return [outgoing(model, part) if isinstance(part, Circuit) else part for part in parts]
-
-
-def generate_each(
-    model: HookedModel,
-    prompts: Sequence[Prompt],
-    circuits: Sequence[Circuit | None],
-    *,
-    method: Method = "zero",
-    alpha: float | None = None,
-    reference: Sequence[Example] | None = None,
-    max_new_tokens: int = 48,
-    temperature: float = 1.0,
-    seed: int = 0,
-    batch_size: int = 48,
-    progress: bool = False,
-) -> list[list[Example]]:
-    """For each circuit one response a prompt, circuits and prompts together as rows of the same batches.
-
-    `seed` is of the random numbers that tokens are drawn with, the same under each circuit, and of "resample".
-
-    The same as `elicit` inside `ablated` for each circuit; it pays where there are few prompts and many circuits, since a batch
-    of few rows costs nearly as much as one of many.
-
-    Raises:
-        AblationError, CircuitError, ModelError: see `ablated`; no circuits, or masks, which rows of a batch cannot differ in.
-        ElicitError: no prompts, or settings that make no sense.
-    """
-    if not circuits or not all(circuit is None or isinstance(circuit, Circuit) for circuit in parts_of(circuits)):
-        raise AblationError("generate_each takes a list of circuits (None: the intact model); call hc.generate for each mask")
-    requests = lay_out(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
-    how: dict[str, Any] = {"method": method, "alpha": alpha, "reference": reference, "seed": seed}
-    changes = changes_of(model, [circuit or Circuit() for circuit in circuits], **how)
-    n = len(requests.rows)  # row r is prompt r % n under circuit r // n
-
-    def write(batch: Mapping[int, Sequence[int]], drawing: Drawing) -> Int[Tensor, "b step"]:
-        own = [row // n for row in batch]
-        with model.hooks(fwd_hooks=row_hooks(model, [circuits[at] for at in own], [changes[at] for at in own])):
-            return write_hooked(model, batch, drawing)
-
-    settings = {**requests.settings, "seeds": [*requests.settings["seeds"]] * len(circuits)}
-    with tqdm(total=n * len(circuits), desc="generate", unit="response", disable=not progress) as bar:
-        finished = lambda batch: bar.update(len(batch))
-        rows = requests.rows * len(circuits)
-        written = sample(model, rows, batch_size=batch_size, write=write, finished=finished, **settings)
-    return [as_examples(model, prompts, written[at * n : (at + 1) * n]) for at in range(len(circuits))]

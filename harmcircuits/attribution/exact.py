@@ -5,7 +5,7 @@ For a component c of one example, and the loss L of its response (mean negative 
     A_c = L(a_c = 0) − L,      a_c being zero at every position.
 
 Positive: c promotes the response. First-order scores are checked against these. It costs a forward pass for each component and
-example, of which much is shared (`ablation/together.py`). Scores of redundant components are small, and need not add up.
+example, of which much is shared (`ablation/batched.py`). Scores of redundant components are small, and need not add up.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from tqdm.auto import tqdm
 
-from ..ablation.together import rises_together
+from ..ablation.batched import batched_loss_increase
 from ..circuits import Circuit, CircuitError, Component
 from ..models.gradients import check_repeatable
 from ..models.protocol import HookedModel, geometry
@@ -55,7 +55,7 @@ def exact(
     circuit.check(model)
     singles = [Circuit(heads=[head]) for head in circuit.heads] + [Circuit(neurons=[neuron]) for neuron in circuit.neurons]
     with tqdm(total=len(metric.rows) * len(singles), desc="exact", unit="ablation", disable=not progress) as bar:
-        _, rises = rises_together(
+        _, rises = batched_loss_increase(
             model, metric.rows, singles, score=metric.score, of_logits=metric.of_logits, batch_size=batch_size,
             advance=bar.update,
         )  # fmt: skip

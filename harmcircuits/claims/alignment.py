@@ -31,7 +31,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.integrate import trapezoid
 
-from ..ablation.condition import BASELINE, Condition
+from ..ablation.ablate import BASELINE, Condition
 from ..data import PromptSet
 from ..experiment.decision import Decision, above, at_least, below, measured, value_below
 from ..experiment.effects import Effects

@@ -29,7 +29,7 @@ import pandas as pd
 import torch
 
 from .. import store
-from ..ablation.condition import Condition
+from ..ablation.ablate import Condition
 from ..data import PromptSet
 from ..experiment.decision import Decision, Verdict, over
 from ..experiment.effects import CONTRASTS, Effects

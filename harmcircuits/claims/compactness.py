@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ..ablation.condition import BASELINE, Condition
+from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask, outgoing
 from ..circuits.weight_selection import WeightSelection
 from ..data import PromptSet

@@ -30,8 +30,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
-from ..ablation.condition import BASELINE, Condition
-from ..ablation.hooks import Ablation
+from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
 from ..circuits import overlap

@@ -33,8 +33,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ..ablation.condition import BASELINE, Condition
-from ..ablation.hooks import Ablation
+from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
 from ..circuits import Circuit, WeightMask

@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from .. import store
 from .._version import __version__
-from ..ablation.hooks import Ablation
+from ..ablation.ablate import Ablation
 from ..experiments import measures
 from ..experiments.battery import Outcomes, read_conditions
 from ..experiments.collateral import utility

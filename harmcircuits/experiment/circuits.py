@@ -7,7 +7,7 @@ from functools import partial
 
 import pandas as pd
 
-from ..ablation.condition import BASELINE, Condition
+from ..ablation.ablate import BASELINE, Condition
 from ..attribution.layer_major import ExampleSet
 from ..circuits import Circuit, WeightMask, overlap
 from ..circuits.controls import BENIGN, CONTROLS, DRAWN, HARMFUL, halves, weight_controls

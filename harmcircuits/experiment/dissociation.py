@@ -17,7 +17,7 @@ from traceback import format_tb
 import numpy as np
 import pandas as pd
 
-from ..ablation.condition import BASELINE, Condition
+from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
 from ..data import PromptSet
 from ..judges.protocol import Judge, JudgeError

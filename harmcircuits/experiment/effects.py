@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..ablation.condition import BASELINE
+from ..ablation.ablate import BASELINE
 from ..data import Prompt
 from ..judges.protocol import MAX_UNANSWERED
 from ..statistics import Estimate, auroc, from_draws, resamples, wilson

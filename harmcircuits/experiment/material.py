@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from ..ablation.condition import BASELINE, Condition
+from ..ablation.ablate import BASELINE, Condition
 from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
 from ..circuits.controls import CircuitRecipe

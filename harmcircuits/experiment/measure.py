@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ..ablation.condition import Condition
+from ..ablation.ablate import Condition
 from ..models.protocol import HookedModel
 from ..readings.reading import Reading, reading_key
 from .cache import TEXTS, Cache

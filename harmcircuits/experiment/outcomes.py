@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ..ablation.condition import BASELINE
+from ..ablation.ablate import BASELINE
 
 TEXT_COLUMNS = ["condition", "reading", "item", "response_ids"]
 

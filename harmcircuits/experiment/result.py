@@ -12,7 +12,7 @@ import pandas as pd
 
 from .. import store
 from .._version import __version__
-from ..ablation.condition import BASELINE, Condition
+from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
 from ..figures.experiment import dissociation_plane, effect_sizes, polarity, size_sweep
 from ..models.protocol import geometry, model_key, vocabulary

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
-from ..ablation.hooks import Ablation, ablated
+from ..ablation.ablate import Ablation, ablated
 from ..models.protocol import HookedModel, vocabulary
 from ..readings.information import swapped_requests
 from ..tasks.teacher_forced import INTACT, teacher_forced

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 from .. import store
-from ..ablation.hooks import Ablation
+from ..ablation.ablate import Ablation
 from ..circuits import Circuit
 from ..data import Example
 

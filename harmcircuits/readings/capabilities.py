@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from ..ablation.condition import Condition
+from ..ablation.ablate import Condition
 from ..data import loss
 from ..models.protocol import HookedModel
 from ..tasks.capabilities import Completion, as_example, read_completions

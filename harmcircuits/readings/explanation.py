@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from ..ablation.condition import Condition
+from ..ablation.ablate import Condition
 from ..data import Example, Prompt, loss
 from ..data.elicit import elicit
 from ..models.protocol import HookedModel

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from ..ablation.condition import Condition
+from ..ablation.ablate import Condition
 from ..data import Example, loss
 from ..models.protocol import HookedModel
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from ..ablation.condition import Condition
+from ..ablation.ablate import Condition
 from ..data import Prompt
 from ..models.protocol import HookedModel
 from ..tasks.recognition import Shots, many_shot

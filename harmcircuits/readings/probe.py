@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..ablation.condition import Condition
+from ..ablation.ablate import Condition
 from ..data import Prompt, Row, batched, chat_frame, each_batch, encode, make_batch, row_length
 from ..models.past import logits_shared
 from ..models.protocol import HookedModel

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 
 from .. import store
-from ..ablation.condition import Condition
+from ..ablation.ablate import Condition
 from ..models.protocol import HookedModel
 
 

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..ablation.condition import Condition
+from ..ablation.ablate import Condition
 from ..attribution.metrics import BoundMetric, label_loss
 from ..data import Example, Prompt, batched, chat_frame, check_context, each_batch, encode, make_batch, row_length
 from ..models.numbers import check_finite

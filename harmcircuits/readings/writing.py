@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pandas as pd
 
-from ..ablation.condition import Condition
+from ..ablation.ablate import Condition
 from ..ablation.generate import generate
 from ..data import Example, Prompt
 from ..models.protocol import HookedModel

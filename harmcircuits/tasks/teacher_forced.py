@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..ablation.hooks import Ablation, ablated
+from ..ablation.ablate import Ablation, ablated
 from ..data import Batch, Example, Row, batched, each_batch, example_rows, make_batch, row_length, token_nll
 from ..models.numbers import check_finite
 from ..models.past import logits_shared

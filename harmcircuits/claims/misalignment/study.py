@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ...ablation.hooks import ablated
+from ...ablation.ablate import ablated
 from ...circuits import WeightMask
 from ...data import PromptSet
 from ...experiments.names import name_of

@@ -12,7 +12,7 @@ from functools import cached_property
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ...ablation.hooks import ablated
+from ...ablation.ablate import ablated
 from ...circuits import WeightMask
 from ...experiments.names import name_of
 from ...models.protocol import HookedModel
