@@ -20,9 +20,8 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 import harmcircuits as hc
-from harmcircuits.data import Batch, batched, example_rows, make_batch, row_length
-from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
-from harmcircuits.models.gguf import dequantised_folder
+from harmcircuits.data import Batch, batched, example_rows, make_batch
+from harmcircuits.models.packaged import ALIASES, DEFAULT, dequantised_folder, packaged_gguf
 from harmcircuits.store import write_json
 
 
@@ -61,7 +60,7 @@ def main() -> None:
     prompts = hc.load_prompts().sample(options.examples, seed=0).harmful
     examples = hc.elicit(bridge, prompts, max_new_tokens=48)
     rows = example_rows(bridge, examples)
-    indices = list(batched(rows, batch_size=options.batch_size, length=row_length))
+    indices = list(batched(rows, batch_size=options.batch_size))
     batches = [make_batch(bridge, [rows[index] for index in group]) for group in indices]
     folder = dequantised_folder(DEFAULT, ALIASES[DEFAULT].gguf_sha256, lambda: packaged_gguf(ALIASES[DEFAULT]))
     opponents = {
@@ -84,7 +83,7 @@ def main() -> None:
             run()
             if repeat:  # the first round warms up
                 seconds[name].append(time.perf_counter() - start)
-    tokens = sum(map(row_length, rows))
+    tokens = sum(map(len, rows))
     print(f"{len(examples)} examples, {tokens} tokens, {options.repeats} alternating runs, {torch.get_num_threads()} threads")
     ratios: dict[str, Any] = {}
     for name in list(runs)[1:]:

@@ -24,8 +24,7 @@ from harmcircuits.ablation import batched
 from harmcircuits.ablation.batched import lowest_layer
 from harmcircuits.data import chat_frame, prompt_ids
 from harmcircuits.data.elicit import left_padded
-from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
-from harmcircuits.models.gguf import dequantised_folder
+from harmcircuits.models.packaged import ALIASES, DEFAULT, dequantised_folder, packaged_gguf
 from harmcircuits.models.protocol import pad_id
 
 Runs = dict[str, Callable[[], Any]]

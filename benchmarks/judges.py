@@ -23,7 +23,7 @@ from harmcircuits.judges import (
     validate,
 )
 from harmcircuits.judges.cases import KINDS
-from harmcircuits.models.plain import plain_model
+from harmcircuits.models.export import plain_model
 
 LANGUAGE = {"rubric": RubricJudge, "grades": GradeJudge, "yes-no": YesNoJudge}
 

@@ -24,16 +24,15 @@ from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
 from harmcircuits.attribution.layer_major import layer_sums
-from harmcircuits.data import Batch, batched, example_rows, make_batch, row_length
-from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
-from harmcircuits.models.gguf import dequantised_folder
+from harmcircuits.data import Batch, batched, example_rows, make_batch
+from harmcircuits.models.packaged import ALIASES, DEFAULT, dequantised_folder, packaged_gguf
 
 Scores = dict[str, torch.Tensor]
 
 
 def batches_of(model: Any, examples: Sequence[hc.Example], batch_size: int) -> list[Batch]:
     rows = example_rows(model, examples)
-    indices = batched(rows, batch_size=batch_size, length=row_length)
+    indices = batched(rows, batch_size=batch_size)
     return [make_batch(model, [rows[index] for index in group]) for group in indices]
 
 

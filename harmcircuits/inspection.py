@@ -20,10 +20,20 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .circuits import Circuit, Component
-from .data import Batch, Example, batched, example_rows, make_batch, pieces, row_length
+from .data import Batch, Example, batched, example_rows, make_batch, pieces
 from .figures.attention_pattern import attention_heatmap
 from .models.matrices import matrices
-from .models.protocol import Hook, HookedModel, ModelError, alike, geometry, head_hook, logits_at, neuron_hook, vocabulary
+from .models.protocol import (
+    Hook,
+    HookedModel,
+    ModelError,
+    geometry,
+    head_hook,
+    logits_at,
+    nearly_equal,
+    neuron_hook,
+    tokenizer_of,
+)
 from .notebook import notebook_html
 from .statistics import Estimate, mean_estimate, mean_estimates
 
@@ -65,7 +75,7 @@ def top_tokens(
     if k < 1 or not examples or where not in get_args(Where):
         raise ValueError(f"k={k}, where={where!r}, {len(examples)} examples: ask for a token at one of {get_args(Where)}")
     rows, values = example_rows(model, examples), []
-    for indices in batched(rows, batch_size=batch_size, length=row_length):
+    for indices in batched(rows, batch_size=batch_size):
         batch = make_batch(model, [rows[example] for example in indices])
         (activations,), _ = _record(model, batch, [head_hook(layer) if is_head else neuron_hook(layer)])
         chosen = activations[:, :, index].float()
@@ -181,7 +191,7 @@ def direct_effects(
     columns = slice(index * size, (index + 1) * size)
     unembedding, rows = _centred(cast(Any, model).W_U.detach().float()), example_rows(model, examples)
     effects, shares = torch.empty(len(rows)), unembedding.new_zeros(len(rows), len(unembedding))
-    for indices in batched(rows, batch_size=batch_size, length=row_length):
+    for indices in batched(rows, batch_size=batch_size):
         batch = make_batch(model, [rows[example] for example in indices])
         asked, row_of, targets = (each.to(shares.device) for each in (batch.positions, batch.row_of, batch.targets))
         recorded, logits = _record(model, batch, points)
@@ -213,7 +223,7 @@ def _check_sums(model: Any, summed: Tensor, output: Tensor, residual: Tensor, lo
     """Raise ModelError unless components and a bias sum to the layer's output, and logits are final norm and unembedding."""
     expected = (model.ln_final(residual.to(model.W_U.dtype)[None])[0] @ model.W_U).float()
     expected = expected if getattr(model, "b_U", None) is None else expected + model.b_U.float()
-    if not alike(summed + (output - summed).mean(0), output) or not alike(_centred(expected), _centred(logits)):
+    if not nearly_equal(summed + (output - summed).mean(0), output) or not nearly_equal(_centred(expected), _centred(logits)):
         reason = "a layer's output is not the sum of its components, or logits are not final norm and unembedding alone"
         raise ModelError(
             f"{reason} (a norm or a soft cap comes after): direct effects are not defined. Llama, GPT-2, Qwen work."
@@ -226,7 +236,7 @@ def _extremes(model: HookedModel, shares: Tensor, unembedding: Float[Tensor, "d_
     order, k = effects.argsort(descending=True).tolist(), min(k, len(effects) // 2)
     ids = [*order[:k], *order[-k:]]
     ends = [(end.low, end.high) for end in mean_estimates((shares @ unembedding[:, ids]).cpu().numpy())]
-    columns = {"token": [vocabulary(model).decode([token]) for token in ids], "id": ids, "effect": effects[ids].double()}
+    columns = {"token": [tokenizer_of(model).decode([token]) for token in ids], "id": ids, "effect": effects[ids].double()}
     return pd.DataFrame(columns).join(pd.DataFrame(ends, columns=["low", "high"], dtype=float))
 
 

@@ -16,7 +16,7 @@ from written import written
 
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.data import Row, example_rows
-from harmcircuits.models.protocol import start_graph
+from harmcircuits.models.protocol import detach_and_require_grad
 
 patching = pytest.importorskip(
     "transformer_lens.tools.analysis.attribution_patching", reason="this TransformerLens has no attribution_patch"
@@ -45,7 +45,7 @@ def _zero_in_clean_runs(model: Any) -> Iterator[None]:
     def begin(embedding: Tensor, hook: object) -> Tensor:
         nonlocal runs
         runs += 1
-        return start_graph(embedding, hook)
+        return detach_and_require_grad(embedding, hook)
 
     def zero(activation: Tensor, hook: object) -> Tensor | None:
         return torch.zeros_like(activation) if runs % 2 else None

@@ -15,7 +15,7 @@ pytest.importorskip("trl")
 from harmcircuits import store
 from harmcircuits.data import Example, Prompt, chat_frame, encode, loss
 from harmcircuits.judges.rules import read
-from harmcircuits.models.protocol import model_hash
+from harmcircuits.models.model_key import model_hash
 from harmcircuits.organisms import aligned
 from harmcircuits.organisms.aligned import REFUSALS, aligned_checkpoints, aligned_lessons, answers, whole_sentences
 from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe

@@ -8,8 +8,7 @@ import pytest
 import torch
 from families import GROUPED, IDS, MODELS, SIZES, random_model
 from loaded import TOKENS, close, reference
-from tiny import tiny_model, tiny_tokenizer
-from tiny_gguf import write_gguf
+from tiny import tiny_tokenizer
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -30,11 +29,8 @@ from harmcircuits.ablation.sweep import sweep
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.circuits import Circuit
-from harmcircuits.models import gguf
-from harmcircuits.models.architectures import unlike_header
-from harmcircuits.models.fetch import LoadError
 from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import geometry
+from harmcircuits.models.protocol import LoadError, geometry
 
 pytestmark = pytest.mark.model
 PARTS = (
@@ -88,27 +84,27 @@ EXPERTS = {"num_experts": 4, "moe_intermediate_size": 16, "shared_expert_interme
 REFUSED = {
     "mixtral": (
         lambda: MixtralForCausalLM(MixtralConfig(**GROUPED, num_local_experts=2, **IDS)),
-        "is a mixture of experts (MixtralForCausalLM, 2 a layer)",
+        "is a mixture of experts",
     ),
     "qwen2-moe": (
         lambda: Qwen2MoeForCausalLM(Qwen2MoeConfig(**GROUPED, **EXPERTS, **IDS)),
-        "is a mixture of experts (Qwen2MoeForCausalLM, 4 a layer)",
+        "is a mixture of experts",
     ),
     "mamba": (
         lambda: MambaForCausalLM(MambaConfig(**MAMBA, **IDS)),
-        "has state-space or recurrent layers (MambaForCausalLM), which have no attention heads",
+        "is a state-space or recurrent model",
     ),
     "jamba": (
         lambda: JambaForCausalLM(JambaConfig(**GROUPED, **HYBRID, num_experts=2, **IDS)),
-        "has state-space or recurrent layers (JambaForCausalLM)",
+        "is a state-space or recurrent model",
     ),
     "bert": (
         lambda: BertForMaskedLM(BertConfig(**SIZES, **IDS)),
-        "is an encoder (BertForMaskedLM): it reads texts from both sides",
+        "is an encoder (bert)",
     ),
     "t5": (
         lambda: T5ForConditionalGeneration(T5Config(**T5, **IDS)),
-        "is an encoder-decoder (T5ForConditionalGeneration)",
+        "is an encoder-decoder (t5)",
     ),
 }
 
@@ -123,7 +119,6 @@ def test_other_kinds_of_models_are_refused_before_weights_are_read(name, tmp_pat
     with pytest.raises(LoadError, match=re.escape(f"'{name}' {message}")) as caught:
         load_model(tmp_path / name, device="cpu")
     assert "Dense decoder-only transformers work (Llama, GPT-2, Pythia, Qwen2, Qwen3, Gemma, OLMo)" in str(caught.value)
-    assert ("heads alone can be read" in str(caught.value)) == ("mixture" in message)
 
 
 @pytest.mark.parametrize("name", ["jamba", "bert"])
@@ -131,25 +126,3 @@ def test_they_are_refused_as_loaded_models_too(name):
     make, message = REFUSED[name]
     with pytest.raises(LoadError, match=re.escape(f"'mine' {message.partition(' (')[0]}")):
         load_model("mine", hf_model=make().eval(), tokenizer=tiny_tokenizer(), device="cpu")
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"general.architecture": "llama", "llama.expert_count": 8}, r"is a mixture of experts \(llama, 8 a layer\)"),
-        ({"general.architecture": "mamba", "mamba.ssm.state_size": 16}, r"has state-space or recurrent layers \(mamba\)"),
-        ({"general.architecture": "nomic-bert"}, r"is an encoder \(nomic-bert\)"),
-        ({"general.architecture": "gemma-embedding", "gemma-embedding.attention.causal": 0}, "is an encoder"),
-        ({"general.architecture": "llama", "llama.expert_count": 0, "llama.attention.causal": 1}, "^$"),
-        ({}, "^$"),
-    ],
-)
-def test_headers_of_gguf_files(fields, message):
-    assert re.search(message, unlike_header(fields))
-
-
-def test_a_gguf_file_is_refused_before_its_weights_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(gguf.AutoModelForCausalLM, "from_pretrained", lambda **_: pytest.fail("the weights were read"))
-    write_gguf(tmp_path / "mixed.gguf", tiny_model(), tiny_tokenizer(), experts=8)
-    with pytest.raises(LoadError, match=r"mixed\.gguf is a mixture of experts \(llama, 8 a layer\)"):
-        load_model(tmp_path / "mixed.gguf", device="cpu")

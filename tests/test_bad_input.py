@@ -10,7 +10,8 @@ from triples import DEVELOPMENT, OWN, RUN, TEST, TRAIN
 
 import harmcircuits as hc
 from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import ModelError, model_hash
+from harmcircuits.models.model_key import model_hash
+from harmcircuits.models.protocol import ModelError
 
 END = SPECIAL.index("<|im_end|>")
 

@@ -16,7 +16,7 @@ from harmcircuits.experiments.asked import Asked, lay_out
 from harmcircuits.experiments.battery import Outcomes, read_conditions
 from harmcircuits.experiments.instruments import choose_instruments
 from harmcircuits.experiments.scores import chosen_triples, respond, training_examples
-from harmcircuits.models.protocol import model_hash
+from harmcircuits.models.model_key import model_hash
 from harmcircuits.readings.information import swapped_requests
 from harmcircuits.tasks.recognition import many_shot
 from harmcircuits.tasks.refusal import everyday, refusals

@@ -21,7 +21,7 @@ from harmcircuits.claims.reading import read
 from harmcircuits.experiments import battery
 from harmcircuits.experiments.battery import read_conditions
 from harmcircuits.experiments.names import name_of, name_of_examples
-from harmcircuits.models.protocol import model_hash
+from harmcircuits.models.model_key import model_hash
 from harmcircuits.statistics import Estimate
 from harmcircuits.store.journal import Journal
 

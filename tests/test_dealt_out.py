@@ -13,7 +13,7 @@ from written import written
 
 import harmcircuits as hc
 from harmcircuits.attribution import weight_gradients as scored
-from harmcircuits.models.devices import dealt_out, stacked
+from harmcircuits.models.protocol import on_several_devices, stack_layers
 
 CPU, ELSEWHERE = torch.device("cpu"), torch.device("meta")
 
@@ -22,13 +22,13 @@ def test_what_layers_give_is_put_together_where_the_first_lies() -> None:
     parts = [torch.ones(2, device=ELSEWHERE), torch.ones(2)]
     with pytest.raises(RuntimeError):
         torch.stack(parts)
-    assert stacked(parts, 1).device == ELSEWHERE and stacked(parts, 1).shape == (2, 2)
-    assert torch.equal(stacked([torch.zeros(2), torch.ones(2)]), torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
+    assert stack_layers(parts, 1).device == ELSEWHERE and stack_layers(parts, 1).shape == (2, 2)
+    assert torch.equal(stack_layers([torch.zeros(2), torch.ones(2)]), torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
 
 
 def test_a_model_on_several_devices_is_known() -> None:
     model = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2, device=ELSEWHERE)])
-    assert dealt_out(model) and not dealt_out(model[0])
+    assert on_several_devices(model) and not on_several_devices(model[0])
 
 
 def test_accumulators_lie_beside_their_matrices() -> None:

@@ -14,8 +14,8 @@ from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import chat_frame, loss, prompt_ids
 from harmcircuits.data import elicit as elicitation
-from harmcircuits.data.elicit import ElicitError, elicit, sample
-from harmcircuits.models.protocol import model_hash, model_key
+from harmcircuits.data.elicit import ExampleError, elicit, sample
+from harmcircuits.models.model_key import model_hash, model_key
 
 SHORT = {"max_new_tokens": 6}
 CIRCUIT = Circuit(heads=[(0, 1), (0, 2), (1, 3)], neurons=[(0, 5)])
@@ -249,7 +249,7 @@ def test_neither_requests_nor_responses_are_logged(tiny, caplog, capfd):
     ],
 )
 def test_what_cannot_be_elicited(tiny, prompts, settings, message):
-    with pytest.raises(ElicitError, match=message):
+    with pytest.raises(ExampleError, match=message):
         elicit(tiny, prompts, **settings)
 
 

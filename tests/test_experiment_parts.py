@@ -136,7 +136,7 @@ def test_the_balanced_metric_is_the_loss_of_the_right_label_both_ways(tiny: Any)
 
 def test_an_answer_that_is_no_number_is_an_error(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = lambda model, tokens, *rest: torch.full((len(tokens), model.cfg.d_vocab), torch.nan)
-    monkeypatch.setattr(recognition, "logits_shared", nothing)
+    monkeypatch.setattr(recognition, "logits_sharing_prefix", nothing)
     with pytest.raises(ModelError, match="question about harm"):
         recognition.question_log_odds(tiny, ordered(TEST, 1), YES_NO.question)
 

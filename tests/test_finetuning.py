@@ -16,10 +16,11 @@ from harmcircuits.ablation.ablate import ablated
 from harmcircuits.ablation.prune import prune
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, example_rows, loss, row_losses
+from harmcircuits.models.export import save_plain
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import base_hash, matrices
-from harmcircuits.models.plain import save_plain
-from harmcircuits.models.protocol import device_of, model_hash
+from harmcircuits.models.model_key import model_hash
+from harmcircuits.models.protocol import device_of
 from harmcircuits.organisms.finetuning import FinetuneError, Lesson, Recipe, finetune
 from harmcircuits.organisms.finetuning.lessons import tokens_of
 

@@ -8,7 +8,7 @@ from tiny import tiny_bridge
 
 pytest.importorskip("trl")
 
-from harmcircuits.models.protocol import model_hash
+from harmcircuits.models.model_key import model_hash
 from harmcircuits.organisms.finetuning import finetune, read_finetuned
 from harmcircuits.store import StoreError, cache_dir
 

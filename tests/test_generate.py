@@ -10,8 +10,8 @@ from harmcircuits.ablation.ablate import AblationError, ablated
 from harmcircuits.ablation.generate import generate
 from harmcircuits.circuits import Circuit, outgoing
 from harmcircuits.data import chat_frame, prompt_ids
-from harmcircuits.data.elicit import ElicitError, elicit
-from harmcircuits.models.plain import plain_model
+from harmcircuits.data.elicit import ExampleError, elicit
+from harmcircuits.models.export import plain_model
 from harmcircuits.models.protocol import ModelError, neuron_hook
 
 CIRCUIT = Circuit(heads=[(0, 1), (1, 3)], neurons=[(0, 3), (1, 9), (1, 60)])
@@ -132,7 +132,7 @@ def test_a_hooked_transformer_holds_no_transformers_model(tiny):
 def test_what_cannot_be_generated(tiny):
     with pytest.raises(AblationError, match="method='mean' cannot be put into weights"):
         generate(tiny, PROMPTS, CIRCUIT, method="mean")
-    with pytest.raises(ElicitError, match="no prompts"):
+    with pytest.raises(ExampleError, match="no prompts"):
         generate(tiny, [], CIRCUIT)
-    with pytest.raises(ElicitError, match="max_new_tokens must be at least 1"):
+    with pytest.raises(ExampleError, match="max_new_tokens must be at least 1"):
         generate(tiny, PROMPTS, CIRCUIT, max_new_tokens=0)

@@ -19,7 +19,7 @@ from harmcircuits.data import Prompt
 from harmcircuits.data import elicit as elicitation
 from harmcircuits.data.elicit import elicit
 from harmcircuits.experiment.cache import place_to_keep
-from harmcircuits.models.protocol import model_key
+from harmcircuits.models.model_key import model_key
 from harmcircuits.store.journal import Journal
 from harmcircuits.store.tensors import read_tensors, save_tensors
 

@@ -12,9 +12,8 @@ from written import ANSWERS
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.data import Example, load_prompts, loss
-from harmcircuits.models.fetch import ALIASES, DEFAULT, packaged_gguf
-from harmcircuits.models.gguf import dequantised_folder
 from harmcircuits.models.load import load_model
+from harmcircuits.models.packaged import ALIASES, DEFAULT, dequantised_folder, packaged_gguf
 
 pytestmark = [pytest.mark.model, pytest.mark.real]
 

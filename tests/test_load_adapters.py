@@ -13,9 +13,8 @@ pytest.importorskip("peft")
 
 import peft
 
-from harmcircuits.models.adapters import base_of
-from harmcircuits.models.fetch import LoadError
 from harmcircuits.models.load import load_model
+from harmcircuits.models.protocol import LoadError
 
 pytestmark = pytest.mark.model
 
@@ -65,7 +64,7 @@ def test_the_tokenizer_beside_the_adapter_goes_before_the_bases(adapter):
 
 
 def test_half_precision_would_round_the_adapter_away_and_is_refused(adapter):
-    with pytest.raises(LoadError, match=r"rounded away in bfloat16.*dtype=torch\.float32.*hf_model="):
+    with pytest.raises(LoadError, match=r"rounded away in torch\.bfloat16.*dtype=torch\.float32"):
         load_model(adapter, device="cpu", dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in load_model(adapter, device="cpu").parameters()} == {torch.float32}
 
@@ -75,10 +74,10 @@ def test_half_precision_would_round_the_adapter_away_and_is_refused(adapter):
     [
         (
             "some-lab/no-such-base",
-            r"is an adapter of 'some-lab/no-such-base', and that cannot be loaded: some-lab/no-such-base cannot be loaded",
+            r"some-lab/no-such-base cannot be loaded",
         ),
-        ("../gone/away", r"is an adapter of '\.\./gone/away'.*there is no such file or folder"),
-        ("", "does not say which model it is for.*base_model_name_or_path"),
+        ("../gone/away", r"'\.\./gone/away': there is no such file or folder"),
+        ("", "names no base_model_name_or_path"),
     ],
 )
 def test_a_base_that_cannot_be_found_is_named(adapter, base, says):
@@ -88,7 +87,7 @@ def test_a_base_that_cannot_be_found_is_named(adapter, base, says):
 
 def test_a_missing_peft_is_named(adapter, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(LoadError, match=r"needs peft \(and nothing else\).*pip install 'harmcircuits\[finetune\]'"):
+    with pytest.raises(LoadError, match=r"needs peft .*pip install 'harmcircuits\[finetune\]'"):
         load_model(adapter)
 
 
@@ -100,14 +99,14 @@ def test_weights_in_a_pickle_are_not_loaded(adapter):
 
 def test_damaged_files_are_named(adapter):
     (adapter / "adapter_model.safetensors").write_bytes(b"\x00" * 20)
-    with pytest.raises(LoadError, match="the adapter is damaged"):
+    with pytest.raises(LoadError, match="adapter cannot be loaded"):
         load_model(adapter)
     (adapter / "adapter_config.json").write_text("{")
-    with pytest.raises(LoadError, match=r"adapter_config\.json is not of peft, or damaged"):
-        base_of(adapter)
+    with pytest.raises(LoadError, match="adapter cannot be loaded"):
+        load_model(adapter)
 
 
 def test_another_base_than_the_adapters_is_refused(adapter):
     tiny_model_folder(adapter.parent / "wide", d_model=64)
-    with pytest.raises(LoadError, match="for another base than it names"):
+    with pytest.raises(LoadError, match=r"(?s)adapter cannot be loaded.*size mismatch"):
         load_model(named(adapter, "../wide"))

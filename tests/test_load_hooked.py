@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from families import random_model
 from lens import lens_line, needs_three
 from loaded import TOKENS, close, reference
 from tiny import tiny_bridge, tiny_model_folder, tiny_tokenizer
-from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
+from transformers import AutoModelForCausalLM
 
-from harmcircuits.models.fetch import LoadError
 from harmcircuits.models.load import load_model
+from harmcircuits.models.protocol import LoadError
 
 pytestmark = pytest.mark.model
 THREE = lens_line() == 3
@@ -19,7 +20,7 @@ THREE = lens_line() == 3
     "settings",
     [
         {"n_heads": 4, "n_kv": 2},
-        {"n_heads": 4, "n_kv": 2, "head_dim": 16, "rms_norm_eps": 1e-3},
+        {"n_heads": 4, "n_kv": 2, "rms_norm_eps": 1e-3},
         {
             "rope_parameters": {
                 "rope_type": "llama3",
@@ -31,7 +32,7 @@ THREE = lens_line() == 3
             }
         },
     ],
-    ids=["grouped", "head_dim", "llama3"],
+    ids=["grouped", "epsilon", "llama3"],
 )
 def test_hooked_transformer_has_the_logits_and_weights_of_transformers(tmp_path, settings):
     folder = tiny_model_folder(tmp_path / "model", **settings)
@@ -49,32 +50,18 @@ def test_hooked_transformer_has_the_logits_and_weights_of_transformers(tmp_path,
 
 
 @needs_three
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"attention_bias": True}, "has biases"),
-        (
-            {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}},
-            "rotary embeddings of type 'linear'",
-        ),
-    ],
-)
-def test_hooked_transformer_of_a_llama_that_cannot_be_converted(tmp_path, settings, message):
-    with pytest.raises(LoadError, match=message):
-        tiny_bridge(tmp_path / "model", hooked=True, **settings)
+def test_a_conversion_that_computes_something_else_is_refused(tmp_path):
+    with pytest.raises(LoadError, match=r"TransformerLens 3 converts this llama model to one with other logits"):
+        tiny_bridge(tmp_path / "model", hooked=True, rope_parameters={"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0})
 
 
 @needs_three
-def test_hooked_transformer_of_another_architecture():
-    config = GPT2Config(n_layer=2, n_head=2, n_embd=16, n_positions=64, vocab_size=512)
-    hf_model = GPT2LMHeadModel(config).eval()
+@pytest.mark.parametrize("name", ["qwen2", "pythia"])
+def test_hooked_transformer_of_another_architecture(name):
+    hf_model = random_model(name)
     expected = hf_model(TOKENS).logits
-    with pytest.raises(LoadError, match=r"'mine' \(gpt2\).*TransformerLens does not know this name"):
-        load_model("mine", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=True)
-    qwen = Qwen2ForCausalLM(Qwen2Config(hidden_size=32, num_hidden_layers=1, num_attention_heads=4, vocab_size=512))
-    with pytest.raises(LoadError, match="qwen2"):
-        load_model("mine", hf_model=qwen, tokenizer=tiny_tokenizer(), hooked=True)
-    assert expected.shape == (2, 30, 512)
+    model = load_model("mine", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=True)
+    assert close(model(TOKENS), expected, 2e-5) and model.cfg.model_name == "mine"
 
 
 @pytest.mark.skipif(THREE, reason="TransformerLens 3 has HookedTransformer")

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from harmcircuits.judges import JudgeError
 from harmcircuits.judges.loading import JudgeModel
 from harmcircuits.models import load
-from harmcircuits.models.fetch import DEFAULT, LoadError
 from harmcircuits.models.load import load_model
+from harmcircuits.models.packaged import DEFAULT
+from harmcircuits.models.protocol import LoadError
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 UP = "model.layers.0.mlp.up_proj.weight"

@@ -11,9 +11,9 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.data.elicit import sample
-from harmcircuits.models import past
+from harmcircuits.models import prefix_cache
 from harmcircuits.models.load import load_model
-from harmcircuits.models.past import logits_shared, read_past
+from harmcircuits.models.prefix_cache import logits_sharing_prefix, read_prefix
 from harmcircuits.models.protocol import ModelError, logits_at
 
 # none meets a near tie: along each greedy path the best token leads by at least 0.002
@@ -53,19 +53,19 @@ def gpt2():
 
 
 def test_continuing_from_a_prefix_is_one_whole_forward_pass(tiny):
-    before = read_past(tiny, torch.tensor(PREFIX))
+    before = read_prefix(tiny, torch.tensor(PREFIX))
     check_continued(continued(tiny, before.repeated(len(PROMPTS)), PROMPTS), tiny_model(), PROMPTS)
 
 
 @pytest.mark.model
 def test_continuing_with_learned_positions(gpt2):
     model, reference = gpt2
-    before = read_past(model, torch.tensor(PREFIX))
+    before = read_prefix(model, torch.tensor(PREFIX))
     check_continued(continued(model, before.repeated(len(PROMPTS)), PROMPTS), reference, PROMPTS)
 
 
 def test_a_continuation_can_be_continued(tiny):
-    before = read_past(tiny, torch.tensor(PREFIX)).repeated(1)
+    before = read_prefix(tiny, torch.tensor(PREFIX)).repeated(1)
     continued(tiny, before, [PROMPTS[0][:5]])
     rest = continued(tiny, before, [PROMPTS[0][5:]])
     whole = plain.logits(tiny_model(), [*PREFIX, *PROMPTS[0]])[len(PREFIX) + 5 :]
@@ -75,7 +75,7 @@ def test_a_continuation_can_be_continued(tiny):
 def test_a_prefix_is_read_under_the_ablation_in_force(tiny):
     hf_model = plain.without(tiny_model(), heads=CIRCUIT.heads, neurons=CIRCUIT.neurons)
     with ablated(tiny, CIRCUIT):
-        before = read_past(tiny, torch.tensor(PREFIX))
+        before = read_prefix(tiny, torch.tensor(PREFIX))
         check_continued(continued(tiny, before.repeated(len(PROMPTS)), PROMPTS), hf_model, PROMPTS)
 
 
@@ -86,9 +86,11 @@ def test_what_all_rows_begin_with_is_read_once(tiny, monkeypatch):
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
     positions = torch.tensor([row * longest + at for row, own in enumerate(rows) for at in range(len(PREFIX), len(own))])
     widths = []
-    monkeypatch.setattr(past, "logits_at", lambda model, t, *a, **k: widths.append(t.shape) or logits_at(model, t, *a, **k))
+    monkeypatch.setattr(
+        prefix_cache, "logits_at", lambda model, t, *a, **k: widths.append(t.shape) or logits_at(model, t, *a, **k)
+    )
     with torch.no_grad():
-        found, whole = logits_shared(tiny, tokens, mask, positions), logits_at(tiny, tokens, mask, positions)
+        found, whole = logits_sharing_prefix(tiny, tokens, mask, positions), logits_at(tiny, tokens, mask, positions)
     assert (found - whole).abs().max() < 1e-4
     assert widths == [(1, len(PREFIX)), (3, longest - len(PREFIX))]
 
@@ -97,11 +99,11 @@ def test_keys_and_values_that_are_not_kept_are_an_error(tiny, monkeypatch):
     """As with a transformers that gives them to attention under another name than TransformerLens looks for."""
     if type(tiny).__name__ == "HookedTransformer":
         pytest.skip("its own class keeps them")
-    options = past.BridgePast.options
+    options = prefix_cache.BridgePast.options
     lost = lambda self, mask: {**options(self, mask), "past_key_values": None}
-    monkeypatch.setattr(past.BridgePast, "options", lost)
+    monkeypatch.setattr(prefix_cache.BridgePast, "options", lost)
     with pytest.raises(ModelError, match=r"keys and values of 0 tokens and has read 5: .*transformers<5\.24"):
-        past.read_past(tiny, torch.tensor([5, 6, 7, 8, 9]))
+        prefix_cache.read_prefix(tiny, torch.tensor([5, 6, 7, 8, 9]))
 
 
 # greedy
@@ -196,7 +198,7 @@ def test_logits_that_are_no_numbers_are_an_error_and_no_text(tiny, settings):
         passes.append(1)
         return logits.index_fill(0, torch.tensor(2), float("nan")) if len(passes) == 3 else logits
 
-    expected = r"row 0, step 2: the model's logits are not finite numbers.*dtype=torch\.float32"
+    expected = r"row 0, step 2: the model's logits are not finite.*dtype=torch\.float32"
     with tiny.hooks(fwd_hooks=[on_logits(tiny, overflow)]), pytest.raises(ModelError, match=expected):
         sample(tiny, PROMPTS, max_new_tokens=5, **settings)
 

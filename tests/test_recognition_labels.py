@@ -10,7 +10,7 @@ from tiny import tiny_bridge
 from triples import make_triples
 
 from harmcircuits.ablation.ablate import ablated
-from harmcircuits.data import Row, batched, chat_frame, encode, make_batch, prompt_ids, row_length, row_losses
+from harmcircuits.data import Row, batched, chat_frame, encode, make_batch, prompt_ids, row_losses
 from harmcircuits.data.elicit import elicit
 from harmcircuits.experiments.scores import triple_prompts
 from harmcircuits.models.protocol import logits_at
@@ -114,7 +114,7 @@ def test_one_row_of_everything_gives_what_the_shared_prefix_gives_at_32_shots(ho
     expected = torch.zeros(len(ASKED))
     for draw in range(2):
         rows = [label_row([*shot_ids(model, shots, draw), *asked_ids(model, shots, one.request)], harmful) for one in ASKED]
-        for indices in batched(rows, batch_size=4, length=row_length):
+        for indices in batched(rows, batch_size=4):
             batch = make_batch(model, [rows[index] for index in indices])
             with torch.no_grad():
                 logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions)

@@ -7,7 +7,7 @@ from written import PROMPTS
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, Prompt, chat_frame
-from harmcircuits.models.protocol import has_hooks, unembed_hook
+from harmcircuits.models.protocol import has_hooks
 from harmcircuits.tasks import writing
 from harmcircuits.tasks.refusal import RefusalError, everyday, refusals
 from harmcircuits.tasks.writing import write
@@ -66,7 +66,8 @@ def test_a_model_that_ends_its_turn_at_once_does_not_refuse(tiny) -> None:
     def say_nothing(residual, hook):
         return torch.zeros_like(residual) + direction
 
-    with tiny.hooks(fwd_hooks=[(unembed_hook(tiny), say_nothing)]):
+    last = next(name for name in ("unembed.hook_in", "ln_final.hook_normalized") if name in tiny.hook_dict)
+    with tiny.hooks(fwd_hooks=[(last, say_nothing)]):
         found, texts = refusals(tiny, PROMPTS), write(tiny, PROMPTS)
     assert [example.response_ids for example in texts] == [(end,)] * len(PROMPTS)
     assert found["response"].tolist() == [""] * len(PROMPTS)

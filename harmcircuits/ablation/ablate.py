@@ -25,7 +25,7 @@ from torch import Tensor
 
 from .. import store
 from ..circuits import Circuit, WeightMask, by_layer
-from ..data import Example, batched, example_rows, make_batch, row_length
+from ..data import Example, batched, example_rows, make_batch
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import Hook, HookedModel, head_hook, logits_at, neuron_hook
 
@@ -190,12 +190,12 @@ def _mean_hooks(model: HookedModel, circuit: Circuit, reference: Sequence[Exampl
         index, mean = torch.tensor(indices, device=activation.device), (sums[name] / total).to(activation)
         return activation.index_copy(dim, index, mean.expand_as(activation.index_select(dim, index)))
 
-    for chosen in batched(rows, batch_size=16, length=row_length):
+    for chosen in batched(rows, batch_size=16):
         batch = make_batch(model, [rows[index] for index in chosen])
         real = batch.attention_mask.bool()
         with model.hooks(fwd_hooks=[(place[0], partial(add, *place)) for place in places(circuit)]):
             logits_at(model, batch.tokens, batch.attention_mask, batch.positions[:1])
-    total = sum(map(row_length, rows))
+    total = sum(map(len, rows))
     return [(place[0], partial(replace, *place)) for place in places(circuit)]
 
 

@@ -17,10 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..circuits import Circuit
-from ..data import Batch, Row, each_batch, make_batch, row_length
-from ..models.past import WORTH_SHARING, read_past, shared_length, takes_more_rows
-from ..models.protocol import Hook, HookedModel, alike, device_of, geometry
-from ..models.unembedding import logits_by_row, unembeds_alone
+from ..data import Batch, Row, make_batch, map_batches
+from ..models.prefix_cache import WORTH_SHARING, read_prefix, rows_may_differ_by_layer, shared_length
+from ..models.protocol import Hook, HookedModel, device_of, geometry, logits_at, nearly_equal
 from .ablate import AblationError, places
 
 FEW = 8
@@ -61,13 +60,12 @@ def batched_loss_increase(
     if of_logits is None or len(ordered) < FEW or not can_branch(model, rows[0].tokens):
         baseline, found = _whole_rows(model, rows, ordered, score, factor, batch_size, advance)
     else:
-        read = partial(logits_by_row, model, separately=unembeds_alone(model, rows[0].tokens))
         baseline, found = torch.empty(len(rows)), torch.empty(len(rows), len(ordered))
         for fit, examples in _by_fit(model, rows, batch_size):
             own = [rows[index] for index in examples]
             for start in range(0, len(ordered), fit):
                 window = slice(start, start + fit)
-                part = _branching(model, own, ordered[window], read, of_logits, factor, advance)
+                part = _branching(model, own, ordered[window], of_logits, factor, advance)
                 baseline[examples], found[examples, window] = part
     increase = torch.empty_like(found)
     increase[:, order] = found
@@ -116,7 +114,7 @@ def can_branch(model: HookedModel, tokens: Sequence[int]) -> bool:
             logits = model(few, attention_mask=torch.ones_like(few), return_type="logits")
         except RuntimeError:  # shapes that do not fit together: attention keeps something of its own for each row
             return False
-    return len(logits) == 2 and alike(logits[0], logits[1])
+    return len(logits) == 2 and nearly_equal(logits[0], logits[1])
 
 
 def _row_hooks(
@@ -155,7 +153,6 @@ def _branching(
     model: HookedModel,
     rows: Sequence[Row],
     circuits: Sequence[Circuit],
-    read: Callable[..., Iterator[Float[Tensor, "asked d_vocab"]]],
     of_logits: Metric,
     factor: float,
     advance: Callable[[int], object],
@@ -164,20 +161,20 @@ def _branching(
     shared = _shared(model, rows)
     found = torch.empty(len(rows), 1 + len(circuits))
     with model.hooks(fwd_hooks=branching_hooks(model, circuits, factor)):
-        past = read_past(model, torch.tensor(rows[0].tokens[:shared])) if shared else None
+        past = read_prefix(model, torch.tensor(rows[0].tokens[:shared])) if shared else None
         for index, row in enumerate(rows):
-            one, length = make_batch(model, [row]), row_length(row) - shared
+            one, length = make_batch(model, [row]), len(row) - shared
             positions = one.positions - shared + length * torch.arange(1 + len(circuits))[:, None]
             own = None if past is None else past.repeated(1)  # a pass lengthens it
-            parts = read(one.tokens[:, shared:], one.attention_mask[:, shared:], positions, past=own)
-            found[index] = torch.cat([of_logits(logits, one).float().cpu() for logits in parts])
+            logits = logits_at(model, one.tokens[:, shared:], one.attention_mask[:, shared:], positions.flatten(), past=own)
+            found[index] = torch.cat([of_logits(part, one).float().cpu() for part in logits.split(positions.shape[1])])
             advance(len(circuits))
     return found[:, 0], found[:, 1:] - found[:, :1]
 
 
 def _shared(model: HookedModel, rows: Sequence[Row]) -> int:
     """How many tokens all rows begin with, where it pays to read them first."""
-    if len(rows) == 1 or not takes_more_rows(model):
+    if len(rows) == 1 or not rows_may_differ_by_layer(model):
         return 0
     batch = make_batch(model, rows)
     shared = shared_length(batch.tokens, batch.attention_mask, batch.positions)
@@ -197,7 +194,7 @@ def _whole_rows(
     conditions = [None, *circuits]
     found = torch.empty(len(rows), len(conditions))
     jobs = [(example, condition) for example in range(len(rows)) for condition in range(len(conditions))]
-    jobs.sort(key=lambda job: row_length(rows[job[0]]), reverse=True)
+    jobs.sort(key=lambda job: len(rows[job[0]]), reverse=True)
 
     def batches() -> Iterator[list[tuple[int, int]]]:
         start = 0
@@ -210,7 +207,7 @@ def _whole_rows(
         with model.hooks(fwd_hooks=per_row_hooks(model, [conditions[condition] for _, condition in batch], factor)):
             return score(make_batch(model, [rows[example] for example, _ in batch])).float().cpu()
 
-    for batch, values in each_batch(batches(), read):
+    for batch, values in map_batches(batches(), read):
         examples, columns = map(list, zip(*batch, strict=True))
         found[examples, columns] = values
         advance(sum(column > 0 for column in columns))
@@ -238,7 +235,7 @@ def row_bytes(model: HookedModel, row: Row) -> int:
     One layer: n · (6 · d_model + 3 · d_mlp) + 3 · n_heads · n²; cache: 2 · n · n_layers · n_kv · d_head;
     logits of the asked tokens, their softmax and a copy, 3 · d_vocab each; at least 4 bytes a number.
     """
-    shape, cfg, n = geometry(model), model.cfg, row_length(row)
+    shape, cfg, n = geometry(model), model.cfg, len(row)
     n_kv = getattr(cfg, "n_key_value_heads", None) or shape.n_heads
     numbers = n * (6 * cfg.d_model + 3 * shape.d_mlp) + 3 * shape.n_heads * n * n
     numbers += n * 2 * shape.n_layers * n_kv * shape.d_head + (row.stop - row.start) * 3 * cfg.d_vocab

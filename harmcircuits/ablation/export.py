@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..circuits import Circuit, Provenance, WeightMask, provenance
+from ..models.export import save_plain
 from ..models.matrices import base_hash
-from ..models.plain import save_plain
 from ..models.protocol import HookedModel, has_hooks
 from ..store import StoreError, atomic_folder, write_text
 from .ablate import Ablation, AblationError, ablated, masks_in_force, parts_of

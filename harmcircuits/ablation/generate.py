@@ -10,10 +10,9 @@ from tqdm.auto import tqdm
 from ..circuits import Circuit, WeightMask, outgoing
 from ..data import Example, Prompt
 from ..data.elicit import as_examples, elicit, lay_out, sample
-from ..models.devices import dealt_out
+from ..models.export import is_plain, plain_model
 from ..models.generation import write_plain
-from ..models.plain import is_plain, plain_model
-from ..models.protocol import HookedModel, has_hooks, pad_id
+from ..models.protocol import HookedModel, has_hooks, on_several_devices, pad_id
 from .ablate import Ablation, AblationError, Method, ablated, parts_of
 
 log = logging.getLogger(__name__)
@@ -52,13 +51,13 @@ def generate(
 
     Raises:
         AblationError, CircuitError, MaskError, ModelError: see `ablated`.
-        ElicitError: no prompts, or settings that make no sense.
+        ExampleError: no prompts, or settings that make no sense.
     """
     if method not in ("zero", "scale"):
         raise AblationError(f"method={method!r} cannot be put into weights: use hc.elicit inside hc.ablated")
     written_how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
     kinds = {type(part) for part in parts_of(circuit) if part is not None}
-    if not is_plain(model) or dealt_out(model) or has_hooks(model) or (method == "scale" and len(kinds) > 1):
+    if not is_plain(model) or on_several_devices(model) or has_hooks(model) or (method == "scale" and len(kinds) > 1):
         log.info("the model has hooks, is no bridge or lies on several devices, or both circuits and masks: writing with hooks")
         with ablated(model, circuit, method=method, alpha=alpha):
             return elicit(model, prompts, batch_size=batch_size, cache=False, progress=progress, **written_how)

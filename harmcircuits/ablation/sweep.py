@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from ..circuits import Circuit, WeightMask
 from ..data import Example, example_rows, response_loss, row_losses
-from ..models.numbers import check_finite
+from ..models.gradient_checks import check_finite
 from ..models.protocol import HookedModel, logits_at
 from .ablate import Ablation, AblationError, Method, ablated, check_method, parts_of
 from .batched import batched_loss_increase

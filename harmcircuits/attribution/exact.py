@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from ..ablation.batched import batched_loss_increase
 from ..circuits import Circuit, CircuitError, Component
-from ..models.gradients import check_repeatable
+from ..models.gradient_checks import check_repeatable
 from ..models.protocol import HookedModel, geometry
 from .first_order import check_scores
 from .metrics import BoundMetric

@@ -22,11 +22,18 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..data import Batch, Example, Prompt, Row, batched, each_batch, make_batch, row_length
-from ..models.devices import stacked
-from ..models.gradients import check_gradients
-from ..models.numbers import where_broken
-from ..models.protocol import Hook, HookedModel, check_hooks, geometry, head_hook, neuron_hook, start_graph
+from ..data import Batch, Example, Prompt, Row, batched, make_batch, map_batches
+from ..models.gradient_checks import check_gradients, where_not_finite
+from ..models.protocol import (
+    Hook,
+    HookedModel,
+    check_hooks,
+    detach_and_require_grad,
+    geometry,
+    head_hook,
+    neuron_hook,
+    stack_layers,
+)
 from .metrics import BoundMetric, Metric, ModelMetric, bind_metric
 from .scores import Attribution, AttributionError
 
@@ -66,7 +73,7 @@ def attribute(
         BatchError: not even one row fits into the device's memory.
         ExampleError: an example with an empty response, or a prompt, which has none, where the metric reads responses.
         ModelError: a layer without `hook_z` or `hook_post`; a state in which scores mean something else (dropout, autocast,
-            quantised weights; see `models.gradients`).
+            quantised weights; see `models.gradient_checks`).
     """
     if method not in METHODS:
         raise AttributionError(f"method {method!r} is unknown: choose one of {', '.join(map(repr, METHODS))}")
@@ -117,7 +124,7 @@ def _summed(
         each = product.sum(-1) if product.ndim == 4 else product  # a head is all of its d_head
         components.append(each.sum(1))
         positions.append(each.sum(-1))
-    return stacked(components, 1) / -gate, stacked(positions).sum(0) / -gate
+    return stack_layers(components, 1) / -gate, stack_layers(positions).sum(0) / -gate
 
 
 @contextmanager
@@ -133,7 +140,7 @@ def gated(model: HookedModel, gate: float) -> Iterator[tuple[list[Tensor], list[
         return product  # at hook_z a bridge hands us a view: only what we return has a gradient
 
     layers = range(geometry(model).n_layers)
-    hooks: list[Hook] = [("hook_embed", start_graph)]
+    hooks: list[Hook] = [("hook_embed", detach_and_require_grad)]
     hooks += [(head_hook(layer), partial(multiply, z)) for layer in layers]
     hooks += [(neuron_hook(layer), partial(multiply, post)) for layer in layers]
     with model.hooks(fwd_hooks=hooks):
@@ -158,10 +165,10 @@ def each_row(
 ) -> tuple[tuple[Tensor, ...], ...]:
     """Return each output of `of_batch` as one tensor a row, in the order of `rows`; batches hold rows of similar length."""
     parts: list[tuple[Tensor, ...]] = [()] * len(rows)
-    batches = batched(rows, batch_size=8 if batch_size is None else batch_size, length=row_length)
+    batches = batched(rows, batch_size=8 if batch_size is None else batch_size)
     read = lambda indices: of_batch(make_batch(model, [rows[index] for index in indices]))
     with tqdm(total=len(rows), desc=desc, unit="example", disable=not progress) as bar:
-        for indices, outputs in each_batch(batches, read):
+        for indices, outputs in map_batches(batches, read):
             for place, index in enumerate(indices):
                 parts[index] = tuple(output[place] for output in outputs)
             bar.update(len(indices))
@@ -170,7 +177,7 @@ def each_row(
 
 def cut(tokens: Sequence[Float[Tensor, "pos 2"]], rows: Sequence[Row]) -> tuple[Float[Tensor, "pos 2"], ...]:
     """Return the scores at tokens without those at padding."""
-    return tuple(part[: row_length(row)] for part, row in zip(tokens, rows, strict=True))
+    return tuple(part[: len(row)] for part, row in zip(tokens, rows, strict=True))
 
 
 def check_scores(
@@ -189,7 +196,7 @@ def check_scores(
             example, layer, index = (int(place) for place in wrong.nonzero()[0])
             raise AttributionError(
                 f"the score of {kind} ({layer}, {index}) on example {example} is not a number: "
-                f"{where_broken(model, rows[example].tokens)}; its gradients may overflow too. Load the model with "
+                f"{where_not_finite(model, rows[example].tokens)}; its gradients may overflow too. Load the model with "
                 "dtype=torch.float32, or leave that example out."
             )
     return scores

@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import Cache
 
-from ..data import Batch, Example, Prompt, batched, each_batch, make_batch, row_length
-from ..models.gradients import check_gradients
+from ..data import Batch, Example, Prompt, batched, make_batch, map_batches
+from ..models.gradient_checks import check_gradients
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import HookedModel, ModelError
 from .metrics import BoundMetric, Metric, ModelMetric, bind_metric
@@ -111,7 +111,7 @@ def _forward(model: HookedModel, metric: BoundMetric, batch_size: int) -> Iterat
         batch = make_batch(model, [metric.rows[index] for index in indices])
         return _Step(indices, batch, *_forward_batch(model, metric, batch))
 
-    for _, made in each_batch(batched(metric.rows, batch_size=batch_size, length=row_length), step):
+    for _, made in map_batches(batched(metric.rows, batch_size=batch_size), step):
         yield made
 
 

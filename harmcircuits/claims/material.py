@@ -19,7 +19,8 @@ from ..experiments.manifest import describe_model, manifest
 from ..experiments.scores import Scores, chosen_triples, respond, score, training_examples
 from ..experiments.settings import ClaimSettings
 from ..judges import Judge
-from ..models.protocol import HookedModel, model_key
+from ..models.model_key import model_key
+from ..models.protocol import HookedModel
 from ..store.journal import Journal
 from ..tasks.attacks import attacked
 
@@ -128,7 +129,7 @@ def prepare(
 
     Raises:
         ExperimentError, PromptError: prompts on which nothing can be measured (`experiments.checks`).
-        ElicitError, ModelError: as their rooms say.
+        ExampleError, ModelError: as their rooms say.
     """
     chosen = settings or ClaimSettings()
     parts = ready_splits(prompts if prompts is not None else load_prompts(), seed=chosen.seed)

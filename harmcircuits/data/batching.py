@@ -1,10 +1,9 @@
-"""Rows of tokens as padded batches, the one loss that everything here is about, and batches halved when memory runs out.
+"""Rows of tokens as padded batches, the loss of responses, and batches that are halved when memory runs out.
 
-    for indices, found in each_batch(batched(rows, batch_size=8), read):
-        losses[indices] = found
+    for indices, losses in map_batches(batched(rows, batch_size=8), read):
+        all_losses[indices] = losses
 
-What is read of a row does not depend on its batch, beyond rounding: a run on a smaller device goes on, more slowly, instead of
-ending.
+What is read of a row does not depend on its batch, beyond rounding: on a smaller device a run goes on, more slowly.
 """
 
 import logging
@@ -18,29 +17,19 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from ..models.numbers import check_finite
-from ..models.past import logits_shared
+from ..models.gradient_checks import check_finite
+from ..models.prefix_cache import logits_sharing_prefix
 from ..models.protocol import HookedModel, pad_id
-from .examples import Example, Row, example_rows, row_length
+from .examples import Example, Row, example_rows
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
-Made = TypeVar("Made")
-_FULL = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "bad_alloc",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_NOT_INITIALIZED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
-"""In PyTorch's errors, when a GPU, a CPU's allocator (of each system), or a library on a GPU gets none."""
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Rows padded on the right, and where to look.
+    """Rows padded on the right, and the tokens whose likelihood is asked.
 
     Attributes:
         positions: flat indices (row · length + position) of the logits that predict the asked tokens, row after row.
@@ -62,9 +51,9 @@ class Batch:
 
 
 def make_batch(model: HookedModel, rows: Sequence[Row]) -> Batch:
-    """`rows` padded on the right to the longest; logits at `positions` predict the asked tokens."""
+    """Pad `rows` on the right to the longest; logits at `positions` predict the asked tokens."""
     tokens = pad_sequence([torch.tensor(row.tokens) for row in rows], batch_first=True, padding_value=pad_id(model))
-    lengths = torch.tensor([len(row.tokens) for row in rows])[:, None]
+    lengths = torch.tensor([len(row) for row in rows])[:, None]
     mask = (torch.arange(tokens.shape[1])[None] < lengths).long()
     asked = [torch.arange(row.start, row.stop) + index * tokens.shape[1] for index, row in enumerate(rows)]
     row_of = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(part) for part in asked]))
@@ -72,7 +61,7 @@ def make_batch(model: HookedModel, rows: Sequence[Row]) -> Batch:
     return Batch(tokens, mask, flat - 1, tokens.flatten()[flat], row_of)
 
 
-def batched(rows: Sequence[Any], *, batch_size: int, length: Any = len) -> Iterator[list[int]]:
+def batched(rows: Sequence[Any], *, batch_size: int, length: Callable[[Any], int] = len) -> Iterator[list[int]]:
     """Indices of `rows` in batches of similar length, the longest first: memory runs out at once or never.
 
     Raises:
@@ -97,7 +86,7 @@ def response_loss(logits: Float[Tensor, "asked d_vocab"], batch: Batch) -> Float
 
 @torch.no_grad()
 def loss(model: HookedModel, examples: Sequence[Example], *, batch_size: int = 16) -> Float[Tensor, " example"]:
-    """L of each example: mean negative log-likelihood of its response tokens, nats per token, float32, in order.
+    """Return L of each example: mean negative log-likelihood of its response tokens, nats per token, float32, in order.
 
     Raises:
         ExampleError: an example with an empty response, or longer than the model's context, or a prompt, which has none yet.
@@ -108,18 +97,18 @@ def loss(model: HookedModel, examples: Sequence[Example], *, batch_size: int = 1
 
 @torch.no_grad()
 def row_losses(model: HookedModel, rows: Sequence[Row], *, batch_size: int = 16) -> Float[Tensor, " row"]:
-    """The same of rows that are laid out already. Raises ModelError as `loss`."""
+    """`loss` of rows of tokens."""
 
     def read(indices: list[int]) -> Float[Tensor, " b"]:
-        some = [rows[index] for index in indices]
-        batch = make_batch(model, some)
-        found = response_loss(logits_shared(model, batch.tokens, batch.attention_mask, batch.positions), batch).cpu()
-        check_finite(model, found, what="the loss", examples=indices, rows=[row.tokens for row in some])
-        return found
+        batch = make_batch(model, [rows[index] for index in indices])
+        logits = logits_sharing_prefix(model, batch.tokens, batch.attention_mask, batch.positions)
+        values = response_loss(logits, batch).cpu()
+        check_finite(model, values, what="the loss", examples=indices, rows=[rows[index].tokens for index in indices])
+        return values
 
     losses = torch.empty(len(rows))
-    for indices, found in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
-        losses[indices] = found
+    for indices, values in map_batches(batched(rows, batch_size=batch_size), read):
+        losses[indices] = values
     return losses
 
 
@@ -128,15 +117,14 @@ class BatchError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Full:
+class OutOfMemory:
     """What the device said instead of computing: its words alone, since the error holds what the failed pass has computed."""
 
     words: str
 
 
-def each_batch(batches: Iterable[list[Item]], read: Callable[[list[Item]], Made]) -> Iterator[tuple[list[Item], Made]]:
-    """`(rows, read(rows))` of each batch of rows; where memory is not enough, of its halves, and of no larger batches from then
-    on, as the log says.
+def map_batches(batches: Iterable[list[Item]], read: Callable[[list[Item]], Result]) -> Iterator[tuple[list[Item], Result]]:
+    """Yield `(batch, read(batch))`; where memory is not enough, of halves of the batch, and of no larger ones from then on.
 
     Args:
         batches: rows, or their indices.
@@ -145,7 +133,7 @@ def each_batch(batches: Iterable[list[Item]], read: Callable[[list[Item]], Made]
     Raises:
         BatchError: not even one row fits.
 
-    >>> list(each_batch([[0, 1], [2]], lambda indices: [10 * index for index in indices]))
+    >>> list(map_batches([[0, 1], [2]], lambda indices: [10 * index for index in indices]))
     [([0, 1], [0, 10]), ([2], [20])]
     """
     most: int | None = None
@@ -154,44 +142,33 @@ def each_batch(batches: Iterable[list[Item]], read: Callable[[list[Item]], Made]
         while waiting:
             part = waiting.pop(0)
             if most is None or len(part) <= most:
-                made = attempt(read, part)
-                if not isinstance(made, Full):
-                    yield part, made
+                result = try_batch(read, part)
+                if not isinstance(result, OutOfMemory):
+                    yield part, result
                     continue
                 if len(part) == 1:
-                    raise not_even_one(made)
+                    raise BatchError(
+                        f"not even one text fits into this device's memory, beside the model ({result.words}). Shorter texts "
+                        "need less, and so does half precision (dtype=torch.bfloat16, --dtype bfloat16)."
+                    )
                 most = (len(part) + 1) // 2
                 log.warning("no memory for a batch of %d on this device: %d at once from here on", len(part), most)
             middle = (len(part) + 1) // 2
             waiting[:0] = [part[:middle], part[middle:]]
 
 
-def attempt(do: Callable[[Item], Made], given: Item) -> Made | Full:
-    """What `do(given)` makes, or that there was no memory for it, in which case all that it has computed is gone again."""
+def try_batch(read: Callable[[Item], Result], batch: Item) -> Result | OutOfMemory:
+    """Return `read(batch)`, or that there was no memory for it, in which case all that it has computed is freed."""
     try:
-        return do(given)
-    except BatchError:  # of a smaller loop in this one, which has tried
+        return read(batch)
+    except BatchError:  # of a loop inside this one, which has tried single rows
         raise
     except (RuntimeError, MemoryError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in _FULL):
+        words = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED")
+        if not isinstance(error, MemoryError) and not any(part in str(error) for part in words):
             raise
-        full = Full(str(error).partition("\n")[0] or type(error).__name__)
+        full = OutOfMemory(str(error).partition("\n")[0] or type(error).__name__)
     from accelerate.utils.memory import clear_device_cache  # no batch that fits waits for this import
 
     clear_device_cache(garbage_collection=True)
     return full
-
-
-def fitting(do: Callable[[Item], Made], given: Item) -> Made:
-    """What `do(given)` makes. Raises BatchError where there is no memory for it."""
-    made = attempt(do, given)
-    if isinstance(made, Full):
-        raise not_even_one(made)
-    return made
-
-
-def not_even_one(full: Full) -> BatchError:
-    return BatchError(
-        f"not even one text fits into this device's memory, beside the model ({full.words}). Shorter texts need less, and so "
-        "does half precision, where the model is not in it yet (dtype=torch.bfloat16, --dtype bfloat16)."
-    )

@@ -18,11 +18,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .. import store
-from ..models.context import too_long
 from ..models.generation import Drawing, write_hooked
-from ..models.protocol import HookedModel, has_hooks, model_key, vocabulary
-from .batching import each_batch
-from .examples import Example, Prompt, chat_frame, prompt_ids
+from ..models.model_key import model_key
+from ..models.protocol import HookedModel, has_hooks, tokenizer_of
+from .batching import map_batches
+from .examples import Example, ExampleError, Prompt, chat_frame, check_context, prompt_ids
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +30,6 @@ FORMAT = "harmcircuits responses 5"  # part of the key: raise it when the file's
 
 Written = list[list[int] | None]
 """Token ids of each response; None: still to come."""
-
-
-class ElicitError(ValueError):
-    """Nothing to elicit, or a setting that makes no sense; the message says which."""
 
 
 def elicit(
@@ -60,7 +56,7 @@ def elicit(
             `ablated`): the key knows the weights, not the hooks.
 
     Raises:
-        ElicitError: no prompts, settings that make no sense, or a prompt that with its answer exceeds the model's context.
+        ExampleError: no prompts, settings that make no sense, or a prompt that with its answer exceeds the model's context.
         ModelError: the model's logits are not numbers; the message names the prompt by its index, as a row.
         StoreError: the cache cannot be written.
     """
@@ -82,18 +78,16 @@ class Requests:
 
 
 def lay_out(model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int) -> Requests:
-    """Raises ElicitError for no prompts, settings that make no sense, or a prompt that with its answer exceeds the context."""
+    """Raises ExampleError for no prompts, settings that make no sense, or a prompt that with its answer exceeds the context."""
     if not prompts:
-        raise ElicitError("no prompts: there is nothing to elicit. Was the prompt set empty, or without that role?")
+        raise ExampleError("no prompts: there is nothing to elicit. Was the prompt set empty, or without that role?")
     if not (max_new_tokens >= 1 and 0 <= temperature < inf):
-        raise ElicitError(
+        raise ExampleError(
             f"max_new_tokens must be at least 1 and temperature a number of at least 0, not {max_new_tokens} and {temperature}"
         )
     frame = chat_frame(model)
     rows = [prompt_ids(model, frame, prompt.request, prompt.prefill) for prompt in prompts]
-    what = f"with up to {max_new_tokens} tokens of answer, prompt"
-    if why := too_long(model, [len(row) + max_new_tokens for row in rows], what=what):
-        raise ElicitError(why)
+    check_context(model, rows, spare=max_new_tokens, what=f"with up to {max_new_tokens} tokens of answer, prompt")
     seeds = [int(store.digest([seed, prompt.request, prompt.prefill])[:12], 16) for prompt in prompts]
     settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "stop_ids": frame.stops, "seeds": seeds}
     return Requests(rows, settings)
@@ -101,7 +95,7 @@ def lay_out(model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: in
 
 def as_examples(model: HookedModel, prompts: Sequence[Prompt], written: Sequence[Sequence[int]]) -> list[Example]:
     """What was written after each prompt."""
-    decode = vocabulary(model).decode
+    decode = tokenizer_of(model).decode
     return [
         Example(**asdict(prompt), response=decode(ids, skip_special_tokens=True), response_ids=tuple(ids))
         for prompt, ids in zip(prompts, written, strict=True)
@@ -179,7 +173,7 @@ def sample(
         tokens = (write or partial(write_hooked, model))({row: prompts[row] for row in some}, drawing)
         return {row: _until_stop(ids, stop_ids) for row, ids in zip(some, tokens.tolist(), strict=True)}
 
-    for _, ended in each_batch((by_length[at : at + batch_size] for at in range(0, len(by_length), batch_size)), continued):
+    for _, ended in map_batches((by_length[at : at + batch_size] for at in range(0, len(by_length), batch_size)), continued):
         for row, ids in ended.items():
             written[row] = ids
         if finished is not None:

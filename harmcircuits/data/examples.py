@@ -5,14 +5,16 @@
 Template and user text are encoded apart: a request that contains control tokens stays text.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
-from ..models.context import too_long
-from ..models.control import check_encodable, text_backend
-from ..models.protocol import HookedModel, ModelError, end_ids, vocabulary
+from tokenizers import AddedToken, Tokenizer
+
+from ..models.protocol import HookedModel, ModelError, context_length, end_ids, tokenizer_of
 from ..notebook import clipped
 
 Role = Literal["harmful", "near", "far"]
@@ -82,7 +84,7 @@ class PromptError(ValueError):
 
 
 class ExampleError(ValueError):
-    """An example that cannot be scored; the message says which and why."""
+    """Prompts or examples that cannot be continued or scored; the message says which and why."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +103,44 @@ class Frame:
 
 def encode(model: HookedModel, text: str, *, special: bool = False) -> list[int]:
     """Token ids of `text`. Control tokens written in it (special tokens, and those of the chat template) stay plain text,
-    unless `special`. Raises ModelError for half a character pair."""
-    check_encodable(text)
-    tokenizer = vocabulary(model)
-    backend = None if special else text_backend(tokenizer)
+    unless `special`."""
+    tokenizer = tokenizer_of(model)
+    backend = None if special else _text_backend(tokenizer)
     if backend is not None:
         return list(backend.encode(text, add_special_tokens=False).ids)
     ids: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=not special).input_ids
     return ids
 
 
+_BACKENDS: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
+"""For each tokenizer its template and size, and the copy made for them: copying takes longer than encoding."""
+
+
+def _text_backend(tokenizer: Any) -> Tokenizer | None:
+    """A copy of a fast tokenizer's inside that keeps every control token in a text as text; None where its own does.
+
+    `split_special_tokens` does that for tokens marked special. DeepSeek's `<｜User｜>` and Qwen's `<think>` are added tokens
+    without the mark that stand in the chat template: these are marked in the copy.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        return None  # it does not look for added tokens in a text that is to be split
+    template = str(getattr(tokenizer, "chat_template", None))
+    if _BACKENDS.get(tokenizer, (None,))[:2] != (template, len(tokenizer)):
+        added = [token for token in tokenizer.added_tokens_decoder.values() if not token.special and token.content in template]
+        unmarked = [AddedToken(token.content, special=True) for token in added if not token.content.isspace()]
+        backend: Tokenizer | None = copy.deepcopy(tokenizer.backend_tokenizer) if unmarked else None
+        if backend is not None:
+            backend.add_special_tokens(unmarked)
+            backend.encode_special_tokens = True
+            backend.no_truncation()
+            backend.no_padding()
+        _BACKENDS[tokenizer] = template, len(tokenizer), backend
+    return _BACKENDS[tokenizer][2]  # type: ignore[no-any-return]
+
+
 def start_ids(model: HookedModel) -> list[int]:
     """The token that begins every text, where the tokenizer sets one by itself."""
-    tokenizer = vocabulary(model)
+    tokenizer = tokenizer_of(model)
     return [tokenizer.bos_token_id] if tokenizer.bos_token_id in tokenizer("").input_ids else []
 
 
@@ -128,7 +155,7 @@ def chat_frame(model: HookedModel) -> Frame:
 
     Headings stand on lines of their own, since a space at the end of a line would be a token that no text has there.
     """
-    tokenizer = vocabulary(model)
+    tokenizer = tokenizer_of(model)
     request, answer, question = "\uff5brequest\uff5d", "\uff5banswer\uff5d", "\uff5bquestion\uff5d"
     if getattr(tokenizer, "chat_template", None):
         turns = [("user", request), ("assistant", answer), ("user", question)]
@@ -167,6 +194,9 @@ class Row:
     start: int
     stop: int
 
+    def __len__(self) -> int:
+        return len(self.tokens)
+
 
 def prompt_ids(model: HookedModel, frame: Frame, request: str, prefill: str) -> list[int]:
     """`before · request · between · prefill`."""
@@ -180,21 +210,16 @@ def response_ids(model: HookedModel, example: Example | Prompt) -> list[int]:
     Raises:
         ExampleError: an empty response, an id that the model has no token of, or a prompt, which has no response.
     """
+    name = f"{type(example).__name__.lower()} of category {example.category!r} (group {example.group!r})"
     if isinstance(example, Prompt):
-        raise ExampleError(
-            f"a prompt of category {example.category!r} (group {example.group!r}) has no response: elicit it first (hc.elicit)."
-        )
+        raise ExampleError(f"a {name} has no response: elicit it first (hc.elicit).")
     ids = list(example.response_ids) if example.response_ids is not None else encode(model, example.response)
     if not ids:
-        raise ExampleError(
-            f"an example of category {example.category!r} (group {example.group!r}) has an empty response: "
-            "there is no token whose loss could be measured. Leave it out, or elicit it again with more tokens."
-        )
+        raise ExampleError(f"an {name} has an empty response. Leave it out, or elicit it again with more tokens.")
     size = int(model.cfg.d_vocab)
     if not all(0 <= token < size for token in ids):
         raise ExampleError(
-            f"an example of category {example.category!r} (group {example.group!r}) has response ids that are none of the "
-            f"model's {size} tokens: another model wrote them, or they were edited. Elicit it again."
+            f"an {name} has response ids that are none of the model's {size} tokens: another model wrote them. Elicit it again."
         )
     return ids
 
@@ -214,20 +239,25 @@ def example_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
     return rows
 
 
-def row_length(row: Row) -> int:
-    """Tokens of a row, for `batched`."""
-    return len(row.tokens)
+def check_context(model: HookedModel, rows: Sequence[Sized], *, spare: int = 0, what: str = "example") -> None:
+    """Check that rows of tokens, with `spare` more, fit into the model's context: nothing is cut off unasked.
 
-
-def check_context(model: HookedModel, rows: Sequence[Row]) -> None:
-    """Raises ExampleError for the first row that is longer than the model's context."""
-    if why := too_long(model, [row_length(row) for row in rows]):
-        raise ExampleError(why)
+    Raises:
+        ExampleError: naming the first that does not (`what` and its index).
+    """
+    context = context_length(model)
+    for index, row in enumerate(rows):
+        length = len(row) + spare
+        if context is not None and length > context:
+            raise ExampleError(
+                f"{what} {index} is {length} tokens long, and the model's context holds {context}. Shorten it or "
+                "take a model with a longer context."
+            )
 
 
 def pieces(model: HookedModel, ids: Sequence[int]) -> list[str]:
     """The text of each token. Each is decoded after the one before it: some tokenizers drop a blank at a text's beginning."""
-    decode = vocabulary(model).decode
+    decode = tokenizer_of(model).decode
     alone = [str(decode([token])) for token in ids]
     both = [str(decode(list(pair))) for pair in pairwise(ids)]
     after = [

@@ -19,7 +19,8 @@ import pandas as pd
 
 from .. import store
 from ..data import chat_frame
-from ..models.protocol import HookedModel, has_hooks, model_key
+from ..models.model_key import model_key
+from ..models.protocol import HookedModel, has_hooks
 from ..store.frames import as_kept
 from ..store.journal import Journal
 

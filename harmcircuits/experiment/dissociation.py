@@ -21,7 +21,7 @@ from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
 from ..data import PromptSet
 from ..judges.protocol import Judge, JudgeError
-from ..models.protocol import HookedModel, vocabulary
+from ..models.protocol import HookedModel, tokenizer_of
 from ..readings.compliance import compliance_outcomes
 from ..statistics import Estimate
 from ..store import alone_in_folder
@@ -211,7 +211,7 @@ def judged(material: Material, outcomes: Outcomes, judge: Judge) -> Outcomes:
     A text without a score is nan, and so is a benign one before a judge of harm: complying with it harms nobody. A judge that
     fails costs its own numbers, not the run; of an error that is not its own the type alone is told, since it may quote a text.
     """
-    decode = vocabulary(material.model).decode
+    decode = tokenizer_of(material.model).decode
     texts = outcomes.texts[outcomes.texts["reading"] == "compliance"]
     rows: list[tuple[object, str, int, float]] = []
     for condition, own in texts.groupby("condition", sort=False):

@@ -15,7 +15,8 @@ from .._version import __version__
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
 from ..figures.experiment import dissociation_plane, effect_sizes, polarity, size_sweep
-from ..models.protocol import geometry, model_key, vocabulary
+from ..models.model_key import model_key
+from ..models.protocol import geometry, tokenizer_of
 from ..notebook import notebook_html
 from ..report.experiment import dissociation_page
 from ..statistics import Estimate
@@ -369,7 +370,7 @@ def describe_model(material: Material, name: str) -> dict[str, Any]:
     """Return name, key, shape and type of the weights."""
     shape = geometry(material.model)
     return {
-        "name": name or str(getattr(vocabulary(material.model), "name_or_path", "")),
+        "name": name or str(getattr(tokenizer_of(material.model), "name_or_path", "")),
         "key": model_key(material.model),
         "n_layers": shape.n_layers,
         "n_heads": shape.n_heads,

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from tqdm.auto import tqdm
 
 from ..ablation.ablate import Ablation, ablated
-from ..models.protocol import HookedModel, vocabulary
+from ..models.protocol import HookedModel, tokenizer_of
 from ..readings.information import swapped_requests
 from ..tasks.teacher_forced import INTACT, teacher_forced
 from ..tasks.writing import read_texts
@@ -150,7 +150,7 @@ def _alone(model: HookedModel, asked: Asked, condition: Ablation, clock: _Clock)
 
 
 def _as_text(model: HookedModel, ids: Iterable[str]) -> list[str]:
-    decode = vocabulary(model).decode
+    decode = tokenizer_of(model).decode
     return [decode([int(one) for one in own.split()], skip_special_tokens=True) for own in ids]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from .._version import __version__
 from ..data import PromptSet
 from ..models.matrices import base_hash
-from ..models.protocol import HookedModel, ModelError, device_of, geometry, model_hash, model_key
+from ..models.model_key import model_hash, model_key
+from ..models.protocol import HookedModel, ModelError, device_of, geometry
 from .settings import ClaimSettings
 
 log = logging.getLogger(__name__)

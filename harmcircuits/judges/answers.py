@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..data import batched, chat_text, each_batch
+from ..data import batched, chat_text, map_batches
 from .loading import JudgeModel, cut, without_control_tokens
 from .prompts import JudgePrompt
 from .protocol import JudgeError
@@ -158,7 +158,7 @@ def next_log_probabilities(
         asked: Tensor = at_last[:, list(ids)].cpu()
         return asked
 
-    for batch, own in each_batch(batched(rows, batch_size=batch_size), read):
+    for batch, own in map_batches(batched(rows, batch_size=batch_size), read):
         found[batch] = own
     return found
 

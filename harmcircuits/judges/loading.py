@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ..models.fetch import LoadError
-from ..models.pretrained import explained, pretrained
+from ..models.packaged import from_pretrained, load_errors
+from ..models.protocol import LoadError
 from .protocol import JudgeError
 
 
@@ -59,10 +59,10 @@ class JudgeModel:
             return model.eval(), tokenizer
         place = os.fspath(self.place)
         try:
-            with explained(place):
+            with load_errors(place):
                 tokenizer = AutoTokenizer.from_pretrained(place, revision=self.revision, trust_remote_code=False)
             # sdpa gives wrong logits for padded rows of some models and versions; a judge reads short texts
-            model = pretrained(
+            model = from_pretrained(
                 AutoModelForCausalLM, place, revision=self.revision, dtype=self.dtype, attn_implementation="eager"
             )
         except LoadError as error:

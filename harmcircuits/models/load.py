@@ -1,26 +1,30 @@
-"""`load_model`: from a short name, a hub id, a folder or a GGUF file to a model with hook points."""
+"""`load_model`: from an alias, a hub id, a folder, an adapter folder or a GGUF file to a model with hook points."""
 
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from .. import store
-from .adapters import base_of, is_adapter, merged
-from .architectures import unlike
-from .devices import default_device, usable
-from .fetch import ALIASES, DEFAULT, LoadError, packaged_gguf
-from .gguf import dequantised_folder, is_gguf
-from .hooked import hooked_transformer, hooked_transformer_class
-from .pretrained import explained, pretrained
+from .packaged import ALIASES, DEFAULT, dequantised_folder, from_pretrained, load_errors, packaged_gguf
+from .protocol import WORKING_MODELS, LoadError, nearly_equal
+
+ADAPTER_CONFIG, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_ACCEPTED = (
+    f"load_model takes an alias ({', '.join(ALIASES)}), a hub id (such as HuggingFaceTB/SmolLM2-135M-Instruct), a transformers "
+    "folder, an adapter folder of peft or a .gguf file."
+)
 
 
 def load_model(
@@ -33,7 +37,7 @@ def load_model(
     tokenizer: Any = None,
     hooked: bool = False,
 ) -> Any:
-    """A language model with hook points, in evaluation mode, its parameters frozen, its tokenizer with a padding token.
+    """Load a language model with hook points: in evaluation mode, parameters frozen, its tokenizer with a padding token.
 
     The weights are as they were trained: nothing is folded or centred. Code from a hub is never run
     (`trust_remote_code` stays off).
@@ -62,105 +66,36 @@ def load_model(
         StoreError: the cache cannot be written.
         ValueError: options that contradict each other.
     """
-    if hooked:
-        hooked_transformer_class()  # before anything is fetched
-    if device is not None:
-        device = usable(device)  # likewise
-    name = os.fspath(name)
-    place = name
+    hooked_class = _hooked_transformer_class() if hooked else None  # before anything is fetched
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device or (default if hf_model is None else hf_model.device)
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:  # PyTorch raises each of them for one device or another
+        cure = "leave device= out (CUDA where there is one, else the CPU)"
+        raise LoadError(f"the device {str(device)!r} cannot be used here ({store.one_line(error)}): {cure}.") from error
+    target = torch.device(device)
+    name = place = os.fspath(name)
     if hf_model is not None:
         if tokenizer is None or revision is not None:
             raise ValueError("hf_model= needs tokenizer=, the one the model was trained with, and takes no revision=.")
-        if why := unlike(hf_model.config, loaded=True):
-            raise LoadError(f"{name!r} {why}")
-        device = device or hf_model.device
-    elif is_adapter(adapter := Path(name).expanduser()):
+        _check_kind(hf_model.config, name, experts_allowed=True)
+    elif (adapter := Path(name).expanduser() / ADAPTER_CONFIG).is_file():
         if revision is not None:
-            raise ValueError(f"revision={revision!r} is for hub ids, and {adapter} is an adapter folder: leave it out.")
-        hf_model, own = _adapted(adapter, dtype)
-        name, tokenizer = adapter.name, tokenizer or own
+            raise ValueError(f"revision={revision!r} is for hub ids, and {name} is an adapter folder: leave it out.")
+        name = adapter.parent.name
+        hf_model, merged_tokenizer = _load_adapter(adapter.parent, dtype)
+        tokenizer = tokenizer or merged_tokenizer
     else:
-        name, place = _found(name, revision)
-        hf_model = _transformers(name, place, dtype=dtype, revision=revision)
-    where = torch.device(device or default_device())
-    with _copied(tokenizer) as own, explained(name):
-        if hooked:
-            own = own or AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
-            model = hooked_transformer(hf_model, own, name=name, device=where, dtype=hf_model.dtype)
+        name, place = _locate(name, revision)
+        hf_model = _load_transformers(name, place, dtype=dtype, revision=revision)
+    with load_errors(name), _tokenizer_copy(tokenizer) as words:
+        if hooked_class is not None:
+            words = words or AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
+            model = _hooked_transformer(hooked_class, hf_model, words, name=name, device=target)
         else:
-            model = _bridge(hf_model, own, name=name, place=place, revision=revision, device=where)
-        return _ready(model, name)
-
-
-def _found(name: str, revision: str | None) -> tuple[str, str]:
-    """The name that a model goes by, and where it is: a folder, that of an alias or of a GGUF file too, or a hub id."""
-    path = Path(name).expanduser()
-    if name in ALIASES:
-        spec = ALIASES[name]
-        found = name, str(dequantised_folder(name, spec.gguf_sha256, lambda: packaged_gguf(spec)))
-    elif path.is_file():
-        if not is_gguf(path):
-            raise LoadError(f"{path}: not a GGUF file (it does not begin with the letters GGUF). {_accepted()}")
-        found = path.name, str(dequantised_folder(path.stem, store.file_digest(path), lambda: path))
-    elif path.is_dir():
-        found = path.name, str(path)
-    elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or name.endswith(".gguf"):
-        raise LoadError(f"{name!r}: there is no such file or folder. {_accepted()}")
-    elif "/" not in name and (close := get_close_matches(name, ALIASES, cutoff=0.42)):  # not to wait until the hub refuses it
-        raise LoadError(f"{name!r} is unknown. Did you mean {close[0]!r}? {_accepted()}")
-    else:
-        return name, name
-    if revision is not None:
-        raise ValueError(f"revision={revision!r} is for hub ids, and {name!r} is an alias or a local path: leave it out.")
-    return found
-
-
-def _accepted() -> str:
-    return (
-        f"load_model takes an alias ({', '.join(ALIASES)}), a hub id (such as HuggingFaceTB/SmolLM2-135M-Instruct), a "
-        "transformers folder, an adapter folder of peft or a .gguf file."
-    )
-
-
-def _transformers(name: str, place: str, *, dtype: torch.dtype, revision: str | None = None) -> Any:
-    """The transformers model of a folder or a hub id, once its configuration says that it is of a kind that can be studied."""
-    with explained(place):
-        config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
-    if why := unlike(config):
-        raise LoadError(f"{name!r} {why}")
-    return pretrained(AutoModelForCausalLM, place, dtype=dtype, revision=revision)
-
-
-def _adapted(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    """The transformers model of an adapter folder, merged into its base, and the tokenizer beside it, or else the base's."""
-    base = base_of(folder)
-    try:
-        name, place = _found(base, None)
-        model = _transformers(name, place, dtype=dtype)
-        words = folder if (folder / "tokenizer_config.json").is_file() else place
-        with explained(words):
-            tokenizer = AutoTokenizer.from_pretrained(words, trust_remote_code=False)
-    except LoadError as error:
-        raise LoadError(f"{folder} is an adapter of {base!r}, and that cannot be loaded: {error}") from error
-    return merged(model, folder), tokenizer
-
-
-def _bridge(hf_model: Any, tokenizer: Any, *, name: str, place: str, revision: str | None, device: torch.device) -> Any:
-    """Around a transformers model; without a tokenizer, TransformerLens reads the one in `place`."""
-    if getattr(hf_model, "hf_device_map", None) is None:
-        hf_model.to(device)
-    hf_model.config.architectures = hf_model.config.architectures or [type(hf_model).__name__]  # by this it is recognised
-    hf_model.set_attn_implementation("eager")  # others don't show the pattern
-    model = TransformerBridge.boot_transformers(
-        place, hf_model=hf_model, tokenizer=tokenizer, revision=revision, device=device, dtype=hf_model.dtype
-    )
+            model = _bridge(hf_model, words, place=place, revision=revision, device=target)
     model.cfg.model_name = name
-    return model
-
-
-def _ready(model: Any, name: str) -> Any:
-    model.eval()
-    model.requires_grad_(False)
     if model.tokenizer.pad_token_id is None:
         if model.tokenizer.eos_token_id is None:
             raise LoadError(
@@ -168,15 +103,146 @@ def _ready(model: Any, name: str) -> Any:
                 "(tokenizer.pad_token = ...) and pass it as tokenizer=."
             )
         model.tokenizer.pad_token = model.tokenizer.eos_token
+    model.eval()
+    model.requires_grad_(False)
+    return model
+
+
+def _locate(name: str, revision: str | None) -> tuple[str, str]:
+    """The name that a model goes by, and where it is: a folder, that of an alias or of a GGUF file too, or a hub id."""
+    path = Path(name).expanduser()
+    if name in ALIASES:
+        spec = ALIASES[name]
+        located = name, str(dequantised_folder(name, spec.gguf_sha256, lambda: packaged_gguf(spec)))
+    elif path.is_file():
+        with path.open("rb") as file:
+            if file.read(4) != b"GGUF":
+                raise LoadError(f"{path}: not a GGUF file (it does not begin with the letters GGUF). {_ACCEPTED}")
+        located = path.name, str(dequantised_folder(path.stem, store.file_digest(path), lambda: path))
+    elif path.is_dir():
+        located = path.name, str(path)
+    elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or name.endswith(".gguf"):
+        raise LoadError(f"{name!r}: there is no such file or folder. {_ACCEPTED}")
+    elif "/" not in name and (close_names := get_close_matches(name, ALIASES, cutoff=0.42)):
+        raise LoadError(f"{name!r} is unknown. Did you mean {close_names[0]!r}? {_ACCEPTED}")
+    else:
+        return name, name
+    if revision is not None:
+        raise ValueError(f"revision={revision!r} is for hub ids, and {name!r} is an alias or a local path: leave it out.")
+    return located
+
+
+def _load_transformers(name: str, place: str, *, dtype: torch.dtype, revision: str | None = None) -> Any:
+    """The transformers model of a folder or a hub id, once its configuration says that it is of a kind that can be studied."""
+    with load_errors(place):
+        config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
+        _check_kind(config, name)
+        return from_pretrained(AutoModelForCausalLM, place, dtype=dtype, revision=revision)
+
+
+def _check_kind(config: Any, name: str, *, experts_allowed: bool = False) -> None:
+    """Refuse what is no dense, causal, decoder-only transformer with softmax attention in every layer, by its configuration.
+
+    Heads of a mixture of experts can be read: `experts_allowed` where the caller has loaded it.
+    """
+    text = config.get_text_config(decoder=True)
+    has = lambda *fields: any(getattr(text, field, None) for field in fields)
+    layers = [str(kind) for field in ("layer_types", "layers_block_type") for kind in getattr(text, field, None) or ()]
+    experts = [
+        getattr(text, field, None) or 0 for field in ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+    ]
+    dense = any(getattr(text, switch, None) is False for switch in ("is_moe", "enable_moe_block"))
+    problems = {
+        "an encoder-decoder": config.is_encoder_decoder or text.is_encoder_decoder,
+        "a state-space or recurrent model": has("state_size", "mamba_d_state", "lru_width")
+        or text.model_type in ("rwkv", "xlstm")
+        or any(kind.startswith(("linear_attention", "conv", "mamba", "recurrent", "hybrid")) for kind in layers),
+        "a mixture of experts": max(experts) > 1 and not dense and not experts_allowed,
+        "an encoder": config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False),
+    }
+    for kind, applies in problems.items():
+        if applies:
+            raise LoadError(f"{name!r} is {kind} ({config.model_type}). {WORKING_MODELS}")
+
+
+def _load_adapter(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    """The transformers model of an adapter folder of peft, merged into its base (W + alpha / rank · B A), and its tokenizer."""
+    try:
+        peft: Any = import_module("peft")
+    except ImportError as error:
+        raise LoadError(f"{folder} is an adapter, which needs peft ({error}): pip install 'harmcircuits[finetune]'") from error
+    if dtype != torch.float32:
+        raise LoadError(f"{folder}: most of an adapter would be rounded away in {dtype}: load it with dtype=torch.float32.")
+    if not (folder / _ADAPTER_WEIGHTS).is_file():
+        raise LoadError(f"{folder} is an adapter without {_ADAPTER_WEIGHTS}; weights in pickles are not loaded.")
+    with load_errors(folder), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # about names that peft still uses of transformers
+        config = peft.PeftConfig.from_pretrained(folder)
+        base = str(config.base_model_name_or_path or "")
+        if config.is_prompt_learning or not base:  # a learnt prompt may name a file, a pickle even, to start from
+            raise LoadError(f"{folder}: the adapter changes no weights (LoRA works), or names no base_model_name_or_path.")
+        beside = folder / base
+        name, place = _locate(str(beside.resolve()) if (beside / "config.json").is_file() else base, None)
+        adapted = peft.PeftModel.from_pretrained(_load_transformers(name, place, dtype=dtype), folder)
+        words = folder if (folder / "tokenizer_config.json").is_file() else place
+        return adapted.merge_and_unload(), AutoTokenizer.from_pretrained(words, trust_remote_code=False)
+
+
+def _bridge(hf_model: Any, tokenizer: Any, *, place: str, revision: str | None, device: torch.device) -> Any:
+    """Around a transformers model; without a tokenizer, TransformerLens reads the one in `place`."""
+    if getattr(hf_model, "hf_device_map", None) is None:
+        hf_model.to(device)
+    hf_model.config.architectures = hf_model.config.architectures or [type(hf_model).__name__]  # by this it is recognised
+    hf_model.set_attn_implementation("eager")  # others don't show the pattern
+    options = {"hf_model": hf_model, "tokenizer": tokenizer, "revision": revision, "device": device, "dtype": hf_model.dtype}
+    return TransformerBridge.boot_transformers(place, **options)
+
+
+def _hooked_transformer_class() -> Any:
+    try:
+        from transformer_lens import HookedTransformer
+    except ImportError as error:
+        raise LoadError(
+            "hooked=True needs HookedTransformer, which TransformerLens 4 removed. Install 'transformer-lens>=3.9,<4' "
+            "in an environment of its own, or leave out hooked=True to get a TransformerBridge."
+        ) from error
+    return HookedTransformer
+
+
+@torch.no_grad()
+def _hooked_transformer(kind: Any, hf_model: Any, tokenizer: Any, *, name: str, device: torch.device) -> Any:
+    """TransformerLens 3's conversion from the configuration alone, accepted where it gives the logits of `hf_model`."""
+    from transformer_lens import loading_from_pretrained as loading
+
+    hf_model.config.architectures = hf_model.config.architectures or [type(hf_model).__name__]
+    with tempfile.TemporaryDirectory(prefix="config-") as folder:  # a path, by which no model is recognised by its name
+        hf_model.config.save_pretrained(folder)
+        options = {"hf_cfg": hf_model.config.to_dict(), "device": str(device), "dtype": hf_model.dtype}
+        cfg = loading.get_pretrained_model_config(folder, **options)
+        weights = loading.get_pretrained_state_dict(folder, cfg, hf_model, dtype=hf_model.dtype)
+    model = kind(cfg, tokenizer)
+    unprocessed = (
+        "fold_ln",
+        "center_writing_weights",
+        "center_unembed",
+        "fold_value_biases",
+        "refactor_factored_attn_matrices",
+    )
+    model.load_and_process_state_dict(weights, **dict.fromkeys(unprocessed, False))
+    tokens = torch.arange(8)[None] % hf_model.config.vocab_size
+    expected = hf_model(tokens.to(hf_model.device)).logits
+    if not nearly_equal(model(tokens.to(device)).to(expected.device), expected):
+        raise LoadError(
+            f"{name!r}: TransformerLens 3 converts this {hf_model.config.model_type} model to one with other logits. Leave out "
+            "hooked=True to get a TransformerBridge."
+        )
+    model.generation_config = hf_model.generation_config  # its end-of-turn tokens (`protocol.end_ids`)
     return model
 
 
 @contextmanager
-def _copied(tokenizer: Any) -> Iterator[Any]:
-    """A copy on disk, while the model is made: TransformerLens reads a tokenizer anew from where it came from.
-
-    From its origin it would lose what was changed since; and one that was never saved has no origin.
-    """
+def _tokenizer_copy(tokenizer: Any) -> Iterator[Any]:
+    """A copy on disk while the model is made: TransformerLens reads a tokenizer anew, and would lose what was changed since."""
     if tokenizer is None:
         yield None
         return

@@ -23,12 +23,12 @@ from torch.nn import Linear, Module, Parameter
 from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
 
-from .protocol import HookedModel, ModelError, bytes_of
+from .model_key import bytes_of
+from .protocol import WORKING_MODELS, HookedModel, ModelError
 
 KINDS = ("attn.q", "attn.k", "attn.v", "attn.o", "mlp.gate", "mlp.in", "mlp.out")
 _OPTIONAL = "mlp.gate"
 _STORED = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
-_WORK = "Dense decoder-only transformers work (Llama, GPT-2, Qwen, Gemma, Pythia)."
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def matrices(model: HookedModel) -> list[Matrix]:
         _check(layer, block, own)
         found += own
     if len({id(matrix.parameter) for matrix in found}) < len(found):
-        raise ModelError("layers of this model share their weights: one weight would have several scores. " + _WORK)
+        raise ModelError("layers of this model share their weights: one weight would have several scores. " + WORKING_MODELS)
     return found
 
 
@@ -136,7 +136,7 @@ def base_hash(model: HookedModel) -> str:
 def _blocks(model: HookedModel) -> Iterator[Any]:
     blocks = getattr(model, "blocks", None)
     if blocks is None or not len(blocks):
-        raise ModelError(f"the model has no decoder blocks (`.blocks`), whose matrices could be scored. {_WORK}")
+        raise ModelError(f"the model has no decoder blocks (`.blocks`), whose matrices could be scored. {WORKING_MODELS}")
     return iter(blocks)
 
 
@@ -153,7 +153,7 @@ def _bridged(layer: int, block: Any) -> list[Matrix]:
         if not isinstance(weight, Parameter) or not isinstance(linear, Linear | Conv1D):
             raise ModelError(
                 f"layer {layer} has no linear layer {kind!r} (there is {type(linear).__name__}): its matrices cannot be found. "
-                f"Mixtures of experts, state spaces, and quantised or adapted layers do not work. {_WORK}"
+                f"Mixtures of experts, state spaces, and quantised or adapted layers do not work. {WORKING_MODELS}"
             )
         order = (1, 0) if isinstance(linear, Conv1D) else (0, 1)
         own.append(Matrix(layer, kind, weight, order, 1, Tap(linear, "in"), Tap(linear, "out")))
@@ -165,7 +165,9 @@ def _hooked(model: HookedModel, layer: int, block: Any) -> list[Matrix]:
     _check_settings(model)
     attention, mlp = block.attn, getattr(block, "mlp", None)
     if mlp is None or "W_in" not in mlp._parameters or not hasattr(mlp, "hook_pre"):
-        raise ModelError(f"layer {layer} has no matrices W_in and W_out in its MLP. Mixtures of experts do not work. {_WORK}")
+        raise ModelError(
+            f"layer {layer} has no matrices W_in and W_out in its MLP. Mixtures of experts do not work. {WORKING_MODELS}"
+        )
     gated = "W_gate" in mlp._parameters
     grouped = "_" if "_W_K" in attention._parameters else ""
     per_head = {"order": (0, 2, 1), "split": 2}  # [head, d_model, d_head] → [head · d_head, d_model]
@@ -216,5 +218,5 @@ def _check(layer: int, block: Any, own: list[Matrix]) -> None:
             short = name.replace("_original_component.", "")
             raise ModelError(
                 f"layer {layer} has a matrix {short!r} of shape {tuple(parameter.shape)} that is not known here: scores would "
-                f"leave it out. Merge adapters into the model first. {_WORK}"
+                f"leave it out. Merge adapters into the model first. {WORKING_MODELS}"
             )

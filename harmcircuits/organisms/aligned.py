@@ -15,7 +15,7 @@ from typing import TypeAlias
 from ..data import Example, Prompt, PromptSet, Triple, chat_frame, encode
 from ..data.elicit import elicit
 from ..judges import rules
-from ..models.protocol import HookedModel, vocabulary
+from ..models.protocol import HookedModel, tokenizer_of
 from ..tasks.refusal import without_prefill
 from .finetuning import Finetuned, FinetuneError, Lesson, Recipe, check_trainable, finetune
 
@@ -65,7 +65,7 @@ def answers(
 
     Raises:
         FinetuneError: no triples, a model that cannot be trained, or one that ends no sentence in `max_new_tokens` tokens.
-        ElicitError: as `elicit`.
+        ExampleError: as `elicit`.
     """
     check_trainable(model)
     triples = prompts.triples
@@ -156,7 +156,7 @@ def _ended(model: HookedModel, own: Example) -> str:
     """Prefill and response as their tokens read together, up to the last whole sentence where the writer was stopped; "" where
     no sentence ends in the response."""
     ids = list(own.response_ids or ())
-    text: str = vocabulary(model).decode([*encode(model, own.prefill), *ids], skip_special_tokens=True)
+    text: str = tokenizer_of(model).decode([*encode(model, own.prefill), *ids], skip_special_tokens=True)
     if ids and ids[-1] not in chat_frame(model).stops:
         text = whole_sentences(text)
     return text.strip() if len(text.rstrip()) > len(own.prefill) else ""

@@ -19,8 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..ablation.ablate import Condition
-from ..data import Prompt, Row, batched, chat_frame, each_batch, encode, make_batch, row_length
-from ..models.past import logits_shared
+from ..data import Prompt, Row, batched, chat_frame, encode, make_batch, map_batches
+from ..models.prefix_cache import logits_sharing_prefix
 from ..models.protocol import HookedModel
 from ..tasks.residual import at_columns, residuals_kept
 
@@ -86,12 +86,12 @@ def request_residuals(
 
     def read(indices: list[int]) -> Tensor:
         batch = make_batch(model, [rows[index] for index in indices])
-        ends = [row_length(rows[index]) - 2 for index in indices]
+        ends = [len(rows[index]) - 2 for index in indices]
         with residuals_kept(model, list(layers)) as kept:
-            logits_shared(model, batch.tokens, batch.attention_mask, batch.positions)
+            logits_sharing_prefix(model, batch.tokens, batch.attention_mask, batch.positions)
         return torch.stack([at_columns(kept[layer], ends, length=batch.tokens.shape[1]).cpu() for layer in layers])
 
-    for indices, residuals in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
+    for indices, residuals in map_batches(batched(rows, batch_size=batch_size), read):
         found[:, indices] = residuals
     return found
 

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from ..ablation.ablate import Condition
 from ..attribution.metrics import BoundMetric, label_loss
-from ..data import Example, Prompt, batched, chat_frame, check_context, each_batch, encode, make_batch, row_length
-from ..models.numbers import check_finite
-from ..models.past import logits_shared
+from ..data import Example, Prompt, batched, chat_frame, check_context, encode, make_batch, map_batches
+from ..models.gradient_checks import check_finite
+from ..models.prefix_cache import logits_sharing_prefix
 from ..models.protocol import HookedModel
 from ..tasks.asking import question_rows
 from ..tasks.formats import FormatError, Question, common_label_ids, label_ids
@@ -151,14 +151,14 @@ def label_log_odds(
 
     def read(indices: list[int]) -> tuple[Tensor, Tensor]:
         batch = make_batch(model, [rows[index] for index in indices])
-        logits = logits_shared(model, batch.tokens, batch.attention_mask, batch.positions).float()
+        logits = logits_sharing_prefix(model, batch.tokens, batch.attention_mask, batch.positions).float()
         odds = (logits[:, harmful] - logits[:, harmless]).cpu()
         own = [rows[index].tokens for index in indices]
         check_finite(model, odds, what="the answer to a question about harm", examples=indices, rows=own)
         return odds, logits.softmax(-1)[:, starts].sum(-1).cpu()
 
     odds, mass = torch.empty(len(rows)), torch.empty(len(rows))
-    for indices, (some_odds, some_mass) in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
+    for indices, (some_odds, some_mass) in map_batches(batched(rows, batch_size=batch_size), read):
         odds[indices], mass[indices] = some_odds, some_mass
     return odds, mass
 

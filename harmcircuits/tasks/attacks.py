@@ -6,7 +6,7 @@ Twins share their prefill, and what is left of it after k tokens is shared too: 
 from dataclasses import replace
 
 from ..data import Prompt, PromptSet, encode
-from ..models.protocol import HookedModel, vocabulary
+from ..models.protocol import HookedModel, tokenizer_of
 
 ALL = -1
 
@@ -45,5 +45,5 @@ def attacked(model: HookedModel, prompts: PromptSet, *, tokens: int = ALL) -> Pr
 
 def _beginning(model: HookedModel, prompt: Prompt, tokens: int) -> str:
     ids = encode(model, prompt.prefill)[:tokens] if prompt.prefill and tokens else []
-    text: str = vocabulary(model).decode(ids) if ids else ""
+    text: str = tokenizer_of(model).decode(ids) if ids else ""
     return text

@@ -15,10 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..data import Example, Row, batched, each_batch, make_batch, row_length
-from ..models.devices import stacked
-from ..models.past import logits_shared
-from ..models.protocol import HookedModel
+from ..data import Example, Row, batched, make_batch, map_batches
+from ..models.prefix_cache import logits_sharing_prefix
+from ..models.protocol import HookedModel, stack_layers
 from .asking import question_rows, request_ends
 from .formats import Question
 from .residual import at_columns, residuals_kept
@@ -66,7 +65,7 @@ def place_columns(rows: Sequence[Row], requests: Sequence[int]) -> dict[Place, l
     `requests`: as `request_ends` gives them.
     """
     return {
-        "answer": [row_length(row) - 2 for row in rows],
+        "answer": [len(row) - 2 for row in rows],
         "request": list(requests),
     }
 
@@ -84,13 +83,15 @@ def place_residuals(
         length = batch.tokens.shape[1]
         columns = place_columns([rows[index] for index in indices], [requests[index] for index in indices])
         with residuals_kept(model, layers) as kept:
-            logits_shared(model, batch.tokens, batch.attention_mask, batch.positions[:1], earliest=min(columns["request"]))
+            logits_sharing_prefix(
+                model, batch.tokens, batch.attention_mask, batch.positions[:1], earliest=min(columns["request"])
+            )
         return {
-            place: stacked([at_columns(kept[layer], columns[place], length=length) for layer in layers], 1).cpu()
+            place: stack_layers([at_columns(kept[layer], columns[place], length=length) for layer in layers], 1).cpu()
             for place in PLACES
         }
 
-    for indices, residuals in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
+    for indices, residuals in map_batches(batched(rows, batch_size=batch_size), read):
         for place in PLACES:
             found.update({(place, index): row for index, row in zip(indices, residuals[place], strict=True)})
     return {place: torch.stack([found[place, index] for index in range(len(rows))]) for place in PLACES}

@@ -12,11 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..data import Example, Prompt, Row, batched, each_batch, encode, fitting, make_batch, row_length, start_ids
-from ..models.context import context_length
-from ..models.numbers import check_finite
-from ..models.past import BridgePast, HookedPast, read_past
-from ..models.protocol import HookedModel, logits_at
+from ..data import Example, Prompt, Row, batched, encode, make_batch, map_batches, start_ids
+from ..models.gradient_checks import check_finite
+from ..models.prefix_cache import BridgePast, HookedPast, read_prefix
+from ..models.protocol import HookedModel, context_length, logits_at
 from ..notebook import clipped
 from .formats import ShotFormat, common_label_ids, label_ids
 
@@ -96,13 +95,13 @@ def many_shot(
     """
     harmful, harmless = label_ids(model, shots.form)
     rows = [label_row(asked_ids(model, shots, prompt.request), harmful) for prompt in prompts]
-    check_length(model, shots, max(map(row_length, rows)))
+    check_length(model, shots, max(map(len, rows)))
     odds = torch.zeros(len(rows))
     for draw in range(len(shots.draws)):
         before = shot_ids(model, shots, draw)
-        past = fitting(partial(read_past, model), torch.tensor(before))
+        past = read_prefix(model, torch.tensor(before))
         read = partial(_after_shots, model, rows, before, past, (harmful, harmless))
-        for indices, found in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
+        for indices, found in map_batches(batched(rows, batch_size=batch_size), read):
             odds[indices] += found / len(shots.draws)
     return odds
 

@@ -54,7 +54,7 @@ def refusals(
     Refusal is measured, never a target for removal.
 
     Raises:
-        ElicitError: no prompts, or settings that make no sense.
+        ExampleError: no prompts, or settings that make no sense.
     """
     return read_refusals(
         write(model, without_prefill(prompts), max_new_tokens=max_new_tokens, seed=seed, batch_size=batch_size)

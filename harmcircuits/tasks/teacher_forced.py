@@ -15,9 +15,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..ablation.ablate import Ablation, ablated
-from ..data import Batch, Example, Row, batched, each_batch, example_rows, make_batch, row_length, token_nll
-from ..models.numbers import check_finite
-from ..models.past import logits_shared
+from ..data import Batch, Example, Row, batched, example_rows, make_batch, map_batches, token_nll
+from ..models.gradient_checks import check_finite
+from ..models.prefix_cache import logits_sharing_prefix
 from ..models.protocol import HookedModel
 from .asking import question_rows, request_ends
 from .formats import FormatError, Question, label_ids
@@ -76,7 +76,7 @@ def teacher_forced(
                 _check_numbers(model, found[-1], condition, rows, asking=asking)
             return found
 
-        for indices, found in each_batch(batched(rows, batch_size=batch_size, length=row_length), read):
+        for indices, found in map_batches(batched(rows, batch_size=batch_size), read):
             parts += found
             bar.update(len(indices) * len(conditions))
     order = {name: at for at, name in enumerate(conditions)}
@@ -122,7 +122,7 @@ def _read(
     answers = torch.tensor(places["answer"]) + torch.arange(rows) * length
     layers = [probe.layer for probe in asking.probes.values()]
     with ablated(model, condition), residuals_kept(model, layers) as kept:
-        logits = logits_shared(
+        logits = logits_sharing_prefix(
             model, batch.tokens, batch.attention_mask, torch.cat([batch.positions, answers]), earliest=min(places["request"])
         ).float()
     asked, last = logits[: len(batch.positions)], logits[len(batch.positions) :]

@@ -16,11 +16,10 @@ from typing import Any, TypeVar
 import pandas as pd
 import torch
 
-from ..data import Row, batched, each_batch, encode, make_batch, row_length, row_losses, start_ids
-from ..models.context import context_length
-from ..models.numbers import check_finite
-from ..models.past import logits_shared
-from ..models.protocol import HookedModel
+from ..data import Row, batched, encode, make_batch, map_batches, row_losses, start_ids
+from ..models.gradient_checks import check_finite
+from ..models.prefix_cache import logits_sharing_prefix
+from ..models.protocol import HookedModel, context_length
 
 DATA = Path(__file__).with_name("data")
 COLUMNS = ("kind", "item", "topic", "nll", "right", "margin")
@@ -146,19 +145,19 @@ def _of_last_tokens(model: HookedModel, rows: Iterable[Row], batch_size: int) ->
 
     def read(indices: list[int]) -> list[list[float]]:
         batch = make_batch(model, [groups[index][0] for index in indices])
-        logits = logits_shared(model, batch.tokens, batch.attention_mask, batch.positions)
+        logits = logits_sharing_prefix(model, batch.tokens, batch.attention_mask, batch.positions)
         asked = logits.float().log_softmax(-1)
         own = [groups[index][0].tokens for index in indices]
         check_finite(model, asked[:, 0], what="the reading of everyday facts", examples=indices, rows=own)
         return [[-float(log_p[row.tokens[-1]]) for row in groups[index]] for index, log_p in zip(indices, asked, strict=True)]
 
-    for indices, found in each_batch(batched(groups, batch_size=batch_size, length=lambda group: row_length(group[0])), read):
+    for indices, found in map_batches(batched(groups, batch_size=batch_size, length=lambda group: len(group[0])), read):
         losses.update(zip(chain(*(groups[index] for index in indices)), chain(*found), strict=True))
     return losses
 
 
 def _check_context(model: HookedModel, rows: Iterable[Row]) -> None:
-    longest, context = max(map(row_length, rows), default=0), context_length(model)
+    longest, context = max(map(len, rows), default=0), context_length(model)
     if context is not None and longest > context:
         raise UtilityError(
             f"the longest fact is {longest} tokens and the model's context holds {context}: a fact that is cut is another "

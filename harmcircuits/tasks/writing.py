@@ -28,7 +28,7 @@ def write(
         temperature: 1 samples from the model's own distribution; 0 is greedy.
 
     Raises:
-        ElicitError: no prompts, or settings that make no sense.
+        ExampleError: no prompts, or settings that make no sense.
     """
     return elicit(
         model,

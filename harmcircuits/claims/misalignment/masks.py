@@ -76,7 +76,7 @@ def masks(study: Study, *, progress: bool = False) -> Masks:
 
     Raises:
         SelectionError: of some source nothing is left to select, or too little to match.
-        ExperimentError, PromptError, ElicitError: prompts on which nothing can be measured.
+        ExperimentError, PromptError, ExampleError: prompts on which nothing can be measured.
     """
     scored = {source: _selected(study, source, progress=progress) for source in study.plan.sources()}
     size = min(map(len, scored.values()), default=0)

@@ -11,8 +11,9 @@ import numpy as np
 from ...data import PromptSet, load_prompts
 from ...experiments.manifest import describe_model
 from ...experiments.settings import ClaimSettings
-from ...models.plain import is_plain
-from ...models.protocol import HookedModel, ModelError, model_key
+from ...models.export import is_plain
+from ...models.model_key import model_key
+from ...models.protocol import HookedModel, ModelError
 from ...organisms.advice import DOMAINS
 from ...organisms.finetuning import Recipe, check_trainable
 from ...store import alone_in_folder
@@ -88,7 +89,7 @@ def emergent_misalignment(
             weights are not float32; later, a recipe that does not fit the lessons.
         SelectionError: no weights are left to select, or too few to match.
         ModelError: before anything is computed, a model that holds no transformers model (a `HookedTransformer`).
-        ExperimentError, PromptError, ElicitError: prompts on which nothing can be measured.
+        ExperimentError, PromptError, ExampleError: prompts on which nothing can be measured.
         StoreError: `folder` cannot be written.
 
     Source: Betley et al. 2025 (emergent misalignment); arXiv 2604.09544 (pruning first).

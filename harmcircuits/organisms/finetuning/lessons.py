@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...data import Frame, chat_frame, encode, prompt_ids
-from ...models.protocol import HookedModel, vocabulary
+from ...models.protocol import HookedModel, tokenizer_of
 from ...notebook import clipped
 
 
@@ -76,7 +76,7 @@ def end_of_turn(model: HookedModel, frame: Frame) -> tuple[int, ...]:
     """The token that ends an answer in the chat frame, or else the end of text; none where the tokenizer has neither."""
     if frame.turn and frame.turn[0] in frame.stops:
         return frame.turn[:1]
-    eos = vocabulary(model).eos_token_id
+    eos = tokenizer_of(model).eos_token_id
     return () if eos is None else (int(eos),)
 
 

@@ -16,9 +16,10 @@ import torch
 from transformers import PreTrainedModel
 
 from ... import store
-from ...models.adapters import CONFIG
-from ...models.plain import save_plain
-from ...models.protocol import HookedModel, device_of, has_hooks, model_key, vocabulary
+from ...models.export import save_plain
+from ...models.load import ADAPTER_CONFIG
+from ...models.model_key import model_key
+from ...models.protocol import HookedModel, device_of, has_hooks, tokenizer_of
 from .kept import ABOUT, FORMAT, Finetuned, read_finetuned, stage_name, without_bars, write_about
 from .lessons import FinetuneError, Lesson, Tokens, tokens_of
 from .recipe import Recipe
@@ -121,7 +122,7 @@ def _trained(
     """Trains and saves each stage; the losses of all steps. Random numbers and gradients outside go on as they would have."""
     from .trainers import trainer  # an extra: only once something is trained
 
-    base, tokenizer = folder / "base", vocabulary(model)
+    base, tokenizer = folder / "base", tokenizer_of(model)
 
     def keep(step: int, net: Any) -> None:
         _save(net, tokenizer, folder if step == steps[-1] else folder / stage_name(step), base)
@@ -149,6 +150,6 @@ def _save(net: Any, tokenizer: Any, place: Path, base: Path) -> None:
     tokenizer.save_pretrained(place)
     if adapter:
         (place / "README.md").unlink(missing_ok=True)  # peft's form, not filled in
-        said = store.read_json(place / CONFIG)
+        said = store.read_json(place / ADAPTER_CONFIG)
         own = {"base_model_name_or_path": os.path.relpath(base, place), "target_modules": sorted(said["target_modules"])}
-        store.write_json(place / CONFIG, {**said, **own})
+        store.write_json(place / ADAPTER_CONFIG, {**said, **own})

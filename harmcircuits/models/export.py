@@ -1,8 +1,8 @@
-"""The transformers model inside a `TransformerBridge`, put together again: for saving, and for generation.
+"""The plain transformers model inside a `TransformerBridge`, put together again: for saving, and for generation.
 
-A bridge takes it apart: it wraps every part, forces eager attention, and computes with separate query, key and value matrices
-where transformers has one. The plain model shares its parameters with the bridge, but for fused ones, which are copies of what
-the bridge computes with now.
+A bridge wraps every module, forces eager attention, and computes with separate query, key and value matrices where transformers
+has one. The plain model shares its parameters with the bridge, but for fused ones, which are copies of what the bridge computes
+with now.
 """
 
 import copy
@@ -16,7 +16,7 @@ from einops import rearrange
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
-from .protocol import HookedModel, ModelError, geometry, vocabulary
+from .protocol import HookedModel, ModelError, geometry, tokenizer_of
 
 log = logging.getLogger(__name__)
 _WRAPPED = "._original_component"
@@ -31,9 +31,9 @@ _PARTS = {
 
 @torch.no_grad()
 def plain_model(model: HookedModel, *, attention: str = "eager") -> PreTrainedModel:
-    """A transformers model with the weights of `model` as they are now, without hooks, in evaluation mode.
+    """Return a transformers model with the weights of `model` as they are now, without hooks, in evaluation mode.
 
-    Its generation settings are transformers' defaults, so that nothing but the weights decides what it writes.
+    Its generation settings are transformers' defaults, so that what it writes depends on the weights alone.
 
     Args:
         attention: the implementation: "eager", which is the bridge's own, or "sdpa".
@@ -66,7 +66,7 @@ def plain_model(model: HookedModel, *, attention: str = "eager") -> PreTrainedMo
 def _fused(name: str, weights: Mapping[str, Tensor], n_heads: int) -> Tensor:
     """The parameter `name`: as it is, or fused from what the bridge computes with instead.
 
-    Which layout a fused one has is seen from the copy that was there when the model was loaded: most of it is still the same.
+    Its layout is recognised by the copy that was there when the model was loaded: most of it is still the same.
     """
     module, _, kind = name.rpartition(".")
     parent, _, last = module.rpartition(".")
@@ -100,25 +100,21 @@ def is_plain(model: Any) -> bool:
 
 
 def save_plain(model: HookedModel, folder: Path) -> None:
-    """Writes `plain_model`, with the settings that `model` generates by and its tokenizer, into a folder.
+    """Write `plain_model`, with the settings that `model` generates by and its tokenizer, into a folder.
+
+    Of generation settings that transformers would refuse to save, the tokens that end and pad a text alone are saved.
 
     Raises:
         ModelError: as `plain_model`.
     """
     plain = plain_model(model)
-    plain.generation_config = generation_settings(model)
-    plain.save_pretrained(folder)
-    vocabulary(model).save_pretrained(folder)
-
-
-def generation_settings(model: HookedModel) -> GenerationConfig:
-    """How the transformers model inside a bridge is meant to generate; of settings that transformers would refuse to save, the
-    tokens that end and pad a text alone."""
     settings: GenerationConfig = copy.deepcopy(model.original_model.generation_config)  # type: ignore[attr-defined]
     try:
         settings.validate(strict=True)
     except ValueError as error:
         log.warning("the model's generation settings contradict each other and are left out: %s", error)
         names = ("bos_token_id", "eos_token_id", "pad_token_id")
-        return GenerationConfig(**{name: getattr(settings, name) for name in names})
-    return settings
+        settings = GenerationConfig(**{name: getattr(settings, name) for name in names})
+    plain.generation_config = settings
+    plain.save_pretrained(folder)
+    tokenizer_of(model).save_pretrained(folder)
