@@ -1,229 +1,173 @@
-"""Simulated outcomes with a known truth, through the statistics that runs use.
+"""Simulated outcomes with a known truth, through the statistics that runs use (`experiment.effects.Effects`).
 
-Counted: false positives of tests, coverage of every interval, coverage by method of interval, power. Writes
-results/simulated.json.
+Triples lie in four categories, which differ. The loss increases of a triple's roles share a category and a triple effect, and are skewed; the
+recognition scores of a triple are normal, and rise together before and after the ablation. Counted over simulations: how often each
+95 % interval holds the truth; how often scipy's intervals of the same mean do; how often "specific" and "retained" are said wrongly
+(false positives); how often a specific effect is shown (power); how often intervals over fine-tuning runs hold the truth.
 
-    python benchmarks/simulated.py
-    python benchmarks/simulated.py --simulations 200 --out elsewhere
-    python benchmarks/simulated.py --only "AUROCs near 1"
+    python benchmarks/simulated.py --simulations 1000 --out docs/results/simulated.json
 """
 
 import argparse
 import json
+import shlex
+import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import product
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest, norm
-from simulated_outcomes import BOOTSTRAP_DRAWS, MARGIN, Sample, Scenario, World, aurocs, scenarios, simulate
+from scipy.stats import binomtest, bootstrap, norm
 
-from harmcircuits import statistics as hs
-from harmcircuits.statistics.paired_auroc import change_of_aurocs, retained_signal
+from harmcircuits.ablation.condition import BASELINE
+from harmcircuits.data import Prompt
+from harmcircuits.experiment.effects import Effects
+from harmcircuits.experiment.outcomes import TEXT_COLUMNS, Outcomes
+from harmcircuits.statistics import Estimate, two_level_mean
 
-DRAWS = {"draws": BOOTSTRAP_DRAWS}
-EFFECTS = (0.0, 0.15, 0.3, 0.45, 0.6, 0.8, 1.0)
-
-Row = dict[str, Any]
-
-
-def share(name: str, hits: Sequence[bool], **about: Any) -> Row:
-    """A share with its exact binomial interval at 95 %."""
-    interval = binomtest(sum(hits), len(hits)).proportion_ci(method="exact")
-    return {"name": name, **about, "n": len(hits), "value": float(np.mean(hits)), "low": interval.low, "high": interval.high}
+CATEGORIES, DRAWS, RETAINED = 4, 400, 0.8
+SIZES = (12, 24, 40)
+LOSSES = ("loss increase", "difference", "specific share")
+SHARED = 0.5
+"""Variance of a triple's recognition scores that its roles share, of 1 + SHARED."""
 
 
-def together(found: Sequence[Mapping[str, bool]], **about: Any) -> list[Row]:
-    """One share a name."""
-    return [share(name, [one[name] for one in found], **about) for name in found[0]]
+@dataclass(frozen=True)
+class Truth:
+    """Mean loss increases (nats per token), and AUROC of recognition before and after the ablation."""
+
+    harmful: float = 0.3
+    benign: float = 0.2
+    before: float = 0.9
+    after: float = 0.9
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Every statistic's truth."""
+        return {
+            "loss increase": self.harmful,
+            "difference": self.harmful - self.benign,
+            "specific share": 1 - self.benign / self.harmful if self.harmful else np.nan,
+            "AUROC": self.after,
+            "change of AUROC": self.after - self.before,
+            "retained recognition": (self.after - 0.5) / (self.before - 0.5),
+        }
 
 
-def samples(truth: Scenario, n: int, simulations: int, look: Callable[[Sample], Any]) -> list[Any]:
-    return [look(simulate(truth, n, seed)) for seed in range(simulations)]
+def simulate(truth: Truth, n: int, seed: int) -> Effects:
+    """Outcomes of one run on n triples."""
+    rng = np.random.default_rng([seed, n])
+    category = np.arange(n) % CATEGORIES
+    common = np.linspace(-0.1, 0.1, CATEGORIES)[category] + rng.normal(0, 0.1, n)
+    skewed = lambda: rng.gamma(2.0, 0.1, n) - 0.2
+    losses = {"harmful": truth.harmful + common + skewed(), "near": truth.benign + common + skewed()}
+    gap = lambda auroc: float(norm.ppf(auroc)) * np.sqrt(2 * (1 + SHARED))
+    scores = {}
+    shared, noise, later = rng.normal(0, np.sqrt(SHARED), n), rng.normal(size=(2, n)), rng.normal(size=(2, n))
+    for at, role in enumerate(("harmful", "near")):
+        scores[BASELINE, role] = (role == "harmful") * gap(truth.before) + shared + noise[at]
+        scores["circuit", role] = (role == "harmful") * gap(truth.after) + shared + 0.8 * noise[at] + 0.6 * later[at]
+    prompts, rows = [], []
+    for index in range(n):
+        for role in ("harmful", "near"):
+            item = len(prompts)
+            prompts.append(Prompt(request=f"{role} {index}", prefill="Sure", group=str(index), category=str(category[index]), role=role))
+            rows += [(BASELINE, "loss", item, 0.0), ("circuit", "loss", item, losses[role][index])]
+            rows += [(condition, "recognition", item, scores[condition, role][index]) for condition in (BASELINE, "circuit")]
+    frame = pd.DataFrame(rows, columns=["condition", "measure", "item", "value"])
+    return Effects(Outcomes(frame, pd.DataFrame(columns=TEXT_COLUMNS)), prompts, draws=DRAWS, seed=seed)
 
 
-def holds(estimate: hs.Estimate, truth: float) -> bool:
+def estimates(effects: Effects) -> dict[str, Estimate]:
+    """Every statistic of one run."""
+    harmful, benign = (effects.change("circuit", "loss", role) for role in ("harmful", "near"))
+    return {
+        "loss increase": effects.mean(harmful, "harmful"),
+        "difference": effects.difference(harmful, "harmful", benign, "near"),
+        "specific share": effects.specific_share("circuit", "near"),
+        "AUROC": effects.auroc("circuit", "recognition", "near"),
+        "change of AUROC": effects.auroc_change("circuit", "recognition", "near"),
+        "retained recognition": effects.retained("circuit", "recognition", "near"),
+    }
+
+
+def holds(estimate: Estimate, truth: float) -> bool:
     return estimate.low is not None and estimate.high is not None and estimate.low <= truth <= estimate.high
 
 
-def above(estimate: hs.Estimate) -> bool:
-    return estimate.low is not None and estimate.low > 0
+def share(kind: str, statistic: str, hits: list[bool], **about: Any) -> dict[str, Any]:
+    """A share with its exact binomial interval at 95 %."""
+    interval = binomtest(sum(hits), len(hits)).proportion_ci(method="exact")
+    row = {"kind": kind, "statistic": statistic, **about, "n": len(hits), "value": float(np.mean(hits))}
+    return row | {"low": float(interval.low), "high": float(interval.high)}
 
 
-def covered(sample: Sample) -> Iterator[tuple[str, bool]]:
-    """Whether each interval holds the truth."""
-    truth, world = sample.world.truth, sample.world
-    options: dict[str, Any] = {**DRAWS, "seed": world.n, "strata": world.category}
-    auroc, change = aurocs(truth)
-    before, after = ((one["nll_other"] - one["nll"])[:, 0] for one in (sample.baseline, sample.ablated))
-    rise = sample.ablated["nll"] - sample.baseline["nll"]
-    scores = (sample.baseline["in_place"][:, :2], sample.ablated["in_place"][:, :2])
-    yield "mean (request information, skewed)", holds(hs.mean_estimate(before, **options), truth.information)
-    yield "selectivity", holds(hs.paired_difference(rise[:, 0], rise[:, 1], **options), truth.selectivity)
-    yield "AUROC", holds(hs.auroc_estimate(*scores[0].T, **options), auroc)
-    yield "change of AUROC", holds(hs.auroc_change(*scores, **options), change)
-    yield "ratio (retained information)", holds(hs.ratio_of_means(after, before, **options), 0.9)
+def coverage(truth: Truth, n: int, simulations: int) -> Iterator[dict[str, Any]]:
+    """How often each interval holds the truth; a missing one (no effect shown) is not counted."""
+    runs = [estimates(simulate(truth, n, seed)) for seed in range(simulations)]
+    about = {"triples": n, "before": truth.before, "after": truth.after}
+    for statistic, value in truth.values.items():
+        if statistic in LOSSES and truth != Truth():
+            continue  # the same losses as those of the default
+        found = [holds(run[statistic], value) for run in runs if not run[statistic].is_missing]
+        if found:
+            yield share("coverage", statistic, found, **about)
 
 
-def rejected(sample: Sample) -> Iterator[tuple[str, bool]]:
-    """Whether each test of generation rejects."""
-    rise, world = (sample.ablated["nll"] - sample.baseline["nll"])[:, :2], sample.world
-    difference = hs.paired_difference(rise[:, 0], rise[:, 1], seed=world.n, strata=world.category, **DRAWS)
-    yield "interval of the selectivity excludes 0", difference.excludes(0)
-    p = hs.sign_flip_p(rise @ [1, -1], draws=999, seed=world.n).value
-    yield "p by sign flips", p is not None and p <= 0.05
+def scipy_methods(n: int, simulations: int) -> Iterator[dict[str, Any]]:
+    """How often scipy's intervals of the mean loss increase hold the truth, on the same runs."""
+    truth = Truth()
+    samples = [simulate(truth, n, seed).change("circuit", "loss", "harmful") for seed in range(simulations)]
+    for method in ("percentile", "BCa"):
+        found = []
+        for seed, sample in enumerate(samples):
+            options = {"n_resamples": DRAWS, "method": method, "rng": np.random.default_rng(seed)}
+            interval = bootstrap((sample,), np.mean, **options).confidence_interval
+            found.append(bool(interval.low <= truth.harmful <= interval.high))
+        yield share("coverage by scipy", f"loss increase, {method}", found, triples=n)
 
 
-def equivalent(sample: Sample) -> bool:
-    """Whether the change of the AUROC is shown to lie within the margin."""
-    scores = (sample.baseline["in_place"][:, :2], sample.ablated["in_place"][:, :2])
-    change = hs.auroc_change(*scores, level=0.9, seed=sample.world.n, strata=sample.world.category, **DRAWS)
-    return bool(hs.equivalent_within(change, margin=MARGIN).equivalent)
+def errors(n: int, simulations: int) -> Iterator[dict[str, Any]]:
+    """False positives: a specific share where there is none, and 80 % retained where 60 % are. Power: a share of a third."""
+    alike, lost, specific = Truth(benign=0.3), Truth(before=0.95, after=0.77), Truth()
+    cases = (("false positives", "specific share > 0", alike), ("power", "specific share > 0", specific))
+    for kind, statistic, truth in cases:
+        runs = [estimates(simulate(truth, n, seed))["specific share"] for seed in range(simulations)]
+        yield share(kind, statistic, [run.low is not None and run.low > 0 for run in runs], triples=n)
+    runs = [estimates(simulate(lost, n, seed))["retained recognition"] for seed in range(simulations)]
+    found = [run.low is not None and run.low >= RETAINED for run in runs]
+    yield share("false positives", f"retained recognition ≥ {RETAINED}", found, triples=n)
 
 
-def errors(known: Mapping[str, Scenario], n: int, simulations: int) -> list[Row]:
-    """False positives of every test, and coverage (on half of the samples)."""
-    about = {"scenario": "no effect", "triples": n}
-    found = samples(known["no effect"], n, simulations, lambda sample: dict(rejected(sample)))
-    rows = together(found, kind="false positives", **about)
-    held = samples(known["no effect"], n, simulations // 2, lambda sample: dict(covered(sample)))
-    rows += together(held, kind="coverage", **about)
-    for scenario in ("fall of the margin", "fall of the margin near the ceiling"):
-        hits = samples(known[scenario], n, simulations, equivalent)
-        rows.append(share("equivalence", hits, kind="false positives", scenario=scenario, triples=n))
-    return rows
-
-
-def methods(truth: Scenario, n: int, simulations: int) -> list[Row]:
-    """Coverage by method of interval, with and without strata."""
-    found: dict[tuple[str, ...], list[bool]] = {}
-    auroc = aurocs(truth)[0]
-    for seed in range(simulations):
-        sample = simulate(truth, n, seed)
-        rise, scores = sample.ablated["nll"] - sample.baseline["nll"], sample.baseline["in_place"]
-        parts = {
-            "selectivity": (lambda x: x.mean(-1), (rise[:, 0] - rise[:, 1],), truth.selectivity),
-            "mean (skewed)": (lambda x: x.mean(-1), (sample.world.information[:, 0],), truth.information),
-            "AUROC": (hs.auroc, (scores[:, 0], scores[:, 1]), auroc),
-        }
-        options: dict[str, Any] = {**DRAWS, "seed": seed}
-        for (part, (statistic, arrays, true)), method, strata in product(
-            parts.items(), ("percentile", "expanded"), (None, sample.world.category)
-        ):
-            draws = hs.bootstrap_draws(statistic, *arrays, strata=strata, vectorised=True, **options)
-            estimate = hs.from_draws(float(statistic(*arrays)), draws, n=n, method=method, strata=strata)  # type: ignore[arg-type]
-            drawn = "all triples alike" if strata is None else "within categories"
-            found.setdefault((part, method, drawn), []).append(holds(estimate, true))
-    return [
-        share(part, hits, kind="coverage by method", method=method, drawn=drawn, triples=n)
-        for (part, method, drawn), hits in found.items()
-    ]
-
-
-def power(n: int, simulations: int) -> list[Row]:
-    """How often a selectivity of so many standard deviations of the per-triple difference is shown."""
-    spread = float((World(Scenario(), 100_000, np.random.default_rng(5)).rises(0.0)[0][:, :2] @ [1, -1]).std())
-    rows = []
-    for effect in EFFECTS:
-        found = [selective(Scenario(selectivity=effect * spread), n, seed) for seed in range(simulations)]
-        rows.append(share("interval", found, kind="power", effect=effect, triples=n))
-    return rows
-
-
-def selective(truth: Scenario, n: int, seed: int) -> bool:
-    """Whether the selectivity's interval lies above 0."""
-    world = World(truth, n, np.random.default_rng([seed, n]))
-    rise = world.rises(truth.selectivity)[0][:, :2] @ [1, -1]
-    shown = hs.mean_estimate(rise, seed=seed, strata=world.category, **DRAWS)
-    return shown.low is not None and shown.low > 0
-
-
-def promised(n: int, simulations: int) -> list[Row]:
-    """Power at the effects that `detectable` and the like name: 0.8 is what it promises."""
-    rng = np.random.default_rng(3)
-    means = hs.detectable(1.0, n) + rng.normal(size=(simulations, n))
-    shown = [hs.mean_estimate(one, seed=seed, **DRAWS).excludes(0) for seed, one in enumerate(means)]
-    rows = [share("detectable", shown, kind="promised power", triples=n)]
-    for held in (0.95, 0.5):
-        about = {"kind": "promised power", "correlation": held}
-        change = hs.detectable_auroc(n, correlation=held)
-        enough = hs.n_for_equivalence(change * np.sqrt(n) / 2.8, MARGIN)
-        gaps = np.sqrt(2) * norm.ppf([0.7 + change / 2, 0.7 - change / 2])
-        moved = (scored(rng, n, *gaps, held) for _ in range(simulations))
-        shown = [hs.auroc_change(*one, seed=seed, **DRAWS).excludes(0) for seed, one in enumerate(moved)]
-        rows.append(share("detectable_auroc", shown, triples=n, **about))
-        gap = np.sqrt(2) * norm.ppf(0.7)
-        same = (scored(rng, enough, gap, gap, held) for _ in range(simulations))
-        changes = (hs.auroc_change(*one, level=0.9, seed=seed, **DRAWS) for seed, one in enumerate(same))
-        found = [hs.equivalent_within(one, margin=MARGIN).equivalent for one in changes]
-        rows.append(share("n_for_equivalence", found, triples=enough, **about))
-    return rows
-
-
-def near_one(n: int, simulations: int) -> list[Row]:
-    """Coverage of the change of an AUROC and of the retained signal: as `dissociate` has them, and of draws alone."""
-    rows = []
-    for before, after in ((0.8, 0.8), (0.8, 0.7), (0.95, 0.95), (0.95, 0.9), (0.99, 0.98)):
-        rng, found = np.random.default_rng(n), []
-        for seed in range(simulations):
-            scores = scored(rng, n, *(np.sqrt(2) * norm.ppf([before, after])), 0.5)
-            drawn = np.stack([hs.auroc_draws(*side.T, seed=seed, **DRAWS) for side in scores])
-            areas = np.array([float(hs.auroc(*side.T)) for side in scores])
-            with np.errstate(divide="ignore", invalid="ignore"):
-                shares, share_of = ((values - 0.5)[1] / (values - 0.5)[0] for values in (drawn, areas))
-            truth = {"change": after - before, "retained": (after - 0.5) / (before - 0.5)}
-            alone = {"change": (areas[1] - areas[0], drawn[1] - drawn[0]), "retained": (share_of, shares)}
-            used = {"change": change_of_aurocs(areas, drawn, n=n), "retained": retained_signal(areas, drawn, n=n)}
-            held = {(part, "draws alone"): holds(hs.from_draws(*alone[part], n=n), truth[part]) for part in truth}
-            found.append(held | {(part, "as used"): holds(used[part], truth[part]) for part in truth})
-        about = {"kind": "coverage near 1", "triples": n, "before": before, "after": after}
-        rows += [share(part, [one[part, how] for one in found], intervals=how, **about) for part, how in found[0]]
-    return rows
-
-
-def scored(rng: np.random.Generator, n: int, before: float, after: float, held: float) -> tuple[np.ndarray, np.ndarray]:
-    """Normal scores [triple, role] before and after, whose AUROCs correlate by about `held` (their ranks do)."""
-    first, own = rng.normal(size=(2, n, 2))
-    r = 2 * np.sin(np.pi * held / 6)
-    second = r * first + np.sqrt(1 - r**2) * own
-    return first + np.array([before, 0]), second + np.array([after, 0])
-
-
-def stages(known: Mapping[str, Scenario], simulations: int) -> dict[str, Callable[[], list[Row]]]:
-    few = max(5, simulations // 20)
-    return {
-        **{f"errors, {n} triples": lambda n=n: errors(known, n, simulations) for n in (24, 96, 240)},
-        **{f"methods, {n} triples": lambda n=n: methods(known["no effect"], n, 6 * few) for n in (24, 96)},
-        **{f"power, {n} triples": lambda n=n: power(n, 4 * few) for n in (24, 96, 240)},
-        "AUROCs near 1": lambda: [row for n in (12, 24, 40) for row in near_one(n, 6 * few)],
-        "promised power": lambda: promised(24, 4 * few) + promised(96, 4 * few),
-    }
+def two_levels(simulations: int) -> Iterator[dict[str, Any]]:
+    """Three runs of 40 questions: effects of runs, of questions, of both together."""
+    rng = np.random.default_rng(0)
+    for runs, questions, both in ((0.3, 1.0, 1.0), (0.0, 1.0, 0.5), (1.0, 0.0, 0.1)):
+        parts = lambda r=runs, q=questions, b=both: rng.normal(0, r, (3, 1)) + rng.normal(0, q, 40) + rng.normal(0, b, (3, 40))
+        found = [holds(two_level_mean(parts(), draws=DRAWS, seed=seed), 0) for seed in range(simulations)]
+        yield share("coverage", "mean over runs and questions", found, sd_of_runs=runs, sd_of_questions=questions, sd_of_both=both)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--simulations", type=int, default=2000, help="where false positives are counted; elsewhere a part of them"
-    )
-    parser.add_argument("--only", default="", help="stages whose name begins so; rows of other kinds stay in the file")
-    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--simulations", type=int, default=1000)
+    parser.add_argument("--out", type=Path, default=Path("out/simulated.json"))
     options = parser.parse_args()
-    command = f"python benchmarks/simulated.py --simulations {options.simulations}"
-    command += f' --only "{options.only}"' if options.only else ""
-    target = options.out / "results" / "simulated.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    start, rows = time.perf_counter(), json.loads(target.read_text()) if options.only else []
-    for name, stage in stages(scenarios(), options.simulations).items():
-        if not name.startswith(options.only):
-            continue
-        made = [{"command": command, **row} for row in stage()]
-        rows = [row for row in rows if row["kind"] not in {own["kind"] for own in made} or not options.only] + made
-        target.write_text(json.dumps(rows, indent=1) + "\n")
-        print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
-    print(pd.DataFrame(rows).to_string())
+    start, rows = time.perf_counter(), []
+    for n in SIZES:
+        for before, after in ((0.8, 0.8), (0.9, 0.9), (0.95, 0.9), (0.99, 0.98)):
+            rows += coverage(Truth(before=before, after=after), n, options.simulations)
+        rows += scipy_methods(n, options.simulations)
+        rows += errors(n, options.simulations)
+        print(f"{n} triples: {time.perf_counter() - start:.0f} s", flush=True)
+    rows += two_levels(options.simulations)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    command = shlex.join(["python", *sys.argv])
+    options.out.write_text(json.dumps({"command": command, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    print(pd.DataFrame(rows).round(3).to_string())
 
 
 if __name__ == "__main__":

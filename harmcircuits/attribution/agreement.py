@@ -23,7 +23,7 @@ from scipy.stats import norm, rankdata
 
 from .. import figures
 from ..notebook import notebook_html
-from ..statistics import MIN_TRIPLES, Estimate, resamples
+from ..statistics import LEAST_UNITS, Estimate, resamples
 from .scores import KINDS, Attribution, AttributionError, Kind
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def _statistics(a: Means, b: Means) -> tuple[float, float, float]:
 def _interval(value: float, draws: Float[np.ndarray, " draw"], *, n: int, correlation: bool) -> Estimate:
     if not np.isfinite(value):
         return Estimate.missing("all scores of one side are equal")
-    if n < MIN_TRIPLES:
+    if n < LEAST_UNITS:
         return Estimate(value, n=n)
     to, back = (lambda r: np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)), np.tanh) if correlation else (np.array, float)
     half = norm.isf(0.025) * to(draws[np.isfinite(draws)]).std(ddof=1)

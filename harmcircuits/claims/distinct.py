@@ -46,7 +46,7 @@ from ..models.protocol import HookedModel
 from ..readings.capabilities import Completions
 from ..readings.loss import Loss
 from ..readings.reading import Reading
-from ..statistics import Estimate, ratio_of_means
+from ..statistics import Estimate, from_draws, resamples
 from ..tasks.capabilities import Completion, as_example, capabilities, checked, half
 from .claim import Claim, ClaimError, Finding, run
 
@@ -171,7 +171,8 @@ class Distinct(Claim):
         shown, least = effects.items(own), self.settings.least_increase
         if shown.low is None or shown.low <= least:
             return Estimate.missing(f"ΔL of {kind} without its own circuit, {shown}, is not shown to be above {least:g}")
-        return ratio_of_means(increase, own, draws=effects.draws, seed=effects.seed)
+        drawn = resamples(len(own), draws=effects.draws, seed=effects.seed)
+        return from_draws(increase.mean() / own.mean(), increase[drawn].mean(-1) / own[drawn].mean(-1), n=len(own))
 
     def _known(self, effects: Effects, kind: str) -> Estimate:
         """Share of right completions − that of a blind choice, of the baseline."""

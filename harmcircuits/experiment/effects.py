@@ -18,8 +18,8 @@ from jaxtyping import Float, Int
 from ..ablation.ablate import BASELINE
 from ..data import Prompt
 from ..judges.protocol import MAX_UNANSWERED
-from ..statistics import Estimate, auroc, from_draws, resamples, wilson
-from ..statistics.paired_auroc import auroc_of_counts, change_of_aurocs, one_auroc, retained_signal, times_drawn
+from ..statistics import Estimate, auroc, change_of_aurocs, from_draws, one_auroc, resamples, retained_signal, wilson
+from ..statistics.auroc import auroc_of_counts, times_drawn
 from .outcomes import Outcomes
 
 ROLES = ("harmful", "near", "far")

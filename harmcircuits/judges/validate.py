@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..notebook import clipped, notebook_html
-from ..statistics import Estimate, auroc, auroc_se
+from ..statistics import Estimate, auroc_estimate
 from ..store import digest, read_json, write_json
 from .cases import HAVE, KINDS, Case, load_cases
 from .protocol import Judge, JudgeError, Judgements, Property, wilson
@@ -204,8 +204,4 @@ def _auroc(judged: Judgements, have: np.ndarray) -> Estimate:
     if not len(positive) or not len(negative):
         side = "with" if not len(positive) else "without"
         return Estimate.missing(f"no case {side} the property ({judged.measures}) has a score")
-    area = float(auroc(positive, negative))
-    error = auroc_se(area, len(positive), len(negative))
-    if not error:  # perfect, or perfectly wrong: no error can be estimated from it
-        return Estimate(area, n=n)
-    return Estimate(area, max(0.0, area - 1.96 * error), min(1.0, area + 1.96 * error), n)
+    return auroc_estimate(positive, negative)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from scipy.stats import binomtest
+
 Json: TypeAlias = dict[str, float | int | str | None]
 LEVEL = 0.95
 
@@ -110,6 +112,20 @@ class Estimate:
         ends = "" if self.low is None or self.high is None else f" [{_number(self.low)}, {_number(self.high)}]"
         level = f" at {100 * self.level:g} %" if ends and self.level != LEVEL else ""
         return f"{_number(self.value)}{ends}{level} (n={self.n})"
+
+
+def wilson(hits: int, n: int) -> Estimate:
+    """hits / n with its 95 % Wilson score interval; missing where n is 0.
+
+    Source: Wilson 1927. Unlike hits ± 1.96 errors it does not shrink to nothing at 0 and at n.
+
+    >>> print(wilson(0, 20))
+    0.000 [0.000, 0.161] (n=20)
+    """
+    if not n:
+        return Estimate.missing("there is nothing to count")
+    interval = binomtest(hits, n).proportion_ci(method="wilson")
+    return Estimate(hits / n, float(interval.low), float(interval.high), n)
 
 
 def _finite(name: str, value: float | None) -> float | None:

@@ -1,19 +1,18 @@
 """Intervals over two crossed samples: every training run was asked every question, and both could have been others."""
 
 import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from scipy.special import ndtri, stdtrit
 
-from .estimate import Estimate, StatisticsError
-from .intervals import MAX_UNDEFINED, MIN_TRIPLES, check_level
-from .resampling import Statistic, resamples
-from .strata import strata_codes
+from .bootstrap import CHUNK, LEAST_UNITS, MAX_UNDEFINED, check_level, resamples, strata_codes
+from .estimate import LEVEL, Estimate, StatisticsError
 
-_CHUNK = 2**22
-"""Numbers gathered at a time (32 MB)."""
+Statistic: TypeAlias = Callable[..., Any]
 
 
 def two_level(
@@ -21,7 +20,6 @@ def two_level(
     *arrays: ArrayLike,
     draws: int = 2000,
     seed: int = 0,
-    level: float = 0.95,
     strata: ArrayLike | None = None,
 ) -> Estimate:
     """A statistic of arrays [run, question, …] with its interval over runs *and* questions.
@@ -30,7 +28,7 @@ def two_level(
     of n spreads by √((n − 1)/n) of a sample's width, and three runs have few different draws), so that their distance from the
     observed value is stretched to the width that the two jackknife variances ask for:
 
-        stretch = max(1, t_{(1 + level)/2, df} · √(v_runs + v_questions) / (z_{(1 + level)/2} · sd(draws)))
+        stretch = max(1, t_{0.975, df} · √(v_runs + v_questions) / (z_{0.975} · sd(draws)))
         df = (v_runs + v_questions)² / (v_runs² / (runs − 1) + v_questions² / (questions − H))
 
     H the number of strata. Draws are never drawn together: where a few lie far out, as those of a ratio whose denominator comes
@@ -42,7 +40,6 @@ def two_level(
         arrays: each has the runs on axis 0 and the questions on axis 1.
         draws: bootstrap draws.
         seed: the same seed gives the same draws for every statistic of as many runs and questions.
-        level: the interval's coverage.
         strata: one label a question, see `resamples`.
 
     Returns:
@@ -69,9 +66,9 @@ def two_level(
     observed = float(_evaluated(statistic, data, everyone, all_asked)[0])
     if not np.isfinite(observed):
         return Estimate.missing("undefined on the data")
-    if min(runs, questions) < MIN_TRIPLES:
+    if min(runs, questions) < LEAST_UNITS:
         return Estimate(observed, n=questions)
-    check_level(level, draws)
+    check_level(LEVEL, draws)
     drawn = _evaluated(
         statistic,
         data,
@@ -93,8 +90,8 @@ def two_level(
     ]
     if not np.isfinite([variance for variance, _ in parts]).all():
         return Estimate.missing("undefined without one of the runs or questions")
-    stretch = _stretch(parts, float(defined.std()), level)
-    low, high = observed + stretch * (np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]) - observed)
+    stretch = _stretch(parts, float(defined.std()))
+    low, high = observed + stretch * (np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - observed)
     return Estimate(observed, low, high, questions)
 
 
@@ -111,7 +108,7 @@ def _evaluated(
     statistic: Statistic, data: list[np.ndarray], runs: Int[np.ndarray, "draw run"], asked: Int[np.ndarray, "draw question"]
 ) -> Float[np.ndarray, " draw"]:
     width = runs.shape[1] * asked.shape[1] * sum(math.prod(array.shape[2:]) for array in data)
-    step, found = max(1, _CHUNK // max(1, width)), list[np.ndarray]()
+    step, found = max(1, CHUNK // max(1, width)), list[np.ndarray]()
     with np.errstate(divide="ignore", invalid="ignore"):
         for start in range(0, len(runs), step):
             at = runs[start : start + step, :, None], asked[start : start + step, None, :]
@@ -133,10 +130,10 @@ def _jackknife(left_out: Float[np.ndarray, " n"], codes: Int[np.ndarray, " n"]) 
     return float((((sizes - 1) / sizes)[codes] * (left_out - means[codes]) ** 2).sum())
 
 
-def _stretch(parts: list[tuple[float, int]], spread: float, level: float) -> float:
+def _stretch(parts: list[tuple[float, int]], spread: float) -> float:
     total, scale = sum(variance for variance, _ in parts), max(variance for variance, _ in parts)
     if scale == 0 or spread == 0:
         return 1.0
     free = (total / scale) ** 2 / sum((variance / scale) ** 2 / own for variance, own in parts)  # scaled: no underflow
-    wanted = float(stdtrit(free, (1 + level) / 2) * math.sqrt(total) / (ndtri((1 + level) / 2) * spread))
+    wanted = float(stdtrit(free, (1 + LEVEL) / 2) * math.sqrt(total) / (ndtri((1 + LEVEL) / 2) * spread))
     return max(1.0, wanted)
