@@ -1,9 +1,10 @@
 """Simulated outcomes with a known truth, through the statistics that runs use (`experiment.effects.Effects`).
 
-Triples lie in four categories, which differ. The loss increases of a triple's roles share a category and a triple effect, and are skewed; the
-recognition scores of a triple are normal, and rise together before and after the ablation. Counted over simulations: how often each
-95 % interval holds the truth; how often scipy's intervals of the same mean do; how often "specific" and "retained" are said wrongly
-(false positives); how often a specific effect is shown (power); how often intervals over fine-tuning runs hold the truth.
+Triples lie in four categories, which differ. The loss increases of a triple's roles share a category and a triple effect, and
+are skewed; the recognition scores of a triple are normal, and rise together before and after the ablation. Counted over
+simulations: how often each 95 % interval holds the truth; how often scipy's intervals of the same mean do; how often "specific"
+and "retained" are said wrongly (false positives); how often a specific effect is shown (power); how often intervals over
+fine-tuning runs hold the truth.
 
     python benchmarks/simulated.py --simulations 1000 --out docs/results/simulated.json
 """
@@ -74,7 +75,9 @@ def simulate(truth: Truth, n: int, seed: int) -> Effects:
     for index in range(n):
         for role in ("harmful", "near"):
             item = len(prompts)
-            prompts.append(Prompt(request=f"{role} {index}", prefill="Sure", group=str(index), category=str(category[index]), role=role))
+            prompts.append(
+                Prompt(request=f"{role} {index}", prefill="Sure", group=str(index), category=str(category[index]), role=role)
+            )
             rows += [(BASELINE, "loss", item, 0.0), ("circuit", "loss", item, losses[role][index])]
             rows += [(condition, "recognition", item, scores[condition, role][index]) for condition in (BASELINE, "circuit")]
     frame = pd.DataFrame(rows, columns=["condition", "measure", "item", "value"])
@@ -148,7 +151,9 @@ def two_levels(simulations: int) -> Iterator[dict[str, Any]]:
     for runs, questions, both in ((0.3, 1.0, 1.0), (0.0, 1.0, 0.5), (1.0, 0.0, 0.1)):
         parts = lambda r=runs, q=questions, b=both: rng.normal(0, r, (3, 1)) + rng.normal(0, q, 40) + rng.normal(0, b, (3, 40))
         found = [holds(two_level_mean(parts(), draws=DRAWS, seed=seed), 0) for seed in range(simulations)]
-        yield share("coverage", "mean over runs and questions", found, sd_of_runs=runs, sd_of_questions=questions, sd_of_both=both)
+        yield share(
+            "coverage", "mean over runs and questions", found, sd_of_runs=runs, sd_of_questions=questions, sd_of_both=both
+        )
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harmcircuits.attribution.scores import Attribution, AttributionError
 from harmcircuits.attribution.weights import WeightAttribution
-from harmcircuits.statistics import bootstrap
+from harmcircuits.statistics import mean_estimate
 
 
 def drawn(n: int = 12, *, seed: int = 0) -> Attribution:
@@ -40,7 +40,7 @@ def test_intervals_are_the_bootstrap_over_examples() -> None:
     scores = drawn()
     row = scores.table(1, kind="heads").iloc[0]
     own = scores.per_example_heads[:, row["layer"], row["index"]].numpy()
-    expected = bootstrap(lambda x: x.mean(), own, draws=2000, seed=0)
+    expected = mean_estimate(own, draws=2000, seed=0)
     assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
     assert row["unsigned"] == pytest.approx(abs(own).mean()) and row["low"] < row["score"] < row["high"]
 

@@ -175,7 +175,6 @@ class Distinct(Claim):
         return from_draws(increase.mean() / own.mean(), increase[drawn].mean(-1) / own[drawn].mean(-1), n=len(own))
 
     def _known(self, effects: Effects, kind: str) -> Estimate:
-        """Share of right completions − that of a blind choice, of the baseline."""
         return effects.items(effects.outcomes.values(BASELINE, f"{kind} right") - [item.chance for item in self.test[kind]])
 
     def decision(self) -> Decision:

@@ -199,7 +199,7 @@ def _balanced(sensitivity: Estimate, specificity: Estimate) -> Estimate:
 
 
 def _auroc(judged: Judgements, have: np.ndarray) -> Estimate:
-    scores, n = judged.scores, int(judged.answered.sum())
+    scores = judged.scores
     positive, negative = scores[judged.answered & have], scores[judged.answered & ~have]
     if not len(positive) or not len(negative):
         side = "with" if not len(positive) else "without"

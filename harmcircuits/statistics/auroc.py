@@ -3,7 +3,7 @@
     AUROC = Σ_ij c_i O_ij d_j / (n m),   O_ij = 1 where positive i scores above negative j, ½ where they are equal
 
 with c_i and d_j how often a bootstrap draw took positive i and negative j: once each on the data. From 0 to 1, no unit; ½ is
-chance; above ½ the positives score higher. Near 1 few pairs are left to vary, and draws alone give intervals that are too short:
+chance; above ½ the positives score higher. Near 1 few pairs are left to vary, and draws alone give too short intervals:
 there limits of a difference and of a ratio are made of the logit limits of both AUROCs (own code: no library has them).
 
 Sources: Mann and Whitney 1947; Clopper and Pearson 1934 (no error in ⌊n/2⌋ independent pairs); Pepe 2003, section 5.2 (logit);

@@ -2,7 +2,7 @@
 
     tail = Φ(−√(n / (n − H)) · t_{(1 + level)/2, n − H})
 
-in the place of (1 − level)/2, with H the number of strata: a draw of n units spreads less than a sample of n does, by the factor
+in the place of (1 − level)/2, with H the number of strata: a draw of n units spreads less than a sample of n does, by
 √((n − H)/n), and its spread is itself an estimate. Own code: scipy's bootstrap does not draw within strata, where percentiles
 are too short (`tests/test_statistics.py`). A draw takes whole triples, and the same seed the same ones for every statistic.
 
@@ -77,9 +77,7 @@ def resamples(n: int, *, draws: int = 2000, seed: int = 0, strata: ArrayLike | N
     return indices
 
 
-def from_draws(
-    observed: float, draws: ArrayLike, *, n: int, level: float = LEVEL, strata: ArrayLike | None = None
-) -> Estimate:
+def from_draws(observed: float, draws: ArrayLike, *, n: int, level: float = LEVEL, strata: ArrayLike | None = None) -> Estimate:
     """Return an observed statistic with the expanded percentile interval of its bootstrap draws.
 
     Undefined draws (nan, infinite) are dropped. The estimate is missing, with the reason, where more than 5 % are, or where
