@@ -21,9 +21,7 @@ from typer.testing import Result
 import harmcircuits as hc
 from harmcircuits import cli, store
 from harmcircuits.data import Example
-from harmcircuits.experiments.battery import RESPONSES, Outcomes
 from harmcircuits.experiments.judged import harmful_rates
-from harmcircuits.experiments.stages import Written
 from harmcircuits.judges import Judgements
 from harmcircuits.judges.protocol import check_pairs
 from harmcircuits.tasks.writing import write as write_texts
@@ -165,12 +163,9 @@ class TestReprs:
     def test_of_everything_that_holds_text(self, model: Any, tmp_path: Path) -> None:
         written = write_texts(model, TEST.prompts[:3], max_new_tokens=3, seed=0)
         assert all(one.response.startswith(CANARY) for one in written)
-        frame = pd.DataFrame([("c", "g", "a", "h", "near", one.response) for one in written], columns=RESPONSES)
         holders = [
             written,
             tuple(written),
-            Written(written, written, written),
-            Outcomes(frame.drop(columns="response"), frame),
             hc.attribute(model, written),
             hc.loss(model, written),
         ]

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from harmcircuits import statistics as hs
 from harmcircuits.statistics import Estimate, StatisticsError
-from harmcircuits.statistics.auroc import auroc_of_counts, times_drawn
+from harmcircuits.statistics.aurocs import auroc_of_counts, times_drawn
 from harmcircuits.statistics.bootstrap import strata_codes
 
 quick = settings(max_examples=40, deadline=None)

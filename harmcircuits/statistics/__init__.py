@@ -4,7 +4,7 @@ The unit of resampling is the triple (a harmful request with its matched and unr
 there are no triples. Every array has the units on axis 0.
 """
 
-from .auroc import auroc, auroc_estimate, change_of_aurocs, one_auroc, retained_signal
+from .aurocs import auroc, auroc_estimate, change_of_aurocs, one_auroc, retained_signal
 from .bootstrap import LEAST_UNITS, MAX_UNDEFINED, from_draws, mean_estimate, mean_estimates, resamples
 from .estimate import Estimate, StatisticsError, wilson
 from .two_level import two_level, two_level_mean

@@ -91,7 +91,7 @@ def from_draws(observed: float, draws: ArrayLike, *, n: int, level: float = LEVE
         StatisticsError: too few draws for the level (39 for 95 %: fewer have no 2.5 % tail), or a level outside (0, 1).
 
     >>> print(from_draws(0.5, np.linspace(0, 1, 101), n=1000))
-    0.500 [0.025, 0.975] (n=1000)
+    0.500 [0.015, 0.985] (n=1000)
     """
     if not np.isfinite(observed):
         return Estimate.missing("undefined on the data")
