@@ -1,18 +1,22 @@
-"""Ablation by hooks equals zero rows in the weights, and leaves no trace."""
+"""Ablation: by hooks it equals zero rows in the weights, by masks the weights themselves; nothing is left behind."""
+
+from functools import partial
 
 import plain
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny import tiny_bridge, tiny_model, tiny_tokenizer
-from transformers import (
-    MixtralConfig,
-    MixtralForCausalLM,
-)
+from transformers import MixtralConfig, MixtralForCausalLM
+from written import written
 
-from harmcircuits.ablation.ablate import ablated
-from harmcircuits.circuits import Circuit
+from harmcircuits.ablation.ablate import AblationError, ablated
+from harmcircuits.circuits import Circuit, CircuitError, WeightMask, outgoing
+from harmcircuits.data import example_rows, make_batch
 from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import ModelError, head_hook
+from harmcircuits.models.matrices import matrices
+from harmcircuits.models.protocol import ModelError, head_hook, neuron_hook
 
 TOKENS = torch.arange(5, 65).reshape(2, 30)
 ROUNDING = 5e-5
@@ -128,7 +132,203 @@ def test_your_own_hooks_stay(tiny, permanent):
         point.remove_hooks(including_permanent=True)
 
 
+CIRCUIT = Circuit(heads=[(0, 1), (0, 3), (1, 2)], neurons=[(0, 0), (1, 7), (1, 63)])
+circuits = st.builds(
+    lambda heads, neurons: Circuit(heads=heads, neurons=neurons),
+    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 3)), max_size=4),
+    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 63)), max_size=6),
+)
+
+
+@torch.no_grad()
+def logits_of(model, examples):
+    batch = make_batch(model, example_rows(model, examples))
+    return model(batch.tokens, attention_mask=batch.attention_mask, return_type="logits")
+
+
+# scale
+
+
+@pytest.mark.parametrize("what", ["circuit", "mask"])
+def test_a_scale_of_1_is_the_model_to_the_bit(tiny, examples, what):
+    ablation = CIRCUIT if what == "circuit" else outgoing(tiny, CIRCUIT)
+    intact = logits_of(tiny, examples)
+    with ablated(tiny, ablation, method="scale", alpha=1.0):
+        assert torch.equal(logits_of(tiny, examples), intact)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+def test_a_scale_of_activations_is_one_of_the_weights_that_read_them(tiny, examples, alpha):
+    with ablated(tiny, CIRCUIT, method="scale", alpha=alpha):
+        by_hooks = logits_of(tiny, examples)
+    before = bits(tiny)
+    with ablated(tiny, outgoing(tiny, CIRCUIT), method="scale", alpha=alpha):
+        in_weights = logits_of(tiny, examples)
+    assert torch.allclose(by_hooks, in_weights, atol=1e-5)
+    assert not torch.allclose(by_hooks, logits_of(tiny, examples), atol=1e-2)
+    assert unchanged(tiny, before)
+
+
+# mean
+
+
+@torch.no_grad()
+def test_the_mean_is_over_every_position_of_every_example(tiny, examples):
+    circuit, seen, alone = Circuit(heads=[(1, 2)], neurons=[(0, 5)]), {}, {}
+
+    def keep(activation, hook, name, into):
+        into.setdefault(name, []).append(activation.clone())
+        return activation
+
+    hooks = lambda into: [(name, partial(keep, name=name, into=into)) for name in (head_hook(1), neuron_hook(0))]
+    with tiny.hooks(fwd_hooks=hooks(alone)):
+        for example in examples:  # each in a pass of its own, without padding
+            logits_of(tiny, [example])
+    with ablated(tiny, circuit, method="mean", reference=examples), tiny.hooks(fwd_hooks=hooks(seen)):
+        logits_of(tiny, examples[:2])
+    for name, index in ((head_hook(1), 2), (neuron_hook(0), 5)):
+        mean = torch.cat([part[0] for part in alone[name]]).double().mean(0).float()[index]
+        assert (seen[name][0][:, :, index] - mean).abs().max() < 1e-6
+    assert seen[neuron_hook(0)][0][..., 4].std() > 0.01, "others vary as before"
+
+
+def test_what_is_read_is_the_intact_model_for_all_parts(tiny, examples):
+    """A circuit's later components do not see its earlier ones replaced."""
+    whole = {"method": "mean", "reference": examples}
+    with ablated(tiny, CIRCUIT, **whole):
+        together = logits_of(tiny, examples)
+    with ablated(tiny, [Circuit(heads=CIRCUIT.heads), Circuit(neurons=CIRCUIT.neurons)], **whole):
+        assert torch.equal(logits_of(tiny, examples), together)
+
+
+# several at once
+
+
+@settings(max_examples=15)
+@given(one=circuits, other=circuits, fails=st.booleans())
+def test_a_list_is_the_union_and_contexts_restore(tiny, one, other, fails):
+    examples = written(tiny.tokenizer)[:2]
+    intact, before = logits_of(tiny, examples), bits(tiny)
+    mask = outgoing(tiny, other)
+    with ablated(tiny, one | other):
+        union = logits_of(tiny, examples)
+    with ablated(tiny, [one, mask, None]):
+        assert torch.allclose(logits_of(tiny, examples), union, atol=1e-5)
+    try:
+        with ablated(tiny, mask), ablated(tiny, [mask, one]), ablated(tiny, other, method="scale", alpha=0.0):
+            assert torch.allclose(logits_of(tiny, examples), union, atol=1e-5)
+            if fails:
+                raise KeyError
+    except KeyError:
+        assert fails
+    assert torch.equal(logits_of(tiny, examples), intact)
+    assert unchanged(tiny, before)
+
+
 # errors
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "median"}, r"method 'median' is unknown: choose one of zero, scale, mean"),
+        ({"method": "scale"}, r"method='scale' takes a finite number"),
+        ({"alpha": 0.5}, r"alpha=0\.5 with method='zero'"),
+        ({"method": "scale", "alpha": float("nan")}, r"takes a finite number"),
+        ({"method": "mean"}, r"method='mean' takes reference="),
+        ({"reference": [None]}, r"the others none"),
+    ],
+)
+def test_a_method_without_what_it_needs(tiny, options, message):
+    with pytest.raises(AblationError, match=message), ablated(tiny, CIRCUIT, **options):
+        pass
+
+
+def test_what_a_mask_cannot_do(tiny, examples):
+    mask = outgoing(tiny, CIRCUIT)
+    refused = pytest.raises(AblationError, match="a weight can be set to zero or scaled")
+    with refused, ablated(tiny, mask, method="mean", reference=examples):
+        pass
+
+
+def test_what_is_no_ablation(tiny):
+    for wrong in ("circuit.json", ["circuit.json"], [[CIRCUIT]]):
+        with pytest.raises(AblationError, match="an ablation is a Circuit, a WeightMask, None"), ablated(tiny, wrong):
+            pass
+    with pytest.raises(CircuitError, match="combined with another one, not with a WeightMask"):
+        CIRCUIT | outgoing(tiny, CIRCUIT)
+
+
+# masks of weights
+
+
+def bits(model) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone().view(torch.int32) for name, parameter in model.named_parameters()}
+
+
+def unchanged(model, before) -> bool:
+    after = bits(model)
+    return after.keys() == before.keys() and all(torch.equal(after[name], before[name]) for name in before)
+
+
+def shapes(model) -> dict:
+    return {matrix.name: matrix.shape for matrix in matrices(model)}
+
+
+def random_mask(model, seed: int) -> WeightMask:
+    generator = torch.Generator().manual_seed(seed)
+    sizes = shapes(model)
+    return WeightMask(
+        indices={name: torch.randperm(a * b, generator=generator)[:40] for name, (a, b) in sizes.items()}, shapes=sizes
+    )
+
+
+def test_the_named_weights_of_transformers_and_no_others_are_zero(tiny):
+    mask, hf_model = random_mask(tiny, 0), tiny_model()
+    for name, flat in mask.indices.items():
+        plain.matrix(hf_model, name).data.flatten()[flat] = 0
+    with torch.no_grad():
+        zeroed = hf_model(TOKENS).logits
+    with ablated(tiny, mask):
+        assert (logits(tiny) - zeroed).abs().max() < 1e-5
+        zeros = sum(int((matrix.parameter == 0).sum()) for matrix in matrices(tiny))
+        assert zeros == len(mask) == 40 * 14
+
+
+def test_every_bit_is_as_it_was_also_after_an_exception(tiny):
+    before, intact = bits(tiny), logits(tiny)
+    with ablated(tiny, random_mask(tiny, 0)):
+        assert not unchanged(tiny, before)
+    assert unchanged(tiny, before)
+    with pytest.raises(KeyError, match="inside"), ablated(tiny, random_mask(tiny, 0)):
+        raise KeyError("inside")
+    assert unchanged(tiny, before) and torch.equal(logits(tiny), intact)
+
+
+def test_negative_zeros_and_tiny_numbers_come_back(hooked, tmp_path):
+    model = tiny_bridge(tmp_path, hooked=hooked)
+    weights = {matrix.name: matrix for matrix in matrices(model)}["blocks.0.mlp.in"]
+    weights.write(torch.arange(3), torch.tensor([-0.0, 1e-42, torch.nan]))
+    before = bits(model)
+    with ablated(model, WeightMask(indices={weights.name: range(5)}, shapes=shapes(model))):
+        assert weights.read(torch.arange(5)).view(torch.int32).eq(0).all(), "plain zeros"
+    assert unchanged(model, before)
+
+
+def test_nested_masks_are_the_union(tiny):
+    one, two, before = random_mask(tiny, 0), random_mask(tiny, 1), bits(tiny)
+    assert len(one & two), "they overlap"
+    with ablated(tiny, one | two):
+        union = logits(tiny)
+    with ablated(tiny, one):
+        outer, inside = logits(tiny), bits(tiny)
+        with pytest.raises(KeyError), ablated(tiny, two):
+            assert torch.equal(logits(tiny), union)
+            raise KeyError
+        assert unchanged(tiny, inside) and torch.equal(logits(tiny), outer)
+        with ablated(tiny, one):
+            assert torch.equal(logits(tiny), outer)
+    assert unchanged(tiny, before)
 
 
 @pytest.mark.model

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny import tiny_bridge, tiny_model
 from untouched import untouched
-from written import PROMPTS, written
+from written import PROMPTS
 
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute, check_every_layer
@@ -136,15 +136,6 @@ def test_a_metric_of_the_logits(tiny, examples):
 # errors
 
 
-def test_nothing_to_attribute(tiny):
-    with pytest.raises(AttributionError, match="no examples: there is nothing to attribute"):
-        attribute(tiny, [])
-    with pytest.raises(ExampleError, match="category 'kitchen'"):
-        attribute(tiny, [Example(request="Bread?", response="", category="kitchen")])
-    with pytest.raises(ExampleError, match=r"has no response: elicit it first \(hc\.elicit\)"):
-        attribute(tiny, PROMPTS)
-
-
 def test_a_layer_without_a_hook_point_is_named():
     points = {name: object() for layer in range(3) for name in (head_hook(layer), neuron_hook(layer))}
     cfg = SimpleNamespace(n_layers=3, n_heads=2, d_head=4, d_mlp=8)
@@ -160,29 +151,24 @@ def test_a_layer_without_a_hook_point_is_named():
         check_every_layer(SimpleNamespace(cfg=cfg, hook_dict=points))
 
 
-# metrics and examples that cannot be
-
-
 @pytest.mark.parametrize("algorithm", [attribute, exact_attribution, integrated_attribution, attribute_weights])
-@pytest.mark.parametrize(
-    ("metric", "found"),
-    [(lambda logits, batch: logits[:, 3].mean(), r"\(\)")],
-)
-def test_a_metric_gives_one_value_a_row(tiny, algorithm, metric, found):
-    examples = written(tiny.tokenizer)[:3]
-    with pytest.raises(
-        AttributionError, match=rf"one value for each of the batch's [0-9]+ rows, shape \([0-9]+,\), and gave {found}"
-    ):
-        algorithm(tiny, examples, metric=metric)
-
-
-def test_a_metric_that_does_not_depend_on_the_model(tiny):
-    with pytest.raises(AttributionError, match="the metric does not depend on the model"):
-        attribute(tiny, written(tiny.tokenizer), metric=lambda logits, batch: torch.ones(len(batch.tokens)))
-
-
-@pytest.mark.parametrize("algorithm", [attribute, exact_attribution, integrated_attribution, attribute_weights])
-def test_what_are_no_examples(tiny, algorithm):
-    for wrong in ("text", written(tiny.tokenizer)[0], ["text"]):
+def test_examples_and_metrics_that_make_no_sense(tiny, examples, algorithm):
+    for wrong in ("text", examples[0], ["text"]):
         with pytest.raises(AttributionError, match=r"examples are a list of hc\.Example"):
             algorithm(tiny, wrong)
+    with pytest.raises(AttributionError, match="no examples"):
+        algorithm(tiny, [])
+    with pytest.raises(ExampleError, match=r"has no response: elicit it first"):
+        algorithm(tiny, PROMPTS)
+    with pytest.raises(AttributionError, match="must give one value for each of the batch"):
+        algorithm(tiny, examples[:3], metric=lambda logits, batch: logits[:, 3].mean())
+    if algorithm is not exact_attribution:
+        with pytest.raises(AttributionError, match="the metric does not depend on the"):
+            algorithm(tiny, examples, metric=lambda logits, batch: torch.ones(len(batch.tokens)))
+
+
+def test_a_method_and_its_options(tiny, examples):
+    with pytest.raises(AttributionError, match="method 'gradient' is unknown"):
+        attribute(tiny, examples, method="gradient")
+    with pytest.raises(TypeError, match="steps"):
+        attribute(tiny, examples, steps=3)

@@ -7,14 +7,13 @@ import plain
 import pytest
 import torch
 from tiny import tiny_bridge, tiny_model
-from written import PROMPTS, written
+from written import written
 
 from harmcircuits.ablation import batched
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute
-from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.circuits import Circuit, CircuitError
-from harmcircuits.data import ExampleError, example_rows, loss, response_loss
+from harmcircuits.data import example_rows, loss, response_loss
 from harmcircuits.models.protocol import neuron_hook
 
 exact_attribution = partial(attribute, method="exact")
@@ -96,21 +95,6 @@ def test_inside_an_ablation_it_is_the_rise_that_is_left(tiny, examples):
         assert torch.allclose(scores.per_example_heads[:, 1, 1], loss(tiny, examples) - intact, atol=1e-5)
 
 
-# what is measured
-
-
-def test_all_heads_unless_told_otherwise(tiny, examples):
-    for scores, heads, neurons in (
-        (exact_attribution(tiny, examples), HEADS, []),
-        (exact_attribution(tiny, examples, heads=[(1, 2), (1, 2)]), [(1, 2)], []),
-        (exact_attribution(tiny, examples, neurons=NEURONS), [], NEURONS),
-        (exact_attribution(tiny, examples, heads=[(0, 1)], neurons=[(1, 7)]), [(0, 1)], [(1, 7)]),
-    ):
-        for kind, asked in (("heads", heads), ("neurons", neurons)):
-            assert sorted(map(tuple, scores.measured[kind].nonzero().tolist())) == sorted(asked)
-        assert scores.tokens == () and scores.n_examples == 4
-
-
 # metrics
 
 
@@ -167,22 +151,23 @@ def test_the_model_is_left_as_it_was(tmp_path, tiny, examples):
     assert not any(point.fwd_hooks or point.bwd_hooks for point in model.hook_dict.values())
 
 
-# errors
-
-
-def test_what_cannot_be_measured(tiny, examples):
-    with pytest.raises(AttributionError, match="no examples: there is nothing to attribute"):
-        exact_attribution(tiny, [])
-    with pytest.raises(ExampleError, match=r"has no response: elicit it first"):
-        exact_attribution(tiny, PROMPTS)
-    with pytest.raises(CircuitError, match=r"no component asked for: name some heads= or neurons="):
-        exact_attribution(tiny, examples, heads=[])
-    with pytest.raises(CircuitError, match=r"head \(2, 0\) is not in this model"):
-        exact_attribution(tiny, examples, heads=[(2, 0)])
-    with pytest.raises(CircuitError, match=r"neuron \(0, 64\) is not in this model"):
-        exact_attribution(tiny, examples, neurons=[(0, 64)])
-    with pytest.raises(CircuitError, match=r"heads must be pairs \(layer, index\)"):
-        exact_attribution(tiny, examples, heads=[3])
+def test_what_is_measured_and_what_cannot_be(tiny, examples):
+    for options, heads, neurons in (
+        ({}, HEADS, []),
+        ({"heads": [(1, 2), (1, 2)]}, [(1, 2)], []),
+        ({"heads": [(0, 1)], "neurons": [(1, 7)]}, [(0, 1)], [(1, 7)]),
+    ):
+        scores = exact_attribution(tiny, examples, **options)
+        for kind, asked in (("heads", heads), ("neurons", neurons)):
+            assert sorted(map(tuple, scores.measured[kind].nonzero().tolist())) == sorted(asked)
+        assert scores.tokens == () and scores.n_examples == 4
+    for wrong, message in (
+        ([], "no component asked for"),
+        ([(2, 0)], r"head \(2, 0\) is not in this model"),
+        ([3], "must be pairs"),
+    ):
+        with pytest.raises(CircuitError, match=message):
+            exact_attribution(tiny, examples, heads=wrong)
     with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
         exact_attribution(tiny, examples, batch_size=0)
 

@@ -8,14 +8,13 @@ import pytest
 import torch
 from tiny import tiny_bridge, tiny_model, tiny_tokenizer
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-from written import PROMPTS
 
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.metrics import BoundMetric
 from harmcircuits.attribution.scores import Attribution, AttributionError
 from harmcircuits.circuits import Circuit
-from harmcircuits.data import Example, ExampleError, example_rows, loss
+from harmcircuits.data import Example, example_rows, loss
 from harmcircuits.models.load import load_model
 
 exact_attribution = partial(attribute, method="exact")
@@ -160,12 +159,8 @@ def test_the_completeness_error_stays_with_its_example(tiny, examples, tmp_path)
 
 @pytest.mark.model
 def test_what_cannot_be_integrated(tiny, examples):
-    with pytest.raises(AttributionError, match="no examples: there is nothing to attribute"):
-        integrated_attribution(tiny, [])
-    with pytest.raises(ExampleError, match=r"has no response: elicit it first"):
-        integrated_attribution(tiny, PROMPTS)
     for steps in (0, 2.5):
-        with pytest.raises(ValueError, match=f"steps must be a whole number of at least 1, not {steps}"):
+        with pytest.raises(AttributionError, match=f"steps must be a whole number of at least 1, not {steps}"):
             integrated_attribution(tiny, examples, steps=steps)
     hf_model = tiny_model(tie_word_embeddings=False)
     with torch.no_grad():

@@ -1,4 +1,7 @@
-"""Selection: known answers from small scores, what is protected, and requests that make no sense. No model."""
+"""Selection and matched random controls: known answers from small scores, and requests that make no sense. No model."""
+
+from collections import Counter
+from random import Random
 
 import pytest
 import torch
@@ -6,7 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from small_scores import D_MLP, HEADS, LAYERS, by_hand, drawn, of
 
-from harmcircuits.circuits.controls import matched_random
+from harmcircuits.attribution.weights import WeightAttribution
+from harmcircuits.circuits import Circuit
+from harmcircuits.circuits.controls import NEAREST, matched_random
 from harmcircuits.circuits.selection import SelectionError, protected_mask, select
 
 
@@ -104,3 +109,143 @@ def test_a_fraction_that_floating_point_rounds_down_still_protects_its_whole_num
     assert len(select(of(heads, neurons), protect=benign, heads=71, protect_fraction={"heads": 0.29})) == 71
     with pytest.raises(SelectionError, match="29 are protected"):
         select(of(heads, neurons), protect=benign, heads=72, protect_fraction={"heads": 0.29})
+
+
+# weights
+
+
+SHAPES = {"blocks.0.attn.q": (4, 5), "blocks.0.mlp.in": (3, 2)}
+sizes = {name: rows * columns for name, (rows, columns) in SHAPES.items()}
+
+
+def lists(low: int) -> st.SearchStrategy:
+    """Small whole numbers, so that ties are common."""
+    return st.fixed_dictionaries({name: st.lists(st.integers(low, 6), min_size=n, max_size=n) for name, n in sizes.items()})
+
+
+def scores(signed: dict, absolute: dict) -> WeightAttribution:
+    tensors = lambda part: {name: torch.tensor(part[name]).float().view(SHAPES[name]) for name in SHAPES}
+    return WeightAttribution(tensors(signed), tensors(absolute), n_examples=1)
+
+
+def in_words(A: list, U: list, q: float, p: float) -> list:
+    """The first so many of the ranking by A; those with A > 0; those that are not among the first so many by U."""
+    by_A = sorted(range(len(A)), key=lambda at: (-A[at], at))[: int(q * len(A) + 1e-9)]
+    by_U = sorted(range(len(U)), key=lambda at: (-U[at], at))[: int(p * len(U) + 1e-9)]
+    return sorted(at for at in by_A if A[at] > 0 and at not in by_U)
+
+
+weight_fractions = st.integers(0, 20).map(lambda n: n / 20) | st.floats(0, 1)
+
+
+@given(lists(-3), lists(0), weight_fractions, weight_fractions)
+def test_the_rule_in_words(signed, absolute, q, p):
+    expected = {name: in_words(signed[name], absolute[name], q, p) for name in SHAPES}
+    W = scores(signed, absolute)
+    if any(expected.values()):
+        mask = select(W, q=q, p=p)
+        assert {name: mask.indices[name].tolist() for name in mask.indices} == {name: e for name, e in expected.items() if e}
+        assert dict(mask.shapes) == SHAPES
+        return
+    with pytest.raises(SelectionError, match=r"select no weight|q above 0"):
+        select(W, q=q, p=p)
+
+
+def test_protection_may_come_from_other_scores():
+    one = scores(dict.fromkeys(SHAPES, range(20)) | {"blocks.0.mlp.in": range(6)}, {name: [0] * sizes[name] for name in SHAPES})
+    other = scores({name: [0] * sizes[name] for name in SHAPES}, {name: list(range(sizes[name])) for name in SHAPES})
+    mask = select(one, q=0.5, p=0.25, protect=other)
+    assert mask.indices["blocks.0.attn.q"].tolist() == [10, 11, 12, 13, 14]
+    assert mask.indices["blocks.0.mlp.in"].tolist() == [3, 4]
+
+
+def test_scores_that_do_not_fit_or_are_no_numbers():
+    ones = {name: [1] * sizes[name] for name in SHAPES}
+    part = WeightAttribution({"blocks.0.attn.q": torch.ones(4, 5)}, {"blocks.0.attn.q": torch.ones(4, 5)}, 1)
+    with pytest.raises(SelectionError, match="of models of different shape"):
+        select(scores(ones, ones), q=0.5, p=0, protect=part)
+
+
+# matched random circuits
+
+
+def layers(circuit: Circuit) -> list[list[int]]:
+    return [[layer for layer, _ in part] for part in (circuit.heads, circuit.neurons)]
+
+
+@given(st.integers(0, 1000))
+def test_matched_circuits_have_the_same_layers_and_no_component_in_common(seed):
+    A, B = drawn(seed), drawn(seed + 5000)
+    random = Random(seed)
+    heads = [(layer, head) for layer in range(LAYERS) for head in random.sample(range(HEADS), 2)]
+    neurons = [(layer, neuron) for layer in range(LAYERS) for neuron in random.sample(range(D_MLP), 4)]
+    circuit = Circuit(heads=heads, neurons=neurons)
+    matched = matched_random(circuit, A, protect=B, seed=seed, protect_fraction=0)
+    assert layers(matched) == layers(circuit)
+    assert not matched & circuit
+    assert matched == matched_random(circuit, A, protect=B, seed=seed, protect_fraction=0)
+
+
+parts = st.sets(st.tuples(st.integers(0, LAYERS - 1), st.integers(0, HEADS - 1)))
+wider = st.sets(st.tuples(st.integers(0, LAYERS - 1), st.integers(0, D_MLP - 1)))
+fractions = st.floats(0, 1)
+
+
+@given(parts, wider, fractions, fractions, st.integers(0, 1000))
+def test_matched_circuits_hold_as_many_protected_components_of_each_layer(heads, neurons, of_heads, of_neurons, seed):
+    """Whatever the circuit; and circuit components are given back only where nothing else of the layer is left."""
+    A, B, circuit = drawn(seed), drawn(seed + 5000), Circuit(heads=heads, neurons=neurons)
+    fraction = {"heads": of_heads, "neurons": of_neurons}
+    matched = matched_random(circuit, A, protect=B, seed=seed, protect_fraction=fraction)
+    for kind, benign in (("heads", B.heads_abs), ("neurons", B.neurons_abs)):
+        protected = protected_mask(benign, fraction[kind])
+        own, new = (Counter((at[0], bool(protected[at])) for at in getattr(of, kind)) for of in (circuit, matched))
+        assert own == new
+        for (layer, status), count in own.items():
+            alike = int((protected[layer] == status).sum())
+            back = [at for at in getattr(matched & circuit, kind) if (at[0], bool(protected[at])) == (layer, status)]
+            assert len(back) == max(0, 2 * count - alike)
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.0, 0.25, 0.5]))
+def test_what_select_protects_is_never_drawn(seed, fraction):
+    A, B = drawn(seed), drawn(seed + 5000)
+    A = of(A.per_example_heads.abs(), A.per_example_neurons.abs())  # all promote the response: A ≤ 0 leaves none out
+    circuit = select(A, protect=B, heads=1, neurons=3, protect_fraction=fraction)
+    matched = matched_random(circuit, A, protect=B, seed=seed, protect_fraction=fraction)
+    protected = [protected_mask(benign, fraction) for benign in (B.heads_abs, B.neurons_abs)]
+    assert not any(mask[at] for mask, items in zip(protected, (matched.heads, matched.neurons), strict=True) for at in items)
+    sized = {"heads": int((~protected[0]).sum()), "neurons": int((~protected[1]).sum())}
+    assert not matched - select(A, protect=B, **sized, protect_fraction=fraction), "the mask is select's own"
+
+
+def test_a_layer_that_is_used_up_gives_circuit_components_back():
+    circuit = Circuit(heads=[(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (1, 3)])
+    for seed in range(10):
+        matched = matched_random(circuit, drawn(0), protect=drawn(1), seed=seed, protect_fraction=0)
+        assert layers(matched) == layers(circuit)
+        assert (0, 3) in matched.heads, "what lies outside the circuit is drawn first"
+
+
+def test_candidates_are_the_nearest_in_both_scores(monkeypatch):
+    monkeypatch.setitem(NEAREST, "neurons", 2)
+    size = torch.arange(D_MLP, dtype=torch.float32).repeat(1, LAYERS, 1)
+    size[..., ::2] *= -1  # the size counts, not the sign
+    one, same = of(torch.ones(1, LAYERS, HEADS), size), of(torch.ones(1, LAYERS, HEADS), size.abs())
+    circuit = Circuit(neurons=[(1, 5)])
+    draws = [matched_random(circuit, one, protect=same, seed=seed) for seed in range(30)]
+    assert {draw.neurons for draw in draws} == {((1, 4),), ((1, 6),)}
+    monkeypatch.setitem(NEAREST, "neurons", 1)
+    opposite = of(torch.ones(1, LAYERS, HEADS), size.abs().flip(-1))
+    end = matched_random(Circuit(neurons=[(1, 0)]), one, protect=opposite, seed=0, protect_fraction=0)
+    assert end.neurons == ((1, 1),)
+
+
+def test_a_match_that_cannot_be_made():
+    A, B, circuit = drawn(0), drawn(1), Circuit(heads=[(0, 1)])
+    with pytest.raises(SelectionError, match="models of different shape"):
+        matched_random(circuit, A, protect=of(torch.ones(1, LAYERS, HEADS + 1), A.per_example_neurons[:1]), seed=0)
+    for outside in (Circuit(neurons=[(LAYERS, 0)]), Circuit(neurons=[(0, D_MLP)])):
+        message = rf"of the circuit's neurons is not in these scores, which have {LAYERS} layers of {D_MLP}"
+        with pytest.raises(SelectionError, match=message):
+            matched_random(outside, A, protect=B, seed=0)

@@ -1,4 +1,4 @@
-"""Many ablations over the same examples: the losses that each gives alone."""
+"""Many circuits in one batch: each row is what its own circuit alone makes of it."""
 
 import pytest
 import torch
@@ -6,11 +6,126 @@ from written import written
 
 from harmcircuits.ablation import batched
 from harmcircuits.ablation.ablate import AblationError, ablated
+from harmcircuits.ablation.batched import branching_hooks, per_row_hooks
 from harmcircuits.ablation.sweep import sweep
 from harmcircuits.circuits import Circuit, CircuitError, outgoing
-from harmcircuits.data import loss
+from harmcircuits.data import example_rows, loss, make_batch
+from harmcircuits.models.past import read_past
+from harmcircuits.models.protocol import head_hook, logits_at
+from harmcircuits.models.unembedding import logits_by_row, unembeds_alone
 
 CIRCUITS = [
+    None,
+    Circuit(heads=[(0, 1)]),
+    Circuit(neurons=[(0, 5), (1, 60)]),
+    Circuit(heads=[(1, 0), (1, 3)], neurons=[(1, 2)]),
+]
+
+
+@pytest.fixture
+def batch(tiny):
+    return make_batch(tiny, example_rows(tiny, written(tiny.tokenizer)))
+
+
+@torch.no_grad()
+def logits_of(model, batch):
+    return model(batch.tokens, attention_mask=batch.attention_mask, return_type="logits")
+
+
+def alone(model, batch, circuit, row):
+    with ablated(model, circuit):
+        return logits_of(model, batch)[row]
+
+
+def test_each_row_is_as_if_its_circuit_alone_were_ablated(tiny, batch):
+    with tiny.hooks(fwd_hooks=per_row_hooks(tiny, CIRCUITS)):
+        together = logits_of(tiny, batch)
+    for row, circuit in enumerate(CIRCUITS):
+        assert torch.allclose(together[row], alone(tiny, batch, circuit, row), atol=1e-5)
+        assert circuit is None or not torch.allclose(together[row], alone(tiny, batch, None, row), atol=1e-2)
+
+
+def test_what_no_row_cuts_keeps_every_bit(tiny, batch):
+    kept = {}
+
+    def keep(activation, hook, name):
+        kept[name] = activation.clone()
+        return activation
+
+    def pass_with(hooks, name):
+        with tiny.hooks(fwd_hooks=[*hooks, (head_hook(0), lambda a, hook: keep(a, hook, name))]):
+            logits_of(tiny, batch)
+        return kept[name]
+
+    intact = pass_with([], "intact")
+    cut = pass_with(per_row_hooks(tiny, [None, Circuit(heads=[(0, 2)]), None, None]), "cut")
+    assert not cut[1, :, 2].any() and intact[1, :, 2].all()
+    intact[1, :, 2] = 0
+    assert torch.equal(cut, intact)
+
+
+def test_a_step_of_decoding_has_one_position(tiny, batch):
+    tokens = batch.tokens[0, :12]
+    circuits = [None, Circuit(heads=[(0, 1), (1, 1)]), Circuit(neurons=[(0, 7)])]
+    with tiny.hooks(fwd_hooks=per_row_hooks(tiny, circuits)):
+        whole = logits_at(tiny, tokens.repeat(3, 1), torch.ones(3, 12).long(), torch.tensor([11, 23, 35]))
+    for row, circuit in enumerate(circuits):
+        with ablated(tiny, circuit):
+            past = read_past(tiny, tokens[:11]).repeated(1)
+        with torch.no_grad(), tiny.hooks(fwd_hooks=per_row_hooks(tiny, [circuit])):
+            step = logits_at(tiny, tokens[None, 11:], torch.ones(1, 1).long(), torch.tensor([0]), past=past)
+        assert torch.allclose(step[0], whole[row], atol=1e-4)
+
+
+def test_rows_that_join_at_their_layers_are_the_same_rows(tiny, batch):
+    tokens, circuits = batch.tokens[:1, :20], [*CIRCUITS[1:3], Circuit(heads=[(0, 0), (1, 2)]), CIRCUITS[3]]
+    with torch.no_grad(), tiny.hooks(fwd_hooks=branching_hooks(tiny, circuits)):
+        grown = tiny(tokens, attention_mask=torch.ones_like(tokens), return_type="logits")
+    many = tokens.repeat(5, 1)
+    with torch.no_grad(), tiny.hooks(fwd_hooks=per_row_hooks(tiny, [None, *circuits])):
+        whole = tiny(many, attention_mask=torch.ones_like(many), return_type="logits")
+    assert grown.shape == whole.shape and torch.allclose(grown, whole, atol=1e-5)
+
+
+def test_logits_a_few_rows_at_a_time(tiny, batch, monkeypatch):
+    monkeypatch.setattr("harmcircuits.models.unembedding.AT_ONCE", 7)
+    positions = torch.arange(3) + torch.tensor([[10], [10 + batch.tokens.shape[1]]])
+    with torch.no_grad():
+        whole = logits_of(tiny, batch)[:2, 10:13]
+        given = tiny, batch.tokens[:2], batch.attention_mask[:2], positions
+        assert torch.allclose(torch.stack(list(logits_by_row(*given, separately=False))), whole, atol=1e-5)
+        assert torch.allclose(torch.stack(list(logits_by_row(*given, separately=True))), whole, atol=1e-5)
+
+
+def test_an_unembedding_that_is_not_the_end_is_noticed(tiny, batch):
+    class Capped:
+        """A soft cap after the unembedding."""
+
+        def __getattr__(self, name):
+            return getattr(tiny, name)
+
+        def __call__(self, *given, **options):
+            return 3 * torch.tanh(tiny(*given, **options) / 3)
+
+    tokens = batch.tokens[0].tolist()
+    assert unembeds_alone(tiny, tokens) and not unembeds_alone(Capped(), tokens)
+
+
+def test_rows_and_circuits_that_do_not_belong_together(tiny, batch):
+    hooks = per_row_hooks(tiny, [None, Circuit(heads=[(0, 1)])])
+    with pytest.raises(AblationError, match="the batch has 4 rows and there are 2 circuits"), tiny.hooks(fwd_hooks=hooks):
+        logits_of(tiny, batch)
+    with pytest.raises(CircuitError, match=r"head \(0, 9\) is not in this model"):
+        per_row_hooks(tiny, [None, Circuit(heads=[(0, 9)])])
+    with pytest.raises(AblationError, match="in the order of the lowest layer"):
+        branching_hooks(tiny, [Circuit(heads=[(1, 1)]), Circuit(heads=[(0, 1)])])
+    assert not any(point.fwd_hooks for point in tiny.hook_dict.values())
+
+
+# losses of many ablations
+
+
+SWEPT = [
     Circuit(heads=[(1, layer)], neurons=[(1, 5 * layer)]) if layer % 2 else Circuit(heads=[(0, layer)], neurons=[(1, 3)])
     for layer in range(4)
 ]
@@ -25,7 +140,7 @@ def way(request, monkeypatch):
 @pytest.mark.parametrize("batch_size", [None, 2])
 def test_losses_are_those_of_each_alone(tiny, batch_size):
     examples = written(tiny.tokenizer)
-    ablations = [CIRCUITS[1], None, Circuit(), *CIRCUITS, outgoing(tiny, CIRCUITS[0])]
+    ablations = [SWEPT[1], None, Circuit(), *SWEPT, outgoing(tiny, SWEPT[0])]
     found = sweep(tiny, ablations, examples, batch_size=batch_size)
     assert found.shape == (len(ablations), len(examples))
     for own, ablation in zip(found, ablations, strict=True):
@@ -37,8 +152,8 @@ def test_losses_are_those_of_each_alone(tiny, batch_size):
 @pytest.mark.usefixtures("way")
 def test_scaled(tiny):
     examples, options = written(tiny.tokenizer), {"method": "scale", "alpha": 0.5}
-    found = sweep(tiny, [None, *CIRCUITS], examples, **options)
-    for own, circuit in zip(found[1:], CIRCUITS, strict=True):
+    found = sweep(tiny, [None, *SWEPT], examples, **options)
+    for own, circuit in zip(found[1:], SWEPT, strict=True):
         with ablated(tiny, circuit, **options):
             assert torch.allclose(own, loss(tiny, examples), atol=1e-5)
     assert torch.allclose(found[0], loss(tiny, examples), atol=1e-5)
@@ -52,7 +167,7 @@ def test_what_cannot_be_swept(tiny):
     for circuits, options, message in (
         ([None], {"method": "median"}, "method 'median' is unknown"),
         ([None], {"batch_size": 0}, "batch_size must be at least 1, not 0"),
-        ([[CIRCUITS[0]]], {}, "an ablation is a Circuit"),
+        ([[SWEPT[0]]], {}, "an ablation is a Circuit"),
     ):
         with pytest.raises(AblationError, match=message):
             sweep(tiny, circuits, examples, **options)

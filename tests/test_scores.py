@@ -1,0 +1,168 @@
+"""Scores: parts, tables of the largest, and files. No model."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from harmcircuits.attribution.scores import Attribution, AttributionError
+from harmcircuits.attribution.weights import WeightAttribution
+from harmcircuits.statistics import mean_estimate
+
+
+def drawn(n: int = 5, *, layers: int = 2, heads: int = 3, d_mlp: int = 7, seed: int = 0) -> Attribution:
+    random = torch.Generator().manual_seed(seed)
+    draw = lambda *shape: torch.randn(*shape, generator=random)
+    return Attribution(draw(n, layers, heads), draw(n, layers, d_mlp), tuple(draw(4 + index, 2) for index in range(n)))
+
+
+def same(one: Attribution, two: Attribution) -> bool:
+    equal = [torch.equal(a, b) for a, b in zip(one.tokens, two.tokens, strict=True)]
+    parts = ("per_example_heads", "per_example_neurons")
+    return all(equal) and all(torch.equal(getattr(one, part), getattr(two, part)) for part in parts)
+
+
+def test_saved_scores_come_back(tmp_path):
+    scores = drawn()
+    scores.save(tmp_path / "scores.safetensors")
+    assert same(Attribution.load(tmp_path / "scores.safetensors"), scores)
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.safetensors"]
+
+
+def test_files_that_hold_no_attribution(tmp_path):
+    with pytest.raises(AttributionError, match=r"cannot read .*none\.safetensors"):
+        Attribution.load(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("not scores")
+    with pytest.raises(AttributionError, match=r"cannot read .*text\.safetensors.*Save the attribution again"):
+        Attribution.load(tmp_path / "text.safetensors")
+    save_file({"weight": torch.zeros(2)}, tmp_path / "weights.safetensors")
+    with pytest.raises(AttributionError, match=r"weights\.safetensors holds no attribution"):
+        Attribution.load(tmp_path / "weights.safetensors")
+    scores = tmp_path / "cut.safetensors"
+    drawn().save(scores)
+    scores.write_bytes(scores.read_bytes()[:-8])
+    with pytest.raises(AttributionError, match=r"cannot read .*cut\.safetensors"):
+        Attribution.load(scores)
+
+
+def test_some_of_the_examples():
+    scores = drawn()
+    some = scores[[3, 0, 3]]
+    assert torch.equal(some.per_example_heads, scores.per_example_heads[[3, 0, 3]])
+    assert torch.equal(some.per_example_neurons, scores.per_example_neurons[[3, 0, 3]])
+    assert [len(part) for part in some.tokens] == [7, 4, 7] and some.n_examples == 3
+    mask = torch.tensor([True, False, False, True, False])
+    assert same(scores[mask], scores[[0, 3]]) and same(scores[mask.tolist()], scores[[0, 3]])
+    assert same(scores[torch.tensor([1])] + scores[[0]], scores[[1, 0]])
+
+
+def test_examples_put_together():
+    one, two = drawn(2), drawn(3, seed=1)
+    both = one + two
+    assert same(both[[0, 1]], one) and same(both[[2, 3, 4]], two)
+    assert torch.allclose(both.heads, (2 * one.heads + 3 * two.heads) / 5)
+
+
+def test_the_figure_shows_the_means_and_the_name_the_sizes():
+    scores = drawn()
+    assert np.asarray(scores.figure().data[0].z, dtype=float) == pytest.approx(scores.heads.numpy())
+    assert repr(scores) == "Attribution(5 examples, 2 layers × 3 heads, 2 × 7 neurons)"
+
+
+def test_what_was_not_measured_is_left_out_of_tables(tmp_path):
+    scores = drawn()
+    scores.per_example_heads[:, 0, 1] = torch.nan
+    scores = Attribution(scores.per_example_heads, scores.per_example_neurons)  # without tokens, as exact scores are
+    scores.save(tmp_path / "some.safetensors")
+    again = Attribution.load(tmp_path / "some.safetensors")
+    assert torch.equal(again.per_example_heads.nan_to_num(7), scores.per_example_heads.nan_to_num(7))
+    assert (again.measured["heads"] == torch.tensor([[True, False, True], [True] * 3])).all()
+    assert again.measured["neurons"].all() and again.tokens == () == (again + again).tokens == again[[0]].tokens
+    table = again.table(100)
+    assert not table["score"].isna().any() and "L0H1" not in set(table["component"])
+    with pytest.raises(AttributionError, match="have no tokens"):
+        again.per_token(0)
+
+
+# tables
+
+
+def of_examples(n: int = 12, *, seed: int = 0) -> Attribution:
+    generator = torch.Generator().manual_seed(seed)
+    heads, neurons = (torch.randn(n, *shape, generator=generator) + 0.5 for shape in ((3, 4), (3, 9)))
+    return Attribution(heads, neurons)
+
+
+def weights() -> WeightAttribution:
+    generator = torch.Generator().manual_seed(3)
+    signed = {f"blocks.{layer}.mlp.out": torch.randn(4, 5, generator=generator) for layer in range(2)}
+    return WeightAttribution(signed, {name: scores.abs() + 1 for name, scores in signed.items()}, 6)
+
+
+@given(k=st.integers(1, 60), seed=st.integers(0, 3), sign=st.sampled_from(["promotes", "hinders"]))
+def test_rows_are_the_largest_of_all_components(k: int, seed: int, sign: str) -> None:
+    scores = of_examples(seed=seed)
+    factor = 1 if sign == "promotes" else -1
+    every = torch.cat([scores.heads.flatten(), scores.neurons.flatten()]) * factor
+    expected = every[every > 0].sort(descending=True).values[:k]
+    found = scores.table(k, sign=sign)
+    torch.testing.assert_close(torch.tensor(found["score"].to_numpy() * factor, dtype=torch.float32), expected)
+    kinds = {"head": scores.heads, "neuron": scores.neurons}
+    for row in found.itertuples():
+        assert row.score == pytest.approx(float(kinds[row.kind][row.layer, row.index]))
+
+
+def test_intervals_are_the_bootstrap_over_examples() -> None:
+    scores = of_examples()
+    row = scores.table(1, kind="heads").iloc[0]
+    own = scores.per_example_heads[:, row["layer"], row["index"]].numpy()
+    expected = mean_estimate(own, draws=2000, seed=0)
+    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
+    assert row["unsigned"] == pytest.approx(abs(own).mean()) and row["low"] < row["score"] < row["high"]
+
+
+def test_components_have_readable_names_and_columns_stay_whatever_is_found() -> None:
+    scores = of_examples()
+    heads, neurons = scores.table(2, kind="heads"), scores.table(2, kind="neurons")
+    assert list(heads["component"]) == [f"L{row.layer}H{row.index}" for row in heads.itertuples()]
+    assert list(neurons["component"]) == [f"neuron {row.layer}.{row.index}" for row in neurons.itertuples()]
+    none = Attribution(-torch.ones(3, 1, 2), -torch.ones(3, 1, 2)).table(4)
+    assert none.empty and list(none.columns) == list(heads.columns)
+    assert list(heads.dtypes) == list(none.astype(heads.dtypes).dtypes)
+
+
+def test_what_was_not_measured_is_in_no_table() -> None:
+    scores = of_examples()
+    scores.per_example_heads[:, 1] = torch.nan
+    found = pd.concat([scores.table(100, kind="heads"), scores.table(100, kind="heads", sign="hinders")])
+    assert set(found["layer"]) <= {0, 2} and found["score"].notna().all()
+
+
+@pytest.mark.parametrize("matrix", [None, "blocks.1.mlp.out"])
+@pytest.mark.parametrize("sign", ["promotes", "hinders"])
+def test_the_top_of_the_weights_is_that_of_the_whole_matrices(matrix: str | None, sign: str) -> None:
+    W = weights()
+    factor = 1 if sign == "promotes" else -1
+    flat = torch.cat([scores.flatten() for name, scores in W.signed.items() if matrix in (None, name)]) * factor
+    found = W.top(7, matrix=matrix, sign=sign)
+    assert found["score"].tolist() == [factor * value for value in flat[flat > 0].sort(descending=True).values[:7].tolist()]
+    for row in found.itertuples():
+        assert float(W.signed[row.matrix][row.row, row.column]) == row.score
+        assert float(W.absolute[row.matrix][row.row, row.column]) == row.unsigned
+        assert row.weight == f"{row.matrix}[{row.row}, {row.column}]"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 0}, "k=0.*ask for at least 1"),
+        ({"kind": "head"}, 'kind \'head\' is unknown: "heads" or "neurons"'),
+        ({"sign": "up"}, "sign='up'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(options: dict, message: str) -> None:
+    with pytest.raises(AttributionError, match=message):
+        of_examples().table(**options)
