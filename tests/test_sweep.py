@@ -10,9 +10,8 @@ from harmcircuits.ablation.batched import branching_hooks, per_row_hooks
 from harmcircuits.ablation.sweep import sweep
 from harmcircuits.circuits import Circuit, CircuitError, outgoing
 from harmcircuits.data import example_rows, loss, make_batch
-from harmcircuits.models.past import read_past
+from harmcircuits.models.prefix_cache import read_prefix
 from harmcircuits.models.protocol import head_hook, logits_at
-from harmcircuits.models.unembedding import logits_by_row, unembeds_alone
 
 CIRCUITS = [
     None,
@@ -71,7 +70,7 @@ def test_a_step_of_decoding_has_one_position(tiny, batch):
         whole = logits_at(tiny, tokens.repeat(3, 1), torch.ones(3, 12).long(), torch.tensor([11, 23, 35]))
     for row, circuit in enumerate(circuits):
         with ablated(tiny, circuit):
-            past = read_past(tiny, tokens[:11]).repeated(1)
+            past = read_prefix(tiny, tokens[:11]).repeated(1)
         with torch.no_grad(), tiny.hooks(fwd_hooks=per_row_hooks(tiny, [circuit])):
             step = logits_at(tiny, tokens[None, 11:], torch.ones(1, 1).long(), torch.tensor([0]), past=past)
         assert torch.allclose(step[0], whole[row], atol=1e-4)
@@ -85,30 +84,6 @@ def test_rows_that_join_at_their_layers_are_the_same_rows(tiny, batch):
     with torch.no_grad(), tiny.hooks(fwd_hooks=per_row_hooks(tiny, [None, *circuits])):
         whole = tiny(many, attention_mask=torch.ones_like(many), return_type="logits")
     assert grown.shape == whole.shape and torch.allclose(grown, whole, atol=1e-5)
-
-
-def test_logits_a_few_rows_at_a_time(tiny, batch, monkeypatch):
-    monkeypatch.setattr("harmcircuits.models.unembedding.AT_ONCE", 7)
-    positions = torch.arange(3) + torch.tensor([[10], [10 + batch.tokens.shape[1]]])
-    with torch.no_grad():
-        whole = logits_of(tiny, batch)[:2, 10:13]
-        given = tiny, batch.tokens[:2], batch.attention_mask[:2], positions
-        assert torch.allclose(torch.stack(list(logits_by_row(*given, separately=False))), whole, atol=1e-5)
-        assert torch.allclose(torch.stack(list(logits_by_row(*given, separately=True))), whole, atol=1e-5)
-
-
-def test_an_unembedding_that_is_not_the_end_is_noticed(tiny, batch):
-    class Capped:
-        """A soft cap after the unembedding."""
-
-        def __getattr__(self, name):
-            return getattr(tiny, name)
-
-        def __call__(self, *given, **options):
-            return 3 * torch.tanh(tiny(*given, **options) / 3)
-
-    tokens = batch.tokens[0].tolist()
-    assert unembeds_alone(tiny, tokens) and not unembeds_alone(Capped(), tokens)
 
 
 def test_rows_and_circuits_that_do_not_belong_together(tiny, batch):
