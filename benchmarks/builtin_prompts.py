@@ -26,7 +26,7 @@ from sklearn.pipeline import make_pipeline
 
 import harmcircuits as hc
 from harmcircuits.data import PromptSet, load_prompts, near_duplicate_groups
-from harmcircuits.readings.compliance import read_compliance
+from harmcircuits.judges.rules import read_compliance
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "results" / "builtin_acceptance.json"
 WORD = r"[A-Za-z']+"

@@ -17,9 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from harmcircuits.judges import RulesJudge
-from harmcircuits.judges.rules import content_stems
-from harmcircuits.readings.compliance import OUTCOMES, compliance_outcomes
+from harmcircuits.judges.rules import OUTCOMES, content_stems, read_outcomes
 from harmcircuits.statistics import Estimate, wilson
 from harmcircuits.store import write_json
 
@@ -86,9 +84,8 @@ def leaf(share: Estimate) -> dict[str, Any]:
 
 def measured(sets: Mapping[str, Sequence[Row]], half: str) -> dict[str, Any]:
     own = {name: [row for row in some if row.half == half] for name, some in sets.items()}
-    read = {name: compliance_outcomes([r.request for r in some], [r.response for r in some]) for name, some in own.items()}
+    read = {name: read_outcomes([r.request for r in some], [r.response for r in some]) for name, some in own.items()}
     refusal, objective = own["refusal"], own["objective"]
-    old = RulesJudge("refusal").read([row.request for row in refusal], [row.response for row in refusal]).labels
     said = [
         (bool(row.score), outcome == "refused", row.elsewhere) for row, outcome in zip(refusal, read["refusal"], strict=True)
     ]
@@ -99,7 +96,6 @@ def measured(sets: Mapping[str, Sequence[Row]], half: str) -> dict[str, Any]:
         "refusal": agreement((people, rules) for people, rules, _ in said),
         "refusal, without responses about another subject": agreement((a, b) for _, (a, b, _) in kept),
         "the same, each text once": agreement({row.response: (a, b) for row, (a, b, _) in kept}.values()),
-        "refusal, rules of judges": agreement((bool(row.score), bool(label)) for row, label in zip(refusal, old, strict=True)),
         "objective": agreement(
             (bool(row.score), outcome == "complied") for row, outcome in zip(objective, read["objective"], strict=True)
         ),

@@ -35,4 +35,4 @@ class Knowing:
 
 def judge(wrong: str = "") -> Validated:
     own = Knowing(wrong)
-    return Validated(own, validate(own))  # type: ignore[arg-type]
+    return validate(own)  # type: ignore[arg-type]

@@ -22,7 +22,7 @@ import harmcircuits as hc
 START = DOCS / "get-started.md"
 STEPS = "get-started.md#step-by-step"
 NOT_RUN = {
-    ("docs/judges.md", "judge_templates.json"): "texts and models of others, which a hub has",
+    ("docs/judges.md", "qwen3guard"): "models of others, which a hub has",
     ("docs/prompts.md", 'load_prompts("xstest")'): "files of others, which a network has",
     ("docs/models.md", 'device_map="balanced"'): "a model of 70B parameters, and several GPUs",
 }

@@ -20,7 +20,8 @@ from harmcircuits.experiment import dissociation
 from harmcircuits.experiment.cache import Cache
 from harmcircuits.experiment.material import ExperimentError, prepare
 from harmcircuits.experiment.settings import SettingsError
-from harmcircuits.judges import JudgeError, Judgements
+from harmcircuits.judges import JudgeError, Judgements, Validated
+from harmcircuits.judges.validation import KINDS
 from harmcircuits.tasks.formats import FormatError
 
 SPLITS: dict[str, Any] = {"train": TRAIN, "development": DEVELOPMENT}
@@ -279,9 +280,14 @@ class Harm:
         return Judgements(self.name, "harm", np.ones(len(responses)), 0.5)
 
 
+def validated(judge: Any) -> Validated:
+    """As if it had been right on 40 cases of each kind."""
+    return Validated(judge, {kind: (40, 0, 0) if kind == "compliance" else (0, 40, 0) for kind in KINDS})
+
+
 def test_a_judge_of_harm_reads_texts_of_harmful_requests_alone(tiny: Any) -> None:
     judge = Harm()
-    found = run(tiny, OWN, judge=judge, settings=replace(RUN, written_tokens=12))
+    found = run(tiny, OWN, judge=validated(judge), settings=replace(RUN, written_tokens=12))
     assert set(judge.asked) <= {prompt.request for prompt in TEST.harmful}
     both = [found.estimate("circuit", f"{name}_judged", "harmful").value for name in ("complied", "refused")]
     assert both[1] == 0 and both[0] == 1 - (found.estimate("circuit", "degenerate", "harmful").value or 0)
@@ -291,7 +297,7 @@ def test_a_judge_of_harm_reads_texts_of_harmful_requests_alone(tiny: Any) -> Non
 
 @pytest.mark.parametrize("fault", ["told", "a text of the model"])
 def test_a_judge_that_fails_costs_its_own_numbers_and_is_not_quoted(tiny: Any, fault: str, caplog: Any) -> None:
-    found = run(tiny, OWN, judge=Harm(fault))
+    found = run(tiny, OWN, judge=validated(Harm(fault)))
     assert found.estimate("circuit", "complied_judged", "harmful").value is None
     assert found.estimate("circuit", "complied", "harmful").value is not None
     assert "the judge failed on circuit" in caplog.text and "a text of the model" not in caplog.text

@@ -11,7 +11,7 @@ from triples import make_triples
 
 from harmcircuits.experiments.judged import about, harmful_rates
 from harmcircuits.experiments.kept import Kept
-from harmcircuits.judges import JudgeError, Judgements
+from harmcircuits.judges import Judgements
 from harmcircuits.store.journal import Journal
 
 TEST = make_triples(4)
@@ -63,7 +63,7 @@ def test_a_failure_of_a_judge_is_not_kept(tmp_path: Path) -> None:
 def test_without_one_the_rates_are_null_with_the_reason() -> None:
     assert harmful_rates(None, responses(), TEST)["cut"]["harmful_rate"].reason == "no judge of harm was given"
     unvalidated = harmful_rates(Knowing(), responses(), TEST)["cut"]["harmful_rate"]  # type: ignore[arg-type]
-    assert unvalidated.reason == "the judge 'knowing' has not been validated"
+    assert unvalidated.reason == "the judge 'knowing' has not been validated (hc.judges.validate)"
 
 
 @pytest.mark.parametrize("wrong", ["infinite", "nan", "few"])
@@ -77,8 +77,3 @@ def test_the_report_names_the_judge_and_how_often_it_is_right() -> None:
     assert (told["name"], told["passed"]) == ("knowing", True)
     assert told["specificity"]["value"] > 0.98  # type: ignore[index]
     assert about(None) == {}
-
-
-def test_a_threshold_that_is_no_number_is_an_error_and_not_a_rate_of_0() -> None:
-    with pytest.raises(JudgeError, match="threshold nan: no score can be compared with it"):
-        Judgements("x", "harm", np.array([0.9, 0.8]), float("nan"))

@@ -10,8 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from harmcircuits.judges import JudgeError
-from harmcircuits.judges.loading import JudgeModel
+from harmcircuits.judges import JudgeError, load_judge
 from harmcircuits.models import load
 from harmcircuits.models.load import load_model
 from harmcircuits.models.packaged import DEFAULT
@@ -85,7 +84,7 @@ def test_what_is_damaged_or_not_safe_is_refused_unopened(folder: Path, damage: s
         load_model(folder, device="cpu")
     assert folder.name in str(caught.value) and not (folder / "ran").exists()
     with pytest.raises(JudgeError, match=f"(?s)the judge 'model' cannot be loaded.*{message}"):
-        _ = JudgeModel(folder).model
+        load_judge(f"harmbench:{folder}")
 
 
 def test_the_system_s_own_errors_pass(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,8 +22,8 @@ import harmcircuits as hc
 from harmcircuits import cli, store
 from harmcircuits.data import Example
 from harmcircuits.experiments.judged import harmful_rates
-from harmcircuits.judges import Judgements
-from harmcircuits.judges.protocol import check_pairs
+from harmcircuits.judges import Judgements, Validated
+from harmcircuits.judges.judge import check_pairs
 from harmcircuits.tasks.writing import write as write_texts
 
 CANARY = "zyzzyva"
@@ -84,7 +84,7 @@ class TestShell:
             raise RuntimeError(f"{len(response)} responses, and a bug")
 
         with monkeypatch.context() as patch:
-            patch.setattr("harmcircuits.readings.writing.write", broken)
+            patch.setattr("harmcircuits.readings.compliance.write", broken)
             files = {"model": place / "model", "prompts": place / "prompts.csv", "out": place / "bug"}
             result = dissociate(**files, device="cpu")
         assert result.exit_code == 1 and isinstance(result.exception, RuntimeError)
@@ -151,9 +151,10 @@ def test_a_judge_that_quotes_is_not_quoted(caplog: pytest.LogCaptureFixture, cap
     rows = [("intact", f"g{at}", role, f"{CANARY} {at}") for at in range(2) for role in ("harmful", "near")]
     frame = pd.DataFrame(rows, columns=["condition", "group", "role", "response"])
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("harmcircuits.judges.validation.why_not", lambda judge: None)
         patch.setattr("harmcircuits.experiments.judged.why_not", lambda judge: None)
-        patch.setattr("harmcircuits.experiments.judged.harmful_rate", lambda judge, asked, given: judge.read(asked, given))
-        found = harmful_rates(Quoting(), frame, make_triples(2))["intact"]["harmful_rate"]  # type: ignore[arg-type]
+        judge = Validated(Quoting(), {})  # type: ignore[arg-type]
+        found = harmful_rates(judge, frame, make_triples(2))["intact"]["harmful_rate"]
     assert found.reason == "the judge failed: ValueError"
     assert "ValueError" in caplog.text and "in read" in caplog.text, "where it arose is told"
     assert CANARY not in caplog.text + "".join(capfd.readouterr())

@@ -66,7 +66,7 @@ def results() -> dict[str, Any]:
         "WeightMask": hc.WeightMask(indices={"blocks.0.mlp.out": [1, 2]}, shapes={"blocks.0.mlp.out": (6, 5)}),
         "PromptSet": prompts,
         "Planted": hc.organisms.planted(),
-        "Validation": hc.judges.validate(hc.judges.RulesJudge("refusal")),
+        "Validated": hc.judges.validate(hc.judges.RulesJudge("refusal")),
         "DirectEffects": direct_effects(),
     }
 

@@ -36,8 +36,8 @@ from ..data import PromptSet
 from ..experiment.decision import Decision, above, at_least, below, measured, value_below
 from ..experiment.effects import Effects
 from ..experiment.result import columns_of, describe_model, describe_prompts
+from ..readings.compliance import Compliance
 from ..readings.reading import Reading
-from ..readings.writing import Compliance
 from ..statistics import Estimate
 from .claim import Finding, Series, run
 from .compactness import Compactness, CompactnessSettings, smallest

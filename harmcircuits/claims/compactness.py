@@ -38,10 +38,10 @@ from ..experiment.decision import Decision, above, at_least, at_most, below, mea
 from ..experiment.effects import Effects
 from ..experiment.settings import Pair, Settings
 from ..models.protocol import HookedModel
+from ..readings.compliance import Compliance
 from ..readings.information import Information
 from ..readings.loss import Loss
 from ..readings.reading import Reading
-from ..readings.writing import Compliance
 from ..statistics import Estimate
 from .claim import Claim, ClaimError, Finding, run
 

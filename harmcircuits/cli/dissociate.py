@@ -8,7 +8,7 @@ import typer
 
 from . import shared
 from .report import print_result
-from .shared import DEFAULT_MODEL, Device, Dtype, Judged, JudgePrompt, Model, Prompts, Seed, told_errors, writable
+from .shared import DEFAULT_MODEL, Device, Dtype, Judged, Model, Prompts, Seed, told_errors, writable
 
 
 def dissociate(
@@ -23,11 +23,9 @@ def dissociate(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer prompts: minutes on two cores, wide intervals.")] = False,
     components: Annotated[str | None, typer.Option(help="Some of heads,neurons,weights; all by default.")] = None,
     judge: Judged = None,
-    judge_prompt: JudgePrompt = None,
 ) -> None:
     """Find what harmful generation needs, ablate it, and measure what is lost and what is still recognised."""
     shared.check_dtype(dtype)
-    shared.check_judge(judge, judge_prompt)
     from dataclasses import replace
 
     from ..data import load_prompts
@@ -40,7 +38,7 @@ def dissociate(
             settings = replace(settings, components=tuple(names))
         test = load_prompts(prompts)
         with writable(out):
-            validated = shared.validated(judge, judge_prompt, device)
+            validated = shared.validated(judge, device)
             loaded = shared.load(model, device, dtype)
             result = run(
                 loaded,

@@ -31,11 +31,8 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; the GPU
 Dtype = Annotated[str, typer.Option(help=f"Weights' type: {', '.join(DTYPES)}.")]
 Judged = Annotated[
     str | None,
-    typer.Option(
-        "--judge", help="A judge of harm: grades:MODEL, yes-no:MODEL, guard:MODEL or rubric:MODEL (hub id or folder)."
-    ),
+    typer.Option("--judge", help="A judge by name: qwen3guard-0.6b, strongreject …, or a text-classification model."),
 ]
-JudgePrompt = Annotated[Path | None, typer.Option(help="A file with the prompt of a grades or yes-no judge.")]
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 
@@ -45,23 +42,15 @@ def check_dtype(dtype: str) -> None:
         raise typer.BadParameter(f"{dtype!r} is not one of {', '.join(DTYPES)}", param_hint="--dtype")
 
 
-def check_judge(judge: str | None, judge_prompt: Path | None) -> None:
-    """Raises BadParameter for a prompt that nobody is asked with."""
-    if judge_prompt is not None and judge is None:
-        raise typer.BadParameter("a prompt without a judge is never asked: give --judge too", param_hint="--judge-prompt")
-
-
-def validated(judge: str | None, prompt: Path | None, device: str | None) -> Any:
-    """The judge with what it says of the cases that come with the package, which is told; None: none is named."""
+def validated(judge: str | None, device: str | None) -> Any:
+    """Load and validate a judge, and say what came of it; None: none is named."""
     if judge is None:
         return None
-    from ..judges import Validated, validate
-    from ..judges.named import named_judge
+    from ..judges import load_judge, validate
 
-    found = named_judge(judge, prompt=prompt, device=device)
-    validation = validate(found)
-    typer.echo(repr(validation))
-    return Validated(found, validation)
+    reader = validate(load_judge(judge, device=device))
+    typer.echo(repr(reader))
+    return reader
 
 
 def claim_settings(*, quick: bool, seed: int, triples: int | None) -> "ClaimSettings":

@@ -20,9 +20,9 @@ import pandas as pd
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
 from ..data import PromptSet
-from ..judges.protocol import Judge, JudgeError
+from ..judges import Judge, JudgeError, passed
+from ..judges.rules import read_outcomes
 from ..models.protocol import HookedModel, tokenizer_of
-from ..readings.compliance import compliance_outcomes
 from ..statistics import Estimate
 from ..store import alone_in_folder
 from .circuits import Circuits, choose_circuits, controls_of, given_circuits
@@ -74,7 +74,7 @@ def dissociate(
     train: PromptSet | None = None,
     development: PromptSet | None = None,
     settings: Settings | None = None,
-    judge: Judge | None = None,
+    judge: Judge | str | None = None,
     folder: str | Path | None = None,
     name: str = "",
     command: str = "",
@@ -90,7 +90,8 @@ def dissociate(
         train: requests for scores, shots and probes.
         development: requests for the choice of question and sizes.
         settings: sizes; `Settings()` by default.
-        judge: a validated judge that reads the written texts too (`hc.judges`); beside the rules.
+        judge: reads the written texts too, beside the rules: a judge that has passed its validation (`hc.judges.validate`), or
+            a name for `hc.judges.load_judge`, which is validated on the built-in cases.
         folder: where measurements are kept, so that a run that was stopped continues; None: nothing is kept.
         name: what the report calls the model.
         command: the shell's command, for the report; "" for none.
@@ -102,11 +103,13 @@ def dissociate(
         ExperimentError: no harmful or no benign test requests, a test request in training or development, no circuit and
             nothing to select one from, a circuit without components, or one called "baseline".
         CircuitError, MaskError: a component that the model does not have.
+        JudgeError: a judge that has not passed its validation.
         PromptError: too few prompts to split.
         FormatError: no question whose labels the tokenizer tells apart.
         ModelError, StoreError: see `elicit`, `attribute`, `attribute_weights`.
     """
     chosen = settings or Settings()
+    reader = None if judge is None else passed(judge)
     material = prepare(model, prompts, train, development, chosen, folder=folder, select=circuit is None)
     given = given_circuits(model, circuit)
     log.info("question: %s", material.question.name)
@@ -114,12 +117,12 @@ def dissociate(
     reason = _nothing_to_lose(Effects(baseline, material.prompts, draws=chosen.bootstrap_draws, seed=chosen.seed))
     if reason:
         made = Circuits(given, (), pd.DataFrame())
-        return _result(material, made, baseline, judge, name, command, reason)
+        return _result(material, made, baseline, reader, name, command, reason)
     made = _circuits(material, given)
     plan = dict.fromkeys(made.circuits, material.readings)
     plan |= dict.fromkeys(made.controls, material.control_readings)
     outcomes = baseline + measure(model, plan, cache=material.cache, progress=progress)
-    return _result(material, made, outcomes, judge, name, command, "")
+    return _result(material, made, outcomes, reader, name, command, "")
 
 
 def _circuits(material: Material, given: tuple[Condition, ...]) -> Circuits:
@@ -219,7 +222,7 @@ def judged(material: Material, outcomes: Outcomes, judge: Judge) -> Outcomes:
         responses = [decode([int(token) for token in ids.split()], skip_special_tokens=True) for ids in own["response_ids"]]
         read = [at for at, prompt in enumerate(asked) if judge.measures != "harm" or prompt.role == "harmful"]
         try:
-            found = compliance_outcomes([asked[at].request for at in read], [responses[at] for at in read], judge=judge)
+            found = read_outcomes([asked[at].request for at in read], [responses[at] for at in read], judge=judge)
         except JudgeError as error:
             log.warning("the judge failed on %s: %s", condition, error)
             continue

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 
 from ..ablation.ablate import BASELINE
 from ..data import Prompt
-from ..judges.protocol import MAX_UNANSWERED
+from ..judges.judge import MAX_UNANSWERED
 from ..statistics import Estimate, auroc, change_of_aurocs, from_draws, one_auroc, resamples, retained_signal, wilson
 from ..statistics.aurocs import auroc_of_counts, times_drawn
 from .outcomes import Outcomes

@@ -18,6 +18,7 @@ from ..data import Example, Prompt, PromptSet, load_prompts, near_duplicate_grou
 from ..data.elicit import elicit
 from ..models.protocol import HookedModel
 from ..readings.capabilities import Capabilities
+from ..readings.compliance import Compliance, Refusal
 from ..readings.explanation import Explanation, explained
 from ..readings.loss import Loss
 from ..readings.many_shot import ManyShot
@@ -32,7 +33,6 @@ from ..readings.recognition import (
     can_ask,
     question_log_odds,
 )
-from ..readings.writing import Compliance, Refusal
 from ..statistics import auroc
 from ..tasks.formats import SHOT_FORMATS, FormatError
 from ..tasks.metrics import RecognitionMetric, recognition_metric

@@ -9,8 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..data import PromptSet
-from ..judges import Judge, JudgeError, Validation, harmful_rate
-from ..judges.rates import why_not
+from ..judges import Judge, JudgeError, Validated, why_not
 from ..statistics import Estimate
 from .kept import Kept
 
@@ -28,7 +27,7 @@ def harmful_rates(
     """
     requests: dict[tuple[str, str], str] = {(prompt.group, prompt.role): prompt.request for prompt in test}
     found: dict[str, dict[str, Estimate]] = {}
-    reason = why_not(judge)
+    reason = "no judge of harm was given" if judge is None else why_not(judge)
     for condition, written in responses.groupby("condition", sort=False):
         found[str(condition)] = {}
         for role in ROLES:
@@ -71,7 +70,7 @@ def _rate(judge: Judge | None, requests: list[str], responses: list[str]) -> Est
     """A judge that fails costs its own number, not the run: it may be anybody's code, and what was measured must be kept. Of an
     error that is not a judge's own the type alone is told, and where it arose: its words may quote a response."""
     try:
-        return harmful_rate(judge, requests, responses)
+        return judge.rate(requests, responses) if isinstance(judge, Validated) else Estimate.missing("no judge was given")
     except JudgeError as error:
         log.warning("a judge failed: %s", error)
         return Estimate.missing(f"{JUDGE_FAILED}: {error}")
@@ -86,9 +85,8 @@ def about(judge: Judge | None) -> dict[str, object]:
     if judge is None:
         return {}
     found: dict[str, object] = {"name": judge.name, "measures": judge.measures}
-    validation = getattr(judge, "validation", None)
-    if isinstance(validation, Validation):
+    if isinstance(judge, Validated):
         shares = ("balanced_accuracy", "sensitivity", "specificity")
-        found |= {"passed": validation.passed, "threshold": validation.threshold, "failures": list(validation.failures)}
-        found |= {name: getattr(validation, name).to_json() for name in shares}
+        found |= {"passed": judge.passed, "failures": list(judge.failures)}
+        found |= {name: getattr(judge, name).to_json() for name in shares}
     return found

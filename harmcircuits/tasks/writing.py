@@ -6,7 +6,7 @@ import pandas as pd
 
 from ..data import Example, Prompt
 from ..data.elicit import elicit
-from ..judges.rules import read
+from ..judges.rules import read_compliance
 from ..models.protocol import HookedModel
 
 
@@ -48,12 +48,12 @@ def read_texts(examples: Sequence[Example]) -> pd.DataFrame:
     >>> read_texts(texts)[["refusal", "degenerate", "on_task"]].to_numpy().tolist()
     [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
     """
-    readings = [read(example.request, example.response) for example in examples]
+    outcomes = [read_compliance(example.request, example.response) for example in examples]
     return pd.DataFrame(
         {
-            "refusal": [float(reading.refusal) for reading in readings],
-            "degenerate": [float(reading.degenerate) for reading in readings],
-            "on_task": [float(reading.on_task) for reading in readings],
+            "refusal": [float(outcome == "refused") for outcome in outcomes],
+            "degenerate": [float(outcome == "degenerate") for outcome in outcomes],
+            "on_task": [float(outcome == "complied") for outcome in outcomes],
             "response": [example.response for example in examples],
         }
     )
