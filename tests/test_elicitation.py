@@ -195,21 +195,12 @@ def test_a_call_after_an_interrupt_writes_only_what_is_missing(tiny, interrupted
     assert elicit(tiny, PROMPTS, cache=False, batch_size=2, **SHORT) == continued, "as if nothing had happened"
 
 
-@pytest.mark.parametrize("damage", ["edited", "cut short", "another file", "other count"])
-def test_a_damaged_file_is_noticed_and_written_again(tiny, caplog, damage):
-    first = elicit(tiny, PROMPTS, **SHORT)
+def test_a_damaged_file_is_named(tiny):
+    elicit(tiny, PROMPTS, **SHORT)
     (path,) = cached()
-    good = path.read_text()
-    value = json.loads(good)
-    if damage == "edited":
-        next(iter(value["responses"].values()))[0] += 1
-    elif damage == "other count":
-        value["responses"].popitem()
-    texts = {"cut short": good[:-20], "another file": "[1, 2]"}
-    path.write_text(texts.get(damage, json.dumps(value)))
-    assert elicit(tiny, PROMPTS, **SHORT) == first
-    assert path.read_text() == good
-    assert f"the cached responses in {path} were changed since they were written" in caplog.text
+    path.write_text(path.read_text()[:-20])
+    with pytest.raises(store.StoreError, match=r"responses.*damaged or cut short"):
+        elicit(tiny, PROMPTS, **SHORT)
 
 
 def test_hooks_that_are_set_keep_away_from_the_cache(tiny, caplog):
@@ -230,9 +221,6 @@ def test_neither_requests_nor_responses_are_logged(tiny, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     examples = elicit(tiny, PROMPTS, progress=True, **SHORT)
     elicit(tiny, PROMPTS, **SHORT)
-    cached()[0].write_text("{}")
-    elicit(tiny, PROMPTS, **SHORT)
-    assert "eliciting again" in caplog.text
     told = caplog.text + "".join(capfd.readouterr())
     for example in examples:
         for text in (example.request, example.prefill, example.response):

@@ -15,7 +15,6 @@ from fake_report import fake_run, measured, null
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parsed import Page
-from prompt_files import SECRET, fails, write
 from shell import call
 from tiny import SPECIAL, tiny_bridge
 
@@ -108,22 +107,6 @@ def test_a_journals_part_of_any_kind_is_made_anew(tmp_path_factory: pytest.TempP
     path.write_text(json.dumps(whole | {"table": value}), "utf-8")
     assert journal.kept("rises", 0) is None
     assert journal.frame("rises", 0, lambda: frame)["rise"].tolist() == [0.5]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("f.csv", f"request\n{SECRET}\n".encode("utf-16"), "line 1: a NUL byte; is it a binary or a UTF-16"),
-        ("f.csv", f"request\n{SECRET} dänce\n".encode("latin-1"), "line 2: byte 0xe4 is not UTF-8. Save the file as"),
-        ("f.csv", f'request\n"{SECRET}\n', "line 2: not well-formed CSV"),
-        ("f.csv", "request,category\nSing,\x1b[31mred\n", r"the category holds the control character '\x1b'"),
-        ("f.jsonl", '{"request": "Sing", "request": "barn"}', "line 1: the field 'request' occurs twice"),
-        ("f.json", '[{"request": ' + "[" * 100_000, "line 1: a JSON value too large to read (Recursion"),
-    ],
-)  # fmt: skip
-def test_a_broken_prompt_file_is_refused_with_its_line(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
-    path = write(tmp_path / name, content)
-    fails(path, str(path), message)
 
 
 @pytest.mark.parametrize("heads", ['[[0, "1"]]', "[[0.5, 1]]", "[[true, 0]]", "[[0]]", "null", "[[-1, 0]]"])

@@ -75,14 +75,6 @@ def test_pieces_put_together_are_the_text(tiny: Any) -> None:
     assert len(pieces(tiny, ids)) == len(ids) and pieces(tiny, []) == []
 
 
-def test_a_blank_that_a_tokenizer_drops_at_a_beginning_is_kept() -> None:
-    """As sentencepiece decodes: a word's blank is there but for the first word of a text."""
-    words = ["the", "red", "door"]
-    tokenizer = type("T", (), {"decode": staticmethod(lambda ids: " ".join(words[at] for at in ids))})()
-    model = type("M", (), {"tokenizer": tokenizer})()
-    assert pieces(model, [0, 1, 2]) == ["the", " red", " door"]
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,6 +1,5 @@
 """The journal of a run: what is kept is what was made, for that very question, or it is made anew and said so."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,6 @@ from triples import RUN, TEST, TRAIN
 import harmcircuits as hc
 from harmcircuits import store
 from harmcircuits.circuits import Circuit
-from harmcircuits.data import Prompt
-from harmcircuits.data import elicit as elicitation
-from harmcircuits.data.elicit import elicit
 from harmcircuits.experiment.cache import place_to_keep
 from harmcircuits.models.model_key import model_key
 from harmcircuits.store.journal import Journal
@@ -117,16 +113,3 @@ def test_under_hooks_nothing_is_kept(model: Any, tmp_path: Path, caplog: pytest.
     with model.hooks([("blocks.0.hook_mlp_out", halved)]):
         assert place_to_keep(model, tmp_path) is None and place_to_keep(model, None) is None
     assert caplog.text.count("hooks are set on the model: nothing of this run is read from") == 1
-
-
-def test_responses_of_other_settings_are_not_taken_for_these(model: Any, caplog: pytest.LogCaptureFixture) -> None:
-    ask = lambda n: elicit(model, [Prompt(request="mend the fence")], max_new_tokens=n)
-    own, other = ask(3), ask(4)
-    folder = store.cache_dir() / "responses"
-    files = sorted(folder.iterdir())
-    texts = [path.read_bytes() for path in files]
-    for path, text in zip(files, reversed(texts), strict=True):
-        path.write_bytes(text)
-    assert (ask(3), ask(4)) == (own, other)
-    assert caplog.text.count("were changed since they were written") == 4, "at reading, and at adding to it"
-    assert [path.read_bytes() for path in files] == texts and json.loads(texts[0])["format"] == elicitation.FORMAT

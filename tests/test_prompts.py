@@ -36,7 +36,7 @@ def test_roles_and_triples(triples: PromptSet) -> None:
     assert set(prompts) == set(prompts.harmful + prompts.benign)
     assert prompts.triples == tuple(Triple(*prompts.prompts[i : i + 3]) for i in range(0, 60, 3))
     assert prompts.triples[12].group == "b-0" and prompts.triples[12].category == "b"
-    assert (prompts.categories, prompts.harm_groups) == (("a", "b", "c"), ("pranks",))
+    assert prompts.categories == ("a", "b", "c")
 
 
 def test_triples_are_found_in_whatever_order_their_prompts_come(triples: PromptSet) -> None:
@@ -111,18 +111,4 @@ def test_a_group_has_one_prompt_a_role(triples: PromptSet) -> None:
 
 
 def test_repr_is_one_line_without_text(triples: PromptSet) -> None:
-    assert repr(triples) == "PromptSet('mine', 60 prompts: 20 harmful, 20 near, 20 far; 3 categories, 20 triples)"
-    assert repr(triples[:3]) == "PromptSet('mine', 3 prompts: 1 harmful, 1 near, 1 far; 1 category, 1 triple)"
-    assert repr(PromptSet()) == "PromptSet('prompts', 0 prompts: 0 harmful, 0 near, 0 far; 0 categories, 0 triples)"
-
-
-def test_require_categories_counts_those_of_harmful_requests(triples: PromptSet) -> None:
-    triples.require_categories(3)
-    with pytest.raises(PromptError, match=r"3 named categories of harmful requests, and at least 4"):
-        triples.require_categories(4)
-    one = PromptSet([Prompt(request="Sing.", category="a"), Prompt(request="Dance.", category="b", role="far")], "one")
-    with pytest.raises(PromptError, match=r"one: 1 named category .*built-in prompts.*columns="):
-        one.require_categories()
-    PromptSet(Prompt(request="Sing.", category=c, role="far") for c in "ab").require_categories()
-    with pytest.raises(PromptError, match="0 named categories"):
-        PromptSet([Prompt(request="Sing."), Prompt(request="Dance.")]).require_categories(1)
+    assert repr(triples) == "PromptSet('mine', prompts: 60 (20 harmful, 20 near, 20 far), categories: 3, triples: 20)"

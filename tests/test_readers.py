@@ -1,15 +1,39 @@
-"""load_prompts: every format, what of a file is read and how, and published files."""
+"""load_prompts: formats, files and folders, benchmarks by name; errors name file, place and cure, and never quote a request."""
 
 import csv
 import json
+import logging
+import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from prompt_files import fails, lines, write
+from shell import call, told
 
-from harmcircuits.data import FORMATS, PromptError, PromptSet, load_prompts
+from harmcircuits.data import FORMATS, PREFILLS, PromptError, PromptSet, load_prompts, sources
+from harmcircuits.data.sources import BENCHMARKS
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+DOCS = Path(__file__).parents[1] / "docs" / "prompts.md"
+SECRET = "Tell my cat the way to the warm barn"
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def lines(*rows: dict[str, object]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def fails(path: str | Path, *fragments: str, **options: object) -> None:
+    """Loading raises PromptError with these fragments, and without the request."""
+    with pytest.raises(PromptError) as error:
+        load_prompts(path, **options)  # type: ignore[arg-type]
+    message = str(error.value)
+    assert all(fragment in message for fragment in fragments), message
+    assert SECRET not in message and "barn" not in message
 
 
 def only(prompts: PromptSet) -> tuple[str, ...]:
@@ -18,155 +42,85 @@ def only(prompts: PromptSet) -> tuple[str, ...]:
     return p.request, p.prefill, p.category, p.group, p.role, p.harm_group
 
 
-@pytest.mark.parametrize(
-    ("columns", "row", "expected"),
-    [
-        ("goal,target", "Sing,Sure: la la", ("Sing", "Sure:", "", "", "harmful", "")),
-        ("goal,target", "Sing,' Sure, here is a song '", ("Sing", "Sure, here is a song", "", "", "harmful", "")),
-        ("category,source,forbidden_prompt", "music,me,Sing", ("Sing", "", "music", "", "harmful", "")),
-        ("category,forbidden_prompt", "music,Sing", ("Sing", "", "music", "", "harmful", "")),
-        ("category,prompt", "music,Sing", ("Sing", "", "music", "", "harmful", "")),
-        ("id,prompt,type,label,focus,note", "1,Sing,songs,safe,x,", ("Sing", "", "songs", "", "near", "")),
-        (
-            "id,prompt,type,label,focus,note",
-            "1,Sing,contrast_songs,unsafe,x,",
-            ("Sing", "", "songs", "", "harmful", ""),
-        ),
-        ("prompt,type,label", "Sing,nons_group_real_discr,safe", ("Sing", "", "discr", "", "near", "")),
-        ("prompt,type,label", "Sing,contrast_discr,unsafe", ("Sing", "", "discr", "", "harmful", "")),
-        ("prompt,type,label", "Sing,privacy_fictional,safe", ("Sing", "", "privacy", "", "near", "")),
-        (
-            "id,risk_area,types_of_harm,specific_harms,question",
-            "1,Noise,Loud songs,Very loud,Sing",
-            ("Sing", "", "Loud songs", "", "harmful", "Noise"),
-        ),
-        (
-            "Index,Goal,Target,Behavior,Category,Source",
-            "0,Sing,Sure:,b,music,me",
-            ("Sing", "Sure:", "music", "", "harmful", ""),
-        ),
-        (
-            "Behavior,FunctionalCategory,SemanticCategory,Tags,ContextString,BehaviorID",
-            "Sing,contextual,music,,A long song,sing_1",
-            ("A long song\n\n---\n\nSing", "", "music", "", "harmful", ""),
-        ),
-        (
-            "Behavior,FunctionalCategory,SemanticCategory,Tags,ContextString,BehaviorID",
-            "Sing,standard,music,,,sing_1",
-            ("Sing", "", "music", "", "harmful", ""),
-        ),
-        ("request", "Sing", ("Sing", "", "", "", "harmful", "")),
-        ("Request,Role,group,note", "Sing,far,g,mine", ("Sing", "", "", "g", "far", "")),
-        (
-            "harm_group,prefill,request,category,group,role",
-            "noise,La: ,Sing,music,g,near",
-            ("Sing", "La: ", "music", "g", "near", "noise"),
-        ),
-    ],
-)
-@pytest.mark.parametrize("suffix", [".tsv", ".json"])
+XSTEST = "id,prompt,type,label,focus,note"
+HARMBENCH = "Behavior,FunctionalCategory,SemanticCategory,Tags,ContextString,BehaviorID"
+JAILBREAKBENCH = "Index,Goal,Target,Behavior,Category,Source"
+EXAMPLES = [
+    ("goal,target", "Sing,Sure: la la", ("Sing", "Sure:", "", "", "harmful", "")),
+    ("goal,target", "Sing,' Sure, here is a song '", ("Sing", "Sure, here is a song", "", "", "harmful", "")),
+    ("category,source,forbidden_prompt", "music,me,Sing", ("Sing", "", "music", "", "harmful", "")),
+    ("category,prompt", "music,Sing", ("Sing", "", "music", "", "harmful", "")),
+    (XSTEST, "1,Sing,songs,safe,x,", ("Sing", "", "songs", "", "near", "")),
+    (XSTEST, "1,Sing,contrast_songs,unsafe,x,", ("Sing", "", "songs", "", "harmful", "")),
+    ("prompt,type,label", "Sing,nons_group_real_discr,safe", ("Sing", "", "discr", "", "near", "")),
+    ("prompt,type,label", "Sing,contrast_discr,unsafe", ("Sing", "", "discr", "", "harmful", "")),
+    ("prompt,type,label", "Sing,privacy_fictional,safe", ("Sing", "", "privacy", "", "near", "")),
+    (
+        "id,risk_area,types_of_harm,specific_harms,question",
+        "1,Noise,Songs,x,Sing",
+        ("Sing", "", "Songs", "", "harmful", "Noise"),
+    ),
+    ("prompt,intents", "Sing,x", ("Sing", "", "file", "", "harmful", "")),
+    (JAILBREAKBENCH, "0,Sing,Sure:,b,music,me", ("Sing", "Sure:", "music", "", "harmful", "")),
+    (HARMBENCH, "Sing,contextual,music,,A long song,s", ("A long song\n\n---\n\nSing", "", "music", "", "harmful", "")),
+    (HARMBENCH, "Sing,standard,music,,,s", ("Sing", "", "music", "", "harmful", "")),
+    ("id,name,instruction,input,output", "1,song,Sing.,La la,…", ("Sing.\n\nLa la", "", "", "", "far", "")),
+    ("request", "Sing", ("Sing", "", "", "", "harmful", "")),
+    ("Request,Role,group,note", "Sing,far,g,mine", ("Sing", "", "", "g", "far", "")),
+    ("harm_group,prefill,request,category,group,role", "noise,La: ,Sing,m,g,near", ("Sing", "La: ", "m", "g", "near", "noise")),
+]
+
+
+@pytest.mark.parametrize(("columns", "row", "expected"), EXAMPLES)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".json", ".jsonl"])
 def test_formats(tmp_path: Path, columns: str, row: str, expected: tuple[str, ...], suffix: str) -> None:
-    header = columns.split(",")
-    (values,) = csv.reader([row], quotechar="'")
-    record: dict[str, object] = dict(zip(header, values, strict=True))
-    path = tmp_path / f"file{suffix}"
-    if suffix == ".json":
-        write(path, json.dumps([record], indent=2))
-    elif suffix == ".jsonl":
-        write(path, lines(record))
+    header, (values,) = columns.split(","), csv.reader([row], quotechar="'")
+    record, path = dict(zip(header, values, strict=True)), tmp_path / f"file{suffix}"
+    if suffix in (".json", ".jsonl"):
+        write(path, json.dumps([record], indent=2) if suffix == ".json" else json.dumps(record))
     else:
         with path.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",").writerows([header, values])
     assert only(load_prompts(path)) == expected
 
 
-def test_do_not_answer_by_area_takes_the_category_from_the_file(tmp_path: Path) -> None:
-    path = write(tmp_path / "loud_songs.jsonl", lines({"prompt": "Sing", "intents": ["S1", "S2"]}))
-    assert only(load_prompts(path)) == ("Sing", "", "loud_songs", "", "harmful", "")
-
-
-def test_jailbreakbench_benign_behaviours_are_near_twins(tmp_path: Path) -> None:
-    path = write(tmp_path / "benign-behaviors.csv", "Index,Goal,Target,Behavior,Category,Source\n0,Sing,Sure:,b,music,me\n")
-    assert only(load_prompts(path)) == ("Sing", "Sure:", "music", "", "near", "")
-
-
-def test_self_instruct_joins_instruction_and_input(tmp_path: Path) -> None:
-    seeds = [
-        {"id": "seed_0", "name": "song", "instruction": "Sing this.", "input": "La la", "output": "…"},
-        {"id": "seed_1", "name": "dance", "instruction": "Dance.", "input": " ", "output": "…"},
-    ]
-    prompts = load_prompts(write(tmp_path / "seeds.json", json.dumps(seeds)))
-    assert [p.request for p in prompts] == ["Sing this.\n\nLa la", "Dance."]
-    assert prompts.far_twins == prompts.prompts and prompts.name == "seeds"
-
-
-def test_triples_make_three_prompts_a_row(tmp_path: Path) -> None:
-    row = {"id": "a-01", "harm_group": "pranks", "category": "a", "prefill": "Sure:"}
-    row |= {"harmful": "Hide the tea.", "near": "Find the tea.", "far": "Draw a bird."}
-    prompts = load_prompts(write(tmp_path / "t.jsonl", lines(row)))
-    (triple,) = prompts.triples
-    assert (triple.harmful.request, triple.near.request, triple.far.request) == (
-        row["harmful"],
-        row["near"],
-        row["far"],
-    )
-    assert {(p.prefill, p.category, p.group, p.harm_group) for p in prompts} == {("Sure:", "a", "a-01", "pranks")}
-
-
 def test_every_format_is_recognised_from_its_required_columns(tmp_path: Path) -> None:
-    values = {"label": "safe"}
     for name, kind in FORMATS.items():
-        path = write(tmp_path / "f.jsonl", lines({column: values.get(column, f"a {column}") for column in kind.required}))
+        row = {column: "safe" if column == "label" else f"a {column}" for column in kind.required}
+        path = write(tmp_path / "f.jsonl", lines(row))
         assert load_prompts(path) == load_prompts(path, format=name)
 
 
-def test_a_named_format_wins_over_the_recognised_one(tmp_path: Path) -> None:
-    path = write(tmp_path / "f.jsonl", lines({"request": "Sing", "category": "music", "prompt": "Dance"}))
-    assert only(load_prompts(path))[0] == "Dance", "two columns are more than one"
-    assert only(load_prompts(path, format="plain"))[0] == "Sing"
+def test_triples_make_three_prompts_a_row(tmp_path: Path) -> None:
+    texts = {"harmful": "Hide the tea.", "near": "Find the tea.", "far": "Draw a bird."}
+    row = {"id": "a-01", "harm_group": "pranks", "category": "a", "prefill": "Sure:", **texts}
+    prompts = load_prompts(write(tmp_path / "t.jsonl", lines(row)))
+    (triple,) = prompts.triples
+    assert (triple.harmful.request, triple.near.request, triple.far.request) == tuple(texts.values())
+    assert {(p.prefill, p.category, p.group, p.harm_group) for p in prompts} == {("Sure:", "a", "a-01", "pranks")}
 
 
-def test_prefill_overrides(tmp_path: Path) -> None:
-    path = write(tmp_path / "f.csv", "goal,target\nSing,Sure:\n")
-    assert [only(load_prompts(path, prefill=p))[1] for p in (None, "", "Yes:")] == ["Sure:", "", "Yes:"]
-    assert {p.prefill for p in load_prompts(prefill="Yes:")} == {"Yes:"}
-
-
-def test_columns_name_the_fields_of_a_plain_file(tmp_path: Path) -> None:
-    path = write(tmp_path / "f.csv", "text,goal,target,category,role\nSing,x,y,music,far\n")
+def test_options(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.csv", "text,goal,target,category,role\nSing,Dance,Sure: la,music,far\n")
+    assert only(load_prompts(path))[:2] == ("Dance", "Sure:")
+    assert [only(load_prompts(path, prefill=prefill))[1] for prefill in ("", "Yes:")] == ["", "Yes:"]
     assert only(load_prompts(path, columns={"request": "text"})) == ("Sing", "", "music", "", "far", "")
-    both = load_prompts(path, columns={"request": "text", "category": "target", "group": "target"}, format="plain")
-    assert only(both) == ("Sing", "", "y", "y", "far", "")
+    assert only(load_prompts(path, columns={"request": "text", "category": "target"}, format="plain"))[2] == "Sure: la"
+    assert load_prompts(path, name="mine").name == "mine" and load_prompts(path).name == "f"
     fails(path, "no column 'txet'", "found 'text', 'goal'", columns={"request": "txet"})
-    fails(path, "'kind' is no field", "request, prefill, category, group, role, harm_group", columns={"kind": "text"})
-    fails(path, "leave out format='advbench'", columns={"request": "text"}, format="advbench")
-    fails(path, "line 2", "expected the columns request", columns={"category": "target"})
+    fails(path, "request, prefill, category, group, role, harm_group", columns={"kind": "text"})
+    fails(path, "fields of a plain file", columns={"request": "text"}, format="advbench")
+    fails(path, "format='advbnech' is unknown", *FORMATS, format="advbnech")
+    fails(path, "line 2", "expected the columns request", "found 'text'", format="plain")
 
 
 def test_text_is_read_as_written(tmp_path: Path) -> None:
     path = write(
-        tmp_path / "f.csv",
-        b'\xef\xbb\xbfrequest,category\r\n"Sing, ""la""\r\n\r\nthen d\xc3\xa4nce",m\r\n\r\nRest,\r\n',
+        tmp_path / "f.csv", b'\xef\xbb\xbfrequest,category\r\n"Sing, ""la""\r\n\r\nthen d\xc3\xa4nce",m\r\n\r\nRest,\r\n'
     )
     assert [p.request for p in load_prompts(path)] == ['Sing, "la"\r\n\r\nthen dänce', "Rest"]
-    path = write(
-        tmp_path / "f.jsonl",
-        b'\xef\xbb\xbf{"request": "Sing\xe2\x80\xa8la"}\r\n\r\n{"request": "Rest", "category": null}',
-    )
-    assert [p.request for p in load_prompts(path)] == ["Sing\u2028la", "Rest"]
-    path = write(tmp_path / "f.json", lines({"request": "Sing"}, {"request": "Rest", "group": 7}))
-    assert [(p.request, p.group) for p in load_prompts(path)] == [("Sing", ""), ("Rest", "7")]
-    path = write(tmp_path / "f.tsv", "request\tcategory\rSing\tm\r")
-    assert only(load_prompts(path))[:3] == ("Sing", "", "m")
-
-
-def test_long_fields_are_read_and_the_limit_is_put_back(tmp_path: Path) -> None:
-    before = csv.field_size_limit()
-    long = "la " * before
-    assert only(load_prompts(write(tmp_path / "f.csv", f"request\n{long}\n")))[0] == long.strip()
-    with pytest.raises(PromptError):
-        load_prompts(write(tmp_path / "g.csv", 'request\n"la\n'))
-    assert csv.field_size_limit() == before
+    path = write(tmp_path / "f.jsonl", b'\xef\xbb\xbf{"request": "Sing\xe2\x80\xa8la"}\r\n\r\n{"request": "Rest", "group": 7}')
+    assert [(p.request, p.group) for p in load_prompts(path)] == [("Sing\u2028la", ""), ("Rest", "7")]
 
 
 def test_folders_are_read_in_order_of_names(tmp_path: Path) -> None:
@@ -178,26 +132,130 @@ def test_folders_are_read_in_order_of_names(tmp_path: Path) -> None:
     assert [p.category for p in prompts] == ["a", "b"] and prompts.name == tmp_path.name
     write(tmp_path / "c.csv", "goal,target\nSing,Sure:\n")
     fails(tmp_path, "one format", "a.jsonl: do-not-answer-intents", "c.csv: advbench")
-    (tmp_path / "empty").mkdir()
-    fails(tmp_path / "empty", str(tmp_path / "empty"), ".csv, .tsv, .json, .jsonl")
 
 
 @pytest.mark.parametrize(
-    ("source", "harmful", "near", "far", "categories"),
+    ("name", "content", "fragments"),
     [
-        ("advbench/advbench.csv", 520, 0, 0, 0),
-        ("strongreject/strongreject.csv", 313, 0, 0, 6),
-        ("xstest/xstest_prompts.csv", 200, 250, 0, 8),
-        ("do_not_answer", 939, 0, 0, 5),
-        ("selfinstruct_seed/seed_tasks_flat.json", 0, 0, 175, 0),
+        ("f.txt", SECRET, ["f.txt", ".csv, .tsv, .json, .jsonl"]),
+        ("f.csv", "request\n\n", ["no prompts"]),
+        ("f.json", "[]", ["no prompts"]),
+        ("f.csv", f"request\n{SECRET}\n".encode("utf-16"), ["UTF-8"]),
+        ("f.csv", f'request,category\n"Sing\nla",m\n"{SECRET}"x,b\n', ["line", "CSV"]),
+        ("f.csv", f"request,category\nSing,m\n{SECRET}, and back,b\n", ["line 3", "2 columns ('request', 'category')"]),
+        ("f.csv", f"request,category\n{SECRET}\n", ["line 2", "2 columns"]),
+        ("f.csv", "request,Request\nSing,x\n", ["'request', 'Request'"]),
+        ("f.csv", "request,category\nSing,m\n \t,m\n", ["line 3", "'request' is blank"]),
+        ("f.csv", f"{SECRET}\nSing\n", ["no known format", "<a text of 36 characters>"]),
+        ("f.csv", f"query,kind\n{SECRET},m\n", ["'query', 'kind'", *FORMATS, "goal, target", "columns={'request'"]),
+        ("f.csv", f"request,role\n{SECRET},bad\n", ["line 2", "unknown role 'bad'", "'harmful', 'near', 'far'"]),
+        ("f.csv", f"request,group\n{SECRET},g\nDance,g\n", ["both are the 'harmful' one"]),
+        ("f.csv", f"prompt,type,label\n{SECRET},t,maybe\n", ["line 2", "'maybe'", "'safe' or 'unsafe'"]),
+        ("f.jsonl", lines({"request": "Sing"}) + '{"request": "barn"\n', ["line 2", "JSON"]),
+        ("f.jsonl", '"barn"\n', ["line 1", "found str"]),
+        ("f.jsonl", lines({"goal": SECRET, "target": ""}, {"goal": SECRET}), ["line 2", "goal, target", "found 'goal'"]),
+        ("f.jsonl", lines({"request": [SECRET]}), ["line 1", "'request' holds a list"]),
+        ("f.jsonl", '{"request": "barn \\ud800"}', ["line 1", "half a character pair"]),
+        ("f.jsonl", '{"request": ' + "[" * 100_000, ["line 1", "JSON"]),
+        ("f.json", '[{"request": "Sing"},\n{"request": ""}]', ["entry 2", "blank"]),
     ],
 )
-def test_published_files(source: str, harmful: int, near: int, far: int, categories: int) -> None:
-    if not (DATA / source).exists():
+def test_errors_name_the_place_and_never_quote(tmp_path: Path, name: str, content: str, fragments: list[str]) -> None:
+    fails(write(tmp_path / name, content), *fragments)
+
+
+def test_paths_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fails("nowhere.csv", str(tmp_path / "nowhere.csv"), *BENCHMARKS)
+    fails(f"{SECRET} " * 20, "<a text of")
+
+
+def test_nothing_of_a_request_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        load_prompts(write(tmp_path / "f.csv", f"request\n{SECRET}\n"))
+    assert "1 prompts in format plain" in caplog.text and "barn" not in caplog.text
+
+
+# benchmarks by name, here of harmless rows
+
+ROWS = {
+    "advbench": ("goal,target\nSing,Sure: la\nDance,Sure: hop\n", ["harmful"] * 2),
+    "harmbench": (f"{HARMBENCH}\nSing,standard,music,,,a\nCopy,copyright,copyright,,,b\n", ["harmful"]),  # one is left out
+    "jailbreakbench": (f"{JAILBREAKBENCH}\n0,Sing,Sure: la,b,music,me\n", ["harmful", "near"]),  # two files
+    "strongreject": ("category,source,forbidden_prompt\nmusic,me,Sing\nmusic,me,Dance\n", ["harmful"] * 2),
+    "xstest": (f"{XSTEST}\n1,Sing,a,safe,,\n2,Dance,a,safe,,\n3,Shout,contrast_a,unsafe,,\n", ["near", "near", "harmful"]),
+}
+
+
+@pytest.fixture
+def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that the benchmarks are fetched from."""
+    table = {}
+    for name, (content, _) in ROWS.items():
+        (tmp_path / name).mkdir()
+        files = [write(tmp_path / name / url.rpartition("/")[2], content) for url in BENCHMARKS[name]]
+        table[name] = {file.as_uri(): sha256(content.encode()).hexdigest() for file in files}
+    monkeypatch.setattr(sources, "BENCHMARKS", table)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_benchmark_is_fetched_once_and_read_by_its_format(name: str, origin: Path) -> None:
+    prompts = load_prompts(name)
+    assert prompts.name == name and [prompt.role for prompt in prompts] == ROWS[name][1]
+    shutil.rmtree(origin / name)
+    assert load_prompts(name) == prompts, "from the cache"
+
+
+@pytest.mark.usefixtures("origin")
+def test_prefills_and_two_sources() -> None:
+    assert [prompt.prefill for prompt in load_prompts("advbench")] == ["Sure:", "Sure:"], "its own"
+    assert [prompt.prefill for prompt in load_prompts("xstest")] == [PREFILLS[0], PREFILLS[1], PREFILLS[0]], "in turn by role"
+    both = load_prompts(harmful="strongreject", benign="xstest")
+    assert [(p.request, p.role) for p in both] == [("Sing", "harmful"), ("Dance", "harmful"), ("Sing", "far"), ("Dance", "far")]
+    assert both.name == "strongreject and xstest" and {prompt.prefill for prompt in both} == set(PREFILLS[:2])
+    assert [prompt.request for prompt in load_prompts(harmful="xstest", benign="xstest").harmful] == ["Shout"]
+    with pytest.raises(PromptError, match="advbench"):
+        load_prompts(harmful="strongreject", benign="advbench")
+
+
+def test_another_digest_no_network_and_by_hand(origin: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ((url, expected),) = sources.BENCHMARKS["advbench"].items()
+    file, place = origin / "advbench" / "harmful_behaviors.csv", own_cache / "benchmarks" / "advbench" / "harmful_behaviors.csv"
+    good = file.read_bytes()
+    fails("advbench", url, sha256(write(file, "goal,target\nShout,Sure: ha\n").read_bytes()).hexdigest(), expected)
+    assert not place.exists()
+    monkeypatch.chdir(origin)
+    assert len(load_prompts("./advbench")) == 1, "a path is no name"
+    file.unlink()
+    fails("advbench", url, str(place), "SHA-256")
+    told(call("dissociate", "--prompts", "advbench", "--out", origin / "out"), url)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    assert len(load_prompts("advbench" if write(place, good) else "")) == 2
+
+
+def test_the_docs_state_every_pin() -> None:
+    text = DOCS.read_text("utf-8")
+    for name, files in BENCHMARKS.items():
+        (row,) = (line for line in text.splitlines() if line.startswith(f"| `{name}`"))
+        assert all(url in row and digest[:8] in row for url, digest in files.items())
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "counts", "categories"),
+    [
+        ("advbench", "advbench/advbench.csv", (520, 0, 0), 0),
+        ("strongreject", "strongreject/strongreject.csv", (313, 0, 0), 6),
+        ("xstest", "xstest/xstest_prompts.csv", (200, 250, 0), 8),
+        ("", "do_not_answer", (939, 0, 0), 5),
+        ("", "selfinstruct_seed/seed_tasks_flat.json", (0, 0, 175), 0),
+    ],
+)
+def test_published_files(name: str, source: str, counts: tuple[int, int, int], categories: int) -> None:
+    if not (SHARED / source).exists():
         pytest.skip(f"the benchmark file {source} is not here; it is not part of the package")
-    prompts = load_prompts(DATA / source)
-    assert (len(prompts.harmful), len(prompts.near_twins), len(prompts.far_twins)) == (harmful, near, far)
-    assert len(prompts.categories) == categories
-    assert sum(map(len, prompts.split())) == len(prompts)
-    if source.startswith("advbench"):
-        assert all(p.prefill and "\n" not in p.prefill for p in prompts)
+    prompts = load_prompts(SHARED / source)
+    assert (len(prompts.harmful), len(prompts.near_twins), len(prompts.far_twins)) == counts
+    assert len(prompts.categories) == categories and sum(map(len, prompts.split())) == len(prompts)
+    if name:
+        assert sha256((SHARED / source).read_bytes()).hexdigest() in BENCHMARKS[name].values()

@@ -151,7 +151,7 @@ def test_wrong_fractions(fractions: tuple[float, float, float]) -> None:
 
 
 def test_too_few_prompts() -> None:
-    with pytest.raises(PromptError, match=r"^few: 2 prompts in 2 independent units .* cannot fill 3 parts"):
+    with pytest.raises(PromptError, match=r"^2 prompts in 2 independent units .* cannot fill 3 parts"):
         PromptSet(independent(2), "few").split()
     with pytest.raises(PromptError, match="10 prompts in 1 independent units"):
         PromptSet([Prompt(request="the same words")] * 10).split()

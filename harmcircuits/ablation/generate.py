@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 
 from ..circuits import Circuit, WeightMask, outgoing
 from ..data import Example, Prompt
-from ..data.elicit import as_examples, elicit, lay_out, sample
+from ..data.elicit import as_examples, elicit, sample, tokenize_prompts
 from ..models.export import is_plain, plain_model
 from ..models.generation import write_plain
 from ..models.protocol import HookedModel, has_hooks, on_several_devices, pad_id
@@ -61,7 +61,7 @@ def generate(
         log.info("the model has hooks, is no bridge or lies on several devices, or both circuits and masks: writing with hooks")
         with ablated(model, circuit, method=method, alpha=alpha):
             return elicit(model, prompts, batch_size=batch_size, cache=False, progress=progress, **written_how)
-    requests = lay_out(model, prompts, **written_how)
+    requests = tokenize_prompts(model, prompts, **written_how)
     with (
         ablated(model, in_weights(model, circuit), method=method, alpha=alpha),
         tqdm(total=len(prompts), desc="generate", unit="response", disable=not progress) as bar,

@@ -2,8 +2,8 @@
 
 - `examples`: requests and responses, the chat frame around them, and the rows of tokens that they become;
 - `batching`: padded batches, the loss of responses, and batches halved when memory runs out;
-- `prompt_set`: a set of prompts and its triples, tables, samples and splits;
-- `readers`: the built-in triples (`builtin/`), the field's benchmark files, and `benchmarks` by name;
+- `prompt_set`: a set of prompts and its triples, tables and samples; `splits`: near-duplicates, and parts without common ones;
+- `readers`: the built-in triples (`builtin/`) and the field's formats; `sources`: files, and benchmarks by name;
 - `elicit`: the responses that the model under study writes.
 """
 
@@ -38,45 +38,6 @@ from .examples import (
     response_ids,
     start_ids,
 )
-from .formats import FORMATS
 from .prompt_set import PromptSet, Triple
-from .readers import BUILTIN, PREFILLS, load_prompts
+from .readers import BUILTIN, FORMATS, PREFILLS, load_prompts
 from .splits import near_duplicate_groups, words
-
-__all__ = [
-    "BUILTIN",
-    "FORMATS",
-    "PREFILLS",
-    "Batch",
-    "BatchError",
-    "Example",
-    "ExampleError",
-    "Frame",
-    "OutOfMemory",
-    "Prompt",
-    "PromptError",
-    "PromptSet",
-    "Role",
-    "Row",
-    "Triple",
-    "batched",
-    "chat_frame",
-    "chat_text",
-    "check_context",
-    "encode",
-    "example_rows",
-    "load_prompts",
-    "loss",
-    "make_batch",
-    "map_batches",
-    "near_duplicate_groups",
-    "pieces",
-    "prompt_ids",
-    "response_ids",
-    "response_loss",
-    "row_losses",
-    "start_ids",
-    "token_nll",
-    "try_batch",
-    "words",
-]

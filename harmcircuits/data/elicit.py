@@ -1,5 +1,6 @@
 """Prefilled requests → examples whose response the model under study wrote itself.
 
+Each row of a batch has its own random numbers, so that a response depends neither on the order of the prompts nor on the batch.
 Responses stay in the cache folder of the user's machine; they are never logged.
 """
 
@@ -7,13 +8,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from hashlib import sha256
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -26,10 +26,10 @@ from .examples import Example, ExampleError, Prompt, chat_frame, check_context, 
 
 log = logging.getLogger(__name__)
 
-FORMAT = "harmcircuits responses 5"  # part of the key: raise it when the file's layout or what is sampled changes
+FORMAT = "harmcircuits responses 5"  # part of the key: raise it when what is sampled changes
 
-Written = list[list[int] | None]
-"""Token ids of each response; None: still to come."""
+Write = Callable[[Mapping[int, Sequence[int]], Drawing], Int[Tensor, "b step"]]
+"""Continues a batch of prompts, given by their rows: whatever runs the model."""
 
 
 def elicit(
@@ -43,12 +43,11 @@ def elicit(
     cache: bool = True,
     progress: bool = False,
 ) -> list[Example]:
-    """One response a prompt, sampled by `model` after the prefill in its own chat frame, token ids kept.
+    """Sample one response a prompt, after the prefill in the model's own chat frame; token ids are kept.
 
-    Sampling is seeded per prompt (seed, request and prefill), so that a response depends neither on the order of the prompts
-    nor on the batch. Responses are cached on disk under a digest of the model's weights and configuration, the prompts' tokens
-    and the settings, each prompt for itself, after each batch: a call that was interrupted is continued by the next one, and
-    another selection of the same prompts writes nothing twice.
+    Sampling is seeded per prompt (seed, request and prefill). Responses are cached on disk after each batch, under a digest of
+    the model's weights and configuration, the prompt's tokens and the settings: an interrupted call is continued by the next
+    one, and another selection of the same prompts writes nothing twice.
 
     Args:
         temperature: 1 samples from the model's own distribution; 0 is greedy.
@@ -58,15 +57,29 @@ def elicit(
     Raises:
         ExampleError: no prompts, settings that make no sense, or a prompt that with its answer exceeds the model's context.
         ModelError: the model's logits are not numbers; the message names the prompt by its index, as a row.
-        StoreError: the cache cannot be written.
+        StoreError: the cache is damaged, or cannot be written.
     """
-    requests = lay_out(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    requests = tokenize_prompts(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     if cache and has_hooks(model):
         log.warning("hooks are set on the model: its responses are neither read from the cache nor kept there")
         cache = False
-    book = _Book.open(model, requests) if cache else None
-    written: Written = [None] * len(prompts) if book is None else book.known()
-    return as_examples(model, prompts, _completed(model, requests, written, book, batch_size, progress))
+    path = _cache_file(model, requests) if cache else None
+    names = [store.digest(pair)[:32] for pair in zip(requests.rows, requests.settings["seeds"], strict=True)]
+    known = _cached(path)
+    written = {row: known[name] for row, name in enumerate(names) if name in known}
+    missing = [row for row in range(len(prompts)) if row not in written]
+    with tqdm(total=len(prompts), initial=len(written), desc="elicit", unit="response", disable=not progress) as bar:
+
+        def finished(batch: Mapping[int, list[int]]) -> None:
+            written.update(batch)
+            if path is not None:  # what others added to the file meanwhile stays
+                responses = _cached(path) | {names[row]: ids for row, ids in batch.items()}
+                store.write_json(path, {"format": FORMAT, "responses": responses})
+            bar.update(len(batch))
+
+        if missing:
+            sample(model, requests.rows, rows=missing, batch_size=batch_size, finished=finished, **requests.settings)
+    return as_examples(model, prompts, [written[row] for row in range(len(prompts))])
 
 
 @dataclass(frozen=True)
@@ -77,8 +90,10 @@ class Requests:
     settings: Mapping[str, Any]
 
 
-def lay_out(model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int) -> Requests:
-    """Raises ExampleError for no prompts, settings that make no sense, or a prompt that with its answer exceeds the context."""
+def tokenize_prompts(
+    model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int
+) -> Requests:
+    """Tokenize prompts in the model's chat frame. Raises ExampleError as `elicit`."""
     if not prompts:
         raise ExampleError("no prompts: there is nothing to elicit. Was the prompt set empty, or without that role?")
     if not (max_new_tokens >= 1 and 0 <= temperature < inf):
@@ -94,37 +109,12 @@ def lay_out(model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: in
 
 
 def as_examples(model: HookedModel, prompts: Sequence[Prompt], written: Sequence[Sequence[int]]) -> list[Example]:
-    """What was written after each prompt."""
+    """Join prompts and the token ids of their responses."""
     decode = tokenizer_of(model).decode
     return [
         Example(**asdict(prompt), response=decode(ids, skip_special_tokens=True), response_ids=tuple(ids))
         for prompt, ids in zip(prompts, written, strict=True)
     ]
-
-
-def _completed(
-    model: HookedModel, requests: Requests, written: Written, book: "_Book | None", batch_size: int, progress: bool
-) -> list[list[int]]:
-    """`written` with what was still to come, kept in the cache after each batch."""
-    missing = [row for row, ids in enumerate(written) if ids is None]
-    if missing:
-        total, done = len(written), len(written) - len(missing)
-        bar = tqdm(total=total, initial=done, desc="elicit", unit="response", disable=not progress)
-
-        def keep(batch: Mapping[int, list[int]]) -> None:
-            for row, ids in batch.items():
-                written[row] = ids
-            if book:
-                book.add(batch)
-            bar.update(len(batch))
-
-        with bar:
-            sample(model, requests.rows, rows=missing, batch_size=batch_size, finished=keep, **requests.settings)
-    return [ids for ids in written if ids is not None]  # which is all of them
-
-
-Write = Callable[[Mapping[int, Sequence[int]], Drawing], Int[Tensor, "b step"]]
-"""Continues a batch of prompts, given by their rows: whatever runs the model."""
 
 
 def sample(
@@ -140,11 +130,11 @@ def sample(
     finished: Callable[[Mapping[int, list[int]]], object] | None = None,
     write: Write | None = None,
 ) -> list[list[int]]:
-    """What the model writes after each prompt: token ids up to `max_new_tokens`, ending with a stop id where one was written.
+    """Return what the model writes after each prompt: token ids, up to `max_new_tokens` or the first stop id (kept).
 
     Args:
         prompts: token ids, one list a row.
-        stop_ids: a row ends with the first of these that it writes; that token is kept.
+        stop_ids: a row ends with the first of these that it writes.
         seeds: one for each row, for p(token) ∝ exp(logit / temperature); not needed when `temperature` is 0.
         temperature: 0 is greedy.
         rows: write after these prompts only (their indices); what the others write is then empty.
@@ -159,77 +149,37 @@ def sample(
         raise ValueError(f"max_new_tokens and batch_size must be at least 1, not {max_new_tokens} and {batch_size}")
     if any(not prompt for prompt in prompts):
         raise ValueError("a prompt without tokens cannot be continued")
-    if temperature == 0:
-        seeds = None
-    elif seeds is None or len(seeds) != len(prompts):
+    if temperature != 0 and (seeds is None or len(seeds) != len(prompts)):
         raise ValueError(f"sampling {len(prompts)} rows needs as many seeds (or temperature=0)")
     written: list[list[int]] = [[] for _ in prompts]
-    asked = range(len(prompts)) if rows is None else rows
-    by_length = sorted(asked, key=lambda row: len(prompts[row]))  # neighbours need little padding
+    by_length = sorted(range(len(prompts)) if rows is None else rows, key=lambda row: len(prompts[row]))  # little padding
 
-    def continued(some: list[int]) -> dict[int, list[int]]:
-        uniform = _uniforms([seeds[row] for row in some], max_new_tokens) if seeds is not None else None
-        drawing = Drawing(max_new_tokens, stop_ids, temperature, uniform)
-        tokens = (write or partial(write_hooked, model))({row: prompts[row] for row in some}, drawing)
-        return {row: _until_stop(ids, stop_ids) for row, ids in zip(some, tokens.tolist(), strict=True)}
+    def read(batch: list[int]) -> dict[int, list[int]]:
+        generators = [torch.Generator().manual_seed(seeds[row]) for row in batch] if seeds is not None and temperature else []
+        draws = [torch.rand(max_new_tokens, generator=generator, dtype=torch.float64) for generator in generators]
+        drawing = Drawing(max_new_tokens, stop_ids, temperature, torch.stack(draws) if draws else None)
+        tokens = (write or partial(write_hooked, model))({row: prompts[row] for row in batch}, drawing)
+        return {row: _until_stop(ids, stop_ids) for row, ids in zip(batch, tokens.tolist(), strict=True)}
 
-    for _, ended in map_batches((by_length[at : at + batch_size] for at in range(0, len(by_length), batch_size)), continued):
-        for row, ids in ended.items():
+    batches = (by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size))
+    for _, responses in map_batches(batches, read):
+        for row, ids in responses.items():
             written[row] = ids
         if finished is not None:
-            finished(ended)
+            finished(responses)
     return written
 
 
-def _uniforms(seeds: list[int], steps: int) -> Float[Tensor, "b step"]:
-    draw = lambda seed: torch.rand(steps, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return torch.stack([draw(seed) for seed in seeds])
-
-
 def _until_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:
-    ends = [position for position, token in enumerate(ids) if token in stop_ids]
-    return ids[: ends[0] + 1] if ends else ids
+    return next((ids[: index + 1] for index, token in enumerate(ids) if token in stop_ids), ids)
 
 
-@dataclass(frozen=True)
-class _Book:
-    """The cached responses of one model under one setting: a file of token ids, each under a digest of its prompt and seed."""
+def _cache_file(model: HookedModel, requests: Requests) -> Path:
+    """One file of token ids for each model and setting; a response is named by a digest of its prompt and seed."""
+    shared = {name: value for name, value in requests.settings.items() if name != "seeds"}
+    return store.cache_dir() / "responses" / f"{store.digest([FORMAT, model_key(model), shared])[:32]}.json"
 
-    path: Path
-    names: list[str]
 
-    @classmethod
-    def open(cls, model: HookedModel, requests: Requests) -> "_Book":
-        shared = {name: value for name, value in requests.settings.items() if name != "seeds"}
-        key = store.digest([FORMAT, model_key(model), shared])
-        names = [store.digest(pair)[:32] for pair in zip(requests.rows, requests.settings["seeds"], strict=True)]
-        return cls(store.cache_dir() / "responses" / f"{key[:32]}.json", names)
-
-    def known(self) -> Written:
-        """What earlier calls wrote to these prompts."""
-        kept = self._read()
-        return [kept.get(name) for name in self.names]
-
-    def add(self, batch: Mapping[int, list[int]]) -> None:
-        """Add responses; what others added to the file meanwhile stays."""
-        responses = self._read() | {self.names[row]: ids for row, ids in batch.items()}
-        store.write_json(self.path, {"format": FORMAT, "sha256": self._checksum(responses), "responses": responses})
-
-    def _read(self) -> dict[str, list[int]]:
-        """All that the file holds. One that was damaged or edited is named in the log and made anew."""
-        if not self.path.exists():
-            return {}
-        try:
-            value = store.read_json(self.path)
-            responses: dict[str, list[int]] = value["responses"]
-            if value["format"] == FORMAT and value["sha256"] == self._checksum(responses):
-                return responses
-            problem = "its checksum does not match"
-        except (store.StoreError, KeyError, TypeError, AttributeError) as error:
-            problem = f"it cannot be read ({type(error).__name__})"
-        log.warning("the cached responses in %s were changed since they were written (%s): eliciting again", self.path, problem)
-        return {}
-
-    def _checksum(self, responses: Mapping[str, list[int]]) -> str:
-        """Of what was written, and under which key: a good file under another's name is none."""
-        return sha256(repr((self.path.stem, sorted(responses.items()))).encode()).hexdigest()
+def _cached(path: Path | None) -> dict[str, list[int]]:
+    responses: dict[str, list[int]] = store.read_json(path)["responses"] if path is not None and path.exists() else {}
+    return responses

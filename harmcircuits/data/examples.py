@@ -8,7 +8,6 @@ Template and user text are encoded apart: a request that contains control tokens
 import copy
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -145,16 +144,7 @@ def start_ids(model: HookedModel) -> list[int]:
 
 
 def chat_frame(model: HookedModel) -> Frame:
-    """The frame of the tokenizer's chat template, or of plain text for a model without one:
-
-        Request:
-        …
-
-        Response:
-        …
-
-    Headings stand on lines of their own, since a space at the end of a line would be a token that no text has there.
-    """
+    """The frame of the tokenizer's chat template; of plain text ("Request:", "Response:" on lines of their own) without one."""
     tokenizer = tokenizer_of(model)
     request, answer, question = "\uff5brequest\uff5d", "\uff5banswer\uff5d", "\uff5bquestion\uff5d"
     if getattr(tokenizer, "chat_template", None):
@@ -164,9 +154,7 @@ def chat_frame(model: HookedModel) -> Frame:
         start = tokenizer.bos_token if start_ids(model) else ""
         text = f"{start}Request:\n{request}\n\nResponse:\n{answer}\n\nRequest:\n{question}\n\nResponse:\n"
     if not all(text.count(word) == 1 for word in (request, answer, question)):
-        raise ModelError(
-            "the tokenizer's chat template does not show each message once, as it stands: cannot find the request in it"
-        )
+        raise ModelError("the tokenizer's chat template does not show each message once, as it stands: where is the request?")
     before, rest = text.split(request)
     rest, between = rest.split(question)
     _, turn = rest.split(answer)
@@ -256,12 +244,5 @@ def check_context(model: HookedModel, rows: Sequence[Sized], *, spare: int = 0, 
 
 
 def pieces(model: HookedModel, ids: Sequence[int]) -> list[str]:
-    """The text of each token. Each is decoded after the one before it: some tokenizers drop a blank at a text's beginning."""
-    decode = tokenizer_of(model).decode
-    alone = [str(decode([token])) for token in ids]
-    both = [str(decode(list(pair))) for pair in pairwise(ids)]
-    after = [
-        whole.removeprefix(first) if whole.startswith(first) else own
-        for whole, first, own in zip(both, alone, alone[1:], strict=False)
-    ]
-    return [*alone[:1], *after]
+    """The text of each token, for tables and figures."""
+    return [str(tokenizer_of(model).decode([token])) for token in ids]

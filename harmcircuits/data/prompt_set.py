@@ -18,7 +18,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 @dataclass(frozen=True)
 class Triple:
-    """A harmful request, its near twin (same topic words and form, benign intent) and its far twin (harmless topic)."""
+    """A harmful request, its matched benign request (same topic words and form) and its unrelated one (harmless topic)."""
 
     harmful: Prompt
     near: Prompt
@@ -50,7 +50,7 @@ class PromptSet:
         PromptError: if two prompts of one group have the same role.
 
     >>> PromptSet([Prompt(request="Name three birds.", category="birds", role="far")], name="mine")
-    PromptSet('mine', 1 prompt: 0 harmful, 0 near, 1 far; 1 category, 0 triples)
+    PromptSet('mine', prompts: 1 (0 harmful, 0 near, 1 far), categories: 1, triples: 0)
     """
 
     prompts: tuple[Prompt, ...] = ()
@@ -90,11 +90,8 @@ class PromptSet:
 
     def __repr__(self) -> str:
         roles = ", ".join(f"{len(self._with(role))} {role}" for role in ROLES)
-        categories, triples = len(self.categories), len(self.triples)
-        return (
-            f"PromptSet({clipped(self.name, 24)!r}, {len(self)} prompt{'' if len(self) == 1 else 's'}: {roles}; "
-            f"{categories} categor{'y' if categories == 1 else 'ies'}, {triples} triple{'' if triples == 1 else 's'})"
-        )
+        counts = f"categories: {len(self.categories)}, triples: {len(self.triples)}"
+        return f"PromptSet({clipped(self.name, 24)!r}, prompts: {len(self)} ({roles}), {counts})"
 
     def _repr_html_(self) -> str:
         return notebook_html(repr(self), self.table() if self.prompts else None)
@@ -106,28 +103,23 @@ class PromptSet:
 
     @cached_property
     def near_twins(self) -> tuple[Prompt, ...]:
-        """Benign requests in the words of a harmful one."""
+        """Matched benign requests: in the words of a harmful one."""
         return self._with("near")
 
     @cached_property
     def far_twins(self) -> tuple[Prompt, ...]:
-        """Benign requests on harmless topics."""
+        """Unrelated benign requests: on harmless topics."""
         return self._with("far")
 
     @cached_property
     def benign(self) -> tuple[Prompt, ...]:
-        """Near twins, then far twins."""
+        """Matched benign requests, then unrelated ones."""
         return self.near_twins + self.far_twins
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
         """The named categories, sorted."""
         return tuple(sorted({prompt.category for prompt in self if prompt.category}))
-
-    @cached_property
-    def harm_groups(self) -> tuple[str, ...]:
-        """The named families of categories, sorted."""
-        return tuple(sorted({prompt.harm_group for prompt in self if prompt.harm_group}))
 
     @cached_property
     def triples(self) -> tuple[Triple, ...]:
@@ -150,16 +142,14 @@ class PromptSet:
         return counts.assign(all=counts.sum(axis=1)).reset_index()
 
     def sample(self, n_triples: int, *, seed: int = 0) -> "PromptSet":
-        """`n_triples` whole triples drawn at random, each category in proportion; order is kept.
+        """Draw `n_triples` whole triples at random, each category in proportion; order is kept.
 
-        A set without complete triples is sampled by the prompt instead, in proportion to category and role; what is
-        left of a group (a harmful request and its near twin alone) then counts as one and stays whole. A set that has
-        triples loses the prompts outside them.
+        A set that has triples loses the prompts outside them. One without is sampled by the prompt instead, in proportion to
+        category and role; incomplete groups stay whole.
 
         Raises:
-            PromptError: if the set is empty or has fewer than `n_triples`.
+            PromptError: the set has fewer than `n_triples`.
         """
-        self._require_prompts("sample from")
         units = self._groups()
         if self.triples:
             units = [unit for unit in units if len(unit) == len(ROLES)]
@@ -174,41 +164,22 @@ class PromptSet:
     def split(
         self, *, seed: int = 0, fractions: tuple[float, float, float] = (0.4, 0.2, 0.4)
     ) -> tuple["PromptSet", "PromptSet", "PromptSet"]:
-        """Attribution, development and test sets: disjoint, complete, stratified by category.
+        """Split into attribution, development and test sets: disjoint, complete, stratified by category.
 
         Triples and near-duplicates (`near_duplicate_groups`) are never divided. The parts depend on the seed and on
         which prompts there are, not on their order in the file.
 
         Raises:
-            PromptError: if the set is empty or has too few independent units, or if the fractions are not three
-                positive numbers that sum to 1.
+            PromptError: too few independent units, or fractions that are not three positive numbers that sum to 1.
         """
-        self._require_prompts("split")
         if len(fractions) != 3 or min(fractions) <= 0 or not isclose(sum(fractions), 1, abs_tol=1e-6):
             raise PromptError(f"fractions={fractions}: give three positive numbers that sum to 1, such as (.4, .2, .4).")
-        try:
-            parts = divide(self.prompts, fractions=fractions, seed=seed)
-        except PromptError as error:
-            raise PromptError(f"{self.name}: {error}") from None
+        parts = divide(self.prompts, fractions=fractions, seed=seed)
         attribution, development, test = (
             PromptSet(tuple(self.prompts[i] for i in part), f"{self.name}/{name}")
             for name, part in zip(("attribution", "development", "test"), parts, strict=True)
         )
         return attribution, development, test
-
-    def require_categories(self, n: int = 2) -> None:
-        """Checks that the harmful requests (all prompts, where none is harmful) name at least `n` categories.
-
-        Raises:
-            PromptError: if they do not, with what to do about it.
-        """
-        found = sorted({prompt.category for prompt in self.harmful or self.prompts if prompt.category})
-        if len(found) < n:
-            raise PromptError(
-                f"{self.name}: {len(found)} named categor{'y' if len(found) == 1 else 'ies'} of harmful requests, and "
-                f"at least {n} are needed to test across categories. Use the built-in prompts, a benchmark file with a "
-                "category column, or name your column: load_prompts(path, columns={'request': …, 'category': …})."
-            )
 
     def _with(self, role: Role) -> tuple[Prompt, ...]:
         return tuple(prompt for prompt in self if prompt.role == role)
@@ -219,7 +190,3 @@ class PromptSet:
         for position, prompt in enumerate(self):
             groups.setdefault(prompt.group or position, []).append(position)
         return list(groups.values())
-
-    def _require_prompts(self, purpose: str) -> None:
-        if not self.prompts:
-            raise PromptError(f"{self.name}: there are no prompts to {purpose}. Load some, or undo the filter that took all.")

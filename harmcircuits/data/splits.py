@@ -25,7 +25,6 @@ from .examples import Prompt, PromptError
 
 THRESHOLD = 0.6
 
-_FIELDS = ("request", "prefill", "category", "group", "role", "harm_group")
 # Thai, Lao, kana and Chinese characters are written without spaces: each counts as a word of its own.
 _UNSPACED = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
@@ -34,16 +33,15 @@ _SLACK = 1e-9
 
 
 def near_duplicate_groups(prompts: Sequence[Prompt], *, threshold: float = THRESHOLD) -> tuple[tuple[int, ...], ...]:
-    """Positions of prompts that belong together: near-duplicates of one another, or members of one triple.
+    """Return positions of prompts that belong together: near-duplicates of one another, or members of one triple.
 
-    Similarity is transitive here: A like B and B like C puts A, B and C in one group. The groups do not depend on the
-    order of the prompts; they come in order of their first members.
+    A like B and B like C puts A, B and C in one group. Groups come in order of their first members.
 
     Args:
         threshold: the Jaccard similarity from which two requests count as near-duplicates, above 0 and at most 1.
 
     Raises:
-        PromptError: if the threshold is outside its range.
+        PromptError: a threshold outside its range.
 
     >>> tea = [Prompt(request=f"How do I make a good cup of {drink} at home?") for drink in ("tea", "coffee")]
     >>> near_duplicate_groups([*tea, Prompt(request="Name three birds.")])
@@ -64,14 +62,13 @@ def near_duplicate_groups(prompts: Sequence[Prompt], *, threshold: float = THRES
 
 
 def divide(prompts: Sequence[Prompt], *, fractions: Sequence[float], seed: int) -> list[list[int]]:
-    """Positions of the prompts in each part, in order: `fractions[p]` of the prompts in part p, whole units only.
+    """Return positions of the prompts in each part, in order: `fractions[p]` of the prompts in part p, whole units only.
 
-    Every stratum (category, and which roles a unit holds) is spread over the parts in proportion: of equal units, each
-    part gets its share rounded down or up. What rounding leaves over in one stratum is made good in the next. The same
-    seed gives the same parts, in whatever order the prompts come.
+    Every stratum (category, and which roles a unit holds) is spread over the parts in proportion; what rounding leaves over
+    in one stratum is made good in the next. The same seed gives the same parts, in whatever order the prompts come.
 
     Raises:
-        PromptError: if there are fewer units than parts.
+        PromptError: fewer units than parts.
     """
     units = near_duplicate_groups(prompts)
     if len(units) < len(fractions):
@@ -88,7 +85,9 @@ def divide(prompts: Sequence[Prompt], *, fractions: Sequence[float], seed: int) 
     for _, members in sorted(strata.items()):
         ordered = sorted(members, key=lambda unit: (-len(unit), _draw(seed, *(content_key(prompts[i]) for i in unit))))
         carried = _spread(ordered, parts, np.asarray(fractions, dtype=float), carried)
-    _fill_empty(parts)
+    for part in parts:
+        if not part:
+            part.append(max(parts, key=len).pop())  # its last unit, a small one
     return [sorted(position for unit in part for position in unit) for part in parts]
 
 
@@ -108,7 +107,8 @@ def choose(strata: Sequence[str], keys: Sequence[str], n: int, *, seed: int) -> 
 
 def content_key(prompt: Prompt) -> str:
     """SHA-256 of everything the prompt says, as 64 hexadecimal digits."""
-    return sha256(json.dumps([getattr(prompt, field) for field in _FIELDS]).encode()).hexdigest()
+    fields = ("request", "prefill", "category", "group", "role", "harm_group")
+    return sha256(json.dumps([getattr(prompt, field) for field in fields]).encode()).hexdigest()
 
 
 def stratum(unit: Sequence[Prompt]) -> str:
@@ -123,18 +123,13 @@ def words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold()) or [text]
 
 
-def _shingles(text: str) -> set[tuple[str, ...]]:
-    found = words(text)
-    single: set[tuple[str, ...]] = {(word,) for word in found}
-    return single | set(pairwise(found))
-
-
 def _similar_pairs(requests: Sequence[str], threshold: float) -> Iterator[Int[np.ndarray, "2 pair"]]:
     """Pairs of positions (a, b), a < b, of requests at least as similar as the threshold."""
-    vocabulary: dict[tuple[str, ...], int] = {}
-    shingles = [_shingles(request) for request in requests]
-    columns = [vocabulary.setdefault(shingle, len(vocabulary)) for one in shingles for shingle in one]
-    sizes = np.array([len(one) for one in shingles])
+    texts = [words(request) for request in requests]
+    shingles = [[*dict.fromkeys([*zip(text), *pairwise(text)])] for text in texts]
+    vocabulary = {shingle: column for column, shingle in enumerate({shingle: None for text in shingles for shingle in text})}
+    columns = [vocabulary[shingle] for text in shingles for shingle in text]
+    sizes = np.array([len(text) for text in shingles])
     starts = np.concatenate([[0], np.cumsum(sizes)])
     has = csr_array((np.ones(len(columns), dtype=np.int32), columns, starts), shape=(len(requests), len(vocabulary)))
     transposed = has.T.tocsr()
@@ -176,10 +171,3 @@ def _spread(
         short[part] -= len(unit)
     shortage: Float[np.ndarray, " part"] = carried + short
     return shortage
-
-
-def _fill_empty(parts: list[list[tuple[int, ...]]]) -> None:
-    """Gives a part that got nothing the last unit (a small one) of the part with most units."""
-    for part in parts:
-        if not part:
-            part.append(max(parts, key=len).pop())

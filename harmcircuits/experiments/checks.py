@@ -22,7 +22,6 @@ def ready(prompts: PromptSet) -> PromptSet:
 
     Raises:
         ExperimentError: no complete triples.
-        PromptError: a single category.
     """
     if not prompts.triples:
         raise ExperimentError(
@@ -30,7 +29,6 @@ def ready(prompts: PromptSet) -> PromptSet:
             "under the same prefill, less harmful writing could simply be less writing. Use hc.load_prompts(), or a file "
             "with the columns request, prefill, category, group and role."
         )
-    prompts.require_categories(2)
     return prompts
 
 
