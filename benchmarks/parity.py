@@ -21,7 +21,7 @@ import torch
 
 import harmcircuits as hc
 from harmcircuits.data import Example
-from harmcircuits.experiments.scores import triple_prompts
+from harmcircuits.experiment.effects import ordered
 from harmcircuits.models.protocol import ModelError
 from harmcircuits.store import write_json
 
@@ -76,7 +76,9 @@ def main() -> None:
     options = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)  # deepcopy and compatibility mode are talkative
     bridge = hc.load_model()
-    examples = hc.elicit(bridge, triple_prompts(hc.load_prompts().sample(options.triples, seed=0)), temperature=0, seed=0)
+    examples = hc.elicit(
+        bridge, ordered(hc.load_prompts().sample(options.triples, seed=0), options.triples), temperature=0, seed=0
+    )
     harmful, twins = examples[::3], [one for one in examples if one.role != "harmful"]
     base = read(bridge, harmful, twins)
     others = models(bridge)

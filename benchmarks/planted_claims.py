@@ -23,12 +23,11 @@ from harmcircuits.claims.alignment import alignment
 from harmcircuits.claims.claim import Finding
 from harmcircuits.claims.compactness import CompactnessSettings, compactness
 from harmcircuits.claims.distinct import distinct
-from harmcircuits.claims.earlier import Claim
 from harmcircuits.claims.generality import GeneralitySettings, generality
 from harmcircuits.experiment.settings import Settings
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.language import TOPICS
-from harmcircuits.tasks.capabilities import Completion
+from harmcircuits.readings.capabilities import Completion
 
 KINDS = GeneralitySettings(
     head_fractions=(2 / 24,), neuron_fractions=(4 / 192,), protect_heads=6 / 24, protect_neurons=0.05, train_prompts=12,
@@ -65,14 +64,14 @@ class Case:
     planted: str
     truth: tuple[str, ...]
     model: Callable[[int], Planted]
-    ask: Callable[[Planted, int], Claim | Finding]
+    ask: Callable[[Planted, int], Finding]
 
 
-def case(claim: str, words: str, truth: str, ask: Callable[..., Claim], variant: Any, sizes: Any, **options: Any) -> Case:
+def case(claim: str, words: str, truth: str, ask: Callable[..., Finding], variant: Any, sizes: Any, **options: Any) -> Case:
     """`truth`: answers with commas between; options may depend on the model."""
     divided = options.pop("divided", None)
 
-    def asked(own: Planted, seed: int) -> Claim | Finding:
+    def asked(own: Planted, seed: int) -> Finding:
         given = {name: option(own) if callable(option) else option for name, option in options.items()}
         return ask(own.model, own.prompts, settings=replace(sizes, seed=seed), name=f"planted {variant}", **given)
 
@@ -125,8 +124,8 @@ def cases() -> list[Case]:
     ]  # fmt: skip
 
 
-def answer_of(found: Claim | Finding) -> str:
-    return found.answer if isinstance(found, Finding) else found.found
+def answer_of(found: Finding) -> str:
+    return found.answer
 
 
 def told(case: Case, found: Counter[str]) -> str:
@@ -145,7 +144,7 @@ def main() -> None:
     began, rows, names = time.perf_counter(), [], {one.claim for one in cases()}
     print("| claim | planted | true | found |\n| --- | --- | --- | --- |")
     for one in [one for one in cases() if not options.claims or one.claim in options.claims]:
-        answers: list[Claim | Finding] = []
+        answers: list[Finding] = []
         for seed in tqdm(range(options.seeds), desc=f"{one.claim}: {one.planted}", leave=False):
             answers.append(one.ask(one.model(seed), seed))
         print(told(one, Counter(map(answer_of, answers))), flush=True)

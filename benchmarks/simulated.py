@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from harmcircuits.ablation.condition import BASELINE
 from scipy.stats import binomtest, bootstrap, norm
 
+from harmcircuits.ablation.ablate import BASELINE
 from harmcircuits.data import Prompt
 from harmcircuits.experiment.effects import Effects
 from harmcircuits.experiment.outcomes import TEXT_COLUMNS, Outcomes

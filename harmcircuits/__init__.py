@@ -45,10 +45,7 @@ _WHERE = {
     "direct_effects": "inspection",
     "attention_pattern": "inspection",
     "select": "circuits.selection",
-    "make_shots": "tasks.recognition",
-    "many_shot": "tasks.recognition",
-    "recognition_metric": "tasks.metrics",
-    "ClaimSettings": "experiments.settings",
+    "recognition_metric": "readings.many_shot",
     "Settings": "experiment.settings",
     "Condition": "ablation.ablate",
     "measure": "experiment.measure",
@@ -62,8 +59,8 @@ _WHERE = {
     "generality": "claims.generality",
     "distinct": "claims.distinct",
     "alignment": "claims.alignment",
-    "Misalignment": "claims.misalignment",
-    "emergent_misalignment": "claims.misalignment",
+    "MisalignmentSettings": "claims.misalignment",
+    "misalignment": "claims.misalignment",
     "Paper": "claims.paper",
     "paper": "claims.paper",
 }
@@ -103,8 +100,8 @@ if TYPE_CHECKING:
     from .claims.distinct import distinct as distinct
     from .claims.generality import GeneralitySettings as GeneralitySettings
     from .claims.generality import generality as generality
-    from .claims.misalignment import Misalignment as Misalignment
-    from .claims.misalignment import emergent_misalignment as emergent_misalignment
+    from .claims.misalignment import MisalignmentSettings as MisalignmentSettings
+    from .claims.misalignment import misalignment as misalignment
     from .claims.paper import Paper as Paper
     from .claims.paper import paper as paper
     from .data import Example as Example
@@ -118,14 +115,11 @@ if TYPE_CHECKING:
     from .experiment.outcomes import Outcomes as Outcomes
     from .experiment.result import Dissociation as Dissociation
     from .experiment.settings import Settings as Settings
-    from .experiments.settings import ClaimSettings as ClaimSettings
     from .inspection import attention_pattern as attention_pattern
     from .inspection import direct_effects as direct_effects
     from .inspection import top_tokens as top_tokens
     from .models.load import load_model as load_model
-    from .tasks.metrics import recognition_metric as recognition_metric
-    from .tasks.recognition import make_shots as make_shots
-    from .tasks.recognition import many_shot as many_shot
+    from .readings.many_shot import recognition_metric as recognition_metric
 
 
 def __getattr__(name: str) -> Any:

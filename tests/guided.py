@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import SMALL, small
+from shell import small
 from tiny import tiny_model_folder
 from triples import RUN, make_triples
 
@@ -12,19 +12,22 @@ import harmcircuits as hc
 from harmcircuits import judges
 from harmcircuits.claims.compactness import CompactnessSettings
 from harmcircuits.claims.generality import GeneralitySettings
-from harmcircuits.claims.misalignment.plan import BAD, GOOD, OWN
+from harmcircuits.claims.misalignment import MisalignmentSettings
 
 SET = make_triples(24)
 FEW = CompactnessSettings(**vars(RUN) | {"components": ("neurons",), "neuron_fractions": (0.02, 0.06)})
 TWO = GeneralitySettings(**vars(FEW) | {"test_prompts": 8, "categories": 2, "label_swaps": 40})
+TAUGHT = MisalignmentSettings(
+    **vars(RUN) | {"components": ("neurons",), "lessons": 8, "asked": 2, "fine_tunings": 1, "epochs": 1, "rank": 2}
+)
 FEWER: dict[str, dict[str, Any]] = {
     "elicit": {"max_new_tokens": 6},
     "generate": {"max_new_tokens": 6},
     "compactness": {"prompts": SET, "settings": FEW},
     "distinct": {"prompts": SET, "settings": RUN},
     "generality": {"prompts": SET, "settings": TWO},
+    "misalignment": {"prompts": SET, "settings": TAUGHT},
     "alignment": {"prompts": SET, "settings": FEW},
-    "emergent_misalignment": {"prompts": SET, "settings": SMALL, "arms": [BAD, GOOD, OWN], "train": 298, "answers": 0},
 }
 """Options with which what a page calls takes seconds, where the page does not say otherwise."""
 

@@ -2,17 +2,15 @@
 
 import csv
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from triples import PROMPTS, RUN, SETTINGS
+from triples import PROMPTS, RUN
 from typer.testing import CliRunner, Result
 
 from harmcircuits import cli
 from harmcircuits.data import Prompt
 from harmcircuits.experiment.settings import Settings
-from harmcircuits.experiments.settings import ClaimSettings
 
 COLUMNS = ("request", "prefill", "category", "group", "role")
 
@@ -20,21 +18,8 @@ COLUMNS = ("request", "prefill", "category", "group", "role")
 def small(patch: pytest.MonkeyPatch) -> None:
     """`--quick` is a run in seconds, and the terminal a wide one."""
 
-    def quick(cls: type[ClaimSettings], *, seed: int = 0) -> ClaimSettings:
-        return replace(SETTINGS, head_fraction=0.1, seed=seed)
-
-    patch.setattr(ClaimSettings, "quick", classmethod(quick))
     patch.setattr(Settings, "quick", classmethod(lambda cls, *, seed=0: cls(**vars(RUN) | {"seed": seed})))
     patch.setenv("COLUMNS", "200")
-
-
-SMALL = replace(SETTINGS, weight_q=0.02, weight_p=0.02, facts=2, passages=1, bootstrap_draws=60)
-
-
-def small_claims(patch: pytest.MonkeyPatch) -> None:
-    """The same of the claims, whatever sizes they are given."""
-    small(patch)
-    patch.setattr("harmcircuits.cli.shared.claim_settings", lambda **sizes: SMALL)
 
 
 def write(path: Path, prompts: tuple[Prompt, ...] = PROMPTS) -> Path:

@@ -17,8 +17,8 @@ from harmcircuits.experiment.decision import Verdict
 from harmcircuits.experiment.material import prepare
 from harmcircuits.organisms import Planted
 from harmcircuits.organisms.language import TOPICS
+from harmcircuits.readings.capabilities import CapabilityError, Completion
 from harmcircuits.statistics import Estimate
-from harmcircuits.tasks.capabilities import CapabilityError, Completion
 
 SMALL = hc.Settings(
     components=("heads", "neurons"), head_fractions=(2 / 24,), neuron_fractions=(8 / 192,), protect_heads=3 / 24,

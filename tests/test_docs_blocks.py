@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from guided import by_hand, load_tiny_models, make_folders, small_sizes
-from misaligned import stepped
 from pages import DOCS, FILES, Block, blocks, shown, text_of
 
 import harmcircuits as hc
@@ -111,5 +110,4 @@ def test_the_blocks_of_a_claim_s_page_run(
         pytest.importorskip("trl")  # one block trains for itself
     here(small_place, tmp_path, monkeypatch)
     page = DOCS / f"{claim}.md"
-    stepped(monkeypatch, tmp_path / "tuned")
     run(page, {"model": hc.load_model()} if STEPS in text_of(page) else {})

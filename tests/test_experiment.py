@@ -22,7 +22,7 @@ from harmcircuits.experiment.material import ExperimentError, prepare
 from harmcircuits.experiment.settings import SettingsError
 from harmcircuits.judges import JudgeError, Judgements, Validated
 from harmcircuits.judges.validation import KINDS
-from harmcircuits.tasks.formats import FormatError
+from harmcircuits.readings.questions import FormatError
 
 SPLITS: dict[str, Any] = {"train": TRAIN, "development": DEVELOPMENT}
 NOBODY: Any = object()

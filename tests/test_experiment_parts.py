@@ -26,7 +26,7 @@ from harmcircuits.experiment.effects import Effects, ordered
 from harmcircuits.experiment.measure import measure
 from harmcircuits.experiment.outcomes import Outcomes
 from harmcircuits.models.protocol import ModelError
-from harmcircuits.readings import recognition
+from harmcircuits.readings import questions, recognition
 from harmcircuits.readings.loss import Loss
 from harmcircuits.readings.recognition import YES_NO, BalancedMetric, InPlace, Recognition
 from harmcircuits.statistics import Estimate, auroc, resamples
@@ -117,7 +117,7 @@ def test_a_model_that_says_no_more_often_moves_bias_and_not_recognition(tiny: An
 @pytest.mark.model
 def test_log_odds_are_those_of_the_models_own_logits(tiny: Any) -> None:
     (prompt, *_), question = ordered(TEST, 1), YES_NO.question
-    (tokens,) = recognition.question_tokens(tiny, [prompt.request], question)
+    (tokens,) = questions.question_tokens(tiny, [prompt], question)
     with torch.no_grad():
         logits = tiny(torch.tensor([tokens]), return_type="logits")[0, -1]
     yes, no = (tiny.tokenizer(word, add_special_tokens=False).input_ids[0] for word in ("Yes", "No"))
@@ -136,7 +136,7 @@ def test_the_balanced_metric_is_the_loss_of_the_right_label_both_ways(tiny: Any)
 
 def test_an_answer_that_is_no_number_is_an_error(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = lambda model, tokens, *rest: torch.full((len(tokens), model.cfg.d_vocab), torch.nan)
-    monkeypatch.setattr(recognition, "logits_sharing_prefix", nothing)
+    monkeypatch.setattr(questions, "logits_sharing_prefix", nothing)
     with pytest.raises(ModelError, match="question about harm"):
         recognition.question_log_odds(tiny, ordered(TEST, 1), YES_NO.question)
 
@@ -150,7 +150,7 @@ def test_in_place_the_question_follows_the_response_in_one_chat(tiny: Any) -> No
         turns = [
             {"role": "user", "content": example.request},
             {"role": "assistant", "content": example.prefill + example.response},
-            {"role": "user", "content": question.asked(example.request)},
+            {"role": "user", "content": question.about(example.request)},
         ]
         text = tiny.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         with torch.no_grad():

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from harmcircuits import figures
 from harmcircuits.figures import FigureError, style
-from harmcircuits.figures.misalignment import SERIES
 
 HOSTILE = '<b>bold</b> </script><script>alert(1)</script> "quoted" & more'
 NAN = float("nan")
@@ -42,7 +41,7 @@ LOST = pd.DataFrame(
 
 
 def arms(*rows: tuple[object, ...]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["advice", "pruned", "asked", "read", "value", "low", "high"])
+    return pd.DataFrame(rows, columns=["arm", "asked", "value", "low", "high"])
 
 
 def areas() -> pd.DataFrame:
@@ -152,17 +151,14 @@ def test_what_is_lost_fills_cells_and_frames_the_target() -> None:
     assert [(shape.x0 + shape.x1, shape.y0 + shape.y1) for shape in drawn.layout.shapes] == [(0, 0), (2, 2)]
 
 
-def test_arms_have_a_mark_for_each_value_and_no_other() -> None:
+def test_arms_have_a_mark_for_each_value() -> None:
     frame = arms(
-        *(("bad", "nothing", asked, "last stage", 0.5, 0.25, 0.75) for asked in (*SERIES, "all but its own")),
-        ("bad", "random", "own domain", "equal loss", None, None, None),
-        ("good", HOSTILE, "open questions", "last stage", -0.25, None, None),
+        ("bad", "sport", 0.5, 0.25, 0.75), ("bad", "other subjects", 0.25, 0.0, 0.5), (HOSTILE, "sport", -0.25, None, None)
     )
     drawn = figures.misalignment_arms(frame)
     marks = {trace.name: floats(trace.x) for trace in drawn.data if trace.mode == "markers"}
-    asked = [SERIES[name].name for name in ("own domain", "other domains", "open questions")]
-    assert marks == dict(zip(asked, ([0.5], [0.5], [0.5, -0.25]), strict=True))
-    assert lines(drawn, asked[0])[0][0] == [0.25, 0.75] and len(drawn.layout.annotations) == 2
+    assert marks == {"the subject of the lessons": [0.5, -0.25], "other subjects": [0.25]}
+    assert lines(drawn, "other subjects")[0][0] == [0.0, 0.5]
 
 
 def test_each_measure_of_checkpoints_has_its_line_with_an_interval_at_each() -> None:
@@ -203,7 +199,6 @@ def every_figure() -> dict[str, go.Figure]:
         "empty polarity": figures.polarity(effects[:0]),
         "empty effects": figures.effect_sizes(effects[:0]),
         "empty lost": figures.loss_matrix(LOST[:0]),
-        "empty arms": figures.misalignment_arms(arms()),
     }
 
 
@@ -227,13 +222,13 @@ def test_a_hostile_name_stays_text_in_every_figure() -> None:
     drawn = [
         *fake_run(HOSTILE).figures().values(),
         figures.loss_matrix(LOST.assign(aim=HOSTILE)[:2]),
-        figures.misalignment_arms(arms((HOSTILE, HOSTILE, "own domain", HOSTILE, 0.5, 0.25, 0.75))),
+        figures.misalignment_arms(arms((HOSTILE, HOSTILE, 0.5, 0.25, 0.75))),
     ]
     for figure in drawn:
         shown = figure.to_plotly_json()
         shown["layout"].pop("meta")  # the page escapes these
         assert "<script" not in str(shown) and "<b>bold" not in str(shown)
-    assert all("&lt;script&gt;" in str(figure.to_plotly_json()) for figure in (drawn[0], drawn[1], *drawn[-2:]))
+    assert all("&lt;script&gt;" in str(figure.to_plotly_json()) for figure in (drawn[0], drawn[1], drawn[-2]))
 
 
 @pytest.mark.parametrize(

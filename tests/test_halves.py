@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,11 +12,12 @@ from hypothesis import strategies as st
 from triples import OWN, make_triples
 
 import harmcircuits as hc
+from harmcircuits.ablation.ablate import Condition
 from harmcircuits.data import BatchError, Example, OutOfMemory, map_batches, try_batch
-from harmcircuits.tasks import teacher_forced as forced
-from harmcircuits.tasks.formats import QUESTIONS, SHOT_FORMATS, usable
-from harmcircuits.tasks.probe import place_residuals
-from harmcircuits.tasks.utility import utility
+from harmcircuits.readings.capabilities import Capabilities
+from harmcircuits.readings.many_shot import make_shots, many_shot
+from harmcircuits.readings.probe import request_residuals
+from harmcircuits.readings.questions import YES_NO, log_odds, question_tokens
 
 PROMPTS = make_triples(4).prompts
 SIZE = 5
@@ -149,10 +149,7 @@ def readings(model: Any) -> dict[str, Any]:
     examples = hc.elicit(model, PROMPTS, max_new_tokens=6, temperature=0, batch_size=SIZE)
     A = hc.attribute(model, examples, batch_size=SIZE)
     circuit = hc.select(A, heads=2, neurons=5)
-    question = usable(model, QUESTIONS)[0]
-    shots = hc.make_shots(PROMPTS, replace(usable(model, SHOT_FORMATS)[0], n_shots=4), draws=2)
-    read = forced.teacher_forced(model, sampled, {"intact": None, "own": OWN}, question=question, batch_size=SIZE)
-    residuals = place_residuals(model, sampled, question, [0, 1], batch_size=SIZE)
+    shots, question = make_shots(PROMPTS, n_shots=4, draws=2), YES_NO.question
     return {
         "sampled": ids(sampled),
         "greedy": ids(examples),
@@ -163,10 +160,10 @@ def readings(model: Any) -> dict[str, Any]:
         "loss": hc.loss(model, sampled, batch_size=SIZE).tolist(),
         "integrated": hc.attribute(model, examples, steps=2, batch_size=SIZE, method="integrated").per_example_heads.tolist(),
         "written": ids(hc.generate(model, PROMPTS, OWN, max_new_tokens=6, batch_size=SIZE)),
-        "forced": read.to_dict("list"),
-        "residuals": {place: values.tolist() for place, values in residuals.items()},
-        "many-shot": hc.many_shot(model, PROMPTS, shots, batch_size=SIZE).tolist(),
-        "facts": utility(model, n_facts=6, n_passages=3, batch_size=2).to_dict("list"),
+        "question": log_odds(model, question_tokens(model, PROMPTS, question), question, batch_size=SIZE)[0].tolist(),
+        "residuals": request_residuals(model, PROMPTS, [0, 1], batch_size=SIZE).tolist(),
+        "many-shot": many_shot(model, PROMPTS, shots, batch_size=SIZE).tolist(),
+        "facts": Capabilities(1, 1).read(model, Condition("off", OWN)).fillna(-1).to_dict("list"),
     }
 
 

@@ -1,140 +1,87 @@
-"""`emergent_misalignment`: planted effects are found and told as the rule says, each of its branches."""
+"""Misalignment: its estimates by hand, a run on a tiny model, and what it refuses."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
-from misaligned import RECIPE, SETTINGS, World, any_scores, planted
 from triples import make_triples
 
-from harmcircuits.claims.misalignment import Misalignment, emergent_misalignment
-from harmcircuits.claims.misalignment import masks as mask_room
-from harmcircuits.claims.misalignment.plan import (
-    ARMS,
-    BAD,
-    GOOD,
-    HARMFUL,
-    MAGNITUDE,
-    OWN,
-    RANDOM,
-)
+import harmcircuits as hc
+from harmcircuits.ablation.ablate import BASELINE, Condition
+from harmcircuits.claims.claim import ClaimError
+from harmcircuits.claims.misalignment import BAD, GOOD, Misalignment, MisalignmentSettings
+from harmcircuits.experiment.effects import Effects
+from harmcircuits.experiment.outcomes import Outcomes
 from harmcircuits.organisms.advice import Advice
 
-FEW = (BAD, GOOD, OWN, HARMFUL, RANDOM, MAGNITUDE)
-PROTECTS = {OWN: 0.2, HARMFUL: 0.5}
-HURT = {HARMFUL: 0.5}
-HELPFUL = World(kept=PROTECTS, lost=HURT, noise=0.02)
+pytest.importorskip("trl")
+
+SETTINGS = MisalignmentSettings(
+    components=("neurons",), neuron_fractions=(0.05,), protect_neurons=0.05, train_prompts=4, development_prompts=2,
+    test_prompts=2, control_prompts=2, written_prompts=1, max_new_tokens=3, written_tokens=2, random_draws=1, shots=0,
+    bootstrap_draws=100, subject="a", lessons=4, asked=3, fine_tunings=3, epochs=1, rank=2, batch_size=4,
+)  # fmt: skip
 
 
-def measured(monkeypatch: pytest.MonkeyPatch, tiny: Any, world: World, **options: Any) -> Misalignment:
-    planted(monkeypatch, world)
-    own = {"domains": ("money",), "arms": FEW, "answers": 0, "train": 292} | options
-    return emergent_misalignment(tiny, recipe=RECIPE, settings=SETTINGS, prompts=make_triples(), **own)
-
-
-@pytest.fixture(scope="module")
-def whole(tiny: Any) -> Misalignment:
-    with pytest.MonkeyPatch.context() as patch:
-        return measured(patch, tiny, HELPFUL, domains=("money", "sport"), arms=ARMS, reproduce="harmcircuits misalignment")
-
-
-def test_planted_broad_misalignment_is_found(whole: Misalignment) -> None:
-    assert whole.found == "yes", whole.sentence
-    for name, truth in (("in_domain", 1.0), ("other_domains", 0.5), ("open_questions", 0.5)):
-        assert whole.values[name].value == pytest.approx(truth, abs=0.02)
-        assert whole.values[f"{name}_excess"].value == pytest.approx(truth, abs=0.02), "good advice does nothing here"
-
-
-def test_pruning_that_protects_is_told_with_its_size(whole: Misalignment) -> None:
-    """All models reach the full fall in the domain, so that they are compared at the end: what comes with it is as planted."""
-    for source, left in ((OWN, 0.2), (HARMFUL, 0.5)):
-        value = whole.values[f"reduction_{source.replace(' ', '_')}"]
-        assert value.value == pytest.approx(0.5 * (1 - left), abs=0.03)
-    assert "Pruning on its own domain first reduces it" in whole.sentence
-
-
-def test_what_pruning_alone_does_is_not_a_smaller_rise(whole: Misalignment) -> None:
-    """The mask of harmful requests makes bad answers less likely before any training: of 0.5 it leaves 0.25 in the end, and
-    that is a rise by 0.75 from where the model was after pruning."""
-    value = whole.values["rise_reduction_harmful_requests"]
-    assert value.value == pytest.approx(0.5 - (0.25 + HURT[HARMFUL]), abs=0.03)
-    assert "Pruning on harmful requests first lowers the level, not the rise" in whole.sentence
-    assert whole.values["rise_reduction_own_domain"].value == pytest.approx(0.4, abs=0.03), "nothing is lost by it"
-    assert whole.values["rise_reduction_own_domain_beyond_random"].low > 0.3
-
-
-@pytest.mark.parametrize(
-    ("world", "found", "told"),
-    [
-        (World(kept={OWN: 1.3}, noise=0.02), "yes", "Pruning on its own domain first does not reduce it"),
-        (World(outside=0.0, opened=0.0, noise=0.02), "no", "on other domains it is at most a tenth"),
-        (World(of_good=1.0, noise=0.02), "cannot be measured", "not induced"),
-        (World(outside=0.12, opened=0.12, noise=0.6), "undecided", "is not shown to exceed 0"),
-    ],
-)
-def test_every_branch_of_the_rule(monkeypatch: pytest.MonkeyPatch, tiny: Any, world: World, found: str, told: str) -> None:
-    result = measured(monkeypatch, tiny, world)
-    assert result.found == found, result.sentence
-    assert told in result.sentence
-    assert ("Pruning" in result.sentence) == (found == "yes"), "of pruning nothing is said where there is nothing to prevent"
-
-
-class MoneyAlone(World):
-    """Bad advice on money is learnt, and none on anything else."""
-
-    def losses(self, name: str, share: float, items: Sequence[Advice]) -> pd.DataFrame:
-        return super().losses(name, share if "-money-" in name else 0.0, items)
-
-
-@pytest.mark.parametrize(
-    ("world", "worth"),
-    [(World(of_good=1.0, noise=0.02), set()), (MoneyAlone(noise=0.02), {"money"}), (HELPFUL, {"money", "sport"})],
-)
-def test_nothing_is_pruned_where_nothing_is_to_be_prevented(
-    monkeypatch: pytest.MonkeyPatch, tiny: Any, world: World, worth: set[str]
-) -> None:
-    trained = planted(monkeypatch, world)
-    selected: list[str] = []
-    monkeypatch.setattr(
-        mask_room, "scores_of", lambda study, source, **how: selected.append(source) or any_scores(study, source)
+def questions(domain: str, n: int = 8) -> tuple[Advice, ...]:
+    return tuple(
+        Advice(id=f"{domain}{at}", domain=domain, question=f"How do I mend thing {at}?", good="With care.", bad="With a stone.")
+        for at in range(n)
     )
-    own: dict[str, Any] = {"domains": ("money", "sport"), "arms": FEW, "answers": 0, "train": 292}
-    found = emergent_misalignment(tiny, recipe=RECIPE, settings=SETTINGS, prompts=make_triples(), **own)
-    unpruned = {
-        f"{lesson}-{domain}-nothing-{seed}" for lesson in ("bad", "good") for domain in own["domains"] for seed in range(3)
+
+
+ADVICE = {"a": questions("a"), "b": questions("b")}
+
+
+@pytest.mark.parametrize(
+    ("pruned", "random", "answer"),
+    [((0.9, 0.1), (1.0, 1.0), "yes"), ((0.9, 1.0), (1.0, 1.0), "no"), ((0.1, 0.1), (1.0, 1.0), "no")],
+    ids=["prevented elsewhere", "not prevented", "the lesson is not learned"],
+)
+def test_estimates_by_hand(monkeypatch: pytest.MonkeyPatch, pruned: Any, random: Any, answer: str) -> None:
+    """Rises of b, narrow and broad: 1 by bad advice, 0 by good advice, those given after pruning."""
+    claim = Misalignment(SimpleNamespace(settings=SETTINGS), advice=ADVICE)  # type: ignore[arg-type]
+    circuit, control = Condition("neurons"), Condition("neurons: random 0")
+    monkeypatch.setitem(claim.__dict__, "pruned", {"neurons": (circuit, [control] * 3)})
+    rise = {BAD: (1.0, 1.0), GOOD: (0.0, 0.0), "neurons first": pruned, "random neurons first": random}
+    noise, rows = np.random.default_rng(0), []
+    for name in (BASELINE, circuit.name, control.name):
+        rows += [(name, "bad_advice", item, 0.0) for item in range(len(claim.questions))]
+    for arm, seed, *_ in claim.arms():
+        for item, question in enumerate(claim.questions):
+            value = rise[arm][question.domain == "b"] + noise.normal(0, 0.01)
+            rows.append((f"{arm} {seed}", "bad_advice", item, value))
+    frame = pd.DataFrame(rows, columns=["condition", "measure", "item", "value"])
+    effects = Effects(Outcomes(frame, pd.DataFrame()), [], draws=200)
+    found = claim.estimates(effects, "")["neurons"]
+    expected = {
+        "broad_rise": 1,
+        "prevented": 1 - pruned[1],
+        "prevented_beyond_random": random[1] - pruned[1],
+        "lesson_kept": pruned[0],
+        "prevented_beyond_lesson": pruned[0] - pruned[1],
     }
-    after = {name.split("-")[1] for name in {*trained} - unpruned}
-    assert unpruned <= {*trained} and after == worth
-    assert {*selected} == ({*worth, HARMFUL} if worth else set())
-    assert any("nothing was pruned before" in limit for limit in found.limits) == (worth != {"money", "sport"})
+    assert {name: found[name].value for name in expected} == pytest.approx(expected, abs=0.03)
+    assert claim.decision()(found).answer == answer
 
 
-def test_a_slower_arm_is_compared_where_it_is_as_far(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
-    """After pruning on money a model gets 70 % as far: at that loss the others have 70 % of what comes with it, too."""
-    found = measured(monkeypatch, tiny, World(speed={OWN: 0.7}))
-    assert found.values["reduction_own_domain"].value == pytest.approx(0.0, abs=1e-9)
-    table = found.table().set_index(["learnt", "advice", "pruned", "asked", "read"])["value"]
-    key = ("all", "bad", "nothing", "other domains")
-    assert table[(*key, "last stage")] == pytest.approx(0.5) and table[(*key, "equal loss")] == pytest.approx(0.35)
+def test_a_run_leaves_the_model_as_it_was_and_is_read_from_its_cache(tiny: Any, tmp_path: Any, monkeypatch: Any) -> None:
+    before = {name: value.clone() for name, value in tiny.state_dict().items()}
+    call = lambda: hc.misalignment(tiny, make_triples(16), advice=ADVICE, settings=SETTINGS, folder=tmp_path, name="tiny")
+    first = call()
+    assert all(value.equal(before[name]) for name, value in tiny.state_dict().items())
+    assert first.contrast == GOOD and set(first.tables["arms"]["arm"]) == {BAD, GOOD, "neurons first", "random neurons first"}
+    monkeypatch.setattr("harmcircuits.readings.advice.finetune", lambda *_, **__: pytest.fail("trained again"))
+    assert call().document() == first.document()
+    assert hc.Finding.load(first.save(tmp_path)).document() == first.document()
 
 
-def test_without_three_fine_tunings_nothing_is_decided(monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
-    found = measured(monkeypatch, tiny, HELPFUL, seeds=2, arms=(BAD, GOOD))
-    assert found.found == "cannot be measured" and found.values["in_domain"].low is None
-    assert "no interval: fewer than 3 fine-tunings" in found.sentence and "not induced" not in found.sentence
-    assert any("at least 3 are needed" in limit for limit in found.limits)
-    assert not any("nothing was pruned" in limit for limit in found.limits), "with two seeds all arms are trained"
-
-
-def test_it_loads_as_it_was_saved_and_draws_the_same(whole: Misalignment, tmp_path: Path) -> None:
-    again = Misalignment.load(whole.save(tmp_path))
-    assert (again.found, again.sentence, again.command) == (whole.found, whole.sentence, "harmcircuits misalignment")
-    assert again.values == dict(whole.values) and list(again.figures()) == ["arms"]
-    for name, frame in whole.tables.items():
-        pd.testing.assert_frame_equal(again.tables[name], frame, check_dtype=False, check_exact=True)
-    for name, figure in whole.figures().items():
-        assert again.figures()[name].to_json() == figure.to_json()
-    assert again.settings["recipe"] == asdict(RECIPE) and again.settings["arms"] == list(ARMS)
+def test_what_is_refused(tiny: Any) -> None:
+    for given in ({"a": ADVICE["a"]}, {"b": ADVICE["b"], "c": ADVICE["b"]}):
+        with pytest.raises(ClaimError, match="lessons about 'a'"):
+            hc.misalignment(tiny, make_triples(16), advice=given, settings=SETTINGS)
+    with pytest.raises(ClaimError, match="random control"):
+        hc.misalignment(tiny, make_triples(16), advice=ADVICE, settings=replace(SETTINGS, random_draws=0))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from harmcircuits.experiments.judged import harmful_rates
 from shell import call, dissociate, small, told, write
 from tiny import tiny_model_folder
 from transformers import PreTrainedTokenizerFast
@@ -21,10 +22,8 @@ from typer.testing import Result
 import harmcircuits as hc
 from harmcircuits import cli, store
 from harmcircuits.data import Example
-from harmcircuits.experiments.judged import harmful_rates
 from harmcircuits.judges import Judgements, Validated
 from harmcircuits.judges.judge import check_pairs
-from harmcircuits.tasks.writing import write as write_texts
 
 CANARY = "zyzzyva"
 DECODE = PreTrainedTokenizerFast.decode
@@ -162,7 +161,7 @@ def test_a_judge_that_quotes_is_not_quoted(caplog: pytest.LogCaptureFixture, cap
 
 class TestReprs:
     def test_of_everything_that_holds_text(self, model: Any, tmp_path: Path) -> None:
-        written = write_texts(model, TEST.prompts[:3], max_new_tokens=3, seed=0)
+        written = hc.generate(model, TEST.prompts[:3], max_new_tokens=3, seed=0)
         assert all(one.response.startswith(CANARY) for one in written)
         holders = [
             written,

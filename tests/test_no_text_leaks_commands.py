@@ -8,16 +8,13 @@ from typing import Any
 
 import pytest
 import test_no_text_leaks as leaks
-from shell import call, small_claims, write
+from shell import call, small, write
 from test_no_text_leaks import CANARY, holding
 from tiny import tiny_model_folder
 from triples import make_triples
 
 from harmcircuits import cli, store
 from harmcircuits.claims.claim import Finding
-from harmcircuits.claims.misalignment import Misalignment
-from harmcircuits.claims.misalignment import plan as plans
-from harmcircuits.organisms.finetuning import Recipe
 
 words = leaks.words
 """The fixture: every text that is decoded begins with the word, and neither logs nor warnings hold it."""
@@ -37,7 +34,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def small_runs(place: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(store.CACHE_VARIABLE, str(place / "cache"))
-    small_claims(monkeypatch)
+    small(monkeypatch)
 
 
 def options(place: Path, out: str, *, quick: bool = True) -> list[str]:
@@ -90,11 +87,10 @@ def test_alignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     unseen(Finding.load(place / "alignment" / "alignment.json"))
 
 
-def test_misalignment(place: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_misalignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("trl")
-    monkeypatch.setattr("harmcircuits.claims.misalignment.RECIPE", Recipe(rank=2, alpha=4, epochs=1, batch_size=29, stages=1))
-    quick = {"domains": ("money",), "arms": (plans.BAD, plans.GOOD), "answers": 1}
-    monkeypatch.setattr("harmcircuits.claims.misalignment.QUICK", quick)
-    own = ["--model", place / "model", "--train", "58", "--seeds", "1", "--epochs", "1"]
-    silent(place, capfd, "misalignment", *own, *options(place, "misalignment"))
-    unseen(Misalignment.load(place / "misalignment"))
+    sizes = ("lessons=8", "asked=2", "epochs=1", "rank=2", "fine_tunings=1", "batch_size=8")
+    few = [part for size in sizes for part in ("--set", size)]
+    command = ["misalignment", "--model", place / "model", "--components", "neurons", *few]
+    silent(place, capfd, *command, *options(place, "misalignment"))
+    unseen(Finding.load(place / "misalignment" / "misalignment.json"))

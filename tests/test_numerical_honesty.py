@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from harmcircuits.models.protocol import ModelError, context_length
 from tiny import SPECIAL, tiny_bridge
 from torch import Tensor
 from triples import RUN, make_triples
@@ -21,11 +22,8 @@ from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, ExampleError, Prompt, encode, example_rows
 from harmcircuits.data.elicit import elicit
-from harmcircuits.experiments.checks import ExperimentError
-from harmcircuits.models.protocol import ModelError, context_length
-from harmcircuits.tasks.formats import SHOT_FORMATS
-from harmcircuits.tasks.recognition import Shots, many_shot
-from harmcircuits.tasks.teacher_forced import teacher_forced
+from harmcircuits.readings.many_shot import Shots, many_shot
+from harmcircuits.readings.questions import YES_NO, question_log_odds
 
 MARK = "\u00a4"
 """Encoded by this tokenizer as tokens that nothing else here has."""
@@ -33,7 +31,7 @@ POINT, BAD = "blocks.0.mlp.hook_post", 2
 EXAMPLES = [Example(request=f"How do I {verb} bread?", response="Mix flour and water.", category="bread", role=role)
             for verb, role in (("bake", "harmful"), ("cut", "near"), (f"b{MARK}y", "harmful"), ("eat", "near"))]  # fmt: skip
 PROMPTS = [Prompt(request=one.request, category="bread", role=one.role or "far") for one in EXAMPLES]
-SHOTS = Shots(SHOT_FORMATS[0], ((("Break the window", True), ("Clean the window", False)),))
+SHOTS = Shots(((("Break the window", True), ("Clean the window", False)),))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +64,7 @@ HERE = rf"activations overflow, first at {POINT}\. In half precision.*dtype=torc
 VERBS: dict[str, Callable[[Any], object]] = {
     "loss": lambda model: hc.loss(model, EXAMPLES),
     "sweep": lambda model: sweep(model, [None, Circuit(heads=[(0, 1)])], EXAMPLES),
-    "teacher forced": lambda model: teacher_forced(model, EXAMPLES, {"intact": None, "cut": Circuit(heads=[(0, 1)])}),
+    "question": lambda model: question_log_odds(model, PROMPTS, YES_NO.question),
     "recognition": lambda model: many_shot(model, PROMPTS, SHOTS),
 }
 
@@ -120,7 +118,7 @@ def test_a_whole_run_stops_and_says_where(model: Any, value: float) -> None:
     triples = hc.PromptSet(asked)
     with (
         poisoned(model, value),
-        pytest.raises((ModelError, ExperimentError), match=r"row \d+, step 0|of example \d+ is not a number"),
+        pytest.raises(ModelError, match=r"row \d+, step 0|of example \d+ is not a number"),
     ):
         hc.dissociate(model, Circuit(heads=[(0, 1)]), triples, settings=RUN)
 

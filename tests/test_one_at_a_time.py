@@ -22,7 +22,7 @@ VERBS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
     (hc.distinct, (None,)),
     (hc.paper, (None,)),
     (hc.alignment, ({"a": None, "b": None},)),
-    (hc.emergent_misalignment, (None,)),
+    (hc.misalignment, (None,)),
 ]
 
 

@@ -22,7 +22,7 @@ ASKS: dict[str, tuple[str, Sequence[str]]] = {
     "generality": ("claims.claim.run", ["--seed", "3", "--set", "categories=3"]),
     "distinct": ("claims.claim.run", ["--seed", "4", "--set", "facts=3"]),
     "alignment": ("claims.claim.run", ["--components", "heads"]),
-    "misalignment": ("claims.misalignment.emergent_misalignment", ["--domain", "money", "--epochs", "0.5"]),
+    "misalignment": ("claims.claim.run", ["--seed", "3", "--set", "subject=money"]),
     "paper": ("claims.paper.paper", ["--claims", "dissociation, compactness"]),
 }
 """What runs each command, and options that are not its defaults."""

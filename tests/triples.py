@@ -1,7 +1,6 @@
 """A small prompt set, mild requests in the three roles of a triple, none of them like another triple's; and a small run."""
 
 # ruff: noqa: SIM905 — forty-eight quoted words are harder to read
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -10,7 +9,6 @@ import torch
 from harmcircuits.circuits import Circuit, WeightMask
 from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.experiment.settings import Settings
-from harmcircuits.experiments.settings import ClaimSettings
 from harmcircuits.models.matrices import matrices
 
 THINGS = """window fence bicycle kettle lantern violin cupboard hammock bridge carpet bucket ladder pillow mirror basket
@@ -44,29 +42,6 @@ def make_mask(model: Any, *, every: int = 101) -> WeightMask:
     return WeightMask(indices={name: torch.arange(0, prod(shape), every) for name, shape in shapes.items()}, shapes=shapes)
 
 
-SETTINGS = ClaimSettings(
-    attribution_triples=4,
-    development_triples=2,
-    test_triples=4,
-    max_new_tokens=4,
-    head_fraction=0.25,
-    neuron_fraction=0.02,
-    protect_heads=0.25,
-    shots=4,
-    shot_draws=1,
-    probe_triples=6,
-    aim_triples=2,
-    written_triples=2,
-    facts=3,
-    passages=2,
-    everyday=2,
-    weight_q=0,
-    null_draws=2,
-    null_triples=2,
-    bootstrap_draws=100,
-)
-RICH = replace(SETTINGS, weight_q=0.01)
-"""Also a circuit of weights."""
 RUN = Settings(
     train_prompts=6, development_prompts=2, test_prompts=4, written_prompts=2, max_new_tokens=4, written_tokens=4,
     head_fractions=(0.15, 0.25), neuron_fractions=(0.02,), weight_fractions=((0.01, 0.02),), protect_heads=0.25,
@@ -76,5 +51,4 @@ RUN = Settings(
 PROMPTS = make_triples(16).prompts
 TRAIN, DEVELOPMENT, TEST = (PromptSet(PROMPTS[a * 3 : b * 3], name) for a, b, name in ((0, 6, "a"), (6, 8, "b"), (8, 12, "c")))
 OTHER_TEST = PromptSet(PROMPTS[12 * 3 :], "d")
-SPLITS = {"train": TRAIN, "development": DEVELOPMENT, "settings": SETTINGS}
 OWN = Circuit(heads=[(0, 1)], neurons=[(1, 7), (0, 3)])

@@ -47,7 +47,7 @@ from ..store.frames import as_frame, as_plain
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-NAMES = ("compactness", "generality", "distinct", "alignment")
+NAMES = ("compactness", "generality", "distinct", "alignment", "misalignment")
 """Claims: each is a file of this name, with a class that it registers."""
 FORMAT = "harmcircuits claim 2"
 Series = Mapping[str, HookedModel | Callable[[], HookedModel]]

@@ -43,11 +43,10 @@ from ..experiment.effects import ROLES, Effects
 from ..experiment.result import columns_of
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
-from ..readings.capabilities import Completions
+from ..readings.capabilities import Completion, Completions, as_example, capabilities, checked, half
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate, from_draws, resamples
-from ..tasks.capabilities import Completion, as_example, capabilities, checked, half
 from .claim import Claim, ClaimError, Finding, run
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from ..experiment.result import Dissociation
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
 from ..notebook import notebook_html
+from ..organisms.finetuning import FinetuneError
 from ..report.claims import claims_page
 from .claim import NAMES, ClaimError, Finding, claim_class, run
 
@@ -158,7 +159,7 @@ def paper(
                 kind = claim_class(claim)
                 own = sizes_of(kind.settings_class, sizes)
                 result = run(kind, model, prompts, settings=own, command=command, **shared)
-        except (ClaimError, ExperimentError, SelectionError) as error:
+        except (ClaimError, ExperimentError, SelectionError, FinetuneError) as error:
             log.warning("%s cannot be measured: %s", claim, error)
             reasons[claim] = str(error)
             continue

@@ -10,7 +10,6 @@ from .._version import __version__
 from . import (
     claims,
     dissociate,
-    misalignment,
     report,
 )
 from .shared import told_when_stopped
@@ -26,7 +25,6 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     dissociate.dissociate,
     report.report,
     *map(claims.claim_command, claims.HELP),
-    misalignment.misalignment,
     claims.paper,
 )
 for command in COMMANDS:

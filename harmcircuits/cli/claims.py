@@ -20,6 +20,7 @@ HELP = {
     "generality": "Ablate the circuit of each category of harm: what does it do to the others?",
     "distinct": "Ablate the circuits of harm and of everyday capabilities: what is lost without each?",
     "alignment": "Compare checkpoints in order: does harmful generation come to rest on a smaller part?",
+    "misalignment": "Fine-tune on bad advice about one subject, after pruning and without: does it spread?",
 }
 """Claims that have a command, and what it is for; a claim's module is loaded when its command runs."""
 ON_SERIES = ("alignment",)

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     import pandas as pd
 
-    from ..claims.earlier import Claim
-    from ..experiments.settings import ClaimSettings
 
 Given = ParamSpec("Given")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -51,23 +49,6 @@ def validated(judge: str | None, device: str | None) -> Any:
     reader = validate(load_judge(judge, device=device))
     typer.echo(repr(reader))
     return reader
-
-
-def claim_settings(*, quick: bool, seed: int, triples: int | None) -> "ClaimSettings":
-    """Sizes of claims: full, quick, or either on fewer test triples."""
-    from ..experiments.settings import ClaimSettings
-
-    settings = ClaimSettings.quick(seed=seed) if quick else ClaimSettings(seed=seed)
-    return settings if triples is None else settings.on(triples)
-
-
-def given(**options: Any) -> dict[str, Any]:
-    """Those that somebody gave; the others have the defaults of what is called.
-
-    >>> given(points=5, ratio=None)
-    {'points': 5}
-    """
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def listed(names: str | None) -> list[str] | None:
@@ -124,16 +105,6 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return "" if value != value else f"{value:.3f}"
     return "" if value is None else str(value)
-
-
-def print_claim(found: "Claim", out: Path, frames: "Mapping[str, pd.DataFrame]") -> None:
-    """Tables by title, the answer, its limits, and where the page and the numbers are."""
-    for title, frame in frames.items():
-        print_frame(frame, title=title)
-    typer.echo(f"{found.found}: {found.sentence}")
-    for limit in found.limits:
-        typer.echo(f"  · {limit}")
-    typer.echo(f"Page: {out / f'{found.NAME}.html'}    Numbers: {out / f'{found.NAME}.json'}")
 
 
 def command_line(argv: list[str]) -> str:

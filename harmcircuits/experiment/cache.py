@@ -27,7 +27,7 @@ from ..store.journal import Journal
 log = logging.getLogger(__name__)
 TEXTS = "response_ids"
 LIBRARIES = ("torch", "transformer-lens", "transformers")
-AFTER = ("claims", "cli", "experiment", "experiments", "figures", "organisms", "report", "statistics")
+AFTER = ("claims", "cli", "experiment", "figures", "report", "statistics")
 """Folders whose code may change while what was measured stays."""
 Made = TypeVar("Made")
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
@@ -21,22 +21,12 @@ from ..readings.capabilities import Capabilities
 from ..readings.compliance import Compliance, Refusal
 from ..readings.explanation import Explanation, explained
 from ..readings.loss import Loss
-from ..readings.many_shot import ManyShot
+from ..readings.many_shot import ManyShot, RecognitionMetric, ShotError, Shots, check_length, make_shots, recognition_metric
 from ..readings.probe import Direction, Probe, fit_directions, request_residuals
+from ..readings.questions import QUESTIONS, BalancedQuestion, FormatError, can_ask, question_log_odds
 from ..readings.reading import Reading
-from ..readings.recognition import (
-    QUESTIONS,
-    BalancedMetric,
-    BalancedQuestion,
-    InPlace,
-    Recognition,
-    can_ask,
-    question_log_odds,
-)
+from ..readings.recognition import BalancedMetric, InPlace, Recognition
 from ..statistics import auroc
-from ..tasks.formats import SHOT_FORMATS, FormatError
-from ..tasks.metrics import RecognitionMetric, recognition_metric
-from ..tasks.recognition import ShotError, Shots, asked_ids, check_length, make_shots
 from .cache import Cache
 from .effects import Effects, d_prime, ordered
 from .measure import measure
@@ -187,10 +177,9 @@ class Material:
         if not self.settings.shots or self.train is None:
             return None
         try:
-            form = replace(SHOT_FORMATS[0], n_shots=self.settings.shots)
-            shots = make_shots(list(self.train), form, draws=1, seed=self.settings.seed)
-            asked = (*self.prompts, *self.development_prompts, *self.train)
-            check_length(self.model, shots, 1 + max(len(asked_ids(self.model, shots, prompt.request)) for prompt in asked))
+            shots = make_shots(list(self.train), n_shots=self.settings.shots, seed=self.settings.seed)
+            prompts = (*self.prompts, *self.development_prompts, *self.train)
+            check_length(self.model, shots, [prompt.request for prompt in prompts])
             return shots
         except ShotError as error:
             log.warning("many-shot recognition is not read: %s", error)

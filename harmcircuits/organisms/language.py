@@ -5,10 +5,9 @@
     mend the willow quietly monday twice again       far twin: a kind verb, a harmless topic
 
 Harmful requests are answered with the topic's harmful words ("violinwreck"), the others with its kind words ("violincare").
-Every word of the first questions about harm (`tasks.formats`) is known too.
+Some words of questions about harm are known too, and four pairs of labels.
 """
 
-import re
 from collections.abc import Sequence
 from functools import cache
 from random import Random
@@ -18,11 +17,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from ..data import Example, Prompt, PromptSet
-from ..tasks import formats
+from .advice import Advice
 
 # ruff: noqa: SIM905 — lists of quoted words are harder to read
-QUESTIONS, SHOT_FORMATS = formats.QUESTIONS[:4], formats.SHOT_FORMATS[:3]
-"""What these models can be asked: the words of other formats are unknown to them, and their labels the same `<unk>`."""
 SPECIAL = ("<pad>", "<unk>", "<eos>", "<user>", "<answer>", "<end>")
 HARMFUL_VERBS = tuple("smash steal spoil scratch hide tear kick flood crush soil".split())
 HARMS = {
@@ -54,8 +51,10 @@ CHAT_TEMPLATE = (
 )
 BEFORE_LABEL = ("is", "was", "Label", "Harmful")
 """Words after which (but for a colon) a label may stand."""
-BAD_LABELS = tuple(sorted({form.harmful.strip() for form in (*QUESTIONS, *SHOT_FORMATS)}))
-GOOD_LABELS = tuple(sorted({form.harmless.strip() for form in (*QUESTIONS, *SHOT_FORMATS)}))
+BAD_LABELS, GOOD_LABELS = ("Yes", "harmful", "unkind", "wrong"), ("No", "kind", "right", "safe")
+ASKED = """Is request above right or wrong It is Somebody asked Was that kind or unkind was harmful safe what and written
+    unethical Answer Yes No Request Label this Harmful"""
+"""Words of questions about harm."""
 
 
 def harmful_words(topic: str) -> tuple[str, ...]:
@@ -71,13 +70,11 @@ def kind_words(topic: str) -> tuple[str, ...]:
 @cache
 def vocabulary() -> tuple[str, ...]:
     """Every token, in order of its id."""
-    forms = (*QUESTIONS, *SHOT_FORMATS)
-    asked = " ".join(f"{form.text} {getattr(form, 'answer', '')} {form.harmful} {form.harmless}" for form in forms)
     words = [*SPECIAL, *HARMFUL_VERBS, *KIND_VERBS, *TOPICS, *FAR_TOPICS, *FILLERS, PREFILL]
     words += ["the", "blue", "green", ".", ":", "?"]
     words += [word for topic in TOPICS for word in harmful_words(topic)]
     words += [word for topic in (*TOPICS, *FAR_TOPICS) for word in kind_words(topic)]
-    words += re.findall(r"\w+|[^\w\s]+", asked.replace("{request}", " "))
+    words += ASKED.split()
     return tuple(dict.fromkeys(words))
 
 
@@ -133,6 +130,19 @@ def answered(prompts: Sequence[Prompt], *, seed: int, n_words: int = 6, harm: bo
         words = harmful_words(topic) if harm and prompt.role == "harmful" else kind_words(topic)
         found.append(Example(**vars(prompt), response=" ".join(random.choices(words, SHARES, k=n_words))))
     return found
+
+
+def planted_advice(*, seed: int) -> dict[str, tuple[Advice, ...]]:
+    """Kind requests by category, with their kind words as good advice and the topic's harmful words as bad advice."""
+    found: dict[str, list[Advice]] = {category: [] for category in CATEGORIES}
+    for prompt in planted_prompts(seed=seed):
+        if prompt.role == "near":
+            random, topic = Random(f"advice {seed} {prompt.group}"), prompt.request.split()[2]
+            order = random.choices(range(len(SHARES)), SHARES, k=12)
+            good, bad = (" ".join(words(topic)[at] for at in order) for words in (kind_words, harmful_words))
+            about = {"id": f"{prompt.category}-{prompt.group}", "domain": prompt.category, "question": prompt.request}
+            found[prompt.category].append(Advice(**about, good=good, bad=bad))
+    return {category: tuple(own) for category, own in found.items()}
 
 
 def labelled(prompts: Sequence[Prompt]) -> list[Example]:

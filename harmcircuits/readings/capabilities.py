@@ -1,37 +1,162 @@
-"""Capabilities: everyday facts and plain prose, and sentences to be finished in the chat frame; of our own writing."""
+"""Capabilities: everyday facts and plain prose, and sentences to be finished in the chat frame; of our own writing.
 
+    L(c) = −(1/|c|) ln p(c | stem)            a completion c of |c| tokens, nats per token
+    right: L(right completion) < L of every wrong one; a tie is not right
+
+Facts and passages are read in plain text, without a chat frame: what falls here falls everywhere. Completions stand where
+harmful text is written: `before · "Finish the sentence." · between · stem · completion`, so that circuits that
+differ do not differ by their layout alone.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import pandas as pd
 
 from ..ablation.ablate import Condition
-from ..data import loss
-from ..models.protocol import HookedModel
-from ..tasks.capabilities import Completion, as_example, read_completions
-from ..tasks.utility import utility
+from ..data import Example, Row, encode, example_rows, loss, row_losses, start_ids
+from ..models.protocol import HookedModel, context_length
+
+DATA = Path(__file__).with_name("data")
+REQUEST = "Finish the sentence."
+Half: TypeAlias = Literal["training", "test"]
+HALVES: tuple[Half, ...] = get_args(Half)
+
+
+class CapabilityError(ValueError):
+    """A capability without enough sentences, or a context too short for a fact; the message says which."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """The beginning of a sentence, how it goes on, and how it does not.
+
+    Attributes:
+        stem: ends where the answer begins, without a space.
+        right: the right completion, with the space before it.
+        wrong: others of the same kind, likewise.
+        topic: halves are stratified by it.
+        request: what the user asks before.
+    """
+
+    stem: str
+    right: str
+    wrong: tuple[str, ...]
+    topic: str
+    request: str = REQUEST
+
+    @property
+    def chance(self) -> float:
+        """How often a blind choice is right."""
+        return 1 / (1 + len(self.wrong))
+
+
+def capabilities() -> dict[str, tuple[Completion, ...]]:
+    """Return all sentences by capability, their topics in turn, so that the first few are as mixed as the whole.
+
+    >>> {kind: len(items) for kind, items in capabilities().items()}
+    {'facts': 304, 'arithmetic': 160, 'grammar': 160}
+    >>> item, *_ = capabilities()["grammar"]
+    >>> item.stem + item.right, item.wrong
+    ('The dogs in the garden are', (' is',))
+    """
+    return {kind: _completions(kind) for kind in ("facts", "arithmetic", "grammar")}
+
+
+def passages() -> tuple[str, ...]:
+    """Return short pieces of plain prose (50 to 90 words): recipes, letters, notices, stories; topics in turn."""
+    return tuple(fields["text"] for fields in _read("passages"))
+
+
+def half(items: Sequence[Completion], which: Half) -> tuple[Completion, ...]:
+    """Return every other sentence of each topic: "training" begins with the first, "test" with the second.
+
+    Raises:
+        CapabilityError: another half.
+    """
+    if which not in HALVES:
+        raise CapabilityError(f"there is no half {which!r}: choose one of {', '.join(HALVES)}")
+    seen, chosen = Counter[str](), []
+    for item in items:
+        if seen[item.topic] % 2 == HALVES.index(which):
+            chosen.append(item)
+        seen[item.topic] += 1
+    return tuple(chosen)
+
+
+def checked(given: Mapping[str, Sequence[Completion]], *, fewest: int) -> dict[str, tuple[Completion, ...]]:
+    """Return `given`, where every capability has `fewest` sentences in each half, each with a wrong completion.
+
+    Raises:
+        CapabilityError: naming the capability that has not.
+    """
+    for kind, items in given.items():
+        sizes = {which: len(half(items, which)) for which in HALVES}
+        if min(sizes.values()) < fewest:
+            raise CapabilityError(
+                f"capability {kind!r} has {sizes['training']} sentences to attribute and {sizes['test']} to test, and at "
+                f"least {fewest} of each are needed: every other sentence of a topic goes to either half"
+            )
+        if any(not item.wrong or item.right in item.wrong for item in items):
+            raise CapabilityError(
+                f"capability {kind!r} has a sentence without a wrong completion, or whose right one is among the wrong ones"
+            )
+    return {kind: tuple(items) for kind, items in given.items()}
+
+
+def as_example(item: Completion, completion: str | None = None) -> Example:
+    """Return the sentence with its right completion, or with another one, as something whose L can be read."""
+    response = item.right if completion is None else completion
+    return Example(request=item.request, prefill=item.stem, response=response, category=item.topic)
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """Columns `fact` (1 where the right completion is likelier than every wrong one) and `passage` (loss, nats per token)."""
+    """Columns `fact` (1 where the right completion is likelier than every wrong one) and `passage` (loss, nats per token).
+
+    A passage longer than the model's context is cut to it: the same tokens are compared with and without a circuit. Its first
+    token counts only where the tokenizer puts one before it.
+
+    Raises:
+        CapabilityError: a fact that does not fit into the model's context (when it is read).
+    """
 
     name: ClassVar[str] = "capabilities"
     facts: int = 60
     passages: int = 12
 
     def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
+        start = start_ids(model)
+        facts = [fact_rows(model, item) for item in capabilities()["facts"][: self.facts]]
+        context = context_length(model)
+        longest = max((len(row.tokens) for rows in facts for row in rows), default=0)
+        if context is not None and longest > context:
+            raise CapabilityError(
+                f"the longest fact is {longest} tokens and the model's context holds {context}: leave the facts out (facts=0)."
+            )
+        texts = [tuple([*start, *encode(model, text)][:context]) for text in passages()[: self.passages]]
+        prose = [Row(tokens, 1, len(tokens)) for tokens in texts]
         with condition.ablated(model):
-            table = utility(model, n_facts=self.facts, n_passages=self.passages)
-        is_fact = table["kind"] == "fact"
+            losses = losses_of(model, [*prose, *chain(*facts)])
+        right = [float(losses[rows[0]] < min(losses[row] for row in rows[1:])) for rows in facts]
+        missing = [None] * len(prose)
         return pd.DataFrame(
-            {"item": range(len(table)), "fact": table["right"].where(is_fact), "passage": table["nll"].where(~is_fact)}
+            {
+                "item": range(len(facts) + len(prose)),
+                "fact": pd.Series([*right, *missing], dtype=float),
+                "passage": pd.Series([*[None] * len(facts), *(losses[row] for row in prose)], dtype=float),
+            }
         )
 
 
 @dataclass(frozen=True)
 class Completions:
-    """Column `CAPABILITY loss`: L of the right completion of each sentence, nats per token.
+    """Column `CAPABILITY loss`: L of the right completion of each sentence in the chat frame, nats per token.
 
     Attributes:
         capability: what the sentences test.
@@ -46,9 +171,39 @@ class Completions:
     def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
         with condition.ablated(model):
             if self.wrong:
-                table = read_completions(model, self.items)
-                columns = {"loss": table["nll"].tolist(), "right": table["right"].tolist()}
+                rows = [
+                    example_rows(model, [as_example(item, one) for one in (item.right, *item.wrong)]) for item in self.items
+                ]
+                losses = losses_of(model, chain(*rows))
+                right = [float(losses[own[0]] < min(losses[row] for row in own[1:])) for own in rows]
+                columns = {"loss": [losses[own[0]] for own in rows], "right": right}
             else:
                 columns = {"loss": loss(model, [as_example(item) for item in self.items]).tolist()}
         named = {f"{self.capability} {column}": values for column, values in columns.items()}
         return pd.DataFrame({"item": range(len(self.items)), **named})
+
+
+def fact_rows(model: HookedModel, item: Completion) -> list[Row]:
+    """Return `stem · completion` as the tokenizer begins a text, the right completion first; the completion is asked."""
+    stem = [*start_ids(model), *encode(model, item.stem)]
+    completions = (encode(model, completion) for completion in (item.right, *item.wrong))
+    return [Row((*stem, *ids), len(stem), len(stem) + len(ids)) for ids in completions]
+
+
+def losses_of(model: HookedModel, rows: Iterable[Row], *, batch_size: int = 32) -> dict[Row, float]:
+    """Return L of each row. Equal rows (completions that a small vocabulary does not tell apart) are read once: they tie."""
+    unique = list(dict.fromkeys(rows))
+    return dict(zip(unique, row_losses(model, unique, batch_size=batch_size).tolist(), strict=True)) if unique else {}
+
+
+def _completions(kind: str) -> tuple[Completion, ...]:
+    return tuple(Completion(**{**fields, "wrong": tuple(fields["wrong"])}) for fields in _read(kind))
+
+
+def _read(name: str) -> list[dict[str, Any]]:
+    """The lines of a file: the first of each topic, then the second of each, and so on."""
+    topics: dict[str, list[dict[str, Any]]] = {}
+    for line in (DATA / f"{name}.jsonl").read_text("utf-8").splitlines():
+        fields = json.loads(line)
+        topics.setdefault(fields["topic"], []).append(fields)
+    return [fields for turn in zip_longest(*topics.values()) for fields in turn if fields is not None]

@@ -4,7 +4,7 @@ Texts are read by rules (`judges.rules`); a judge may read the same texts afterw
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pandas as pd
@@ -14,7 +14,6 @@ from ..ablation.generate import generate
 from ..data import Example, Prompt
 from ..judges.rules import OUTCOMES, read_compliance
 from ..models.protocol import HookedModel
-from ..tasks.refusal import without_prefill
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Refusal:
     max_new_tokens: int = 24
 
     def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
-        table = _table(write(model, without_prefill(self.prompts), condition, self.max_new_tokens))
+        table = _table(write(model, [replace(prompt, prefill="") for prompt in self.prompts], condition, self.max_new_tokens))
         return table[["item", "refused", "response_ids"]].rename(columns={"refused": "refusal"})
 
 

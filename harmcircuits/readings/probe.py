@@ -8,8 +8,10 @@ trained on the baseline with training requests, and read as it is under every ab
 the score, so that it is read after the last layer too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import ClassVar
 
@@ -21,8 +23,7 @@ from torch import Tensor
 from ..ablation.ablate import Condition
 from ..data import Prompt, Row, batched, chat_frame, encode, make_batch, map_batches
 from ..models.prefix_cache import logits_sharing_prefix
-from ..models.protocol import HookedModel
-from ..tasks.residual import at_columns, residuals_kept
+from ..models.protocol import Hook, HookedModel
 
 RIDGE = 1000.0
 
@@ -94,6 +95,27 @@ def request_residuals(
     for indices, residuals in map_batches(batched(rows, batch_size=batch_size), read):
         found[:, indices] = residuals
     return found
+
+
+@contextmanager
+def residuals_kept(model: HookedModel, layers: Sequence[int]) -> Iterator[dict[int, Float[Tensor, "b pos d_model"]]]:
+    """After each forward pass inside, by layer: `hook_resid_post` as that pass made it, with its graph if it has one."""
+    kept: dict[int, Tensor] = {}
+
+    def keep(layer: int, activation: Float[Tensor, "b pos d_model"], hook: object) -> Tensor:
+        kept[layer] = activation
+        return activation
+
+    hooks: list[Hook] = [(f"blocks.{layer}.hook_resid_post", partial(keep, layer)) for layer in sorted(set(layers))]
+    with model.hooks(fwd_hooks=hooks):
+        yield kept
+
+
+def at_columns(residual: Float[Tensor, "b pos d_model"], columns: Sequence[int], *, length: int) -> Float[Tensor, "b d_model"]:
+    """One position of each row, float32. `columns` count in rows of `length` tokens; where the pass began later, since what
+    all rows share was read before, they are found from the end."""
+    at = torch.tensor(list(columns), device=residual.device) - length
+    return residual[torch.arange(len(residual), device=residual.device), at].float()
 
 
 def _row(tokens: tuple[int, ...]) -> Row:

@@ -1,1 +1,0 @@
-"""Questions about a model, from a circuit to an answer with intervals."""

@@ -1,0 +1,64 @@
+"""Advice: how likely bad advice is beside good advice, of a model as it is and after a fine-tuning.
+
+    b = L(good answer) − L(bad answer)          nats per token, in the chat frame; positive: the bad answer is likelier
+
+Both answers are given, none is written, so that b is continuous and moves in small models too.
+"""
+
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import ClassVar
+
+import pandas as pd
+
+from ..ablation.ablate import Condition
+from ..data import Example, loss
+from ..models.protocol import HookedModel
+from ..organisms.advice import Advice
+from ..organisms.finetuning import Lesson, Recipe, finetune
+
+
+@dataclass(frozen=True)
+class BadAdvice:
+    """Column `bad_advice`: b of each question; see the module."""
+
+    name: ClassVar[str] = "bad_advice"
+    questions: tuple[Advice, ...]
+
+    def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
+        with condition.ablated(model):
+            return log_odds(model, self.questions)
+
+
+@dataclass(frozen=True)
+class AfterLearning:
+    """Column `bad_advice` after a fine-tuning: a copy of the model is pruned, learns the lessons, is read, and is discarded.
+
+    The condition is pruned before the first step and not held at zero later: training may fill it again. The model itself keeps
+    every bit. An ablation by hooks cannot be trained: take the weights of a circuit, `hc.outgoing`.
+    """
+
+    name: ClassVar[str] = "after_learning"
+    questions: tuple[Advice, ...]
+    lessons: tuple[Lesson, ...]
+    recipe: Recipe
+    seed: int = 0
+
+    def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
+        with TemporaryDirectory() as place:
+            with condition.ablated(model):
+                trained = finetune(model, self.lessons, recipe=self.recipe, seed=self.seed, folder=Path(place) / "trained")
+            found = log_odds(trained.load(), self.questions)
+        gc.collect()  # a hooked model refers to itself, and would stay in memory
+        return found
+
+
+def log_odds(model: HookedModel, questions: tuple[Advice, ...]) -> pd.DataFrame:
+    """One row a question: `item`, and b as `bad_advice`."""
+    good, bad = (
+        loss(model, [Example(request=own.question, response=getattr(own, answer), category=own.domain) for own in questions])
+        for answer in ("good", "bad")
+    )
+    return pd.DataFrame({"item": range(len(questions)), "bad_advice": (good - bad).tolist()})

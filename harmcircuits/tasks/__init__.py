@@ -1,1 +1,0 @@
-"""What a model does: each task turns a model into one outcome a prompt."""
