@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import torch
-from harmcircuits.models.protocol import ModelError, context_length
 from tiny import SPECIAL, tiny_bridge
 from torch import Tensor
 from triples import RUN, make_triples
@@ -22,6 +21,7 @@ from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, ExampleError, Prompt, encode, example_rows
 from harmcircuits.data.elicit import elicit
+from harmcircuits.models.protocol import ModelError, context_length
 from harmcircuits.readings.many_shot import Shots, many_shot
 from harmcircuits.readings.questions import YES_NO, question_log_odds
 
