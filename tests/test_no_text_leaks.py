@@ -8,21 +8,23 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
-from harmcircuits.experiments.judged import harmful_rates
 from shell import call, dissociate, small, told, write
 from tiny import tiny_model_folder
 from transformers import PreTrainedTokenizerFast
-from triples import DEVELOPMENT, OWN, RUN, TEST, TRAIN, make_triples
+from triples import DEVELOPMENT, OWN, RUN, TEST, TRAIN
 from typer.testing import Result
 
 import harmcircuits as hc
 from harmcircuits import cli, store
-from harmcircuits.data import Example
-from harmcircuits.judges import Judgements, Validated
+from harmcircuits.data import Example, encode
+from harmcircuits.experiment.dissociation import judged
+from harmcircuits.experiment.outcomes import TEXT_COLUMNS, Outcomes
+from harmcircuits.judges import Judgements
 from harmcircuits.judges.judge import check_pairs
 
 CANARY = "zyzzyva"
@@ -146,17 +148,14 @@ def test_errors_do_not_quote(model: Any, case: str, capfd: pytest.CaptureFixture
     assert CANARY not in "".join(capfd.readouterr())
 
 
-def test_a_judge_that_quotes_is_not_quoted(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
-    rows = [("intact", f"g{at}", role, f"{CANARY} {at}") for at in range(2) for role in ("harmful", "near")]
-    frame = pd.DataFrame(rows, columns=["condition", "group", "role", "response"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harmcircuits.judges.validation.why_not", lambda judge: None)
-        patch.setattr("harmcircuits.experiments.judged.why_not", lambda judge: None)
-        judge = Validated(Quoting(), {})  # type: ignore[arg-type]
-        found = harmful_rates(judge, frame, make_triples(2))["intact"]["harmful_rate"]
-    assert found.reason == "the judge failed: ValueError"
+def test_a_judge_that_quotes_is_not_quoted(model: Any, caplog: pytest.LogCaptureFixture) -> None:
+    material = SimpleNamespace(model=model, written=TEST.prompts[:2])
+    ids = " ".join(map(str, encode(model, "Mix flour and water.")))
+    texts = pd.DataFrame([("circuit", "compliance", item, ids) for item in range(2)], columns=TEXT_COLUMNS)
+    found = judged(material, Outcomes(pd.DataFrame(), texts), Quoting())  # type: ignore[arg-type]
+    assert found.frame.empty
     assert "ValueError" in caplog.text and "in read" in caplog.text, "where it arose is told"
-    assert CANARY not in caplog.text + "".join(capfd.readouterr())
+    assert CANARY not in caplog.text
 
 
 class TestReprs:
