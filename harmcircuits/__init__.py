@@ -35,7 +35,7 @@ _WHERE = {
     "sweep": "ablation.sweep",
     "generate": "ablation.generate",
     "export": "ablation.export",
-    "prune": "ablation.prune",
+    "prune": "ablation.export",
     "Attribution": "attribution.scores",
     "attribute": "attribution.first_order",
     "Agreement": "attribution.agreement",
@@ -77,8 +77,8 @@ if TYPE_CHECKING:
     from .ablation.ablate import Condition as Condition
     from .ablation.ablate import ablated as ablated
     from .ablation.export import export as export
+    from .ablation.export import prune as prune
     from .ablation.generate import generate as generate
-    from .ablation.prune import prune as prune
     from .ablation.sweep import sweep as sweep
     from .attribution.agreement import Agreement as Agreement
     from .attribution.first_order import attribute as attribute

@@ -14,9 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from written import PROMPTS
 
 from harmcircuits.ablation.ablate import AblationError, ablated
-from harmcircuits.ablation.export import export
+from harmcircuits.ablation.export import export, prune
 from harmcircuits.ablation.generate import generate
-from harmcircuits.ablation.prune import prune
 from harmcircuits.circuits import (
     Circuit,
     CircuitError,
@@ -203,7 +202,7 @@ def test_what_cannot_be_exported(bridge, tmp_path):
     with pytest.raises(MaskError, match=r"blocks\.0\.mlp\.in is \(3, 3\) in the mask"):
         export(bridge, mask, tmp_path / "new")
     for inside in (CIRCUIT, outgoing(bridge, CIRCUIT)):
-        with ablated(bridge, inside), pytest.raises(AblationError, match="the model is ablated or has hooks of yours now"):
+        with ablated(bridge, inside), pytest.raises(AblationError, match="the model is ablated or has hooks now"):
             export(bridge, CIRCUIT, tmp_path / "new")
     with pytest.raises(AblationError, match="not a str: load a file"):
         export(bridge, "circuit.json", tmp_path / "new")

@@ -13,7 +13,7 @@ from tiny import tiny_bridge
 pytest.importorskip("trl")
 
 from harmcircuits.ablation.ablate import ablated
-from harmcircuits.ablation.prune import prune
+from harmcircuits.ablation.export import prune
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, example_rows, loss, row_losses
 from harmcircuits.models.export import save_plain

@@ -24,7 +24,6 @@ CURE = r"safetensors \(a pickle could run code\).*load it with transformers, and
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("smollm2-135m-instuct", r"unknown\. Did you mean 'smollm2-135m-instruct'\?"),
         ("./nowhere", "no such file or folder"),
         ("a/b/c", "no such file or folder"),
         ("model.gguf", "no such file or folder"),

@@ -6,7 +6,6 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -81,9 +80,7 @@ def load_model(
             raise ValueError("hf_model= needs tokenizer=, the one the model was trained with, and takes no revision=.")
         _check_kind(hf_model.config, name, experts_allowed=True)
     elif (adapter := Path(name).expanduser() / ADAPTER_CONFIG).is_file():
-        if revision is not None:
-            raise ValueError(f"revision={revision!r} is for hub ids, and {name} is an adapter folder: leave it out.")
-        name = adapter.parent.name
+        name, _ = _locate(str(adapter.parent), revision)
         hf_model, merged_tokenizer = _load_adapter(adapter.parent, dtype)
         tokenizer = tokenizer or merged_tokenizer
     else:
@@ -99,8 +96,7 @@ def load_model(
     if model.tokenizer.pad_token_id is None:
         if model.tokenizer.eos_token_id is None:
             raise LoadError(
-                f"{name!r}: its tokenizer has neither a padding nor an end token. Give it one "
-                "(tokenizer.pad_token = ...) and pass it as tokenizer=."
+                f"{name!r}: its tokenizer has neither a padding nor an end token. Set one, and pass it as tokenizer=."
             )
         model.tokenizer.pad_token = model.tokenizer.eos_token
     model.eval()
@@ -123,8 +119,6 @@ def _locate(name: str, revision: str | None) -> tuple[str, str]:
         located = path.name, str(path)
     elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or name.endswith(".gguf"):
         raise LoadError(f"{name!r}: there is no such file or folder. {_ACCEPTED}")
-    elif "/" not in name and (close_names := get_close_matches(name, ALIASES, cutoff=0.42)):
-        raise LoadError(f"{name!r} is unknown. Did you mean {close_names[0]!r}? {_ACCEPTED}")
     else:
         return name, name
     if revision is not None:
@@ -148,9 +142,8 @@ def _check_kind(config: Any, name: str, *, experts_allowed: bool = False) -> Non
     text = config.get_text_config(decoder=True)
     has = lambda *fields: any(getattr(text, field, None) for field in fields)
     layers = [str(kind) for field in ("layer_types", "layers_block_type") for kind in getattr(text, field, None) or ()]
-    experts = [
-        getattr(text, field, None) or 0 for field in ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-    ]
+    counts = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+    experts = [getattr(text, field, None) or 0 for field in counts]
     dense = any(getattr(text, switch, None) is False for switch in ("is_moe", "enable_moe_block"))
     problems = {
         "an encoder-decoder": config.is_encoder_decoder or text.is_encoder_decoder,
@@ -221,15 +214,9 @@ def _hooked_transformer(kind: Any, hf_model: Any, tokenizer: Any, *, name: str, 
         cfg = loading.get_pretrained_model_config(folder, **options)
         weights = loading.get_pretrained_state_dict(folder, cfg, hf_model, dtype=hf_model.dtype)
     model = kind(cfg, tokenizer)
-    unprocessed = (
-        "fold_ln",
-        "center_writing_weights",
-        "center_unembed",
-        "fold_value_biases",
-        "refactor_factored_attn_matrices",
-    )
-    model.load_and_process_state_dict(weights, **dict.fromkeys(unprocessed, False))
-    tokens = torch.arange(8)[None] % hf_model.config.vocab_size
+    processing = "fold_ln center_writing_weights center_unembed fold_value_biases refactor_factored_attn_matrices"
+    model.load_and_process_state_dict(weights, **dict.fromkeys(processing.split(), False))
+    tokens = torch.arange(min(128, cfg.n_ctx))[None] % cfg.d_vocab
     expected = hf_model(tokens.to(hf_model.device)).logits
     if not nearly_equal(model(tokens.to(device)).to(expected.device), expected):
         raise LoadError(
