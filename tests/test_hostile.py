@@ -32,7 +32,6 @@ from harmcircuits.models.protocol import LoadError
 from harmcircuits.notebook import notebook_html
 from harmcircuits.report.claims import claims_page
 from harmcircuits.store import StoreError, one_line, printable, read_json
-from harmcircuits.store.journal import Journal
 
 # Readers
 
@@ -89,24 +88,6 @@ def test_a_changed_file_is_read_or_refused(name: str, tmp_path_factory: pytest.T
             assert printable(error, kept="\n") == str(error), "it moves no cursor"
 
     changed()
-
-
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-        lambda one: st.lists(one) | st.dictionaries(st.text(max_size=5), one),
-        max_leaves=8,
-    )
-)
-def test_a_journals_part_of_any_kind_is_made_anew(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
-    folder = tmp_path_factory.mktemp("journal")
-    journal, frame = Journal(folder), pd.DataFrame({"rise": [0.5]})
-    journal.keep("rises", 0, frame)
-    (path,) = folder.iterdir()
-    whole = json.loads(path.read_text("utf-8"))
-    path.write_text(json.dumps(whole | {"table": value}), "utf-8")
-    assert journal.kept("rises", 0) is None
-    assert journal.frame("rises", 0, lambda: frame)["rise"].tolist() == [0.5]
 
 
 @pytest.mark.parametrize("heads", ['[[0, "1"]]', "[[0.5, 1]]", "[[true, 0]]", "[[0]]", "null", "[[-1, 0]]"])

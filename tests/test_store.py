@@ -1,15 +1,30 @@
-"""The cache folder, stable digests, and JSON whose errors name file, line and cure."""
+"""The store: files whole or not at all, locks, digests, JSON, tensors, and parts of runs that are made once."""
 
+import errno
 import json
+import multiprocessing
+import os
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from folders import names
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tiny import tiny_bridge
+from torch import Tensor
+from triples import RUN, TEST, TRAIN
 
+import harmcircuits as hc
 from harmcircuits import store
+from harmcircuits.circuits import Circuit
+from harmcircuits.experiment.cache import Cache
+from harmcircuits.models.model_key import model_key
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -24,7 +39,7 @@ class Point:
     y: tuple[int, ...] = (1, 2)
 
 
-# the cache folder
+# Files
 
 
 def test_cache_folder_follows_the_variables_in_order(tmp_path, monkeypatch):
@@ -36,18 +51,95 @@ def test_cache_folder_follows_the_variables_in_order(tmp_path, monkeypatch):
     assert store.cache_dir() == tmp_path / "xdg" / "harmcircuits"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the specification says to ignore
     assert store.cache_dir() == tmp_path / "home" / ".cache" / "harmcircuits"
-    assert (tmp_path / "home" / ".cache" / "harmcircuits").is_dir()
-
-
-def test_cache_folder_where_a_file_lies(tmp_path, monkeypatch):
     (tmp_path / "taken").write_text("")
-    for place in (tmp_path / "taken", tmp_path / "taken" / "below"):
-        monkeypatch.setenv("HARMCIRCUITS_CACHE", str(place))
-        with pytest.raises(store.StoreError, match=r"taken.*cannot be written"):
-            store.cache_dir()
+    monkeypatch.setenv("HARMCIRCUITS_CACHE", str(tmp_path / "taken"))
+    with pytest.raises(store.StoreError, match=r"taken.*cannot be written"):
+        store.cache_dir()
 
 
-# digests
+def test_a_file_is_replaced_at_the_end_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "a.txt"
+    store.write_text(path, "old")
+    with store.atomic_file(path) as temporary:
+        assert temporary.parent == path.parent and temporary.suffix == ".txt"
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    with pytest.raises(KeyboardInterrupt), store.atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "new" and names(path.parent) == {"a.txt"}
+
+
+def test_a_folder_is_there_at_the_end_or_not_at_all_and_the_first_is_kept(tmp_path):
+    with store.atomic_folder(tmp_path / "a") as mine:
+        (mine / "x").write_text("second")
+        with store.atomic_folder(tmp_path / "a") as other:
+            (other / "x").write_text("first")
+    with pytest.raises(KeyboardInterrupt), store.atomic_folder(tmp_path / "b"):
+        raise KeyboardInterrupt
+    assert (tmp_path / "a" / "x").read_text() == "first" and names(tmp_path) == {"a"}
+
+
+def test_leftovers_of_killed_processes_are_removed_and_nothing_else(tmp_path):
+    kept = {"a[1].txt", ".a[1].txt.lock", ".ab.1234.partial.txt", "a"}
+    for name in kept | {".a[1].txt.1234.partial.txt"}:
+        (tmp_path / name).write_text("")
+    store.remove_leftovers(tmp_path / "a[1].txt")
+    assert names(tmp_path) == kept
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_files_have_the_mode_of_other_new_files_whatever_writes_them(tmp_path, umask, mode):
+    earlier = os.umask(umask)
+    try:
+        with store.atomic_file(tmp_path / "scores.safetensors") as temporary:
+            save_file({"weight": torch.zeros(2)}, temporary)
+        store.write_text(tmp_path / "text", "words")
+    finally:
+        os.umask(earlier)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {"scores.safetensors": mode, "text": mode}
+
+
+def test_a_failing_disk_is_named_with_its_reason_and_leaves_nothing(tmp_path, monkeypatch):
+    def fail(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store.write_text(tmp_path / "a", "old")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(store.StoreError, match=r"a: cannot be written .*No space left on device"):
+        store.write_text(tmp_path / "a", "new")
+    assert names(tmp_path) == {"a"} and (tmp_path / "a").read_text() == "old"
+
+
+def hold(path, ready, release):
+    with store.locked(path):
+        ready.set()
+        release.wait(30)
+
+
+def test_a_lock_keeps_other_processes_out_and_ends_with_its_holder(tmp_path):
+    context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    ready, release = context.Event(), context.Event()
+    path = tmp_path / "new" / "thing"
+    holder = context.Process(target=hold, args=(path, ready, release))
+    holder.start()
+    try:
+        assert ready.wait(30)
+        with pytest.raises(store.StoreError, match=r"thing: another process"), store.locked(path, timeout=0.1):
+            pass
+        holder.kill()
+        with pytest.raises(ValueError, match="body"), store.locked(path, timeout=30):  # a killed holder leaves no lock behind
+            raise ValueError("body")
+        with store.locked(path, timeout=0):
+            pass
+    finally:
+        holder.kill()
+        holder.join()
+
+
+# Digests and JSON
 
 
 @given(PLAIN, PLAIN)
@@ -56,64 +148,188 @@ def test_digests_agree_exactly_where_the_json_does(a, b):
     same = json.dumps(a, sort_keys=True) == json.dumps(b, sort_keys=True)
     assert (store.digest(a) == store.digest(b)) == same
     assert store.digest(json.loads(json.dumps(a))) == store.digest(a)
-
-
-def test_digest_of_dataclasses_and_tuples():
-    assert store.digest([Point(0.5)]) == store.digest([{"y": [1, 2], "x": 0.5}])
-    assert store.digest(Point(0.5)) != store.digest(Point(0.25))
+    assert store.digest([Point(0.5)]) == store.digest([{"y": [1, 2], "x": 0.5}]) != store.digest([Point(0.25)])
 
 
 @pytest.mark.parametrize(
     ("value", "error", "message"),
     [
-        ({"a": [1.0, float("nan")]}, ValueError, r"value\.a\[1\] is nan"),
-        ([Point(float("inf"))], ValueError, r"value\[0\]\.x is inf"),
-        ({"a": {1: 2}}, TypeError, r"value\.a has the key 1"),
-        ({"a": torch.zeros(2)}, TypeError, r"value\.a is a Tensor"),
-        ({1, 2}, TypeError, "value is a set"),
-        (Point, TypeError, "value is a type"),
+        ({"a": [1.0, float("nan")]}, ValueError, r"\.a\[1\] is nan"),
+        ([Point(float("inf"))], ValueError, r"\[0\]\.x is inf"),
+        ({"a": {1: 2}}, TypeError, r"\.a has the key 1"),
+        ({"a": torch.zeros(2)}, TypeError, r"\.a is a Tensor"),
     ],
 )
-def test_digest_refuses_what_json_cannot_hold(value, error, message):
+def test_what_json_cannot_hold_is_refused_by_its_place_and_not_written(value, error, message, tmp_path):
     with pytest.raises(error, match=message):
         store.digest(value)
-
-
-# JSON
-
-
-def test_json_keeps_order_and_values(tmp_path):
-    value = {"z": [1, 0.1, None, True], "a": {"é": "−"}}
-    store.write_json(tmp_path / "a.json", value)
-    assert store.read_json(tmp_path / "a.json") == value
-    assert list(store.read_json(tmp_path / "a.json")) == ["z", "a"]
-    assert "−" in (tmp_path / "a.json").read_text(encoding="utf-8")
-
-
-def test_json_refuses_nan_by_its_place_and_writes_nothing(tmp_path):
-    value = {"conditions": [{"kl": 1.0}, {"kl": float("nan")}]}
-    with pytest.raises(ValueError, match=r"report\.json\.conditions\[1\]\.kl is nan"):
+    with pytest.raises(error, match=message):
         store.write_json(tmp_path / "report.json", value)
     assert names(tmp_path) == set()
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b'{"a": 1,\n "b": }', r"a\.json, line 2, column \d+: not JSON .*cut short"),
-        (b"", r"a\.json, line 1"),
+def test_json_keeps_order_and_values_and_errors_name_the_file(tmp_path):
+    value, path = {"z": [1, 0.1, None, True], "a": {"é": "−"}}, tmp_path / "a.json"
+    store.write_json(path, value)
+    assert store.read_json(path) == value and list(store.read_json(path)) == ["z", "a"]
+    for content, message in (
+        (b'{"a": 1,\n "b": }', r"a\.json: not JSON .*line 2"),
         (b'{"a": NaN}', r"a\.json: not JSON \(JSON has no NaN\)"),
         (b"\xff\xfe", r"a\.json: not JSON"),
-    ],
-)
-def test_json_errors_name_file_line_and_cure(tmp_path, content, message):
-    (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(store.StoreError, match=message):
-        store.read_json(tmp_path / "a.json")
+        (b"[" * 100_000, r"a\.json: not JSON"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(store.StoreError, match=message):
+            store.read_json(path)
+    with pytest.raises(store.StoreError, match=r"b\.json: there is no such file"):
+        store.read_json(tmp_path / "b.json")
 
 
-def test_json_file_that_is_missing_or_a_folder(tmp_path):
-    with pytest.raises(store.StoreError, match=r"a\.json: there is no such file"):
-        store.read_json(tmp_path / "a.json")
-    with pytest.raises(store.StoreError, match="cannot be read"):
-        store.read_json(tmp_path)
+# Tensors
+
+TENSORS = {
+    "a": torch.arange(12.0).reshape(3, 4).T,
+    "half": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
+    "at": torch.tensor(7, dtype=torch.int32),
+    "none": torch.zeros(1, dtype=torch.float64).expand(0, 1),
+    "one": torch.tensor(0.5).expand(1, 1),
+}
+KIND: dict[str, Any] = {"format": "kind 1", "what": "kind"}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tensors") / "saved.safetensors"
+    store.save_tensors(path, TENSORS, format="kind 1", about={"seed": 0})
+    return path
+
+
+def test_what_is_read_is_what_was_saved(saved: Path) -> None:
+    tensors, about = store.read_tensors(saved, **KIND)
+    assert about == store.read_about(saved) == {"seed": 0} and tensors.keys() == TENSORS.keys()
+    for name, tensor in TENSORS.items():
+        torch.testing.assert_close(tensors[name], tensor, rtol=0, atol=0)
+
+
+@given(place=st.integers(0, 12 * 4 + 2 * 2 + 4 + 4 - 1), other=st.integers(1, 255))
+def test_any_byte_of_a_tensor_that_was_changed_is_told(tmp_path_factory: Any, saved: Path, place: int, other: int) -> None:
+    whole = bytearray(saved.read_bytes())
+    whole[-1 - place] ^= other
+    path = tmp_path_factory.mktemp("changed") / "changed.safetensors"
+    path.write_bytes(whole)
+    with pytest.raises(store.StoreError, match=r"changed\.safetensors was changed since it was saved\. Save the kind again"):
+        store.read_tensors(path, **KIND)
+
+
+@pytest.mark.parametrize("what", ["name", "shape", "type", "about", "left out"])
+def test_what_an_editor_saves_again_is_told(tmp_path: Path, saved: Path, what: str) -> None:
+    tensors = load_file(saved)
+    with safe_open(saved, framework="pt") as file:
+        metadata = dict(file.metadata())
+    if what == "about":
+        metadata["about"] = json.dumps({"seed": 1})
+    elif what == "shape":
+        tensors["a"] = tensors["a"].reshape(3, 4)
+    elif what == "type":
+        tensors["half"] = tensors["half"].view(torch.int16)
+    else:
+        none = tensors.pop("none")
+        tensors |= {"b": none} if what == "name" else {}
+    save_file(tensors, tmp_path / "again.safetensors", metadata=metadata)
+    with pytest.raises(store.StoreError, match="was changed since it was saved"):
+        store.read_tensors(tmp_path / "again.safetensors", **KIND)
+
+
+# Tables and parts of a run
+
+
+@given(st.lists(st.tuples(st.floats(allow_nan=True), st.integers(-(2**62), 2**62), st.text() | st.none())))
+def test_a_table_comes_back_with_every_digit(rows: list[tuple[float, int, str | None]]) -> None:
+    frame = pd.DataFrame(rows, columns=["p", "n", "rule"]).astype({"p": float, "n": "int64"})
+    frame["p"] = frame["p"].where(frame["p"].abs() < float("inf"))
+    again = store.as_frame(json.loads(json.dumps(store.as_plain(frame))))
+    pd.testing.assert_frame_equal(again, store.as_frame(store.as_plain(again)), check_exact=True)
+    pd.testing.assert_frame_equal(again[["p", "n"]], frame[["p", "n"]], check_exact=True)
+
+
+def load(path: Path) -> float:
+    return float(store.read_tensors(path, **KIND)[0]["value"])
+
+
+def save(value: float, path: Path) -> None:
+    store.save_tensors(path, {"value": torch.tensor(value)}, format="kind 1", about=None)
+
+
+def table(cache: Cache, key: int, value: float) -> float:
+    return float(cache.frame("part", key, lambda: pd.DataFrame({"value": [value]}))["value"][0])
+
+
+def tensor(cache: Cache, key: int, value: float) -> float:
+    return cache.file("part", key, lambda: value, load=load, save=save)
+
+
+@pytest.mark.parametrize("ask", [table, tensor])
+def test_a_part_is_made_once_and_a_damaged_one_anew(ask: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cache = Cache("model", tmp_path, tmp_path / "texts")
+    assert [ask(cache, key, float(key)) for key in (0, 1)] == [0, 1] == [ask(cache, key, 9.0) for key in (0, 1)]
+    assert ask(Cache("another", tmp_path, tmp_path), 0, 5.0) == 5 == ask(Cache(), 0, 5.0)
+    for path in tmp_path.iterdir():
+        path.write_bytes(path.read_bytes().replace(b"value", b"other"))
+    assert [ask(cache, key, 10.0 + key) for key in (0, 1)] == [10, 11] == [ask(cache, key, 9.0) for key in (0, 1)]
+    assert caplog.text.count("is not used and made anew") == 2
+
+
+@given(PLAIN)
+def test_a_table_of_any_kind_or_of_another_part_is_made_anew(tmp_path_factory: Any, value: object) -> None:
+    folder = tmp_path_factory.mktemp("cache")
+    cache = Cache("model", folder, folder / "texts")
+    table(cache, 0, 0.0)
+    (path,) = folder.iterdir()
+    whole = path.read_text("utf-8")
+    path.write_text(json.dumps(json.loads(whole) | {"table": value}), "utf-8")
+    assert table(cache, 0, 1.0) == 1
+    table(cache, 1, 2.0)
+    (other,) = set(folder.iterdir()) - {path}
+    other.write_text(whole, "utf-8")
+    assert table(cache, 1, 3.0) == 3
+
+
+# What the keys know
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Any:
+    return tiny_bridge(tmp_path / "model")
+
+
+def test_the_key_knows_the_words_and_the_template_and_not_the_padding(model: Any) -> None:
+    key = model_key(model)
+    model.tokenizer(["a long text", "text"], padding=True, truncation=True, max_length=2)
+    assert model_key(model) == key
+    template = model.tokenizer.chat_template
+    model.tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}!{% endfor %}"
+    assert model_key(model) != key
+    model.tokenizer.chat_template = template
+    assert model_key(model) == key
+    model.tokenizer.add_tokens(["neighbour"])
+    assert model_key(model) != key
+
+
+def test_another_template_is_another_run(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {"settings": RUN, "folder": tmp_path / "run", "train": TRAIN}
+    monkeypatch.setenv(store.CACHE_VARIABLE, str(tmp_path / "cache"))
+    hc.dissociate(model, Circuit(heads=[(0, 1)]), TEST, **asked)
+    model.tokenizer.chat_template = model.tokenizer.chat_template.replace("user", "person")
+    found = hc.dissociate(model, Circuit(heads=[(0, 1)]), TEST, **asked)
+    fresh = hc.dissociate(model, Circuit(heads=[(0, 1)]), TEST, **(asked | {"folder": None}))
+    pd.testing.assert_frame_equal(found.outcomes.frame, fresh.outcomes.frame, check_exact=True)
+
+
+def test_under_hooks_nothing_is_kept(model: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def halved(activation: Tensor, hook: Any) -> Tensor:
+        return activation / 2
+
+    assert Cache.at(model, tmp_path).numbers == tmp_path / "cache" and Cache.at(model, None) == Cache() and not caplog.text
+    with model.hooks([("blocks.0.hook_mlp_out", halved)]):
+        assert Cache.at(model, tmp_path) == Cache() == Cache.at(model, None)
+    assert caplog.text.count("hooks are set on the model: nothing of this run is read from") == 1

@@ -17,8 +17,7 @@ from torch import Tensor
 from .. import figures
 from ..notebook import notebook_html
 from ..statistics import mean_estimates
-from ..store import one_line
-from ..store.tensors import read_tensors, save_tensors
+from ..store import one_line, read_tensors, save_tensors
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -26,8 +26,7 @@ from .. import figures
 from ..data import Example, Prompt
 from ..models.protocol import HookedModel
 from ..notebook import notebook_html
-from ..store import one_line
-from ..store.tensors import read_tensors, save_tensors
+from ..store import one_line, read_tensors, save_tensors
 from .layer_major import layer_sums
 from .metrics import Metric, ModelMetric
 from .scores import AttributionError, Sign, top_indices

@@ -11,8 +11,7 @@ from .._version import __version__
 from ..models.matrices import base_hash
 from ..models.protocol import HookedModel
 from ..notebook import clipped
-from ..store import StoreError, read_json
-from ..store.tensors import read_about
+from ..store import StoreError, read_about, read_json
 
 
 @dataclass(frozen=True, kw_only=True)

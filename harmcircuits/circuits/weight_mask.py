@@ -22,7 +22,7 @@ from ..figures.weights import weights_by_matrix
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, geometry
 from ..notebook import notebook_html
-from ..store.tensors import read_tensors, save_tensors
+from ..store import read_tensors, save_tensors
 from .circuit import Circuit, by_layer
 from .provenance import Provenance
 

@@ -42,7 +42,7 @@ from ..notebook import notebook_html
 from ..readings.reading import Reading
 from ..report.claims import claim_page
 from ..statistics import Estimate
-from ..store.frames import as_frame, as_plain
+from ..store import as_frame, as_plain
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -8,7 +8,7 @@ never travel with a run.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -21,15 +21,15 @@ from .. import store
 from ..data import chat_frame
 from ..models.model_key import model_key
 from ..models.protocol import HookedModel, has_hooks
-from ..store.frames import as_kept
-from ..store.journal import Journal
+from ..store import as_frame, as_plain
 
 log = logging.getLogger(__name__)
 TEXTS = "response_ids"
 LIBRARIES = ("torch", "transformer-lens", "transformers")
 AFTER = ("claims", "cli", "experiment", "figures", "report", "statistics")
 """Folders whose code may change while what was measured stays."""
-Made = TypeVar("Made")
+FORMAT = "harmcircuits cache 1"
+Part = TypeVar("Part")
 
 
 @cache
@@ -47,61 +47,87 @@ def code_digest() -> str:
     return total.hexdigest()[:16]
 
 
-def place_to_keep(model: HookedModel, folder: str | Path | None) -> Path | None:
-    """Return `folder`, unless hooks are set on the model: the keys of what is kept know the weights, not the hooks."""
-    if folder is not None and has_hooks(model):
-        log.warning("hooks are set on the model: nothing of this run is read from %s or kept there", folder)
-        return None
-    return None if folder is None else Path(folder)
-
-
 @dataclass(frozen=True)
 class Cache:
-    """Entries of one model in a folder; without a folder, nothing is kept.
+    """Entries of one model; without folders, nothing is kept. A damaged entry is named in the log and made anew.
 
     Attributes:
         key: of the model and the code.
-        numbers, texts: where they are kept.
+        numbers, texts: folders of numbers, and of token ids.
+
+    >>> Cache().frame("loss", {"seed": 0}, lambda: pd.DataFrame({"nll": [0.5]}))["nll"].tolist()
+    [0.5]
     """
 
     key: object = None
-    numbers: Journal = field(default_factory=Journal)
-    texts: Journal = field(default_factory=Journal)
+    numbers: Path | None = None
+    texts: Path | None = None
 
     @classmethod
     def at(cls, model: HookedModel, folder: str | Path | None) -> "Cache":
         """Open the cache of `model` in `folder`. Nothing is kept without a folder, or while hooks of the user's are set, which
         the key does not know.
-
-        Raises:
-            StoreError: the folder, or the user's cache folder, cannot be written.
         """
-        place = place_to_keep(model, folder)
-        if place is None:
+        if folder is not None and has_hooks(model):
+            log.warning("hooks are set on the model: nothing of this run is read from %s or kept there", folder)
+            return cls()
+        if folder is None:
             return cls()
         key = [model_key(model), type(model).__name__, chat_frame(model).stops, code_digest()]
-        return cls(key, Journal(place / "cache"), Journal(store.cache_dir() / "written"))
+        return cls(key, Path(folder) / "cache", store.cache_dir() / "written")
 
     def frame(self, name: str, about: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Return the frame of `about`: as it was kept, or made now and kept. A column of token ids is kept apart."""
-        key = [self.key, about]
-        numbers, texts = self.numbers.kept(name, key), self.texts.kept(name, key)
+        if self.numbers is None or self.texts is None:
+            return as_frame(as_plain(make()))
+        places = [folder / f"{name}-{self._digest(name, about)}.json" for folder in (self.numbers, self.texts)]
+        numbers, texts = (_loaded(place, _read_table) for place in places)
         if numbers is not None and (TEXTS not in numbers or texts is not None):
             return numbers if texts is None else numbers.assign(**{TEXTS: texts[TEXTS]})
-        made = as_kept(make())
+        made = as_frame(as_plain(make()))
         if TEXTS in made:
-            self.texts.keep(name, key, made[[TEXTS]])
-        self.numbers.keep(name, key, made.assign(**{TEXTS: ""}) if TEXTS in made else made)
+            _write_table(places[1], made[[TEXTS]])
+        _write_table(places[0], made.assign(**{TEXTS: ""}) if TEXTS in made else made)
         return made
 
     def file(
         self,
         name: str,
         about: object,
-        make: Callable[[], Made],
+        make: Callable[[], Part],
         *,
-        load: Callable[[Path], Made],
-        save: Callable[[Made, Path], None],
-    ) -> Made:
-        """Return the object of `about`, in a safetensors file of its own."""
-        return self.numbers.file(name, [self.key, about], make, load=load, save=save)
+        load: Callable[[Path], Part],
+        save: Callable[[Part, Path], None],
+    ) -> Part:
+        """Return the object of `about`, which `save` writes into a safetensors file of its own and `load` reads."""
+        if self.numbers is None:
+            return make()
+        path = self.numbers / f"{name}-{self._digest(name, about)}.safetensors"
+        kept = _loaded(path, load)
+        if kept is None:
+            kept = make()
+            save(kept, path)
+        return kept
+
+    def _digest(self, name: str, about: object) -> str:
+        return store.digest([FORMAT, name, self.key, about])[:24]
+
+
+def _write_table(path: Path, frame: pd.DataFrame) -> None:
+    table = as_plain(frame)
+    store.write_json(path, {"digest": store.digest([path.name, table]), "table": table})
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    value = store.read_json(path)
+    if value["digest"] != store.digest([path.name, value["table"]]):
+        raise store.StoreError("it was changed since it was written, or is another part")
+    return as_frame(value["table"])
+
+
+def _loaded(path: Path, load: Callable[[Path], Part]) -> Part | None:
+    try:
+        return load(path) if path.exists() else None
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        log.warning("%s is not used and made anew: %s", path, store.one_line(error))
+        return None
