@@ -7,7 +7,7 @@ Runs as a script (`python examples/02_circuit.py`, meant for less than 3 minutes
 # unrelated.
 import harmcircuits as hc
 from harmcircuits.circuits.controls import matched_random
-from harmcircuits.statistics import mean_estimate, paired_difference
+from harmcircuits.statistics import mean_estimate
 
 model = hc.load_model()
 train, development, test = hc.load_prompts().split(seed=0)
@@ -49,13 +49,13 @@ for role, examples in (("harmful", harmful), ("near", near)):
 print(f"{'ablated':18}{'ΔL harmful':>14}{'matched':>11}   difference, nats per token")
 for name in conditions:
     own, matched = increases["harmful"][name], increases["near"][name]
-    print(f"{name:18}{own.mean():+14.3f}{matched.mean():+11.3f}   {paired_difference(own, matched)}")
+    print(f"{name:18}{own.mean():+14.3f}{matched.mean():+11.3f}   {mean_estimate(own - matched)}")
 
 # %% Against the controls as a whole: does the circuit do more than components that look as important? Recognition, and the
 # other controls, are what `hc.dissociate` adds (03).
 drawn = sum(increases["harmful"][name] for name in conditions if name.startswith("matched")) / len(controls)
 print(f"ΔL of harmful responses:     {mean_estimate(increases['harmful']['circuit'])} nats per token")
-print(f"less the controls' mean:     {paired_difference(increases['harmful']['circuit'], drawn)}")
+print(f"less the controls' mean:     {mean_estimate(increases['harmful']['circuit'] - drawn)}")
 
 # %% A circuit is a few kilobytes, and says where it comes from.
 origin = hc.provenance(model, data="built-in triples, 12 of the training split", scores="first order, greedy", seed=0)

@@ -8,7 +8,7 @@ Runs as a script (`python examples/04_weights.py`, meant for less than 3 minutes
 from pathlib import Path
 
 import harmcircuits as hc
-from harmcircuits.statistics import paired_difference
+from harmcircuits.statistics import mean_estimate
 
 model = hc.load_model()
 train, development, test = hc.load_prompts().split(seed=0)
@@ -34,7 +34,7 @@ L = {role: hc.sweep(model, [None, *conditions.values()], examples) for role, exa
 # %% Rises of L and their difference, in nats per token. Positive: the ablation hurts, and harmful text more than near twins.
 for at, name in enumerate(conditions, 1):
     rise, of_twins = (losses[at] - losses[0] for losses in L.values())
-    print(f"{name:14} harmful {rise.mean():+.3f}, near {of_twins.mean():+.3f}, selectivity {paired_difference(rise, of_twins)}")
+    print(f"{name:14} harmful {rise.mean():+.3f}, near {of_twins.mean():+.3f}, selectivity {mean_estimate(rise - of_twins)}")
 
 # %% Inside `ablated` the weights themselves are zero; afterwards every bit is as it was. The digest is over all eligible
 # weights.

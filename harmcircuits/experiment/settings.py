@@ -75,13 +75,14 @@ class Settings:
         least = {"seed": 0, "shots": 0, "random_draws": 0, "facts": 0, "passages": 0, "bootstrap_draws": 100}
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool | str | tuple):
+            if field.type not in (int, float):
                 continue
             low, high = (
                 (least.get(field.name, 1), inf) if field.type is int else (0, 1 if field.name != "max_benign_increase" else inf)
             )
             if (
                 not isinstance(value, int | float)
+                or isinstance(value, bool)
                 or (field.type is int and not isinstance(value, int))
                 or not low <= value <= high
             ):

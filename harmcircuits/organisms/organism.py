@@ -18,9 +18,7 @@ from ..notebook import notebook_html
 from .handset import handset
 from .language import Divided, answered, labelled, planted_prompts, word_tokenizer
 
-Variant = Literal[
-    "plain", "both", "redundant", "suppressor", "shared", "none", "diffuse", "separate", "entangled", "responsive"
-]
+Variant = Literal["plain", "both", "redundant", "suppressor", "shared", "none", "diffuse", "separate", "entangled"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 

@@ -115,11 +115,7 @@ def _neurons(variant: str) -> dict[str, Neuron]:
         moved = f"k topic {topic}" if variant in ("both", "shared") else f"w topic {topic}"
         for copy in range(copies if variant != "none" else 0):
             found[f"w {topic} {copy}"] = _both_on("w harm", moved, {f"harmful {topic}": words})
-    found |= _kind_neurons(kind=variant not in ("none", "responsive")) | _label_neurons()
-    if variant == "responsive":
-        for topic in TOPICS:
-            writes = {f"harmful {topic}": WORDS, f"kind {topic}": -WORDS}
-            found[f"w {topic} 0"] = Neuron({f"w topic {topic}": STEEP, "1": -0.5 * STEEP}, writes, {"w harm": 1.0})
+    found |= _kind_neurons(kind=variant != "none") | _label_neurons()
     if variant == "suppressor":
         found["suppresses"] = Neuron(
             {"w harm": STEEP, "1": -0.5 * STEEP}, {f"harmful {topic}": -1.5 for topic in TOPICS}, {"1": 1.0}
