@@ -199,7 +199,7 @@ def test_a_damaged_file_is_named(tiny):
     elicit(tiny, PROMPTS, **SHORT)
     (path,) = cached()
     path.write_text(path.read_text()[:-20])
-    with pytest.raises(store.StoreError, match=r"responses.*damaged or cut short"):
+    with pytest.raises(store.StoreError, match=r"responses.*not JSON"):
         elicit(tiny, PROMPTS, **SHORT)
 
 
