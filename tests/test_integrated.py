@@ -162,13 +162,11 @@ def test_what_cannot_be_integrated(tiny, examples):
     for steps in (0, 2.5):
         with pytest.raises(AttributionError, match=f"steps must be a whole number of at least 1, not {steps}"):
             integrated_attribution(tiny, examples, steps=steps)
-    hf_model = tiny_model(tie_word_embeddings=False)
-    with torch.no_grad():
-        hf_model.model.embed_tokens.weight[tiny.tokenizer("@").input_ids] = torch.nan
-    hooked = type(tiny).__name__ == "HookedTransformer"
-    model = load_model("nan", hf_model=hf_model, tokenizer=tiny_tokenizer(), hooked=hooked, device="cpu")
-    with pytest.raises(AttributionError, match=r"the score of head \(0, 0\) on example 1 is not a number"):
-        integrated_attribution(model, [examples[0], Example(request="@", response="words")], steps=1)
+    bad = lambda embedding, hook: torch.cat([embedding[:-1], embedding[-1:] * torch.nan])  # of the shortest example
+    short = Example(request="Hi", response="words")
+    message = r"the score of head \(0, 0\) on example 1 is not a number"
+    with tiny.hooks(fwd_hooks=[("hook_embed", bad)]), pytest.raises(AttributionError, match=message):
+        integrated_attribution(tiny, [examples[0], short], steps=1)
 
 
 def test_a_sum_that_misses_much_of_the_rise_is_told(tiny, examples, caplog):
