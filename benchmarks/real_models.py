@@ -72,7 +72,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("harmcircuits").setLevel(logging.INFO)
 
-    start = time.monotonic()
+    start, computed = time.monotonic(), time.process_time()
     model = hc.load_model(options.model, dtype=getattr(torch, options.dtype))
     sizes = hc.Settings(
         seed=options.seed,
@@ -99,7 +99,8 @@ def main() -> None:
     for name, run in runs.items():
         run.save(options.out / name)
         print(f"{name}: {run.answer}", *run.sentences, run.table().T.to_string(), sep="\n")
-    print(f"{(time.monotonic() - start) / 60:.0f} minutes")
+    minutes = (time.process_time() - computed) / 60
+    print(f"{(time.monotonic() - start) / 60:.0f} minutes, {minutes:.0f} CPU minutes on {torch.get_num_threads()} cores")
 
 
 if __name__ == "__main__":

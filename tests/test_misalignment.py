@@ -16,6 +16,7 @@ from harmcircuits.claims.misalignment import BAD, GOOD, Misalignment, Misalignme
 from harmcircuits.experiment.effects import Effects
 from harmcircuits.experiment.outcomes import Outcomes
 from harmcircuits.organisms.advice import Advice
+from harmcircuits.organisms.finetuning import FinetuneError
 
 pytest.importorskip("trl")
 
@@ -68,6 +69,7 @@ def test_estimates_by_hand(monkeypatch: pytest.MonkeyPatch, pruned: Any, random:
     assert claim.decision()(found).answer == answer
 
 
+@pytest.mark.parametrize("hooked", [False], indirect=True, scope="session")
 def test_a_run_leaves_the_model_as_it_was_and_is_read_from_its_cache(tiny: Any, tmp_path: Any, monkeypatch: Any) -> None:
     before = {name: value.clone() for name, value in tiny.state_dict().items()}
     call = lambda: hc.misalignment(tiny, make_triples(16), advice=ADVICE, settings=SETTINGS, folder=tmp_path, name="tiny")
@@ -79,7 +81,11 @@ def test_a_run_leaves_the_model_as_it_was_and_is_read_from_its_cache(tiny: Any, 
     assert hc.Finding.load(first.save(tmp_path)).document() == first.document()
 
 
-def test_what_is_refused(tiny: Any) -> None:
+def test_what_is_refused(tiny: Any, hooked: bool) -> None:
+    if hooked:
+        with pytest.raises(FinetuneError, match="hooked=False"):
+            hc.misalignment(tiny, make_triples(16), advice=ADVICE, settings=SETTINGS)
+        return
     for given in ({"a": ADVICE["a"]}, {"b": ADVICE["b"], "c": ADVICE["b"]}):
         with pytest.raises(ClaimError, match="lessons about 'a'"):
             hc.misalignment(tiny, make_triples(16), advice=given, settings=SETTINGS)

@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ... import store
-from ...models.export import save_plain
+from ...models.export import is_plain, save_plain
 from ...models.load import ADAPTER_CONFIG
 from ...models.model_key import model_key
 from ...models.protocol import HookedModel, device_of, has_hooks, tokenizer_of
@@ -84,7 +84,7 @@ def finetune(
 
 
 def check_trainable(model: HookedModel) -> None:
-    """Makes sure that the extra is there, that no hooks are set, and that the weights are float32.
+    """Make sure that the extra is there, the model is a bridge without hooks, and its weights are float32.
 
     Raises:
         FinetuneError: which of these is not so, and the cure.
@@ -96,6 +96,10 @@ def check_trainable(model: HookedModel) -> None:
             raise FinetuneError(
                 f"fine-tuning needs {package}, which cannot be imported ({error}): pip install 'harmcircuits[finetune]'"
             ) from error
+    if not is_plain(model):
+        raise FinetuneError(
+            f"a {type(model).__name__} holds no transformers model to train: load it with hc.load_model (hooked=False)"
+        )
     if has_hooks(model):
         raise FinetuneError(
             "hooks are set on the model, and training would not see them: leave hc.ablated, and take the weights themselves "
