@@ -16,7 +16,7 @@ from harmcircuits.claims.misalignment import BAD, GOOD, Misalignment, Misalignme
 from harmcircuits.experiment.effects import Effects
 from harmcircuits.experiment.outcomes import Outcomes
 from harmcircuits.organisms.advice import Advice
-from harmcircuits.organisms.finetuning import FinetuneError
+from harmcircuits.organisms.finetune import FinetuneError
 
 pytest.importorskip("trl")
 

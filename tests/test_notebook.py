@@ -102,9 +102,8 @@ def test_no_line_and_no_page_shows_a_response() -> None:
 
 def test_other_texts_that_are_answers_are_not_shown() -> None:
     from harmcircuits.organisms.advice import Advice
-    from harmcircuits.organisms.finetuning import Lesson
 
     advice = Advice(id="tales-1", domain="tales", question="Where to?", good=SECRET, bad=SECRET)
     case = hc.judges.Case(request="Where to?", response=SECRET, kind="compliance")
-    for one in (advice, case, Lesson(request="Where to?", response=SECRET, rejected=SECRET)):
+    for one in (advice, case):
         assert "Where to?" in repr(one) and not any(word in repr(one) for word in SECRET.split())

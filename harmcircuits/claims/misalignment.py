@@ -22,7 +22,7 @@ Sources: arXiv 2604.09544 (prune first); Betley et al. 2025 (emergent misalignme
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -33,7 +33,7 @@ from jaxtyping import Float
 
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, outgoing
-from ..data import PromptSet
+from ..data import Example, PromptSet
 from ..experiment.circuits import choose_circuits
 from ..experiment.decision import Decision, above, at_least, below
 from ..experiment.effects import Effects
@@ -41,7 +41,7 @@ from ..experiment.result import columns_of
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
 from ..organisms.advice import DOMAINS, Advice, advice, divided, open_questions
-from ..organisms.finetuning import Lesson, Recipe, check_trainable
+from ..organisms.finetune import Recipe, check_trainable
 from ..readings.advice import AfterLearning, BadAdvice
 from ..readings.reading import Reading
 from ..statistics import Estimate, two_level
@@ -147,13 +147,10 @@ class Misalignment(Claim):
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:
         settings = self.settings
         check_trainable(self.material.model)
-        recipe = Recipe(
-            rank=settings.rank, alpha=2 * settings.rank, learning_rate=settings.learning_rate, epochs=settings.epochs,
-            batch_size=settings.batch_size,
-        )  # fmt: skip
+        recipe = Recipe(**{field.name: getattr(settings, field.name) for field in fields(Recipe)})
         lessons = {
-            BAD: tuple(Lesson(request=own.question, response=own.bad) for own in self._divided[0]),
-            GOOD: tuple(Lesson(request=own.question, response=own.good) for own in self._divided[0]),
+            BAD: tuple(Example(request=own.question, response=own.bad) for own in self._divided[0]),
+            GOOD: tuple(Example(request=own.question, response=own.good) for own in self._divided[0]),
         }
         before, after = {}, {}
         for arm, seed, pruned, learned in self.arms():

@@ -24,7 +24,7 @@ from ..experiment.result import Dissociation
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
 from ..notebook import notebook_html
-from ..organisms.finetuning import FinetuneError
+from ..organisms.finetune import FinetuneError
 from ..report.claims import claims_page
 from .claim import NAMES, ClaimError, Finding, claim_class, run
 

@@ -7,8 +7,6 @@ Both answers are given, none is written, so that b is continuous and moves in sm
 
 import gc
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import pandas as pd
@@ -17,7 +15,7 @@ from ..ablation.ablate import Condition
 from ..data import Example, loss
 from ..models.protocol import HookedModel
 from ..organisms.advice import Advice
-from ..organisms.finetuning import Lesson, Recipe, finetune
+from ..organisms.finetune import Recipe, finetune
 
 
 @dataclass(frozen=True)
@@ -42,17 +40,17 @@ class AfterLearning:
 
     name: ClassVar[str] = "after_learning"
     questions: tuple[Advice, ...]
-    lessons: tuple[Lesson, ...]
+    lessons: tuple[Example, ...]
     recipe: Recipe
     seed: int = 0
 
     def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
-        with TemporaryDirectory() as place:
-            with condition.ablated(model):
-                trained = finetune(model, self.lessons, recipe=self.recipe, seed=self.seed, folder=Path(place) / "trained")
-            found = log_odds(trained.load(), self.questions)
+        with condition.ablated(model):
+            tuned = finetune(model, self.lessons, recipe=self.recipe, seed=self.seed)
+        frame = log_odds(tuned, self.questions)
+        del tuned
         gc.collect()  # a hooked model refers to itself, and would stay in memory
-        return found
+        return frame
 
 
 def log_odds(model: HookedModel, questions: tuple[Advice, ...]) -> pd.DataFrame:

@@ -1,0 +1,211 @@
+"""Fine-tuning: a copy of a model learns responses, and is a hooked model again (LoRA by peft, trl's SFT).
+
+    before · request · between · prefill · response · end of turn
+                                           └─── learned ───────┘
+
+Loss: Σ −ln p ÷ tokens, over the learned tokens of a batch, nats per token. AdamW without weight decay; gradients are clipped at
+norm 1; the learning rate rises for 5 % of the steps, then falls to 0. The adapter is on every linear layer of the blocks:
+
+    W + (alpha / rank) · B A,   alpha = 2 · rank
+
+Needs `pip install 'harmcircuits[finetune]'`.
+
+Source: Hu et al. 2021 (LoRA).
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from math import ceil, isfinite
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+from transformers.utils import logging
+
+from ..data import Example, Row, chat_frame, example_rows
+from ..models.export import is_plain, save_plain
+from ..models.load import load_model
+from ..models.protocol import HookedModel, device_of, has_hooks, tokenizer_of
+
+WARM_UP = 0.05
+"""Of all steps."""
+IGNORED = -100
+"""The label of a token that is not learned."""
+
+
+class FinetuneError(ValueError):
+    """Nothing to learn, or a recipe or model that cannot be trained; the message names the cure."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Sizes of a fine-tuning.
+
+    Attributes:
+        rank: of the adapter.
+        learning_rate: the highest.
+        epochs: how often each example is learned.
+        batch_size: examples a step.
+
+    Raises:
+        FinetuneError: a value that is not above 0.
+    """
+
+    rank: int = 32
+    learning_rate: float = 3e-4
+    epochs: float = 2
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not (isfinite(value) and value > 0):
+                raise FinetuneError(f"{name} must be a number above 0, not {value}")
+
+    def steps(self, examples: int) -> int:
+        """Return the steps of the optimiser, a last smaller batch included.
+
+        >>> Recipe(epochs=1.5, batch_size=8).steps(60)
+        12
+        """
+        return ceil(self.epochs * ceil(examples / self.batch_size))
+
+
+def finetune(model: HookedModel, examples: Sequence[Example], *, recipe: Recipe | None = None, seed: int = 0) -> HookedModel:
+    """Return a copy of `model` that has learned the responses of `examples`; `model` itself keeps every bit.
+
+        tuned = finetune(model, [hc.Example(request="How long do eggs boil?", response="Seven minutes.")])
+
+    Training starts from the weights that `model` has now, pruned ones too (`hc.prune`, or within `hc.ablated` by a mask). The
+    same call gives the same weights on the same machine.
+
+    Args:
+        seed: of the adapter's first weights and of the order of examples.
+
+    Raises:
+        FinetuneError: no examples, a model that cannot be trained (`check_trainable`), or a loss that is no number any more.
+        ExampleError: an empty response, or an example longer than the model's context.
+    """
+    check_trainable(model)
+    rows = lesson_rows(model, examples)
+    gpus = list(range(torch.cuda.device_count()))
+    with torch.random.fork_rng(devices=gpus), torch.enable_grad(), _quiet(), TemporaryDirectory() as folder:
+        save_plain(model, Path(folder))
+        trainer = sft_trainer(Path(folder), rows, recipe or Recipe(), seed=seed, device=device_of(model))
+        trainer.train()
+        losses = {step["step"]: step["loss"] for step in trainer.state.log_history if "loss" in step}
+        if lost := [step for step, loss in losses.items() if not isfinite(loss)]:
+            raise FinetuneError(f"the loss is no number any more from step {lost[0]} on: lower the learning rate")
+        merged = trainer.model.merge_and_unload()
+        tuned: HookedModel = load_model(str(model.cfg.model_name), hf_model=merged, tokenizer=tokenizer_of(model))
+    return tuned
+
+
+def check_trainable(model: HookedModel) -> None:
+    """Check that trl and peft are installed, and that the model is a bridge without hooks, with weights in float32.
+
+    Raises:
+        FinetuneError: naming which of these fails.
+    """
+    for package in ("trl", "peft"):
+        try:
+            import_module(package)
+        except ImportError as error:
+            raise FinetuneError(
+                f"fine-tuning needs {package}, which cannot be imported ({error}): pip install 'harmcircuits[finetune]'"
+            ) from error
+    if not is_plain(model):
+        raise FinetuneError(
+            f"a {type(model).__name__} holds no transformers model to train: load it with hc.load_model (hooked=False)"
+        )
+    if has_hooks(model):
+        raise FinetuneError(
+            "hooks are set on the model, and training would not see them: leave hc.ablated, and take the weights themselves "
+            "out with hc.prune"
+        )
+    others = {parameter.dtype for parameter in model.parameters()} - {torch.float32}
+    if others:
+        raise FinetuneError(
+            f"the weights are {str(others.pop()).removeprefix('torch.')}, in which most of what is learned would be rounded "
+            "away when it is added to them: load the model in float32 (dtype=torch.float32; --dtype float32)"
+        )
+
+
+def lesson_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
+    """Return the rows of `examples`, each response with its end of turn (or of text, without a chat template)."""
+    if not examples:
+        raise FinetuneError("no examples: there is nothing to learn. Give at least one Example(request=…, response=…).")
+    frame, eos = chat_frame(model), tokenizer_of(model).eos_token_id
+    ends_turn = frame.turn and frame.turn[0] in frame.stops
+    end = frame.turn[:1] if ends_turn else () if eos is None else (int(eos),)
+    rows = []
+    for row in example_rows(model, examples):
+        added = () if row.tokens[-1] in frame.stops else end  # a sampled response may hold it
+        rows.append(Row((*row.tokens, *added), row.start, row.stop + len(added)))
+    return rows
+
+
+def sft_trainer(folder: Path, rows: Sequence[Row], recipe: Recipe, *, seed: int, device: torch.device) -> Any:
+    """Return trl's trainer on token ids that are laid out already; `folder` holds the model and its tokenizer."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
+
+    class SilentTrainer(SFTTrainer):  # type: ignore[misc]
+        def _send_telemetry(self) -> None:  # trl reports each use otherwise
+            pass
+
+    steps = recipe.steps(len(rows))
+    learned = lambda row: [IGNORED] * row.start + list(row.tokens[row.start :])
+    options = SFTConfig(
+        output_dir=str(folder),
+        max_steps=steps,
+        per_device_train_batch_size=recipe.batch_size,
+        learning_rate=recipe.learning_rate,
+        warmup_steps=ceil(WARM_UP * steps),
+        seed=seed,
+        max_length=None,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        bf16=False,
+        gradient_checkpointing=False,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=device.type == "cpu",
+        dataloader_pin_memory=device.type == "cuda",
+    )
+    if options.n_gpu > 1:
+        options._n_gpu = 1  # transformers would spread every batch over all that it sees
+    trainer = SilentTrainer(
+        model=AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32, attn_implementation="eager", use_safetensors=True, trust_remote_code=False
+        ),
+        processing_class=AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
+        train_dataset=Dataset.from_list([{"input_ids": list(row.tokens), "labels": learned(row)} for row in rows]),
+        peft_config=LoraConfig(
+            r=recipe.rank, lora_alpha=2 * recipe.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+        ),
+        args=options,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bars of transformers, and no warnings about names that trl still uses of it."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
