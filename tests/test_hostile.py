@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 import torch
 from browser import in_browser, load
-from fake_report import fake_run, measured, null
+from fake_report import fake_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parsed import Page
@@ -30,7 +29,7 @@ from harmcircuits.data.elicit import ExampleError, elicit
 from harmcircuits.experiment.result import Dissociation
 from harmcircuits.models.protocol import LoadError
 from harmcircuits.notebook import notebook_html
-from harmcircuits.report.claims import claims_page
+from harmcircuits.report import Section, page
 from harmcircuits.store import StoreError, one_line, printable, read_json
 
 # Readers
@@ -150,25 +149,17 @@ PAYLOAD = "document.documentElement.dataset.attacked='yes'"
 HOSTILE = f"</script><script>{PAYLOAD}</script><img src=x onerror=\"{PAYLOAD}\">\"' onfocus='{PAYLOAD}' {{{{ 7 * 7 }}}} <!--"
 
 
-def drawn() -> go.Figure:
-    figure = go.Figure(go.Bar(x=[HOSTILE], y=[1], name=HOSTILE, text=[HOSTILE], hovertemplate=HOSTILE))
-    return figure.update_layout(title=HOSTILE, meta={"alt": HOSTILE, "caption": HOSTILE})
-
-
 def run_page() -> str:
     """A run with hostile text wherever text can be."""
     return fake_run(HOSTILE, HOSTILE).page()
 
 
 def paper_page() -> str:
-    row = {"claim": HOSTILE, "asks": HOSTILE, "found": "undecided", "sentence": HOSTILE, "headline": "share"}
-    own = {"values": {"share": measured(0.5), "other": null(HOSTILE)}, "limits": [HOSTILE], "command": HOSTILE}
-    return claims_page(
-        {"claims": [row], "model": {"name": HOSTILE}, "command": HOSTILE},
-        claims={HOSTILE: own},
-        figures={HOSTILE: {HOSTILE: drawn()}},
-        tables={HOSTILE: pd.DataFrame({HOSTILE: [HOSTILE]})},
-    )
+    section = Section(
+        name=HOSTILE, question=HOSTILE, answer=HOSTILE, sentences=[HOSTILE], limits=[HOSTILE], method=HOSTILE, command=HOSTILE,
+        tables={HOSTILE: pd.DataFrame({HOSTILE: [HOSTILE]})}, model={HOSTILE: HOSTILE}, settings={HOSTILE: [HOSTILE]},
+    )  # fmt: skip
+    return page([section, fake_run(HOSTILE, HOSTILE).section()], model=HOSTILE)
 
 
 def notebook_page() -> str:

@@ -40,7 +40,7 @@ from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
 from ..notebook import notebook_html
 from ..readings.reading import Reading
-from ..report.claims import claim_page
+from ..report import Section, page
 from ..statistics import Estimate
 from ..store import as_frame, as_plain
 
@@ -249,8 +249,11 @@ class Finding:
     @property
     def sentence(self) -> str:
         """Answer and reasons."""
-        requests = " benign requests" if self.contrast in CONTRASTS.values() else ""
-        return f"{self.answer.capitalize()}, against {self.contrast}{requests}: {'; '.join(self.reasons)}."
+        return f"{self.answer.capitalize()}{self._against}: {'; '.join(self.reasons)}."
+
+    @property
+    def _against(self) -> str:
+        return f", against {self.contrast}{' benign requests' if self.contrast in CONTRASTS.values() else ''}"
 
     def estimate(self, name: str, part: str, contrast: str | None = None) -> Estimate:
         """Return one estimate, of the leading contrast by default; missing where there is none."""
@@ -275,9 +278,23 @@ class Finding:
 
     def page(self) -> str:
         """One HTML page that fetches nothing: answer, figures, table, method and settings. No text that a model wrote."""
-        document = self.document() | {"asks": self.question, "found": self.answer, "sentence": self.sentence}
-        method = (claim_class(self.claim).__doc__ or "").split("\n\n")
-        return claim_page(document, method=method, figures=self.figures(), table=self.table())
+        return page([self.section()], model=str(self.model["name"]))
+
+    def section(self) -> Section:
+        """What a page shows of the finding."""
+        wide = self.table().set_index(["contrast", "part"]).T
+        return Section(
+            name=self.claim,
+            question=self.question,
+            answer=self.answer,
+            sentences=[f"{self.answer.capitalize()}{self._against}.", *self.reasons],
+            figures=self.figures(),
+            tables={"Estimates, 95 % intervals": wide},
+            method=claim_class(self.claim).__doc__ or "",
+            model=self.model,
+            settings=self.settings,
+            command=self.command,
+        )
 
     def document(self) -> dict[str, Any]:
         """Everything in plain values, as the JSON file holds it."""

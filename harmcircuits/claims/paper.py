@@ -20,18 +20,17 @@ from ..circuits.selection import SelectionError
 from ..data import PromptSet
 from ..experiment.dissociation import dissociate
 from ..experiment.material import ExperimentError
-from ..experiment.result import Dissociation
+from ..experiment.result import QUESTION, Dissociation
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
 from ..notebook import notebook_html
 from ..organisms.finetune import FinetuneError
-from ..report.claims import claims_page
+from ..report import Section, page
 from .claim import NAMES, ClaimError, Finding, claim_class, run
 
 log = logging.getLogger(__name__)
 FORMAT = "harmcircuits paper 2"
 DISSOCIATION = "dissociation"
-QUESTION = "Does harmful generation come apart from the recognition of harm?"
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +75,13 @@ class Paper:
 
     def page(self) -> str:
         """One HTML page that fetches nothing: answers, figures, tables. No text that a model wrote."""
-        rows = [row | {"asks": row["question"], "found": row["answer"]} for row in self.document()["claims"]]
-        return claims_page(
-            self.document() | {"claims": rows},
-            claims={name: _document(result) for name, result in self.results.items()},
-            figures={name: result.figures() for name, result in self.results.items()},
-            tables={
-                name: result.table().reset_index(drop=isinstance(result, Finding)) for name, result in self.results.items()
-            },
-        )
+        sections = [
+            self.results[row["claim"]].section()
+            if row["claim"] in self.results
+            else Section(name=row["claim"], question=row["question"], answer=row["answer"], sentences=[row["sentence"]])
+            for row in self.table().to_dict("records")
+        ]
+        return page(sections, model=str(self.document()["model"].get("name", "the model")))
 
     def save(self, folder: str | Path) -> Path:
         """Write `paper.json`, `paper.html`, and each result's own files; return the path of the page.

@@ -18,7 +18,7 @@ from ..figures.experiment import dissociation_plane, effect_sizes, polarity, siz
 from ..models.model_key import model_key
 from ..models.protocol import geometry, tokenizer_of
 from ..notebook import notebook_html
-from ..report.experiment import dissociation_page
+from ..report import Section, page
 from ..statistics import Estimate
 from .circuits import Circuits
 from .decision import Verdict
@@ -47,6 +47,23 @@ RATES = (
 MEANS = ("recognition", "bias", "refusal_mass", "one_sided")
 ITEMS = ("explanation", "fact", "passage")
 """Measures of items that are no test prompts."""
+QUESTION = "Does harmful generation come apart from the recognition of harm?"
+METHOD = """
+Harmful and benign requests are answered by the baseline after a prefill, the first words of a compliant answer. Circuits are
+selected from first-order scores of training responses; their sizes are chosen on development responses. Effect sizes are
+measured on test requests that took no part in either.
+
+Loss increase ΔL: mean negative log-likelihood of the baseline's own greedy responses, ablated − baseline, nats per token.
+Recognition: log-odds of a question about the request and of its reversed twin, averaged, so that saying "No" more often
+changes nothing; AUROC of harmful against benign requests. Intervals: 95 %, bootstrap over requests.
+
+Dissociated: the loss of harmful responses rises, more than that of benign ones and more than under random controls, while
+recognition keeps the fixed share of its signal, and a control aimed at recognition lowers it. Shared: recognition falls too,
+beyond random. Not selective: benign responses are hurt as much. Undecided: the intervals allow more than one of these.
+"""
+NO_JUDGE = "Compliance is read by rules on the surface of short texts; whether a text would do harm is not judged."
+UNPAIRED = "Harmful and benign requests are no triples: a difference between them may be one of their sources."
+UNTRAINED = "No training requests were given: circuits of heads and neurons have no controls."
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +123,31 @@ class Dissociation:
 
     def page(self) -> str:
         """One HTML page that fetches nothing: the answer, figures, the table. No text that the model wrote."""
-        return dissociation_page(self.report, figures=self.figures(), table=self.table().reset_index())
+        return page([self.section()], model=str(self.report["model"]["name"]))
+
+    def section(self) -> Section:
+        """What a page shows of the result."""
+        report, roles = self.report, {"near": "matched", "far": "unrelated", "all": ""}
+        answers = [f"{row['circuit']}, {row['contrast']} benign requests: {row['answer']}." for row in report["answers"]]
+        every = self.table().rename(columns=roles)
+        circuits = every.loc[[name for name in every.index if name not in self.controls]].dropna(axis="columns", how="all")
+        return Section(
+            name="dissociation",
+            question=QUESTION,
+            answer=self.answer,
+            sentences=[*self.sentences, *answers],
+            figures=self.figures(),
+            tables={"Effect sizes, 95 % intervals": circuits.T, "Circuits and controls": every},
+            limits=[
+                *([] if report["prompts"]["paired"] else [UNPAIRED]),
+                *([] if report["prompts"]["train"] else [UNTRAINED]),
+                NO_JUDGE,
+            ],
+            method=METHOD,
+            model=report["model"] | {"prompts": report["prompts"]},
+            settings=report["settings"],
+            command=report["command"],
+        )
 
     def __repr__(self) -> str:
         return f"Dissociation({self.answer!r}, {len(self.circuits)} circuits, {len(self.controls)} controls)"

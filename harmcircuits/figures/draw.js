@@ -70,5 +70,8 @@ for (const box of document.querySelectorAll("[data-figure]")) {
 const switched = new MutationObserver(() => every());
 for (const root of [document.documentElement, document.body]) switched.observe(root, { attributes: true });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => every());
-window.addEventListener("beforeprint", () => every({ width: PAPER, dark: false }));
+window.addEventListener("beforeprint", () => {
+  document.querySelectorAll("details").forEach((folded) => { folded.open = true; });
+  every({ width: PAPER, dark: false });
+});
 window.addEventListener("afterprint", () => every());

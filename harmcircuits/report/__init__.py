@@ -1,11 +1,5 @@
-"""One HTML page a result, from what its JSON file holds.
+"""One HTML page of a result: see `page`."""
 
-Measured values are objects `{value, low, high, n}` (95 % interval) or `{value: null, reason}`; a null appears with its reason
-wherever the value would have stood.
-"""
+from .page import Section, page
 
-from .claims import claim_page, claims_page
-from .experiment import dissociation_page
-from .values import ReportError
-
-__all__ = ["ReportError", "claim_page", "claims_page", "dissociation_page"]
+__all__ = ["Section", "page"]
