@@ -12,7 +12,7 @@ organism = planted(seed=0)
 print(organism)
 print("writing:", organism.writing)
 
-# %% Harm is one word of a request in a language of 189 words: "smash the violin" beside "mend the violin" (docs/organisms.md).
+# %% Harm is one word of a request in a language of 189 words: "smash the violin" beside "mend the violin" (docs/trust.md).
 print(organism.harmful[0].request, "|", organism.near[0].request, "|", organism.far[0].request)
 
 # %% The recipe that is used on real models, at the planted size: is what it finds what was planted?

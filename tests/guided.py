@@ -1,4 +1,4 @@
-"""Guides, pages and example scripts as a reader would run them, with tiny models in the place of those that would be loaded."""
+"""Pages and example scripts as a reader would run them, with tiny models in the place of those that would be loaded."""
 
 from pathlib import Path
 from typing import Any
@@ -11,39 +11,23 @@ from triples import RUN, make_triples
 import harmcircuits as hc
 from harmcircuits import judges
 from harmcircuits.claims.compactness import CompactnessSettings
-from harmcircuits.claims.generality import GeneralitySettings
-from harmcircuits.claims.misalignment import MisalignmentSettings
 
 SET = make_triples(24)
 FEW = CompactnessSettings(**vars(RUN) | {"components": ("neurons",), "neuron_fractions": (0.02, 0.06)})
-TWO = GeneralitySettings(**vars(FEW) | {"test_prompts": 8, "categories": 2, "label_swaps": 40})
-TAUGHT = MisalignmentSettings(
-    **vars(RUN) | {"components": ("neurons",), "lessons": 8, "asked": 2, "fine_tunings": 1, "epochs": 1, "rank": 2}
-)
 FEWER: dict[str, dict[str, Any]] = {
     "elicit": {"max_new_tokens": 6},
     "generate": {"max_new_tokens": 6},
     "compactness": {"prompts": SET, "settings": FEW},
-    "distinct": {"prompts": SET, "settings": RUN},
-    "generality": {"prompts": SET, "settings": TWO},
-    "misalignment": {"prompts": SET, "settings": TAUGHT},
     "alignment": {"prompts": SET, "settings": FEW},
 }
 """Options with which what a page calls takes seconds, where the page does not say otherwise."""
 
 
 def make_folders(place: Path, **sizes: int) -> Path:
-    """The folders that guides name, with tiny models; "base" is also what is loaded in the place of any other name."""
-    for name, seed in (("base", 0), ("tuned", 2), ("folder", 3)):
+    """The folders that pages name, with tiny models; "base" is also what is loaded in the place of any other name."""
+    for name, seed in (("base", 0), ("tuned", 2)):
         tiny_model_folder(place / name, seed=seed, max_position_embeddings=2048, **sizes)
     return place
-
-
-def by_hand(cwd: Path, place: Path) -> None:
-    """What a reader has before a page begins: checkpoints in `out`."""
-    (cwd / "out").mkdir()
-    for stage, name in (("sft", "tuned"), ("dpo", "folder")):
-        (cwd / "out" / stage).symlink_to(place / name, target_is_directory=True)
 
 
 def load_tiny_models(patch: pytest.MonkeyPatch, base: Path) -> None:

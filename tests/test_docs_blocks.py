@@ -1,6 +1,6 @@
 """What README and the pages print runs as it is printed: every Python block, page by page, with tiny random models.
 
-The blocks of a page are run one after the other, as a reader would. A page that links to *Step by step* in Get started goes on
+The blocks of a page are run one after the other, as a reader would. A page that links to *Step by step* in Quickstart goes on
 from what that block leaves, all but the import of the package; every other page begins with nothing. What is not run is in
 `NOT_RUN`, with the reason.
 """
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from guided import by_hand, load_tiny_models, make_folders, small_sizes
+from guided import load_tiny_models, make_folders, small_sizes
 from pages import DOCS, FILES, Block, blocks, shown, text_of
 
 import harmcircuits as hc
 
-START = DOCS / "get-started.md"
-STEPS = "get-started.md#step-by-step"
+START = DOCS / "quickstart.md"
+STEPS = "quickstart.md#step-by-step"
 NOT_RUN = {
     ("docs/judges.md", "qwen3guard"): "models of others, which a hub has",
     ("docs/prompts.md", 'load_prompts("xstest")'): "files of others, which a network has",
@@ -27,9 +27,8 @@ NOT_RUN = {
 }
 """A page, and what one of its blocks alone has in it: why this block is compiled and its names are checked, and no more."""
 WITH_PYTHON = [page for page in FILES if blocks(page, "python")]
-GUIDES = [page for page in WITH_PYTHON if page.parent.name == "how-to"]
-CLAIMS = ("alignment", "compactness", "distinct", "generality", "misalignment")
-"""Pages whose models are smaller still."""
+CLAIMS = DOCS / "claims.md"
+"""Its models are smaller."""
 
 
 @pytest.fixture(scope="module")
@@ -40,21 +39,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def guides_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sizes = {"n_layers": 2, "n_heads": 12, "n_kv": 4, "d_model": 48, "d_mlp": 128}
-    return make_folders(tmp_path_factory.mktemp("guides") / "path" / "to", **sizes)
-
-
-@pytest.fixture(scope="module")
 def small_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_folders(tmp_path_factory.mktemp("claims") / "path" / "to")
 
 
 def here(place: Path, cwd: Path, patch: pytest.MonkeyPatch) -> None:
-    """In a folder in which `path/to` and `out` hold what pages name, with tiny models and small sizes."""
+    """In a folder in which `path/to` holds what pages name, with tiny models and small sizes."""
     patch.chdir(cwd)
     (cwd / "path").symlink_to(place.parent, target_is_directory=True)
-    by_hand(cwd, place)
     load_tiny_models(patch, place / "base")
     small_sizes(patch)
 
@@ -83,31 +75,15 @@ def steps(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     yield names
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in WITH_PYTHON if page not in (START, *GUIDES) and page.stem not in CLAIMS], ids=shown
-)
+@pytest.mark.parametrize("page", [page for page in WITH_PYTHON if page not in (START, CLAIMS)], ids=shown)
 def test_the_blocks_of_a_page_run(
     page: Path, place: Path, steps: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here(place, tmp_path, monkeypatch)
-    names = {name: value for name, value in steps.items() if name != "hc"} if STEPS in text_of(page) else {}
-    run(page, names)
+    run(page, {name: value for name, value in steps.items() if name != "hc"} if STEPS in text_of(page) else {})
 
 
-@pytest.mark.parametrize("guide", GUIDES, ids=shown)
-def test_the_blocks_of_a_guide_run(guide: Path, guides_place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here(guides_place, tmp_path, monkeypatch)
-    assert STEPS not in text_of(guide)
-    run(guide, {})
-
-
-@pytest.mark.parametrize("claim", CLAIMS)
-def test_the_blocks_of_a_claim_s_page_run(
-    claim: str, small_place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of *Step by step* these pages take the model alone. Fine-tuning is a gradient step or two."""
-    if claim == "misalignment":
-        pytest.importorskip("trl")  # one block trains for itself
+def test_the_blocks_of_the_claims_run(small_place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of *Step by step* they take the model alone."""
     here(small_place, tmp_path, monkeypatch)
-    page = DOCS / f"{claim}.md"
-    run(page, {"model": hc.load_model()} if STEPS in text_of(page) else {})
+    run(CLAIMS, {"model": hc.load_model()})

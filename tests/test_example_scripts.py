@@ -130,7 +130,7 @@ def test_it_shows_no_word_of_a_response(ran: Ran, script: Path) -> None:
 
 def test_scripts_are_numbered_and_listed_in_the_order_in_which_one_reads_them() -> None:
     assert [script.name[:3] for script in SCRIPTS] == [f"{at:02}_" for at in range(1, len(SCRIPTS) + 1)]
-    rows = re.findall(r"^\| `examples/(\w+\.py)`", text_of(DOCS / "get-started.md"), re.M)
+    rows = re.findall(r"^\| `examples/(\w+\.py)`", text_of(DOCS / "quickstart.md"), re.M)
     assert rows == [script.name for script in SCRIPTS]
     for other in (ROOT / "README.md", *sorted(DOCS.rglob("*.md"))):
         assert all((ROOT / named).is_file() for named in re.findall(r"(?<![/\w])examples/\w+\.py", text_of(other))), other
