@@ -64,7 +64,8 @@ def top_tokens(
     A neuron's value is its activation (`hook_post`), ranked by size whatever its sign; a head's is the length of `hook_z`.
 
     Args:
-        head, neuron: (layer, index) of one of them.
+        head: (layer, index) of a head; or
+        neuron: (layer, index) of a neuron.
         where: "context" is what comes before the response (chat frame, request, prefill); "response" its tokens; or "all".
         words: show the words of responses; else each is "·", since what a model wrote may be harmful.
 
@@ -174,7 +175,8 @@ def direct_effects(
         hc.direct_effects(model, harmful, neuron=(12, 845)).tokens
 
     Args:
-        head, neuron: (layer, index) of one of them.
+        head: (layer, index) of a head; or
+        neuron: (layer, index) of a neuron.
         k: tokens raised most, and as many lowered most.
 
     Raises:

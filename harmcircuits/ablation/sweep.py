@@ -36,7 +36,8 @@ def sweep(
 
     Args:
         circuits: what is ablated; None: nothing.
-        method, alpha: "zero" or "scale", as in `ablated`.
+        method: "zero" or "scale", as in `ablated`.
+        alpha: factor of "scale".
         batch_size: ablated rows a pass; None: as many as fit into half of a GPU's free memory, or into 1 GiB on a CPU.
 
     Raises:

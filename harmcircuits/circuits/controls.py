@@ -177,7 +177,9 @@ def matched_random(
     (heads, as a rule) gives circuit components back to the draw. The sign of A is left free.
 
     Args:
-        A, protect, protect_fraction: what the circuit was selected by.
+        A: scores by which the circuit was selected.
+        protect: benign scores, which give U.
+        protect_fraction: as in `select`.
 
     Raises:
         SelectionError: scores of models of different shape, or without a component of the circuit.

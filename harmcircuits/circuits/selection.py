@@ -67,9 +67,11 @@ def select(
         scores: of the text that should be lost; components that were not measured are never selected.
         protect: scores of the text that should be kept, which give U; None: nothing is protected, and of weights U is that of
             `scores`.
-        heads, neurons: how many to take.
-        protect_fraction: of heads and neurons; a mapping must name every kind that is asked for.
-        q, p: of weights, fractions of each matrix.
+        heads: how many heads to take.
+        neurons: how many neurons to take.
+        protect_fraction: share of heads and neurons that is protected; a mapping must name every requested kind.
+        q: share of each matrix to take, of weights.
+        p: share of each matrix to protect, of weights.
 
     Raises:
         SelectionError: fewer components are left than asked for, fractions outside [0, 1], nothing asked for, or scores of

@@ -134,7 +134,7 @@ def paper(
     """Test the claims of the paper on one model.
 
     Args:
-        prompts, train, development, folder, name, command: as of `dissociate`.
+        prompts: test prompts. `train`, `development`, `folder`, `name` and `command` are as in `dissociate`.
         claims: some of `known_claims()`; None: all of them.
         settings: sizes; what differs from the defaults of `Settings` holds for every claim, the rest is each claim's own.
 
