@@ -12,6 +12,7 @@ Source: nostalgebraist 2020 (logit lens); Elhage et al. 2021 (direct paths).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import pandas as pd
@@ -19,9 +20,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from . import figures
 from .circuits import Circuit, Component
 from .data import Batch, Example, batched, example_rows, make_batch, pieces
-from .figures.attention_pattern import attention_heatmap
 from .models.matrices import matrices
 from .models.protocol import (
     Hook,
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 Where = Literal["context", "response", "all"]
 HIDDEN = "·"
+MOST_LABELS = 48
+"""Tokens up to which each is written at the axes of a figure; beyond, their places are."""
 SCALE = "ln_final.hook_scale"
 
 
@@ -111,9 +114,19 @@ class AttentionPattern:
 
     def figure(self, *, words: bool = False) -> "go.Figure":
         """Draw the pattern, queries downwards; words of the response are hidden unless `words`."""
-        tokens = [text if words or at < self.n_context else HIDDEN for at, text in enumerate(self.tokens)]
-        title = f"Where does {self.component} look?"
-        return attention_heatmap(self.pattern.numpy(), tokens, n_context=self.n_context, title=title)
+        labels = [f"{at}: {text if words or at < self.n_context else HIDDEN}" for at, text in enumerate(self.tokens)]
+        labels = labels if len(labels) <= MOST_LABELS else range(len(labels))
+        seen = self.pattern.masked_fill(~torch.ones_like(self.pattern).tril().bool(), nan)
+        return figures.heatmap(
+            pd.DataFrame(seen.numpy(), index=labels, columns=labels),
+            title=f"Where does {self.component} look?",
+            caption="Attention after the softmax: how much each token (downwards) takes from each token before it (to the "
+            "right). A row sums to 1; no interval, since this is one text. The line marks where the response begins.",
+            x_title="key",
+            y_title="query",
+            bar="attention",
+            boundary=self.n_context,
+        )
 
     def __repr__(self) -> str:
         return f"AttentionPattern({self.component}, {self.n_context} of {len(self.tokens)} tokens before the response)"

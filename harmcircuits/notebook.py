@@ -103,7 +103,7 @@ def _table(table: pd.DataFrame) -> str:
 
 
 def _frame(figure: Drawing) -> str:
-    from .figures.drawing import element, script  # here, so that a line of text alone needs no plotly
+    from .figures.export import element, script  # here, so that a line of text alone needs no plotly
     from .figures.style import FigureError
 
     try:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from harmcircuits.circuits import Circuit
@@ -65,21 +64,3 @@ def fake_run(name: str = "heads", words: str = "made up") -> Dissociation:
     sweep = pd.DataFrame(sizes, columns=["component", "label", "size", "harmful", "near", "chosen"])
     circuits = {name: Circuit(heads=[(0, 1), (1, 2), (2, 3)])}
     return Dissociation(report, effects, outcomes, circuits, {control: Circuit(heads=[(0, 2)])}, sweep)
-
-
-def fake_heads(*, layers: int = 12, heads: int = 9) -> np.ndarray:
-    return np.random.default_rng(0).normal(0, 0.0111, (layers, heads))
-
-
-def fake_neurons(*, layers: int = 12, d_mlp: int = 640) -> np.ndarray:
-    return np.random.default_rng(1).standard_t(3, (layers, d_mlp)) * 1e-4
-
-
-def fake_points() -> pd.DataFrame:
-    """Two scores of each component, for a scatter."""
-    generator, parts = np.random.default_rng(3), []
-    for kind, scores in (("heads", fake_heads()), ("neurons", fake_neurons())):
-        layer, index = np.indices(scores.shape).reshape(2, -1)
-        second = 0.9 * scores.ravel() + generator.normal(0, scores.std() / 4, scores.size)
-        parts.append(pd.DataFrame({"kind": kind, "layer": layer, "index": index, "first": scores.ravel(), "second": second}))
-    return pd.concat(parts, ignore_index=True)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 DRAWS = 200
+DRAWN = 1500
+"""Components of a kind in the figure: a page with every neuron of a model is too heavy to open."""
 Means = Float[np.ndarray, "component"]
 
 
@@ -84,8 +86,26 @@ class Agreement:
 
     def figure(self) -> "go.Figure":
         """Return the first scores against the second, heads above neurons, with the line where they are equal."""
-        notes: dict[str, str] = {own.kind: f"Spearman {_short(own)}" for own in self._kinds()}
-        return figures.agreement_scatter(self.points, names=self.names, notes=notes)
+        notes = {own.kind: f"{own.n:,} {own.kind}: Spearman {_short(own)}" for own in self._kinds()}
+        points = self.points.dropna(subset=["first", "second"])
+        largest = points[["first", "second"]].abs().max(axis=1).groupby(points["kind"]).rank(ascending=False, method="first")
+        points = points[largest <= DRAWN]
+        names = points["kind"].map({"heads": "H", "neurons": "N"}) + points["index"].astype(str)
+        return figures.scatter(
+            points.assign(
+                x=points["second"],
+                value=points["first"],
+                series=np.where(np.sign(points["first"]) == np.sign(points["second"]), "same sign", "signs differ"),
+                name="L" + points["layer"].astype(str) + names,
+                facet=points["kind"].map(notes),
+            ),
+            title="Do the two scores agree?",
+            caption="Attribution A of each component by two scores, means over examples; positive promotes the response. On "
+            f"the grey line both are equal. The {DRAWN:,} largest of a kind at most are drawn, without intervals.",
+            x_title=f"{self.names[1]}: A (nats per token)",
+            y_title=f"{self.names[0]}: A (nats per token)",
+            diagonal=True,
+        )
 
     def _kinds(self) -> list[KindAgreement]:
         return [kind for kind in (self.heads, self.neurons) if kind is not None]

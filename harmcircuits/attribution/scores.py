@@ -3,7 +3,7 @@
 Scores are float32, on the CPU, in nats per response token (or in the unit of another metric). Positive: promotes the response.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -150,12 +150,17 @@ class Attribution:
         }
         return pd.DataFrame(columns | numbers).astype(dict.fromkeys(numbers, float))
 
-    def figure(self) -> "go.Figure":
-        """Return the heat map of the heads; a line marks those whose 95 % interval over examples excludes 0."""
+    def figure(self, *, selected: Iterable[tuple[int, int]] = (), protected: Iterable[tuple[int, int]] = ()) -> "go.Figure":
+        """Return the heat map of the heads; a line marks those whose 95 % interval over examples excludes 0.
+
+        Args:
+            selected: heads of a circuit, marked by ×: `circuit.heads`.
+            protected: heads that benign responses need and that selection leaves out, marked by a frame.
+        """
         estimates = mean_estimates(self.per_example_heads.flatten(1).numpy())
         ends = np.array([(estimate.low, estimate.high) for estimate in estimates], dtype=float)
         low, high = ends.T.reshape(2, *self.heads.shape)
-        return figures.heads_heatmap(self.heads.numpy(), low=low, high=high)
+        return figures.heads(self.heads.numpy(), low=low, high=high, selected=selected, protected=protected)
 
     def compare(self, other: "Attribution", *, k: int = 10, names: tuple[str, str] = ("first", "second")) -> "Agreement":
         """Return how far these scores agree with `other` scores of the same model; see `agreement.compare`."""

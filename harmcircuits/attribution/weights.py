@@ -95,7 +95,16 @@ class WeightAttribution:
 
     def figure(self) -> "go.Figure":
         """Return each matrix's share of Σ |A| as a heat map, layers downwards, kinds to the right."""
-        return figures.weight_scores_by_matrix(self.table())
+        table = self.table()
+        return figures.heatmap(
+            table.pivot(index="layer", columns="kind", values="share")[[*dict.fromkeys(table["kind"])]] * 100,
+            title="In which matrices does the attribution of weights lie?",
+            caption="Each matrix's share of the sum of |A| of single weights over all matrices of the decoder blocks; A is "
+            "averaged over examples. Larger matrices have more weights. No interval: of weights the mean alone is computed.",
+            x_title="matrix",
+            y_title="layer",
+            bar="share of Σ|A| over all weights (%)",
+        )
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file (8 bytes a weight), atomically."""

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..figures.circuit import components_by_layer
+from ..figures import bars
 from ..models.protocol import Hook, HookedModel, check_hooks, geometry, head_hook, neuron_hook
 from ..notebook import notebook_html
 from ..store import read_json, write_json
@@ -134,8 +134,18 @@ class Circuit:
         return pd.DataFrame(sorted(rows), columns=["layer", "kind", "components", "indices"])
 
     def figure(self) -> "go.Figure":
-        """Return the heads as points by layer, and how many neurons each layer has; other components are not drawn."""
-        return components_by_layer(self.table())
+        """Return how many heads and how many neurons each layer has, as bars; pointing at one names them."""
+        table = self.table().sort_values("kind", kind="stable")
+        names = [", ".join(map(str, indices[:12])) + (", …" if len(indices) > 12 else "") for indices in table["indices"]]
+        hover = [f"layer {row.layer}: {row.components:,} {row.kind}" for row in table.itertuples()]
+        return bars(
+            table.assign(
+                x=table["layer"], series=table["kind"], facet=table["kind"], value=table["components"],
+                hover=[f"{count} ({indices})" for count, indices in zip(hover, names, strict=True)],
+            ),
+            title="In which layers does the circuit lie?", caption="Components of the circuit by layer. A count: no interval.",
+            x_title="layer", y_title="components",
+        )  # fmt: skip
 
     def save(self, path: str | Path, *, provenance: Provenance | None = None) -> None:
         """Write JSON, atomically, with the circuit's origin (`hc.provenance(model, …)`) where it is given."""

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ..figures.weights import weights_by_matrix
+from ..figures import heatmap
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, geometry
 from ..notebook import notebook_html
@@ -132,7 +132,16 @@ class WeightMask:
 
     def figure(self) -> "go.Figure":
         """Return the mask's share of each matrix as a heat map, layers downwards, kinds to the right."""
-        return weights_by_matrix(self.table())
+        table = self.table()
+        return heatmap(
+            table.pivot(index="layer", columns="kind", values="fraction")[[*dict.fromkeys(table["kind"])]] * 1e6,
+            title="Where do the weights of the mask lie?",
+            caption="How many weights the mask has in each matrix of the decoder blocks, per million weights of that matrix. "
+            "A count: no interval.",
+            x_title="matrix",
+            y_title="layer",
+            bar="weights of the mask per million of the matrix",
+        )
 
     def save(self, path: str | Path, *, provenance: Provenance | None = None) -> None:
         """Write one safetensors file, atomically: 4 bytes a weight, with the mask's origin (`hc.provenance(model, …)`) where it

@@ -31,6 +31,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.integrate import trapezoid
 
+from .. import figures
 from ..ablation.ablate import BASELINE, Condition
 from ..data import PromptSet
 from ..experiment.decision import Decision, above, at_least, below, measured, value_below
@@ -45,7 +46,8 @@ from .compactness import Compactness, CompactnessSettings, smallest
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-AREAS = ("area", "area_beyond_benign", "area_beyond_random")
+AREAS = {"area": "harmful", "area_beyond_benign": "beyond benign", "area_beyond_random": "beyond random"}
+"""Measures of area, and what the figure calls them."""
 COLUMNS = ["contrast", "component", "checkpoint", "measure", "value", "low", "high", "n", "reason"]
 REFUSING = 0.5
 """Of texts after the prefill: where so many refuse, circuits are of refusing and not of harmful generation."""
@@ -203,11 +205,21 @@ class Alignment(Compactness):
 
     @classmethod
     def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
-        from ..figures.alignment import checkpoint_areas
-
         rows = finding.tables["checkpoints"]
-        own = rows[(rows["contrast"] == finding.contrast) & rows["measure"].isin(AREAS)]
-        return {str(part): checkpoint_areas(areas) for part, areas in own.groupby("component", sort=False)}
+        rows = rows[(rows["contrast"] == finding.contrast) & rows["measure"].isin(AREAS)]
+        frame = rows.assign(x=rows["checkpoint"], series=rows["measure"].map(AREAS))
+        return {
+            str(component): figures.curves(
+                part,
+                title=f"Does harmful generation come together in fewer {component}?",
+                caption="Area: mean loss increase of harmful responses over ln of the share of weights that is ablated, at "
+                "bounded benign cost, as a share of what these responses take from their request; and what of it exceeds "
+                "benign responses or random controls. Bars: 95 % intervals over test requests.",
+                x_title="checkpoint",
+                y_title="area (share of harmful generation)",
+            )
+            for component, part in frame.groupby("component", sort=False)
+        }
 
 
 def paired(effects: Effects, combine: Callable[..., Any], one: Statistic, other: Statistic) -> Estimate:

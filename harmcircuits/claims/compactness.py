@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from .. import figures
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask, outgoing
 from ..circuits.weight_selection import WeightSelection
@@ -37,6 +38,7 @@ from ..experiment.circuits import cached_masks, component_circuits, controls_of
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, value_at_least
 from ..experiment.effects import Effects
 from ..experiment.settings import Pair, Settings
+from ..figures.style import ROLE_NAMES
 from ..models.protocol import HookedModel
 from ..readings.compliance import Compliance
 from ..readings.information import Information
@@ -197,12 +199,24 @@ class Compactness(Claim):
 
     @classmethod
     def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
-        from ..figures.compactness import size_curves
-
-        return {
-            str(component): size_curves(own, whole=finding.estimate("request_information", str(component)).value)
-            for component, own in finding.tables["sizes"].groupby("component", sort=False)
-        }
+        sizes = finding.tables["sizes"]
+        sizes = sizes[(sizes["control"] == "") | (sizes["role"] == "harmful")]
+        series = sizes["control"].where(sizes["control"] != "", sizes["role"].map(ROLE_NAMES))
+        frame = sizes.assign(x=sizes["share"], series=series, value=sizes["loss_increase"])
+        drawn = {}
+        for component, part in frame.groupby("component", sort=False):
+            information = finding.estimate("request_information", str(component)).value
+            drawn[str(component)] = figures.curves(
+                part.sort_values("x", kind="stable"),
+                title=f"How much is lost without {component}?",
+                caption="ΔL of the baseline's responses; grey: random controls of the same size, harmful responses. Dashed: "
+                "half of what harmful responses take from their request. Bars: 95 % intervals.",
+                x_title="share of all eligible weights that is ablated",
+                y_title="loss increase ΔL (nats per token)",
+                log_x=True,
+                threshold=None if information is None else information / 2,
+            )
+        return drawn
 
 
 def mean(arrays: Sequence[Float[np.ndarray, "draw n"]]) -> Float[np.ndarray, "size draw"]:

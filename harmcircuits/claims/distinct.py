@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import pandas as pd
 
+from .. import figures
 from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
@@ -42,6 +43,7 @@ from ..experiment.decision import Decision, above, at_least, at_most, below, mea
 from ..experiment.effects import ROLES, Effects
 from ..experiment.result import columns_of
 from ..experiment.settings import Settings
+from ..figures.style import ROLE_NAMES
 from ..models.protocol import HookedModel
 from ..readings.capabilities import Completion, Completions, as_example, capabilities, checked, half
 from ..readings.loss import Loss
@@ -217,10 +219,22 @@ class Distinct(Claim):
 
     @classmethod
     def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
-        from ..figures.distinct import loss_matrix
-
-        groups = finding.tables["effects"].groupby("component", sort=False)
-        return {str(part): loss_matrix(own, title=f"What is lost without each circuit of {part}?") for part, own in groups}
+        effects = finding.tables["effects"]
+        rows = (effects["aim"] + " " + effects["protection"].fillna("")).str.strip()
+        measured = effects["measured"]
+        frame = effects.assign(row=rows, column=measured.replace(ROLE_NAMES), framed=effects["aim"] == measured)
+        return {
+            str(component): figures.matrix(
+                part,
+                title=f"What is lost without each circuit of {component}?",
+                caption="Rows: the circuit that is ablated, by the target of its selection; random: mean over controls of the "
+                "size of the harmful circuit. Columns: what is measured. Numbers: loss increase ΔL, nats per token, with its "
+                "95 % interval. Framed: the circuit's target.",
+                x_title="measured (framed: the target)",
+                bar="loss increase ΔL (nats per token)",
+            )
+            for component, part in frame.groupby("component", sort=False)
+        }
 
 
 def circuit_name(component: str, aim: str, protection: str = "") -> str:

@@ -33,6 +33,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from .. import figures
 from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
@@ -215,9 +216,22 @@ class Generality(Claim):
 
     @classmethod
     def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
-        from ..figures.generality import category_matrix
-
-        return {str(name): category_matrix(own) for name, own in finding.tables["matrix"].groupby("component", sort=False)}
+        cells = finding.tables["matrix"].query("role == 'harmful'")
+        frame = cells.rename(columns={"selected": "row", "tested": "column", "loss_increase": "value"})
+        frame["framed"] = frame["row"] == frame["column"]
+        return {
+            str(component): figures.matrix(
+                part,
+                title=f"What do {component} of one category do to the others?",
+                caption="Rows: the category on whose training requests a circuit was selected; random: the mean of controls "
+                "of other categories' circuits. Columns: the category of the test requests. Numbers: loss increase ΔL of "
+                "harmful responses, nats per token, with its 95 % interval. One mechanism: the cells of a column are alike. "
+                "One for each category: only the framed ones are coloured.",
+                x_title="tested on",
+                bar="loss increase ΔL (nats per token)",
+            )
+            for component, part in frame.groupby("component", sort=False)
+        }
 
 
 def without(prompts: PromptSet, categories: Collection[str]) -> PromptSet:

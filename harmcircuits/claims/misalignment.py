@@ -31,6 +31,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from .. import figures
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, outgoing
 from ..data import Example, PromptSet
@@ -231,9 +232,17 @@ class Misalignment(Claim):
 
     @classmethod
     def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
-        from ..figures.misalignment import misalignment_arms
-
-        return {"arms": misalignment_arms(finding.tables["arms"].query("measure == 'rise'"))}
+        arms = finding.tables["arms"].query("measure == 'rise'")
+        series = arms["asked"].where(arms["asked"] == "other subjects", "the subject of the lessons")
+        return {
+            "arms": figures.forest(
+                arms.assign(label=arms["arm"], series=series),
+                title="Does bad advice about one subject spread, and less after pruning?",
+                caption="By how much fine-tuning raises the log-odds of bad advice, nats per token; 0: as likely as before. "
+                "First: set to zero before bad advice is learned. Bars: 95 % intervals over fine-tunings and questions.",
+                x_title="rise of the log-odds of bad advice (nats per token)",
+            )
+        }
 
 
 def misalignment(

@@ -14,7 +14,6 @@ from .. import store
 from .._version import __version__
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
-from ..figures.experiment import dissociation_plane, effect_sizes, polarity, size_sweep
 from ..models.model_key import model_key
 from ..models.protocol import geometry, tokenizer_of
 from ..notebook import notebook_html
@@ -23,6 +22,7 @@ from ..statistics import Estimate
 from .circuits import Circuits
 from .decision import Verdict
 from .effects import Effects
+from .figures import dissociation_plane, effect_sizes, polarity, size_sweep
 from .material import Material
 from .outcomes import TEXT_COLUMNS, Outcomes
 
@@ -224,11 +224,17 @@ def _ablation(path: Path) -> Circuit | WeightMask:
 
 
 def estimate_text(row: Mapping[Any, Any]) -> str:
-    """Value and interval of a row as text, to two decimals."""
+    """Value and interval of a row as text, to two decimals; to two digits where all are below 0.005.
+
+    >>> estimate_text({"value": 0.5, "low": -0.001, "high": 0.75}), estimate_text({"value": 2e-4, "low": None, "high": None})
+    ('0.50 [0.00, 0.75]', '0.0002')
+    """
     if pd.isna(row["value"]):
         return "—"
-    ends = "" if pd.isna(row["low"]) else f" [{row['low']:.2f}, {row['high']:.2f}]"
-    return f"{row['value']:.2f}{ends}"
+    numbers = [number for number in (row["value"], row["low"], row["high"]) if pd.notna(number)]
+    small = 0 < max(map(abs, numbers)) < 0.005
+    value, *ends = (f"{number:.2g}" if small else f"{round(number, 2) + 0.0:.2f}" for number in numbers)  # + 0.0: no minus zero
+    return f"{value} [{', '.join(ends)}]" if ends else value
 
 
 def result(

@@ -1,7 +1,7 @@
-"""A matrix of coloured cells with their numbers written in, as several figures draw it."""
+"""Heat maps: a matrix of few cells with their numbers written in, and a map of many cells with their colours alone."""
 
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,108 +9,138 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from . import style
-from .style import FigureError
 
-Cell = Mapping[Any, Any]
-Place = tuple[str, str]
-_ROW, _LABEL = 66, 13
-_BAR, _UNDER, _ASLANT = 92, 152, 30  # px below the cells: to the bar, to the end, and more where names may lie aslant
-_NAMES, _CELL = 110, 40  # px: the rows' names, and the narrowest cell whose number can be read
-_ROOMY = 5
-"""Columns up to which a cell has room for its interval on a phone."""
-_ACROSS = 52
-"""Letters of ten pixels that fit beside one another there, as long as each column's longest word."""
+_NAMES, _CELL, _ROW = 110, 40, 66
+"""Pixels of the rows' names, of the narrowest cell whose number can be read, and of a row."""
+_ROOMY, _ACROSS, _LABEL = 5, 52, 13
+"""On a phone: columns up to which a cell has room for its interval, letters side by side, and letters of a name's line."""
+_MAP_ROW, _LEAST, _MOST = 15, 180, 720
+"""Pixels of a row of a map, and of the lowest and the highest map."""
 
 
-def by_place(frame: pd.DataFrame, row: str, column: str, what: str) -> dict[Place, Cell]:
-    """The rows of a frame by their place in the matrix: what two of its columns name.
-
-    Raises:
-        FigureError: two rows for one place, beginning with `what`: the figure.
-
-    >>> by_place(pd.DataFrame([("money", "sport", 0.5)], columns=["learnt", "asked", "value"]), "learnt", "asked", "cells")
-    {('money', 'sport'): {'learnt': 'money', 'asked': 'sport', 'value': 0.5}}
-    """
-    cells: dict[Place, Cell] = {}
-    for cell in records(frame):
-        place = str(cell[row]), str(cell[column])
-        if place in cells:
-            raise FigureError(f"{what}: {place[0]!r} has two rows for {place[1]!r}; keep one a cell.")
-        cells[place] = cell
-    return cells
-
-
-def records(frame: pd.DataFrame) -> list[Cell]:
-    """The rows, by column."""
-    return list(frame.to_dict("records"))
-
-
-def matrix(
-    cells: Mapping[Place, Cell],
-    rows: Sequence[str],
-    columns: Sequence[str],
-    *,
-    value: str,
-    words: Callable[[Cell, bool], str],
-    hover: Callable[[Place, Cell], str],
-    title: str,
-    axis: str,
-    bar: str,
-    caption: str,
-    alt: str,
-    full: float = 0.0,
-    note: str = "",
-    framed: Sequence[Place] = (),
-) -> go.Figure:
-    """A figure with a coloured, written cell for each row and column; blue below 0, vermillion above, white at 0.
+def matrix(frame: pd.DataFrame, *, title: str, caption: str, x_title: str, bar: str) -> go.Figure:
+    """Draw a coloured cell for each value with its number, blue below 0, vermillion above, white at 0.
 
     Args:
-        cells: what is known of each place, `value` among it; a place without one stays empty.
-        rows, columns: their names, from the top and from the left.
-        value: the key of a cell's number, nan where it was not measured.
-        words: what is written in a cell; its second argument tells whether there is room for more than the number.
-        hover: what pointing at a place tells; the cell is empty where nothing is known.
-        axis: what the columns are, said below them.
-        bar: what colours are, said above their bar.
-        title, caption, alt, note: of the figure, as `style.figure` has them.
-        full: the size from which colours are full at the earliest, so that what is next to nothing looks pale.
-        framed: places with a frame.
+        frame: columns row, column, value; one line a cell, in the order of the figure. Optional: low, high (the interval, which
+            is written where there is room), colour (a number; the value by default), framed (True: the cell has a frame).
+        title: the question that the figure answers.
+        caption: what is drawn, its unit and sign.
+        x_title: what the columns are.
+        bar: what the colours are, with their unit.
+
+    Raises:
+        FigureError: a column is missing, or a cell has two lines.
+
+    >>> frame = pd.DataFrame({"row": ["scams", "theft"], "column": "scams", "value": [0.5, 0.25]})
+    >>> matrix(frame, title="Shared?", caption="ΔL", x_title="tested on", bar="ΔL").data[0].text[1][0]
+    '<b>+0.25</b>'
     """
-    grid = [[(row, column) for column in columns] for row in rows]
-    of = lambda place: cells.get(place, {})
-    known = [abs(cell[value]) for cell in cells.values() if np.isfinite(cell[value])]
-    limit, height, roomy = max([full, *known]) or 1.0, max(_ROW * len(rows), 120), len(columns) <= _ROOMY
-    aslant = _ASLANT if roomy and _crowded(columns) else 0
-    drawn = style.figure(title=title, height=height, caption=caption, alt=alt, note=note, under=_UNDER + aslant)
-    drawn.add_heatmap(
-        z=[[of(place).get(value, np.nan) for place in line] for line in grid],
-        x=list(range(len(columns))), y=list(range(len(rows))), xgap=2, ygap=2, zmin=-limit, zmax=limit,
-        colorscale=[(0, style.COOL), (0.5, "white"), (1, style.WARM)], hoverongaps=True,
-        hovertemplate="%{hovertext}<extra></extra>",
-        text=[[words(of(place), roomy) if place in cells else "" for place in line] for line in grid],
-        hovertext=[[hover(place, of(place)) for place in line] for line in grid],
-        texttemplate="%{text}", textfont={"size": 11 if roomy else 9, "color": style.INK},
-        colorbar=style.colour_bar(bar, below=_BAR + aslant, height=height),
+    frame = style.checked(frame, ["row", "column", "value"], optional={"low": np.nan, "high": np.nan, "framed": False})
+    if frame.duplicated(["row", "column"]).any():
+        raise style.FigureError("a cell of the matrix has two lines: keep one for each row and column.")
+    rows, columns = ([*dict.fromkeys(frame[name])] for name in ("row", "column"))
+    wide = frame.set_index(["row", "column"]).reindex(pd.MultiIndex.from_product([rows, columns]))
+    grid = lambda name: wide[name].to_numpy(dtype=float).reshape(len(rows), len(columns))
+    cells = np.stack([grid(name) for name in ("value", "low", "high")], -1)
+    roomy, crowded = len(columns) <= _ROOMY, _crowded(columns)
+    aslant = 30 if roomy and crowded else 0
+    drawn = _heat(
+        grid("colour" if "colour" in frame else "value"),
+        hover=[[f"{row}, {column}: {style.estimate_text(*cell)}" for column, cell in zip(columns, line, strict=True)]
+               for row, line in zip(rows, cells, strict=True)],
+        title=title, caption=caption, bar=bar, height=max(_ROW * len(rows), 120), under=92 + aslant,
+        text=[[_written(cell, roomy=roomy) for cell in line] for line in cells], texttemplate="%{text}", xgap=2, ygap=2,
+        textfont={"size": 11 if roomy else 9, "color": style.INK}, colours=(style.COOL, style.WARM), diverging=True,
     )  # fmt: skip
-    drawn.update_xaxes(tickvals=list(range(len(columns))), ticktext=_labels(columns), title_text=axis, showgrid=False)
     angle = {"autotickangles": [0, -60]} if roomy else {"tickangle": -60}  # aslant where a narrow box would make names touch
-    drawn.update_xaxes(tickfont={"size": 9 if _crowded(columns) else 10}, fixedrange=True, **angle)
-    drawn.update_yaxes(tickvals=list(range(len(rows))), ticktext=_labels(rows), autorange="reversed", showgrid=False)
-    drawn.update_yaxes(tickfont={"size": 10}, fixedrange=True)
-    drawn.update_layout(meta={**(drawn.layout.meta or {}), "least_width": _NAMES + _CELL * len(columns)})
-    for row, column in framed:
+    drawn.update_xaxes(title_text=x_title, tickfont={"size": 9 if crowded else 10}, fixedrange=True, **_named(columns), **angle)
+    drawn.update_yaxes(autorange="reversed", tickfont={"size": 10}, fixedrange=True, **_named(rows))
+    drawn.update_layout(meta={**drawn.layout.meta, "least_width": _NAMES + _CELL * len(columns)})
+    for row, column in frame.loc[frame["framed"].astype(bool), ["row", "column"]].to_numpy():
         x, y = columns.index(column), rows.index(row)
         edges = {"x0": x - 0.48, "x1": x + 0.48, "y0": y - 0.48, "y1": y + 0.48}
         drawn.add_shape(type="rect", **edges, line={"color": style.BLACK, "width": 2.5})
     return drawn
 
 
+def heatmap(
+    values: pd.DataFrame,
+    *,
+    title: str,
+    caption: str,
+    x_title: str,
+    y_title: str,
+    bar: str,
+    boundary: int = 0,
+    legend: Sequence[str] = (),
+) -> go.Figure:
+    """Draw a coloured cell for each value, rows downwards; from white where no value is below 0, else blue, white, vermillion.
+
+    Args:
+        values: rows and columns by number or name (which need not be unique); nan is left blank.
+        title: the question that the figure answers.
+        caption: what is drawn, its unit and sign.
+        x_title, y_title: what columns and rows are.
+        bar: what the colours are, with their unit.
+        boundary: a line before this row and this column, counted from 0; 0 draws none.
+        legend: entries of marks that the caller adds, for which room is left.
+
+    >>> drawn = heatmap(pd.DataFrame([[0.1, -0.2]]), title="Where?", caption="A", x_title="head", y_title="layer", bar="A")
+    >>> drawn.data[0].hovertext[0][1], drawn.data[0].zmax
+    ('layer 0, head 1: -0.2000', 0.2)
+    """
+    z, height = values.to_numpy(dtype=float), min(max(_MAP_ROW * len(values), _LEAST), _MOST)
+    told = lambda row, column, value: f"{y_title} {row}, {x_title} {column}: {style.estimate_text(value, digits=4)}"
+    hover = [[told(row, *cell) for cell in zip(values, line, strict=True)] for row, line in zip(values.index, z, strict=True)]
+    numbered = pd.api.types.is_numeric_dtype(values.columns)
+    under = 68 if numbered else 120  # names may lie aslant
+    drawn = _heat(
+        z, hover=hover, title=title, caption=caption, bar=bar, height=height, under=under, legend=legend, xgap=1, ygap=1,
+        colours=(style.BLUE, style.VERMILLION), diverging=bool((z < 0).any()),
+    )  # fmt: skip
+    for update, axis, labels in ((drawn.update_xaxes, x_title, values.columns), (drawn.update_yaxes, y_title, values.index)):
+        numbers = pd.api.types.is_numeric_dtype(labels)
+        ticks = {"tickformat": "d", "dtick": 1 if len(labels) <= 8 else None} if numbers else _named([*labels])
+        ticks |= {"tickfont": {"size": 9}} if len(labels) > 16 else {}
+        update(title_text=axis, range=[-0.5, len(labels) - 0.5], **ticks)
+    if 0 < boundary < len(values):
+        line = {"color": style.BLACK, "width": 1.5}
+        drawn.add_hline(y=boundary - 0.5, line=line).add_vline(x=boundary - 0.5, line=line)
+    return drawn.update_yaxes(range=[len(values) - 0.5, -0.5])
+
+
+def _heat(
+    z: np.ndarray, *, hover: list[list[str]], title: str, caption: str, bar: str, height: float, under: float,
+    colours: tuple[str, str], diverging: bool, legend: Sequence[str] = (), **cells: Any,
+) -> go.Figure:  # fmt: skip
+    """A figure with one heat map, its colour bar `under` px below; the alternative text names the extremes."""
+    flat, largest = [text for line in hover for text in line], float(np.nanmax(np.abs(z), initial=0)) or 1.0
+    order = [int(at) for at in np.argsort(-z, axis=None) if np.isfinite(z.flat[at])]
+    extremes = f"highest {flat[order[0]]}; lowest {flat[order[-1]]}" if order else "nothing was measured"
+    alt = "; ".join(flat) if len(flat) <= 30 else f"{z.shape[0]} by {z.shape[1]} cells; {extremes}"
+    drawn = style.figure(title=title, caption=caption, alt=alt, height=height, under=under + 60, legend=legend)
+    scale = [(0, colours[0]), (0.5, "white"), (1, colours[1])] if diverging else [(0, "white"), (1, colours[1])]
+    drawn.add_heatmap(
+        z=z, zmin=-largest if diverging else 0, zmax=largest, colorscale=scale, hoverongaps=False,
+        hovertext=[[style.text(text) for text in line] for line in hover], hovertemplate="%{hovertext}<extra></extra>",
+        colorbar=style.colour_bar(bar, below=under, height=height), **cells,
+    )  # fmt: skip
+    return drawn.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
+
+
+def _written(cell: np.ndarray, *, roomy: bool) -> str:
+    value, *ends = (f"{round(number, 2) + 0.0:+.2f}" for number in cell)  # + 0.0: no minus zero
+    if not np.isfinite(cell[0]):
+        return "n/a"
+    return f"<b>{value}</b>" + (f"<br>{ends[0]} to<br>{ends[1]}" if roomy and np.isfinite(cell).all() else "")
+
+
 def _crowded(columns: Sequence[str]) -> bool:
     """Whether the columns' names would touch on a phone."""
-    longest = max((len(word) for name in columns for word in name.split()), default=0)
-    return len(columns) * longest > _ACROSS
+    return len(columns) * max((len(word) for name in columns for word in name.split()), default=0) > _ACROSS
 
 
-def _labels(names: Sequence[str]) -> list[str]:
-    lines = [textwrap.wrap(name.replace("-", " "), _LABEL, break_long_words=False) for name in names]
-    return ["<br>".join(map(style.text, own)) for own in lines]
+def _named(names: Sequence[str]) -> dict[str, Any]:
+    lines = [textwrap.wrap(str(name).replace("-", " "), _LABEL, break_long_words=False) or ["␣"] for name in names]
+    return {"tickvals": list(range(len(names))), "ticktext": ["<br>".join(map(style.text, parts)) for parts in lines]}

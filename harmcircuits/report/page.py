@@ -20,13 +20,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from ..figures.drawing import element, script
+from ..figures.export import element, script
+from ..figures.style import TITLE_LINE
 
 TONES = {"yes": "yes", "dissociated": "yes", "no": "no", "shared": "no", "not selective": "no"}
 """Answers that have a colour, each with its style class."""
 COUNTED = {"yes": "holding", "no": "contradicted", "cannot be measured": "not measurable"}
-TOP_MARGIN = 32
-"""Pixels above a plot whose title is a heading of the page: room for plotly's buttons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,20 +108,19 @@ def _tone(answer: str) -> str:
 
 
 def _figure(figure: go.Figure, name: str) -> dict[str, str | Markup]:
-    """Heading, caption, note, and the plot without its title."""
+    """Heading, caption, and the plot without its title."""
     layout = figure.layout
-    heading, note = (_plain(text) for text in (layout.title.text, layout.title.subtitle.text))
-    plot = go.Figure(figure).update_layout(title=None, margin_t=TOP_MARGIN, height=layout.height - layout.margin.t + TOP_MARGIN)
-    return {"heading": heading, "caption": layout.meta["caption"], "note": note, "plot": Markup(element(plot, name))}
-
-
-def _plain(markup: str | None) -> str:
-    return Markup(re.sub(r"<[^<>]*>", " ", markup or "")).unescape()
+    heading = Markup(layout.title.text.replace("<br>", " ")).unescape()
+    lines = layout.title.text.count("<br>") + 1
+    margin = layout.margin.t - TITLE_LINE * lines
+    plot = go.Figure(figure).update_layout(title=None, margin_t=margin, height=layout.height - TITLE_LINE * lines)
+    return {"heading": heading, "caption": layout.meta["caption"], "plot": Markup(element(plot, name))}
 
 
 def _table(frame: pd.DataFrame) -> Markup:
-    """The frame as HTML; underscores in its names become spaces."""
+    """The frame as HTML; underscores in its names become spaces, and no interval is broken."""
     spaced = frame.rename(columns=_spaced, index=_spaced)
+    spaced = spaced.map(lambda cell: re.sub(r"\[(\S+), (\S+)\]", "[\\1,\u00a0\\2]", str(cell)), na_action="ignore")
     return Markup(spaced.to_html(escape=True, index_names=False, na_rep="—", border=0))
 
 
