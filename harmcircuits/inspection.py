@@ -114,8 +114,8 @@ class AttentionPattern:
 
     def figure(self, *, words: bool = False) -> "go.Figure":
         """Draw the pattern, queries downwards; words of the response are hidden unless `words`."""
-        labels = [f"{at}: {text if words or at < self.n_context else HIDDEN}" for at, text in enumerate(self.tokens)]
-        labels = labels if len(labels) <= MOST_LABELS else range(len(labels))
+        texts = [f"{at}: {text if words or at < self.n_context else HIDDEN}" for at, text in enumerate(self.tokens)]
+        labels = texts if len(texts) <= MOST_LABELS else range(len(texts))
         seen = self.pattern.masked_fill(~torch.ones_like(self.pattern).tril().bool(), nan)
         return figures.heatmap(
             pd.DataFrame(seen.numpy(), index=labels, columns=labels),

@@ -28,8 +28,8 @@ def bars(frame: pd.DataFrame, *, title: str, caption: str, x_title: str, y_title
     'heads, layer 3: 2'
     """
     frame = style.checked(frame, ["x", "series", "value"], optional={"facet": "", "hover": None})
-    told = [f"{row.series}, {x_title} {row.x}: {row.value:.4g}" for row in frame.itertuples()]
-    frame["hover"] = frame["hover"].where(frame["hover"].notna(), pd.Series(told, index=frame.index))
+    default = [f"{row.series}, {x_title} {row.x}: {row.value:.4g}" for row in frame.itertuples()]
+    frame["hover"] = frame["hover"].where(frame["hover"].notna(), pd.Series(default, index=frame.index))
     looks, facets = style.looks(frame["series"]), list(dict.fromkeys(frame["facet"])) or [""]
     legend = list(looks) if len(looks) > len(facets) else []
     drawn = style.figure(

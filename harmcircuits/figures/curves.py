@@ -40,8 +40,8 @@ def curves(
     frame["hover"] = frame["series"] + ", " + place + ": " + style.estimates(frame)
     looks = style.looks(frame["series"])
     facets = list(dict.fromkeys(frame["facet"])) or [""]
-    height, told = 320 if len(facets) == 1 else 240, (frame["facet"] + " " + frame["hover"]).str.strip()
-    drawn = style.figure(title=title, caption=caption, alt=style.listed(told), height=height, facets=facets, legend=list(looks))
+    height, alt = 320 if len(facets) == 1 else 240, style.listed((frame["facet"] + " " + frame["hover"]).str.strip())
+    drawn = style.figure(title=title, caption=caption, alt=alt, height=height, facets=facets, legend=list(looks))
     for row, facet in enumerate(facets, start=1):
         for name, look in looks.items():
             points = frame[(frame["series"] == name) & (frame["facet"] == facet)]

@@ -91,8 +91,8 @@ def heatmap(
     ('layer 0, head 1: -0.2000', 0.2)
     """
     z, height = values.to_numpy(dtype=float), min(max(_MAP_ROW * len(values), _LEAST), _MOST)
-    told = lambda row, column, value: f"{y_title} {row}, {x_title} {column}: {style.estimate_text(value, digits=4)}"
-    hover = [[told(row, *cell) for cell in zip(values, line, strict=True)] for row, line in zip(values.index, z, strict=True)]
+    label = lambda row, column, value: f"{y_title} {row}, {x_title} {column}: {style.estimate_text(value, digits=4)}"
+    hover = [[label(row, *cell) for cell in zip(values, line, strict=True)] for row, line in zip(values.index, z, strict=True)]
     numbered = pd.api.types.is_numeric_dtype(values.columns)
     under = 68 if numbered else 120  # names may lie aslant
     drawn = _heat(
