@@ -32,7 +32,8 @@ def heads(
 
     Args:
         scores: A of each head, nats per token; nan (not measured) is left blank.
-        low, high: ends of each head's 95 % interval.
+        low: lower ends of the heads' 95 % intervals.
+        high: upper ends.
         selected: (layer, head) of a circuit.
         protected: (layer, head) that benign responses need, and that selection leaves out.
         title: the question that the figure answers.

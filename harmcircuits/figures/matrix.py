@@ -81,7 +81,8 @@ def heatmap(
         values: rows and columns by number or name (which need not be unique); nan is left blank.
         title: the question that the figure answers.
         caption: what is drawn, its unit and sign.
-        x_title, y_title: what columns and rows are.
+        x_title: what columns are.
+        y_title: what rows are.
         bar: what the colours are, with their unit.
         boundary: a line before this row and this column, counted from 0; 0 draws none.
         legend: entries of marks that the caller adds, for which room is left.
