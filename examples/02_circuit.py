@@ -57,8 +57,7 @@ drawn = sum(increases["harmful"][name] for name in conditions if name.startswith
 print(f"ΔL of harmful responses:     {mean_estimate(increases['harmful']['circuit'])} nats per token")
 print(f"less the controls' mean:     {mean_estimate(increases['harmful']['circuit'] - drawn)}")
 
-# %% A circuit is a few kilobytes, and says where it comes from.
-origin = hc.provenance(model, data="built-in triples, 12 of the training split", scores="first order, greedy", seed=0)
+# %% A circuit is a few kilobytes.
 path = "out/example-02/circuit.json"
-circuit.save(path, provenance=origin)
-print(f"{path}: read again it is equal: {hc.Circuit.load(path) == circuit}; of the model {hc.read_provenance(path).base}")
+circuit.save(path)
+print(f"{path}: read again it is equal: {hc.Circuit.load(path) == circuit}")

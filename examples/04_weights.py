@@ -8,6 +8,7 @@ Runs as a script (`python examples/04_weights.py`, meant for less than 3 minutes
 from pathlib import Path
 
 import harmcircuits as hc
+from harmcircuits.models.model_key import model_hash
 from harmcircuits.statistics import mean_estimate
 
 model = hc.load_model()
@@ -36,23 +37,14 @@ for at, name in enumerate(conditions, 1):
     rise, of_twins = (losses[at] - losses[0] for losses in L.values())
     print(f"{name:14} harmful {rise.mean():+.3f}, near {of_twins.mean():+.3f}, selectivity {mean_estimate(rise - of_twins)}")
 
-# %% Inside `ablated` the weights themselves are zero; afterwards every bit is as it was. The digest is over all eligible
-# weights.
-before = hc.provenance(model).base
+# %% Inside `ablated` the weights themselves are zero; afterwards every bit is as it was. The digest is over all parameters.
+before = model_hash(model)
 with hc.ablated(model, mask):
-    inside = hc.loss(model, own)
-    print("inside: ", hc.provenance(model).base)
-print("outside:", hc.provenance(model).base)
-assert hc.provenance(model).base == before
+    print("inside: ", model_hash(model))
+print("outside:", model_hash(model))
+assert model_hash(model) == before
 
-# %% A mask is some kilobytes beside a model of hundreds of megabytes, and names the weights that it is for.
+# %% A mask is some kilobytes beside a model of hundreds of megabytes.
 path = Path("out/example-04/mask.safetensors")
-origin = hc.provenance(model, data="built-in triples, 8 of the attribution split", scores="first order, q=1e-3, p=6e-3", seed=0)
-mask.save(path, provenance=origin)
+mask.save(path)
 print(f"{path}: {path.stat().st_size / 1024:.1f} KiB; read again it is equal: {hc.WeightMask.load(path) == mask}")
-
-# %% The file is enough to prune another copy of the model for good. It would refuse other weights.
-pruned = hc.load_model()
-print(f"{hc.prune(pruned, path):,} weights set to zero")
-difference = (hc.loss(pruned, own) - inside).abs().max()
-print(f"largest difference of L from that inside `ablated`: {difference:.1e} nats per token")

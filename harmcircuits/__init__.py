@@ -26,16 +26,12 @@ _WHERE = {
     "elicit": "data.elicit",
     "Circuit": "circuits",
     "WeightMask": "circuits",
-    "Provenance": "circuits",
-    "provenance": "circuits",
-    "read_provenance": "circuits",
     "outgoing": "circuits",
     "overlap": "circuits",
     "ablated": "ablation.ablate",
     "sweep": "ablation.sweep",
     "generate": "ablation.generate",
     "export": "ablation.export",
-    "prune": "ablation.export",
     "Attribution": "attribution.scores",
     "attribute": "attribution.first_order",
     "Agreement": "attribution.agreement",
@@ -77,7 +73,6 @@ if TYPE_CHECKING:
     from .ablation.ablate import Condition as Condition
     from .ablation.ablate import ablated as ablated
     from .ablation.export import export as export
-    from .ablation.export import prune as prune
     from .ablation.generate import generate as generate
     from .ablation.sweep import sweep as sweep
     from .attribution.agreement import Agreement as Agreement
@@ -86,12 +81,9 @@ if TYPE_CHECKING:
     from .attribution.weights import WeightAttribution as WeightAttribution
     from .attribution.weights import attribute_weights as attribute_weights
     from .circuits import Circuit as Circuit
-    from .circuits import Provenance as Provenance
     from .circuits import WeightMask as WeightMask
     from .circuits import outgoing as outgoing
     from .circuits import overlap as overlap
-    from .circuits import provenance as provenance
-    from .circuits import read_provenance as read_provenance
     from .circuits.selection import select as select
     from .claims.alignment import alignment as alignment
     from .claims.claim import Finding as Finding

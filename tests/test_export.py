@@ -1,4 +1,4 @@
-"""Pruned models as folders and as files of kilobytes: the same numbers in a fresh process, and nothing half-written."""
+"""Pruned models as folders: the same numbers in a fresh process, and nothing half-written."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from written import PROMPTS
 
 from harmcircuits.ablation.ablate import AblationError, ablated
-from harmcircuits.ablation.export import export, prune
+from harmcircuits.ablation.export import export
 from harmcircuits.ablation.generate import generate
 from harmcircuits.circuits import (
     Circuit,
@@ -23,12 +23,10 @@ from harmcircuits.circuits import (
     WeightMask,
     outgoing,
     overlap,
-    provenance,
-    read_provenance,
 )
 from harmcircuits.data.elicit import elicit
 from harmcircuits.models.load import load_model
-from harmcircuits.models.matrices import base_hash
+from harmcircuits.models.model_key import model_hash
 from harmcircuits.models.protocol import ModelError
 from harmcircuits.store import StoreError
 
@@ -100,10 +98,7 @@ def test_a_mask_of_single_weights(bridge, tmp_path):
 
 @pytest.mark.model
 def test_the_folder_is_a_chat_model_that_says_what_it_is(bridge, tmp_path):
-    origin = provenance(
-        bridge, name="tiny", data="harmless prompts", scores="first order", seed=3, results={"selectivity": 0.1}
-    )
-    folder = export(bridge, CIRCUIT, tmp_path / "pruned", origin=origin)
+    folder = export(bridge, CIRCUIT, tmp_path / "pruned", name="tiny")
     assert {"config.json", "model.safetensors", "tokenizer.json", "README.md", "circuit-0.json"} <= set(files_in(folder))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     messages = [{"role": "user", "content": "Say hello."}]
@@ -113,10 +108,9 @@ def test_the_folder_is_a_chat_model_that_says_what_it_is(bridge, tmp_path):
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert model.generation_config.eos_token_id == bridge.original_model.generation_config.eos_token_id
     card = (folder / "README.md").read_text()
-    for told in ("2 attention heads and 3 MLP neurons", 'base_model: "tiny"', "harmless prompts", "first order", origin.base,
-                 '"selectivity": 0.1', "| 0 | attn.o | 256 |", "no safety measure"):  # fmt: skip
-        assert told in card
-    assert read_provenance(folder / "circuit-0.json") == origin
+    for part in ("2 attention heads and 3 MLP neurons", 'base_model: "tiny"', model_hash(bridge), "| 0 | attn.o | 256 |"):
+        assert part in card
+    assert Circuit.load(folder / "circuit-0.json") == CIRCUIT
 
 
 @pytest.mark.model
@@ -127,42 +121,6 @@ def test_the_exported_model_writes_what_the_ablated_one_does(bridge, tmp_path):
     assert [e.response_ids for e in elicit(again, PROMPTS, **options)] == [
         e.response_ids for e in generate(bridge, PROMPTS, CIRCUIT, max_new_tokens=10)
     ]
-
-
-# a file
-
-
-@pytest.mark.model
-@pytest.mark.parametrize("kind", ["circuit.json", "mask.safetensors"])
-def test_a_file_prunes_a_fresh_copy_and_no_other_model(bridge, tmp_path, kind):
-    what = CIRCUIT if kind == "circuit.json" else outgoing(bridge, CIRCUIT).random_like(seed=0)
-    what.save(tmp_path / kind, provenance=provenance(bridge, name="tiny"))
-    with ablated(bridge, what):
-        expected = logits(bridge)
-    fresh, other = tiny_bridge(tmp_path / "fresh"), tiny_bridge(tmp_path / "other", seed=1)
-    count = prune(fresh, tmp_path / kind)
-    assert count == len(outgoing(bridge, CIRCUIT)) and (logits(fresh) - expected).abs().max() <= 1e-5
-    before = logits(other)
-    for wrong in (other, fresh):  # another one, and one that is pruned already
-        with pytest.raises(MaskError, match=rf"{kind} is for the model tiny with the weights [0-9a-f]{{16}}, and these are"):
-            prune(wrong, tmp_path / kind)
-    assert torch.equal(logits(other), before)
-    assert (tmp_path / kind).stat().st_size < 8000 + 5 * count
-
-
-@pytest.mark.model
-def test_a_file_that_does_not_say_for_which_model(bridge, tmp_path):
-    CIRCUIT.save(tmp_path / "circuit.json")
-    assert read_provenance(tmp_path / "circuit.json") is None
-    with pytest.raises(MaskError, match=r"circuit\.json does not say which model it is for"):
-        prune(bridge, tmp_path / "circuit.json")
-    assert prune(bridge, Circuit.load(tmp_path / "circuit.json")) == len(outgoing(bridge, CIRCUIT))
-
-
-@needs_three
-def test_both_model_classes_have_one_name_of_their_weights(tmp_path):
-    names = [base_hash(tiny_bridge(tmp_path / kind, hooked=kind == "hooked")) for kind in ("bridge", "hooked")]
-    assert names[0] == names[1]
 
 
 # overlap
@@ -206,8 +164,6 @@ def test_what_cannot_be_exported(bridge, tmp_path):
             export(bridge, CIRCUIT, tmp_path / "new")
     with pytest.raises(AblationError, match="not a str: load a file"):
         export(bridge, "circuit.json", tmp_path / "new")
-    with pytest.raises(AblationError, match="is of other weights"):
-        export(bridge, CIRCUIT, tmp_path / "new", origin=provenance(tiny_bridge(tmp_path / "other", seed=1)))
     assert not (tmp_path / "new").exists() and not list(tmp_path.glob(".*partial*"))
 
 

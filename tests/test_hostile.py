@@ -22,7 +22,6 @@ from harmcircuits import cli
 from harmcircuits.attribution.scores import Attribution, AttributionError
 from harmcircuits.attribution.weights import WeightAttribution
 from harmcircuits.circuits import Circuit, CircuitError, WeightMask
-from harmcircuits.circuits.provenance import read_provenance
 from harmcircuits.circuits.weight_mask import MaskError
 from harmcircuits.data import Prompt, PromptError, chat_frame, load_prompts, prompt_ids
 from harmcircuits.data.elicit import ExampleError, elicit
@@ -53,7 +52,6 @@ READERS: dict[str, Reader] = {
     "JSON": ("p.json", text(json.dumps(ROWS)), load_prompts),
     "JSONL": ("p.jsonl", text("\n".join(map(json.dumps, ROWS))), load_prompts),
     "circuit": ("c.json", Circuit(heads=[(0, 1)], neurons=[(1, 3)]).save, Circuit.load),
-    "origin": ("c.json", Circuit(heads=[(0, 1)]).save, read_provenance),
     "mask": ("m.safetensors", MASK.save, WeightMask.load),
     "scores": ("a.safetensors", SCORES.save, Attribution.load),
     "weight scores": ("w.safetensors", WEIGHTS.save, WeightAttribution.load),

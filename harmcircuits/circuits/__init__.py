@@ -8,9 +8,6 @@ from .circuit import CircuitError as CircuitError
 from .circuit import Component as Component
 from .circuit import by_layer as by_layer
 from .overlap import overlap as overlap
-from .provenance import Provenance as Provenance
-from .provenance import provenance as provenance
-from .provenance import read_provenance as read_provenance
 from .weight_mask import MaskError as MaskError
 from .weight_mask import WeightMask as WeightMask
 from .weight_mask import outgoing as outgoing

@@ -18,7 +18,6 @@ from ..figures import bars
 from ..models.protocol import Hook, HookedModel, check_hooks, geometry, head_hook, neuron_hook
 from ..notebook import notebook_html
 from ..store import read_json, write_json
-from .provenance import Provenance
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -147,10 +146,9 @@ class Circuit:
             x_title="layer", y_title="components",
         )  # fmt: skip
 
-    def save(self, path: str | Path, *, provenance: Provenance | None = None) -> None:
-        """Write JSON, atomically, with the circuit's origin (`hc.provenance(model, …)`) where it is given."""
-        origin = {} if provenance is None else {"provenance": provenance}
-        write_json(Path(path), {"format": FORMAT, "heads": self.heads, "neurons": self.neurons, **origin})
+    def save(self, path: str | Path) -> None:
+        """Write JSON, atomically."""
+        write_json(Path(path), {"format": FORMAT, "heads": self.heads, "neurons": self.neurons})
 
     @classmethod
     def load(cls, path: str | Path) -> "Circuit":

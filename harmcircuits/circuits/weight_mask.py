@@ -24,7 +24,6 @@ from ..models.protocol import HookedModel, geometry
 from ..notebook import notebook_html
 from ..store import read_tensors, save_tensors
 from .circuit import Circuit, by_layer
-from .provenance import Provenance
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -143,12 +142,10 @@ class WeightMask:
             bar="weights of the mask per million of the matrix",
         )
 
-    def save(self, path: str | Path, *, provenance: Provenance | None = None) -> None:
-        """Write one safetensors file, atomically: 4 bytes a weight, with the mask's origin (`hc.provenance(model, …)`) where it
-        is given."""
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, atomically: 4 bytes a weight."""
         small = {name: flat.int() if prod(self.shapes[name]) < 2**31 else flat for name, flat in self.indices.items()}
-        origin = {} if provenance is None else {"provenance": provenance}
-        save_tensors(path, small, format=FORMAT, about={"shapes": dict(self.shapes), **origin})
+        save_tensors(path, small, format=FORMAT, about={"shapes": dict(self.shapes)})
 
     @classmethod
     def load(cls, path: str | Path) -> "WeightMask":

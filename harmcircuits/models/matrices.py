@@ -10,7 +10,6 @@ fuses queries, keys and values (GPT-2, GPT-NeoX) or gate and input (Phi-3), Tran
 the fused one is a stale copy; GPT-2's `Conv1D` is stored as [in, out].
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
@@ -23,7 +22,6 @@ from torch.nn import Linear, Module, Parameter
 from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
 
-from .model_key import bytes_of
 from .protocol import WORKING_MODELS, HookedModel, ModelError
 
 KINDS = ("attn.q", "attn.k", "attn.v", "attn.o", "mlp.gate", "mlp.in", "mlp.out")
@@ -116,21 +114,6 @@ def matrices(model: HookedModel) -> list[Matrix]:
     if len({id(matrix.parameter) for matrix in found}) < len(found):
         raise ModelError("layers of this model share their weights: one weight would have several scores. " + WORKING_MODELS)
     return found
-
-
-def base_hash(model: HookedModel) -> str:
-    """SHA-256 (16 hexadecimal digits) over names, types and values of all eligible matrices in their canonical orientation.
-
-    It names the weights that masks are of: a `TransformerBridge` and a `HookedTransformer` of the same weights have the same.
-
-    Raises:
-        ModelError: see `matrices`.
-    """
-    digest = hashlib.sha256()
-    for matrix in matrices(model):
-        digest.update(f"{matrix.name} {matrix.shape} {matrix.parameter.dtype}".encode())
-        digest.update(bytes_of(matrix.values()))
-    return digest.hexdigest()[:16]
 
 
 def _blocks(model: HookedModel) -> Iterator[Any]:

@@ -80,7 +80,7 @@ def finetune(model: HookedModel, examples: Sequence[Example], *, recipe: Recipe 
 
         tuned = finetune(model, [hc.Example(request="How long do eggs boil?", response="Seven minutes.")])
 
-    Training starts from the weights that `model` has now, pruned ones too (`hc.prune`, or within `hc.ablated` by a mask). The
+    Training starts from the weights that `model` has now, pruned ones too (within `hc.ablated` by a mask). The
     same call gives the same weights on the same machine.
 
     Args:
@@ -124,8 +124,8 @@ def check_trainable(model: HookedModel) -> None:
         )
     if has_hooks(model):
         raise FinetuneError(
-            "hooks are set on the model, and training would not see them: leave hc.ablated, and take the weights themselves "
-            "out with hc.prune"
+            "hooks are set on the model, and training would not see them: ablate weights instead (hc.ablated with a "
+            "WeightMask, such as hc.outgoing(model, circuit))"
         )
     others = {parameter.dtype for parameter in model.parameters()} - {torch.float32}
     if others:

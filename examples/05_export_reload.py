@@ -1,6 +1,6 @@
 """Export a model without its circuit, and read it with plain transformers code: the same numbers as under the ablation.
 
-Runs as a script (`python examples/05_prune_export_reload.py`, meant for less than 3 minutes on two cores) and cell by cell in
+Runs as a script (`python examples/05_export_reload.py`, meant for less than 3 minutes on two cores) and cell by cell in
 an editor.
 """
 
@@ -28,17 +28,10 @@ with hc.ablated(model, circuit):
 written = [one.response_ids for one in hc.generate(model, twins, circuit, max_new_tokens=24, temperature=0)]
 print(f"L {hc.loss(model, examples).mean():.4f} nats per token; without the circuit {ours.mean():.4f}")
 
-# %% Prune: a file of kilobytes switches the circuit off for good, in another copy of the model. Other weights are refused.
-out = Path("out/example-05")
-origin = hc.provenance(model, data="built-in triples, attribution split", scores="first order, greedy responses", seed=0)
-circuit.save(out / "circuit.json", provenance=origin)
-pruned = hc.load_model()
-print(f"{hc.prune(pruned, out / 'circuit.json'):,} weights set to zero")
-print(f"largest difference of L: {(hc.loss(pruned, examples) - ours).abs().max():.1e} nats per token")
-
 # %% Export: a plain transformers folder with a model card. It must be a new one.
+out = Path("out/example-05")
 shutil.rmtree(out / "pruned", ignore_errors=True)
-folder = hc.export(model, circuit, out / "pruned", origin=origin)
+folder = hc.export(model, circuit, out / "pruned")
 print(*sorted(path.name for path in folder.iterdir()), sep="\n")
 
 # %% Reload, here and anywhere: from here on nothing but transformers reads the model.
