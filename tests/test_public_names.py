@@ -26,8 +26,7 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "ablated": (("model", "circuit"), {"method", "alpha", "reference"}),
     "sweep": (("model", "circuits", "examples"), {"method", "alpha", "batch_size"}),
     "generate": (("model", "prompts", "circuit"), {"method", "alpha", "max_new_tokens", "temperature", "seed"}),
-    "export": (("model", "circuit", "folder"), {"origin"}),
-    "prune": (("model", "circuit"), set()),
+    "export": (("model", "circuit", "folder"), {"name"}),
     "overlap": (("one", "other"), {"model"}),
     "dissociate": (
         ("model", "circuit", "prompts"),
