@@ -89,14 +89,15 @@ def main() -> None:
     )
     shared = {"name": options.name, "progress": True}
     if options.prompts == "builtin":
-        runs = {"builtin": hc.dissociate(model, settings=sizes, folder=options.out, **shared)}
+        tests = {"builtin": None}
+        sets = {"settings": sizes, **shared}
     else:
         train, development, strongreject, xstest = benchmark_sets(options.data, options.seed)
         fixed = replace(sizes, head_fractions=(0.04,), neuron_fractions=(0.02,), weight_fractions=((3e-5, 1e-4),))
         sets = {"train": train, "development": development, "settings": fixed, **shared}
         tests = {"strongreject": strongreject, "xstest": xstest}
-        runs = {name: hc.dissociate(model, prompts=test, folder=options.out, **sets) for name, test in tests.items()}
-    for name, run in runs.items():
+    for name, test in tests.items():
+        run = hc.dissociate(model, prompts=test, folder=options.out, **sets)
         run.save(options.out / name)
         print(f"{name}: {run.answer}", *run.sentences, run.table().T.to_string(), sep="\n")
     minutes = (time.process_time() - computed) / 60
