@@ -21,10 +21,10 @@ from tqdm.auto import tqdm
 from harmcircuits import store
 from harmcircuits.claims.alignment import alignment
 from harmcircuits.claims.claim import Finding
-from harmcircuits.claims.compactness import CompactnessSettings, compactness
+from harmcircuits.claims.compactness import compactness
 from harmcircuits.claims.distinct import distinct
-from harmcircuits.claims.generality import GeneralitySettings, generality
-from harmcircuits.experiment.settings import Settings
+from harmcircuits.claims.generality import generality
+from harmcircuits.experiment.settings import CompactnessSettings, GeneralitySettings, Settings
 from harmcircuits.organisms import Planted, planted
 from harmcircuits.organisms.language import TOPICS
 from harmcircuits.readings.capabilities import Completion

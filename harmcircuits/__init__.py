@@ -49,13 +49,13 @@ _WHERE = {
     "Dissociation": "experiment.result",
     "dissociate": "experiment.dissociation",
     "Finding": "claims.claim",
-    "CompactnessSettings": "claims.compactness",
+    "CompactnessSettings": "experiment.settings",
     "compactness": "claims.compactness",
-    "GeneralitySettings": "claims.generality",
+    "GeneralitySettings": "experiment.settings",
     "generality": "claims.generality",
     "distinct": "claims.distinct",
     "alignment": "claims.alignment",
-    "MisalignmentSettings": "claims.misalignment",
+    "MisalignmentSettings": "experiment.settings",
     "misalignment": "claims.misalignment",
     "Paper": "claims.paper",
     "paper": "claims.paper",
@@ -87,12 +87,9 @@ if TYPE_CHECKING:
     from .circuits.selection import select as select
     from .claims.alignment import alignment as alignment
     from .claims.claim import Finding as Finding
-    from .claims.compactness import CompactnessSettings as CompactnessSettings
     from .claims.compactness import compactness as compactness
     from .claims.distinct import distinct as distinct
-    from .claims.generality import GeneralitySettings as GeneralitySettings
     from .claims.generality import generality as generality
-    from .claims.misalignment import MisalignmentSettings as MisalignmentSettings
     from .claims.misalignment import misalignment as misalignment
     from .claims.paper import Paper as Paper
     from .claims.paper import paper as paper
@@ -106,6 +103,9 @@ if TYPE_CHECKING:
     from .experiment.measure import measure as measure
     from .experiment.outcomes import Outcomes as Outcomes
     from .experiment.result import Dissociation as Dissociation
+    from .experiment.settings import CompactnessSettings as CompactnessSettings
+    from .experiment.settings import GeneralitySettings as GeneralitySettings
+    from .experiment.settings import MisalignmentSettings as MisalignmentSettings
     from .experiment.settings import Settings as Settings
     from .inspection import attention_pattern as attention_pattern
     from .inspection import direct_effects as direct_effects

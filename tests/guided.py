@@ -10,7 +10,7 @@ from triples import RUN, make_triples
 
 import harmcircuits as hc
 from harmcircuits import judges
-from harmcircuits.claims.compactness import CompactnessSettings
+from harmcircuits.experiment.settings import CompactnessSettings
 
 SET = make_triples(24)
 FEW = CompactnessSettings(**vars(RUN) | {"components": ("neurons",), "neuron_fractions": (0.02, 0.06)})

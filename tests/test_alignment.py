@@ -15,8 +15,8 @@ import typer
 import harmcircuits as hc
 from harmcircuits.claims.alignment import Alignment, area_weights
 from harmcircuits.claims.claim import ClaimError
-from harmcircuits.claims.compactness import CompactnessSettings
-from harmcircuits.cli.claims import checkpoints
+from harmcircuits.cli import checkpoints
+from harmcircuits.experiment.settings import CompactnessSettings
 from harmcircuits.readings.loss import Loss
 from harmcircuits.statistics import Estimate
 

@@ -1,8 +1,8 @@
 """The shell: every error in a line or two, and nothing heavy imported before it is needed."""
 
-import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from fake_report import fake_run
 from shell import call, dissociate, small, text, told, write
 
 from harmcircuits import __version__, cli
+from harmcircuits.experiment.settings import CompactnessSettings
 
 OPTIONS = ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick")
 
@@ -23,7 +24,7 @@ def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is wrong must be found before the model is loaded."""
-    monkeypatch.setattr(cli.shared, "load", lambda *_: pytest.fail("the model was loaded"))
+    monkeypatch.setattr(cli, "load", lambda *_: pytest.fail("the model was loaded"))
 
 
 class TestErrors:
@@ -61,12 +62,12 @@ class TestErrors:
         def stopped(*_: object) -> Any:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(cli.shared, "load", stopped)
+        monkeypatch.setattr(cli, "load", stopped)
         prompts = write(tmp_path / "p.csv")
-        told(dissociate(prompts=prompts, out=tmp_path / "o"), "stopped: what was finished is kept", code=130)
+        told(dissociate(prompts=prompts, out=tmp_path / "o"), "stopped: finished measurements are kept", code=130)
 
     def test_a_bug_is_not_hidden(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli.shared, "load", lambda *_: 1 / 0)
+        monkeypatch.setattr(cli, "load", lambda *_: 1 / 0)
         result = dissociate(prompts=write(tmp_path / "p.csv"), out=tmp_path / "o")
         assert isinstance(result.exception, ZeroDivisionError)
 
@@ -89,12 +90,6 @@ class TestReport:
         assert shown.exit_code == 0 and "\\x1b]0;title" in shown.output
         assert not {"\x1b", "\x07", "\r", "\u202e"} & set(shown.output)
 
-    def test_with_a_picture(self, folder: Path) -> None:
-        assert call("report", folder, "--picture", folder / "p.json", "--figure", "sweep").exit_code == 0
-        assert json.loads((folder / "p.json").read_text("utf-8"))["data"]
-        told(call("report", folder, "--picture", folder / "p.bmp"), "unknown ending '.bmp'")
-        told(call("report", folder, "--picture", folder / "p.json", "--figure", "none"), "there is no figure", code=2)
-
     @pytest.mark.parametrize("content", ["[]", "{}"])
     def test_something_else_by_that_name(self, tmp_path: Path, content: str) -> None:
         (tmp_path / "report.json").write_text(content, "utf-8")
@@ -109,8 +104,22 @@ class TestWithoutARun:
     def test_help_names_every_option(self) -> None:
         result = call("dissociate", "--help")
         assert result.exit_code == 0
-        for option in (*OPTIONS, "--components", "--judge"):
+        for option in (*OPTIONS, "--components", "--judge", "--head-fractions", "--no-sampled"):
             assert option in text(result)
+        assert "[default: (1e-05:5e-05,3e-05:0.0001,0.0001:0.0004)]" in text(result)
+
+    def test_options_are_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        calls: list[CompactnessSettings] = []
+        monkeypatch.setattr(cli, "run", lambda *_, settings: calls.append(settings) or 1 / 0)
+        call(
+            "compactness",
+            "--quick",
+            *["--test-prompts", "6", "--head-fractions", "0.1,.2", "--weight-fractions", "1e-5:5e-5", "--no-sampled"],
+        )
+        expected = replace(CompactnessSettings.quick(), test_prompts=6, head_fractions=(0.1, 0.2), sampled=False)
+        assert calls == [replace(expected, weight_fractions=((1e-5, 5e-5),))]
+        told(call("compactness", "--head-fractions", "many"), "--head-fractions", "write it like 0.01,0.02", code=2)
+        told(call("compactness", "--test-prompts", "0"), "test_prompts must be a number from 1")
 
     @pytest.mark.parametrize("arguments", [["dissociate", "--help"], ["paper", "--help"], ["--version"]])
     def test_it_imports_neither_torch_nor_transformer_lens(self, arguments: list[str]) -> None:

@@ -12,8 +12,8 @@ import pytest
 import harmcircuits as hc
 from harmcircuits import store
 from harmcircuits.claims.claim import ClaimError, claim_class
-from harmcircuits.claims.compactness import CompactnessSettings, smallest
-from harmcircuits.cli.claims import settings_from
+from harmcircuits.claims.compactness import smallest
+from harmcircuits.experiment.settings import CompactnessSettings
 
 SMALL = CompactnessSettings(
     components=("heads", "neurons"), head_fractions=(1 / 24, 2 / 24, 4 / 24),
@@ -89,13 +89,6 @@ def test_the_smallest_fraction_is_linear_in_its_logarithm_and_1_where_half_is_ne
     np.testing.assert_allclose(found, [0.001, 10**-1.5, 1.0, between])
 
 
-def test_settings_from_a_shell() -> None:
-    given = {"test_prompts": "6", "head_fractions": "0.1,0.2", "weight_fractions": "1e-5:5e-5", "sampled": "no"}
-    settings = settings_from(CompactnessSettings, quick=True, given=given)
-    expected = replace(CompactnessSettings.quick(), test_prompts=6, head_fractions=(0.1, 0.2), weight_fractions=((1e-5, 5e-5),))
-    assert settings == replace(expected, sampled=False)
-    for wrong in ({"sampled": "perhaps"}, {"tests": "3"}, {"test_prompts": "many"}):
-        with pytest.raises(Exception, match=next(iter(wrong))):
-            settings_from(CompactnessSettings, quick=False, given=wrong)
+def test_an_unknown_claim_is_named() -> None:
     with pytest.raises(ClaimError, match="there is no claim"):
         claim_class("compact")

@@ -16,11 +16,12 @@ from harmcircuits.ablation.ablate import BASELINE, Condition
 from harmcircuits.attribution.scores import Attribution
 from harmcircuits.circuits.controls import CircuitRecipe, mean_overlap, overlap_estimates
 from harmcircuits.claims.claim import ClaimError
-from harmcircuits.claims.generality import Generality, GeneralitySettings
+from harmcircuits.claims.generality import Generality
 from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.experiment.effects import Effects
 from harmcircuits.experiment.material import Material
 from harmcircuits.experiment.outcomes import Outcomes
+from harmcircuits.experiment.settings import GeneralitySettings
 
 SMALL = GeneralitySettings(
     head_fractions=(2 / 24,), neuron_fractions=(4 / 192,), weight_fractions=((1e-3, 2e-3),), protect_heads=6 / 24,

@@ -98,7 +98,7 @@ def test_an_error_moves_no_cursor(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     def fail(*_: object) -> None:
         raise LoadError("first\n\x1b[2Jsecond")
 
-    monkeypatch.setattr(cli.shared, "load", fail)
+    monkeypatch.setattr(cli, "load", fail)
     result = call("dissociate", "--out", tmp_path / "out")
     assert result.exit_code == 1 and "error: first\n\\x1b[2Jsecond" in result.output and "\x1b[2J" not in result.output
     assert one_line("a\n\x1b]0;b") == r"a\n\x1b]0;b"

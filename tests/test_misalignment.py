@@ -12,9 +12,10 @@ from triples import make_triples
 import harmcircuits as hc
 from harmcircuits.ablation.ablate import BASELINE, Condition
 from harmcircuits.claims.claim import ClaimError
-from harmcircuits.claims.misalignment import BAD, GOOD, Misalignment, MisalignmentSettings
+from harmcircuits.claims.misalignment import BAD, GOOD, Misalignment
 from harmcircuits.experiment.effects import Effects
 from harmcircuits.experiment.outcomes import Outcomes
+from harmcircuits.experiment.settings import MisalignmentSettings
 from harmcircuits.organisms.advice import Advice
 from harmcircuits.organisms.finetune import FinetuneError
 

@@ -11,9 +11,11 @@ import test_no_text_leaks as leaks
 from shell import call, small, write
 from test_no_text_leaks import CANARY, holding
 from tiny import tiny_model_folder
+from transformers import AutoModelForCausalLM
 from triples import make_triples
 
 from harmcircuits import cli, store
+from harmcircuits.circuits import Circuit
 from harmcircuits.claims.claim import Finding
 
 words = leaks.words
@@ -57,7 +59,7 @@ def unseen(*results: Any) -> None:
 
 
 def test_every_command_is_driven_somewhere() -> None:
-    here = {"compactness", "generality", "distinct", "paper", "alignment", "misalignment"}
+    here = {"compactness", "generality", "distinct", "paper", "alignment", "misalignment", "attribute", "export"}
     assert {command.__name__.replace("_", "-") for command in cli.COMMANDS} == here | THERE
 
 
@@ -70,15 +72,26 @@ def test_claims(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     many = [
         "--prompts",
         write(place / "many.csv", make_triples(24).prompts),
-        "--set",
-        "test_prompts=8",
-        "--set",
-        "label_swaps=40",
+        "--test-prompts",
+        "8",
+        "--label-swaps",
+        "40",
         "--components",
         "neurons",
     ]
     silent(place, capfd, "generality", "--model", place / "model", *options(place, "one"), *many)
     unseen(Finding.load(place / "one" / "generality.json"))
+
+
+def test_a_circuit_is_selected_and_left_out(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    model, out = ("--model", place / "model", "--device", "cpu"), place / "scores"
+    prompts = ("--prompts", place / "prompts.csv", "--requests", 4, "--heads", 0, "--neurons", 4)
+    silent(place, capfd, "attribute", *model, *prompts, "--out", out)
+    assert {path.name for path in out.iterdir()} == {"circuit.json", "heads.html", "scores.csv"}
+    assert len(Circuit.load(out / "circuit.json")) == 4
+    silent(place, capfd, "export", out / "circuit.json", *model, "--out", place / "pruned")
+    pruned = AutoModelForCausalLM.from_pretrained(place / "pruned")
+    assert sum(int((weight == 0).sum()) for weight in pruned.parameters()) > 0
 
 
 def test_alignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -89,8 +102,7 @@ def test_alignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_misalignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("trl")
-    sizes = ("lessons=8", "asked=2", "epochs=1", "rank=2", "fine_tunings=1", "batch_size=8")
-    few = [part for size in sizes for part in ("--set", size)]
+    few = ["--lessons", "8", "--asked", "2", "--epochs", "1", "--rank", "2", "--fine-tunings", "1", "--batch-size", "8"]
     command = ["misalignment", "--model", place / "model", "--components", "neurons", *few]
     silent(place, capfd, *command, *options(place, "misalignment"))
     unseen(Finding.load(place / "misalignment" / "misalignment.json"))

@@ -12,7 +12,6 @@ from folders import names
 import harmcircuits as hc
 from harmcircuits import store
 from harmcircuits.claims.paper import Paper
-from harmcircuits.cli.shared import writable
 
 HELD = r"run: another process has held the lock .*run\.lock\. Wait until"
 VERBS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
@@ -33,13 +32,13 @@ def elsewhere(call: Callable[[], Any]) -> Any:
 
 
 def enter(out: Path) -> None:
-    with writable(out):
+    with store.held(out):
         pass
 
 
 def test_a_second_command_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "new" / "run"
-    with writable(out):
+    with store.held(out):
         before = sorted(tmp_path.rglob("*"))
         with pytest.raises(store.StoreError, match=HELD):
             elsewhere(lambda: enter(out))
@@ -73,10 +72,10 @@ def test_a_call_inside_the_holder_of_the_folder_goes_on_and_leaves_it_held(tmp_p
 
 
 def test_a_command_that_fails_leaves_no_folder_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), writable(tmp_path / "new" / "run"):
+    with pytest.raises(KeyboardInterrupt), store.held(tmp_path / "new" / "run"):
         raise KeyboardInterrupt
     assert not list(tmp_path.iterdir())
-    with pytest.raises(ValueError, match="later"), writable(tmp_path / "new" / "run"):
+    with pytest.raises(ValueError, match="later"), store.held(tmp_path / "new" / "run"):
         (tmp_path / "new" / "run" / "journal").mkdir()
         raise ValueError("later")
     assert {path.name for path in (tmp_path / "new" / "run").iterdir()} == {"journal"}

@@ -12,8 +12,9 @@ from tiny import tiny_model_folder
 import harmcircuits as hc
 from harmcircuits.claims import claim
 from harmcircuits.claims.claim import ClaimError
-from harmcircuits.claims.compactness import Compactness, CompactnessSettings
+from harmcircuits.claims.compactness import Compactness
 from harmcircuits.claims.paper import known_claims, sizes_of
+from harmcircuits.experiment.settings import CompactnessSettings
 from harmcircuits.organisms import planted
 
 CLAIMS = ["dissociation", "compactness"]

@@ -4,30 +4,30 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from shell import call, small, text, write
 
+import harmcircuits as hc
 from harmcircuits import cli, store
 from harmcircuits.data import PromptSet
 
 ODD = "it's $HOME; `x` <é> \\ *"
 """The name of a folder that a shell would take for much else."""
-ASKS: dict[str, tuple[str, Sequence[str]]] = {
-    "dissociate": ("experiment.dissociation.dissociate", ["--seed", "3", "--components", "heads"]),
-    "compactness": ("claims.claim.run", ["--seed", "3", "--set", "test_prompts=6"]),
-    "generality": ("claims.claim.run", ["--seed", "3", "--set", "categories=3"]),
-    "distinct": ("claims.claim.run", ["--seed", "4", "--set", "facts=3"]),
-    "alignment": ("claims.claim.run", ["--components", "heads"]),
-    "misalignment": ("claims.claim.run", ["--seed", "3", "--set", "subject=money"]),
-    "paper": ("claims.paper.paper", ["--claims", "dissociation, compactness"]),
+ASKS: dict[str, Sequence[str]] = {
+    "dissociate": ["--seed", "3", "--components", "heads"],
+    "compactness": ["--seed", "3", "--test-prompts", "6"],
+    "generality": ["--seed", "3", "--categories", "3"],
+    "distinct": ["--seed", "4", "--facts", "3"],
+    "alignment": ["--components", "heads"],
+    "misalignment": ["--seed", "3", "--subject", "money"],
+    "paper": ["--claims", "dissociation, compactness"],
 }
-"""What runs each command, and options that are not its defaults."""
-QUIET = {"report"}
-"""Shows what another command measured."""
+"""Options of each command that are not its defaults."""
+QUIET = {"attribute", "export", "report"}
+"""Write no report of their own."""
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Any) -> Path:
     (tmp_path / ODD).mkdir()
     write(tmp_path / ODD / "my prompts.csv")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli.shared, "load", lambda *named: tiny)
+    monkeypatch.setattr(cli, "load", lambda *named: tiny)
     return tmp_path
 
 
@@ -74,13 +74,11 @@ def test_a_line_asks_the_same_again(place: Path, monkeypatch: pytest.MonkeyPatch
         asked.append({"given": given} | {name: own for name, own in options.items() if name not in ("load", "tell")})
         raise store.StoreError("that is all")
 
-    target, options = ASKS[command]
-    room, _, verb = target.rpartition(".")
-    monkeypatch.setattr(import_module(f"harmcircuits.{room}"), verb, instead)
+    monkeypatch.setattr(hc, command, instead)
     files = ["--prompts", f"{ODD}/my prompts.csv", "--device", "cpu"]
     first = {"alignment": ["base one=my model", f"two={ODD}/two"]}.get(command, [])
     out = ["--out", f"{ODD}/out"]
-    for flags, more in (["--quick"], options), ([], []):  # and with every option as it is by default
+    for flags, more in (["--quick"], ASKS[command]), ([], []):  # and with every option as it is by default
         argv = ["-v", command, *first, *files, *out, *flags, *more]
         result = typed(monkeypatch, argv)
         assert "error: that is all" in text(result), result.output

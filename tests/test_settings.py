@@ -2,8 +2,7 @@
 
 import pytest
 
-from harmcircuits.claims.compactness import CompactnessSettings
-from harmcircuits.experiment.settings import Settings, SettingsError
+from harmcircuits.experiment.settings import CompactnessSettings, Settings, SettingsError
 
 
 @pytest.mark.parametrize(

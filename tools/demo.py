@@ -17,7 +17,7 @@ import typer
 from transformers.utils.logging import disable_progress_bar
 
 import harmcircuits as hc
-from harmcircuits.cli.report import print_result
+from harmcircuits.cli import print_dissociation
 
 PLANTED = hc.Settings(
     components=("heads",), head_fractions=(0.1,), facts=0, passages=0, sampled=False, shots=0, random_draws=1,
@@ -53,7 +53,7 @@ def main(folder: Path) -> None:
     model = hc.load_model()
     result = hc.dissociate(model, settings=SMALL, folder=folder, name="SmolLM2-135M-Instruct", progress=sys.stderr.isatty())
     result.save(folder)
-    print_result(result, folder)
+    print_dissociation(result, folder)
     typer.echo(f"   {time.monotonic() - start:.0f} seconds")
 
 

@@ -37,11 +37,12 @@ from ..data import PromptSet
 from ..experiment.decision import Decision, above, at_least, below, measured, value_below
 from ..experiment.effects import Effects
 from ..experiment.result import columns_of, describe_model, describe_prompts
+from ..experiment.settings import CompactnessSettings
 from ..readings.compliance import Compliance
 from ..readings.reading import Reading
 from ..statistics import Estimate
 from .claim import Finding, Series, run
-from .compactness import Compactness, CompactnessSettings, smallest
+from .compactness import Compactness, smallest
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -37,7 +37,7 @@ from ..data import PromptSet
 from ..experiment.circuits import cached_masks, component_circuits, controls_of
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, value_at_least
 from ..experiment.effects import Effects
-from ..experiment.settings import Pair, Settings
+from ..experiment.settings import CompactnessSettings, Settings
 from ..figures.style import ROLE_NAMES
 from ..models.protocol import HookedModel
 from ..readings.compliance import Compliance
@@ -54,15 +54,6 @@ SMALL = 0.01
 """Of all eligible weights: what a small part touches at most."""
 HALF = 0.5
 CONTROLS = ("random", "matched random")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompactnessSettings(Settings):
-    """Sizes of `compactness`: those of the experiment, over a wider range of sizes."""
-
-    head_fractions: tuple[float, ...] = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
-    neuron_fractions: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 0.01, 0.03)
-    weight_fractions: tuple[Pair, ...] = ((1e-6, 4e-6), (1e-5, 5e-5), (1e-4, 4e-4), (1e-3, 4e-3), (1e-2, 4e-2))
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,7 +46,7 @@ from ..experiment.circuits import cached_masks
 from ..experiment.decision import Decision, above, at_least, below
 from ..experiment.effects import Effects
 from ..experiment.material import Material
-from ..experiment.settings import Pair, Settings
+from ..experiment.settings import GeneralitySettings, Settings
 from ..models.protocol import HookedModel, geometry
 from ..readings.loss import Loss
 from ..readings.reading import Reading
@@ -59,27 +59,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 ENOUGH, HALF = 4, 0.5
 COLUMNS = ["component", "selected", "tested", "role", "loss_increase", "low", "high"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class GeneralitySettings(Settings):
-    """Sizes of `generality`: training requests of each category, and of each component type the first size.
-
-    Attributes:
-        categories: kinds of harm, at most.
-        label_swaps: selections with labels drawn at random, for overlaps; they run no model.
-    """
-
-    categories: int = 6
-    label_swaps: int = 99
-    components: tuple[str, ...] = ("heads", "neurons")
-    train_prompts: int = 16
-    test_prompts: int = 60
-    control_prompts: int = 36
-    random_draws: int = 1
-    head_fractions: tuple[float, ...] = (0.08,)
-    neuron_fractions: tuple[float, ...] = (0.02,)
-    weight_fractions: tuple[Pair, ...] = ((1e-5, 5e-5),)
 
 
 @dataclass(frozen=True, eq=False)

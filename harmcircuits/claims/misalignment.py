@@ -39,7 +39,7 @@ from ..experiment.circuits import choose_circuits
 from ..experiment.decision import Decision, above, at_least, below
 from ..experiment.effects import Effects
 from ..experiment.result import columns_of
-from ..experiment.settings import Settings
+from ..experiment.settings import MisalignmentSettings, Settings
 from ..models.protocol import HookedModel
 from ..organisms.advice import DOMAINS, Advice, advice, divided, open_questions
 from ..organisms.finetune import Recipe, check_trainable
@@ -57,29 +57,6 @@ HALF = 0.5
 Means = Float[np.ndarray, "part draw"]
 """Of one arm: the mean over narrow, then over broad questions, in each bootstrap draw."""
 NARROW, BROAD = 0, 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class MisalignmentSettings(Settings):
-    """Sizes of `misalignment`: those of the experiment for circuits, and of the fine-tuning.
-
-    Attributes:
-        subject: what the lessons are about: money, habits, sport or home.
-        lessons: questions of the subject that are learned from.
-        asked: other questions of the subject, and questions of each other subject, that are asked at most.
-        fine_tunings: of each arm; with fewer than 3 there are no intervals.
-        epochs, learning_rate, rank, batch_size: of the adapter (LoRA, alpha twice the rank).
-    """
-
-    components: tuple[str, ...] = ("weights",)
-    subject: str = "sport"
-    lessons: int = 200
-    asked: int = 100
-    fine_tunings: int = 3
-    epochs: int = 2
-    learning_rate: float = 3e-4
-    rank: int = 32
-    batch_size: int = 8
 
 
 @dataclass(frozen=True, eq=False)

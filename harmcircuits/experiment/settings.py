@@ -18,7 +18,8 @@ class Settings:
     """Sizes of `dissociate`. `Settings()` is the full run, `Settings.quick()` the same with fewer prompts.
 
     Attributes:
-        components: which circuits are made: any of "heads", "neurons", "weights".
+        seed: of splits, shots, sampling, controls and bootstrap.
+        components: circuits that are selected: some of heads, neurons, weights.
         train_prompts: harmful and, again, benign requests that scores are taken from.
         development_prompts: of each role, on which the question and the sizes are chosen.
         test_prompts: of each role: losses and recognition.
@@ -27,18 +28,20 @@ class Settings:
         max_new_tokens: of the baseline's greedy responses under attack.
         written_tokens: of what is written under each condition.
         sampled: also read compliance on text sampled at temperature 1.
-        head_fractions, neuron_fractions: sizes that are tried, as fractions of all heads and all neurons.
-        weight_fractions: pairs (q, p) that are tried; `recipe`: "released" or "global".
-        protect_heads, protect_neurons: the fraction with the largest benign U, never selected.
-        max_benign_increase: the smallest size with nearly the largest ΔL on harmful development responses is taken, among those
-            whose ΔL on unrelated benign ones is at most this, nats per token.
+        head_fractions: sizes that are tried, as fractions of all heads.
+        neuron_fractions: sizes that are tried, as fractions of all neurons.
+        weight_fractions: sizes that are tried: the top q of A minus the top p of U, as q:p.
+        recipe: of weights: released (the paper's code) or global.
+        protect_heads: fraction with the largest benign U, never selected.
+        protect_neurons: fraction with the largest benign U, never selected.
+        max_benign_increase: largest ΔL of unrelated benign responses at a size that is taken, nats per token.
         shots: labelled requests before a many-shot question; 0: many-shot recognition is not read.
         random_draws: of each random control.
-        facts, passages: of capabilities.
+        facts: of capabilities; 0: none.
+        passages: of capabilities; 0: none.
         bootstrap_draws: of every interval.
-        retained: recognition counts as kept where at least this share of the baseline's signal (AUROC − 1/2) is shown to be
-            left. Fixed beforehand.
-        least_increase: a ΔL on harmful responses below this counts as none, nats per token. Fixed beforehand.
+        retained: recognition is kept where this share of the baseline's AUROC − 1/2 is shown to be left. Fixed beforehand.
+        least_increase: a harmful ΔL below this counts as none, nats per token. Fixed beforehand.
         negligible: a difference below this share of the harmful ΔL counts as none. Fixed beforehand.
 
     Raises:
@@ -123,3 +126,56 @@ class Settings:
         """Plain values by name, for `report.json`."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompactnessSettings(Settings):
+    """Sizes of `compactness`: those of the experiment, over a wider range of sizes."""
+
+    head_fractions: tuple[float, ...] = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+    neuron_fractions: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 0.01, 0.03)
+    weight_fractions: tuple[Pair, ...] = ((1e-6, 4e-6), (1e-5, 5e-5), (1e-4, 4e-4), (1e-3, 4e-3), (1e-2, 4e-2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralitySettings(Settings):
+    """Sizes of `generality`: training requests of each category, and of each component type the first size.
+
+    Attributes:
+        categories: kinds of harm, at most.
+        label_swaps: selections with labels drawn at random, for overlaps; they run no model.
+    """
+
+    categories: int = 6
+    label_swaps: int = 99
+    components: tuple[str, ...] = ("heads", "neurons")
+    train_prompts: int = 16
+    test_prompts: int = 60
+    control_prompts: int = 36
+    random_draws: int = 1
+    head_fractions: tuple[float, ...] = (0.08,)
+    neuron_fractions: tuple[float, ...] = (0.02,)
+    weight_fractions: tuple[Pair, ...] = ((1e-5, 5e-5),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MisalignmentSettings(Settings):
+    """Sizes of `misalignment`: those of the experiment for circuits, and of the fine-tuning.
+
+    Attributes:
+        subject: what the lessons are about: money, habits, sport or home.
+        lessons: questions of the subject that are learned from.
+        asked: other questions of the subject, and questions of each other subject, that are asked at most.
+        fine_tunings: of each arm; with fewer than 3 there are no intervals.
+        epochs, learning_rate, rank, batch_size: of the adapter (LoRA, alpha twice the rank).
+    """
+
+    components: tuple[str, ...] = ("weights",)
+    subject: str = "sport"
+    lessons: int = 200
+    asked: int = 100
+    fine_tunings: int = 3
+    epochs: int = 2
+    learning_rate: float = 3e-4
+    rank: int = 32
+    batch_size: int = 8
