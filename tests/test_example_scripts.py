@@ -27,7 +27,7 @@ from harmcircuits.store import CACHE_VARIABLE
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 TOLD = {
     "03_dissociation": r"planted: dissociated; answer: dissociated\n(.*\n)*planted: not selective; answer: not selective",
-    "02_circuit": "read again it is equal: True; of the model [0-9a-f]{16}",
+    "02_circuit": "read again it is equal: True",
     "04_weights": "read again it is equal: True",
     "05_export_reload": "greedy responses of 24 tokens: 12 of 12 equal",
     "06_known_answer": "found what was planted: True",
