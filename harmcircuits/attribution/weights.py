@@ -22,8 +22,8 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .. import figures
 from ..data import Example, Prompt
+from ..figures.matrix import heatmap, layer_by_kind
 from ..models.protocol import HookedModel
 from ..notebook import notebook_html
 from ..store import one_line, read_tensors, save_tensors
@@ -95,9 +95,8 @@ class WeightAttribution:
 
     def figure(self) -> "go.Figure":
         """Return each matrix's share of Σ |A| as a heat map, layers downwards, kinds to the right."""
-        table = self.table()
-        return figures.heatmap(
-            table.pivot(index="layer", columns="kind", values="share")[[*dict.fromkeys(table["kind"])]] * 100,
+        return heatmap(
+            layer_by_kind(self.table(), "share") * 100,
             title="In which matrices does the attribution of weights lie?",
             caption="Each matrix's share of the sum of |A| of single weights over all matrices of the decoder blocks; A is "
             "averaged over examples. Larger matrices have more weights. No interval: of weights the mean alone is computed.",

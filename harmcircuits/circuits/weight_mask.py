@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ..figures import heatmap
+from ..figures.matrix import heatmap, layer_by_kind
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, geometry
 from ..notebook import notebook_html
@@ -131,9 +131,8 @@ class WeightMask:
 
     def figure(self) -> "go.Figure":
         """Return the mask's share of each matrix as a heat map, layers downwards, kinds to the right."""
-        table = self.table()
         return heatmap(
-            table.pivot(index="layer", columns="kind", values="fraction")[[*dict.fromkeys(table["kind"])]] * 1e6,
+            layer_by_kind(self.table(), "fraction") * 1e6,
             title="Where do the weights of the mask lie?",
             caption="How many weights the mask has in each matrix of the decoder blocks, per million weights of that matrix. "
             "A count: no interval.",

@@ -167,7 +167,10 @@ class MisalignmentSettings(Settings):
         lessons: questions of the subject that are learned from.
         asked: other questions of the subject, and questions of each other subject, that are asked at most.
         fine_tunings: of each arm; with fewer than 3 there are no intervals.
-        epochs, learning_rate, rank, batch_size: of the adapter (LoRA, alpha twice the rank).
+        epochs: how often each lesson is learned.
+        learning_rate: of the adapter, the highest.
+        rank: of the adapter (LoRA, alpha twice the rank).
+        batch_size: lessons a step.
     """
 
     components: tuple[str, ...] = ("weights",)

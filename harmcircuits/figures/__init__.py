@@ -1,4 +1,4 @@
-"""Figures: seven functions from a tidy frame (or scores of heads) to a plotly figure, and `save`.
+"""Figures: eight functions from a tidy frame (or scores of heads) to a plotly figure, and `save`.
 
 Nothing of the package is imported here, so that every result can draw itself. Colours and symbols are set in `style.py`. Every
 figure carries `layout.meta`, a dict with its `caption` and its text alternative `alt`, which pages print, and `dark`, its

@@ -33,7 +33,7 @@ def bars(frame: pd.DataFrame, *, title: str, caption: str, x_title: str, y_title
     looks, facets = style.looks(frame["series"]), list(dict.fromkeys(frame["facet"])) or [""]
     legend = list(looks) if len(looks) > len(facets) else []
     drawn = style.figure(
-        title=title, caption=caption, alt="; ".join(frame["hover"][:30]), height=320 if len(facets) == 1 else 180,
+        title=title, caption=caption, alt=style.listed(frame["hover"]), height=320 if len(facets) == 1 else 180,
         facets=facets, legend=legend,
     )  # fmt: skip
     for row, facet in enumerate(facets, start=1):

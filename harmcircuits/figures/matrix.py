@@ -111,6 +111,16 @@ def heatmap(
     return drawn.update_yaxes(range=[len(values) - 0.5, -0.5])
 
 
+def layer_by_kind(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return a column of a table with one row a weight matrix, for `heatmap`: layers downwards, kinds to the right, in order.
+
+    >>> table = pd.DataFrame({"layer": [0, 0], "kind": ["attn.q", "attn.o"], "share": [0.75, 0.25]})
+    >>> layer_by_kind(table, "share").to_dict("list")
+    {'attn.q': [0.75], 'attn.o': [0.25]}
+    """
+    return table.pivot(index="layer", columns="kind", values=column)[[*dict.fromkeys(table["kind"])]]
+
+
 def _heat(
     z: np.ndarray, *, hover: list[list[str]], title: str, caption: str, bar: str, height: float, under: float,
     colours: tuple[str, str], diverging: bool, legend: Sequence[str] = (), **cells: Any,
