@@ -4,6 +4,10 @@ Both on the same harmful examples, greedy (circuits are found on those); the exa
 it (they are tested on those).
 
     python benchmarks/first_order.py --examples 12 --neurons 512 --save out/first-order.html
+    python benchmarks/first_order.py --temperatures 1 0 --examples 64
+
+With `--temperatures`: scores of the model's own responses. At 1 the expectation of A is 0 for every component (docs/trust.md):
+z = mean of A over examples ÷ its standard error then has standard deviation 1, and scores of two halves do not correlate.
 """
 
 import argparse
@@ -11,6 +15,8 @@ from random import Random
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 import harmcircuits as hc
 from harmcircuits import figures
@@ -39,6 +45,26 @@ def beside(
     }
 
 
+def z_scores(scores: Float[Tensor, "example layer index"]) -> Float[Tensor, " component"]:
+    error = scores.std(0) / len(scores) ** 0.5
+    return (scores.mean(0) / error.clamp_min(1e-12)).flatten()
+
+
+def by_temperature(model: Any, temperatures: list[float], examples: int) -> None:
+    """Print a table: half of the responses are to harmful requests, half to their matched benign twins."""
+    train, _, _ = hc.load_prompts().split(seed=0)
+    prompts = [prompt for prompt in train.sample(examples // 2, seed=0) if prompt.role != "far"]
+    columns = ["temperature", "components", "sd of z", "share beyond 2 errors", "Pearson of halves", "Spearman of halves"]
+    print(f"| {' | '.join(columns)} |\n{'| --- ' * len(columns)}|")
+    for temperature in temperatures:
+        scores = hc.attribute(model, hc.elicit(model, prompts, max_new_tokens=32, temperature=temperature))
+        halves = scores[list(range(0, len(prompts), 2))].compare(scores[list(range(1, len(prompts), 2))])
+        for kind in ("heads", "neurons"):
+            z, agreement = z_scores(getattr(scores, f"per_example_{kind}")), getattr(halves, kind)
+            cells = [z.std(), (z.abs() > 2).float().mean(), agreement.pearson.value, agreement.spearman.value]
+            print(f"| {temperature:g} | {kind} | {' | '.join(f'{float(cell):.3f}' for cell in cells)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--examples", type=int, default=12)
@@ -46,9 +72,13 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--save", help="the scatter of first order against exact, .html or .png")
+    parser.add_argument("--temperatures", type=float, nargs="+", help="scores by temperature alone")
     options = parser.parse_args()
 
     model = hc.load_model(dtype=torch.float32)
+    if options.temperatures:
+        by_temperature(model, options.temperatures, options.examples)
+        return
     shape = geometry(model)
     train, _, _ = hc.load_prompts().split(seed=0)
     prompts = train.sample(options.examples, seed=0).harmful

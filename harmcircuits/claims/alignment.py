@@ -23,7 +23,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_, or_
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -37,7 +36,6 @@ from ..data import PromptSet
 from ..experiment.decision import Decision, above, at_least, below, measured, value_below
 from ..experiment.effects import Effects
 from ..experiment.result import columns_of, describe_model, describe_prompts
-from ..experiment.settings import CompactnessSettings
 from ..readings.compliance import Compliance
 from ..readings.reading import Reading
 from ..statistics import Estimate
@@ -241,23 +239,11 @@ def area_weights(log_f: Float[np.ndarray, " size"], low: float, high: float) -> 
     return np.asarray(trapezoid(units, knots) / (high - low))
 
 
-def alignment(
-    checkpoints: Series,
-    prompts: PromptSet | None = None,
-    *,
-    train: PromptSet | None = None,
-    development: PromptSet | None = None,
-    settings: CompactnessSettings | None = None,
-    folder: str | Path | None = None,
-    name: str = "",
-    command: str = "",
-    progress: bool = False,
-) -> Finding:
-    """Compare checkpoints in order: does harmful generation come to rest on a smaller part? See `claims.claim.run`.
+def alignment(checkpoints: Series, prompts: PromptSet | None = None, **options: Any) -> Finding:
+    """Compare checkpoints in order: does harmful generation come to rest on a smaller part?
+
+    Options are those of `harmcircuits.claims.claim.run`: train, development, settings (`CompactnessSettings`), folder, name.
 
     finding = hc.alignment({"base": partial(hc.load_model, "BASE"), "aligned": partial(hc.load_model, "ALIGNED")})
     """
-    return run(
-        Alignment, checkpoints, prompts, train=train, development=development, settings=settings, folder=folder, name=name,
-        command=command, progress=progress,
-    )  # fmt: skip
+    return run(Alignment, checkpoints, prompts, **options)

@@ -22,7 +22,6 @@ Source: arXiv 2604.09544 (0.0005 to 0.001 % of all weights suffice).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -39,7 +38,7 @@ from ..experiment.decision import Decision, above, at_least, at_most, below, mea
 from ..experiment.effects import Effects
 from ..experiment.settings import CompactnessSettings, Settings
 from ..figures.style import ROLE_NAMES
-from ..models.protocol import HookedModel
+from ..models.protocol import HookedModel, geometry
 from ..readings.compliance import Compliance
 from ..readings.information import Information
 from ..readings.loss import Loss
@@ -121,12 +120,10 @@ class Compactness(Claim):
         names = [circuit.name for circuit in self.circuits if circuit.labels["component"] == component]
         bound, cost = self.settings.max_benign_increase, effects.roles[-1]
         sizes = [name for name in names if effects.change(name, "loss", cost).mean() <= bound]
-        asked = len(getattr(self.settings, f"{component.removesuffix('s')}_fractions"))
-        ended = len(sizes) < len(names) or len(names) < asked
-        swept = Estimate(1.0 if ended else self.shares[names[-1]], n=len(names))
-        information = effects.outcomes.values(BASELINE, "information")  # its items are harmful responses alone
+        swept = 1.0 if len(sizes) < len(names) or self._largest(component) not in names else self.shares[names[-1]]
+        information = (effects.outcomes.values(BASELINE, "information"), "harmful")  # its items are harmful responses alone
         rates = effects.values(BASELINE, "complied", "harmful")
-        found = {"request_information": effects.mean(information, "harmful"), "share_swept": swept}
+        found = {"request_information": effects.mean(*information), "share_swept": Estimate(swept, n=len(names))}
         if not sizes:
             missing = Estimate.missing(f"every size costs benign responses more than {bound:g} nats per token")
             return found | {"fraction_to_halve": missing}
@@ -144,15 +141,24 @@ class Compactness(Claim):
         by_compliance = Estimate.missing("the baseline complies with no harmful request")
         if rates.any():
             by_compliance = effects.estimate(half, (rates, "harmful"), *complied)
-        whole = (information, "harmful")
         return found | {
-            "fraction_to_halve": effects.estimate(half, whole, *harmful),
-            "generation_left": effects.estimate(lambda i, *rise: 1 - mean(rise).max(0) / i.mean(-1), whole, *harmful),
+            "fraction_to_halve": effects.estimate(half, information, *harmful),
+            "generation_left": effects.estimate(lambda i, *rise: 1 - mean(rise).max(0) / i.mean(-1), information, *harmful),
             "fraction_to_halve_compliance": by_compliance,
             "loss_increase": increase,
             "specific_share": share,
             "loss_increase_beyond_random": self._beyond_random(effects, sizes),
         }
+
+    def _largest(self, component: str) -> str:
+        """Return the name that the circuit of the largest size of the settings has, if it can be selected."""
+        settings, shape = self.settings, geometry(self.material.model)
+        if component == "weights":
+            q, p = settings.weight_fractions[-1]
+            return f"weights q={q:g} p={p:g}"
+        heads, neurons = (settings.head_fractions, shape.n_layers * shape.n_heads), (settings.neuron_fractions, shape.n_neurons)
+        fractions, total = heads if component == "heads" else neurons
+        return f"{max(1, round(max(fractions) * total))} {component}"
 
     def _beyond_random(self, effects: Effects, sizes: Sequence[str]) -> Estimate:
         differences = []
@@ -235,20 +241,9 @@ def smallest(log_f: Float[np.ndarray, " size"], lost: Float[np.ndarray, "size dr
     return found
 
 
-def compactness(
-    model: HookedModel,
-    prompts: PromptSet | None = None,
-    *,
-    train: PromptSet | None = None,
-    development: PromptSet | None = None,
-    settings: CompactnessSettings | None = None,
-    folder: str | Path | None = None,
-    name: str = "",
-    command: str = "",
-    progress: bool = False,
-) -> Finding:
-    """Ablate growing circuits: how small a part carries harmful generation? See `harmcircuits.claims.claim.run`."""
-    return run(
-        Compactness, model, prompts, train=train, development=development, settings=settings, folder=folder, name=name,
-        command=command, progress=progress,
-    )  # fmt: skip
+def compactness(model: HookedModel, prompts: PromptSet | None = None, **options: Any) -> Finding:
+    """Ablate growing circuits: how small a part carries harmful generation?
+
+    Options are those of `harmcircuits.claims.claim.run`: train, development, settings (`CompactnessSettings`), folder, name.
+    """
+    return run(Compactness, model, prompts, **options)

@@ -24,7 +24,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -42,7 +41,6 @@ from ..experiment.circuits import cached_masks, choose_circuits
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, of_measured
 from ..experiment.effects import ROLES, Effects
 from ..experiment.result import columns_of
-from ..experiment.settings import Settings
 from ..figures.style import ROLE_NAMES
 from ..models.protocol import HookedModel
 from ..readings.capabilities import Completion, Completions, as_example, capabilities, checked, half
@@ -71,9 +69,7 @@ class Distinct(Claim):
     def __post_init__(self) -> None:
         names = (*ROLES, BENIGN, *RANDOM)
         if not self.settings.facts or not self.capabilities or set(names) & set(self.capabilities):
-            raise ClaimError(
-                f"give at least one capability, called none of {', '.join(names)}, and settings.facts of 1 or more"
-            )
+            raise ClaimError(f"give a capability, called none of {', '.join(names)}, and settings.facts of 1 or more")
         checked(self.capabilities, fewest=3)
 
     @cached_property
@@ -241,22 +237,14 @@ def circuit_name(component: str, aim: str, protection: str = "") -> str:
     return " ".join(filter(None, (component, aim, protection)))
 
 
-def distinct(
-    model: HookedModel,
-    prompts: PromptSet | None = None,
-    *,
-    capabilities: Mapping[str, Sequence[Completion]] | None = None,
-    train: PromptSet | None = None,
-    development: PromptSet | None = None,
-    settings: Settings | None = None,
-    folder: str | Path | None = None,
-    name: str = "",
-    command: str = "",
-    progress: bool = False,
-) -> Finding:
-    """Ablate the circuits of harm and of `capabilities` (sentences by name): what is lost without each? See `claim.run`."""
-    fields = {} if capabilities is None else {"capabilities": capabilities}
-    return run(
-        Distinct, model, prompts, train=train, development=development, settings=settings, folder=folder, name=name,
-        command=command, progress=progress, **fields,
-    )  # fmt: skip
+def distinct(model: HookedModel, prompts: PromptSet | None = None, **options: Any) -> Finding:
+    """Ablate the circuits of harm and of everyday capabilities: what is lost without each?
+
+    Args:
+        options: `capabilities`, sentences by name (`Completion`; the built-in ones by default), and those of
+            `harmcircuits.claims.claim.run`: train, development, settings (`Settings`), folder, name.
+
+    Raises:
+        ClaimError: no capability, one called like a kind of request, or `facts=0`.
+    """
+    return run(Distinct, model, prompts, **options)

@@ -26,7 +26,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
@@ -225,18 +224,9 @@ def increases(effects: Effects, draws: Sequence[Mapping[str, Condition]], role: 
     return np.stack([np.average(change, 0, own | ~own.any(0)), np.average(change, 0, ~own)])
 
 
-def generality(
-    model: HookedModel,
-    prompts: PromptSet | None = None,
-    *,
-    train: PromptSet | None = None,
-    development: PromptSet | None = None,
-    settings: GeneralitySettings | None = None,
-    folder: str | Path | None = None,
-    name: str = "",
-    command: str = "",
-    progress: bool = False,
-) -> Finding:
-    """Ablate the circuit of each category of harm: what does it do to the others? See `harmcircuits.claims.claim.run`."""
-    shared = {"train": train, "development": development, "folder": folder, "name": name, "command": command}
-    return run(Generality, model, prompts, settings=settings, progress=progress, **shared)  # type: ignore[arg-type]
+def generality(model: HookedModel, prompts: PromptSet | None = None, **options: Any) -> Finding:
+    """Ablate the circuit of each category of harm: what does it do to the others?
+
+    Options are those of `harmcircuits.claims.claim.run`: train, development, settings (`GeneralitySettings`), folder, name.
+    """
+    return run(Generality, model, prompts, **options)

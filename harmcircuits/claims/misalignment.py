@@ -24,7 +24,6 @@ Sources: arXiv 2604.09544 (prune first); Betley et al. 2025 (emergent misalignme
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
@@ -222,29 +221,15 @@ class Misalignment(Claim):
         }
 
 
-def misalignment(
-    model: HookedModel,
-    prompts: PromptSet | None = None,
-    *,
-    advice: Mapping[str, Sequence[Advice]] | None = None,
-    train: PromptSet | None = None,
-    development: PromptSet | None = None,
-    settings: MisalignmentSettings | None = None,
-    folder: str | Path | None = None,
-    name: str = "",
-    command: str = "",
-    progress: bool = False,
-) -> Finding:
-    """Fine-tune on bad advice about one subject, after pruning and without: does it spread? See `claims.claim.run`.
+def misalignment(model: HookedModel, prompts: PromptSet | None = None, **options: Any) -> Finding:
+    """Fine-tune on bad advice about one subject, after pruning and without: does it spread?
 
     Args:
-        advice: questions by subject with good and bad answers; None: the built-in ones.
+        options: `advice`, questions by subject with good and bad answers (the built-in ones by default), and those of
+            `harmcircuits.claims.claim.run`: train, development, settings (`MisalignmentSettings`), folder, name.
 
     Raises:
         ClaimError: no questions about the subject of the lessons, or about anything else.
         FinetuneError: peft or trl is missing, hooks are set on the model, or its weights are not float32.
     """
-    return run(
-        Misalignment, model, prompts, train=train, development=development, settings=settings, folder=folder, name=name,
-        command=command, progress=progress, advice=advice,
-    )  # fmt: skip
+    return run(Misalignment, model, prompts, **options)
