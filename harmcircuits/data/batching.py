@@ -25,6 +25,7 @@ from .examples import Example, Row, example_rows
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+FEW, ALIKE = 4, 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +65,22 @@ def make_batch(model: HookedModel, rows: Sequence[Row]) -> Batch:
 def batched(rows: Sequence[Any], *, batch_size: int, length: Callable[[Any], int] = len) -> Iterator[list[int]]:
     """Indices of `rows` in batches of similar length, the longest first: memory runs out at once or never.
 
+    A batch of `FEW` rows or more ends before a row shorter than `ALIKE` of its longest: a few long rows do not pad all others.
+
     Raises:
         ValueError: a batch size below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     order = sorted(range(len(rows)), key=lambda index: length(rows[index]), reverse=True)
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+    batch: list[int] = []
+    for index in order:
+        if len(batch) == batch_size or (len(batch) >= FEW and length(rows[index]) < ALIKE * length(rows[batch[0]])):
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
 
 
 def token_nll(logits: Float[Tensor, "asked d_vocab"], batch: Batch) -> Float[Tensor, " asked"]:
