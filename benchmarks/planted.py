@@ -8,7 +8,7 @@ text protected, up to so many. Kinds: the rise on each kind of harm without what
 selected on it.
 
     python benchmarks/planted.py methods --seeds 3
-    python benchmarks/planted.py answers --seeds 20
+    python benchmarks/planted.py answers --seeds 20 --out docs/results/planted_answers.json
     python benchmarks/planted.py parts | sizes | kinds
 """
 
@@ -128,14 +128,14 @@ def methods(organisms: Sequence[Planted]) -> None:
             print(f"| {name} | {label} | {' | '.join(found_by(method, organism))} |", flush=True)
 
 
-def answers(seeds: int) -> None:
-    """How often the main job gives the planted answer; into docs/results/planted_answers.json."""
+def answers(seeds: int, out: Path | None) -> None:
+    """How often the main job gives the planted answer."""
     found = {case: Counter(answer(variant, seed) for seed in range(seeds)) for case, (variant, _) in CASES.items()}
     for case, counts in found.items():
         print(f"| {case} | {CASES[case][1]} | {', '.join(f'{word} {n}' for word, n in counts.most_common())} |", flush=True)
-    out = Path(__file__).resolve().parent.parent / "docs" / "results" / "planted_answers.json"
     report = {"command": f"python benchmarks/planted.py answers --seeds {seeds}", "seeds": seeds}
-    out.write_text(json.dumps(report | {case: dict(counts) for case, counts in found.items()}, indent=2) + "\n")
+    if out is not None:
+        out.write_text(json.dumps(report | {case: dict(counts) for case, counts in found.items()}, indent=2) + "\n")
 
 
 def rise(organism: Planted, off: Any, examples: Sequence[hc.Example]) -> float:
@@ -207,13 +207,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="?", choices=("methods", "answers", "parts", "sizes", "kinds"), default="methods")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--out", type=Path, help="of answers: a JSON file")
     options = parser.parse_args()
     torch.set_num_threads(min(2, torch.get_num_threads()))
     if options.what == "methods":
         every = [planted(seed, variant) for variant in VARIANTS for seed in range(options.seeds)]
         methods([organism for organism in every if organism.writing])
     elif options.what == "answers":
-        answers(options.seeds)
+        answers(options.seeds, options.out)
     elif options.what == "parts":
         parts([planted(seed, variant) for variant in VARIANTS for seed in range(options.seeds)])
     elif options.what == "sizes":
