@@ -69,7 +69,7 @@ class Distinct(Claim):
     def __post_init__(self) -> None:
         names = (*ROLES, BENIGN, *RANDOM)
         if not self.settings.facts or not self.capabilities or set(names) & set(self.capabilities):
-            raise ClaimError(f"give a capability, called none of {', '.join(names)}, and settings.facts of 1 or more")
+            raise ClaimError(f"give at least one capability, called none of {', '.join(names)}, and facts of 1 or more")
         checked(self.capabilities, fewest=3)
 
     @cached_property
