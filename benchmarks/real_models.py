@@ -25,34 +25,41 @@ from harmcircuits.data import PREFILLS, Role
 TRAIN, DEVELOPMENT, TEST, CONTROL = 64, 12, 24, 12
 
 
-def requests(data: Path, name: str, seed: int) -> list[hc.Prompt]:
-    """A benchmark's prompts in random order, under the shared prefills in turn."""
-    prompts = list(hc.load_prompts(next(data.rglob(name))))
-    Random(seed).shuffle(prompts)
-    return [replace(prompt, prefill=PREFILLS[at % len(PREFILLS)], group="") for at, prompt in enumerate(prompts)]
+def requests(data: Path, name: str) -> list[hc.Prompt]:
+    """Return a benchmark's prompts, without their own prefills and groups."""
+    return [replace(prompt, prefill="", group="") for prompt in hc.load_prompts(next(data.rglob(name)))]
 
 
 def prompt_set(harmful: Sequence[hc.Prompt], benign: Sequence[hc.Prompt], role: Role, name: str) -> hc.PromptSet:
-    own = [replace(prompt, role="harmful", category=name) for prompt in harmful]
-    other = [replace(prompt, role=role, category=name) for prompt in benign]
-    return hc.PromptSet((*own, *other), name)
+    """Return harmful and benign requests as one set, under the shared prefills in turn."""
+    sides = ((harmful, "harmful"), (benign, role))
+    return hc.PromptSet(
+        tuple(
+            replace(prompt, role=role, category=name, prefill=PREFILLS[index % len(PREFILLS)])
+            for side, role in sides
+            for index, prompt in enumerate(side)
+        ),
+        name,
+    )
 
 
 def benchmark_sets(data: Path, seed: int) -> tuple[hc.PromptSet, ...]:
-    """Training, development and the two test sets; no request is in two of them."""
-    advbench = requests(data, "advbench.csv", seed)
-    seeds = [prompt for prompt in requests(data, "seed_tasks_flat.json", seed) if len(prompt.request) < 300]
-    strongreject, xstest = requests(data, "strongreject.csv", seed), requests(data, "xstest_prompts.csv", seed)
+    """Training, development and the two test sets, drawn as the prototype drew them; no request is in two of them."""
+    advbench = [replace(prompt, request=prompt.request + ".") for prompt in requests(data, "advbench.csv")]
+    seeds = [prompt for prompt in requests(data, "seed_tasks_flat.json") if len(prompt.request) < 300]
+    xstest, strongreject = requests(data, "xstest_prompts.csv"), requests(data, "strongreject.csv")
     unsafe = [prompt for prompt in xstest if prompt.role == "harmful"]
     safe = [prompt for prompt in xstest if prompt.role != "harmful"]
-    chosen, tested = TRAIN + DEVELOPMENT, TRAIN + DEVELOPMENT + TEST  # where development, and where test seed tasks end
-    scored = "AdvBench and seed tasks"
-    known = {prompt.request.casefold() for prompt in advbench}
-    unseen = [prompt for prompt in strongreject if prompt.request.casefold() not in known]
+    draw = Random(seed)
+    for prompts in (advbench, seeds, unsafe, safe, strongreject):
+        draw.shuffle(prompts)
+    known = {prompt.request.rstrip(".").casefold() for prompt in advbench}
+    unseen = [prompt for prompt in strongreject if prompt.request.rstrip(".").casefold() not in known]
+    tested, developed, scored = TRAIN + TEST, TRAIN + TEST + DEVELOPMENT, "AdvBench and seed tasks"
     return (
         prompt_set(advbench[:TRAIN], seeds[:TRAIN], "far", scored),
-        prompt_set(advbench[TRAIN:chosen], seeds[TRAIN:chosen], "far", scored),
-        prompt_set(unseen[:TEST], seeds[chosen:tested], "far", "StrongREJECT and seed tasks"),
+        prompt_set(advbench[TRAIN : TRAIN + DEVELOPMENT], seeds[tested:developed], "far", scored),
+        prompt_set(unseen[:TEST], seeds[TRAIN:tested], "far", "StrongREJECT and seed tasks"),
         prompt_set(unsafe[:TEST], safe[:TEST], "near", "XSTest"),
     )
 

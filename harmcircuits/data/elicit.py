@@ -21,7 +21,7 @@ from .. import store
 from ..models.generation import Drawing, write_hooked
 from ..models.model_key import model_key
 from ..models.protocol import HookedModel, has_hooks, tokenizer_of
-from .batching import map_batches
+from .batching import batched, map_batches
 from .examples import Example, ExampleError, Prompt, chat_frame, check_context, prompt_ids
 
 log = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ def sample(
     if temperature != 0 and (seeds is None or len(seeds) != len(prompts)):
         raise ValueError(f"sampling {len(prompts)} rows needs as many seeds (or temperature=0)")
     written: list[list[int]] = [[] for _ in prompts]
-    by_length = sorted(range(len(prompts)) if rows is None else rows, key=lambda row: len(prompts[row]))  # little padding
+    chosen = list(range(len(prompts)) if rows is None else rows)
 
     def read(batch: list[int]) -> dict[int, list[int]]:
         generators = [torch.Generator().manual_seed(seeds[row]) for row in batch] if seeds is not None and temperature else []
@@ -161,8 +161,8 @@ def sample(
         tokens = (write or partial(write_hooked, model))({row: prompts[row] for row in batch}, drawing)
         return {row: _until_stop(ids, stop_ids) for row, ids in zip(batch, tokens.tolist(), strict=True)}
 
-    batches = (by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size))
-    for _, responses in map_batches(batches, read):
+    batches = batched([prompts[row] for row in chosen], batch_size=batch_size)
+    for _, responses in map_batches(([chosen[index] for index in batch] for batch in batches), read):
         for row, ids in responses.items():
             written[row] = ids
         if finished is not None:
