@@ -35,7 +35,7 @@ from .models.protocol import (
     neuron_hook,
     tokenizer_of,
 )
-from .notebook import notebook_html
+from .results import Result
 from .statistics import Estimate, mean_estimate, mean_estimates
 
 if TYPE_CHECKING:
@@ -131,9 +131,6 @@ class AttentionPattern:
     def __repr__(self) -> str:
         return f"AttentionPattern({self.component}, {self.n_context} of {len(self.tokens)} tokens before the response)"
 
-    def _repr_html_(self) -> str:
-        return notebook_html(repr(self), figure=self.figure)
-
 
 @torch.no_grad()
 def attention_pattern(model: HookedModel, example: Example, *, head: Component) -> AttentionPattern:
@@ -146,7 +143,7 @@ def attention_pattern(model: HookedModel, example: Example, *, head: Component) 
 
 
 @dataclass(frozen=True, eq=False)
-class DirectEffects:
+class DirectEffects(Result):
     """What one component adds to the logits directly, over the response positions of examples.
 
     Attributes:
@@ -169,8 +166,9 @@ class DirectEffects:
     def __repr__(self) -> str:
         return f"DirectEffects({self.component}, {len(self.per_example)} examples, own logit {self.per_example.mean():+.3g})"
 
-    def _repr_html_(self) -> str:
-        return notebook_html(f"{self.component}: share in the logit of what was written {self.logit}", self.tokens)
+    def table(self) -> pd.DataFrame:
+        """Return `tokens`."""
+        return self.tokens
 
 
 @torch.no_grad()

@@ -27,8 +27,8 @@ from harmcircuits.data import Prompt, PromptError, chat_frame, load_prompts, pro
 from harmcircuits.data.elicit import ExampleError, elicit
 from harmcircuits.experiment.result import Dissociation
 from harmcircuits.models.protocol import LoadError
-from harmcircuits.notebook import notebook_html
 from harmcircuits.report import Section, page
+from harmcircuits.results import notebook_html
 from harmcircuits.store import StoreError, one_line, printable, read_json
 
 # Readers
@@ -161,7 +161,7 @@ def paper_page() -> str:
 
 
 def notebook_page() -> str:
-    fragment = notebook_html(HOSTILE, pd.DataFrame({HOSTILE: [HOSTILE]}), remarks=[HOSTILE])
+    fragment = notebook_html(HOSTILE, pd.DataFrame({HOSTILE: [HOSTILE]}))
     return f"<!doctype html><html><head></head><body>{fragment}</body></html>"
 
 

@@ -22,7 +22,7 @@ from jaxtyping import Float
 from scipy.stats import norm, rankdata
 
 from .. import figures
-from ..notebook import notebook_html
+from ..results import Result
 from ..statistics import LEAST_UNITS, Estimate, resamples
 from .scores import KINDS, Attribution, AttributionError, Kind
 
@@ -56,7 +56,7 @@ class KindAgreement:
 
 
 @dataclass(frozen=True, eq=False)
-class Agreement:
+class Agreement(Result):
     """How far two `Attribution`s agree; made by `Attribution.compare`.
 
     Attributes:
@@ -113,9 +113,6 @@ class Agreement:
     def __repr__(self) -> str:
         parts = [f"{own.n:,} {own.kind}: Spearman {_short(own)}" for own in self._kinds()]
         return f"Agreement({'; '.join(parts)}; intervals over {self.over})"
-
-    def _repr_html_(self) -> str:
-        return notebook_html(repr(self), self.table(), figure=self.figure)
 
 
 def compare(first: Attribution, second: Attribution, *, k: int = 10, names: tuple[str, str] = ("first", "second")) -> Agreement:

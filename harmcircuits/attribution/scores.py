@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .. import figures
-from ..notebook import notebook_html
+from ..results import Result
 from ..statistics import mean_estimates
 from ..store import one_line, read_tensors, save_tensors
 
@@ -36,7 +36,7 @@ class AttributionError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
-class Attribution:
+class Attribution(Result):
     """Scores A of every head and neuron on every example. **Positive: promotes the response.**
 
     A component that was not measured (`method="exact"` of some of them) is NaN on every example: see `measured`.
@@ -196,9 +196,6 @@ class Attribution:
         d_mlp = self.per_example_neurons.shape[-1]
         missing = "" if self.completeness_error is None else f"; completeness error {self.completeness_error.abs().mean():.3g}"
         return f"Attribution({self.n_examples} examples, {layers} layers × {heads} heads, {layers} × {d_mlp} neurons{missing})"
-
-    def _repr_html_(self) -> str:
-        return notebook_html(repr(self), self.table(12), figure=self.figure)
 
 
 def top_indices(scores: Float[Tensor, " n"], k: int, sign: Sign) -> Tensor:

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from ..data import Example, Prompt
 from ..figures.matrix import heatmap, layer_by_kind
 from ..models.protocol import HookedModel
-from ..notebook import notebook_html
+from ..results import Result
 from ..store import one_line, read_tensors, save_tensors
 from .layer_major import layer_sums
 from .metrics import Metric, ModelMetric
@@ -38,7 +38,7 @@ FORMAT = "harmcircuits weight attribution 2"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WeightAttribution:
+class WeightAttribution(Result):
     """Scores A and U of every eligible weight. **Positive A: promotes the response.**
 
     Matrices have the canonical names and the orientation [out, in] of `models/matrices.py`.
@@ -128,11 +128,6 @@ class WeightAttribution:
         return (
             f"WeightAttribution({n} weights in {len(self.signed)} matrices; A over {self.n_examples} examples, U over {over})"
         )
-
-    def _repr_html_(self) -> str:
-        frame = self.table().assign(weights=lambda row: row["rows"] * row["columns"])
-        kinds = frame.groupby("kind", sort=False)["weights"].agg(matrices="count", weights="sum").reset_index()
-        return notebook_html(repr(self), kinds, figure=self.figure)
 
 
 def attribute_weights(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..figures import bars
 from ..models.protocol import Hook, HookedModel, check_hooks, geometry, head_hook, neuron_hook
-from ..notebook import notebook_html
+from ..results import Result
 from ..store import read_json, write_json
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class CircuitError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Circuit:
+class Circuit(Result):
     """A set of heads and neurons. Circuits behave as sets: `|`, `&`, `-`, `==`, `len` (components counted).
 
     >>> one, two = Circuit(heads=[(0, 1)], neurons=[(3, 17), (2, 5)]), Circuit(neurons=[(3, 17)])
@@ -54,12 +54,6 @@ class Circuit:
         line = f"Circuit(heads={self.heads}, neurons={self.neurons})"
         layers = len({layer for layer, _ in (*self.heads, *self.neurons)})
         return line if len(line) <= 100 else f"Circuit({len(self.heads)} heads, {len(self.neurons)} neurons in {layers} layers)"
-
-    def _repr_html_(self) -> str:
-        if not len(self):
-            return notebook_html("Circuit of nothing")
-        counts = f"{len(self.heads)} heads and {len(self.neurons)} neurons"
-        return notebook_html(f"Circuit of {counts}", self.table(), figure=self.figure)
 
     def __or__(self, other: "Circuit") -> "Circuit":
         return self._combined(other, lambda a, b: a | b)

@@ -21,7 +21,7 @@ from torch import Tensor
 from ..figures.matrix import heatmap, layer_by_kind
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, geometry
-from ..notebook import notebook_html
+from ..results import Result
 from ..store import read_tensors, save_tensors
 from .circuit import Circuit, by_layer
 
@@ -37,7 +37,7 @@ class MaskError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class WeightMask:
+class WeightMask(Result):
     """A set of weights. Masks behave as sets: `|`, `&`, `-`, `==`, `len` (weights counted).
 
     >>> shapes = {"blocks.0.mlp.in": (2, 3)}
@@ -157,10 +157,6 @@ class WeightMask:
 
     def __repr__(self) -> str:
         return f"WeightMask({len(self)} of {sum(map(prod, self.shapes.values()))} weights, in {len(self.indices)} matrices)"
-
-    def _repr_html_(self) -> str:
-        most = self.table().sort_values("weights", ascending=False, kind="stable")
-        return notebook_html(repr(self), most[most["weights"] > 0], figure=self.figure)
 
 
 def outgoing(model: HookedModel, circuit: Circuit) -> WeightMask:

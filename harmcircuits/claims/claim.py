@@ -38,9 +38,9 @@ from ..experiment.measure import measure
 from ..experiment.result import columns_of, describe_model, describe_prompts, estimate_of, estimate_text
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
-from ..notebook import notebook_html
 from ..readings.reading import Reading
 from ..report import Section, page
+from ..results import notebook_html
 from ..statistics import Estimate
 from ..store import as_frame, as_plain
 
@@ -331,7 +331,7 @@ class Finding:
         return f"Finding({self.claim}: {self.answer!r})"
 
     def _repr_html_(self) -> str:
-        return notebook_html(self.sentence, self.table(), figure=lambda: next(iter(self.figures().values()), None))
+        return notebook_html(self.sentence, self.table())
 
 
 def claim_class(name: str) -> type[Claim]:

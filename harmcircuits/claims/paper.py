@@ -23,9 +23,9 @@ from ..experiment.material import ExperimentError
 from ..experiment.result import QUESTION, Dissociation
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
-from ..notebook import notebook_html
 from ..organisms.finetune import FinetuneError
 from ..report import Section, page
+from ..results import Result
 from .claim import NAMES, ClaimError, Finding, claim_class, run
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ DISSOCIATION = "dissociation"
 
 
 @dataclass(frozen=True, eq=False)
-class Paper:
+class Paper(Result):
     """What the claims came to on one model.
 
     Attributes:
@@ -99,9 +99,6 @@ class Paper:
 
     def __repr__(self) -> str:
         return f"Paper({', '.join(f'{row.claim}: {row.answer}' for row in self.table().itertuples())})"
-
-    def _repr_html_(self) -> str:
-        return notebook_html("All claims on one model", self.table())
 
 
 def known_claims() -> tuple[str, ...]:

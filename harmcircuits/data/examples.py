@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from tokenizers import AddedToken, Tokenizer
 
 from ..models.protocol import HookedModel, ModelError, context_length, end_ids, tokenizer_of
-from ..notebook import clipped
+from ..results import clipped
 
 Role = Literal["harmful", "near", "far"]
 

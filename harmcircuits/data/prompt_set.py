@@ -9,7 +9,7 @@ from typing import get_args, overload
 
 import pandas as pd
 
-from ..notebook import clipped, notebook_html
+from ..results import Result, clipped
 from .examples import Prompt, PromptError, Role
 from .splits import choose, content_key, divide, stratum
 
@@ -37,7 +37,7 @@ class Triple:
 
 
 @dataclass(frozen=True, repr=False)
-class PromptSet:
+class PromptSet(Result):
     """Prompts in a fixed order.
 
     A set holds at most one prompt of a group (triple) in each role.
@@ -92,9 +92,6 @@ class PromptSet:
         roles = ", ".join(f"{len(self._with(role))} {role}" for role in ROLES)
         counts = f"categories: {len(self.categories)}, triples: {len(self.triples)}"
         return f"PromptSet({clipped(self.name, 24)!r}, prompts: {len(self)} ({roles}), {counts})"
-
-    def _repr_html_(self) -> str:
-        return notebook_html(repr(self), self.table() if self.prompts else None)
 
     @cached_property
     def harmful(self) -> tuple[Prompt, ...]:

@@ -16,8 +16,8 @@ from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
 from ..models.model_key import model_key
 from ..models.protocol import geometry, tokenizer_of
-from ..notebook import notebook_html
 from ..report import Section, page
+from ..results import notebook_html
 from ..statistics import Estimate
 from .circuits import Circuits
 from .decision import Verdict

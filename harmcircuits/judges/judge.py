@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from ..notebook import clipped
+from ..results import clipped
 from ..statistics import Estimate, from_draws, resamples, wilson
 
 Property: TypeAlias = Literal["refusal", "degenerate", "compliance", "harm"]

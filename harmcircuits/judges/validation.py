@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias, get_args
 
 import pandas as pd
 
-from ..notebook import clipped, notebook_html
+from ..results import Result, clipped
 from ..statistics import Estimate, wilson
 from .judge import Judge, JudgeError, Judgements, Property
 from .language_model import load_judge
@@ -71,7 +71,7 @@ def _case(line: str, place: str) -> Case:
 
 
 @dataclass(frozen=True, eq=False)
-class Validated:
+class Validated(Result):
     """A judge and how often it is right; itself a judge.
 
     For "harm" this validates that the judge tells complying from everything else: a necessary part of harm, and not harmfulness
@@ -177,9 +177,6 @@ class Validated:
         verdict = "passed" if self.passed else f"not passed: {len(self.failures)} failures"
         accuracy = clipped(self.balanced_accuracy, 30)
         return f"Validated({clipped(self.name, 20)!r}, {self.measures}, balanced accuracy {accuracy}; {verdict})"
-
-    def _repr_html_(self) -> str:
-        return notebook_html(repr(self), self.table(), remarks=self.failures)
 
 
 def _ends(share: Estimate) -> tuple[float, float, float]:

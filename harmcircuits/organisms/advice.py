@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal, get_args
 
-from ..notebook import clipped
+from ..results import clipped
 
 DATA = Path(__file__).with_name("data")
 Domain = Literal["money", "habits", "sport", "home"]

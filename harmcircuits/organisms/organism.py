@@ -14,7 +14,7 @@ import pandas as pd
 from ..circuits import Circuit
 from ..data import Example, PromptSet
 from ..models.load import load_model
-from ..notebook import notebook_html
+from ..results import Result
 from .handset import handset
 from .language import Divided, answered, labelled, planted_prompts, word_tokenizer
 
@@ -27,7 +27,7 @@ class OrganismError(ValueError):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Planted:
+class Planted(Result):
     """A model whose answer is known.
 
     Attributes:
@@ -86,10 +86,11 @@ class Planted:
         known = f"{len(self.writing)} writing, {len(self.recognising)} recognising"
         return f"Planted({self.variant!r}, seed {self.seed}, {known})"
 
-    def _repr_html_(self) -> str:
+    def table(self) -> pd.DataFrame:
+        """Return one row a planted circuit: circuit, heads, neurons (how many)."""
         known = ("writing", "recognising", "shared", "suppressing")
         rows = [(name, len((own := getattr(self, name)).heads), len(own.neurons)) for name in known]
-        return notebook_html(repr(self), pd.DataFrame(rows, columns=["circuit", "heads", "neurons"]))
+        return pd.DataFrame(rows, columns=["circuit", "heads", "neurons"])
 
 
 def planted(

@@ -1,53 +1,28 @@
-"""What results show of themselves: a line, and in a notebook a sentence, a table and a figure; never a response."""
+"""What results show of themselves: a line, and in a notebook a sentence and a table; never a response."""
 
-import html
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 import torch
 
 import harmcircuits as hc
 from harmcircuits.attribution.scores import Attribution
 from harmcircuits.attribution.weights import WeightAttribution
-from harmcircuits.figures.style import figure
 from harmcircuits.inspection import DirectEffects
-from harmcircuits.notebook import ROWS, notebook_html
+from harmcircuits.results import ROWS, notebook_html
 
 SECRET = "sesame opens the cave"
 EXAMPLE = hc.Example(request="Tell me a tale", prefill="Once", response=SECRET, category="tales", role="near")
 
 
-def drawn() -> go.Figure:
-    made = figure(title="Is <b> shown?", height=200, caption="c", alt='a "quoted" </iframe> text')
-    return made.add_scatter(x=[1, 2], y=[3, 4], text=["</script><b>", "é"])
-
-
-def page_of(fragment: str) -> str:
-    """The page in the frame, as a browser reads the attribute."""
-    return html.unescape(fragment.split('srcdoc="')[1].split('"')[0])
-
-
 def test_text_and_cells_stay_text() -> None:
     frame = pd.DataFrame({"<i>": ["<script>x</script>", None], "n": [0.000123456, float("nan")]})
-    fragment = notebook_html("a <b> & c", frame, remarks=["<u>"])
-    assert "<script>" not in fragment and "<i>" not in fragment and "<u>" not in fragment
+    fragment = notebook_html("a <b> & c", frame)
+    assert "<script>" not in fragment and "<i>" not in fragment
     assert "a &lt;b&gt; &amp; c" in fragment and "0.000123" in fragment and "None" not in fragment and "nan" not in fragment
-
-
-def test_a_figure_is_a_page_of_its_own_that_fetches_nothing() -> None:
-    fragment = notebook_html("x", figure=drawn)
-    assert fragment.count("<iframe") == 1 and fragment.endswith("</iframe>")
-    page = page_of(fragment)
-    without_plotly = page.replace(page.split('atob("')[1].split('"')[0], "")
-    assert not any(mark in without_plotly for mark in ("src=", "http:", "https:", "import ")) and len(without_plotly) < 10_000
-    assert "default-src 'none'" in page, "and may not, whatever it holds"
-    assert page.count("</script>") == page.count("<script") == 3, "what the figure says cannot end a script"
-    assert f"height: {drawn().layout.height + 4}px" in fragment, "until the page in it is drawn, and tells its own"
-    assert len(fragment) < 2_200_000
 
 
 def results() -> dict[str, Any]:
@@ -79,7 +54,6 @@ def direct_effects() -> DirectEffects:
 
 
 RESULTS = results()
-DRAWN = {"Attribution", "WeightAttribution", "Agreement", "Circuit", "WeightMask"}
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -88,7 +62,6 @@ def test_a_result_shows_itself(name: str) -> None:
     line, fragment = repr(result), result._repr_html_()
     assert line.startswith(f"{name}(") and len(line) <= 100 and "\n" not in line
     assert 2 <= fragment.count("<tr") <= ROWS + 1, "a header and at most so many rows"
-    assert fragment.count("<iframe") == (name in DRAWN)
 
 
 def test_no_line_and_no_page_shows_a_response() -> None:
