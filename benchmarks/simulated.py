@@ -27,7 +27,7 @@ from harmcircuits.ablation.ablate import BASELINE
 from harmcircuits.data import Prompt
 from harmcircuits.experiment.effects import Effects
 from harmcircuits.experiment.outcomes import TEXT_COLUMNS, Outcomes
-from harmcircuits.statistics import Estimate, two_level_mean
+from harmcircuits.statistics import Estimate, two_level
 
 CATEGORIES, DRAWS, RETAINED = 4, 400, 0.8
 SIZES = (12, 24, 40)
@@ -150,7 +150,7 @@ def two_levels(simulations: int) -> Iterator[dict[str, Any]]:
     rng = np.random.default_rng(0)
     for runs, questions, both in ((0.3, 1.0, 1.0), (0.0, 1.0, 0.5), (1.0, 0.0, 0.1)):
         parts = lambda r=runs, q=questions, b=both: rng.normal(0, r, (3, 1)) + rng.normal(0, q, 40) + rng.normal(0, b, (3, 40))
-        found = [holds(two_level_mean(parts(), draws=DRAWS, seed=seed), 0) for seed in range(simulations)]
+        found = [holds(two_level(lambda x: x.mean((1, 2)), parts(), draws=DRAWS, seed=seed), 0) for seed in range(simulations)]
         yield share(
             "coverage", "mean over runs and questions", found, sd_of_runs=runs, sd_of_questions=questions, sd_of_both=both
         )

@@ -189,7 +189,6 @@ class TestBootstrap:
             lambda: hs.resamples(0),
             lambda: hs.resamples(5, strata=["a"]),
             lambda: hs.from_draws(0.5, np.zeros(20), n=20),
-            lambda: hs.from_draws(0.5, np.zeros(99), n=20, level=1.0),
         ):
             with pytest.raises(StatisticsError):
                 call()

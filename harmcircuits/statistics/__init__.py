@@ -4,26 +4,16 @@ The unit of resampling is the triple (a harmful request with its matched and unr
 there are no triples. Every array has the units on axis 0.
 """
 
-from .aurocs import auroc, auroc_estimate, change_of_aurocs, one_auroc, retained_signal
-from .bootstrap import LEAST_UNITS, MAX_UNDEFINED, from_draws, mean_estimate, mean_estimates, resamples
-from .estimate import Estimate, StatisticsError, wilson
-from .two_level import two_level, two_level_mean
-
-__all__ = [
-    "LEAST_UNITS",
-    "MAX_UNDEFINED",
-    "Estimate",
-    "StatisticsError",
-    "auroc",
-    "auroc_estimate",
-    "change_of_aurocs",
-    "from_draws",
-    "mean_estimate",
-    "mean_estimates",
-    "one_auroc",
-    "resamples",
-    "retained_signal",
-    "two_level",
-    "two_level_mean",
-    "wilson",
-]
+from .aurocs import auroc as auroc
+from .aurocs import change_of_aurocs as change_of_aurocs
+from .aurocs import one_auroc as one_auroc
+from .aurocs import retained_signal as retained_signal
+from .bootstrap import LEAST_UNITS as LEAST_UNITS
+from .bootstrap import from_draws as from_draws
+from .bootstrap import mean_estimate as mean_estimate
+from .bootstrap import mean_estimates as mean_estimates
+from .bootstrap import resamples as resamples
+from .bootstrap import two_level as two_level
+from .estimate import Estimate as Estimate
+from .estimate import StatisticsError as StatisticsError
+from .estimate import wilson as wilson

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit, stdtrit
 
-from .bootstrap import LEAST_UNITS, check_level, free_units, from_draws, resamples
+from .bootstrap import LEAST_UNITS, free_units, from_draws
 from .estimate import LEVEL, Estimate, StatisticsError
 
 AT_BOUND = 0.025
@@ -84,18 +84,6 @@ def one_auroc(
     return Estimate(value, bound, 1.0, n) if value == 1 else Estimate(value, 0.0, 1 - bound, n)
 
 
-def auroc_estimate(positive: ArrayLike, negative: ArrayLike, *, draws: int = 2000, seed: int = 0) -> Estimate:
-    """Return the AUROC of two independent samples with its interval; n is the smaller one's size.
-
-    >>> print(auroc_estimate([2.0, 3.0, 4.0, 5.0], [0.0, 1.0, 0.0, 1.0]))
-    1.000 [0.158, 1.000] (n=4)
-    """
-    sides = [np.asarray(side, dtype=np.float64) for side in (positive, negative)]
-    counts = [times_drawn(resamples(len(side), draws=draws, seed=seed + at)) for at, side in enumerate(sides)]
-    drawn = auroc_of_counts(*sides, *counts)
-    return one_auroc(np.array([auroc(*sides)]), drawn[None], n=min(map(len, sides)))
-
-
 def change_of_aurocs(areas: Areas, drawn: Draws, *, n: int, strata: ArrayLike | None = None) -> Estimate:
     """Return A₂ − A₁ with an interval from the draws of both.
 
@@ -152,7 +140,6 @@ def _limits(
     l, u = logit⁻¹(logit A ± t · SE / (A (1 − A))), SE = √(n / (n − H)) · standard deviation of the draws, t of n − H degrees of
     freedom, H strata, and A drawn in to 1/(2n) from 0 and 1.
     """
-    check_level(LEVEL, drawn.shape[1])
     free = free_units(n, strata)
     errors = drawn.std(-1, ddof=1) * np.sqrt(n / free)
     r = float(np.corrcoef(drawn)[0, 1]) if errors.min() > 0 else 0.0

@@ -1,8 +1,8 @@
 """Bootstrap intervals over triples (or requests, or examples): the expanded percentile interval, drawn within strata.
 
-    tail = Φ(−√(n / (n − H)) · t_{(1 + level)/2, n − H})
+    tail = Φ(−√(n / (n − H)) · t_{0.975, n − H})
 
-in the place of (1 − level)/2, with H the number of strata: a draw of n units spreads less than a sample of n does, by
+in the place of 0.025, with H the number of strata: a draw of n units spreads less than a sample of n does, by
 √((n − H)/n), and its spread is itself an estimate. Own code: scipy's bootstrap does not draw within strata, where percentiles
 are too short (`tests/test_statistics.py`). A draw takes whole triples, and the same seed the same ones for every statistic.
 
@@ -10,11 +10,13 @@ Sources: Efron and Tibshirani 1993, chapter 13; Davison and Hinkley 1997, sectio
 """
 
 import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
 from .estimate import LEVEL, Estimate, StatisticsError
 
@@ -22,8 +24,11 @@ LEAST_UNITS = 3
 """With fewer units no interval is estimated, and strata of fewer are put together."""
 MAX_UNDEFINED = 0.05
 """The share of draws in which a statistic may be undefined; beyond it, dropping them would choose the answer."""
+LEAST_DRAWS = 39
+"""Fewer have no 2.5 % tail."""
 CHUNK = 2**23
 """Numbers held at a time (64 MB)."""
+Statistic: TypeAlias = Callable[..., Any]
 
 
 def strata_codes(strata: ArrayLike | None, n: int) -> Int[np.ndarray, " n"]:
@@ -77,18 +82,18 @@ def resamples(n: int, *, draws: int = 2000, seed: int = 0, strata: ArrayLike | N
     return indices
 
 
-def from_draws(observed: float, draws: ArrayLike, *, n: int, level: float = LEVEL, strata: ArrayLike | None = None) -> Estimate:
+def from_draws(observed: float, draws: ArrayLike, *, n: int, strata: ArrayLike | None = None) -> Estimate:
     """Return an observed statistic with the expanded percentile interval of its bootstrap draws.
 
-    Undefined draws (nan, infinite) are dropped. The estimate is missing, with the reason, where more than 5 % are, or where
-    the observed value is undefined itself. Of fewer than 3 units it is the value without an interval.
+    The estimate is missing, with the reason, where the statistic is undefined (nan, infinite) on the data or in more than 5 %
+    of the draws; up to that, undefined draws are dropped. Of fewer than 3 units it is the value without an interval.
 
     Args:
         n: units drawn from.
         strata: as the draws were made with, one label a unit.
 
     Raises:
-        StatisticsError: too few draws for the level (39 for 95 %: fewer have no 2.5 % tail), or a level outside (0, 1).
+        StatisticsError: fewer than 39 draws, which have no 2.5 % tail.
 
     >>> print(from_draws(0.5, np.linspace(0, 1, 101), n=1000))
     0.500 [0.015, 0.985] (n=1000)
@@ -97,30 +102,29 @@ def from_draws(observed: float, draws: ArrayLike, *, n: int, level: float = LEVE
         return Estimate.missing("undefined on the data")
     if n < LEAST_UNITS:
         return Estimate(observed, n=n)
-    values = np.asarray(draws, dtype=np.float64)
-    check_level(level, values.size)
-    defined = values[np.isfinite(values)]
-    undefined = values.size - defined.size
-    if undefined > MAX_UNDEFINED * values.size:
-        return Estimate.missing(f"undefined in {undefined} of {values.size} bootstrap draws, more than {MAX_UNDEFINED:.0%}")
+    defined = defined_draws(np.asarray(draws, dtype=np.float64))
+    if isinstance(defined, Estimate):
+        return defined
     free = free_units(n, strata)
-    tail = float(ndtr(-math.sqrt(n / free) * stdtrit(free, (1 + level) / 2)))
+    tail = float(ndtr(-math.sqrt(n / free) * stdtrit(free, (1 + LEVEL) / 2)))
     low, high = np.quantile(defined, [tail, 1 - tail], method="weibull")
-    return Estimate(observed, low, high, n, level=level)
+    return Estimate(observed, low, high, n)
+
+
+def defined_draws(draws: Float[np.ndarray, " draw"]) -> Float[np.ndarray, " defined"] | Estimate:
+    """Return the finite draws; the missing estimate where too few are. StatisticsError: too few draws for a 2.5 % tail."""
+    if len(draws) < LEAST_DRAWS:
+        raise StatisticsError(f"a 95 % interval needs at least {LEAST_DRAWS} bootstrap draws, not {len(draws)}")
+    defined: Float[np.ndarray, " defined"] = draws[np.isfinite(draws)]
+    undefined = len(draws) - len(defined)
+    if undefined > MAX_UNDEFINED * len(draws):
+        return Estimate.missing(f"undefined in {undefined} of {len(draws)} bootstrap draws, more than {MAX_UNDEFINED:.0%}")
+    return defined
 
 
 def free_units(n: int, strata: ArrayLike | None) -> int:
     """Degrees of freedom: units − strata."""
     return n - len(set(strata_codes(strata, n).tolist()))
-
-
-def check_level(level: float, draws: int) -> None:
-    """Raise StatisticsError where the draws have no tail of (1 − level)/2."""
-    if not 0 < level < 1:
-        raise StatisticsError(f"an interval's level lies between 0 and 1, not {level}")
-    needed = math.ceil(2 / (1 - level) - 1e-6) - 1
-    if draws < needed:
-        raise StatisticsError(f"a {100 * level:g}% interval needs at least {needed} bootstrap draws, not {draws}")
 
 
 def mean_estimates(
@@ -156,3 +160,97 @@ def mean_estimate(
     0.2
     """
     return mean_estimates(np.asarray(values)[:, None], draws=draws, seed=seed, strata=strata)[0]
+
+
+def two_level(
+    statistic: Statistic,
+    *arrays: ArrayLike,
+    draws: int = 2000,
+    seed: int = 0,
+    strata: ArrayLike | None = None,
+) -> Estimate:
+    """A statistic of arrays [run, question, …] with its interval over runs *and* questions.
+
+    A bootstrap draw takes whole runs and, independently, whole questions. With three runs such draws spread too little (a draw
+    of n spreads by √((n − 1)/n) of a sample's width, and three runs have few different draws), so that their distance from the
+    observed value is stretched to the width that the two jackknife variances ask for:
+
+        stretch = max(1, t_{0.975, df} · √(v_runs + v_questions) / (z_{0.975} · sd(draws)))
+        df = (v_runs + v_questions)² / (v_runs² / (runs − 1) + v_questions² / (questions − H))
+
+    H the number of strata. Draws are never drawn together: where a few lie far out, as those of a ratio whose denominator comes
+    near 0 do, their sd says nothing of the others. What a run and a question do together is in both variances: the interval
+    errs on the wide side.
+
+    Args:
+        statistic: called on arrays [draw, run, question, …]; one number a draw, nan where it is undefined.
+        arrays: each has the runs on axis 0 and the questions on axis 1.
+        strata: one label a question, see `resamples`.
+
+    Returns:
+        The value, its interval and n, the number of questions. No interval below 3 runs or 3 questions; missing as in
+        `from_draws`.
+
+    Raises:
+        StatisticsError: arrays of other or unequal shape, or too few draws for the level.
+
+    Source: Owen 2007 (draws of both samples); Satterthwaite 1946 (df).
+
+    >>> values = np.array([[0.1, 0.2, 0.4, 0.3], [0.2, 0.2, 0.5, 0.3], [0.0, 0.2, 0.4, 0.4]])
+    >>> print(two_level(lambda x: x.mean((1, 2)), values))
+    0.267 [0.031, 0.502] (n=4)
+    """
+    data = [np.asarray(array, dtype=np.float64) for array in arrays]
+    shapes = {array.shape[:2] for array in data}
+    if len(shapes) != 1 or data[0].ndim < 2:
+        raise StatisticsError(f"arrays must have the same runs and questions on axes 0 and 1, not {sorted(shapes)}")
+    runs, questions = data[0].shape[:2]
+    if not (runs and questions):
+        return Estimate.missing("no runs or no questions")
+    all_runs, all_questions = np.arange(runs)[None], np.arange(questions)[None]
+    observed = float(_evaluated(statistic, data, all_runs, all_questions)[0])
+    if not np.isfinite(observed):
+        return Estimate.missing("undefined on the data")
+    if min(runs, questions) < LEAST_UNITS:
+        return Estimate(observed, n=questions)
+    drawn_runs = resamples(runs, draws=draws, seed=seed)
+    drawn_questions = resamples(questions, draws=draws, seed=seed + 1, strata=strata)
+    defined = defined_draws(_evaluated(statistic, data, drawn_runs, drawn_questions))
+    if isinstance(defined, Estimate):
+        return defined
+    codes = strata_codes(strata, questions)
+    by_run = _evaluated(statistic, data, _without(runs), np.repeat(all_questions, runs, 0))
+    by_question = _evaluated(statistic, data, np.repeat(all_runs, questions, 0), _without(questions))
+    variances = np.array([_jackknife(by_run, np.zeros(runs, int)), _jackknife(by_question, codes)])
+    if not np.isfinite(variances).all():
+        return Estimate.missing("undefined without one of the runs or questions")
+    stretch, spread = 1.0, float(defined.std())
+    if variances.max() > 0 and spread > 0:
+        shares = variances / variances.max()  # no underflow
+        free = shares.sum() ** 2 / (shares**2 / [runs - 1, questions - codes.max() - 1]).sum()
+        width = stdtrit(free, (1 + LEVEL) / 2) * math.sqrt(variances.sum())
+        stretch = max(1.0, float(width / (ndtri((1 + LEVEL) / 2) * spread)))
+    low, high = observed + stretch * (np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - observed)
+    return Estimate(observed, low, high, questions)
+
+
+def _evaluated(
+    statistic: Statistic, data: list[np.ndarray], runs: Int[np.ndarray, "draw run"], questions: Int[np.ndarray, "draw question"]
+) -> Float[np.ndarray, " draw"]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.asarray(statistic(*(array[runs[:, :, None], questions[:, None, :]] for array in data)), dtype=np.float64)
+    if values.shape != (len(runs),):
+        raise StatisticsError(f"the statistic must return one number a draw, not shape {list(values.shape)}")
+    return values
+
+
+def _without(n: int) -> Int[np.ndarray, "n n_minus_1"]:
+    """All but one, each left out in turn."""
+    return np.stack([np.delete(np.arange(n), index) for index in range(n)])
+
+
+def _jackknife(left_out: Float[np.ndarray, " n"], codes: Int[np.ndarray, " n"]) -> float:
+    """Σ over strata of (n_h − 1)/n_h · Σ (θ₋ᵢ − their mean)²."""
+    sizes = np.bincount(codes)
+    means = np.bincount(codes, weights=left_out) / sizes
+    return float((((sizes - 1) / sizes)[codes] * (left_out - means[codes]) ** 2).sum())

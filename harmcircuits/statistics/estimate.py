@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from scipy.stats import binomtest
@@ -18,15 +18,13 @@ class StatisticsError(ValueError):
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its interval, measured over `n` units (triples unless said otherwise); or none, and why.
+    """A value with its 95 % interval, measured over `n` units (triples unless said otherwise); or none, and why.
 
     Attributes:
-        value: the measured value, finite; None where it could not be measured.
-        low, high: the interval's ends; both None where no interval can be estimated (fewer than 3 triples), which leaves
-            `value` as it is. The value may lie outside a percentile interval.
+        value: the measured value, finite; None where it could not be measured. It may lie outside a percentile interval.
+        low, high: the interval's ends; both None where no interval can be estimated (fewer than 3 triples).
         n: the number of units measured, at least 1; 0 for a missing value.
-        reason: why the value is missing; None exactly where there is a value.
-        level: of the interval; another than 0.95 is told with it.
+        reason: why the value is missing; None where there is a value.
 
     Raises:
         StatisticsError: a nan or an infinity, a missing value without a reason, or ends that are no interval.
@@ -40,32 +38,21 @@ class Estimate:
     high: float | None = None
     n: int = 0
     reason: str | None = None
-    level: float = field(default=LEVEL, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("value", "low", "high"):
-            object.__setattr__(self, name, _finite(name, getattr(self, name)))
+            number = getattr(self, name)
+            object.__setattr__(self, name, None if number is None else float(number))
         object.__setattr__(self, "n", operator.index(self.n))
-        if self.value is None:
-            self._check_missing()
-        else:
-            self._check_measured()
-
-    def _check_missing(self) -> None:
-        if not self.reason:
-            raise StatisticsError("a missing value needs a reason: use Estimate.missing(reason)")
-        if self.low is not None or self.high is not None or self.n:
-            raise StatisticsError(f"a missing value has no interval and n=0, not [{self.low}, {self.high}], n={self.n}")
-
-    def _check_measured(self) -> None:
-        if self.reason is not None:
-            raise StatisticsError(f"a measured value takes no reason: {self.reason!r}")
-        if self.n < 1:
-            raise StatisticsError(f"a measured value needs n >= 1, not {self.n}")
-        if (self.low is None) != (self.high is None):
-            raise StatisticsError(f"an interval needs both ends or neither, not [{self.low}, {self.high}]")
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise StatisticsError(f"the interval's low end {self.low} is above its high end {self.high}")
+        ends = [end for end in (self.low, self.high) if end is not None]
+        if not all(map(math.isfinite, ends + ([] if self.value is None else [self.value]))):
+            raise StatisticsError(f"{self.value}, {ends}: a value that could not be measured is Estimate.missing(reason)")
+        if self.value is None and (not self.reason or ends or self.n):
+            raise StatisticsError(f"a missing value has a reason, no interval and n=0, not {self.reason!r}, {ends}, n={self.n}")
+        if self.value is not None and (self.reason is not None or self.n < 1):
+            raise StatisticsError(f"a measured value has n >= 1 and no reason, not n={self.n}, {self.reason!r}")
+        if len(ends) == 1 or ends != sorted(ends):
+            raise StatisticsError(f"an interval has both ends or neither, the lower one first, not [{self.low}, {self.high}]")
 
     @classmethod
     def missing(cls, reason: str) -> "Estimate":
@@ -85,16 +72,14 @@ class Estimate:
         return self.low is not None and self.high is not None and not self.low <= value <= self.high
 
     def to_json(self) -> Json:
-        """`{"value", "low", "high", "n"}` (low and high null where no interval can be estimated), or `{"value": None,
-        "reason"}`; with "level" where that is not 0.95.
+        """`{"value", "low", "high", "n"}` (low and high null without an interval), or `{"value": None, "reason"}`.
 
         >>> Estimate.missing("no shots").to_json()
         {'value': None, 'reason': 'no shots'}
         """
         if self.value is None:
             return {"value": None, "reason": self.reason}
-        level: Json = {} if self.level == LEVEL else {"level": self.level}
-        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n} | level
+        return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Estimate":
@@ -102,7 +87,7 @@ class Estimate:
         try:
             if data["value"] is None:
                 return cls.missing(data["reason"])
-            return cls(data["value"], data["low"], data["high"], data["n"], level=data.get("level", LEVEL))
+            return cls(data["value"], data["low"], data["high"], data["n"])
         except KeyError as error:
             raise StatisticsError(f"an estimate without the key {error}: it has {sorted(data)}") from error
 
@@ -110,8 +95,7 @@ class Estimate:
         if self.value is None:
             return f"— ({self.reason})"
         ends = "" if self.low is None or self.high is None else f" [{_number(self.low)}, {_number(self.high)}]"
-        level = f" at {100 * self.level:g} %" if ends and self.level != LEVEL else ""
-        return f"{_number(self.value)}{ends}{level} (n={self.n})"
+        return f"{_number(self.value)}{ends} (n={self.n})"
 
 
 def wilson(hits: int, n: int) -> Estimate:
@@ -126,15 +110,6 @@ def wilson(hits: int, n: int) -> Estimate:
         return Estimate.missing("there is nothing to count")
     interval = binomtest(hits, n).proportion_ci(method="wilson")
     return Estimate(hits / n, float(interval.low), float(interval.high), n)
-
-
-def _finite(name: str, value: float | None) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    if not math.isfinite(number):
-        raise StatisticsError(f"{name} is {number}: a value that could not be measured is Estimate.missing(reason)")
-    return number
 
 
 def _number(x: float) -> str:
