@@ -69,13 +69,3 @@ def test_a_call_inside_the_holder_of_the_folder_goes_on_and_leaves_it_held(tmp_p
         with pytest.raises(store.StoreError, match=HELD):
             elsewhere(lambda: enter(tmp_path))
     assert names(tmp_path) == set()
-
-
-def test_a_command_that_fails_leaves_no_folder_of_its_own(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), store.held(tmp_path / "new" / "run"):
-        raise KeyboardInterrupt
-    assert not list(tmp_path.iterdir())
-    with pytest.raises(ValueError, match="later"), store.held(tmp_path / "new" / "run"):
-        (tmp_path / "new" / "run" / "journal").mkdir()
-        raise ValueError("later")
-    assert {path.name for path in (tmp_path / "new" / "run").iterdir()} == {"journal"}

@@ -324,7 +324,7 @@ class Finding:
             tables = {name: as_frame(plain) for name, plain in document.pop("tables").items()}
             estimates = tables.pop("estimates")
             return cls(**document | {"reasons": tuple(document["reasons"])}, estimates=estimates, tables=tables)
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             raise store.StoreError(f"{path} was changed ({store.one_line(repr(error))}): run the claim again.") from error
 
     def __repr__(self) -> str:

@@ -128,6 +128,6 @@ def _read_table(path: Path) -> pd.DataFrame:
 def _loaded(path: Path, load: Callable[[Path], Part]) -> Part | None:
     try:
         return load(path) if path.exists() else None
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+    except (ArithmeticError, KeyError, TypeError, RuntimeError, ValueError) as error:
         log.warning("%s is not used and made anew: %s", path, store.one_line(error))
         return None

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor
 
+from ..store import bytes_of
 from .protocol import HookedModel
 
 
@@ -38,11 +38,6 @@ def _sample(parameter: Tensor) -> bytes:
     """Up to 64 values spread over a parameter, as bytes: changes by `parameter.data` raise no version."""
     flat = parameter.detach().flatten()
     return bytes(bytes_of(flat[:: max(1, flat.numel() // 64)].contiguous()))
-
-
-def bytes_of(tensor: Tensor) -> memoryview:
-    """The values of a tensor of any type, as they lie in memory, row by row."""
-    return tensor.detach().cpu().flatten().view(torch.uint8).numpy().data
 
 
 # in transformers' configurations: what wrote them, the weights' type (which `model_hash` knows), what is returned

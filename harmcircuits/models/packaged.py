@@ -130,7 +130,6 @@ def dequantised_folder(name: str, sha256: str, gguf_file: Callable[[], Path]) ->
         return folder
     with store.locked(folder):
         if not folder.is_dir():
-            store.remove_leftovers(folder)
             file = gguf_file()
             log.info("dequantising %s into %s, once", file, folder)
             with store.atomic_folder(folder) as new:

@@ -1,0 +1,303 @@
+"""What rests on disk: files and folders written whole or not at all, locks, the cache folder; JSON, tables, tensors.
+
+A file or folder is written beside its place under a temporary name, flushed to the disk and then renamed.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast
+
+import pandas as pd
+import torch
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+CACHE_VARIABLE = "HARMCIRCUITS_CACHE"
+Options = ParamSpec("Options")
+Result = TypeVar("Result")
+
+
+class StoreError(RuntimeError):
+    """Something could not be written, read or locked; the message names the file and the reason."""
+
+
+def printable(text: object, *, kept: str = "") -> str:
+    """Escape control characters, so that untrusted text cannot move the terminal's cursor; `kept` letters stay.
+
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(letter if letter.isprintable() or letter in kept else repr(letter)[1:-1] for letter in str(text))
+
+
+def one_line(text: object) -> str:
+    """Return at most 200 printable letters of what an error says or a file holds, for a message."""
+    return printable(str(text)[:200])[:200]
+
+
+@contextmanager
+def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn an error of the system while `path` is written (a full disk, no permission) into a `StoreError`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise StoreError(f"{os.fspath(path)}: cannot be written ({error})") from error
+
+
+def cache_dir() -> Path:
+    """Return the cache folder, created if missing: `$HARMCIRCUITS_CACHE`, else below `$XDG_CACHE_HOME` or `~/.cache`."""
+    chosen, base = os.environ.get(CACHE_VARIABLE), Path(os.environ.get("XDG_CACHE_HOME", ""))
+    base = base if base.is_absolute() else Path.home() / ".cache"  # the XDG specification says to ignore a relative path
+    folder = Path(chosen).expanduser().absolute() if chosen else base / "harmcircuits"
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256, in hex, of a file's bytes."""
+    total = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside `path`: on success what was written there replaces `path`, on failure it goes.
+
+    The temporary name keeps the suffix, since some writers add one otherwise. The file's mode is that of other new files there.
+    """
+    target = Path(path)
+    with _beside(target) as temporary:
+        temporary.touch()
+        mode = temporary.stat().st_mode & 0o777
+        yield temporary
+        temporary.chmod(mode)
+        _flush(temporary)
+        temporary.replace(target)
+
+
+@contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a new temporary folder beside `path`; on success it is renamed to `path`, on failure removed.
+
+    If `path` has come into being meanwhile (another process made the same thing), that one is kept.
+    """
+    target = Path(path)
+    with _beside(target) as temporary:
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush(file)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if not target.is_dir():
+                raise
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` as UTF-8 with `\\n` line ends, atomically; half a character pair becomes an escape."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A temporary path in the target's folder, removed at the end whatever happens."""
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial{target.suffix}")
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+        finally:
+            _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(file: Path) -> None:
+    with file.open("rb+") as opened:
+        os.fsync(opened.fileno())  # a rename alone does not survive a crash
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str], *, timeout: float = -1, tidy: bool = False) -> Iterator[None]:
+    """Hold the lock that guards `path`, the file `.NAME.lock` beside it; the system releases it when its holder ends.
+
+    A thread that holds it already goes on. `tidy` removes the lock file in the end: only where nobody waits for it.
+
+    Raises:
+        StoreError: another process holds it for longer than `timeout` seconds (below 0: wait for ever), or no file can be made.
+    """
+    target = Path(path)
+    lock = FileLock(target.with_name(f".{target.name}.lock"), is_singleton=True)
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=timeout)
+        except Timeout as error:
+            raise StoreError(
+                f"{target}: another process has held the lock {lock.lock_file}. Wait until it ends, or end it."
+            ) from error
+    try:
+        yield
+    finally:
+        if tidy and lock.lock_counter == 1 and os.name == "posix":  # elsewhere a file that is open cannot be removed
+            Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+def held(folder: str | os.PathLike[str]) -> AbstractContextManager[None]:
+    """Hold a run's folder for this process. Raises StoreError where another process or thread is at work there."""
+    return locked(Path(folder) / "run", timeout=0, tidy=True)
+
+
+def alone_in_folder(verb: Callable[Options, Result]) -> Callable[Options, Result]:
+    """Let a verb hold the folder in its option `folder=`: a second call for the same one raises StoreError at once."""
+
+    @wraps(verb)
+    def alone(*args: Options.args, **options: Options.kwargs) -> Result:
+        folder = cast("str | Path | None", options.get("folder"))
+        with nullcontext() if folder is None else held(folder):
+            return verb(*args, **options)
+
+    return alone
+
+
+def digest(value: object) -> str:
+    """Return the SHA-256, in hex, of the canonical JSON of `value`: nested dicts, lists, tuples, dataclasses and scalars.
+
+    A dataclass counts as the dict of its fields and a tuple as a list; the order of keys does not matter.
+
+    Raises:
+        TypeError: a value of another type. ValueError: NaN or infinity.
+
+    >>> digest({"b": 1, "a": (2, 3)}) == digest({"a": [2, 3], "b": 1})
+    True
+    >>> digest({"a": 1}) == digest({"a": 1.0})
+    False
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def write_json(path: str | os.PathLike[str], value: object) -> None:
+    """Write `value` as indented JSON, keys in their order, atomically. Raises TypeError and ValueError as `digest`."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
+
+
+def _plain(value: object) -> dict[Any, Any]:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"JSON cannot hold a {type(value).__name__}: convert it to numbers, strings, lists and dicts first.")
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Return the value in a JSON file.
+
+    Raises:
+        StoreError: the file is missing or not JSON; the message names the file, the line and the cure.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: there is no such file. Check the path, or make the file first.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: not JSON ({one_line(error)}). Restore it, or delete it and make it again.") from error
+
+
+def as_plain(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return a table as plain values, every digit kept: columns in order with their types, and rows; a missing cell is null.
+
+    >>> as_plain(pd.DataFrame({"rule": ["t"], "n": [3], "p": [float("nan")]}))
+    {'columns': {'rule': 'text', 'n': 'int64', 'p': 'float64'}, 'rows': [['t', 3, None]]}
+    """
+    types = {str(name): str(kind) if pd.api.types.is_numeric_dtype(kind) else "text" for name, kind in frame.dtypes.items()}
+    rows = frame.astype(object).where(frame.notna(), None).to_numpy(dtype=object).tolist()
+    return {"columns": types, "rows": [[cell.item() if hasattr(cell, "item") else cell for cell in row] for row in rows]}
+
+
+def as_frame(value: Any) -> pd.DataFrame:
+    """Return the table that `as_plain` was given, with a fresh index.
+
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError: `value` is no such table.
+
+    >>> as_frame(as_plain(pd.DataFrame({"n": [3], "p": [float("nan")]}))).dtypes.astype(str).tolist()
+    ['int64', 'float64']
+    """
+    types = dict(value["columns"])
+    frame = pd.DataFrame(value["rows"], columns=list(types), dtype=object)
+    typed = frame.astype({name: kind for name, kind in types.items() if kind != "text"})
+    # with the type that pandas of this version gives to text, also where a column has none
+    return typed.assign(**{name: pd.Series([*frame[name], ""]).iloc[:-1] for name, kind in types.items() if kind == "text"})
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, format: str, about: object) -> None:
+    """Write one safetensors file, atomically; its header holds `format`, `about` as JSON, and a digest of everything."""
+    whole, text = {name: tensor.contiguous() for name, tensor in tensors.items()}, json.dumps(about, default=_plain)
+    with atomic_file(path) as temporary:
+        save_file(whole, temporary, metadata={"format": format, "about": text, "digest": _digest(whole, text)})
+
+
+def read_tensors(
+    path: str | Path, *, format: str, what: str, error: type[Exception] = StoreError
+) -> tuple[dict[str, Tensor], Any]:
+    """Return the tensors of a file that `save_tensors` wrote, and its `about`.
+
+    Args:
+        what: the file should hold, for the message.
+        error: what to raise.
+
+    Raises:
+        error: the file is missing, damaged, of another format, or was changed since it was saved.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != format:
+                kind = one_line(header.get("format"))
+                raise error(f"{path} holds no {what} (its 'format' should be {format!r}, and is {kind!r})")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
+            if header["digest"] != _digest(tensors, header["about"]):
+                raise error(f"{path} was changed since it was saved. Save the {what} again.")
+            return tensors, json.loads(header["about"])
+    except error:
+        raise
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as cause:  # also of shapes beyond 64 bits
+        raise error(f"cannot read {path}: {one_line(cause)}. Save the {what} again.") from cause
+
+
+def _digest(tensors: Mapping[str, Tensor], about: str) -> str:
+    total = hashlib.sha256(about.encode())
+    for name, tensor in sorted(tensors.items()):
+        total.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        total.update(bytes_of(tensor))
+    return total.hexdigest()
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """Return the values of a tensor of any type, as they lie in memory, row by row."""
+    flat = tensor.detach().cpu().contiguous().as_strided((tensor.numel(),), (1,))  # an expanded one of size 1 has stride 0
+    return flat.view(torch.uint8).numpy().data
