@@ -27,7 +27,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
-from harmcircuits.attribution.layer_major import layer_sums
+from harmcircuits.attribution.weight_gradients import absolute_scores, layer_sums, signed_scores
 from harmcircuits.data import Batch, batched, chat_frame, example_rows, make_batch, prompt_ids
 from harmcircuits.data.elicit import left_padded
 from harmcircuits.models.packaged import ALIASES, DEFAULT, dequantised_folder, packaged_gguf
@@ -117,9 +117,9 @@ def weights(model: Any, options: argparse.Namespace) -> dict[str, Any]:
 
     def scores(absolute: bool) -> None:
         kinds: Any = {"signed": [] if absolute else [0], "absolute": [0] if absolute else []}
-        for block, (sums,) in layer_sums(model, [(harmful, None)], batch_size=options.batch_size, **kinds):
+        for block, sums in layer_sums(model, [(harmful, None)], batch_size=options.batch_size, **kinds):
             for matrix in block:
-                (sums.absolute if absolute else sums.signed)(matrix)
+                (absolute_scores if absolute else signed_scores)(matrix, sums)
 
     def bare(opponent: Any) -> None:
         opponent.zero_grad(set_to_none=True)

@@ -10,11 +10,10 @@ from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.scores import Attribution, AttributionError
 
 
-def drawn(n: int = 12, *, layers: int = 3, heads: int = 5, d_mlp: int = 20, seed: int = 0, tokens: int = 0) -> Attribution:
+def drawn(n: int = 12, *, layers: int = 3, heads: int = 5, d_mlp: int = 20, seed: int = 0) -> Attribution:
     random = torch.Generator().manual_seed(seed)
     draw = lambda *shape: torch.randn(*shape, generator=random)
-    each = tuple(torch.zeros(tokens, 2) for _ in range(n)) if tokens else ()
-    return Attribution(draw(n, layers, heads), draw(n, layers, d_mlp), each)
+    return Attribution(draw(n, layers, heads), draw(n, layers, d_mlp))
 
 
 def changed(scores: Attribution, change) -> Attribution:
@@ -31,7 +30,6 @@ def test_scores_agree_with_themselves():
         assert (kind.spearman.value, kind.pearson.value, kind.slope.value) == pytest.approx((1, 1, 1))
         assert kind.slope.low == kind.slope.high == pytest.approx(1), "a draw takes the same examples from both"
         assert kind.spearman.low == pytest.approx(1) and kind.shared == 1
-    assert agreement.over == "examples"
 
 
 def test_scores_against_their_double_and_their_opposite():
@@ -104,13 +102,9 @@ def test_the_interval_holds_the_scatter_of_other_samples():
     assert 0.7 < said / spread < 1.5
 
 
-def test_other_numbers_of_examples_resample_components():
-    own, other = drawn(12), drawn(7, seed=1)
-    agreement = own.compare(other)
-    assert agreement.over == "components" and agreement.heads.pearson.n == 15
-    assert "intervals over components" in repr(agreement)
-    assert drawn(tokens=5).compare(drawn(tokens=5)).over == "examples"
-    assert drawn(tokens=5).compare(drawn(tokens=6)).over == "components", "tokens say that the examples differ"
+def test_other_numbers_of_examples_have_no_interval():
+    pearson = drawn(12).compare(drawn(7, seed=1)).heads.pearson
+    assert pearson.value is not None and pearson.low is None
 
 
 # figures, errors
@@ -142,6 +136,6 @@ def test_scores_of_a_model_against_those_of_its_rounded_self(tiny):
     scores = attribute(tiny, examples)
     rounded = changed(scores, lambda part: part.bfloat16().float())
     agreement = scores.compare(rounded)
-    assert agreement.over == "examples" and agreement.heads.n == 8 and agreement.neurons.n == 128
+    assert agreement.heads.n == 8 and agreement.neurons.n == 128
     assert agreement.heads.pearson.value > 0.9999
     assert agreement.heads.slope.value == pytest.approx(1, abs=0.01)

@@ -33,7 +33,7 @@ def test_a_model_on_several_devices_is_known() -> None:
 
 def test_accumulators_lie_beside_their_matrices() -> None:
     block: Any = [SimpleNamespace(name=str(at), shape=(2, 3), parameter=torch.empty(0, device=at)) for at in (CPU, ELSEWHERE)]
-    beside = scored.empty_sums(block, signed=True, absolute=False)
+    beside = scored.empty_sums(block, 1, signed=True, absolute=False)
     assert [total.device for total in beside.signed.values()] == [CPU, ELSEWHERE]
     assert not beside.absolute
 

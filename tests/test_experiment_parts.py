@@ -13,12 +13,11 @@ from triples import DEVELOPMENT, OWN, TEST
 from written import written
 
 import harmcircuits as hc
-from harmcircuits.attribution.layer_major import layer_sums
 from harmcircuits.attribution.metrics import bind_metric
+from harmcircuits.attribution.weight_gradients import absolute_scores, layer_sums, signed_scores
 from harmcircuits.circuits import Circuit
 from harmcircuits.circuits.controls import halves
-from harmcircuits.circuits.selection import SelectionError
-from harmcircuits.circuits.weight_selection import WeightSelection, weight_masks
+from harmcircuits.circuits.selection import SelectionError, WeightSelection, weight_masks
 from harmcircuits.data import Prompt, make_batch
 from harmcircuits.experiment.cache import Cache
 from harmcircuits.experiment.dissociation import decision
@@ -43,10 +42,12 @@ def test_sums_layer_by_layer_are_those_of_one_pass(tiny: Any) -> None:
     harmful, benign = examples[:2], examples[2:]
     scores = hc.attribute_weights(tiny, harmful, benign=benign)
     seen = set()
-    for matrices, (first, second) in layer_sums(tiny, [(harmful, None), (benign, None)], batch_size=1):
+    for matrices, (first, second) in layer_sums(
+        tiny, [(harmful, None), (benign, None)], signed=[0], absolute=[1], batch_size=1
+    ):
         for matrix in matrices:
-            torch.testing.assert_close(first.signed(matrix), scores.signed[matrix.name], atol=1e-6, rtol=1e-4)
-            torch.testing.assert_close(second.absolute(matrix), scores.absolute[matrix.name], atol=1e-6, rtol=1e-4)
+            torch.testing.assert_close(signed_scores(matrix, [first]), scores.signed[matrix.name], atol=1e-6, rtol=1e-4)
+            torch.testing.assert_close(absolute_scores(matrix, [second]), scores.absolute[matrix.name], atol=1e-6, rtol=1e-4)
             seen.add(matrix.name)
     assert seen == set(scores.signed)
 
@@ -55,29 +56,14 @@ def test_sums_layer_by_layer_are_those_of_one_pass(tiny: Any) -> None:
 def test_masks_are_those_of_all_scores(tiny: Any) -> None:
     examples = written(tiny.tokenizer)
     harmful, benign = examples[:2], examples[2:]
-    released, everywhere = weight_masks(
-        tiny, [(harmful, None), (benign, None)], [WeightSelection(0.01, 0.05), WeightSelection(0.01, 0.05, "global")]
-    )
+    (released,) = weight_masks(tiny, [(harmful, None), (benign, None)], [WeightSelection(0.01, 0.05)])
     scores = hc.attribute_weights(tiny, harmful, benign=benign)
     assert released == hc.select(scores, q=0.01, p=0.05)
-    other = hc.attribute_weights(tiny, benign)
-    A = torch.cat([own.flatten() for own in scores.signed.values()])
-    U = torch.cat([own.abs().flatten() for own in other.signed.values()])
-    taken = set(A.topk(int(0.01 * len(A))).indices.tolist()) - set(U.topk(int(0.05 * len(U))).indices.tolist())
-    assert everywhere is not None and len(everywhere) == len([at for at in taken if A[at] > 0])
-
-
-def test_recipes_that_take_all_that_promotes_agree(tiny: Any) -> None:
-    examples = written(tiny.tokenizer)
-    released, of_all = weight_masks(
-        tiny, [(examples, None), (examples, None)], [WeightSelection(1.0, 0.0, recipe) for recipe in ("released", "global")]
-    )
-    assert released == of_all
 
 
 def test_two_halves_of_a_set_are_the_set(tiny: Any) -> None:
     harmful, benign = (written(tiny.tokenizer)[at : at + 2] for at in (0, 2))
-    whole = [WeightSelection(0.01, 0.05, recipe) for recipe in ("released", "global")]
+    whole = [WeightSelection(0.01, 0.05)]
     halves = [replace(own, target=(0, 1), protect=(2, 3)) for own in whole]
     of_two = weight_masks(tiny, [(harmful, None), (benign, None)], whole)
     assert of_two == weight_masks(tiny, [([own], None) for own in (*harmful, *benign)], halves)

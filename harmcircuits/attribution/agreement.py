@@ -4,17 +4,16 @@ For each kind (heads, neurons), over the components that both sides measured, of
 
     spearman, pearson    correlations
     slope                of the first scores on the second, by least squares: below 1 where the first are smaller
-    overlap of tops      the share of the k components of largest A > 0, those that `select` takes, that both have in common
+    shared               the share of the k components of largest A > 0, those that `select` takes, that both have in common
 
-Intervals are the value ± 1.96 standard deviations over bootstrap draws, of correlations on Fisher's scale: a draw adds noise to
-many means at once, so that its percentiles would be those of noisier scores. A draw takes the same examples from both sides
-where these hold as many, else components, which are not independent: those intervals are too narrow.
+Intervals are the value ± 1.96 standard deviations over bootstrap draws of the examples, the same ones on both sides; of
+correlations on Fisher's scale. A draw adds noise to many means at once: its percentiles would be those of noisier scores.
 
 Source: Efron and Tibshirani 1993, sections 12.6 and 13.2.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -32,21 +31,19 @@ if TYPE_CHECKING:
 DRAWS = 200
 DRAWN = 1500
 """Components of a kind in the figure: a page with every neuron of a model is too heavy to open."""
-Means = Float[np.ndarray, "component"]
+MEASURES = ("spearman", "pearson", "slope")
 
 
 @dataclass(frozen=True)
 class KindAgreement:
-    """Agreement of one kind of component.
+    """Agreement of one kind of component: see the module. Intervals need as many examples on both sides.
 
     Attributes:
         n: components that both measured.
-        spearman, pearson, slope: see the module.
         k: size of the tops; at most the number of components with A > 0 on either side.
         shared: the overlap of tops, between 0 and 1; k / n by chance; None where k is 0.
     """
 
-    kind: Kind
     n: int
     spearman: Estimate
     pearson: Estimate
@@ -61,43 +58,38 @@ class Agreement(Result):
 
     Attributes:
         heads, neurons: one summary a kind; None where no component of it was measured on both sides.
-        over: what the intervals resample.
         names: what the two sides are called.
         points: columns kind, layer, index, first, second: the two scores of every component.
     """
 
     heads: KindAgreement | None
     neurons: KindAgreement | None
-    over: Literal["examples", "components"]
     names: tuple[str, str]
     points: pd.DataFrame
 
     def table(self) -> pd.DataFrame:
         """Return one row a measure: kind, measure, value, low, high (95 % interval), chance, n (components), k (of a top)."""
-        rows: list[dict[str, Any]] = []
-        for own in self._kinds():
-            for name in ("spearman", "pearson", "slope"):
-                estimate: Estimate = getattr(own, name)
-                ends = {"low": estimate.low, "high": estimate.high}
-                rows.append({"kind": own.kind, "measure": name, "value": estimate.value, **ends, "n": own.n})
-            tops = {"value": own.shared, "chance": own.k / own.n, "n": own.n, "k": own.k}
-            rows.append({"kind": own.kind, "measure": "overlap of tops", **tops})
+        rows = []
+        for kind, summary in self._kinds().items():
+            for measure in MEASURES:
+                estimate: Estimate = getattr(summary, measure)
+                rows.append((kind, measure, estimate.value, estimate.low, estimate.high, None, summary.n, None))
+            rows.append((kind, "overlap of tops", summary.shared, None, None, summary.k / summary.n, summary.n, summary.k))
         return pd.DataFrame(rows, columns=["kind", "measure", "value", "low", "high", "chance", "n", "k"])
 
     def figure(self) -> "go.Figure":
         """Return the first scores against the second, heads above neurons, with the line where they are equal."""
-        notes = {own.kind: f"{own.n:,} {own.kind}: Spearman {_short(own)}" for own in self._kinds()}
-        points = self.points.dropna(subset=["first", "second"])
-        largest = points[["first", "second"]].abs().max(axis=1).groupby(points["kind"]).rank(ascending=False, method="first")
-        points = points[largest <= DRAWN]
+        largest = self.points[["first", "second"]].abs().max(axis=1).sort_values(ascending=False, kind="stable").index
+        points = self.points.loc[largest].groupby("kind").head(DRAWN).sort_index()
         names = points["kind"].map({"heads": "H", "neurons": "N"}) + points["index"].astype(str)
+        same = np.sign(points["first"]) == np.sign(points["second"])
         return figures.scatter(
             points.assign(
                 x=points["second"],
                 value=points["first"],
-                series=np.where(np.sign(points["first"]) == np.sign(points["second"]), "same sign", "signs differ"),
+                series=np.where(same, "same sign", "signs differ"),
                 name="L" + points["layer"].astype(str) + names,
-                facet=points["kind"].map(notes),
+                facet=points["kind"].map(self._notes()),
             ),
             title="Do the two scores agree?",
             caption="Attribution A of each component by two scores, means over examples; positive promotes the response. On "
@@ -107,75 +99,54 @@ class Agreement(Result):
             diagonal=True,
         )
 
-    def _kinds(self) -> list[KindAgreement]:
-        return [kind for kind in (self.heads, self.neurons) if kind is not None]
+    def _kinds(self) -> dict[Kind, KindAgreement]:
+        return {kind: summary for kind in KINDS if (summary := getattr(self, kind)) is not None}
+
+    def _notes(self) -> dict[Kind, str]:
+        number = lambda value: "undefined" if value is None else f"{value:.2f}"
+        return {kind: f"{own.n:,} {kind}: Spearman {number(own.spearman.value)}" for kind, own in self._kinds().items()}
 
     def __repr__(self) -> str:
-        parts = [f"{own.n:,} {own.kind}: Spearman {_short(own)}" for own in self._kinds()]
-        return f"Agreement({'; '.join(parts)}; intervals over {self.over})"
+        return f"Agreement({'; '.join(self._notes().values())})"
 
 
-def compare(first: Attribution, second: Attribution, *, k: int = 10, names: tuple[str, str] = ("first", "second")) -> Agreement:
-    """Return how far two attributions of the same model agree, over the components that both measured.
-
-        agreement = hc.attribute(model, harmful).compare(exact, names=("first order", "exact"))
-        agreement.heads.spearman, agreement.table(), agreement.figure()
-
-    Args:
-        k: size of the tops whose overlap is counted.
-        names: what the two sides are called in the figure.
-
-    Raises:
-        AttributionError: scores of another model, nothing measured on both sides, or `k` below 1.
-    """
+def compare(first: Attribution, second: Attribution, *, k: int, names: tuple[str, str]) -> Agreement:
+    """Return how far two attributions of the same model agree: see `Attribution.compare`."""
     if k < 1:
         raise AttributionError(f"k is {k}: it counts components, from 1")
     if (first.heads.shape, first.neurons.shape) != (second.heads.shape, second.neurons.shape):
         raise AttributionError(f"the scores are of models of different shape: {first} and {second}")
-    lengths = [[len(part) for part in side.tokens] for side in (first, second)]
-    paired = first.n_examples == second.n_examples and (not all(lengths) or lengths[0] == lengths[1])
     summaries: dict[str, KindAgreement | None] = dict.fromkeys(KINDS)
     points = []
     for kind in KINDS:
         both = first.measured[kind] & second.measured[kind]
         a, b = (getattr(side, f"per_example_{kind}")[:, both].double().numpy() for side in (first, second))
         if bool(both.any()):
-            summaries[kind] = _summary(kind, a, b, k=k, paired=paired)
+            summaries[kind] = _summary(a, b, k)
         layer, index = (part.numpy() for part in both.nonzero(as_tuple=True))
         columns = {"layer": layer, "index": index, "first": a.mean(0), "second": b.mean(0)}
         points.append(pd.DataFrame({"kind": kind, **columns}))
     if not any(summaries.values()):
         raise AttributionError("no component was measured on both sides: score some of the same heads or neurons.")
-    over: Literal["examples", "components"] = "examples" if paired else "components"
-    return Agreement(summaries["heads"], summaries["neurons"], over, names, pd.concat(points, ignore_index=True))
+    return Agreement(summaries["heads"], summaries["neurons"], names, pd.concat(points, ignore_index=True))
 
 
 def _summary(
-    kind: Kind,
-    first: Float[np.ndarray, "example component"],
-    second: Float[np.ndarray, "example component"],
-    *,
-    k: int,
-    paired: bool,
+    first: Float[np.ndarray, "example component"], second: Float[np.ndarray, "other component"], k: int
 ) -> KindAgreement:
-    a, b = first.mean(0), second.mean(0)
-    units = len(first) if paired else len(a)
-    drawn = []
-    for indices in resamples(units, draws=DRAWS):
-        weights = np.bincount(indices, minlength=units) / units
-        drawn.append(_statistics(weights @ first, weights @ second) if paired else _statistics(a[indices], b[indices]))
-    values, draws = _statistics(a, b), np.array(drawn).T
-    names = ("spearman", "pearson", "slope")
-    estimates = {
-        name: _interval(value, own, n=units, correlation=name != "slope")
-        for name, value, own in zip(names, values, draws, strict=True)
-    }
+    a, b, n = first.mean(0), second.mean(0), len(first)
+    draws = np.empty((0, 3))
+    if LEAST_UNITS <= n == len(second):
+        weights = [np.bincount(row, minlength=n) / n for row in resamples(n, draws=DRAWS)]
+        draws = np.array([_statistics(weight @ first, weight @ second) for weight in weights])
+    values = zip(_statistics(a, b), draws.T, (True, True, False), strict=True)
+    spearman, pearson, slope = (_interval(value, drawn, n, correlation=own) for value, drawn, own in values)
     k = min(k, int((a > 0).sum()), int((b > 0).sum()))
     tops = [set(np.argsort(-side, kind="stable")[:k].tolist()) for side in (a, b)]
-    return KindAgreement(kind, len(a), **estimates, k=k, shared=len(tops[0] & tops[1]) / k if k else None)
+    return KindAgreement(len(a), spearman, pearson, slope, k, len(tops[0] & tops[1]) / k if k else None)
 
 
-def _statistics(a: Means, b: Means) -> tuple[float, float, float]:
+def _statistics(a: Float[np.ndarray, " component"], b: Float[np.ndarray, " component"]) -> tuple[float, float, float]:
     """Spearman's and Pearson's correlation, and the slope; nan where a side has no spread."""
     if np.ptp(a) == 0 or np.ptp(b) == 0:
         return np.nan, np.nan, np.nan
@@ -183,15 +154,11 @@ def _statistics(a: Means, b: Means) -> tuple[float, float, float]:
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1]), float(np.corrcoef(a, b)[0, 1]), float(x @ y / (y @ y))
 
 
-def _interval(value: float, draws: Float[np.ndarray, " draw"], *, n: int, correlation: bool) -> Estimate:
+def _interval(value: float, draws: Float[np.ndarray, " draw"], n: int, *, correlation: bool) -> Estimate:
     if not np.isfinite(value):
         return Estimate.missing("all scores of one side are equal")
-    if n < LEAST_UNITS:
+    if not len(draws):
         return Estimate(value, n=n)
     to, back = (lambda r: np.arctanh(np.clip(r, -1 + 1e-12, 1 - 1e-12)), np.tanh) if correlation else (np.array, float)
     half = norm.isf(0.025) * to(draws[np.isfinite(draws)]).std(ddof=1)
     return Estimate(value, float(back(to(value) - half)), float(back(to(value) + half)), n)
-
-
-def _short(own: KindAgreement) -> str:
-    return "undefined" if own.spearman.value is None else f"{own.spearman.value:.2f}"

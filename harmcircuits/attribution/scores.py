@@ -163,7 +163,18 @@ class Attribution(Result):
         return figures.heads(self.heads.numpy(), low=low, high=high, selected=selected, protected=protected)
 
     def compare(self, other: "Attribution", *, k: int = 10, names: tuple[str, str] = ("first", "second")) -> "Agreement":
-        """Return how far these scores agree with `other` scores of the same model; see `agreement.compare`."""
+        """Return how far these scores agree with `other` scores of the same model, over the components that both measured.
+
+            agreement = hc.attribute(model, harmful).compare(exact, names=("first order", "exact"))
+            agreement.heads.spearman, agreement.table(), agreement.figure()
+
+        Args:
+            k: size of the tops whose overlap is counted.
+            names: what the two sides are called in the figure.
+
+        Raises:
+            AttributionError: scores of another model, nothing measured on both sides, or `k` below 1.
+        """
         from .agreement import compare  # it imports this file
 
         return compare(self, other, k=k, names=names)

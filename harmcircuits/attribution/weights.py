@@ -6,7 +6,7 @@ For a weight matrix W, and the loss L_n of the response of example n (mean negat
     U = mean_n |W ⊙ ∂L_n/∂W|     over benign examples, the absolute value taken per example.
 
 `attribute_weights` keeps all scores, 8 bytes a weight. For a large model select from one layer's scores at a time
-(`circuits.weight_selection`).
+(`circuits.selection.weight_masks`).
 
 Source: arXiv 2604.09544, whose S is −A summed over examples (there: one pass a layer, one example a batch).
 """
@@ -27,9 +27,9 @@ from ..figures.matrix import heatmap, layer_by_kind
 from ..models.protocol import HookedModel
 from ..results import Result
 from ..store import one_line, read_tensors, save_tensors
-from .layer_major import layer_sums
 from .metrics import Metric, ModelMetric
 from .scores import AttributionError, Sign, top_indices
+from .weight_gradients import absolute_scores, layer_sums, signed_scores
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -157,8 +157,8 @@ def attribute_weights(
     sets = [(harmful, metric)] if benign is None else [(harmful, metric), (benign, metric)]
     signed: dict[str, Tensor] = {}
     absolute: dict[str, Tensor] = {}
-    layers = layer_sums(model, sets, batch_size=batch_size, signed=[0], absolute=[len(sets) - 1])
-    for block, found in tqdm(layers, total=model.cfg.n_layers, desc="weights", unit="layer", disable=not progress):
-        signed = {matrix.name: found[0].signed(matrix).cpu() for matrix in block} | signed
-        absolute = {matrix.name: found[-1].absolute(matrix).cpu() for matrix in block} | absolute
+    layers = layer_sums(model, sets, signed=[0], absolute=[len(sets) - 1], batch_size=batch_size)
+    for block, sums in tqdm(layers, total=model.cfg.n_layers, desc="weights", unit="layer", disable=not progress):
+        signed = {matrix.name: signed_scores(matrix, sums[:1]).cpu() for matrix in block} | signed
+        absolute = {matrix.name: absolute_scores(matrix, sums[-1:]).cpu() for matrix in block} | absolute
     return WeightAttribution(signed, absolute, len(harmful), 0 if benign is None else len(benign))

@@ -1,16 +1,11 @@
 """What two circuits, or two masks, have in common, against chance."""
 
-from collections.abc import Iterator
-from math import prod
-
 import pandas as pd
 from scipy.stats import hypergeom
 
 from ..models.protocol import HookedModel, geometry
 from .circuit import Circuit, CircuitError
 from .weight_mask import WeightMask
-
-_COLUMNS = ["kind", "one", "other", "both", "expected", "jaccard", "p_value"]
 
 
 def overlap(one: Circuit | WeightMask, other: Circuit | WeightMask, *, model: HookedModel | None = None) -> pd.DataFrame:
@@ -29,38 +24,29 @@ def overlap(one: Circuit | WeightMask, other: Circuit | WeightMask, *, model: Ho
         MaskError: masks of different models.
     """
     if isinstance(one, WeightMask) and isinstance(other, WeightMask):
-        counted = list(_of_masks(one, other))
+        both = one & other
+        by_kind = lambda mask: mask.table().groupby("kind", sort=False)["weights"].sum()
+        n = both.table().groupby("kind", sort=False)["size"].sum()
+        counts = pd.DataFrame({"one": by_kind(one), "other": by_kind(other), "both": by_kind(both)}, index=n.index)
+        table = counts.fillna(0).astype(int)
     elif isinstance(one, Circuit) and isinstance(other, Circuit) and model is not None:
-        counted = list(_of_circuits(one, other, model))
+        (one | other).check(model)
+        shape = geometry(model)
+        sizes = lambda circuit: [len(circuit.heads), len(circuit.neurons)]
+        columns = {"one": sizes(one), "other": sizes(other), "both": sizes(one & other)}
+        table = pd.DataFrame(columns, index=["heads", "neurons"])
+        n = pd.Series([shape.n_layers * shape.n_heads, shape.n_neurons], index=table.index)
     else:
         raise CircuitError("give two circuits and model=, or two masks; hc.outgoing(model, circuit) makes a mask of a circuit")
-    totals = [sum(column) for column in zip(*(row[1:] for row in counted), strict=True)]
-    counted.append(("all", totals[0], totals[1], totals[2], totals[3]))
-    return pd.DataFrame([_row(*row) for row in counted], columns=_COLUMNS)
-
-
-_Counted = tuple[str, int, int, int, int]
-"""kind, how many in one, in the other, in both, in all."""
-
-
-def _of_circuits(one: Circuit, other: Circuit, model: HookedModel) -> Iterator[_Counted]:
-    (one | other).check(model)
-    shape, both = geometry(model), one & other
-    yield "heads", len(one.heads), len(other.heads), len(both.heads), shape.n_layers * shape.n_heads
-    yield "neurons", len(one.neurons), len(other.neurons), len(both.neurons), shape.n_neurons
-
-
-def _of_masks(one: WeightMask, other: WeightMask) -> Iterator[_Counted]:
-    both = one & other
-    kinds = dict.fromkeys(name.split(".", 2)[2] for name in both.shapes)
-    for kind in kinds:
-        own = [name for name in both.shapes if name.split(".", 2)[2] == kind]
-        count = lambda mask, own=own: sum(len(mask.indices.get(name, ())) for name in own)
-        yield kind, count(one), count(other), count(both), sum(prod(both.shapes[name]) for name in own)
-
-
-def _row(kind: str, one: int, other: int, both: int, n: int) -> tuple[str, int, int, int, float, float, float]:
-    either = one + other - both
-    jaccard = both / either if either else float("nan")
-    p_value = float(hypergeom.sf(both - 1, n, one, other))
-    return kind, one, other, both, one * other / n, jaccard, p_value
+    table = table.assign(n=n)
+    table.loc["all"] = table.sum()
+    return (
+        table.assign(
+            expected=table["one"] * table["other"] / table["n"],
+            jaccard=table["both"] / (table["one"] + table["other"] - table["both"]),
+            p_value=hypergeom.sf(table["both"] - 1, table["n"], table["one"], table["other"]),
+        )
+        .drop(columns="n")
+        .rename_axis("kind")
+        .reset_index()
+    )

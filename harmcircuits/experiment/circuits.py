@@ -1,18 +1,17 @@
 """Circuits and their sizes: chosen on development prompts by a short sweep, each with its controls."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import pandas as pd
 
 from ..ablation.ablate import BASELINE, Condition
-from ..attribution.layer_major import ExampleSet
-from ..circuits import Circuit, WeightMask, overlap
+from ..attribution.weight_gradients import ExampleSet
+from ..circuits import Circuit, WeightMask
 from ..circuits.controls import BENIGN, CONTROLS, DRAWN, HARMFUL, halves, weight_controls
-from ..circuits.selection import SelectionError
-from ..circuits.weight_selection import Recipe, WeightSelection, weight_masks
+from ..circuits.selection import SelectionError, WeightSelection, weight_masks
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, geometry
 from ..readings.loss import Loss
@@ -31,8 +30,7 @@ class Circuits:
     Attributes:
         circuits: one condition a component type.
         controls: conditions with labels `component` and `control`.
-        sweep: one row a size that was tried on development prompts: component, size, label, ΔL by role, chosen; of weights
-            `recipe_overlap`, the Jaccard index with the mask that the other recipe selects with the same q and p.
+        sweep: one row a size that was tried on development prompts: component, size, label, ΔL by role, chosen.
     """
 
     circuits: tuple[Condition, ...]
@@ -40,12 +38,8 @@ class Circuits:
     sweep: pd.DataFrame
 
 
-@dataclass(frozen=True, eq=False)
-class MaskVariants:
-    """Masks of the same q and p by other examples, and the overlap (Jaccard) with the mask of the other recipe."""
-
-    controls: Mapping[str, WeightMask | None]
-    overlap: float
+MaskControls = Mapping[str, WeightMask | None]
+"""Masks of the same q and p by other examples, by control."""
 
 
 def given_circuits(
@@ -99,7 +93,6 @@ def choose_circuits(material: Material) -> Circuits:
             if any(prompt.role == role for prompt in prompts)
         }
         row = {"component": condition.labels["component"], "label": condition.name, "size": condition.size, **by_role}
-        row |= {"recipe_overlap": masks[condition.name].overlap} if condition.name in masks else {}
         rows.append(row)
     sweep = pd.DataFrame(rows)
     cost = "far" if "far" in sweep else "near"
@@ -119,14 +112,10 @@ def _chosen(sizes: pd.DataFrame, cost: "pd.Series[float]", bound: float) -> int:
     return int(best.index[int(best["size"].argmin())])
 
 
-def _candidates(material: Material) -> tuple[list[Condition], dict[str, MaskVariants]]:
-    """Every size of every component type; and the variants of each mask, by the name of its condition."""
-    found, masks = component_circuits(material), dict[str, MaskVariants]()
-    if "weights" in material.settings.components:
-        for condition, variants in _weight_candidates(material):
-            found.append(condition)
-            masks[condition.name] = variants
-    return found, masks
+def _candidates(material: Material) -> tuple[list[Condition], dict[str, MaskControls]]:
+    """Every size of every component type; and the controls of each mask, by the name of its condition."""
+    weights = dict(_weight_candidates(material)) if "weights" in material.settings.components else {}
+    return [*component_circuits(material), *weights], {mask.name: controls for mask, controls in weights.items()}
 
 
 def component_circuits(material: Material) -> list[Condition]:
@@ -150,29 +139,18 @@ def component_circuits(material: Material) -> list[Condition]:
     return found
 
 
-def _weight_candidates(material: Material) -> list[tuple[Condition, MaskVariants]]:
+def _weight_candidates(material: Material) -> Iterator[tuple[Condition, MaskControls]]:
     settings, (harmful, benign) = material.settings, material.train_examples
     sets: list[ExampleSet] = [(half, None) for own in (harmful, benign) for half in halves(own, settings.seed)]
-    selections = [WeightSelection(q, p, settings.recipe, HARMFUL, BENIGN) for q, p in settings.weight_fractions]  # type: ignore[arg-type]
-    other: Recipe = "global" if settings.recipe == "released" else "released"
-    every = [
-        variant
-        for selection in selections
-        for variant in (selection, replace(selection, recipe=other), *weight_controls(selection).values())
-    ]
-    masks = cached_masks(material, sets, every)
-    step = len(every) // len(selections)
-    found = []
-    for at, selection in enumerate(selections):
-        mask, twin, *controls = masks[at * step : (at + 1) * step]
+    selections = [WeightSelection(q, p, HARMFUL, BENIGN) for q, p in settings.weight_fractions]
+    every = [variant for selection in selections for variant in (selection, *weight_controls(selection).values())]
+    masks = iter(cached_masks(material, sets, every))
+    for selection in selections:
+        mask, controls = next(masks), {name: next(masks) for name in weight_controls(selection)}
         if mask is None:
             log.warning("q=%g and p=%g select no weight", selection.q, selection.p)
             continue
-        name = f"weights q={selection.q:g} p={selection.p:g}"
-        condition = Condition(name, mask, labels={"component": "weights"})
-        shared = 0.0 if twin is None else float(overlap(mask, twin)["jaccard"].iloc[-1])
-        found.append((condition, MaskVariants(dict(zip(weight_controls(selection), controls, strict=True)), shared)))
-    return found
+        yield Condition(f"weights q={selection.q:g} p={selection.p:g}", mask, labels={"component": "weights"}), controls
 
 
 def cached_masks(material: Material, sets: Sequence[ExampleSet], every: Sequence[WeightSelection]) -> list[WeightMask | None]:
@@ -199,18 +177,18 @@ def recognition_mask(material: Material, fraction: float) -> WeightMask | None:
 
 
 def _with_controls(
-    material: Material, chosen: tuple[Condition, ...], masks: Mapping[str, MaskVariants], sweep: pd.DataFrame
+    material: Material, chosen: tuple[Condition, ...], masks: Mapping[str, MaskControls], sweep: pd.DataFrame
 ) -> Circuits:
     circuits = []
     controls: list[Condition] = []
     for condition in chosen:
         component = condition.labels["component"]
         circuits.append(Condition(component, condition.ablation, labels={"component": component, "size": condition.name}))
-        controls += controls_of(material, circuits[-1], masks[condition.name].controls if condition.name in masks else {})
+        controls += controls_of(material, circuits[-1], masks.get(condition.name, {}))
     return Circuits(tuple(circuits), tuple(controls), sweep)
 
 
-def controls_of(material: Material, condition: Condition, masks: Mapping[str, WeightMask | None]) -> list[Condition]:
+def controls_of(material: Material, condition: Condition, masks: MaskControls) -> list[Condition]:
     """Return the controls of a circuit: of heads and neurons by the registry, of weights random ones and the given masks.
 
     Without training requests there are random ones alone.
