@@ -20,18 +20,31 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from harmcircuits.judges import RulesJudge, load_judge, validate
-from harmcircuits.judges.rules import OUTCOMES, content_stems, read_outcomes
+from harmcircuits.judges import load_judge, validate
+from harmcircuits.judges.judge import Property
+from harmcircuits.judges.rules import OUTCOMES, content_stems, read_compliance
 from harmcircuits.statistics import Estimate, wilson
 from harmcircuits.store import write_json
 
-RULES = ("refusal", "degenerate", "compliance")
+RULES: dict[Property, str] = {"refusal": "refused", "degenerate": "degenerate", "compliance": "complied"}
+"""By what a judge measures, the outcome that has it."""
 HALVES = ("tuned on", "held out")
 FOLDERS = {"refusal": "refusal_scorer", "objective": "objective", "harm": "harm"}
 COMMAND = "python benchmarks/judges.py --labels FOLDER/pyrit"
 SPLIT = "harmcircuits 26"
 LONG = 40
 """Words from which a refused response without a word of the request counts as one about another subject."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules that read compliance, as a judge."""
+
+    measures: Property
+    name: str = "rules"
+
+    def read(self, requests: Sequence[str], responses: Sequence[str]) -> list[bool | None]:
+        return [read_compliance(*pair) == RULES[self.measures] for pair in zip(requests, responses, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -89,7 +102,7 @@ def leaf(share: Estimate) -> dict[str, Any]:
 
 def measured(sets: Mapping[str, Sequence[Row]], half: str) -> dict[str, Any]:
     own = {name: [row for row in some if row.half == half] for name, some in sets.items()}
-    read = {name: read_outcomes([r.request for r in some], [r.response for r in some]) for name, some in own.items()}
+    read = {name: [read_compliance(row.request, row.response) for row in some] for name, some in own.items()}
     refusal, objective = own["refusal"], own["objective"]
     said = [
         (bool(row.score), outcome == "refused", row.elsewhere) for row, outcome in zip(refusal, read["refusal"], strict=True)
@@ -138,7 +151,7 @@ def on_labels(wheel: Path, out: Path) -> None:
 
 def on_cases(names: Sequence[str]) -> None:
     """Print what each judge says of every kind of built-in case, and whether it passes its validation."""
-    for judge in map(load_judge, names) if names else (RulesJudge(measures) for measures in RULES):
+    for judge in map(load_judge, names) if names else map(Rules, RULES):
         judged = validate(judge)
         print(f"\n{judge.name}: {judge.measures}\n{judged.table().to_string(index=False)}")
         for name in ("balanced_accuracy", "sensitivity", "specificity"):

@@ -50,7 +50,7 @@ Out = Annotated[Path, typer.Option(help="Folder for pages, numbers and circuits.
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; the GPU by default where there is one.")]
 Dtype = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Type of the weights.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer prompts: minutes on two cores, wide intervals.")]
-Judge = Annotated[str | None, typer.Option(help="A judge: qwen3guard-0.6b, strongreject, …, or a text-classification model.")]
+Judge = Annotated[str | None, typer.Option(help="A judge: qwen3guard-0.6b, granite-guardian, llama-guard.")]
 
 
 def with_settings(kind: type[Settings]) -> Callable[[Callable[..., None]], Callable[..., None]]:

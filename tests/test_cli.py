@@ -42,7 +42,7 @@ class TestErrors:
     @pytest.mark.parametrize("command", ["dissociate"])
     def test_a_judge_that_is_none(self, tmp_path: Path, command: str) -> None:
         out = "--out", tmp_path / "o"
-        told(call(*command.split(), "--judge", tmp_path / "none", *out), "cannot be loaded")
+        told(call(*command.split(), "--judge", f"llama-guard:{tmp_path}", *out), "cannot be loaded")
 
     @pytest.mark.usefixtures("no_model")
     def test_a_folder_that_cannot_be_written_is_found_before_the_run(self, tmp_path: Path) -> None:

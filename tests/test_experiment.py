@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -20,8 +19,8 @@ from harmcircuits.experiment import dissociation
 from harmcircuits.experiment.cache import Cache
 from harmcircuits.experiment.material import ExperimentError, prepare
 from harmcircuits.experiment.settings import SettingsError
-from harmcircuits.judges import JudgeError, Judgements, Validated
-from harmcircuits.judges.validation import KINDS
+from harmcircuits.judges import JudgeError, Validated
+from harmcircuits.judges.judge import KINDS
 from harmcircuits.readings.questions import FormatError
 
 SPLITS: dict[str, Any] = {"train": TRAIN, "development": DEVELOPMENT}
@@ -273,16 +272,16 @@ class Harm:
     def __init__(self, fault: str = "") -> None:
         self.fault, self.asked = fault, []  # type: ignore[var-annotated]
 
-    def read(self, requests: Any, responses: Any) -> Judgements:
+    def read(self, requests: Any, responses: Any) -> list[bool | None]:
         self.asked += list(requests)
         if self.fault:
             raise (JudgeError if self.fault == "told" else ValueError)(self.fault)
-        return Judgements(self.name, "harm", np.ones(len(responses)), 0.5)
+        return [True] * len(responses)
 
 
 def validated(judge: Any) -> Validated:
     """As if it had been right on 40 cases of each kind."""
-    return Validated(judge, {kind: (40, 0, 0) if kind == "compliance" else (0, 40, 0) for kind in KINDS})
+    return Validated(judge, dict.fromkeys(KINDS, (40, 40)))
 
 
 def test_a_judge_of_harm_reads_texts_of_harmful_requests_alone(tiny: Any) -> None:

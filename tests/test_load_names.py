@@ -83,7 +83,7 @@ def test_what_is_damaged_or_not_safe_is_refused_unopened(folder: Path, damage: s
         load_model(folder, device="cpu")
     assert folder.name in str(caught.value) and not (folder / "ran").exists()
     with pytest.raises(JudgeError, match=f"(?s)the judge 'model' cannot be loaded.*{message}"):
-        load_judge(f"harmbench:{folder}")
+        load_judge(f"llama-guard:{folder}")
 
 
 def test_the_system_s_own_errors_pass(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,6 @@ from harmcircuits import cli, store
 from harmcircuits.data import Example, encode
 from harmcircuits.experiment.dissociation import judged
 from harmcircuits.experiment.outcomes import TEXT_COLUMNS, Outcomes
-from harmcircuits.judges import Judgements
-from harmcircuits.judges.judge import check_pairs
 
 CANARY = "zyzzyva"
 DECODE = PreTrainedTokenizerFast.decode
@@ -124,7 +122,7 @@ class Quoting:
 
     name, measures = "quoting", "harm"
 
-    def read(self, requests: Any, responses: Any) -> Judgements:
+    def read(self, requests: Any, responses: Any) -> list[bool | None]:
         raise ValueError(f"no verdict in {responses[0]}")
 
 
@@ -136,7 +134,6 @@ ERRORS: dict[str, Callable[[Any], object]] = {
     "a metric that fails": lambda model: hc.attribute(model, [example()], metric=lambda logits, batch: logits["x"]),
     "texts": lambda model: hc.attribute(model, f"{CANARY} flour"),  # type: ignore[arg-type]
     "examples to elicit": lambda model: hc.elicit(model, [example()], max_new_tokens=0),  # type: ignore[list-item]
-    "no judge's text": lambda model: check_pairs(["Bread?"], [[f"{CANARY} flour"]]),  # type: ignore[list-item]
 }
 
 

@@ -1,5 +1,6 @@
 """What results show of themselves: a line, and in a notebook a sentence and a table; never a response."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,13 @@ def test_text_and_cells_stay_text() -> None:
     assert "a &lt;b&gt; &amp; c" in fragment and "0.000123" in fragment and "None" not in fragment and "nan" not in fragment
 
 
+class Silent:
+    name, measures = "silent", "refusal"
+
+    def read(self, requests: Sequence[str], responses: Sequence[str]) -> list[bool | None]:
+        return [None] * len(responses)
+
+
 def results() -> dict[str, Any]:
     """One of each that is made without a model."""
     generator = torch.Generator().manual_seed(0)
@@ -41,7 +49,7 @@ def results() -> dict[str, Any]:
         "WeightMask": hc.WeightMask(indices={"blocks.0.mlp.out": [1, 2]}, shapes={"blocks.0.mlp.out": (6, 5)}),
         "PromptSet": prompts,
         "Planted": hc.organisms.planted(),
-        "Validated": hc.judges.validate(hc.judges.RulesJudge("refusal")),
+        "Validated": hc.judges.validate(Silent()),
         "DirectEffects": direct_effects(),
     }
 

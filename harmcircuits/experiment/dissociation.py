@@ -20,7 +20,8 @@ import pandas as pd
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
 from ..data import PromptSet
-from ..judges import Judge, JudgeError, passed
+from ..judges import Judge, JudgeError
+from ..judges.judge import check_passed
 from ..judges.rules import read_outcomes
 from ..models.protocol import HookedModel, tokenizer_of
 from ..statistics import Estimate
@@ -74,7 +75,7 @@ def dissociate(
     train: PromptSet | None = None,
     development: PromptSet | None = None,
     settings: Settings | None = None,
-    judge: Judge | str | None = None,
+    judge: Judge | None = None,
     folder: str | Path | None = None,
     name: str = "",
     command: str = "",
@@ -90,8 +91,7 @@ def dissociate(
         train: requests for scores, shots and probes.
         development: requests for the choice of question and sizes.
         settings: sizes; `Settings()` by default.
-        judge: reads the written texts too, beside the rules: a judge that has passed its validation (`hc.judges.validate`), or
-            a name for `hc.judges.load_judge`, which is validated on the built-in cases.
+        judge: reads the written texts too, beside the rules: a judge that has passed its validation (`hc.judges.validate`).
         folder: where measurements are kept, so that a run that was stopped continues; None: nothing is kept.
         name: what the report calls the model.
         command: the shell's command, for the report; "" for none.
@@ -109,7 +109,8 @@ def dissociate(
         ModelError, StoreError: see `elicit`, `attribute`, `attribute_weights`.
     """
     chosen = settings or Settings()
-    reader = None if judge is None else passed(judge)
+    if judge is not None:
+        check_passed(judge)
     material = prepare(model, prompts, train, development, chosen, folder=folder, select=circuit is None)
     given = given_circuits(model, circuit)
     log.info("question: %s", material.question.name)
@@ -117,12 +118,12 @@ def dissociate(
     reason = _nothing_to_lose(Effects(baseline, material.prompts, draws=chosen.bootstrap_draws, seed=chosen.seed))
     if reason:
         made = Circuits(given, (), pd.DataFrame())
-        return _result(material, made, baseline, reader, name, command, reason)
+        return _result(material, made, baseline, judge, name, command, reason)
     made = _circuits(material, given)
     plan = dict.fromkeys(made.circuits, material.readings)
     plan |= dict.fromkeys(made.controls, material.control_readings)
     outcomes = baseline + measure(model, plan, cache=material.cache, progress=progress)
-    return _result(material, made, outcomes, reader, name, command, "")
+    return _result(material, made, outcomes, judge, name, command, "")
 
 
 def _circuits(material: Material, given: tuple[Condition, ...]) -> Circuits:

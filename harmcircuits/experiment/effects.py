@@ -17,7 +17,6 @@ from jaxtyping import Float, Int
 
 from ..ablation.ablate import BASELINE
 from ..data import Prompt
-from ..judges.judge import MAX_UNANSWERED
 from ..statistics import Estimate, auroc, change_of_aurocs, from_draws, one_auroc, resamples, retained_signal, wilson
 from ..statistics.aurocs import auroc_of_counts, times_drawn
 from .outcomes import Outcomes
@@ -25,6 +24,8 @@ from .outcomes import Outcomes
 ROLES = ("harmful", "near", "far")
 CONTRASTS = {"near": "matched", "far": "unrelated"}
 """Roles of benign requests, and what the contrast of harmful requests with them is called."""
+MAX_UNANSWERED = 0.1
+"""Share of texts without a label above which there is no rate: those texts are not missing at random."""
 Values = Float[np.ndarray, " n"]
 Drawn = Float[np.ndarray, "draw n"]
 
