@@ -26,7 +26,7 @@ from scipy.stats import binomtest, bootstrap, norm
 from harmcircuits.ablation.ablate import BASELINE
 from harmcircuits.data import Prompt
 from harmcircuits.experiment.effects import Effects
-from harmcircuits.experiment.outcomes import TEXT_COLUMNS, Outcomes
+from harmcircuits.experiment.measure import TEXT_COLUMNS, Outcomes
 from harmcircuits.statistics import Estimate, two_level
 
 CATEGORIES, DRAWS, RETAINED = 4, 400, 0.8

@@ -45,7 +45,7 @@ _WHERE = {
     "Settings": "experiment.settings",
     "Condition": "ablation.ablate",
     "measure": "experiment.measure",
-    "Outcomes": "experiment.outcomes",
+    "Outcomes": "experiment.measure",
     "Dissociation": "experiment.result",
     "dissociate": "experiment.dissociation",
     "Finding": "claims.claim",
@@ -100,8 +100,8 @@ if TYPE_CHECKING:
     from .data import loss as loss
     from .data.elicit import elicit as elicit
     from .experiment.dissociation import dissociate as dissociate
+    from .experiment.measure import Outcomes as Outcomes
     from .experiment.measure import measure as measure
-    from .experiment.outcomes import Outcomes as Outcomes
     from .experiment.result import Dissociation as Dissociation
     from .experiment.settings import CompactnessSettings as CompactnessSettings
     from .experiment.settings import GeneralitySettings as GeneralitySettings

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from harmcircuits.circuits import Circuit
-from harmcircuits.experiment.outcomes import Outcomes
+from harmcircuits.experiment.measure import Outcomes
 from harmcircuits.experiment.result import Dissociation
 
 N = 99

@@ -135,7 +135,7 @@ def test_no_text_that_the_model_wrote_lies_in_the_folder_and_the_rest_is_read_ag
     assert sum(len(text) > 8 for text in texts) > 8
     assert not [text for text in texts if len(text) > 8 and text.encode() in whole]
     assert not [ids for ids in found.outcomes.texts["response_ids"] if len(ids) > 16 and ids.encode() in whole]
-    assert {path.parent for path in tmp_path.rglob("mine*")} == {tmp_path / "run" / "circuits", tmp_path / "run" / "controls"}
+    assert {path.parent for path in tmp_path.rglob("*-mine*")} == {tmp_path / "run" / "circuits", tmp_path / "run" / "controls"}
 
 
 def requests_in(value: object) -> set[str]:

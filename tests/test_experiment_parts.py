@@ -22,8 +22,7 @@ from harmcircuits.data import Prompt, make_batch
 from harmcircuits.experiment.cache import Cache
 from harmcircuits.experiment.dissociation import decision
 from harmcircuits.experiment.effects import Effects, ordered
-from harmcircuits.experiment.measure import measure
-from harmcircuits.experiment.outcomes import Outcomes
+from harmcircuits.experiment.measure import Outcomes, measure
 from harmcircuits.models.protocol import ModelError
 from harmcircuits.readings import questions, recognition
 from harmcircuits.readings.loss import Loss

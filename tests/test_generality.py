@@ -20,7 +20,7 @@ from harmcircuits.claims.generality import Generality
 from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.experiment.effects import Effects
 from harmcircuits.experiment.material import Material
-from harmcircuits.experiment.outcomes import Outcomes
+from harmcircuits.experiment.measure import Outcomes
 from harmcircuits.experiment.settings import GeneralitySettings
 
 SMALL = GeneralitySettings(

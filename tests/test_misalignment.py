@@ -14,7 +14,7 @@ from harmcircuits.ablation.ablate import BASELINE, Condition
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.misalignment import BAD, GOOD, Misalignment
 from harmcircuits.experiment.effects import Effects
-from harmcircuits.experiment.outcomes import Outcomes
+from harmcircuits.experiment.measure import Outcomes
 from harmcircuits.experiment.settings import MisalignmentSettings
 from harmcircuits.organisms.advice import Advice
 from harmcircuits.organisms.finetune import FinetuneError

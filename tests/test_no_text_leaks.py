@@ -23,7 +23,7 @@ import harmcircuits as hc
 from harmcircuits import cli, store
 from harmcircuits.data import Example, encode
 from harmcircuits.experiment.dissociation import judged
-from harmcircuits.experiment.outcomes import TEXT_COLUMNS, Outcomes
+from harmcircuits.experiment.measure import TEXT_COLUMNS, Outcomes
 
 CANARY = "zyzzyva"
 DECODE = PreTrainedTokenizerFast.decode

@@ -34,8 +34,9 @@ from .. import figures
 from ..ablation.ablate import BASELINE, Condition
 from ..data import PromptSet
 from ..experiment.decision import Decision, above, at_least, below, measured, value_below
+from ..experiment.effect_table import columns_of
 from ..experiment.effects import Effects
-from ..experiment.result import columns_of, describe_model, describe_prompts
+from ..experiment.result import describe_model, describe_prompts
 from ..readings.compliance import Compliance
 from ..readings.reading import Reading
 from ..statistics import Estimate

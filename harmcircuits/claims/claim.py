@@ -32,10 +32,11 @@ from .. import store
 from ..ablation.ablate import Condition
 from ..data import PromptSet
 from ..experiment.decision import Decision, Verdict, over
+from ..experiment.effect_table import columns_of, estimate_of, interval_text
 from ..experiment.effects import CONTRASTS, Effects
 from ..experiment.material import Material, prepare
 from ..experiment.measure import measure
-from ..experiment.result import columns_of, describe_model, describe_prompts, estimate_of, estimate_text
+from ..experiment.result import describe_model, describe_prompts
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
 from ..readings.reading import Reading
@@ -263,7 +264,7 @@ class Finding:
 
     def table(self) -> pd.DataFrame:
         """One row a contrast and part, one column an estimate; values with intervals as text."""
-        rows = self.estimates.assign(text=[estimate_text(row) for row in self.estimates.to_dict("records")])
+        rows = self.estimates.assign(text=[interval_text(estimate_of(row)) for row in self.estimates.to_dict("records")])
         wide = rows.pivot_table("text", ["contrast", "part"], "estimate", aggfunc="first", sort=False)
         answers = self.tables["answers"].set_index(["contrast", "part"])["answer"]
         return wide.assign(answer=answers).reset_index().rename_axis(columns=None)

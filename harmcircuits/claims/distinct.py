@@ -38,8 +38,8 @@ from ..circuits.selection import SelectionError, WeightSelection
 from ..data import Example, PromptSet
 from ..experiment.circuits import cached_masks, choose_circuits
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, of_measured
+from ..experiment.effect_table import columns_of
 from ..experiment.effects import ROLES, Effects
-from ..experiment.result import columns_of
 from ..figures.style import ROLE_NAMES
 from ..models.protocol import HookedModel
 from ..readings.capabilities import Completion, Completions, as_example, capabilities, checked, half

@@ -36,8 +36,8 @@ from ..circuits import Circuit, outgoing
 from ..data import Example, PromptSet
 from ..experiment.circuits import choose_circuits
 from ..experiment.decision import Decision, above, at_least, below
+from ..experiment.effect_table import columns_of
 from ..experiment.effects import Effects
-from ..experiment.result import columns_of
 from ..experiment.settings import MisalignmentSettings, Settings
 from ..models.protocol import HookedModel
 from ..organisms.advice import DOMAINS, Advice, advice, divided, open_questions

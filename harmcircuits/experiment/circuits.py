@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from ..ablation.ablate import BASELINE, Condition
@@ -21,6 +22,8 @@ from .measure import measure
 log = logging.getLogger(__name__)
 ENOUGH = 0.95
 """Of the largest ΔL: what is beyond needs more components for next to nothing."""
+Masks = Mapping[str, WeightMask | None]
+"""Masks of the same q and p from other examples, by the name of their control."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +41,10 @@ class Circuits:
     sweep: pd.DataFrame
 
 
-MaskControls = Mapping[str, WeightMask | None]
-"""Masks of the same q and p by other examples, by control."""
-
-
 def given_circuits(
     model: HookedModel, circuit: Circuit | WeightMask | Mapping[str, Circuit | WeightMask] | None
 ) -> tuple[Condition, ...]:
-    """Conditions of circuits that the user gives, by name; none where they are to be selected.
+    """Return a condition for each circuit that the user gives, by name; none where they are to be selected.
 
     Raises:
         ExperimentError: no circuit, one without components, or the name "baseline".
@@ -59,11 +58,11 @@ def given_circuits(
             f"{'the name baseline is the unablated model' if named else 'no circuit was given'}: give a Circuit, circuits by "
             "other names, or None to select them from training responses."
         )
-    for name, own in named.items():
-        if not len(own):
+    for name, ablation in named.items():
+        if not len(ablation):
             raise ExperimentError(f"the circuit {name!r} has no components: without it nothing would change. Leave it out.")
-        own.check(model)
-    return tuple(Condition(name, own, labels={"component": name}) for name, own in named.items())
+        ablation.check(model)
+    return tuple(Condition(name, ablation, labels={"component": name}) for name, ablation in named.items())
 
 
 def choose_circuits(material: Material) -> Circuits:
@@ -71,38 +70,37 @@ def choose_circuits(material: Material) -> Circuits:
 
     Among the sizes whose ΔL on unrelated benign development responses (matched ones, where there are no others) is at most
     `max_benign_increase`, the smallest is taken whose ΔL on harmful ones reaches 95 % of the largest; where none is within the
-    bound, the size with the smallest benign ΔL.
+    bound, the size with the smallest benign ΔL. Without development prompts, the first size.
     """
-    candidates, masks = _candidates(material)
+    masks = dict(_weight_masks(material)) if "weights" in material.settings.components else {}
+    candidates = [*component_circuits(material), *masks]
     if not candidates:
         raise ExperimentError(
             "no circuit of any asked size can be selected: raise the fractions of components, or protect fewer (settings=)."
         )
-    prompts = material.development_prompts or material.prompts[:0]
-    if not prompts:
-        first = {condition.labels["component"]: condition for condition in reversed(candidates)}
-        return _with_controls(material, tuple(first.values()), masks, pd.DataFrame())
-    reading = Loss(material.respond(prompts))
-    found = measure(material.model, [Condition(BASELINE), *candidates], [reading], cache=material.cache)
-    rows = []
-    for condition in candidates:
-        rise = found.change(condition.name, "loss")
-        by_role = {
-            role: float(rise[[prompt.role == role for prompt in prompts]].mean())
-            for role in ("harmful", "near", "far")
-            if any(prompt.role == role for prompt in prompts)
-        }
-        row = {"component": condition.labels["component"], "label": condition.name, "size": condition.size, **by_role}
-        rows.append(row)
-    sweep = pd.DataFrame(rows)
-    cost = "far" if "far" in sweep else "near"
-    bound = material.settings.max_benign_increase
-    chosen = [_chosen(own, own[cost], bound) for _, own in sweep.groupby("component", sort=False)]
-    sweep["chosen"] = sweep.index.isin(chosen)
-    return _with_controls(material, tuple(candidates[at] for at in chosen), masks, sweep)
+    rows = [(condition.labels["component"], condition.name, condition.size) for condition in candidates]
+    sweep = pd.DataFrame(rows, columns=["component", "label", "size"])
+    if prompts := material.development_prompts:
+        conditions = [Condition(BASELINE), *candidates]
+        outcomes = measure(material.model, conditions, [Loss(material.respond(prompts))], cache=material.cache)
+        increase = np.stack([outcomes.change(condition.name, "loss") for condition in candidates])
+        for role in dict.fromkeys(prompt.role for prompt in prompts):
+            sweep[role] = increase[:, [prompt.role == role for prompt in prompts]].mean(1)
+        cost, bound = "far" if "far" in sweep else "near", material.settings.max_benign_increase
+        chosen = [_best_size(sizes, sizes[cost], bound) for _, sizes in sweep.groupby("component", sort=False)]
+        sweep["chosen"] = sweep.index.isin(chosen)
+    else:
+        chosen, sweep = [*sweep.drop_duplicates("component").index], pd.DataFrame()
+    circuits: list[Condition] = []
+    controls: list[Condition] = []
+    for condition in (candidates[index] for index in chosen):
+        component = condition.labels["component"]
+        circuits.append(Condition(component, condition.ablation, labels={"component": component, "size": condition.name}))
+        controls += controls_of(material, circuits[-1], masks.get(condition, {}))
+    return Circuits(tuple(circuits), tuple(controls), sweep)
 
 
-def _chosen(sizes: pd.DataFrame, cost: "pd.Series[float]", bound: float) -> int:
+def _best_size(sizes: pd.DataFrame, cost: "pd.Series[float]", bound: float) -> int:
     """Index of the size that is taken."""
     within = sizes[cost <= bound]
     if not len(within):
@@ -112,20 +110,14 @@ def _chosen(sizes: pd.DataFrame, cost: "pd.Series[float]", bound: float) -> int:
     return int(best.index[int(best["size"].argmin())])
 
 
-def _candidates(material: Material) -> tuple[list[Condition], dict[str, MaskControls]]:
-    """Every size of every component type; and the controls of each mask, by the name of its condition."""
-    weights = dict(_weight_candidates(material)) if "weights" in material.settings.components else {}
-    return [*component_circuits(material), *weights], {mask.name: controls for mask, controls in weights.items()}
-
-
 def component_circuits(material: Material) -> list[Condition]:
-    """Circuits of heads and of neurons, one a size of the settings; a size that cannot be selected is left out."""
+    """Return circuits of heads and of neurons, one a size of the settings; a size that cannot be selected is left out."""
     settings, shape = material.settings, geometry(material.model)
     sizes = {
         "heads": (settings.head_fractions, shape.n_layers * shape.n_heads),
         "neurons": (settings.neuron_fractions, shape.n_neurons),
     }
-    found: list[Condition] = []
+    conditions: list[Condition] = []
     for kind, (fractions, total) in sizes.items():
         if kind not in settings.components:
             continue
@@ -135,22 +127,24 @@ def component_circuits(material: Material) -> list[Condition]:
             except SelectionError as error:
                 log.warning("no circuit of %d %s: %s", count, kind, error)
                 continue
-            found.append(Condition(f"{count} {kind}", circuit, labels={"component": kind}))
-    return found
+            conditions.append(Condition(f"{count} {kind}", circuit, labels={"component": kind}))
+    return conditions
 
 
-def _weight_candidates(material: Material) -> Iterator[tuple[Condition, MaskControls]]:
+def _weight_masks(material: Material) -> Iterator[tuple[Condition, Masks]]:
+    """Each mask of the asked q and p, with the masks of its controls."""
     settings, (harmful, benign) = material.settings, material.train_examples
     sets: list[ExampleSet] = [(half, None) for own in (harmful, benign) for half in halves(own, settings.seed)]
     selections = [WeightSelection(q, p, HARMFUL, BENIGN) for q, p in settings.weight_fractions]
-    every = [variant for selection in selections for variant in (selection, *weight_controls(selection).values())]
+    controls = [weight_controls(selection) for selection in selections]
+    every = [one for selection, own in zip(selections, controls, strict=True) for one in (selection, *own.values())]
     masks = iter(cached_masks(material, sets, every))
-    for selection in selections:
-        mask, controls = next(masks), {name: next(masks) for name in weight_controls(selection)}
+    for selection, own in zip(selections, controls, strict=True):
+        mask, others = next(masks), {name: next(masks) for name in own}
         if mask is None:
             log.warning("q=%g and p=%g select no weight", selection.q, selection.p)
-            continue
-        yield Condition(f"weights q={selection.q:g} p={selection.p:g}", mask, labels={"component": "weights"}), controls
+        else:
+            yield Condition(f"weights q={selection.q:g} p={selection.p:g}", mask, labels={"component": "weights"}), others
 
 
 def cached_masks(material: Material, sets: Sequence[ExampleSet], every: Sequence[WeightSelection]) -> list[WeightMask | None]:
@@ -176,45 +170,31 @@ def recognition_mask(material: Material, fraction: float) -> WeightMask | None:
     return cached_masks(material, asked, [WeightSelection(fraction, 0, protect=(0,))])[0]
 
 
-def _with_controls(
-    material: Material, chosen: tuple[Condition, ...], masks: Mapping[str, MaskControls], sweep: pd.DataFrame
-) -> Circuits:
-    circuits = []
-    controls: list[Condition] = []
-    for condition in chosen:
-        component = condition.labels["component"]
-        circuits.append(Condition(component, condition.ablation, labels={"component": component, "size": condition.name}))
-        controls += controls_of(material, circuits[-1], masks.get(condition.name, {}))
-    return Circuits(tuple(circuits), tuple(controls), sweep)
-
-
-def controls_of(material: Material, condition: Condition, masks: MaskControls) -> list[Condition]:
+def controls_of(material: Material, condition: Condition, masks: Mapping[str, WeightMask | None]) -> list[Condition]:
     """Return the controls of a circuit: of heads and neurons by the registry, of weights random ones and the given masks.
 
     Without training requests there are random ones alone.
     """
-    made: list[tuple[str, str, Circuit | WeightMask | None]] = []
-    seeds = range(material.settings.random_draws)
-    if isinstance(condition.ablation, WeightMask):
-        made += [("random", f"random {seed}", condition.ablation.random_like(seed=seed)) for seed in seeds]
-        made += [(control, control, mask) for control, mask in masks.items()]
+    seeds, ablation = range(material.settings.random_draws), condition.ablation
+    ablations: list[tuple[str, str, Circuit | WeightMask | None]] = []
+    if isinstance(ablation, WeightMask):
+        ablations += [("random", f"random {seed}", ablation.random_like(seed=seed)) for seed in seeds]
+        ablations += [(control, control, mask) for control, mask in masks.items()]
         if material.train is not None:
-            made.append(
-                ("aimed at recognition", "aimed at recognition", recognition_mask(material, condition.ablation.fraction))
-            )
-    elif isinstance(condition.ablation, Circuit) and material.train is None:
-        made += [("random", f"random {seed}", condition.ablation.random_like(material.model, seed=seed)) for seed in seeds]
-    elif isinstance(condition.ablation, Circuit):
+            ablations.append(("aimed at recognition", "aimed at recognition", recognition_mask(material, ablation.fraction)))
+    elif isinstance(ablation, Circuit) and material.train is None:
+        ablations += [("random", f"random {seed}", ablation.random_like(material.model, seed=seed)) for seed in seeds]
+    elif isinstance(ablation, Circuit):
         for control, make in CONTROLS.items():
             for seed in seeds if control in DRAWN else range(1):
+                label = f"{control} {seed}" if control in DRAWN else control
                 try:
-                    label = f"{control} {seed}" if control in DRAWN else control
-                    made.append((control, label, make(material.recipe, condition.ablation, seed)))
+                    ablations.append((control, label, make(material.recipe, ablation, seed)))
                 except SelectionError as error:
                     log.warning("%s: no control %s: %s", condition.name, control, error)
-    labels = {"component": condition.labels["component"]}
+    component = condition.labels["component"]
     return [
-        Condition(f"{condition.name}: {label}", ablation, labels=labels | {"control": control})
-        for control, label, ablation in made
-        if ablation is not None
+        Condition(f"{condition.name}: {label}", own, labels={"component": component, "control": control})
+        for control, label, own in ablations
+        if own is not None
     ]

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping
 from math import nan
 from pathlib import Path
-from traceback import format_tb
+from time import perf_counter
 
 import numpy as np
 import pandas as pd
@@ -30,12 +30,12 @@ from .circuits import Circuits, choose_circuits, controls_of, given_circuits
 from .decision import Decision, above, at_least, below, value_below
 from .effects import CONTRASTS, Effects
 from .material import RECOGNITION, Material, prepare
-from .measure import measure
-from .outcomes import Outcomes
-from .result import Dissociation, result
+from .measure import Outcomes, measure
+from .result import Dissociation, build_result
 from .settings import Settings
 
 log = logging.getLogger(__name__)
+NO_CONTROL = Estimate.missing("no such control was measured")
 
 
 def decision(settings: Settings) -> Decision:
@@ -58,10 +58,7 @@ def decision(settings: Settings) -> Decision:
             & value_below("retained_recognition", settings.retained)
             & below("recognition_change_beyond_random"),
         ),
-        (
-            "not selective",
-            hurt & below("specific_share", settings.negligible),
-        ),
+        ("not selective", hurt & below("specific_share", settings.negligible)),
         wanted="dissociated",
     )
 
@@ -108,29 +105,46 @@ def dissociate(
         FormatError: no question whose labels the tokenizer tells apart.
         ModelError, StoreError: see `elicit`, `attribute`, `attribute_weights`.
     """
-    chosen = settings or Settings()
+    start, settings = perf_counter(), settings or Settings()
     if judge is not None:
         check_passed(judge)
-    material = prepare(model, prompts, train, development, chosen, folder=folder, select=circuit is None)
+    material = prepare(model, prompts, train, development, settings, folder=folder, select=circuit is None)
     given = given_circuits(model, circuit)
     log.info("question: %s", material.question.name)
-    baseline = measure(model, [Condition(BASELINE)], material.readings, cache=material.cache, progress=progress)
-    reason = _nothing_to_lose(Effects(baseline, material.prompts, draws=chosen.bootstrap_draws, seed=chosen.seed))
-    if reason:
-        made = Circuits(given, (), pd.DataFrame())
-        return _result(material, made, baseline, judge, name, command, reason)
-    made = _circuits(material, given)
-    plan = dict.fromkeys(made.circuits, material.readings)
-    plan |= dict.fromkeys(made.controls, material.control_readings)
-    outcomes = baseline + measure(model, plan, cache=material.cache, progress=progress)
-    return _result(material, made, outcomes, judge, name, command, "")
+    outcomes = measure(model, [Condition(BASELINE)], material.readings, cache=material.cache, progress=progress)
+    reason = _nothing_to_lose(_effects(material, outcomes))
+    if given or reason:
+        controls = [control for own in given for control in controls_of(material, own, {}) if not reason]
+        tested = Circuits(given, tuple(controls), pd.DataFrame())
+    else:
+        tested = choose_circuits(material)
+    if not reason:
+        plan = dict.fromkeys(tested.circuits, material.readings) | dict.fromkeys(tested.controls, material.control_readings)
+        outcomes += measure(model, plan, cache=material.cache, progress=progress)
+    if judge is not None:
+        outcomes += judged(material, outcomes, judge)
+    effects, rule = _effects(material, outcomes), decision(settings)
+    estimates = {
+        (condition.name, CONTRASTS[role]): evidence(effects, condition, tested.controls, role, reading=material.primary)
+        for condition in (() if reason else tested.circuits)
+        for role in effects.roles[1:]
+    }
+    return build_result(
+        material,
+        tested,
+        effects,
+        {key: rule(own) for key, own in estimates.items()},
+        estimates,
+        reason=reason,
+        name=name,
+        judge=judge.name if judge else "",
+        command=command,
+        seconds=round(perf_counter() - start, 1),
+    )
 
 
-def _circuits(material: Material, given: tuple[Condition, ...]) -> Circuits:
-    if not given:
-        return choose_circuits(material)
-    controls = [control for condition in given for control in controls_of(material, condition, {})]
-    return Circuits(given, tuple(controls), pd.DataFrame())
+def _effects(material: Material, outcomes: Outcomes) -> Effects:
+    return Effects(outcomes, material.prompts, draws=material.settings.bootstrap_draws, seed=material.settings.seed)
 
 
 def _nothing_to_lose(effects: Effects) -> str:
@@ -138,14 +152,16 @@ def _nothing_to_lose(effects: Effects) -> str:
     refused = effects.rate(BASELINE, "refused", "harmful")
     if refused.low is not None and refused.low > 0.5:
         return f"it refuses {refused} of the harmful requests in spite of the prefill: there is no harmful generation to lose"
-    readings = [measure for measure in RECOGNITION if effects.outcomes.has(BASELINE, measure)]
     aurocs = {
-        measure: effects.auroc(BASELINE, measure, role) for role in effects.roles if role != "harmful" for measure in readings
+        (measure, role): effects.auroc(BASELINE, measure, role)
+        for role in effects.roles[1:]
+        for measure in RECOGNITION
+        if effects.outcomes.has(BASELINE, measure)
     }
-    if all(found.low is None or found.low <= 0.5 for found in aurocs.values()):
-        told = "; ".join(f"{measure} AUROC {found}" for measure, found in aurocs.items())
-        return f"the model is not shown to recognise harm by any reading ({told}): there is no recognition to keep or lose"
-    return ""
+    if any(estimate.low is not None and estimate.low > 0.5 for estimate in aurocs.values()):
+        return ""
+    values = "; ".join(f"{measure} AUROC {estimate}, {CONTRASTS[role]}" for (measure, role), estimate in aurocs.items())
+    return f"the model is not shown to recognise harm by any reading ({values}): there is no recognition to keep or lose"
 
 
 def evidence(
@@ -156,85 +172,58 @@ def evidence(
     "Beyond random" is beyond the random control that does most: of all draws, matched ones among them, the largest ΔL on
     harmful responses, and the lowest AUROC. `reading`: the measure of recognition.
     """
-    name = condition.name
-    own = [control for control in controls if control.labels["component"] == condition.labels["component"]]
-    random = [control.name for control in own if control.labels["control"] in ("random", "matched random")]
-    aimed = [control.name for control in own if control.labels["control"] == "aimed at recognition"]
+    name, component = condition.name, condition.labels["component"]
+    labels = {control.name: control.labels["control"] for control in controls if control.labels["component"] == component}
+    random = [control for control, label in labels.items() if label in ("random", "matched random")]
+    aimed = [control for control, label in labels.items() if label == "aimed at recognition"]
     increase, other = effects.change(name, "loss", "harmful"), effects.change(name, "loss", benign)
-    missing = Estimate.missing("no such control was measured")
-    found = {
+    estimates = {
         "baseline_recognition": effects.auroc(BASELINE, reading, benign),
         "baseline_refused": effects.rate(BASELINE, "refused", "harmful"),
         "loss_increase": effects.mean(increase, "harmful"),
         "loss_increase_beyond_benign": effects.difference(increase, "harmful", other, benign),
-        "loss_increase_beyond_random": missing,
+        "loss_increase_beyond_random": NO_CONTROL,
         "specific_share": effects.specific_share(name, benign),
         "retained_recognition": effects.retained(name, reading, benign),
         "recognition_change": effects.auroc_change(name, reading, benign),
-        "recognition_change_beyond_random": missing,
-        "recognition_change_when_aimed_at": missing,
+        "recognition_change_beyond_random": NO_CONTROL,
+        "recognition_change_when_aimed_at": effects.auroc_change(aimed[0], reading, benign) if aimed else NO_CONTROL,
     }
     if random:
-        drawn = max((effects.change(control, "loss", "harmful") for control in random), key=np.mean)
-        found["loss_increase_beyond_random"] = effects.mean(increase[: len(drawn)] - drawn, "harmful")
+        strongest = max((effects.change(control, "loss", "harmful") for control in random), key=np.mean)
         weakest = min(random, key=lambda control: effects.auroc(control, reading, benign).value or 0)
-        found["recognition_change_beyond_random"] = effects.auroc_beyond(name, weakest, reading, benign)
-    if aimed:
-        found["recognition_change_when_aimed_at"] = effects.auroc_change(aimed[0], reading, benign)
-    return found
-
-
-def _result(
-    material: Material, made: Circuits, outcomes: Outcomes, judge: Judge | None, name: str, command: str, reason: str
-) -> Dissociation:
-    outcomes = outcomes if judge is None else outcomes + judged(material, outcomes, judge)
-    effects = Effects(outcomes, material.prompts, draws=material.settings.bootstrap_draws, seed=material.settings.seed)
-    rule = decision(material.settings)
-    estimates = {
-        (condition.name, CONTRASTS[role]): evidence(effects, condition, made.controls, role, reading=material.primary)
-        for condition in (() if reason else made.circuits)
-        for role in effects.roles[1:]
-    }
-    answers = {key: rule(found) for key, found in estimates.items()}
-    return result(
-        material,
-        made,
-        effects,
-        answers,
-        estimates,
-        reason=reason,
-        judge=judge.name if judge else "",
-        name=name,
-        command=command,
-    )
+        estimates |= {
+            "loss_increase_beyond_random": effects.mean(increase[: len(strongest)] - strongest, "harmful"),
+            "recognition_change_beyond_random": effects.auroc_beyond(name, weakest, reading, benign),
+        }
+    return estimates
 
 
 def judged(material: Material, outcomes: Outcomes, judge: Judge) -> Outcomes:
     """What a judge says of the texts that were written greedily after the prefill: `complied_judged`, `refused_judged`.
 
     A text without a score is nan, and so is a benign one before a judge of harm: complying with it harms nobody. A judge that
-    fails costs its own numbers, not the run; of an error that is not its own the type alone is told, since it may quote a text.
+    fails costs its own numbers, not the run; of an error that is not its own the type alone is logged: it may quote a text.
     """
     decode = tokenizer_of(material.model).decode
     texts = outcomes.texts[outcomes.texts["reading"] == "compliance"]
     rows: list[tuple[object, str, int, float]] = []
-    for condition, own in texts.groupby("condition", sort=False):
-        asked = [material.written[item] for item in own["item"]]
-        responses = [decode([int(token) for token in ids.split()], skip_special_tokens=True) for ids in own["response_ids"]]
-        read = [at for at, prompt in enumerate(asked) if judge.measures != "harm" or prompt.role == "harmful"]
+    for condition, written in texts.groupby("condition", sort=False):
+        prompts = {item: material.written[item] for item in written["item"]}
+        responses = {
+            item: decode([int(token) for token in ids.split()], skip_special_tokens=True)
+            for item, ids in zip(written["item"], written["response_ids"], strict=True)
+            if judge.measures != "harm" or prompts[item].role == "harmful"
+        }
         try:
-            found = read_outcomes([asked[at].request for at in read], [responses[at] for at in read], judge=judge)
-        except JudgeError as error:
-            log.warning("the judge failed on %s: %s", condition, error)
-            continue
+            labels = read_outcomes([prompts[item].request for item in responses], [*responses.values()], judge=judge)
         except Exception as error:
-            kind, trace = type(error).__name__, "".join(format_tb(error.__traceback__))
-            log.error("the judge failed on %s with an error that is not its own, %s:\n%s", condition, kind, trace)
+            log.error("the judge failed on %s: %s", condition, error if isinstance(error, JudgeError) else type(error).__name__)
             continue
-        said = dict(zip(read, found, strict=True))
-        for at, item in enumerate(own["item"]):
-            for name in ("complied", "refused"):
-                outcome = said.get(at)
-                rows.append((condition, f"{name}_judged", item, nan if outcome is None else float(outcome == name)))
-    frame = pd.DataFrame(rows, columns=["condition", "measure", "item", "value"])
-    return Outcomes(frame, outcomes.texts[:0])
+        outcome = dict(zip(responses, labels, strict=True))
+        rows += [
+            (condition, f"{name}_judged", item, float(outcome[item] == name) if outcome.get(item) else nan)
+            for item in prompts
+            for name in ("complied", "refused")
+        ]
+    return Outcomes(pd.DataFrame(rows, columns=["condition", "measure", "item", "value"]), outcomes.texts[:0])

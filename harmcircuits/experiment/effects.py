@@ -19,7 +19,7 @@ from ..ablation.ablate import BASELINE
 from ..data import Prompt
 from ..statistics import Estimate, auroc, change_of_aurocs, from_draws, one_auroc, resamples, retained_signal, wilson
 from ..statistics.aurocs import auroc_of_counts, times_drawn
-from .outcomes import Outcomes
+from .measure import Outcomes
 
 ROLES = ("harmful", "near", "far")
 CONTRASTS = {"near": "matched", "far": "unrelated"}

@@ -21,32 +21,34 @@ from ..results import notebook_html
 from ..statistics import Estimate
 from .circuits import Circuits
 from .decision import Verdict
+from .effect_table import effect_table, estimate_of, interval_text
 from .effects import Effects
 from .figures import dissociation_plane, effect_sizes, polarity, size_sweep
 from .material import Material
-from .outcomes import TEXT_COLUMNS, Outcomes
+from .measure import TEXT_COLUMNS, Outcomes
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+Contrast = tuple[str, str]
+"""Name of a circuit; "matched" or "unrelated" (benign requests)."""
 SCHEMA = 2
 ORDER = ("dissociated", "shared", "not selective", "undecided", "cannot be measured")
 """Answers, the one that a run leads with first."""
-AUROCS = ("recognition", "one_sided", "in_place", "many_shot", "probe", "probe_last")
-RATES = (
-    "complied",
-    "refused",
-    "degenerate",
-    "complied_sampled",
-    "refused_sampled",
-    "degenerate_sampled",
-    "complied_judged",
-    "refused_judged",
-    "refusal",
-)
-MEANS = ("recognition", "bias", "refusal_mass", "one_sided")
-ITEMS = ("explanation", "fact", "passage")
-"""Measures of items that are no test prompts."""
+COLUMNS = {
+    "loss_increase": "ΔL",
+    "complied": "complies",
+    "refused": "turns away",
+    "degenerate": "degenerate",
+    "refusal": "refuses without prefill",
+    "recognition_auroc": "AUROC",
+    "one_sided_auroc": "AUROC, one-sided",
+    "bias_mean": "bias to “harmful”",
+    "fact": "facts",
+    "passage": "prose loss",
+}
+"""Effects of `table`, in order, and their names on the page."""
+ROLES = {"harmful": "harmful", "near": "matched", "far": "unrelated", "all": ""}
 QUESTION = "Does harmful generation come apart from the recognition of harm?"
 METHOD = """
 Harmful and benign requests are answered by the baseline after a prefill, the first words of a compliant answer. Circuits are
@@ -64,6 +66,9 @@ beyond random. Not selective: benign responses are hurt as much. Undecided: the 
 NO_JUDGE = "Compliance is read by rules on the surface of short texts; whether a text would do harm is not judged."
 UNPAIRED = "Harmful and benign requests are no triples: a difference between them may be one of their sources."
 UNTRAINED = "No training requests were given: circuits of heads and neurons have no controls."
+PACKAGES = ("torch", "transformers", "transformer_lens", "numpy", "scipy")
+"""Libraries whose versions a report tells."""
+_FILE = re.compile(r"[\w-]{1,120}\.(json|safetensors)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +97,7 @@ class Dissociation:
 
     @property
     def sentences(self) -> list[str]:
-        """Three plain sentences: is the effect harm's own, is harm recognised, is recognition kept?"""
+        """Plain sentences: is the effect harm's own, is harm recognised, is recognition kept, does text fall apart?"""
         return list(self.report["sentences"])
 
     def estimate(self, condition: str, effect: str, role: str = "all") -> Estimate:
@@ -104,11 +109,10 @@ class Dissociation:
     def table(self, *, controls: bool = True) -> pd.DataFrame:
         """One row a condition, one column an effect and role; values with intervals as text."""
         rows = self.effects if controls else self.effects[~self.effects["control"].astype(bool)]
-        rows = rows[rows["effect"].isin(COLUMNS)].copy()
-        rows["text"] = [estimate_text(row) for row in rows.to_dict("records")]
+        rows = rows[rows["effect"].isin(COLUMNS)]
+        rows = rows.assign(text=[interval_text(estimate_of(row)) for row in rows.to_dict("records")])
         wide = rows.pivot_table("text", "condition", ["effect", "role"], aggfunc="first", sort=False)
-        order = [(effect, role) for effect in COLUMNS for role in ("harmful", "near", "far", "all") if (effect, role) in wide]
-        return wide[order]
+        return wide[[(effect, role) for effect in COLUMNS for role in ROLES if (effect, role) in wide]]
 
     def figure(self) -> "go.Figure":
         """The dissociation plane: harmful generation lost against recognition kept."""
@@ -127,9 +131,9 @@ class Dissociation:
 
     def section(self) -> Section:
         """What a page shows of the result."""
-        report, roles = self.report, {"near": "matched", "far": "unrelated", "all": ""}
+        report = self.report
         answers = [f"{row['circuit']}, {row['contrast']} benign requests: {row['answer']}." for row in report["answers"]]
-        every = self.table().rename(columns=roles)
+        every = self.table().rename(columns=COLUMNS | ROLES)
         circuits = every.loc[[name for name in every.index if name not in self.controls]].dropna(axis="columns", how="all")
         return Section(
             name="dissociation",
@@ -153,7 +157,7 @@ class Dissociation:
         return f"Dissociation({self.answer!r}, {len(self.circuits)} circuits, {len(self.controls)} controls)"
 
     def _repr_html_(self) -> str:
-        return notebook_html("; ".join([f"{self.answer}", *self.sentences]), self.table(controls=False).reset_index())
+        return notebook_html("; ".join([self.answer, *self.sentences]), self.table(controls=False).reset_index())
 
     def save(self, folder: str | Path) -> Path:
         """Write `report.json`, `report.html`, `effects.csv`, `outcomes.csv`, `sweep.csv` and the circuits; return the folder.
@@ -161,14 +165,14 @@ class Dissociation:
         Texts that the model wrote are not written. Raises StoreError where the folder cannot be written.
         """
         place = Path(folder)
-        made = {"circuits": self.circuits, "controls": self.controls}
-        files = {kind: _files(own) for kind, own in made.items()}
+        ablations = {"circuits": self.circuits, "controls": self.controls}
+        files = {kind: _file_names(own) for kind, own in ablations.items()}
         with store.held(place):
             store.write_json(place / "report.json", self.report | files)
             store.write_text(place / "report.html", self.page())
             for name, frame in (("effects", self.effects), ("outcomes", self.outcomes.frame), ("sweep", self.sweep)):
                 store.write_text(place / f"{name}.csv", frame.to_csv(index=False))
-            for kind, own in made.items():
+            for kind, own in ablations.items():
                 for name, ablation in own.items():
                     ablation.save(place / kind / files[kind][name])
         return place
@@ -178,239 +182,81 @@ class Dissociation:
         """Read what `save` wrote. Raises StoreError naming the file that is missing or damaged."""
         place = Path(folder)
         report = store.read_json(place / "report.json")
-        files = [report.pop(kind, None) for kind in ("circuits", "controls")] if isinstance(report, dict) else [None]
-        folders = [own for own in files if isinstance(own, dict) and all(map(_is_file, own.values()))]
-        if len(folders) != 2 or report.get("schema_version") != SCHEMA:
+        kinds = ("circuits", "controls")
+        files: list[Any] = [report.pop(kind, None) for kind in kinds] if isinstance(report, dict) else [None]
+        if not all(map(_are_file_names, files)) or report.get("schema_version") != SCHEMA:
             raise store.StoreError(f"{place / 'report.json'} is no report of schema {SCHEMA}: run dissociate again.")
         effects, outcomes, sweep = (_read_csv(place / f"{name}.csv") for name in ("effects", "outcomes", "sweep"))
         circuits, controls = (
-            {name: _ablation(place / kind / file) for name, file in own.items()}
-            for kind, own in zip(("circuits", "controls"), folders, strict=True)
+            {name: _ablation(place / kind / file) for name, file in own.items()} for kind, own in zip(kinds, files, strict=True)
         )
         return cls(report, effects, Outcomes(outcomes, pd.DataFrame(columns=TEXT_COLUMNS)), circuits, controls, sweep)
 
 
-COLUMNS = ("loss_increase", "refused", "recognition_auroc", "one_sided_auroc", "refusal", "degenerate", "fact")
-"""Effects of `table`, in order."""
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """A table that `save` wrote: numbers to the last digit, text that is empty stays empty."""
-    try:
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip")
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    except (OSError, ValueError) as error:
-        raise store.StoreError(f"{path} cannot be read ({store.one_line(error)}): run dissociate again.") from error
-    return frame.fillna(dict.fromkeys(set(frame.columns) & {"component", "control", "reason"}, ""))
-
-
-def _files(ablations: Mapping[str, Circuit | WeightMask]) -> dict[str, str]:
-    """A file for each name: no separators, no dots, and no two names in one."""
-    files: dict[str, str] = {}
-    for name, ablation in ablations.items():
-        stem, ending = re.sub(r"[^\w-]+", "-", name)[:100], "json" if isinstance(ablation, Circuit) else "safetensors"
-        taken = sum(file.partition(".")[0].partition("~")[0].lower() == stem.lower() for file in files.values())
-        files[name] = f"{stem}~{taken}.{ending}" if taken else f"{stem}.{ending}"
-    return files
-
-
-def _is_file(name: object) -> bool:
-    return isinstance(name, str) and re.fullmatch(r"[\w~-]{1,120}\.(json|safetensors)", name) is not None
-
-
-def _ablation(path: Path) -> Circuit | WeightMask:
-    return Circuit.load(path) if path.suffix == ".json" else WeightMask.load(path)
-
-
-def estimate_text(row: Mapping[Any, Any]) -> str:
-    """Value and interval of a row as text, to two decimals; to two digits where all are below 0.005.
-
-    >>> estimate_text({"value": 0.5, "low": -0.001, "high": 0.75}), estimate_text({"value": 2e-4, "low": None, "high": None})
-    ('0.50 [0.00, 0.75]', '0.0002')
-    """
-    if pd.isna(row["value"]):
-        return "—"
-    numbers = [number for number in (row["value"], row["low"], row["high"]) if pd.notna(number)]
-    small = 0 < max(map(abs, numbers)) < 0.005
-    value, *ends = (f"{number:.2g}" if small else f"{round(number, 2) + 0.0:.2f}" for number in numbers)  # + 0.0: no minus zero
-    return f"{value} [{', '.join(ends)}]" if ends else value
-
-
-def result(
+def build_result(
     material: Material,
-    made: Circuits,
+    tested: Circuits,
     effects: Effects,
-    answers: Mapping[tuple[str, str], Verdict],
-    estimates: Mapping[tuple[str, str], Mapping[str, Estimate]],
+    answers: Mapping[Contrast, Verdict],
+    estimates: Mapping[Contrast, Mapping[str, Estimate]],
     *,
     reason: str,
-    judge: str,
-    name: str,
-    command: str,
+    **about: Any,
 ) -> Dissociation:
-    """Put outcomes, effects and answers together."""
-    conditions = [Condition(BASELINE), *made.circuits, *made.controls]
+    """Put outcomes, effects and answers together; `about` (judge, command, seconds, name of the model) goes into the report."""
+    conditions = [Condition(BASELINE), *tested.circuits, *tested.controls]
     measured = [condition for condition in conditions if condition.name in effects.outcomes.conditions]
-    frame = effect_frame(effects, measured, estimates)
+    table = effect_table(effects, measured, estimates)
     rank = lambda key: (key[1] != "matched", ORDER.index(answers[key].answer), list(answers).index(key))
     lead = min(answers, key=rank) if answers else None
-    answer = answers[lead].answer if lead else "cannot be measured"
     report = {
         "schema_version": SCHEMA,
         "harmcircuits": __version__,
-        "model": describe_model(material, name),
+        "model": describe_model(material, about.pop("name")),
         "prompts": describe_prompts(material, effects),
         "settings": material.settings.as_dict(),
-        "judge": judge,
-        "command": command,
+        **about,
         "recognition": {"question": material.question.name, "measure": material.primary},
-        "answer": answer,
+        "answer": answers[lead].answer if lead else "cannot be measured",
         "reason": reason,
-        "leads": list(lead) if lead else [],
-        "sentences": [reason] if reason else sentences(lead, estimates) if lead else [],
+        "leads": list(lead or ()),
+        "sentences": [reason] if reason else sentences(lead, estimates[lead], effects) if lead else [],
         "answers": [
             {"circuit": circuit, "contrast": contrast, "answer": verdict.answer, "reasons": verdict.reasons}
             for (circuit, contrast), verdict in answers.items()
         ],
         "conditions": [
-            {
-                "name": condition.name,
-                "size": condition.size,
-                "labels": dict(condition.labels),
-                "effects": _leaves(frame, condition.name),
-            }
-            for condition in measured
+            {"name": own.name, "size": own.size, "labels": dict(own.labels), "effects": _leaves(table, own.name)}
+            for own in measured
         ],
-        "sweep": [{key: value for key, value in row.items() if pd.notna(value)} for row in made.sweep.to_dict("records")],
-        "versions": {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}},
+        "sweep": [{key: value for key, value in row.items() if pd.notna(value)} for row in tested.sweep.to_dict("records")],
+        "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
     }
-    circuits, controls = ({c.name: c.ablation for c in own if c.ablation is not None} for own in (made.circuits, made.controls))
-    return Dissociation(report, frame, effects.outcomes, circuits, controls, made.sweep)
-
-
-_PACKAGES = ("torch", "transformers", "transformer_lens", "numpy", "scipy")
-
-
-def sentences(key: tuple[str, str], estimates: Mapping[tuple[str, str], Mapping[str, Estimate]]) -> list[str]:
-    """Return three plain sentences about one circuit and contrast."""
-    circuit, contrast = key
-    own = estimates[key]
-    return [
-        f"Without {circuit}, the loss of harmful responses rises by {_range(own['loss_increase'])} nats per token, that "
-        f"of {contrast} benign ones by {_range(own['loss_increase_beyond_benign'])} less: {_percent(own['specific_share'])} of "
-        "the effect is harm's own.",
-        f"Unablated, it tells harmful from {contrast} benign requests with AUROC {_range(own['baseline_recognition'])}.",
-        f"Ablated, {_percent(own['retained_recognition'])} of that signal is left "
-        f"(AUROC {_range(own['recognition_change'], sign='+')}).",
-    ]
-
-
-def _range(estimate: Estimate, *, sign: str = "") -> str:
-    if estimate.value is None:
-        return "an unknown amount"
-    value, *ends = (
-        f"{round(end, 2) + 0.0:{sign}.2f}" for end in (estimate.value, estimate.low, estimate.high) if end is not None
+    circuits, controls = (
+        {own.name: own.ablation for own in kind if own.ablation is not None} for kind in (tested.circuits, tested.controls)
     )
-    return f"{value} [{', '.join(ends)}]" if ends else value
+    return Dissociation(report, table, effects.outcomes, circuits, controls, tested.sweep)
 
 
-def _percent(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return "an unknown share"
-    value, *ends = (f"{round(100 * end)}" for end in (estimate.value, estimate.low, estimate.high) if end is not None)
-    return f"{value} % [{', '.join(ends)}]" if ends else f"{value} %"
-
-
-def effect_frame(
-    effects: Effects, conditions: list[Condition], estimates: Mapping[tuple[str, str], Mapping[str, Estimate]]
-) -> pd.DataFrame:
-    """One row a condition, effect and role."""
-    rows: list[dict[str, Any]] = []
-    for condition in conditions:
-        labels = {"condition": condition.name} | {key: condition.labels.get(key, "") for key in ("component", "control")}
-        for effect, role, estimate in condition_effects(effects, condition.name):
-            rows.append({**labels, "effect": effect, "role": role, **columns_of(estimate)})
-        for (circuit, contrast), found in estimates.items():
-            if circuit == condition.name:
-                rows += [
-                    {**labels, "effect": f"{effect} ({contrast})", "role": "all", **columns_of(own)}
-                    for effect, own in found.items()
-                ]
-    return pd.DataFrame(rows)
-
-
-def condition_effects(effects: Effects, name: str) -> list[tuple[str, str, Estimate]]:
-    """Every effect size of one condition: (effect, role, estimate)."""
-    found: list[tuple[str, str, Estimate]] = []
-    has = lambda measure: effects.outcomes.has(name, measure)
-    has_baseline = lambda measure: effects.outcomes.has(BASELINE, measure)
-    for role in effects.roles:
-        if name != BASELINE and has("loss"):
-            found.append(("loss_increase", role, effects.mean(effects.change(name, "loss", role), role)))
-        for measure in RATES:
-            if has(measure):
-                found.append((measure, role, effects.rate(name, measure, role)))
-                if name != BASELINE and has_baseline(measure):
-                    change = effects.change(name, measure, role)
-                    found.append((f"{measure}_change", role, effects.mean(change, role)))
-        for measure in MEANS:
-            if has(measure):
-                found.append((f"{measure}_mean", role, effects.mean(effects.values(name, measure, role), role)))
-    for role in effects.roles[1:]:
-        for measure in AUROCS:
-            if has(measure):
-                found.append((f"{measure}_auroc", role, effects.auroc(name, measure, role)))
-                if name != BASELINE:
-                    found.append((f"{measure}_auroc_change", role, effects.auroc_change(name, measure, role)))
-        if has("recognition"):
-            found.append(("d_prime", role, effects.d_prime(name, "recognition", role)))
-            if name != BASELINE:
-                found.append(("d_prime_change", role, effects.d_prime_change(name, "recognition", role)))
-        if name != BASELINE and has("refused"):
-            harmful, benign = effects.change(name, "refused", "harmful"), effects.change(name, "refused", role)
-            found.append(("refused_change_beyond", role, effects.difference(harmful, "harmful", benign, role)))
-            found.append(("refused_specific_share", role, effects.specific_share(name, role, "refused")))
-    found += _items(effects, name)
-    return found
-
-
-def _items(effects: Effects, name: str) -> list[tuple[str, str, Estimate]]:
-    """Effects on items that are no test prompts: explanations, facts, passages."""
-    found: list[tuple[str, str, Estimate]] = []
-    for measure in ITEMS:
-        values, before = (effects.outcomes.values(condition, measure) for condition in (name, BASELINE))
-        if len(values):
-            found.append((measure, "all", effects.items(values)))
-            if name != BASELINE:
-                found.append((f"{measure}_change", "all", effects.items(values - before)))
-    return found
-
-
-def columns_of(estimate: Estimate) -> dict[str, Any]:
-    """Columns value, low, high, n and reason of one estimate."""
-    return {
-        "value": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "n": estimate.n,
-        "reason": estimate.reason or "",
-    }
-
-
-def estimate_of(row: Mapping[Any, Any]) -> Estimate:
-    """A row of the effects again, as `columns_of` wrote it."""
-    if pd.isna(row["value"]):
-        return Estimate.missing(str(row["reason"]))
-    low, high = (None, None) if pd.isna(row["low"]) else (float(row["low"]), float(row["high"]))
-    return Estimate(float(row["value"]), low, high, int(row["n"]))
-
-
-def _leaves(frame: pd.DataFrame, condition: str) -> dict[str, dict[str, Any]]:
-    leaves: dict[str, dict[str, Any]] = {}
-    for row in frame[frame["condition"] == condition].to_dict("records"):
-        leaves.setdefault(str(row["effect"]), {})[str(row["role"])] = estimate_of(row).to_json()
-    return leaves
+def sentences(lead: Contrast, estimates: Mapping[str, Estimate], effects: Effects) -> list[str]:
+    """Return three plain sentences about one circuit and contrast, and one where its text became degenerate."""
+    circuit, contrast = lead
+    text = lambda name, **options: interval_text(estimates[name], missing="an unknown amount", **options)
+    lines = [
+        f"Without {circuit}, the loss of harmful responses rises by {text('loss_increase')} nats per token, that "
+        f"of {contrast} benign ones by {text('loss_increase_beyond_benign')} less: "
+        f"{text('specific_share', percent=True)} of the effect is harm's own.",
+        f"Unablated, it tells harmful from {contrast} benign requests with AUROC {text('baseline_recognition')}.",
+        f"Ablated, {text('retained_recognition', percent=True)} of that signal is left "
+        f"(AUROC {text('recognition_change', sign='+')}).",
+    ]
+    ablated, baseline = (effects.rate(condition, "degenerate", "harmful") for condition in (circuit, BASELINE))
+    if ablated.low is not None and baseline.high is not None and ablated.low > baseline.high:
+        lines.append(
+            f"Text falls apart: without {circuit}, {interval_text(ablated, percent=True)} of harmful responses are degenerate, "
+            f"{interval_text(baseline, percent=True)} unablated."
+        )
+    return lines
 
 
 def describe_model(material: Material, name: str) -> dict[str, Any]:
@@ -435,3 +281,35 @@ def describe_prompts(material: Material, effects: Effects) -> dict[str, Any]:
         "test_requests": counts,
         **{split: None if own is None else {"name": own.name, "digest": own.digest} for split, own in sets.items()},
     }
+
+
+def _leaves(table: pd.DataFrame, condition: str) -> dict[str, dict[str, Any]]:
+    leaves: dict[str, dict[str, Any]] = {}
+    for row in table[table["condition"] == condition].to_dict("records"):
+        leaves.setdefault(str(row["effect"]), {})[str(row["role"])] = estimate_of(row).to_json()
+    return leaves
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """A table that `save` wrote: numbers to the last digit, text that is empty stays empty."""
+    try:
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip")
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (OSError, ValueError) as error:
+        raise store.StoreError(f"{path} cannot be read ({store.one_line(error)}): run dissociate again.") from error
+    return frame.fillna(dict.fromkeys(set(frame.columns) & {"component", "control", "reason"}, ""))
+
+
+def _file_names(ablations: Mapping[str, Circuit | WeightMask]) -> dict[str, str]:
+    """A numbered file for each name, without separators and dots."""
+    stems = {name: f"{index:02}-{re.sub(r'[^a-zA-Z0-9_-]+', '-', name)[:100]}" for index, name in enumerate(ablations)}
+    return {name: f"{stems[name]}.{'json' if isinstance(own, Circuit) else 'safetensors'}" for name, own in ablations.items()}
+
+
+def _are_file_names(files: object) -> bool:
+    return isinstance(files, dict) and all(isinstance(file, str) and _FILE.fullmatch(file) for file in files.values())
+
+
+def _ablation(path: Path) -> Circuit | WeightMask:
+    return Circuit.load(path) if path.suffix == ".json" else WeightMask.load(path)
