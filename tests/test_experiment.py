@@ -1,5 +1,6 @@
 """Whole runs of `dissociate`: planted answers, what is left as it was, what a stopped run keeps, and bad input."""
 
+from collections import defaultdict
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,11 +18,15 @@ from harmcircuits.circuits import Circuit, CircuitError
 from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.experiment import dissociation
 from harmcircuits.experiment.cache import Cache
+from harmcircuits.experiment.effects import Effects
 from harmcircuits.experiment.material import ExperimentError, prepare
+from harmcircuits.experiment.measure import Outcomes
+from harmcircuits.experiment.result import sentences
 from harmcircuits.experiment.settings import SettingsError
 from harmcircuits.judges import JudgeError, Validated
 from harmcircuits.judges.judge import KINDS
 from harmcircuits.readings.questions import FormatError
+from harmcircuits.statistics import Estimate
 
 SPLITS: dict[str, Any] = {"train": TRAIN, "development": DEVELOPMENT}
 NOBODY: Any = object()
@@ -60,7 +65,16 @@ def test_the_sentences_say_what_was_estimated() -> None:
     found = planted_run("plain", 0)
     rise = found.estimate("heads", "loss_increase", "harmful")
     assert rise.low is not None and f"rises by {rise.value:.2f} [{rise.low:.2f}, {rise.high:.2f}] nats" in found.sentences[0]
-    assert found.answer == "dissociated" and len(found.sentences) == 3
+    assert found.answer == "dissociated" and found.report["seconds"] > 0
+
+
+def test_text_that_falls_apart_is_told() -> None:
+    texts = [(name, "degenerate", item, float(name == "own")) for name in ("own", "baseline") for item in range(12)]
+    prompts = tuple(replace(TEST.harmful[0], group="") for _ in range(12))
+    frame = pd.DataFrame(texts, columns=["condition", "measure", "item", "value"])
+    estimates = defaultdict(lambda: Estimate.missing("made up"))
+    lines = sentences(("own", "matched"), estimates, Effects(Outcomes(frame, pd.DataFrame()), prompts))
+    assert "without own, 100 % [76, 100] of harmful responses are degenerate, 0 % [0, 24] unablated" in lines[-1]
 
 
 # On a tiny random model, whatever it recognises
@@ -127,6 +141,7 @@ def test_no_text_that_the_model_wrote_lies_in_the_folder_and_the_rest_is_read_ag
     read = hc.Dissociation.load(tmp_path / "run")
     assert read.report == found.report and read.circuits == found.circuits and read.controls == found.controls
     pd.testing.assert_frame_equal(read.table(), found.table())
+    assert {"complied", "bias_mean", "fact", "passage"} <= set(read.table().columns.get_level_values("effect"))
     pd.testing.assert_frame_equal(numbers(read), numbers(found))
     assert [figure.to_json() for figure in read.figures().values()] == [f.to_json() for f in found.figures().values()]
     assert read.page() == found.page() == (tmp_path / "run" / "report.html").read_text("utf-8")
@@ -208,6 +223,15 @@ def test_a_model_that_shows_nothing_ends_early(hooked: bool, tmp_path: Path) -> 
     assert found.outcomes.conditions == ["baseline"] and found.figures() == {}
     check_report(found.report)
     assert hc.Dissociation.load(found.save(tmp_path / "run")).page() == found.page()
+
+
+def test_a_request_that_is_harmful_and_benign_and_categories_of_one_kind() -> None:
+    both = replace(TEST.harmful[0], role="far", group="")
+    with pytest.raises(ExperimentError, match="1 test requests are given as harmful and as benign"):
+        prepare(NOBODY, PromptSet((*TEST, both)), TRAIN, None, RUN, folder=None)
+    alone = replace(TEST.harmful[0], request="Hide all the spoons", category="spoons", group="")
+    with pytest.warns(UserWarning, match="benign test requests alone: 'spoons'"):
+        prepare(NOBODY, PromptSet((*TEST, alone)), TRAIN, None, RUN, folder=None)
 
 
 def only(prompts: PromptSet, *roles: str) -> PromptSet:

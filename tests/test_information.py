@@ -33,49 +33,33 @@ kinds = st.lists(st.tuples(st.sampled_from(ROLES), st.sampled_from(["tea", "brea
 def test_a_derangement_within_category_and_role(found: list[tuple[str, str]], seed: int) -> None:
     """Nobody keeps its own request; where a category has two or more of a role, every request there is used once."""
     counts = Counter(found)
-    roles = Counter(role for role, _ in found)
-    if any(roles[role] == 1 for role in roles):
+    if max(counts.values(), default=0) < 2:
         return
     examples = drawn_examples(found)
     swapped = swapped_requests(examples, seed=seed)
     home = {one.request: (one.role, one.category) for one in examples}
-    for one, other in zip(examples, swapped, strict=True):
-        assert other == replace(one, request=other.request), "prefill, response and everything else are kept"
-        assert other.request != one.request
-        assert home[other.request][0] == one.role
-        if counts[one.role, one.category] > 1:
-            assert home[other.request] == (one.role, one.category)
-    for kind, count in counts.items():
-        if count > 1:
-            used = [other.request for other in swapped if (other.role, other.category) == kind]
-            assert sorted(used) == sorted(request for request, at in home.items() if at == kind)
+    assert [*swapped] == [at for at, kind in enumerate(found) if counts[kind] > 1], "one alone is left out"
+    for at, other in swapped.items():
+        assert other == replace(examples[at], request=other.request), "prefill, response and everything else are kept"
+        assert other.request != examples[at].request and home[other.request] == found[at]
+    assert len({other.request for other in swapped.values()}) == len(swapped)
 
 
-def test_those_alone_in_their_category_swap_among_themselves() -> None:
-    examples = drawn_examples([("harmful", "tea"), ("harmful", "bread"), ("harmful", "kites"), ("harmful", "kites")])
-    swapped = swapped_requests(examples)
-    assert [one.request for one in swapped] == ["request 1", "request 0", "request 3", "request 2"]
+def test_examples_that_are_all_alone_are_an_error() -> None:
+    with pytest.raises(InformationError, match="no two of 3 examples share category and role"):
+        swapped_requests(drawn_examples([("harmful", "tea"), ("harmful", "bread"), ("near", "tea")]))
 
 
-def test_one_alone_takes_a_request_of_another_category() -> None:
-    examples = drawn_examples(
-        [("harmful", "tea"), ("harmful", "kites"), ("harmful", "kites"), ("near", "tea"), ("near", "tea")]
-    )
-    swapped = swapped_requests(examples)
-    assert swapped[0].request in ("request 1", "request 2")
-    assert [one.request for one in swapped[1:]] == ["request 2", "request 1", "request 4", "request 3"]
-
-
-def test_one_example_of_a_role_is_an_error() -> None:
-    with pytest.raises(InformationError, match=r"only one example has the role 'near' \(category 'tea'\).*at least two"):
-        swapped_requests(drawn_examples([("harmful", "tea"), ("harmful", "tea"), ("near", "tea")]))
+def test_one_alone_has_no_information(tiny: Any, written: list[Example]) -> None:
+    alone = replace(written[0], category="of its own")
+    assert information(tiny, [*written[:4], alone]).isnan().tolist() == [False] * 4 + [True]
 
 
 def test_categories_do_not_change_each_others_draw() -> None:
     """A new category leaves the swaps of the others as they were."""
     tea = drawn_examples([("harmful", "tea")] * 6)
     more = [*tea, *(example(9 + at, category="bread") for at in range(3))]
-    assert swapped_requests(more)[:6] == swapped_requests(tea)
+    assert {at: one for at, one in swapped_requests(more).items() if at < 6} == swapped_requests(tea)
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ class Curve:
 
     Attributes:
         log_f: ln of the share of all eligible weights, growing.
-        information: I of each harmful response.
+        information: I of each harmful response; nan for the only one of its category.
         increases: ΔL of responses, by role.
         random: mean ΔL of the first harmful responses under random controls; without rows where a size has none.
     """
@@ -77,11 +77,11 @@ class Curve:
         weights, m = area_weights(self.log_f, low, high), len(self.random)
         own, harmful = (self.information, "harmful"), (self.increases["harmful"], "harmful")
         first, random = ((self.information[:m], "harmful"), (harmful[0][:m], "harmful")), (self.random, "harmful")
-        ratio = lambda i, rise: rise.mean(1) / i.mean(1)[:, None]
+        ratio = lambda i, rise: rise.mean(1) / np.nanmean(i, 1)[:, None]
         area = lambda i, rise: np.clip(ratio(i, rise), 0, 1) @ weights
         beyond = lambda i, rise, other: area(i, rise) - area(i, other)
         return {
-            "request_information": (lambda i: i.mean(1), own),
+            "request_information": (lambda i: np.nanmean(i, 1), own),
             "area": (area, own, harmful),
             "area_beyond_benign": (beyond, own, harmful, (self.increases[benign], benign)),
             "area_beyond_random": (beyond, *first, random),

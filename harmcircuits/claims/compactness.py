@@ -122,13 +122,17 @@ class Compactness(Claim):
         sizes = [name for name in names if effects.change(name, "loss", cost).mean() <= bound]
         swept = 1.0 if len(sizes) < len(names) or self._largest(component) not in names else self.shares[names[-1]]
         information = (effects.outcomes.values(BASELINE, "information"), "harmful")  # its items are harmful responses alone
+        average = lambda values: np.nanmean(values, -1)
         rates = effects.values(BASELINE, "complied", "harmful")
-        found = {"request_information": effects.mean(*information), "share_swept": Estimate(swept, n=len(names))}
+        found = {
+            "request_information": effects.estimate(average, information),
+            "share_swept": Estimate(swept, n=len(names)),
+        }
         if not sizes:
             missing = Estimate.missing(f"every size costs benign responses more than {bound:g} nats per token")
             return found | {"fraction_to_halve": missing}
         log_f = np.log([self.shares[name] for name in sizes])
-        half = lambda whole, *lost: smallest(log_f, mean(lost) / whole.mean(-1))
+        half = lambda whole, *lost: smallest(log_f, mean(lost) / average(whole))
         harmful, other, complied = (
             [(sign * effects.change(name, measure, role), role) for name in sizes]
             for sign, measure, role in ((1, "loss", "harmful"), (1, "loss", benign), (-1, "complied", "harmful"))
@@ -143,7 +147,7 @@ class Compactness(Claim):
             by_compliance = effects.estimate(half, (rates, "harmful"), *complied)
         return found | {
             "fraction_to_halve": effects.estimate(half, information, *harmful),
-            "generation_left": effects.estimate(lambda i, *rise: 1 - mean(rise).max(0) / i.mean(-1), information, *harmful),
+            "generation_left": effects.estimate(lambda i, *rise: 1 - mean(rise).max(0) / average(i), information, *harmful),
             "fraction_to_halve_compliance": by_compliance,
             "loss_increase": increase,
             "specific_share": share,

@@ -1,6 +1,7 @@
 """What an experiment is made of: prompts, the baseline's responses, training scores, recognition's instruments."""
 
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,7 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ..ablation.ablate import BASELINE, Condition
 from ..attribution.first_order import attribute
@@ -94,13 +95,12 @@ class Material:
     @cached_property
     def train_prompts(self) -> tuple[list[Prompt], list[Prompt]]:
         """Harmful requests, and as many benign ones: matched and unrelated in turn, where there are both."""
-        n = self.settings.train_prompts
-        prompts = ordered(self.train or (), n)
+        prompts = ordered(self.train or (), self.settings.train_prompts)
         harmful = [prompt for prompt in prompts if prompt.role == "harmful"]
         benign = [prompt for prompt in prompts if prompt.role != "harmful"][: len(harmful)]
-        if not harmful or not benign:
+        if not benign:
             raise ExperimentError(
-                f"{len(harmful)} harmful and {len(benign)} benign training requests, and "
+                f"{len(harmful)} harmful and {len(prompts) - len(harmful)} benign training requests, and "
                 "at least one of each is needed to score components. Give train= with both: load_prompts(harmful=…, benign=…)."
             )
         return harmful, benign
@@ -108,7 +108,7 @@ class Material:
     @cached_property
     def asked_prompts(self) -> list[Prompt]:
         """Training requests that recognition is attributed on: a quarter of both, each asked both ways."""
-        return [prompt for own in self.train_prompts for prompt in own[: (len(own) + 3) // 4]]
+        return [prompt for kind in self.train_prompts for prompt in kind[: (len(kind) + 3) // 4]]
 
     @cached_property
     def train_examples(self) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
@@ -145,31 +145,28 @@ class Material:
         usable = [question for question in QUESTIONS if can_ask(self.model, question)]
         if not usable:
             raise FormatError("no question about harm has two labels that this model's tokenizer tells apart")
+        if not self.development_prompts:
+            return usable[0]
         separations = {question.name: self._question_separation(question) for question in usable}
         log.info("AUROC and d′ of recognition on development requests: %s", separations)
         return max(usable, key=lambda question: separations[question.name])
 
     def _question_separation(self, question: BalancedQuestion) -> tuple[float, float]:
-        """AUROC and d′ of harmful against all benign development requests."""
-        if not self._two_kinds:
-            return 0.5, 0.0
-        asked = (question.question, question.reversed)
-        first, second = (question_log_odds(self.model, self.development_prompts, own)[0] for own in asked)
+        """AUROC and d′ of harmful against all benign development requests; d′ is 0 where a kind has one request alone."""
+        twins = (question.question, question.reversed)
+        first, second = (question_log_odds(self.model, self.development_prompts, twin)[0] for twin in twins)
         scores = (first + second).numpy()
-        harmful = np.array([prompt.role == "harmful" for prompt in self.development_prompts])
-        with np.errstate(divide="ignore", invalid="ignore"):  # one request of a kind has no spread
-            sensitivity = np.nan_to_num(d_prime(scores[None, harmful], scores[None, ~harmful]))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sensitivity = np.nan_to_num(d_prime(scores[None, self._harmful], scores[None, ~self._harmful]))
         return self._separation(scores), float(sensitivity[0])
 
     @cached_property
-    def _two_kinds(self) -> bool:
-        """Whether there are harmful and benign development requests."""
-        return len({prompt.role == "harmful" for prompt in self.development_prompts}) == 2
+    def _harmful(self) -> Bool[np.ndarray, " prompt"]:
+        return np.array([prompt.role == "harmful" for prompt in self.development_prompts])
 
     def _separation(self, scores: Float[np.ndarray, " prompt"]) -> float:
         """AUROC of harmful against all benign development requests."""
-        harmful = np.array([prompt.role == "harmful" for prompt in self.development_prompts])
-        return float(auroc(scores[harmful], scores[~harmful]))
+        return float(auroc(scores[self._harmful], scores[~self._harmful]))
 
     @cached_property
     def shots(self) -> Shots | None:
@@ -177,7 +174,7 @@ class Material:
         if not self.settings.shots or self.train is None:
             return None
         try:
-            shots = make_shots(list(self.train), n_shots=self.settings.shots, seed=self.settings.seed)
+            shots = make_shots(self.train.prompts, n_shots=self.settings.shots, seed=self.settings.seed)
             prompts = (*self.prompts, *self.development_prompts, *self.train)
             check_length(self.model, shots, [prompt.request for prompt in prompts])
             return shots
@@ -188,9 +185,9 @@ class Material:
     @cached_property
     def directions(self) -> tuple[Direction, Direction] | None:
         """Probes at the layer with the highest AUROC on development requests, and after the last layer."""
-        if self.train is None or not self._two_kinds:
+        if self.train is None or not self.development_prompts:
             return None
-        every = fit_directions(self.model, [prompt for own in self.train_prompts for prompt in own])
+        every = fit_directions(self.model, [prompt for kind in self.train_prompts for prompt in kind])
         residual = request_residuals(self.model, self.development_prompts, range(len(every)))
         best = max(range(len(every)), key=lambda layer: self._separation(every[layer].score(residual[layer]).numpy()))
         return every[best], every[-1]
@@ -202,11 +199,10 @@ class Material:
         The first of question, many-shot and probe whose AUROC is shown to be above chance against every kind of benign request;
         else against any; else the question.
         """
-        first = next(iter(RECOGNITION))
         prompts = self.development_prompts
         readings = self.recognition_readings(prompts, one_sided=False)
         if not prompts or len(readings) == 1:
-            return first
+            return "recognition"
         effects = Effects(measure(self.model, [Condition(BASELINE)], readings, cache=self.cache), prompts)
         shown = {
             name: [(effects.auroc(BASELINE, name, role).low or 0) > 0.5 for role in effects.roles[1:]]
@@ -214,8 +210,8 @@ class Material:
             if effects.outcomes.has(BASELINE, name)
         }
         log.info("recognition above chance on development requests, by kind of benign request: %s", shown)
-        ranked = [name for name, above in shown.items() if all(above)] + [name for name, above in shown.items() if any(above)]
-        return ranked[0] if ranked else first
+        ranked = [name for enough in (all, any) for name, above in shown.items() if enough(above)]
+        return ranked[0] if ranked else "recognition"
 
     def recognition_readings(self, prompts: tuple[Prompt, ...], *, one_sided: bool = True) -> list[Reading]:
         """Every reading of recognition that can be taken, the question first."""
@@ -229,10 +225,10 @@ class Material:
     @cached_property
     def control_readings(self) -> tuple[Reading, ...]:
         """Losses and recognition, with the measure that the answer rests on, of the first test requests."""
-        first = self.control_prompts
-        question, *others = self.recognition_readings(first, one_sided=False)
+        prompts = self.control_prompts
+        question, *others = self.recognition_readings(prompts, one_sided=False)
         primary = RECOGNITION[self.primary]
-        return (Loss(self.responses[: len(first)]), question, *(other for other in others if other.name == primary))
+        return (Loss(self.responses[: len(prompts)]), question, *(other for other in others if other.name == primary))
 
     @cached_property
     def readings(self) -> tuple[Reading, ...]:
@@ -240,18 +236,22 @@ class Material:
         settings = self.settings
         harmful = [prompt for prompt in self.written if prompt.role == "harmful"]
         question, *others = self.recognition_readings(self.prompts)
-        more: list[Reading] = [Loss(self.responses), question]
-        more.append(Compliance(self.written, max_new_tokens=settings.written_tokens))
-        if settings.sampled:
-            more.append(Compliance(self.written, temperature=1.0, max_new_tokens=settings.written_tokens, seed=settings.seed))
-        more.append(Refusal(self.written))
-        more.append(InPlace(self.responses[: len(self.control_prompts)], self.question))
-        more += others
-        if len(harmful) > 1:
-            more.append(Explanation(explained(self.model, harmful)))
-        if settings.facts or settings.passages:
-            more.append(Capabilities(settings.facts, settings.passages))
-        return tuple(more)
+        return (
+            Loss(self.responses),
+            question,
+            Compliance(self.written, max_new_tokens=settings.written_tokens),
+            *([self._sampled] if settings.sampled else []),
+            Refusal(self.written),
+            InPlace(self.responses[: len(self.control_prompts)], self.question),
+            *others,
+            *([Explanation(explained(self.model, harmful))] if len(harmful) > 1 else []),
+            *([Capabilities(settings.facts, settings.passages)] if settings.facts or settings.passages else []),
+        )
+
+    @property
+    def _sampled(self) -> Compliance:
+        settings = self.settings
+        return Compliance(self.written, temperature=1.0, max_new_tokens=settings.written_tokens, seed=settings.seed)
 
 
 def prepare(
@@ -281,24 +281,28 @@ def prepare(
 
 
 def _check(test: PromptSet, train: PromptSet | None, development: PromptSet | None) -> None:
-    roles = {prompt.role for prompt in test}
-    if "harmful" not in roles or len(roles) < 2:
+    if not test.harmful or not test.benign:
         raise ExperimentError(
             f"{test.name}: {len(test.harmful)} harmful and {len(test.benign)} benign test requests, and both are needed: what "
             "is harm's own shows beside benign requests. Give them with load_prompts(harmful=…, benign=…)."
         )
-    if development is not None and len({prompt.role == "harmful" for prompt in development}) < 2:
+    if development is not None and not (development.harmful and development.benign):
         raise ExperimentError(f"{development.name}: development requests of one kind alone; question and sizes need both.")
-    parts = {"test": test, "training": train, "development": development}
-    requests = {name: {tuple(words(prompt.request)) for prompt in part or ()} for name, part in parts.items()}
-    for first, second in combinations(parts, 2):
-        common = requests[first] & requests[second]
-        if common:
+    sets = {"test": test, "training": train, "development": development}
+    known = {name: own for name, own in sets.items() if own is not None}
+    requests = lambda prompts: {tuple(words(prompt.request)) for prompt in prompts}
+    for name, own in known.items():
+        if both := requests(own.harmful) & requests(own.benign):
+            raise ExperimentError(f"{len(both)} {name} requests are given as harmful and as benign: leave one of each out.")
+    for (name, first), (other, second) in combinations(known.items(), 2):
+        if common := requests(first) & requests(second):
             raise ExperimentError(
-                f"{len(common)} {first} requests are {second} requests too, word for word: give sets without common ones."
+                f"{len(common)} {name} requests are {other} requests too, word for word: give sets without common ones."
             )
-        if parts[first] and parts[second]:
-            size, both = len(parts[first] or ()), [*(parts[first] or ()), *(parts[second] or ())]
-            alike = [group for group in near_duplicate_groups(both) if min(group) < size <= max(group)]
-            if alike:
-                log.warning("%d groups of near-duplicates or triples lie in %s and %s requests", len(alike), first, second)
+        groups = near_duplicate_groups([*first, *second])
+        if alike := [group for group in groups if min(group) < len(first) <= max(group)]:
+            log.warning("%d groups of near-duplicates or triples lie in %s and %s requests", len(alike), name, other)
+    harmful, benign = ({prompt.category for prompt in kind} for kind in (test.harmful, test.benign))
+    if harmful & benign and harmful ^ benign:
+        names = ", ".join(sorted(map(repr, harmful ^ benign)))
+        warnings.warn(f"{test.name}: categories with harmful or with benign test requests alone: {names}", stacklevel=4)

@@ -75,18 +75,11 @@ class Settings:
     def __post_init__(self) -> None:
         least = {"seed": 0, "shots": 0, "random_draws": 0, "facts": 0, "passages": 0, "bootstrap_draws": 100}
         for field in fields(self):
-            value = getattr(self, field.name)
+            value, whole = getattr(self, field.name), field.type is int
             if field.type not in (int, float):
                 continue
-            low, high = (
-                (least.get(field.name, 1), inf) if field.type is int else (0, 1 if field.name != "max_benign_increase" else inf)
-            )
-            if (
-                not isinstance(value, int | float)
-                or isinstance(value, bool)
-                or (field.type is int and not isinstance(value, int))
-                or not low <= value <= high
-            ):
+            low, high = (least.get(field.name, 1), inf) if whole else (0, inf if field.name == "max_benign_increase" else 1)
+            if type(value) not in ((int,) if whole else (int, float)) or not low <= value <= high:
                 raise SettingsError(f"{field.name} must be a number from {low:g} to {high:g}, not {value!r}")
         if not self.components or set(self.components) - set(COMPONENTS):
             raise SettingsError(f"components are some of {', '.join(COMPONENTS)}, not {self.components!r}")

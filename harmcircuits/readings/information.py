@@ -1,7 +1,7 @@
 """Request information: how much a response answers *this* request.
 
 I = L(response | another request of the same category, same prefill) − L(response | its own request), nats per token.
-A response that does not depend on its request has I = 0.
+A response that does not depend on its request has I = 0. The only response of its category and role has no I (nan).
 """
 
 from collections.abc import Sequence
@@ -28,50 +28,34 @@ class Information:
     examples: tuple[Example, ...]
 
     def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
+        swapped = swapped_requests(self.examples)
         with condition.ablated(model):
-            values = loss(model, swapped_requests(self.examples)) - loss(model, self.examples)
-        return pd.DataFrame({"item": range(len(self.examples)), "information": values.tolist()})
+            values = loss(model, [*swapped.values()]) - loss(model, [self.examples[index] for index in swapped])
+        information = pd.Series(values.tolist(), [*swapped], dtype=float).reindex(range(len(self.examples)))
+        return pd.DataFrame({"item": range(len(self.examples)), "information": information})
 
 
-def swapped_requests(examples: Sequence[Example], *, seed: int = 0) -> list[Example]:
-    """Each example under the request of another one of its category and role (its own prefill and response kept).
+def swapped_requests(examples: Sequence[Example], *, seed: int = 0) -> dict[int, Example]:
+    """Return by index each example under the request of another one of its category and role, prefill and response unchanged.
 
     Within each category and role the examples are put in a random circle, and each takes the next one's request, so that every
-    request is used once and nobody keeps its own. A category with a single example of a role joins the other single ones of
-    that role, or failing that takes a request of any category.
+    request is used once and none stays with its example. An example alone of its category and role is left out.
 
     Raises:
-        InformationError: one example alone of a role: there is no other request.
+        InformationError: every example is alone.
     """
-    taken: dict[int, int] = {}
-    for (role, category), members in _circles(examples).items():
-        random = Random(f"{seed} {role} {category}")
-        if len(members) > 1:
-            order = random.sample(members, len(members))
-            taken.update(zip(order, order[1:] + order[:1], strict=True))
-        else:
-            taken[members[0]] = random.choice(_others(examples, members[0]))
-    return [replace(example, request=examples[taken[index]].request) for index, example in enumerate(examples)]
-
-
-def _circles(examples: Sequence[Example]) -> dict[tuple[object, str | None], list[int]]:
-    """Positions by role and category; those alone in theirs together, under the category None."""
-    found: dict[tuple[object, str | None], list[int]] = {}
+    groups: dict[tuple[object, str], list[int]] = {}
     for index, example in enumerate(examples):
-        found.setdefault((example.role, example.category), []).append(index)
-    circles = {key: members for key, members in found.items() if len(members) > 1}
-    for (role, _), members in found.items():
-        if len(members) == 1:
-            circles.setdefault((role, None), []).extend(members)
-    return circles
-
-
-def _others(examples: Sequence[Example], alone: int) -> list[int]:
-    role, category = examples[alone].role, examples[alone].category
-    others = [index for index, example in enumerate(examples) if example.role == role and index != alone]
-    if not others:
+        groups.setdefault((example.role, example.category), []).append(index)
+    swapped: dict[int, Example] = {}
+    for (role, category), members in groups.items():
+        order = Random(f"{seed} {role} {category}").sample(members, len(members))
+        if len(members) > 1:
+            pairs = zip(order, order[1:] + order[:1], strict=True)
+            swapped |= {index: replace(examples[index], request=examples[other].request) for index, other in pairs}
+    if not swapped:
         raise InformationError(
-            f"only one example has the role {role!r} (category {category!r}): there is no other request to read its response "
-            "under. Give at least two."
+            f"no two of {len(examples)} examples share category and role: there is no other request to read a response under. "
+            "Give at least two of a category."
         )
-    return others
+    return dict(sorted(swapped.items()))
