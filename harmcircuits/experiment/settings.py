@@ -79,7 +79,7 @@ class Settings:
             if field.type not in (int, float):
                 continue
             low, high = (least.get(field.name, 1), inf) if whole else (0, inf if field.name == "max_benign_increase" else 1)
-            if type(value) not in ((int,) if whole else (int, float)) or not low <= value <= high:
+            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not low <= value <= high:
                 raise SettingsError(f"{field.name} must be a number from {low:g} to {high:g}, not {value!r}")
         if not self.components or set(self.components) - set(COMPONENTS):
             raise SettingsError(f"components are some of {', '.join(COMPONENTS)}, not {self.components!r}")
