@@ -36,58 +36,34 @@ class Check:
         return Check(lambda e: not self.holds(e), self.explain)
 
 
-def _end(name: str, which: str, operator: str, bound: float) -> Check:
-    def holds(evidence: Evidence) -> bool:
-        number = getattr(evidence[name], which)
-        return number is not None and _COMPARE[operator](number, bound)
-
-    def explain(evidence: Evidence) -> list[str]:
-        words = name.replace("_", " ")
-        return [f"{words} {evidence[name]} {operator} {bound:g}: {'holds' if holds(evidence) else 'not shown'}"]
-
-    return Check(holds, explain)
+def _check(name: str, holds: Callable[[Any], bool], shown: str, rule: str = "") -> Check:
+    """A check of one estimate, and its line, such as "loss increase 0.4 [0.2, 0.6] (n=40) > 0: holds"."""
+    line = lambda e: f"{name.replace('_', ' ')} {e[name]}{rule}: {shown if holds(e[name]) else 'not shown'}"
+    return Check(lambda e: holds(e[name]), lambda e: [line(e)])
 
 
-def above(name: str, bound: float = 0.0) -> Check:
-    """The whole interval lies above the bound."""
-    return _end(name, "low", ">", bound)
+def _bound(end: str, operator: str) -> Callable[..., Check]:
+    """Checks of one end of the interval ("low", "high") or of the value against a bound, 0 by default."""
+
+    def check(name: str, bound: float = 0.0) -> Check:
+        number = lambda estimate: getattr(estimate, end)
+        holds = lambda estimate: number(estimate) is not None and _COMPARE[operator](number(estimate), bound)
+        return _check(name, holds, "holds", f" {operator} {bound:g}")
+
+    return check
 
 
-def at_least(name: str, bound: float) -> Check:
-    """The whole interval lies at the bound or above."""
-    return _end(name, "low", "≥", bound)
-
-
-def at_most(name: str, bound: float) -> Check:
-    """The whole interval lies at the bound or below."""
-    return _end(name, "high", "≤", bound)
-
-
-def below(name: str, bound: float = 0.0) -> Check:
-    """The whole interval lies below the bound."""
-    return _end(name, "high", "<", bound)
-
-
-def value_below(name: str, bound: float) -> Check:
-    """The value, whatever its interval, lies below the bound."""
-    return _end(name, "value", "<", bound)
-
-
-def value_at_least(name: str, bound: float) -> Check:
-    """The value, whatever its interval, lies at the bound or above."""
-    return _end(name, "value", "≥", bound)
+above = _bound("low", ">")  # the whole interval lies above the bound
+at_least = _bound("low", "≥")
+below = _bound("high", "<")
+at_most = _bound("high", "≤")
+value_below = _bound("value", "<")  # whatever the interval
+value_at_least = _bound("value", "≥")
 
 
 def measured(name: str) -> Check:
     """There is a value."""
-
-    def explain(evidence: Evidence) -> list[str]:
-        return [f"{name.replace('_', ' ')} {evidence[name]}: {'measured' if holds(evidence) else 'not shown'}"]
-
-    def holds(evidence: Evidence) -> bool:
-        return evidence[name].value is not None
-
-    return Check(holds, explain)
+    return _check(name, lambda estimate: estimate.value is not None, "measured")
 
 
 def of_measured(
@@ -95,10 +71,10 @@ def of_measured(
 ) -> Check:
     """`over` (all or any) of the same check of those estimates that have a value; does not hold where none has one."""
     every = {name: check(name, bound) for name in names}
-    own = lambda evidence: [one for name, one in every.items() if evidence[name].value is not None]
+    known = lambda evidence: [each for name, each in every.items() if evidence[name].value is not None]
     return Check(
-        lambda e: bool(own(e)) and over(one.holds(e) for one in own(e)),
-        lambda e: [line for one in own(e) or every.values() for line in one.explain(e)],
+        lambda e: bool(known(e)) and over(each.holds(e) for each in known(e)),
+        lambda e: [line for each in known(e) or every.values() for line in each.explain(e)],
     )
 
 
