@@ -51,13 +51,9 @@ class Outcomes:
         return list(dict.fromkeys(self.frame["condition"]))
 
     def __add__(self, other: "Outcomes") -> "Outcomes":
-        """Both; a measure of a condition that both have is taken from the first."""
-        frame = pd.concat([self.frame, other.frame], ignore_index=True)
-        texts = pd.concat([self.texts, other.texts], ignore_index=True)
-        return Outcomes(
-            frame.drop_duplicates(["condition", "measure", "item"], ignore_index=True),
-            texts.drop_duplicates(["condition", "reading", "item"], ignore_index=True),
-        )
+        """Both, which have no condition and measure in common."""
+        frames = ((self.frame, other.frame), (self.texts, other.texts))
+        return Outcomes(*(pd.concat(pair, ignore_index=True) for pair in frames))
 
 
 def measure(
