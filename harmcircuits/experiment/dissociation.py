@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from math import nan
 from pathlib import Path
 from time import perf_counter
+from traceback import format_tb
 
 import numpy as np
 import pandas as pd
@@ -218,7 +219,9 @@ def judged(material: Material, outcomes: Outcomes, judge: Judge) -> Outcomes:
         try:
             labels = read_outcomes([prompts[item].request for item in responses], [*responses.values()], judge=judge)
         except Exception as error:
-            log.error("the judge failed on %s: %s", condition, error if isinstance(error, JudgeError) else type(error).__name__)
+            place = "".join(format_tb(error.__traceback__))
+            about = error if isinstance(error, JudgeError) else f"{type(error).__name__}\n{place}"
+            log.error("the judge failed on %s: %s", condition, about)
             continue
         outcome = dict(zip(responses, labels, strict=True))
         rows += [
