@@ -43,7 +43,7 @@ COLUMNS = {
     "refusal": "refuses without prefill",
     "recognition_auroc": "AUROC",
     "one_sided_auroc": "AUROC, one-sided",
-    "bias_mean": "bias to “harmful”",
+    "bias_mean": "bias to “No”",
     "fact": "facts",
     "passage": "prose loss",
 }
