@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from torch.nn.functional import softplus
-from triples import DEVELOPMENT, OWN, TEST
+from triples import OWN, TEST
 from written import written
 
 import harmcircuits as hc
@@ -324,7 +324,3 @@ def test_a_few_of_the_built_in_prompts_are_of_every_category() -> None:
         assert len({prompt.category for prompt in few if prompt.role == role}) == 10
         groups.append([prompt.group for prompt in few if prompt.role == role])
     assert groups[0] == groups[1] == groups[2], "triples stay whole"
-
-
-def test_development_prompts_are_taken_role_by_role() -> None:
-    assert [prompt.role for prompt in ordered(DEVELOPMENT, 2)] == ["harmful", "near", "far"] * 2
