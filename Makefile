@@ -22,7 +22,7 @@ CACHES = build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypot
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check size docs golden bench lock dist demo-from-wheel clean distclean
+.PHONY: help demo test check size docs notebooks golden bench lock dist demo-from-wheel clean distclean
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -46,6 +46,10 @@ size: $(VENV)/bin/python ## files and lines by folder, beside the budgets
 
 docs: $(VENV)/.installed-docs ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+notebooks: $(VENV)/.installed-docs ## examples/*.ipynb anew, executed from examples/*.py
+	$(VENV)/$(PIP_INSTALL) --quiet 'kaleido>=1.0'
+	PYTHONWARNINGS=ignore PLOTLY_RENDERER=plotly_mimetype+png $(VENV)/bin/jupytext --to ipynb --set-kernel python3 --execute --run-path . examples/*.py
 
 golden: $(VENV)/.installed-dev ## the golden numbers of tests/golden anew: a commit that moves one says why
 	OMP_NUM_THREADS=1 $(VENV)/bin/python tests/golden_numbers.py

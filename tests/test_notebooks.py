@@ -1,9 +1,9 @@
-"""The example scripts run from beginning to end, write under out/ alone, and show nothing of what a model wrote.
+"""Scripts of notebooks run to the end, write under out/ alone, show nothing of what a model wrote; a notebook is its script.
 
-They run with a tiny random model in the place of one that would be loaded by an alias; responses are shorter, and `dissociate`
-gets few and short triples, but for planted models.
+They run with a tiny random model in the place of one that would be loaded by an alias; responses are shorter.
 """
 
+import json
 import re
 import tempfile
 from collections.abc import Iterator
@@ -19,18 +19,15 @@ import torch
 from folders import names
 from guided import load_tiny_models, make_folders
 from pages import DOCS, ROOT, text_of
-from triples import DEVELOPMENT, RUN, TEST, TRAIN
 
 import harmcircuits as hc
 from harmcircuits.store import CACHE_VARIABLE
 
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
-TOLD = {
-    "03_dissociation": r"planted: dissociated; answer: dissociated\n(.*\n)*planted: not selective; answer: not selective",
-    "02_circuit": "read again it is equal: True",
-    "04_weights": "read again it is equal: True",
-    "05_export_reload": "greedy responses of 24 tokens: 12 of 12 equal",
-    "06_known_answer": "found what was planted: True",
+OUTPUT = {
+    "quickstart": r"planted: dissociated; answer: dissociated\n(.*\n)*planted: not selective; answer: not selective",
+    "weights_and_export": r"afterwards equal: True\n.*equal: True",
+    "claims": "selected what was planted: True",
 }
 """What must come out, whatever the model."""
 
@@ -72,15 +69,6 @@ def run(script: Path, place: Path, base: Path, patch: pytest.MonkeyPatch) -> Ran
     patch.setattr(tempfile, "tempdir", str(place / "temporary"))
     patch.setenv(CACHE_VARIABLE, str(place / "cache"))
     responses: list[str] = []
-    dissociate, few = hc.dissociate, {"train": TRAIN, "development": DEVELOPMENT, "settings": RUN}
-
-    def dissociate_few(model: Any, circuit: Any, test: Any, **given: Any) -> hc.Dissociation:
-        """Planted models, whose splits are given, as they are."""
-        if "train" in given:
-            return dissociate(model, circuit, test, **given)
-        return dissociate(model, circuit, TEST, **given | few)
-
-    patch.setattr(hc, "dissociate", dissociate_few)
 
     def kept(verb: Any, **fewer: Any) -> Any:
         def call(*arguments: Any, **options: Any) -> Any:
@@ -115,12 +103,11 @@ def ran(script: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 def test_it_writes_under_out_alone(ran: Ran, script: Path) -> None:
     assert names(ran.place / "cwd") <= {"out"}
     assert not [name for name in names(ran.place / "temporary") if "wandb" not in name]  # which trl imports, where it is there
-    own = f"example-{script.stem[:2]}"
-    assert not (ran.place / "cwd" / "out").exists() or names(ran.place / "cwd" / "out") == {own}
+    assert not (ran.place / "cwd" / "out").exists() or names(ran.place / "cwd" / "out") == {script.stem}
 
 
 def test_it_tells_what_must_come_out(ran: Ran, script: Path) -> None:
-    assert re.search(TOLD.get(script.stem, r"\d\.\d"), ran.printed)
+    assert re.search(OUTPUT.get(script.stem, r"\d\.\d"), ran.printed)
 
 
 def test_it_shows_no_word_of_a_response(ran: Ran, script: Path) -> None:
@@ -128,9 +115,27 @@ def test_it_shows_no_word_of_a_response(ran: Ran, script: Path) -> None:
     assert ran.holding() == []
 
 
-def test_scripts_are_numbered_and_listed_in_the_order_in_which_one_reads_them() -> None:
-    assert [script.name[:3] for script in SCRIPTS] == [f"{at:02}_" for at in range(1, len(SCRIPTS) + 1)]
-    rows = re.findall(r"^\| `examples/(\w+\.py)`", text_of(DOCS / "quickstart.md"), re.M)
-    assert rows == [script.name for script in SCRIPTS]
+def cells(text: str) -> list[tuple[str, str]]:
+    """Kind and source of each cell of a script in the percent format."""
+    parts = re.split(r"^# %%( \[markdown\])?\n", text, flags=re.M)[1:]
+    kinds = ["markdown" if kind else "code" for kind in parts[::2]]
+    sources = [
+        re.sub(r"^# ?", "", part, flags=re.M) if kind else part for kind, part in zip(parts[::2], parts[1::2], strict=True)
+    ]
+    return [(kind, source.strip()) for kind, source in zip(kinds, sources, strict=True)]
+
+
+def test_each_notebook_is_its_script_executed_without_an_error(script: Path) -> None:
+    notebook = json.loads(text_of(script.with_suffix(".ipynb")))
+    assert [(cell["cell_type"], "".join(cell["source"]).strip()) for cell in notebook["cells"]] == cells(text_of(script))
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == [*range(1, len(code) + 1)], "executed once, from the top"
+    assert not [output for cell in code for output in cell["outputs"] if output["output_type"] == "error"]
+    assert script.with_suffix(".ipynb").stat().st_size < 2_000_000
+
+
+def test_notebooks_are_listed_in_the_quickstart() -> None:
+    rows = re.findall(r"^\| \[\w+\]\(examples/(\w+)\.ipynb\)", text_of(DOCS / "quickstart.md"), re.M)
+    assert sorted(rows) == [script.stem for script in SCRIPTS]
     for other in (ROOT / "README.md", *sorted(DOCS.rglob("*.md"))):
-        assert all((ROOT / named).is_file() for named in re.findall(r"(?<![/\w])examples/\w+\.py", text_of(other))), other
+        assert all((ROOT / path).is_file() for path in re.findall(r"(?<![/\w])examples/\w+\.py", text_of(other))), other
