@@ -28,6 +28,7 @@ OUTPUT = {
     "quickstart": r"planted: dissociated; answer: dissociated\n(.*\n)*planted: not selective; answer: not selective",
     "weights_and_export": r"afterwards equal: True\n.*equal: True",
     "claims": "selected what was planted: True",
+    "own_model_and_prompts": r"6 \(3 harmful",
 }
 """What must come out, whatever the model."""
 
