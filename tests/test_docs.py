@@ -35,7 +35,8 @@ def test_every_page_is_in_the_navigation_once() -> None:
         return [entry] if isinstance(entry, str) else [file for part in parts for file in files(part)]
 
     listed = files(yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["nav"])
-    assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES)
+    notebooks = sorted((DOCS / "examples").glob("*.ipynb"))
+    assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in (*PAGES, *notebooks))
 
 
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.name)
