@@ -28,8 +28,9 @@ from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
 from harmcircuits.attribution.weight_gradients import absolute_scores, layer_sums, signed_scores
-from harmcircuits.data import Batch, batched, chat_frame, example_rows, make_batch, prompt_ids
+from harmcircuits.data import Batch, batched, chat_frame, example_rows, make_batch
 from harmcircuits.data.elicit import left_padded
+from harmcircuits.data.examples import prompt_ids
 from harmcircuits.models.packaged import ALIASES, DEFAULT, dequantised_folder, packaged_gguf
 from harmcircuits.models.protocol import pad_id
 from harmcircuits.store import write_json

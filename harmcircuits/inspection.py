@@ -22,7 +22,8 @@ from torch import Tensor
 
 from . import figures
 from .circuits import Circuit, Component
-from .data import Batch, Example, batched, example_rows, make_batch, pieces
+from .data import Batch, Example, batched, example_rows, make_batch
+from .data.examples import pieces
 from .models.matrices import matrices
 from .models.protocol import (
     Hook,

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harmcircuits.data import Example, chat_frame, prompt_ids
+from harmcircuits.data import Example, chat_frame
+from harmcircuits.data.examples import prompt_ids
 
 
 def ids_of(model: Any, example: Example) -> tuple[list[int], list[int]]:

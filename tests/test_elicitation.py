@@ -12,9 +12,10 @@ from written import PROMPTS
 from harmcircuits import store
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
-from harmcircuits.data import chat_frame, loss, prompt_ids
+from harmcircuits.data import chat_frame, loss
 from harmcircuits.data import elicit as elicitation
 from harmcircuits.data.elicit import ExampleError, elicit, sample
+from harmcircuits.data.examples import prompt_ids
 from harmcircuits.models.model_key import model_hash, model_key
 
 SHORT = {"max_new_tokens": 6}

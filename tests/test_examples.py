@@ -24,9 +24,9 @@ from harmcircuits.data import (
     example_rows,
     loss,
     make_batch,
-    prompt_ids,
     row_losses,
 )
+from harmcircuits.data.examples import prompt_ids
 from harmcircuits.models.protocol import ModelError
 
 REQUEST, PREFILL, ANSWER = "How do I bake bread at home?", "Sure, here are the steps:", "Mix flour and water."

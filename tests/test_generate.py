@@ -9,8 +9,9 @@ from written import PROMPTS
 from harmcircuits.ablation.ablate import AblationError, ablated
 from harmcircuits.ablation.generate import generate
 from harmcircuits.circuits import Circuit, outgoing
-from harmcircuits.data import chat_frame, prompt_ids
+from harmcircuits.data import chat_frame
 from harmcircuits.data.elicit import ExampleError, elicit
+from harmcircuits.data.examples import prompt_ids
 from harmcircuits.models.export import plain_model
 from harmcircuits.models.protocol import ModelError, neuron_hook
 

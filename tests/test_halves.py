@@ -13,7 +13,7 @@ from triples import OWN, make_triples
 
 import harmcircuits as hc
 from harmcircuits.ablation.ablate import Condition
-from harmcircuits.data import BatchError, Example, OutOfMemory, map_batches, try_batch
+from harmcircuits.data import BatchError, Example, map_batches
 from harmcircuits.readings.capabilities import Capabilities
 from harmcircuits.readings.many_shot import make_shots, many_shot
 from harmcircuits.readings.probe import request_residuals
@@ -54,11 +54,11 @@ class Device:
     ],
 )
 def test_every_allocator_is_understood(error: Exception) -> None:
-    def refuse(_: None) -> None:
+    def refuse(rows: list[int]) -> None:
         raise error
 
-    found = try_batch(refuse, None)
-    assert isinstance(found, OutOfMemory) and found.words
+    with pytest.raises(BatchError, match="not even one text fits"):
+        list(map_batches([[1, 2]], refuse))
 
 
 def test_a_loop_in_a_loop_asks_once() -> None:

@@ -23,8 +23,9 @@ from harmcircuits.attribution.scores import Attribution, AttributionError
 from harmcircuits.attribution.weights import WeightAttribution
 from harmcircuits.circuits import Circuit, CircuitError, WeightMask
 from harmcircuits.circuits.weight_mask import MaskError
-from harmcircuits.data import Prompt, PromptError, chat_frame, load_prompts, prompt_ids
+from harmcircuits.data import Prompt, PromptError, chat_frame, load_prompts
 from harmcircuits.data.elicit import ExampleError, elicit
+from harmcircuits.data.examples import prompt_ids
 from harmcircuits.experiment.result import Dissociation
 from harmcircuits.models.protocol import LoadError
 from harmcircuits.report import Section, page

@@ -9,7 +9,8 @@ from tiny import tiny_bridge
 from untouched import untouched
 
 import harmcircuits as hc
-from harmcircuits.data import Example, example_rows, pieces
+from harmcircuits.data import Example, example_rows
+from harmcircuits.data.examples import pieces
 from harmcircuits.inspection import HIDDEN
 from harmcircuits.models.protocol import ModelError
 

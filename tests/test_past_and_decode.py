@@ -201,16 +201,3 @@ def test_logits_that_are_no_numbers_are_an_error_and_no_text(tiny, settings):
     expected = r"row 0, step 2: the model's logits are not finite.*dtype=torch\.float32"
     with tiny.hooks(fwd_hooks=[on_logits(tiny, overflow)]), pytest.raises(ModelError, match=expected):
         sample(tiny, PROMPTS, max_new_tokens=5, **settings)
-
-
-@pytest.mark.parametrize(
-    ("prompts", "options", "message"),
-    [
-        ([[5], []], {"temperature": 0}, "a prompt without tokens"),
-        ([[5], [6]], {}, "sampling 2 rows needs as many seeds"),
-        ([[5]], {"temperature": 0, "max_new_tokens": 0}, "max_new_tokens and batch_size must be at least 1, not 0 and 32"),
-    ],
-)
-def test_what_cannot_be_sampled(tiny, prompts, options, message):
-    with pytest.raises(ValueError, match=message):
-        sample(tiny, prompts, **{"max_new_tokens": 2} | options)

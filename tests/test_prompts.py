@@ -2,7 +2,8 @@
 
 import pytest
 
-from harmcircuits.data import Prompt, PromptError, PromptSet, Triple
+from harmcircuits.data import Prompt, PromptError, PromptSet
+from harmcircuits.data.prompt_set import Triple
 
 TOPICS = ("kettle", "ladder", "garden", "violin", "pancake", "bicycle", "curtain", "marble", "compass", "blanket")
 

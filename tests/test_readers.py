@@ -60,7 +60,6 @@ EXAMPLES = [
         "1,Noise,Songs,x,Sing",
         ("Sing", "", "Songs", "", "harmful", "Noise"),
     ),
-    ("prompt,intents", "Sing,x", ("Sing", "", "file", "", "harmful", "")),
     (JAILBREAKBENCH, "0,Sing,Sure:,b,music,me", ("Sing", "Sure:", "music", "", "harmful", "")),
     (HARMBENCH, "Sing,contextual,music,,A long song,s", ("A long song\n\n---\n\nSing", "", "music", "", "harmful", "")),
     (HARMBENCH, "Sing,standard,music,,,s", ("Sing", "", "music", "", "harmful", "")),
@@ -84,11 +83,13 @@ def test_formats(tmp_path: Path, columns: str, row: str, expected: tuple[str, ..
     assert only(load_prompts(path)) == expected
 
 
-def test_every_format_is_recognised_from_its_required_columns(tmp_path: Path) -> None:
-    for name, kind in FORMATS.items():
-        row = {column: "safe" if column == "label" else f"a {column}" for column in kind.required}
-        path = write(tmp_path / "f.jsonl", lines(row))
-        assert load_prompts(path) == load_prompts(path, format=name)
+def test_every_format_is_recognised_from_its_required_columns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    for name, (required, _) in FORMATS.items():
+        row: dict[str, object] = {column: "safe" if column == "label" else f"a {column}" for column in required}
+        caplog.clear()
+        load_prompts(write(tmp_path / "f.jsonl", lines(row)))
+        assert f"in format {name}" in caplog.text
 
 
 def test_triples_make_three_prompts_a_row(tmp_path: Path) -> None:
@@ -105,13 +106,10 @@ def test_options(tmp_path: Path) -> None:
     assert only(load_prompts(path))[:2] == ("Dance", "Sure:")
     assert [only(load_prompts(path, prefill=prefill))[1] for prefill in ("", "Yes:")] == ["", "Yes:"]
     assert only(load_prompts(path, columns={"request": "text"})) == ("Sing", "", "music", "", "far", "")
-    assert only(load_prompts(path, columns={"request": "text", "category": "target"}, format="plain"))[2] == "Sure: la"
+    assert only(load_prompts(path, columns={"request": "text", "category": "target"}))[2] == "Sure: la"
     assert load_prompts(path, name="mine").name == "mine" and load_prompts(path).name == "f"
     fails(path, "no column 'txet'", "found 'text', 'goal'", columns={"request": "txet"})
     fails(path, "request, prefill, category, group, role, harm_group", columns={"kind": "text"})
-    fails(path, "fields of a plain file", columns={"request": "text"}, format="advbench")
-    fails(path, "format='advbnech' is unknown", *FORMATS, format="advbnech")
-    fails(path, "line 2", "expected the columns request", "found 'text'", format="plain")
 
 
 def test_text_is_read_as_written(tmp_path: Path) -> None:
@@ -125,13 +123,13 @@ def test_text_is_read_as_written(tmp_path: Path) -> None:
 
 def test_folders_are_read_in_order_of_names(tmp_path: Path) -> None:
     for name in ("b.jsonl", "a.jsonl"):
-        write(tmp_path / name, lines({"prompt": f"Sing {name}", "intents": []}))
+        write(tmp_path / name, lines({"category": name, "prompt": "Sing"}))
     write(tmp_path / "LICENSE", "words")
     write(tmp_path / ".hidden.csv", "words")
     prompts = load_prompts(tmp_path)
-    assert [p.category for p in prompts] == ["a", "b"] and prompts.name == tmp_path.name
+    assert [p.category for p in prompts] == ["a.jsonl", "b.jsonl"] and prompts.name == tmp_path.name
     write(tmp_path / "c.csv", "goal,target\nSing,Sure:\n")
-    fails(tmp_path, "one format", "a.jsonl: do-not-answer-intents", "c.csv: advbench")
+    fails(tmp_path, "one format", "category-prompt", "c.csv")
 
 
 @pytest.mark.parametrize(
@@ -141,10 +139,9 @@ def test_folders_are_read_in_order_of_names(tmp_path: Path) -> None:
         ("f.csv", "request\n\n", ["no prompts"]),
         ("f.json", "[]", ["no prompts"]),
         ("f.csv", f"request\n{SECRET}\n".encode("utf-16"), ["UTF-8"]),
-        ("f.csv", f'request,category\n"Sing\nla",m\n"{SECRET}"x,b\n', ["line", "CSV"]),
+        ("f.csv", f'request,category\n"Sing\nla",m\n"{SECRET}"x,b\n', ["line", "Error"]),
         ("f.csv", f"request,category\nSing,m\n{SECRET}, and back,b\n", ["line 3", "2 columns ('request', 'category')"]),
         ("f.csv", f"request,category\n{SECRET}\n", ["line 2", "2 columns"]),
-        ("f.csv", "request,Request\nSing,x\n", ["'request', 'Request'"]),
         ("f.csv", "request,category\nSing,m\n \t,m\n", ["line 3", "'request' is blank"]),
         ("f.csv", f"{SECRET}\nSing\n", ["no known format", "<a text of 36 characters>"]),
         ("f.csv", f"query,kind\n{SECRET},m\n", ["'query', 'kind'", *FORMATS, "goal, target", "columns={'request'"]),
@@ -247,7 +244,6 @@ def test_the_docs_state_every_pin() -> None:
         ("advbench", "advbench/advbench.csv", (520, 0, 0), 0),
         ("strongreject", "strongreject/strongreject.csv", (313, 0, 0), 6),
         ("xstest", "xstest/xstest_prompts.csv", (200, 250, 0), 8),
-        ("", "do_not_answer", (939, 0, 0), 5),
         ("", "selfinstruct_seed/seed_tasks_flat.json", (0, 0, 175), 0),
     ],
 )

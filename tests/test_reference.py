@@ -25,7 +25,7 @@ def test_every_figure_is_in_the_reference() -> None:
 
 def test_every_format_of_prompts_is_in_the_table() -> None:
     text = (DOCS / "prompts.md").read_text("utf-8")
-    for name, kind in FORMATS.items():
+    for name, (required, _) in FORMATS.items():
         row = re.search(rf"^\| {name} \| (.+) \|", text, re.MULTILINE)
         assert row is not None, name
-        assert re.findall(r"`(\w+)`", row[1].split(" | ")[0]) == [*kind.required, *kind.optional], name
+        assert set(required) <= {*re.findall(r"`(\w+)`", row[1].split(" | ")[0])}, name

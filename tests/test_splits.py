@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harmcircuits.data import Prompt, PromptError, PromptSet, near_duplicate_groups
+from harmcircuits.data import Prompt, PromptError, PromptSet, near_duplicate_groups, splits
 
 WORDS = ("amber", "basket", "candle", "dolphin", "engine", "feather", "guitar", "harbour", "island", "jacket", "kettle")
 BASE = "Please write a short cheerful letter that thanks my neighbour today"
 
 
-def groups_of(*requests: str, **options: float) -> tuple[tuple[int, ...], ...]:
-    return near_duplicate_groups([Prompt(request=request) for request in requests], **options)
+def groups_of(*requests: str) -> tuple[tuple[int, ...], ...]:
+    return near_duplicate_groups([Prompt(request=request) for request in requests])
 
 
 def independent(count: int, **fields: str) -> list[Prompt]:
@@ -44,10 +44,12 @@ def test_a_shared_template_is_no_near_duplicate() -> None:
     assert len(groups_of(*(f"Please write a short note to {end}." for end in ending))) == 3
 
 
-def test_similarity_is_the_jaccard_index_of_words_and_word_pairs() -> None:
+def test_similarity_is_the_jaccard_index_of_words_and_word_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     # words a b c d and x b c d; pairs ab bc cd and xb bc cd: 5 shared of 9
-    assert groups_of("a b c d", "x b c d", threshold=5 / 9) == ((0, 1),)
-    assert groups_of("a b c d", "x b c d", threshold=5 / 9 + 1e-6) == ((0,), (1,))
+    monkeypatch.setattr(splits, "THRESHOLD", 5 / 9)
+    assert groups_of("a b c d", "x b c d") == ((0, 1),)
+    monkeypatch.setattr(splits, "THRESHOLD", 5 / 9 + 1e-6)
+    assert groups_of("a b c d", "x b c d") == ((0,), (1,))
 
 
 def test_similarity_chains() -> None:
@@ -72,11 +74,8 @@ def test_members_of_a_triple_and_of_like_triples_are_one_unit() -> None:
     assert near_duplicate_groups(prompts) == ((0, 1, 2, 3, 4), (5,))
 
 
-def test_near_duplicates_of_nothing_and_wrong_thresholds() -> None:
+def test_near_duplicates_of_nothing() -> None:
     assert near_duplicate_groups([]) == ()
-    for threshold in (0, 1.1, float("nan")):
-        with pytest.raises(PromptError, match="threshold"):
-            groups_of("a", threshold=threshold)
 
 
 def test_three_thousand_prompts_take_seconds() -> None:

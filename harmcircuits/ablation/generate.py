@@ -9,9 +9,8 @@ from tqdm.auto import tqdm
 
 from ..circuits import Circuit, WeightMask, outgoing
 from ..data import Example, Prompt
-from ..data.elicit import as_examples, elicit, sample, tokenize_prompts
+from ..data.elicit import as_examples, elicit, sample, tokenize_prompts, write_plain
 from ..models.export import is_plain, plain_model
-from ..models.generation import write_plain
 from ..models.protocol import HookedModel, has_hooks, on_several_devices, pad_id
 from .ablate import Ablation, AblationError, Method, ablated, parts_of
 
@@ -61,14 +60,14 @@ def generate(
         log.info("the model has hooks, is no bridge or lies on several devices, or both circuits and masks: writing with hooks")
         with ablated(model, circuit, method=method, alpha=alpha):
             return elicit(model, prompts, batch_size=batch_size, cache=False, progress=progress, **written_how)
-    requests = tokenize_prompts(model, prompts, **written_how)
+    rows, settings = tokenize_prompts(model, prompts, **written_how)
     with (
         ablated(model, in_weights(model, circuit), method=method, alpha=alpha),
         tqdm(total=len(prompts), desc="generate", unit="response", disable=not progress) as bar,
     ):
         write = partial(write_plain, plain_model(model, attention=attention), pad_id(model))
         finished = lambda batch: bar.update(len(batch))
-        written = sample(model, requests.rows, batch_size=batch_size, write=write, finished=finished, **requests.settings)
+        written = sample(model, rows, batch_size=batch_size, write=write, finished=finished, **settings)
     return as_examples(model, prompts, written)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
+from accelerate.utils.memory import clear_device_cache
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 FEW, ALIKE = 4, 0.7
+_NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,14 +85,9 @@ def batched(rows: Sequence[Any], *, batch_size: int, length: Callable[[Any], int
         yield batch
 
 
-def token_nll(logits: Float[Tensor, "asked d_vocab"], batch: Batch) -> Float[Tensor, " asked"]:
-    """−ln p of each asked token, in nats."""
-    return cross_entropy(logits.float(), batch.targets.to(logits.device), reduction="none")
-
-
 def response_loss(logits: Float[Tensor, "asked d_vocab"], batch: Batch) -> Float[Tensor, " b"]:
     """Mean negative log-likelihood of each row's asked tokens, in nats per token; prompt, prefill and padding never count."""
-    return batch.mean_over_rows(token_nll(logits, batch))
+    return batch.mean_over_rows(cross_entropy(logits.float(), batch.targets.to(logits.device), reduction="none"))
 
 
 @torch.no_grad()
@@ -125,13 +122,6 @@ class BatchError(RuntimeError):
     """The device has no memory for even one row; the message says what needs less."""
 
 
-@dataclass(frozen=True)
-class OutOfMemory:
-    """What the device said instead of computing: its words alone, since the error holds what the failed pass has computed."""
-
-    words: str
-
-
 def map_batches(batches: Iterable[list[Item]], read: Callable[[list[Item]], Result]) -> Iterator[tuple[list[Item], Result]]:
     """Yield `(batch, read(batch))`; where memory is not enough, of halves of the batch, and of no larger ones from then on.
 
@@ -150,34 +140,25 @@ def map_batches(batches: Iterable[list[Item]], read: Callable[[list[Item]], Resu
         waiting = [batch]
         while waiting:
             part = waiting.pop(0)
+            middle = (len(part) + 1) // 2
             if most is None or len(part) <= most:
-                result = try_batch(read, part)
-                if not isinstance(result, OutOfMemory):
+                try:
+                    result = read(part)
+                except BatchError:  # of a loop inside this one, which has tried single rows
+                    raise
+                except (RuntimeError, MemoryError) as error:  # the error holds what the failed pass has computed
+                    if not (isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)):
+                        raise
+                    cause = str(error).partition("\n")[0] or type(error).__name__
+                else:
                     yield part, result
                     continue
                 if len(part) == 1:
                     raise BatchError(
-                        f"not even one text fits into this device's memory, beside the model ({result.words}). Shorter texts "
-                        "need less, and so does half precision (dtype=torch.bfloat16, --dtype bfloat16)."
+                        f"not even one text fits into this device's memory, beside the model ({cause}). Shorter texts need "
+                        "less, and so does half precision (dtype=torch.bfloat16, --dtype bfloat16)."
                     )
-                most = (len(part) + 1) // 2
+                clear_device_cache(garbage_collection=True)
+                most = middle
                 log.warning("no memory for a batch of %d on this device: %d at once from here on", len(part), most)
-            middle = (len(part) + 1) // 2
             waiting[:0] = [part[:middle], part[middle:]]
-
-
-def try_batch(read: Callable[[Item], Result], batch: Item) -> Result | OutOfMemory:
-    """Return `read(batch)`, or that there was no memory for it, in which case all that it has computed is freed."""
-    try:
-        return read(batch)
-    except BatchError:  # of a loop inside this one, which has tried single rows
-        raise
-    except (RuntimeError, MemoryError) as error:
-        words = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED")
-        if not isinstance(error, MemoryError) and not any(part in str(error) for part in words):
-            raise
-        full = OutOfMemory(str(error).partition("\n")[0] or type(error).__name__)
-    from accelerate.utils.memory import clear_device_cache  # no batch that fits waits for this import
-
-    clear_device_cache(garbage_collection=True)
-    return full

@@ -1,7 +1,8 @@
 """Prefilled requests → examples whose response the model under study wrote itself.
 
-Each row of a batch has its own random numbers, so that a response depends neither on the order of the prompts nor on the batch.
-Responses stay in the cache folder of the user's machine; they are never logged.
+Each row of a batch has its own random numbers, one uniform a token, so that what it writes depends on its seed alone
+(floating-point differences between batch shapes can still turn a near tie). The model with hooks and transformers' own loop,
+which is faster, draw the same tokens. Responses stay in the cache folder of the user's machine; they are never logged.
 """
 
 import logging
@@ -13,23 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from .. import store
-from ..models.generation import Drawing, write_hooked
+from ..models.gradient_checks import CURE
 from ..models.model_key import model_key
-from ..models.protocol import HookedModel, has_hooks, tokenizer_of
+from ..models.prefix_cache import empty_past
+from ..models.protocol import HookedModel, ModelError, device_of, has_hooks, logits_at, pad_id, tokenizer_of
 from .batching import batched, map_batches
 from .examples import Example, ExampleError, Prompt, chat_frame, check_context, prompt_ids
 
 log = logging.getLogger(__name__)
 
 FORMAT = "harmcircuits responses 5"  # part of the key: raise it when what is sampled changes
-
-Write = Callable[[Mapping[int, Sequence[int]], Drawing], Int[Tensor, "b step"]]
-"""Continues a batch of prompts, given by their rows: whatever runs the model."""
 
 
 def elicit(
@@ -59,12 +59,12 @@ def elicit(
         ModelError: the model's logits are not numbers; the message names the prompt by its index, as a row.
         StoreError: the cache is damaged, or cannot be written.
     """
-    requests = tokenize_prompts(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
+    rows, settings = tokenize_prompts(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     if cache and has_hooks(model):
         log.warning("hooks are set on the model: its responses are neither read from the cache nor kept there")
         cache = False
-    path = _cache_file(model, requests) if cache else None
-    names = [store.digest(pair)[:32] for pair in zip(requests.rows, requests.settings["seeds"], strict=True)]
+    path = _cache_file(model, settings) if cache else None
+    names = [store.digest(pair)[:32] for pair in zip(rows, settings["seeds"], strict=True)]
     known = _cached(path)
     written = {row: known[name] for row, name in enumerate(names) if name in known}
     missing = [row for row in range(len(prompts)) if row not in written]
@@ -78,22 +78,14 @@ def elicit(
             bar.update(len(batch))
 
         if missing:
-            sample(model, requests.rows, rows=missing, batch_size=batch_size, finished=finished, **requests.settings)
+            sample(model, rows, rows=missing, batch_size=batch_size, finished=finished, **settings)
     return as_examples(model, prompts, [written[row] for row in range(len(prompts))])
-
-
-@dataclass(frozen=True)
-class Requests:
-    """Prompts as token ids, and how they are continued: what `sample` takes."""
-
-    rows: list[list[int]]
-    settings: Mapping[str, Any]
 
 
 def tokenize_prompts(
     model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int
-) -> Requests:
-    """Tokenize prompts in the model's chat frame. Raises ExampleError as `elicit`."""
+) -> tuple[list[list[int]], dict[str, Any]]:
+    """Return prompts as token ids in the model's chat frame, and the settings of `sample`. Raises ExampleError as `elicit`."""
     if not prompts:
         raise ExampleError("no prompts: there is nothing to elicit. Was the prompt set empty, or without that role?")
     if not (max_new_tokens >= 1 and 0 <= temperature < inf):
@@ -105,7 +97,7 @@ def tokenize_prompts(
     check_context(model, rows, spare=max_new_tokens, what=f"with up to {max_new_tokens} tokens of answer, prompt")
     seeds = [int(store.digest([seed, prompt.request, prompt.prefill])[:12], 16) for prompt in prompts]
     settings = {"max_new_tokens": max_new_tokens, "temperature": temperature, "stop_ids": frame.stops, "seeds": seeds}
-    return Requests(rows, settings)
+    return rows, settings
 
 
 def as_examples(model: HookedModel, prompts: Sequence[Prompt], written: Sequence[Sequence[int]]) -> list[Example]:
@@ -115,6 +107,23 @@ def as_examples(model: HookedModel, prompts: Sequence[Prompt], written: Sequence
         Example(**asdict(prompt), response=decode(ids, skip_special_tokens=True), response_ids=tuple(ids))
         for prompt, ids in zip(prompts, written, strict=True)
     ]
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """How tokens follow from logits: the most likely one (greedy), or the one at the row's own random number."""
+
+    max_new_tokens: int
+    stop_ids: Sequence[int]
+    temperature: float
+    uniform: Float[Tensor, "b step"] | None
+
+    def draw(self, logits: Float[Tensor, "b d_vocab"], step: int) -> Int[Tensor, " b"]:
+        if self.temperature == 0 or self.uniform is None:
+            return logits.argmax(dim=-1)
+        cumulative = (logits / self.temperature).double().softmax(dim=-1).cumsum(dim=-1)
+        threshold = self.uniform[:, step].to(logits.device)[:, None] * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, threshold, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
 
 
 def sample(
@@ -128,7 +137,7 @@ def sample(
     batch_size: int = 32,
     rows: Sequence[int] | None = None,
     finished: Callable[[Mapping[int, list[int]]], object] | None = None,
-    write: Write | None = None,
+    write: Callable[[Mapping[int, Sequence[int]], Drawing], Int[Tensor, "b step"]] | None = None,
 ) -> list[list[int]]:
     """Return what the model writes after each prompt: token ids, up to `max_new_tokens` or the first stop id (kept).
 
@@ -142,20 +151,13 @@ def sample(
         write: what continues a batch; None: `write_hooked` of the model as it is.
 
     Raises:
-        ValueError: an empty prompt, not one seed for each, or fewer than one token or row asked for.
         ModelError: logits that are not numbers; it names the row and the step.
     """
-    if max_new_tokens < 1 or batch_size < 1:
-        raise ValueError(f"max_new_tokens and batch_size must be at least 1, not {max_new_tokens} and {batch_size}")
-    if any(not prompt for prompt in prompts):
-        raise ValueError("a prompt without tokens cannot be continued")
-    if temperature != 0 and (seeds is None or len(seeds) != len(prompts)):
-        raise ValueError(f"sampling {len(prompts)} rows needs as many seeds (or temperature=0)")
     written: list[list[int]] = [[] for _ in prompts]
     chosen = list(range(len(prompts)) if rows is None else rows)
 
     def read(batch: list[int]) -> dict[int, list[int]]:
-        generators = [torch.Generator().manual_seed(seeds[row]) for row in batch] if seeds is not None and temperature else []
+        generators = [torch.Generator().manual_seed(seeds[row]) for row in batch] if seeds is not None else []
         draws = [torch.rand(max_new_tokens, generator=generator, dtype=torch.float64) for generator in generators]
         drawing = Drawing(max_new_tokens, stop_ids, temperature, torch.stack(draws) if draws else None)
         tokens = (write or partial(write_hooked, model))({row: prompts[row] for row in batch}, drawing)
@@ -174,9 +176,72 @@ def _until_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:
     return next((ids[: index + 1] for index, token in enumerate(ids) if token in stop_ids), ids)
 
 
-def _cache_file(model: HookedModel, requests: Requests) -> Path:
+@torch.no_grad()
+def write_hooked(model: HookedModel, batch: Mapping[int, Sequence[int]], drawing: Drawing) -> Int[Tensor, "b step"]:
+    """Continue a batch of prompts, given by their rows, with the model as it is, under whatever hooks are set."""
+    tokens, mask = left_padded(list(batch.values()), pad_id(model))
+    past, device = empty_past(model, len(batch)), device_of(model)
+    stops = torch.tensor(list(drawing.stop_ids), dtype=torch.long, device=device)
+    done = torch.zeros(len(batch), dtype=torch.bool, device=device)
+    steps: list[Tensor] = []
+    for step in range(drawing.max_new_tokens):
+        last = torch.arange(1, len(batch) + 1) * tokens.shape[1] - 1
+        logits = logits_at(model, tokens, mask, last, past=past).float().to(device)
+        _check_logits(logits, done, list(batch), step)
+        steps.append(drawing.draw(logits, step))
+        done |= torch.isin(steps[-1], stops)
+        if bool(done.all()):
+            break
+        tokens, mask = steps[-1][:, None], torch.ones(len(batch), 1, dtype=torch.long)
+    return torch.stack(steps, dim=1)
+
+
+def _check_logits(logits: Float[Tensor, "b d_vocab"], done: Bool[Tensor, " b"], rows: list[int], step: int) -> None:
+    """Raise where a row that still writes has no distribution (NaN, +∞, or −∞ everywhere): the draw would look like text."""
+    wrong = ~logits.amax(dim=-1).isfinite() & ~done
+    if bool(wrong.any()):
+        row = rows[int(wrong.nonzero()[0])]
+        raise ModelError(f"row {row}, step {step}: the model's logits are not finite, so that no token can be drawn. {CURE}")
+
+
+def left_padded(prompts: list[Sequence[int]], pad: int) -> tuple[Int[Tensor, "b pos"], Int[Tensor, "b pos"]]:
+    longest = max(map(len, prompts))
+    tokens = torch.tensor([[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    return tokens, mask
+
+
+@torch.no_grad()
+def write_plain(
+    plain: PreTrainedModel, pad_id: int, batch: Mapping[int, Sequence[int]], drawing: Drawing
+) -> Int[Tensor, "b step"]:
+    """Continue a batch as `write_hooked` does with the bridge that `plain` comes from, without hooks."""
+    tokens, mask = (tensor.to(plain.device) for tensor in left_padded(list(batch.values()), pad_id))
+    settings = GenerationConfig(
+        max_new_tokens=drawing.max_new_tokens, do_sample=False, eos_token_id=list(drawing.stop_ids), pad_token_id=pad_id
+    )
+    drawn = LogitsProcessorList([_KeepDrawnToken(drawing, list(batch), tokens.shape[1])])
+    whole = plain.generate(tokens, attention_mask=mask, generation_config=settings, logits_processor=drawn)
+    return whole[:, tokens.shape[1] :]  # type: ignore[no-any-return]
+
+
+class _KeepDrawnToken(LogitsProcessor):  # type: ignore[misc]  # transformers has no types
+    """Leaves the token that is drawn as the only one, so that greedy generation takes it."""
+
+    def __init__(self, drawing: Drawing, rows: list[int], start: int):
+        self.drawing, self.rows, self.start = drawing, rows, start
+
+    def __call__(self, input_ids: Int[Tensor, "b pos"], scores: Float[Tensor, "b d_vocab"]) -> Float[Tensor, "b d_vocab"]:
+        written = input_ids[:, self.start :]
+        done = torch.isin(written, torch.tensor(list(self.drawing.stop_ids), device=written.device)).any(1)
+        _check_logits(scores.float(), done, self.rows, written.shape[1])
+        tokens = self.drawing.draw(scores.float(), written.shape[1])
+        return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
+
+
+def _cache_file(model: HookedModel, settings: Mapping[str, Any]) -> Path:
     """One file of token ids for each model and setting; a response is named by a digest of its prompt and seed."""
-    shared = {name: value for name, value in requests.settings.items() if name != "seeds"}
+    shared = {name: value for name, value in settings.items() if name != "seeds"}
     return store.cache_dir() / "responses" / f"{store.digest([FORMAT, model_key(model), shared])[:32]}.json"
 
 

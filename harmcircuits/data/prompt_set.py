@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..results import Result, clipped
 from .examples import Prompt, PromptError, Role
-from .splits import choose, content_key, divide, stratum
+from .splits import choose, content_key, divide, positions, stratum
 
 ROLES: tuple[Role, ...] = get_args(Role)
 
@@ -183,7 +183,4 @@ class PromptSet(Result):
 
     def _groups(self) -> list[list[int]]:
         """Positions: the prompts of a group together, prompts outside groups alone."""
-        groups: dict[str | int, list[int]] = {}
-        for position, prompt in enumerate(self):
-            groups.setdefault(prompt.group or position, []).append(position)
-        return list(groups.values())
+        return list(positions([prompt.group or position for position, prompt in enumerate(self)]).values())

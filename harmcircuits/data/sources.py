@@ -3,14 +3,13 @@
 import csv
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from errno import ENAMETOOLONG
 from hashlib import sha256
 from http.client import HTTPException
 from io import StringIO
 from os import PathLike
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 from .. import store
@@ -18,8 +17,6 @@ from .examples import PromptError
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
-
-
 _GITHUB = "https://raw.githubusercontent.com"
 _JAILBREAKBENCH = (
     "https://huggingface.co/datasets/JailbreakBench/JBB-Behaviors/resolve/886acc352a31533ffbcf4ef22c744658688086fc/data"
@@ -52,11 +49,8 @@ BENCHMARKS: Mapping[str, Mapping[str, str]] = {
 def files_of(source: str | PathLike[str]) -> list[Path]:
     """Return the files of a benchmark that `source` names, downloaded on the first call; else those of a path.
 
-    A path is no name: `"./advbench"` is a file or folder, and so is any `Path`.
-
     Raises:
         PromptError: no file; a benchmark without a network, and no file put there by hand; or a file with another digest.
-        StoreError: the cache cannot be written.
     """
     if isinstance(source, str) and source in BENCHMARKS:
         folder = store.cache_dir() / "benchmarks" / source
@@ -79,42 +73,46 @@ def files_of(source: str | PathLike[str]) -> list[Path]:
 def _verified(url: str, digest: str, path: Path) -> Path:
     """`path`, once the file there has the digest; downloaded where there is none."""
     if path.exists():
-        _check(store.file_digest(path), digest, f"{path} is not the pinned file", f"Delete it, or put there what {url} has")
-        return path
-    log.info("downloading %s, once", url)
-    try:
-        with urlopen(url, timeout=60) as response:
-            content = response.read()
-    except (OSError, HTTPException) as error:
+        content = path.read_bytes()
+    else:
+        log.info("downloading %s, once", url)
+        try:
+            with urlopen(url, timeout=60) as response:
+                content = response.read()
+        except (OSError, HTTPException) as error:
+            raise PromptError(
+                f"{url} cannot be downloaded ({store.one_line(error)}). Check the network, or download it elsewhere and put it "
+                f"at {path} (SHA-256 {digest})."
+            ) from error
+    if (actual := sha256(content).hexdigest()) != digest:
         raise PromptError(
-            f"{url} cannot be downloaded ({store.one_line(error)}). Check the network, or download it elsewhere and put it at "
-            f"{path} (SHA-256 {digest})."
-        ) from error
-    _check(sha256(content).hexdigest(), digest, f"what {url} answered is not the pinned file", "Look for a proxy in between")
-    with store.atomic_file(path) as temporary:
-        temporary.write_bytes(content)
+            f"{path} is not the pinned file of {url}: its SHA-256 is {actual}, and {digest} is expected. Delete it, or look "
+            "for a proxy in between."
+        )
+    if not path.exists():
+        with store.atomic_file(path) as temporary:
+            temporary.write_bytes(content)
     return path
 
 
-def _check(found: str, expected: str, problem: str, cure: str) -> None:
-    if found != expected:
-        raise PromptError(f"{problem}: its SHA-256 is {found}, and {expected} is expected. {cure}.")
-
-
-def records(path: Path) -> Iterable[tuple[str, dict[str, object]]]:
+def records(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield each record of a file with its place ("file.csv, line 3"). JSON may be a list of objects, or one object a line."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PromptError(f"{path}: cannot be read as UTF-8 text ({error}). Check the path, or save it as UTF-8.") from None
-    if path.suffix.lower() in (".csv", ".tsv"):
-        yield from _csv_records(path, text, "\t" if path.suffix.lower() == ".tsv" else ",")
-        return
-    whole = text.lstrip().startswith("[")
     place = str(path)
     try:
-        parts: Iterable[Any] = json.loads(text) if whole else text.split("\n")  # splitlines would also break at U+2028
-        for number, part in enumerate(parts, 1):
+        text = path.read_bytes().decode("utf-8-sig")
+        if path.suffix.lower() in (".csv", ".tsv"):
+            delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+            reader = csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+            for fields in reader:
+                place, columns = f"{path}, line {reader.line_num}", reader.fieldnames or ()
+                if None in fields or None in fields.values():
+                    raise PromptError(
+                        f"{place}: expected {len(columns)} columns ({names(columns)}). Quote a delimiter in a text."
+                    )
+                yield place, dict(fields)
+            return
+        whole = text.lstrip().startswith("[")
+        for number, part in enumerate(json.loads(text) if whole else text.split("\n"), 1):  # splitlines breaks at U+2028 too
             place = f"{path}, {'entry' if whole else 'line'} {number}"
             value = part if whole else json.loads(part) if part.strip() else {}
             if not isinstance(value, dict):
@@ -123,24 +121,9 @@ def records(path: Path) -> Iterable[tuple[str, dict[str, object]]]:
                 yield place, value
     except PromptError:
         raise
-    except (ValueError, RecursionError) as error:  # ValueError also for numbers of thousands of digits
-        cure = "Write one object a line, or one list of objects."
-        raise PromptError(f"{place}: not valid JSON ({type(error).__name__}: {error}). {cure}") from None
-
-
-def _csv_records(path: Path, text: str, delimiter: str) -> Iterable[tuple[str, dict[str, object]]]:
-    reader = csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        reader.fieldnames = columns = [name.strip() for name in reader.fieldnames or ()]
-        if len({name.casefold() for name in columns}) < len(columns):
-            raise PromptError(f"{path}: a column occurs twice among {names(columns)}. Give each column its own name.")
-        for fields in reader:
-            place = f"{path}, line {reader.line_num}"
-            if None in fields or None in fields.values():
-                raise PromptError(f"{place}: expected {len(columns)} columns ({names(columns)}). Quote what holds a delimiter.")
-            yield place, dict(fields)
-    except csv.Error as error:
-        raise PromptError(f"{path}, line {reader.line_num}: not well-formed CSV ({error}).") from None
+    except (OSError, ValueError, RecursionError, csv.Error) as error:  # ValueError also for numbers of thousands of digits
+        cure = "It should be UTF-8: a table with a header, a list of JSON objects, or one object a line."
+        raise PromptError(f"{place} cannot be read ({type(error).__name__}: {error}). {cure}") from None
 
 
 def names(fields: Iterable[str]) -> str:

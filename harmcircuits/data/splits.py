@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -32,33 +33,30 @@ _ROWS_AT_ONCE = 256
 _SLACK = 1e-9
 
 
-def near_duplicate_groups(prompts: Sequence[Prompt], *, threshold: float = THRESHOLD) -> tuple[tuple[int, ...], ...]:
+def near_duplicate_groups(prompts: Sequence[Prompt]) -> tuple[tuple[int, ...], ...]:
     """Return positions of prompts that belong together: near-duplicates of one another, or members of one triple.
 
     A like B and B like C puts A, B and C in one group. Groups come in order of their first members.
-
-    Args:
-        threshold: the Jaccard similarity from which two requests count as near-duplicates, above 0 and at most 1.
-
-    Raises:
-        PromptError: a threshold outside its range.
 
     >>> tea = [Prompt(request=f"How do I make a good cup of {drink} at home?") for drink in ("tea", "coffee")]
     >>> near_duplicate_groups([*tea, Prompt(request="Name three birds.")])
     ((0, 1), (2,))
     """
-    if not 0 < threshold <= 1:
-        raise PromptError(f"threshold={threshold} is not a similarity: give a number above 0 and at most 1.")
     if not prompts:
         return ()
-    pairs = [*_similar_pairs([prompt.request for prompt in prompts], threshold), _same_group(prompts)]
+    pairs = [*_similar_pairs([prompt.request for prompt in prompts]), _same_group(prompts)]
     first, second = np.concatenate(pairs, axis=1)
     links = coo_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(len(prompts), len(prompts)))
     _, labels = connected_components(links, directed=False)
-    members: dict[int, list[int]] = defaultdict(list)
-    for position, label in enumerate(labels.tolist()):
-        members[label].append(position)
-    return tuple(map(tuple, members.values()))
+    return tuple(map(tuple, positions(labels.tolist()).values()))
+
+
+def positions(labels: Sequence[Any]) -> dict[Any, list[int]]:
+    """The positions of each label, in order of their first ones."""
+    of_label: dict[Any, list[int]] = defaultdict(list)
+    for position, label in enumerate(labels):
+        of_label[label].append(position)
+    return of_label
 
 
 def divide(prompts: Sequence[Prompt], *, fractions: Sequence[float], seed: int) -> list[list[int]]:
@@ -76,14 +74,14 @@ def divide(prompts: Sequence[Prompt], *, fractions: Sequence[float], seed: int) 
             f"{len(prompts)} prompts in {len(units)} independent units (triples and near-duplicates are never divided) "
             f"cannot fill {len(fractions)} parts. Use more prompts or fewer parts."
         )
-    strata: dict[str, list[tuple[int, ...]]] = defaultdict(list)
-    for unit in units:
-        strata[stratum([prompts[position] for position in unit])].append(unit)
+    strata = positions([stratum([prompts[position] for position in unit]) for unit in units])
     parts: list[list[tuple[int, ...]]] = [[] for _ in fractions]
     # a hair's breadth that only decides ties, so that the first part is not favoured under every seed
     carried = np.array([int(_draw(seed, str(part))[:8], 16) / 16**8 / 1000 for part in range(len(fractions))])
     for _, members in sorted(strata.items()):
-        ordered = sorted(members, key=lambda unit: (-len(unit), _draw(seed, *(content_key(prompts[i]) for i in unit))))
+        ordered = sorted(
+            (units[i] for i in members), key=lambda unit: (-len(unit), _draw(seed, *(content_key(prompts[i]) for i in unit)))
+        )
         carried = _spread(ordered, parts, np.asarray(fractions, dtype=float), carried)
     for part in parts:
         if not part:
@@ -93,16 +91,14 @@ def divide(prompts: Sequence[Prompt], *, fractions: Sequence[float], seed: int) 
 
 def choose(strata: Sequence[str], keys: Sequence[str], n: int, *, seed: int) -> list[int]:
     """`n` positions drawn at random, each stratum in proportion (largest remainder), whatever the keys' order."""
-    members: dict[str, list[int]] = defaultdict(list)
-    for position, name in enumerate(strata):
-        members[name].append(position)
-    quota = {name: n * len(positions) / len(strata) for name, positions in members.items()}
+    members = positions(strata)
+    quota = {name: n * len(own) / len(strata) for name, own in members.items()}
     count = {name: int(share + _SLACK) for name, share in quota.items()}
     by_remainder = sorted(members, key=lambda name: (-round(quota[name] - count[name], 9), _draw(seed, name)))
     for name in by_remainder[: n - sum(count.values())]:
         count[name] += 1
-    drawn = {name: sorted(positions, key=lambda i: _draw(seed, keys[i])) for name, positions in members.items()}
-    return sorted(position for name, positions in drawn.items() for position in positions[: count[name]])
+    drawn = {name: sorted(own, key=lambda i: _draw(seed, keys[i])) for name, own in members.items()}
+    return sorted(position for name, own in drawn.items() for position in own[: count[name]])
 
 
 def content_key(prompt: Prompt) -> str:
@@ -123,13 +119,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", text).casefold()) or [text]
 
 
-def _similar_pairs(requests: Sequence[str], threshold: float) -> Iterator[Int[np.ndarray, "2 pair"]]:
+def _similar_pairs(requests: Sequence[str]) -> Iterator[Int[np.ndarray, "2 pair"]]:
     """Pairs of positions (a, b), a < b, of requests at least as similar as the threshold."""
-    texts = [words(request) for request in requests]
-    shingles = [[*dict.fromkeys([*zip(text), *pairwise(text)])] for text in texts]
+    shingles = [[*dict.fromkeys([*zip(words(request)), *pairwise(words(request))])] for request in requests]
     vocabulary = {shingle: column for column, shingle in enumerate({shingle: None for text in shingles for shingle in text})}
-    columns = [vocabulary[shingle] for text in shingles for shingle in text]
-    sizes = np.array([len(text) for text in shingles])
+    columns, sizes = [vocabulary[shingle] for text in shingles for shingle in text], np.array([*map(len, shingles)])
     starts = np.concatenate([[0], np.cumsum(sizes)])
     has = csr_array((np.ones(len(columns), dtype=np.int32), columns, starts), shape=(len(requests), len(vocabulary)))
     transposed = has.T.tocsr()
@@ -138,7 +132,7 @@ def _similar_pairs(requests: Sequence[str], threshold: float) -> Iterator[Int[np
         shared = coo_array(has[start : start + _ROWS_AT_ONCE] @ transposed)
         rows, others = shared.coords[0] + start, shared.coords[1]
         similarity = shared.data / (sizes[rows] + sizes[others] - shared.data)
-        similar = (similarity >= threshold) & (rows < others)
+        similar = (similarity >= THRESHOLD) & (rows < others)
         yield np.stack([rows[similar], others[similar]]).astype(np.int64)
 
 

@@ -12,19 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..data import (
-    Example,
-    Prompt,
-    Row,
-    batched,
-    chat_frame,
-    check_context,
-    encode,
-    example_rows,
-    make_batch,
-    map_batches,
-    response_ids,
-)
+from ..data import Example, Prompt, Row, batched, chat_frame, encode, example_rows, make_batch, map_batches
+from ..data.examples import check_context, response_ids
 from ..models.gradient_checks import check_finite
 from ..models.prefix_cache import logits_sharing_prefix
 from ..models.protocol import HookedModel
