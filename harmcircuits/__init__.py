@@ -30,8 +30,8 @@ _WHERE = {
     "overlap": "circuits",
     "ablated": "ablation.ablate",
     "sweep": "ablation.sweep",
-    "generate": "ablation.generate",
-    "export": "ablation.export",
+    "generate": "ablation.weights",
+    "export": "ablation.weights",
     "Attribution": "attribution.scores",
     "attribute": "attribution.first_order",
     "Agreement": "attribution.agreement",
@@ -72,9 +72,9 @@ if TYPE_CHECKING:
     from . import organisms as organisms
     from .ablation.ablate import Condition as Condition
     from .ablation.ablate import ablated as ablated
-    from .ablation.export import export as export
-    from .ablation.generate import generate as generate
     from .ablation.sweep import sweep as sweep
+    from .ablation.weights import export as export
+    from .ablation.weights import generate as generate
     from .attribution.agreement import Agreement as Agreement
     from .attribution.first_order import attribute as attribute
     from .attribution.scores import Attribution as Attribution

@@ -9,7 +9,7 @@ import torch
 from tiny import tiny_bridge, tiny_model
 from written import written
 
-from harmcircuits.ablation import batched
+from harmcircuits.ablation import sweep as sweeps
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.circuits import Circuit, CircuitError
@@ -26,7 +26,7 @@ CIRCUITS = [*(Circuit(heads=[at]) for at in HEADS), *(Circuit(neurons=[at]) for 
 @pytest.fixture(params=["rows that join at their layers", "whole rows"])
 def way(request, monkeypatch):
     """Both of the two ways, whatever the number of components."""
-    monkeypatch.setattr(batched, "FEW", 0 if request.param.startswith("rows") else 10**6)
+    monkeypatch.setattr(sweeps, "FEW", 0 if request.param.startswith("rows") else 10**6)
     return request.param
 
 
@@ -129,7 +129,7 @@ def test_as_many_rows_as_fit(tiny, examples, monkeypatch, way):
     example = examples[rows.index(longest)]
     rises = by_hand(tiny, [example], CIRCUITS[:8])[0]
     for places in (1, 2, 4, 6):
-        monkeypatch.setattr(batched, "ON_CPU", places * batched.row_bytes(tiny, longest))
+        monkeypatch.setattr(sweeps, "ON_CPU", places * sweeps.row_bytes(tiny, longest))
         most.clear()
         with tiny.hooks(fwd_hooks=[(neuron_hook(1), watch)]):
             scores = exact_attribution(tiny, [example])

@@ -14,8 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from written import PROMPTS
 
 from harmcircuits.ablation.ablate import AblationError, ablated
-from harmcircuits.ablation.export import export
-from harmcircuits.ablation.generate import generate
+from harmcircuits.ablation.weights import export, generate
 from harmcircuits.circuits import (
     Circuit,
     CircuitError,
@@ -174,7 +173,7 @@ def test_a_full_disk_half_way_leaves_nothing(bridge, tmp_path, monkeypatch):
     def full(path, text):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("harmcircuits.ablation.export.write_text", full)
+    monkeypatch.setattr("harmcircuits.ablation.weights.write_text", full)
     with pytest.raises(StoreError, match="No space left on device"):
         export(bridge, CIRCUIT, tmp_path / "pruned")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]

@@ -7,7 +7,7 @@ from lens import lens_line
 from written import PROMPTS
 
 from harmcircuits.ablation.ablate import AblationError, ablated
-from harmcircuits.ablation.generate import generate
+from harmcircuits.ablation.weights import generate
 from harmcircuits.circuits import Circuit, outgoing
 from harmcircuits.data import chat_frame
 from harmcircuits.data.elicit import ExampleError, elicit

@@ -4,10 +4,9 @@ import pytest
 import torch
 from written import written
 
-from harmcircuits.ablation import batched
+from harmcircuits.ablation import sweep as sweeps
 from harmcircuits.ablation.ablate import AblationError, ablated
-from harmcircuits.ablation.batched import branching_hooks, per_row_hooks
-from harmcircuits.ablation.sweep import sweep
+from harmcircuits.ablation.sweep import branching_hooks, per_row_hooks, sweep
 from harmcircuits.circuits import Circuit, CircuitError, outgoing
 from harmcircuits.data import example_rows, loss, make_batch
 from harmcircuits.models.prefix_cache import read_prefix
@@ -108,7 +107,7 @@ SWEPT = [
 
 @pytest.fixture(params=["rows that join at their layers", "whole rows"])
 def way(request, monkeypatch):
-    monkeypatch.setattr(batched, "FEW", 0 if request.param.startswith("rows") else 10**6)
+    monkeypatch.setattr(sweeps, "FEW", 0 if request.param.startswith("rows") else 10**6)
 
 
 @pytest.mark.usefixtures("way")

@@ -51,7 +51,6 @@ def ablated(
 ) -> Iterator[HookedModel]:
     """Inside, every component of `circuit` is ablated; outside, the model is as it was, also after an exception.
 
-        with hc.ablated(model, circuit): ...
         with hc.ablated(model, [circuit, mask], method="scale", alpha=0.5): ...
         with hc.ablated(model, circuit, method="mean", reference=benign): ...
 
@@ -148,17 +147,13 @@ def check_method(method: str, *, alpha: float | None = None, reference: Sequence
 def parts_of(circuit: Ablation | Sequence[Ablation]) -> list[Ablation]:
     """Return one ablation, or a sequence of them, as a list. Raises AblationError for anything else."""
     parts: list[Any] = list(circuit) if isinstance(circuit, list | tuple) else [circuit]
-    for part in parts:
-        if part is not None and not isinstance(part, Circuit | WeightMask):
-            raise AblationError(
-                f"an ablation is a Circuit, a WeightMask, None, or a list of them, not a {type(part).__name__}: load a file "
-                "with Circuit.load or WeightMask.load"
-            )
+    if other := [type(part).__name__ for part in parts if not isinstance(part, Circuit | WeightMask | None)]:
+        raise AblationError(f"an ablation is a Circuit, a WeightMask, None, or a list of them, not a {other[0]}")
     return parts
 
 
 def places(circuit: Circuit) -> list[tuple[str, int, list[int]]]:
-    """Return the hook point, the dimension of its components, and their indices, layer by layer."""
+    """The hook point, the dimension of its components, and their indices, layer by layer."""
     heads = [(head_hook(layer), -2, indices) for layer, indices in by_layer(circuit.heads).items()]
     return heads + [(neuron_hook(layer), -1, indices) for layer, indices in by_layer(circuit.neurons).items()]
 
@@ -176,8 +171,6 @@ def _scale_hooks(model: HookedModel, circuit: Circuit, alpha: float) -> list[Hoo
 def _mean_hooks(model: HookedModel, circuit: Circuit, reference: Sequence[Example]) -> list[Hook]:
     """Hooks that put in the means, which are summed in float64: the mean of a constant is that constant."""
     circuit.check(model)
-    if not len(circuit):
-        return []
     rows, sums = example_rows(model, reference), dict[str, Tensor]()
     real = torch.empty(0)
 
@@ -203,10 +196,7 @@ def _mean_hooks(model: HookedModel, circuit: Circuit, reference: Sequence[Exampl
 def weights_scaled(model: HookedModel, mask: WeightMask, *, factor: float = 0.0) -> Iterator[HookedModel]:
     """Inside, the weights of `mask` are `factor` times what they were; outside they have every bit that they had.
 
-    The undo is a record of (index, old value). Contexts nest: the inner one puts back what the outer one has made.
-
-    Raises:
-        MaskError: a matrix that the model does not have, or of another shape; nothing is changed then.
+    The undo is a record of (index, old value). Raises MaskError before anything is changed.
     """
     mask.check(model)
     outer = masks_in_force(model)
@@ -226,5 +216,4 @@ def weights_scaled(model: HookedModel, mask: WeightMask, *, factor: float = 0.0)
 
 
 def masks_in_force(model: HookedModel) -> int:
-    """Return how many masks the weights of `model` are under, now."""
     return int(getattr(model, _MASKS, 0))

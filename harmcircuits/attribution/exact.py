@@ -5,7 +5,7 @@ For a component c of one example, and the loss L of its response (mean negative 
     A_c = L(a_c = 0) − L,      a_c being zero at every position.
 
 Positive: c promotes the response. First-order scores are checked against these. It costs a forward pass for each component and
-example, of which much is shared (`ablation/batched.py`). Scores of redundant components are small, and need not add up.
+example, of which much is shared (`ablation/sweep.py`). Scores of redundant components are small, and need not add up.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from tqdm.auto import tqdm
 
-from ..ablation.batched import batched_loss_increase
+from ..ablation.sweep import batched_loss_increase
 from ..circuits import Circuit, CircuitError, Component
 from ..models.gradient_checks import check_repeatable
 from ..models.protocol import HookedModel, geometry

@@ -10,7 +10,7 @@ from typing import ClassVar
 import pandas as pd
 
 from ..ablation.ablate import Condition
-from ..ablation.generate import generate
+from ..ablation.weights import generate
 from ..data import Example, Prompt
 from ..judges.rules import OUTCOMES, read_compliance
 from ..models.protocol import HookedModel
