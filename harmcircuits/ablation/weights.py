@@ -104,7 +104,7 @@ def export(model: HookedModel, circuit: Ablation | Sequence[Ablation], folder: s
         hc.export(model, circuit, "pruned")
         AutoModelForCausalLM.from_pretrained("pruned")
 
-    It holds safetensors, configuration, tokenizer, `circuit-0.json` or `mask-0.safetensors` (what was pruned), and a model card.
+    It holds safetensors, configuration, tokenizer, `circuit-0.json` or `mask-0.safetensors` (what was pruned), and a card.
     Logits are those of the ablated model: exactly with eager attention, but for the order of sums in fused matrices.
 
     Args:

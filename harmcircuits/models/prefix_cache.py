@@ -4,7 +4,6 @@ The two model classes keep them in two ways; only this file knows.
 """
 
 import copy
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -31,12 +30,11 @@ class BridgePast:
 
     def check(self) -> None:
         """Raise ModelError where the model has not kept what it read: it would then continue without having read it."""
-        held = int(self.key_values.get_seq_length())
-        if held != self.mask.shape[1]:
+        length = int(self.key_values.get_seq_length())
+        if length != self.mask.shape[1]:
             raise ModelError(
-                f"the model keeps keys and values of {held} tokens and has read {self.mask.shape[1]}: TransformerLens "
-                f"{version('transformer-lens')} and transformers {version('transformers')} do not work together. Install a "
-                "transformers that this package allows; for TransformerLens up to 4.3, 'transformers<5.24'."
+                f"the model keeps keys and values of {length} tokens and has read {self.mask.shape[1]}: these versions of "
+                "TransformerLens and transformers do not work together (TransformerLens up to 4.3 needs 'transformers<5.24')."
             )
 
     def repeated(self, rows: int) -> "BridgePast":

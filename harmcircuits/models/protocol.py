@@ -72,9 +72,7 @@ def geometry(model: HookedModel) -> Geometry:
     """
     names = ("n_layers", "n_heads", "d_head", "d_mlp")
     if missing := [name for name in names if not getattr(model.cfg, name, None)]:
-        raise ModelError(
-            f"the model's configuration has no {', '.join(missing)}: components cannot be counted. {WORKING_MODELS}"
-        )
+        raise ModelError(f"the model's configuration has no {', '.join(missing)}. {WORKING_MODELS}")
     return Geometry(*(int(getattr(model.cfg, name)) for name in names))
 
 
@@ -87,19 +85,12 @@ def neuron_hook(layer: int) -> str:
 
 
 def check_hooks(model: HookedModel, *, heads: Sequence[int], neurons: Sequence[int]) -> None:
-    """Check that `hook_z` exists in the layers `heads`, and `hook_post` in the layers `neurons`.
-
-    Raises:
-        ModelError: naming the layer and the missing hook point.
-    """
+    """Check that `hook_z` exists in the layers `heads`, and `hook_post` in the layers `neurons`. Raises ModelError if not."""
     points = model.hook_dict
     for name in [*map(head_hook, heads), *map(neuron_hook, neurons)]:
         # a bridge gives experts the name as another one of their module's output
         if name not in points or points[name] is points.get(f"{name.rpartition('.')[0]}.hook_out"):
-            raise ModelError(
-                f"the model has no hook point {name!r}: ask for the other component type only, or take another model. "
-                + WORKING_MODELS
-            )
+            raise ModelError(f"the model has no hook point {name!r}: ask for the other component type only. {WORKING_MODELS}")
 
 
 def has_hooks(model: HookedModel) -> bool:
@@ -187,9 +178,7 @@ def logits_at(
         if name in model.hook_dict:
             with model.hooks(fwd_hooks=[(name, partial(_select_positions, positions))]):
                 return forward(model, tokens, attention_mask, past=past)[0]
-    raise ModelError(
-        "the model has neither 'unembed.hook_in' nor 'ln_final.hook_normalized': where does its unembedding begin?"
-    )
+    raise ModelError("the model has neither 'unembed.hook_in' nor 'ln_final.hook_normalized', where its unembedding begins")
 
 
 def forward(
