@@ -122,7 +122,6 @@ def errors_in_a_line(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def load(model: str, device: str | None, dtype: str) -> Any:
-    """Load the model that the options name."""
     import torch
 
     from .models.load import load_model
@@ -138,11 +137,6 @@ def checkpoints(series: Sequence[str], device: str | None, dtype: str) -> dict[s
     return {name: partial(load, model, device, dtype) for name, model in named.items()}
 
 
-def command_line() -> str:
-    """The command as it can be typed again."""
-    return shlex.join(["harmcircuits", *sys.argv[1:]])
-
-
 def run(
     command: str, model: str | Sequence[str], prompts: str | None, out: Path, device: str | None, dtype: str, **options: Any
 ) -> Any:
@@ -151,11 +145,11 @@ def run(
 
     from .store import held
 
-    test = hc.load_prompts(prompts)
+    test, typed = hc.load_prompts(prompts), shlex.join(["harmcircuits", *sys.argv[1:]])
     with held(out):  # a folder that cannot be written is noticed before the model is loaded
         loaded = load(model, device, dtype) if isinstance(model, str) else checkpoints(model, device, dtype)
         options |= {"name": model} if isinstance(model, str) else {}
-        result = getattr(hc, command)(loaded, prompts=test, folder=out, command=command_line(), progress=True, **options)
+        result = getattr(hc, command)(loaded, prompts=test, folder=out, command=typed, progress=True, **options)
         result.save(out)
     return result
 

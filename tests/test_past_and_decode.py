@@ -194,10 +194,10 @@ def test_logits_that_are_no_numbers_are_an_error_and_no_text(tiny, settings):
     """They would be sampled as the last id of the vocabulary, and be taken for a response."""
     passes = []
 
-    def overflow(logits):  # third, by length, is the row 0
+    def overflow(logits):  # third of the longest first is the row 1
         passes.append(1)
         return logits.index_fill(0, torch.tensor(2), float("nan")) if len(passes) == 3 else logits
 
-    expected = r"row 0, step 2: the model's logits are not finite.*dtype=torch\.float32"
+    expected = r"row 1, step 2: the model's logits are not finite.*dtype=torch\.float32"
     with tiny.hooks(fwd_hooks=[on_logits(tiny, overflow)]), pytest.raises(ModelError, match=expected):
         sample(tiny, PROMPTS, max_new_tokens=5, **settings)

@@ -118,8 +118,7 @@ _BACKENDS: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
 def _text_backend(tokenizer: Any) -> Tokenizer | None:
     """A copy of a fast tokenizer's inside that keeps every control token in a text as text; None where its own does.
 
-    `split_special_tokens` does that for tokens marked special. DeepSeek's `<｜User｜>` and Qwen's `<think>` are added tokens
-    without the mark that stand in the chat template: these are marked in the copy.
+    `split_special_tokens` does that for tokens marked special; in the copy so are those of the template (Qwen's `<think>`).
     """
     if not getattr(tokenizer, "is_fast", False):
         return None  # it does not look for added tokens in a text that is to be split
@@ -193,11 +192,7 @@ def prompt_ids(model: HookedModel, frame: Frame, request: str, prefill: str) -> 
 
 
 def response_ids(model: HookedModel, example: Example | Prompt) -> list[int]:
-    """Token ids of the response.
-
-    Raises:
-        ExampleError: an empty response, an id that the model has no token of, or a prompt, which has no response.
-    """
+    """Token ids of the response. Raises ExampleError for an empty one, ids of another model's tokens, and a prompt."""
     name = f"{type(example).__name__.lower()} of category {example.category!r} (group {example.group!r})"
     if isinstance(example, Prompt):
         raise ExampleError(f"a {name} has no response: elicit it first (hc.elicit).")
@@ -206,17 +201,14 @@ def response_ids(model: HookedModel, example: Example | Prompt) -> list[int]:
         raise ExampleError(f"an {name} has an empty response. Leave it out, or elicit it again with more tokens.")
     size = int(model.cfg.d_vocab)
     if not all(0 <= token < size for token in ids):
-        raise ExampleError(
-            f"an {name} has response ids that are none of the model's {size} tokens: another model wrote them. Elicit it again."
-        )
+        raise ExampleError(f"an {name} has ids beyond the model's {size} tokens: another model wrote it. Elicit it again.")
     return ids
 
 
 def example_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
     """`before · request · between · prefill · response` of each example; the response is what is asked.
 
-    Raises:
-        ExampleError: an example without a response, or longer than the model's context.
+    Raises ExampleError: an example without a response, or longer than the model's context.
     """
     frame = chat_frame(model)
     rows = []
@@ -228,19 +220,11 @@ def example_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
 
 
 def check_context(model: HookedModel, rows: Sequence[Sized], *, spare: int = 0, what: str = "example") -> None:
-    """Check that rows of tokens, with `spare` more, fit into the model's context: nothing is cut off unasked.
-
-    Raises:
-        ExampleError: naming the first that does not (`what` and its index).
-    """
+    """Raise ExampleError where rows of tokens, with `spare` more, do not fit into the model's context: none is cut off."""
     context = context_length(model)
-    for index, row in enumerate(rows):
-        length = len(row) + spare
+    for index, length in enumerate(len(row) + spare for row in rows):
         if context is not None and length > context:
-            raise ExampleError(
-                f"{what} {index} is {length} tokens long, and the model's context holds {context}. Shorten it or "
-                "take a model with a longer context."
-            )
+            raise ExampleError(f"{what} {index} is {length} tokens long, and the model's context holds {context}. Shorten it.")
 
 
 def pieces(model: HookedModel, ids: Sequence[int]) -> list[str]:

@@ -1,8 +1,7 @@
 """The plain transformers model inside a `TransformerBridge`, put together again: for saving, and for generation.
 
-A bridge wraps every module, forces eager attention, and computes with separate query, key and value matrices where transformers
-has one. The plain model shares its parameters with the bridge, but for fused ones, which are copies of what the bridge computes
-with now.
+A bridge wraps every module and computes with separate query, key and value matrices where transformers has one. The plain model
+shares its parameters with the bridge, but for fused ones, which are copies of what the bridge computes with now.
 """
 
 import copy
@@ -42,10 +41,7 @@ def plain_model(model: HookedModel, *, attention: str = "eager") -> PreTrainedMo
         ModelError: the model is no bridge around a transformers model, or has fused matrices that are not known here.
     """
     if not is_plain(model):
-        raise ModelError(
-            "only a TransformerBridge holds a transformers model that could be saved or generate: load the weights with "
-            "hc.load_model. Circuits and masks mean the same components there."
-        )
+        raise ModelError("only a TransformerBridge holds a transformers model: load the weights with hc.load_model")
     wrapped: Any = model.original_model  # type: ignore[attr-defined]
     config = copy.deepcopy(wrapped.config)
     config.output_attentions = False  # a bridge sets it; sdpa has none to give
@@ -78,8 +74,8 @@ def _fused(name: str, weights: Mapping[str, Tensor], n_heads: int) -> Tensor:
     same = [float((whole == loaded).float().mean()) for whole in candidates]
     if not same or max(same) < 0.5:
         raise ModelError(
-            f"{name} cannot be put together from {', '.join(_PARTS[last])}: more than half of it has changed since the model "
-            "was loaded. Train or edit the transformers model and load it again."
+            f"{name}: more than half of {', '.join(_PARTS[last])} has changed since the model was loaded, so that their layout "
+            "is not known. Train or edit the transformers model and load it again."
         )
     return candidates[same.index(max(same))].contiguous()
 
@@ -103,9 +99,6 @@ def save_plain(model: HookedModel, folder: Path) -> None:
     """Write `plain_model`, with the settings that `model` generates by and its tokenizer, into a folder.
 
     Of generation settings that transformers would refuse to save, the tokens that end and pad a text alone are saved.
-
-    Raises:
-        ModelError: as `plain_model`.
     """
     plain = plain_model(model)
     settings: GenerationConfig = copy.deepcopy(model.original_model.generation_config)  # type: ignore[attr-defined]

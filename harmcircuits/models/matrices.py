@@ -4,13 +4,11 @@ Eligible is every linear layer of the decoder blocks: `attn.q`, `attn.k`, `attn.
 `mlp.in`, `mlp.out`. Never embeddings, unembedding, norms, biases. Heads are concatenated; grouped keys and values count once.
 
 A matrix is called `blocks.{layer}.{kind}` and oriented **[out, in]**, whatever the model's class: y = W x. So a mask found on a
-`TransformerBridge` applies to a `HookedTransformer` of the same weights. In Llama-like models the names map one to one to
-transformers' keys (`blocks.0.attn.q` ↔ `model.layers.0.self_attn.q_proj.weight`, same orientation). Where transformers
-fuses queries, keys and values (GPT-2, GPT-NeoX) or gate and input (Phi-3), TransformerLens computes with separate matrices and
-the fused one is a stale copy; GPT-2's `Conv1D` is stored as [in, out].
+`TransformerBridge` applies to a `HookedTransformer` of the same weights. Where transformers fuses queries, keys and values
+(GPT-2, GPT-NeoX) or gate and input (Phi-3), TransformerLens computes with separate matrices and the fused one is a stale copy.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -37,8 +35,8 @@ class Tap:
     at: str
 
     def listen(self, take: Callable[[Tensor], None]) -> RemovableHandle:
-        """Calls `take` with the tensor in every forward pass until the handle is removed. Where the module has hooks already,
-        `take` sees what they made of its output, and what its input was before them."""
+        """Call `take` with the tensor in every forward pass until the handle is removed: outputs after, inputs before others'
+        hooks."""
         if self.at == "out":
             return self.module.register_forward_hook(lambda module, args, output: take(output))
         return self.module.register_forward_pre_hook(
@@ -105,22 +103,18 @@ def matrices(model: HookedModel) -> list[Matrix]:
         ModelError: a layer's matrices cannot be found (mixture of experts, state space), are quantised or adapted, or are not
             all known here; or the configuration computes with something else than one matrix a kind.
     """
-    found: list[Matrix] = []
-    for layer, block in enumerate(_blocks(model)):
-        hooked = "W_O" in block.attn._parameters if hasattr(block, "attn") else False
+    every: list[Matrix] = []
+    blocks: Any = getattr(model, "blocks", None)
+    if not blocks:
+        raise ModelError(f"the model has no decoder blocks (`.blocks`), whose matrices could be scored. {WORKING_MODELS}")
+    for layer, block in enumerate(blocks):
+        hooked = hasattr(block, "attn") and "W_O" in block.attn._parameters
         own = _hooked(model, layer, block) if hooked else _bridged(layer, block)
         _check(layer, block, own)
-        found += own
-    if len({id(matrix.parameter) for matrix in found}) < len(found):
+        every += own
+    if len({id(matrix.parameter) for matrix in every}) < len(every):
         raise ModelError("layers of this model share their weights: one weight would have several scores. " + WORKING_MODELS)
-    return found
-
-
-def _blocks(model: HookedModel) -> Iterator[Any]:
-    blocks = getattr(model, "blocks", None)
-    if blocks is None or not len(blocks):
-        raise ModelError(f"the model has no decoder blocks (`.blocks`), whose matrices could be scored. {WORKING_MODELS}")
-    return iter(blocks)
+    return every
 
 
 def _bridged(layer: int, block: Any) -> list[Matrix]:
@@ -145,7 +139,9 @@ def _bridged(layer: int, block: Any) -> list[Matrix]:
 
 def _hooked(model: HookedModel, layer: int, block: Any) -> list[Matrix]:
     """Those of a `HookedTransformer`: parameters of `attn` and `mlp`, with hook points around them."""
-    _check_settings(model)
+    for setting in ("use_attn_in", "use_split_qkv_input", "use_attn_result", "ungroup_grouped_query_attention", "load_in_4bit"):
+        if getattr(model.cfg, setting, False):
+            raise ModelError(f"cfg.{setting} is on: the model does not compute with one matrix a kind. Switch it off.")
     attention, mlp = block.attn, getattr(block, "mlp", None)
     if mlp is None or "W_in" not in mlp._parameters or not hasattr(mlp, "hook_pre"):
         raise ModelError(
@@ -173,24 +169,12 @@ def _hooked(model: HookedModel, layer: int, block: Any) -> list[Matrix]:
     ]
 
 
-def _check_settings(model: HookedModel) -> None:
-    for setting in ("use_attn_in", "use_split_qkv_input", "use_attn_result", "ungroup_grouped_query_attention", "load_in_4bit"):
-        if getattr(model.cfg, setting, False):
-            raise ModelError(
-                f"cfg.{setting} is on: the model then does not compute with one matrix a kind, and weights cannot be scored. "
-                f"Switch it off (model.cfg.{setting} = False, or load the model without it)."
-            )
-
-
 def _check(layer: int, block: Any, own: list[Matrix]) -> None:
     """Every matrix of the block is known, stored as floating-point numbers; only stale fused copies are left out."""
     size = {matrix.kind: matrix.parameter.numel() for matrix in own}
     for matrix in own:
         if matrix.parameter.dtype not in _STORED:
-            raise ModelError(
-                f"{matrix.name} is stored as {matrix.parameter.dtype}: quantised weights have no gradient. Load the model "
-                "unquantised (dtype=torch.float32)."
-            )
+            raise ModelError(f"{matrix.name} is stored as {matrix.parameter.dtype}, quantised: load the model unquantised.")
     fused = {size["attn.q"] + size["attn.k"] + size["attn.v"]}
     if _OPTIONAL in size:
         fused.add(size[_OPTIONAL] + size["mlp.in"])

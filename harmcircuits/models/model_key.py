@@ -35,7 +35,7 @@ _HASHES: "WeakKeyDictionary[Any, tuple[list[Any], str]]" = WeakKeyDictionary()
 
 
 def _sample(parameter: Tensor) -> bytes:
-    """Up to 64 values spread over a parameter, as bytes: changes by `parameter.data` raise no version."""
+    """Up to 64 values spread over a parameter: changes by `parameter.data` raise no version."""
     flat = parameter.detach().flatten()
     return bytes(bytes_of(flat[:: max(1, flat.numel() // 64)].contiguous()))
 
@@ -52,8 +52,6 @@ def configuration(model: HookedModel) -> dict[str, Any]:
     """What the model's outputs depend on beside its weights: rotary base, activation function, epsilon of norms, windows.
 
     A bridge computes after the configuration of the transformers model that it wraps, a `HookedTransformer` after its own.
-    What certainly changes no output is left out (paths, device, version, and all that begins with an underscore, such as
-    the attention's implementation); a field that nobody here knows is kept.
     """
     wrapped = getattr(model, "original_model", None)
     return cast(dict[str, Any], _effective((model.cfg if wrapped is None else wrapped.config).to_dict()))
