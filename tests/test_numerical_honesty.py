@@ -60,7 +60,7 @@ def poisoned(model: Any, value: float, *, point: str = POINT) -> Iterator[None]:
 
 
 VALUES = pytest.mark.parametrize("value", [float("nan"), float("inf")])
-HERE = rf"activations overflow, first at {POINT}\. In half precision.*dtype=torch\.float32.*a hook of yours divides by zero"
+CURE = r"In half precision.*dtype=torch\.float32.*a hook of yours divides by zero"
 VERBS: dict[str, Callable[[Any], object]] = {
     "loss": lambda model: hc.loss(model, EXAMPLES),
     "sweep": lambda model: sweep(model, [None, Circuit(heads=[(0, 1)])], EXAMPLES),
@@ -71,8 +71,8 @@ VERBS: dict[str, Callable[[Any], object]] = {
 
 @VALUES
 @pytest.mark.parametrize("verb", VERBS)
-def test_readings_name_the_example_and_the_place(model: Any, verb: str, value: float) -> None:
-    with poisoned(model, value), pytest.raises(ModelError, match=rf"of example {BAD} is not a number: {HERE}"):
+def test_readings_name_the_example(model: Any, verb: str, value: float) -> None:
+    with poisoned(model, value), pytest.raises(ModelError, match=rf"of example {BAD} is not a number\. {CURE}"):
         VERBS[verb](model)
     VERBS[verb](model)  # and nothing is left of it
 
@@ -86,10 +86,8 @@ ATTRIBUTIONS: dict[str, Callable[[Any], object]] = {
 
 @VALUES
 @pytest.mark.parametrize("algorithm", ATTRIBUTIONS)
-def test_scores_name_component_example_and_place(model: Any, algorithm: str, value: float) -> None:
-    message = (
-        rf"the score of (head|neuron) \(\d, \d+\) on example {BAD} is not a number: activations overflow, first at {POINT}"
-    )
+def test_scores_name_component_and_example(model: Any, algorithm: str, value: float) -> None:
+    message = rf"the score of (head|neuron) \(\d, \d+\) on example {BAD} is not a number\. {CURE}"
     with poisoned(model, value), pytest.raises(AttributionError, match=message):
         ATTRIBUTIONS[algorithm](model)
 
@@ -160,5 +158,5 @@ class TestLengths:
     @pytest.mark.parametrize("ids", [(99_999,), (-100, 5)])
     def test_ids_of_no_token(self, model: Any, ids: tuple[int, ...]) -> None:
         """−100 is what PyTorch's loss leaves out by itself."""
-        with pytest.raises(ExampleError, match=r"response ids that are none of the model's \d+ tokens.*Elicit it again"):
+        with pytest.raises(ExampleError, match=r"ids beyond the model's \d+ tokens.*Elicit it again"):
             hc.loss(model, [Example(request="Bread?", response="x", response_ids=ids)])

@@ -36,7 +36,7 @@ def test_roles_and_triples(triples: PromptSet) -> None:
     assert prompts.benign == prompts.near_twins + prompts.far_twins
     assert set(prompts) == set(prompts.harmful + prompts.benign)
     assert prompts.triples == tuple(Triple(*prompts.prompts[i : i + 3]) for i in range(0, 60, 3))
-    assert prompts.triples[12].group == "b-0" and prompts.triples[12].category == "b"
+    assert prompts.triples[12].near.group == "b-0" and prompts.triples[12].near.category == "b"
     assert prompts.categories == ("a", "b", "c")
 
 
@@ -58,7 +58,7 @@ def test_table_counts_every_prompt_once(triples: PromptSet) -> None:
 
 def test_sample_is_stratified_whole_and_seeded(triples: PromptSet) -> None:
     sample = triples.sample(10, seed=3)
-    assert {c: sum(t.category == c for t in sample.triples) for c in "abc"} == {"a": 6, "b": 3, "c": 1}
+    assert {c: sum(t.harmful.category == c for t in sample.triples) for c in "abc"} == {"a": 6, "b": 3, "c": 1}
     assert len(sample) == 30 and len(sample.triples) == 10
     assert list(sample) == [p for p in triples if p in set(sample)], "order is kept"
     assert set(triples.sample(10, seed=3)) == set(sample) == set(PromptSet(triples.prompts[::-1]).sample(10, seed=3))
@@ -106,7 +106,7 @@ def test_addition_and_slices(triples: PromptSet) -> None:
 
 
 def test_a_group_has_one_prompt_a_role(triples: PromptSet) -> None:
-    with pytest.raises(PromptError, match=r"mine: prompts 0 and 60 both are the 'harmful' one") as error:
+    with pytest.raises(PromptError, match=r"mine: two prompts of one group both are the 'harmful' one") as error:
         triples + triples[:1]
     assert "Hide" not in str(error.value)
 

@@ -35,10 +35,6 @@ At zero in this model: {what}, {weights} weights, {fraction:.3%} of those in the
 harmcircuits {version}, after [arXiv 2604.09544](https://arxiv.org/abs/2604.09544). Everything else is the base model, whose
 licence and terms apply (SHA-256 of its parameters: `{hash}`).
 
-| layer | matrix | weights at zero | of the matrix |
-|---|---|---|---|
-{rows}
-
 A research artefact: a causal test of what a circuit does. It is no safety measure: the model may still write harmful text, and
 may write other text worse than its base.
 """
@@ -139,7 +135,6 @@ def _model_card(parts: Sequence[Circuit | WeightMask], mask: WeightMask, base: s
     circuit = reduce(or_, (part for part in parts if isinstance(part, Circuit)), Circuit())
     single = sum(len(part) for part in parts if isinstance(part, WeightMask))
     counts = {"attention head": len(circuit.heads), "MLP neuron": len(circuit.neurons), "single weight": single}
-    table = mask.table().query("weights > 0")
     return _CARD.format(
         base=f"base_model: {json.dumps(base)}\n" if base else "",
         title=base or "a model without a name",
@@ -148,5 +143,4 @@ def _model_card(parts: Sequence[Circuit | WeightMask], mask: WeightMask, base: s
         fraction=mask.fraction,
         version=__version__,
         hash=digest,
-        rows="\n".join(f"| {row.layer} | {row.kind} | {row.weights} | {row.fraction:.3%} |" for row in table.itertuples()),
     )

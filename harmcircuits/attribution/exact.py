@@ -70,4 +70,4 @@ def exact(
         scores[kind][:, layers, indices] = own
         wanted[kind] = torch.zeros(shape.n_layers, size, dtype=torch.bool)
         wanted[kind][layers, indices] = True
-    return check_scores(Attribution(scores["heads"], scores["neurons"]), model, metric.rows, wanted=wanted)
+    return check_scores(Attribution(scores["heads"], scores["neurons"]), wanted=wanted)

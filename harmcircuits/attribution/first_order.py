@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..data import Batch, Example, Prompt, Row, batched, make_batch, map_batches
-from ..models.gradient_checks import check_gradients, where_not_finite
+from ..models.gradient_checks import CURE, check_gradients
 from ..models.protocol import (
     Hook,
     HookedModel,
@@ -89,7 +89,7 @@ def first_order(
     check_every_layer(model)
     score = lambda batch: score_batch(model, batch, metric.score)
     heads, neurons, tokens = each_row(model, metric.rows, score, batch_size=batch_size, progress=progress, desc="attribute")
-    return check_scores(Attribution(torch.stack(heads), torch.stack(neurons), cut(tokens, metric.rows)), model, metric.rows)
+    return check_scores(Attribution(torch.stack(heads), torch.stack(neurons), cut(tokens, metric.rows)))
 
 
 class BatchScores(NamedTuple):
@@ -180,23 +180,13 @@ def cut(tokens: Sequence[Float[Tensor, "pos 2"]], rows: Sequence[Row]) -> tuple[
     return tuple(part[: len(row)] for part, row in zip(tokens, rows, strict=True))
 
 
-def check_scores(
-    scores: Attribution,
-    model: HookedModel,
-    rows: Sequence[Row],
-    *,
-    wanted: dict[str, Bool[Tensor, "layer index"]] | None = None,
-) -> Attribution:
-    """Return `scores`. AttributionError names the first (of those `wanted`) that is not a number, and where it overflows."""
+def check_scores(scores: Attribution, *, wanted: dict[str, Bool[Tensor, "layer index"]] | None = None) -> Attribution:
+    """Return `scores`. AttributionError names the first (of those `wanted`) that is not a number."""
     for kind, values in (("head", scores.per_example_heads), ("neuron", scores.per_example_neurons)):
         wrong = ~values.isfinite()
         if wanted is not None:
             wrong &= wanted[f"{kind}s"]
         if bool(wrong.any()):
             example, layer, index = (int(place) for place in wrong.nonzero()[0])
-            raise AttributionError(
-                f"the score of {kind} ({layer}, {index}) on example {example} is not a number: "
-                f"{where_not_finite(model, rows[example].tokens)}; its gradients may overflow too. Load the model with "
-                "dtype=torch.float32, or leave that example out."
-            )
+            raise AttributionError(f"the score of {kind} ({layer}, {index}) on example {example} is not a number. {CURE}")
     return scores

@@ -53,7 +53,7 @@ def integrated(
     parts = each_row(model, metric.rows, score, batch_size=batch_size, progress=progress, desc="integrate")
     heads, neurons, tokens, rises = parts
     scores = Attribution(torch.stack(heads), torch.stack(neurons), cut(tokens, metric.rows))
-    check_scores(scores, model, metric.rows)
+    check_scores(scores)
     rise = torch.stack(rises)
     if not bool(rise.isfinite().all()):
         example = int((~rise.isfinite()).nonzero()[0])

@@ -109,7 +109,7 @@ def row_losses(model: HookedModel, rows: Sequence[Row], *, batch_size: int = 16)
         batch = make_batch(model, [rows[index] for index in indices])
         logits = logits_sharing_prefix(model, batch.tokens, batch.attention_mask, batch.positions)
         values = response_loss(logits, batch).cpu()
-        check_finite(model, values, what="the loss", examples=indices, rows=[rows[index].tokens for index in indices])
+        check_finite(values, what="the loss", examples=indices)
         return values
 
     losses = torch.empty(len(rows))

@@ -101,7 +101,6 @@ def tokenize_prompts(
 
 
 def as_examples(model: HookedModel, prompts: Sequence[Prompt], written: Sequence[Sequence[int]]) -> list[Example]:
-    """Join prompts and the token ids of their responses."""
     decode = tokenizer_of(model).decode
     return [
         Example(**asdict(prompt), response=decode(ids, skip_special_tokens=True), response_ids=tuple(ids))
@@ -142,10 +141,7 @@ def sample(
     """Return what the model writes after each prompt: token ids, up to `max_new_tokens` or the first stop id (kept).
 
     Args:
-        prompts: token ids, one list a row.
-        stop_ids: a row ends with the first of these that it writes.
-        seeds: one for each row, for p(token) ∝ exp(logit / temperature); not needed when `temperature` is 0.
-        temperature: 0 is greedy.
+        seeds: one for each row, for p(token) ∝ exp(logit / temperature); not needed when `temperature` is 0 (greedy).
         rows: write after these prompts only (their indices); what the others write is then empty.
         finished: called with what the rows of each batch wrote, by their indices.
         write: what continues a batch; None: `write_hooked` of the model as it is.
@@ -240,7 +236,7 @@ class _KeepDrawnToken(LogitsProcessor):  # type: ignore[misc]  # transformers ha
 
 
 def _cache_file(model: HookedModel, settings: Mapping[str, Any]) -> Path:
-    """One file of token ids for each model and setting; a response is named by a digest of its prompt and seed."""
+    """One file of token ids a model and setting; a response is named by a digest of its prompt and seed."""
     shared = {name: value for name, value in settings.items() if name != "seeds"}
     return store.cache_dir() / "responses" / f"{store.digest([FORMAT, model_key(model), shared])[:32]}.json"
 

@@ -1,11 +1,12 @@
 """A set of prompts: its roles, triples, tables, samples and splits."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from math import isclose
-from typing import get_args, overload
+from typing import NamedTuple, get_args, overload
 
 import pandas as pd
 
@@ -16,24 +17,12 @@ from .splits import choose, content_key, divide, positions, stratum
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
-@dataclass(frozen=True)
-class Triple:
+class Triple(NamedTuple):
     """A harmful request, its matched benign request (same topic words and form) and its unrelated one (harmless topic)."""
 
     harmful: Prompt
     near: Prompt
     far: Prompt
-
-    @property
-    def group(self) -> str:
-        return self.harmful.group
-
-    @property
-    def category(self) -> str:
-        return self.harmful.category
-
-    def __repr__(self) -> str:
-        return f"Triple({clipped(self.group, 24)!r}, {clipped(self.harmful.request, 50)!r})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,14 +47,11 @@ class PromptSet(Result):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompts", tuple(self.prompts))
-        seen: dict[tuple[str, str], int] = {}
-        for position, prompt in enumerate(self.prompts):
-            key = (prompt.group, prompt.role)
-            if prompt.group and seen.setdefault(key, position) != position:
-                raise PromptError(
-                    f"{self.name}: prompts {seen[key]} and {position} both are the {prompt.role!r} one of their group. "
-                    "A group has one prompt a role: give groups of different files different names."
-                )
+        counts = Counter((prompt.group, prompt.role) for prompt in self.prompts if prompt.group)
+        if twice := [role for (_, role), count in counts.items() if count > 1]:
+            raise PromptError(
+                f"{self.name}: two prompts of one group both are the {twice[0]!r} one. Name groups of each file apart."
+            )
 
     def __len__(self) -> int:
         return len(self.prompts)

@@ -6,15 +6,13 @@ float16), but the loss and every product and sum of a score are computed in floa
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .protocol import HookedModel, ModelError, forward
+from .protocol import HookedModel, ModelError
 
 CURE = (
     "In half precision activations overflow: load the model with dtype=torch.float32 (--dtype float32). If it is in float32 "
@@ -76,45 +74,8 @@ def check_gradients(model: HookedModel, *, weights: bool = False) -> None:
         )
 
 
-def check_finite(
-    model: HookedModel,
-    values: Float[Tensor, " b"],
-    *,
-    what: str,
-    examples: Sequence[int],
-    rows: Sequence[Sequence[int]],
-    within: AbstractContextManager[object] | None = None,
-) -> None:
-    """Check that the values read from a batch are finite: NaN and infinities are named, never averaged.
-
-    Args:
-        what: name of the value in the message.
-        examples: index of each row of the batch among all examples; `rows`: token ids of each.
-        within: the ablation in force while the model reads; None: the model as it is.
-
-    Raises:
-        ModelError: naming the example, and the first place in the model where its activations are not finite.
-    """
+def check_finite(values: Float[Tensor, " b"], *, what: str, examples: Sequence[int]) -> None:
+    """Raise ModelError, which names the example, where `what` was read from a batch and is not finite: it is never averaged."""
     wrong = ~values.isfinite()
     if bool(wrong.any()):
-        index = int(wrong.nonzero()[0])
-        with within or nullcontext():
-            where = where_not_finite(model, rows[index])
-        raise ModelError(f"{what} of example {examples[index]} is not a number: {where}. {CURE}")
-
-
-@torch.no_grad()
-def where_not_finite(model: HookedModel, tokens: Sequence[int]) -> str:
-    """Name the first hook point at which the activations of a text are not finite."""
-    names: list[str] = []
-
-    def look(name: str, activation: Tensor, hook: object) -> Tensor:
-        if not activation.isfinite().all():
-            names.append(name)
-        return activation
-
-    kinds = ("hook_embed", "hook_resid_pre", "attn.hook_z", "hook_attn_out", "mlp.hook_post", "hook_mlp_out", "hook_resid_post")
-    row = torch.tensor([list(tokens)])
-    with model.hooks(fwd_hooks=[(name, partial(look, name)) for name in model.hook_dict if name.endswith(kinds)]):
-        forward(model, row, torch.ones_like(row))
-    return f"activations overflow, first at {names[0]}" if names else "its activations are finite when it is read alone"
+        raise ModelError(f"{what} of example {examples[int(wrong.nonzero()[0])]} is not a number. {CURE}")

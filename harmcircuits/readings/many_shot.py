@@ -122,8 +122,7 @@ def many_shot(
             repeated = past.repeated(len(indices))
             logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions, past=repeated).float()
             found = (logits[:, harmful] - logits[:, harmless]).cpu()
-            read_rows = [(*before, *rows[index].tokens) for index in indices]
-            check_finite(model, found, what="many-shot recognition", examples=indices, rows=read_rows)
+            check_finite(found, what="many-shot recognition", examples=indices)
             return found
 
         for indices, found in map_batches(batched(rows, batch_size=batch_size), read):

@@ -140,8 +140,7 @@ def log_odds(
         batch = make_batch(model, [rows[index] for index in indices])
         logits = logits_sharing_prefix(model, batch.tokens, batch.attention_mask, batch.positions).float()
         odds = (logits[:, harmful] - logits[:, harmless]).cpu()
-        read_rows = [rows[index].tokens for index in indices]
-        check_finite(model, odds, what="the answer to a question about harm", examples=indices, rows=read_rows)
+        check_finite(odds, what="the answer to a question about harm", examples=indices)
         return odds, logits.softmax(-1)[:, starts].sum(-1).cpu()
 
     odds, mass = torch.empty(len(rows)), torch.empty(len(rows))
