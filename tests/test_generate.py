@@ -116,7 +116,7 @@ def test_fused_matrices_that_were_trained_are_not_guessed():
         for key, parameter in bridge.named_parameters():
             if ".attention.q." in key or ".attention.k." in key:
                 parameter.add_(1)
-    with pytest.raises(ModelError, match=r"query_key_value\.weight cannot be put together from q, k, v: more than half"):
+    with pytest.raises(ModelError, match=r"query_key_value\.weight: more than half of q, k, v"):
         plain_model(bridge)
 
 

@@ -62,7 +62,7 @@ def sweep(
         ExampleError: an example with an empty response, or a prompt, which has none.
     """
     circuits = parts_of(circuits)
-    if not examples or not circuits or (batch_size or 1) < 1:
+    if not examples or not circuits or (batch_size is not None and batch_size < 1):
         raise AblationError("give at least one ablation (None: the unablated model), one example, and one row a pass")
     if method == "mean":
         raise AblationError("a sweep takes method='zero' or 'scale': measure means with hc.loss inside hc.ablated")

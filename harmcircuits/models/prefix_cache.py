@@ -93,15 +93,10 @@ def logits_sharing_prefix(
     tokens: Int[Tensor, "b pos"],
     attention_mask: Int[Tensor, "b pos"],
     positions: Int[Tensor, " row"],
-    *,
-    earliest: int | None = None,
 ) -> Float[Tensor, "row d_vocab"]:
-    """`logits_at`, without gradients, computing the prefix that all rows share (a template's system prompt, say) only once.
-
-    `earliest`: the first column that a hook of the caller needs in the second pass, which begins there at the latest.
-    """
+    """`logits_at`, without gradients, computing the prefix that all rows share (a template's system prompt, say) only once."""
     rows, length = tokens.shape
-    shared = min(shared_length(tokens, attention_mask, positions), length if earliest is None else earliest)
+    shared = shared_length(tokens, attention_mask, positions)
     if rows == 1 or shared < WORTH_SHARING:
         return logits_at(model, tokens, attention_mask, positions)
     past = read_prefix(model, tokens[0, :shared]).repeated(rows)
