@@ -175,7 +175,7 @@ def test_settings_that_split_a_matrix_are_refused(tmp_path):
     model = hooked_transformer(tmp_path)
     for setting in ("use_attn_in", "use_split_qkv_input", "use_attn_result"):
         setattr(model.cfg, setting, True)
-        with pytest.raises(ModelError, match=rf"cfg\.{setting} is on.*model\.cfg\.{setting} = False"):
+        with pytest.raises(ModelError, match=rf"cfg\.{setting} is on"):
             matrices(model)
         setattr(model.cfg, setting, False)
     assert len(matrices(model)) == 12
