@@ -13,7 +13,7 @@ Source: Efron and Tibshirani 1993, sections 12.6 and 13.2.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -69,7 +69,7 @@ class Agreement(Result):
 
     def table(self) -> pd.DataFrame:
         """Return one row a measure: kind, measure, value, low, high (95 % interval), chance, n (components), k (of a top)."""
-        rows = []
+        rows: list[tuple[Any, ...]] = []
         for kind, summary in self._kinds().items():
             for measure in MEASURES:
                 estimate: Estimate = getattr(summary, measure)
