@@ -48,11 +48,11 @@ for name, hooks in (("with", []), ("without", circuit.hooks(model))):
 # Free generation under the ablation: how many of the responses comply, refuse or turn away, or fall apart? Rules read them.
 
 # %%
-from harmcircuits.judges.rules import read_outcomes
+from harmcircuits.judges.rules import read_compliance
 
 for name, off in (("with", None), ("without", circuit)):
     written = hc.generate(model, held_out.harmful, off, max_new_tokens=24, temperature=0)
-    outcomes = read_outcomes([one.request for one in written], [one.response for one in written])
+    outcomes = [read_compliance(example.request, example.response) for example in written]
     print(f"{name:8} the circuit:", {outcome: outcomes.count(outcome) for outcome in dict.fromkeys(outcomes)})
 
 # %% [markdown]

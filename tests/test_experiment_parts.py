@@ -17,7 +17,7 @@ from harmcircuits.attribution.metrics import bind_metric
 from harmcircuits.attribution.weight_gradients import absolute_scores, layer_sums, signed_scores
 from harmcircuits.circuits import Circuit
 from harmcircuits.circuits.controls import halves
-from harmcircuits.circuits.selection import SelectionError, WeightSelection, weight_masks
+from harmcircuits.circuits.weight_selection import SelectionError, WeightSelection, weight_masks
 from harmcircuits.data import Prompt, make_batch
 from harmcircuits.experiment.cache import Cache
 from harmcircuits.experiment.dissociation import decision
@@ -55,14 +55,28 @@ def test_sums_layer_by_layer_are_those_of_one_pass(tiny: Any) -> None:
 def test_masks_are_those_of_all_scores(tiny: Any) -> None:
     examples = written(tiny.tokenizer)
     harmful, benign = examples[:2], examples[2:]
-    (released,) = weight_masks(tiny, [(harmful, None), (benign, None)], [WeightSelection(0.01, 0.05)])
+    selections = [WeightSelection(0.01, 0.05), WeightSelection(0.01, 0.05, "global")]
+    released, ranked = weight_masks(tiny, [(harmful, None), (benign, None)], selections)
     scores = hc.attribute_weights(tiny, harmful, benign=benign)
     assert released == hc.select(scores, q=0.01, p=0.05)
+    A, U = (torch.cat([part.flatten() for part in own.signed.values()]) for own in (scores, hc.attribute_weights(tiny, benign)))
+    taken = {*A.topk(int(0.01 * len(A))).indices.tolist()} - {*U.abs().topk(int(0.05 * len(U))).indices.tolist()}
+    sizes = torch.tensor([0, *(part.numel() for part in scores.signed.values())]).cumsum(0)
+    assert ranked is not None and taken == {
+        int(sizes[[*scores.signed].index(name)]) + place for name, flat in ranked.indices.items() for place in flat.tolist()
+    }
+
+
+def test_recipes_that_take_all_that_promotes_agree(tiny: Any) -> None:
+    examples = written(tiny.tokenizer)
+    everything = [WeightSelection(1.0, 0.0, recipe) for recipe in ("released", "global")]
+    released, ranked = weight_masks(tiny, [(examples, None), (examples, None)], everything)
+    assert released == ranked and released is not None and len(released)
 
 
 def test_two_halves_of_a_set_are_the_set(tiny: Any) -> None:
     harmful, benign = (written(tiny.tokenizer)[at : at + 2] for at in (0, 2))
-    whole = [WeightSelection(0.01, 0.05)]
+    whole = [WeightSelection(0.01, 0.05, recipe) for recipe in ("released", "global")]
     halves = [replace(own, target=(0, 1), protect=(2, 3)) for own in whole]
     of_two = weight_masks(tiny, [(harmful, None), (benign, None)], whole)
     assert of_two == weight_masks(tiny, [([own], None) for own in (*harmful, *benign)], halves)

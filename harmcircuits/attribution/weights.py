@@ -6,7 +6,7 @@ For a weight matrix W, and the loss L_n of the response of example n (mean negat
     U = mean_n |W ⊙ ∂L_n/∂W|     over benign examples, the absolute value taken per example.
 
 `attribute_weights` keeps all scores, 8 bytes a weight. For a large model select from one layer's scores at a time
-(`circuits.selection.weight_masks`).
+(`circuits.weight_selection.weight_masks`).
 
 Source: arXiv 2604.09544, whose S is −A summed over examples (there: one pass a layer, one example a batch).
 """

@@ -17,7 +17,8 @@ from ..attribution.scores import KINDS, Attribution, Kind
 from ..data import Example
 from ..statistics import Estimate
 from .circuit import Circuit, Component, by_layer
-from .selection import Fraction, SelectionError, WeightSelection, check_same_model, fraction_of, protected_mask, select
+from .selection import Fraction, check_same_model, fraction_of, protected_mask, select
+from .weight_selection import SelectionError, WeightSelection
 
 HARMFUL, BENIGN = (0, 1), (2, 3)
 """Sets of training examples by which weights are scored: each kind in two halves, drawn at random."""

@@ -4,41 +4,29 @@ Heads and neurons, each kind over all layers:
 
     only A > 0;  leave out the floor(protect_fraction · all) largest U;  take the `heads` (`neurons`) largest A.
 
-Single weights, matrix by matrix, the difference after taking, so that fewer than q may be left:
-
-    the floor(q · size) largest A (only A > 0)  minus  the floor(p · size) largest U.
+Single weights, matrix by matrix: recipe "released" of `circuits/weight_selection.py`, where a large model's masks are selected
+without holding the scores of all weights.
 
 A: attribution on harmful text. U: mean of |A| per example on benign text. Equal scores are taken in order of layer and index.
-`weight_masks` selects weights layer by layer: the scores of all weights are never held at once.
 
 Source: arXiv 2604.09544 and its code (there with S = −A).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
-from math import floor
+from collections.abc import Mapping
 from typing import overload
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..attribution.scores import KINDS, Attribution, Kind
-from ..attribution.weight_gradients import ExampleSet, absolute_scores, layer_sums, signed_scores
 from ..attribution.weights import WeightAttribution
-from ..models.matrices import matrices
-from ..models.protocol import HookedModel
 from .circuit import Circuit, Component
 from .weight_mask import WeightMask
+from .weight_selection import SelectionError, WeightSelection, count, set_difference
 
-_STRIDE = 64
 Fraction = float | Mapping[str, float]
 """One fraction for both kinds, or `{"heads": .5, "neurons": .1}`."""
-
-
-class SelectionError(ValueError):
-    """A circuit that cannot be selected; the message says what is left and what would help."""
 
 
 @overload
@@ -143,11 +131,6 @@ def protected_mask(benign: Float[Tensor, "layer index"], fraction: float) -> Boo
     return mask.view_as(benign)
 
 
-def count(fraction: float, n: int) -> int:
-    """Return floor(fraction · n): 0.1 × 270 is 27, also in floating point."""
-    return floor(fraction * n + 1e-9)
-
-
 def _select_weights(W: WeightAttribution, benign: WeightAttribution, q: float, p: float) -> WeightMask:
     WeightSelection(q, p)
     if benign.shapes != W.shapes:
@@ -159,79 +142,3 @@ def _select_weights(W: WeightAttribution, benign: WeightAttribution, q: float, p
             f"q={q} and p={p} select no weight: all with A > 0 among the top q are protected. Raise q or lower p."
         )
     return mask
-
-
-def set_difference(A: Float[Tensor, " n"], U: Float[Tensor, " n"] | None, q: float, p: float) -> Int[Tensor, " kept"]:
-    """Return the indices of the top q of A (only A > 0) minus the top p of U, in order."""
-    promotes = top_fraction(A, q)
-    promotes = promotes[A[promotes] > 0]
-    return promotes if U is None or p == 0 else promotes[~torch.isin(promotes, top_fraction(U, p))]
-
-
-def top_fraction(scores: Float[Tensor, " n"], fraction: float) -> Int[Tensor, " top"]:
-    """Return the indices of the largest scores, in order; of equal ones the first.
-
-    No sort of all: a sample bounds the threshold from below, and what lies above the bound is searched.
-
-    >>> top_fraction(torch.tensor([1.0, 3.0, 2.0, 3.0]), 0.5)
-    tensor([1, 3])
-    """
-    n = count(fraction, len(scores))
-    if n == 0:
-        return torch.empty(0, dtype=torch.long, device=scores.device)
-    sample = scores[::_STRIDE]
-    bound = sample.topk(min(len(sample), 2 * n // _STRIDE + 16), sorted=False).values.min()
-    places = (scores >= bound).nonzero().flatten()
-    if len(places) < n:  # an unlucky sample
-        places = torch.arange(len(scores), device=scores.device)
-    values = scores[places]
-    threshold = values.topk(n, sorted=False).values.min()
-    above, equal = places[values > threshold], places[values == threshold]
-    return torch.cat([above, equal[: n - len(above)]]).sort().values
-
-
-@dataclass(frozen=True)
-class WeightSelection:
-    """How one mask is selected.
-
-    Attributes:
-        q: fraction of each matrix taken by A.
-        p: fraction of each matrix left out by benign U; 0 protects nothing.
-        target, protect: the sets of examples that give A, and those that give U; several count as one set.
-    """
-
-    q: float
-    p: float
-    target: tuple[int, ...] = (0,)
-    protect: tuple[int, ...] = (1,)
-
-    def __post_init__(self) -> None:
-        if not (0 < self.q <= 1 and 0 <= self.p <= 1):
-            raise SelectionError(f"q and p are fractions between 0 and 1, q above 0, not q={self.q} and p={self.p}")
-
-
-def weight_masks(
-    model: HookedModel, sets: Sequence[ExampleSet], selections: Sequence[WeightSelection], *, batch_size: int = 8
-) -> list[WeightMask | None]:
-    """Return one mask a selection, layer by layer from one data pass; None where a selection takes no weight.
-
-    Args:
-        sets: examples and their metrics (None: the loss of the response); `WeightSelection` counts them from 0.
-        batch_size: rows a pass; masks do not depend on it, beyond rounding.
-
-    Raises:
-        AttributionError, ExampleError, ModelError: see `attribute_weights`.
-    """
-    indices: list[dict[str, Tensor]] = [{} for _ in selections]
-    targets = {own.target for own in selections}
-    protected = {own.protect for own in selections if own.p}
-    wanted = {"signed": {*chain(*targets)}, "absolute": {*chain(*protected)}}
-    for block, sums in layer_sums(model, sets, **wanted, batch_size=batch_size):
-        for matrix in block:
-            A = {own: signed_scores(matrix, [sums[index] for index in own]).flatten() for own in targets}
-            U = {own: absolute_scores(matrix, [sums[index] for index in own]).flatten() for own in protected}
-            for own, mask in zip(selections, indices, strict=True):
-                mask[matrix.name] = set_difference(A[own.target], U.get(own.protect), own.q, own.p).cpu()
-    shapes = {matrix.name: matrix.shape for matrix in matrices(model)}
-    masks = [WeightMask(indices=mask, shapes=shapes) for mask in indices]
-    return [mask if len(mask) else None for mask in masks]

@@ -31,7 +31,7 @@ from jaxtyping import Float
 from .. import figures
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask, outgoing
-from ..circuits.selection import WeightSelection
+from ..circuits.weight_selection import WeightSelection
 from ..data import PromptSet
 from ..experiment.circuits import cached_masks, component_circuits, controls_of
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, value_at_least
@@ -73,7 +73,7 @@ class Compactness(Claim):
     @property
     def _masks(self) -> list[Condition]:
         harmful, benign = self.material.train_examples
-        selections = [WeightSelection(q, p) for q, p in self.settings.weight_fractions]
+        selections = [WeightSelection(q, p, self.settings.recipe) for q, p in self.settings.weight_fractions]
         masks = cached_masks(self.material, [(harmful, None), (benign, None)], selections)
         return [
             Condition(f"weights q={own.q:g} p={own.p:g}", mask, labels={"component": "weights"})

@@ -34,7 +34,7 @@ from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
 from ..circuits import overlap
-from ..circuits.selection import SelectionError, WeightSelection
+from ..circuits.weight_selection import SelectionError, WeightSelection
 from ..data import Example, PromptSet
 from ..experiment.circuits import cached_masks, choose_circuits
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, of_measured
@@ -118,7 +118,7 @@ class Distinct(Claim):
         q, p = next((q, p) for q, p in settings.weight_fractions if size == f"weights q={q:g} p={p:g}")
         sets = [(examples, None) for examples in (self.material.train_examples[0], *self.training.values())]
         every = list(product(enumerate((HARMFUL, *self.training)), PROTECTION))[1:]
-        select = lambda at, p: WeightSelection(q, p, (at,), (0,))
+        select = lambda at, p: WeightSelection(q, p, settings.recipe, (at,), (0,))
         selections = [select(at, 0 if protection else p) for (at, _), protection in every]
         masks = zip(every, cached_masks(self.material, sets, selections), strict=True)
         yield from ((aim, protection, mask) for ((_, aim), protection), mask in masks if mask is not None)

@@ -38,7 +38,7 @@ from ..attribution.first_order import attribute
 from ..attribution.scores import Attribution
 from ..circuits import Circuit, WeightMask
 from ..circuits.controls import CircuitRecipe, matched, overlap_estimates
-from ..circuits.selection import SelectionError, WeightSelection
+from ..circuits.weight_selection import SelectionError, WeightSelection
 from ..data.prompt_set import PromptSet
 from ..experiment.circuits import cached_masks
 from ..experiment.decision import Decision, above, at_least, below
@@ -99,7 +99,7 @@ class Generality(Claim):
     def _select(self, component: str) -> dict[str, Ablation]:
         settings, shape = self.settings, geometry(self.material.model)
         if component == "weights":
-            selection = WeightSelection(*settings.weight_fractions[0])
+            selection = WeightSelection(*settings.weight_fractions[0], settings.recipe)
             mask = lambda own: cached_masks(own, [(examples, None) for examples in own.train_examples], [selection])[0]
             masks: dict[str, Ablation] = {name: mask(own) for name, own in self.by_category.items()}
             if None in masks.values():

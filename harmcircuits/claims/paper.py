@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from .. import store
-from ..circuits.selection import SelectionError
+from ..circuits.weight_selection import SelectionError
 from ..data import PromptSet
 from ..experiment.dissociation import dissociate
 from ..experiment.material import ExperimentError

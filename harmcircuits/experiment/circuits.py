@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from math import nan
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from ..ablation.ablate import BASELINE, Condition
 from ..attribution.weight_gradients import ExampleSet
 from ..circuits import Circuit, WeightMask
 from ..circuits.controls import BENIGN, CONTROLS, DRAWN, HARMFUL, halves, weight_controls
-from ..circuits.selection import SelectionError, WeightSelection, weight_masks
+from ..circuits.weight_selection import RECIPES, SelectionError, WeightSelection, weight_masks
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, geometry
 from ..readings.loss import Loss
@@ -33,7 +34,8 @@ class Circuits:
     Attributes:
         circuits: one condition a component type.
         controls: conditions with labels `component` and `control`.
-        sweep: one row a size that was tried on development prompts: component, size, label, ΔL by role, chosen.
+        sweep: one row a size that was tried on development prompts: component, size, label, ΔL by role, chosen; of weights
+            `recipe_overlap`, the Jaccard index with the mask that the other recipe selects with the same q and p.
     """
 
     circuits: tuple[Condition, ...]
@@ -72,7 +74,7 @@ def choose_circuits(material: Material) -> Circuits:
     `max_benign_increase`, the smallest is taken whose ΔL on harmful ones reaches 95 % of the largest; where none is within the
     bound, the size with the smallest benign ΔL. Without development prompts, the first size.
     """
-    masks = dict(_weight_masks(material)) if "weights" in material.settings.components else {}
+    masks = {mask: (controls, overlap) for mask, controls, overlap in _weight_masks(material)}
     candidates = [*component_circuits(material), *masks]
     if not candidates:
         raise ExperimentError(
@@ -80,6 +82,8 @@ def choose_circuits(material: Material) -> Circuits:
         )
     rows = [(condition.labels["component"], condition.name, condition.size) for condition in candidates]
     sweep = pd.DataFrame(rows, columns=["component", "label", "size"])
+    if masks:
+        sweep["recipe_overlap"] = [masks[condition][1] if condition in masks else nan for condition in candidates]
     if prompts := material.development_prompts:
         conditions = [Condition(BASELINE), *candidates]
         outcomes = measure(material.model, conditions, [Loss(material.respond(prompts))], cache=material.cache)
@@ -96,7 +100,7 @@ def choose_circuits(material: Material) -> Circuits:
     for condition in (candidates[index] for index in chosen):
         component = condition.labels["component"]
         circuits.append(Condition(component, condition.ablation, labels={"component": component, "size": condition.name}))
-        controls += controls_of(material, circuits[-1], masks.get(condition, {}))
+        controls += controls_of(material, circuits[-1], masks[condition][0] if condition in masks else {})
     return Circuits(tuple(circuits), tuple(controls), sweep)
 
 
@@ -131,20 +135,24 @@ def component_circuits(material: Material) -> list[Condition]:
     return conditions
 
 
-def _weight_masks(material: Material) -> Iterator[tuple[Condition, Masks]]:
-    """Each mask of the asked q and p, with the masks of its controls."""
+def _weight_masks(material: Material) -> Iterator[tuple[Condition, Masks, float]]:
+    """Yield each mask of the asked q and p, the masks of its controls, and its overlap with the other recipe's."""
+    if "weights" not in material.settings.components:
+        return
     settings, (harmful, benign) = material.settings, material.train_examples
     sets: list[ExampleSet] = [(half, None) for own in (harmful, benign) for half in halves(own, settings.seed)]
-    selections = [WeightSelection(q, p, HARMFUL, BENIGN) for q, p in settings.weight_fractions]
-    controls = [weight_controls(selection) for selection in selections]
-    every = [one for selection, own in zip(selections, controls, strict=True) for one in (selection, *own.values())]
-    masks = iter(cached_masks(material, sets, every))
-    for selection, own in zip(selections, controls, strict=True):
-        mask, others = next(masks), {name: next(masks) for name in own}
+    selections = [WeightSelection(q, p, settings.recipe, HARMFUL, BENIGN) for q, p in settings.weight_fractions]
+    (other,) = {*RECIPES} - {settings.recipe}
+    variants = [{"": own, "other recipe": replace(own, recipe=other)} | weight_controls(own) for own in selections]
+    masks = iter(cached_masks(material, sets, [selection for named in variants for selection in named.values()]))
+    for selection, named in zip(selections, variants, strict=True):
+        controls = {name: next(masks) for name in named}
+        mask, twin = controls.pop(""), controls.pop("other recipe")
         if mask is None:
             log.warning("q=%g and p=%g select no weight", selection.q, selection.p)
-        else:
-            yield Condition(f"weights q={selection.q:g} p={selection.p:g}", mask, labels={"component": "weights"}), others
+            continue
+        condition = Condition(f"weights q={selection.q:g} p={selection.p:g}", mask, labels={"component": "weights"})
+        yield condition, controls, 0.0 if twin is None else mask.jaccard(twin)
 
 
 def cached_masks(material: Material, sets: Sequence[ExampleSet], every: Sequence[WeightSelection]) -> list[WeightMask | None]:

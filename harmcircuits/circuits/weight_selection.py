@@ -1,0 +1,164 @@
+"""Selection of single weights, layer by layer: the scores of all weights are never held at once.
+
+    released: of each matrix, the floor(q · size) largest A (only A > 0)  minus  the floor(p · size) largest U
+    global:   the floor(q · N) largest A of all N weights (only A > 0)  minus  the floor(p · N) largest |A| on benign text
+
+A: attribution on harmful text, U: mean of |A| per example on benign text. The difference comes after the taking, so that fewer
+than q may be left.
+
+Source: arXiv 2604.09544; "released" is its code, "global" the other recipe that goes by its name.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from math import floor, inf
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..attribution.weight_gradients import ExampleSet, absolute_scores, layer_sums, signed_scores
+from ..models.matrices import matrices
+from ..models.protocol import HookedModel
+from .weight_mask import WeightMask
+
+RECIPES = ("released", "global")
+_STRIDE = 64
+
+
+class SelectionError(ValueError):
+    """A circuit that cannot be selected; the message says what is left and what would help."""
+
+
+@dataclass(frozen=True)
+class WeightSelection:
+    """How one mask is selected.
+
+    Attributes:
+        q: fraction of the weights taken by A: of each matrix ("released"), or of all ("global").
+        p: fraction of them left out for benign text; 0 protects nothing.
+        recipe: see the module.
+        target, protect: the sets of examples that give A, and those that are protected; several count as one set.
+    """
+
+    q: float
+    p: float
+    recipe: str = "released"
+    target: tuple[int, ...] = (0,)
+    protect: tuple[int, ...] = (1,)
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise SelectionError(f"a recipe for weights is one of {', '.join(RECIPES)}, not {self.recipe!r}")
+        if not (0 < self.q <= 1 and 0 <= self.p <= 1):
+            raise SelectionError(f"q and p are fractions between 0 and 1, q above 0, not q={self.q} and p={self.p}")
+
+
+def weight_masks(
+    model: HookedModel, sets: Sequence[ExampleSet], selections: Sequence[WeightSelection], *, batch_size: int = 8
+) -> list[WeightMask | None]:
+    """Return one mask a selection from one data pass; None where a selection takes no weight.
+
+    Args:
+        sets: examples and their metrics (None: the loss of the response); `WeightSelection` counts them from 0.
+        batch_size: rows a pass; masks do not depend on it, beyond rounding.
+
+    Raises:
+        AttributionError, ExampleError, ModelError: see `attribute_weights`.
+    """
+    shapes = {matrix.name: matrix.shape for matrix in matrices(model)}
+    masks: list[dict[str, Tensor]] = [{} for _ in selections]
+    ranked = {at: _AllWeights(selection, shapes) for at, selection in enumerate(selections) if selection.recipe == "global"}
+    signed = {own.target for own in selections} | {own.protect for own in selections if own.recipe == "global" and own.p}
+    absolute = {own.protect for own in selections if own.recipe == "released" and own.p}
+    wanted = {"signed": {*chain(*signed)}, "absolute": {*chain(*absolute)}}
+    for block, sums in layer_sums(model, sets, **wanted, batch_size=batch_size):
+        for matrix in block:
+            A = {own: signed_scores(matrix, [sums[index] for index in own]).flatten() for own in signed}
+            U = {own: absolute_scores(matrix, [sums[index] for index in own]).flatten() for own in absolute}
+            for at, selection in enumerate(selections):
+                target, protect = selection.target, selection.protect
+                if at in ranked:
+                    ranked[at].add(matrix.name, A[target], A.get(protect))
+                else:
+                    masks[at][matrix.name] = set_difference(A[target], U.get(protect), selection.q, selection.p).cpu()
+    for at, ranking in ranked.items():
+        masks[at] = ranking.indices()
+    found = [WeightMask(indices=indices, shapes=shapes) for indices in masks]
+    return [mask if len(mask) else None for mask in found]
+
+
+class _AllWeights:
+    """The recipe "global": the largest scores of the matrices that have been added."""
+
+    def __init__(self, selection: WeightSelection, shapes: Mapping[str, tuple[int, int]]) -> None:
+        sizes = torch.tensor([rows * columns for rows, columns in shapes.values()])
+        self.ends = dict(zip(shapes, sizes.cumsum(0).tolist(), strict=True))
+        total = int(sizes.sum())
+        self.taken, self.protected = _Top(count(selection.q, total)), _Top(count(selection.p, total))
+
+    def add(self, name: str, A: Float[Tensor, " size"], benign: Float[Tensor, " size"] | None) -> None:
+        self.taken.add(A, self.ends[name] - len(A), above=0.0)
+        if benign is not None:
+            self.protected.add(benign.abs(), self.ends[name] - len(A))
+
+    def indices(self) -> dict[str, Int[Tensor, " n"]]:
+        """Return the selected weights of each matrix."""
+        positions = self.taken.positions[~torch.isin(self.taken.positions, self.protected.positions)].sort().values
+        bounds = torch.searchsorted(positions, torch.tensor([0, *self.ends.values()])).tolist()
+        starts = [0, *self.ends.values()]
+        return {name: positions[bounds[at] : bounds[at + 1]] - starts[at] for at, name in enumerate(self.ends)}
+
+
+@dataclass
+class _Top:
+    """The n largest scores so far, with the weights' positions among all weights."""
+
+    n: int
+    scores: Float[Tensor, " n"] = field(default_factory=lambda: torch.empty(0))
+    positions: Int[Tensor, " n"] = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+
+    def add(self, scores: Float[Tensor, " size"], start: int, *, above: float = -inf) -> None:
+        """Add the scores of one matrix that lie above a bound; its first weight has position `start`."""
+        if self.n and len(self.scores) == self.n:
+            above = max(above, float(self.scores.min()))
+        places = (scores > above).nonzero().flatten()
+        merged = torch.cat([self.scores, scores[places].cpu()])
+        positions = torch.cat([self.positions, places.cpu() + start])
+        largest = merged.topk(min(self.n, len(merged)), sorted=False).indices
+        self.scores, self.positions = merged[largest], positions[largest]
+
+
+def set_difference(A: Float[Tensor, " n"], U: Float[Tensor, " n"] | None, q: float, p: float) -> Int[Tensor, " left"]:
+    """Return the indices of the top q of A (only A > 0) minus the top p of U, in order."""
+    promotes = top_fraction(A, q)
+    promotes = promotes[A[promotes] > 0]
+    return promotes if U is None or p == 0 else promotes[~torch.isin(promotes, top_fraction(U, p))]
+
+
+def top_fraction(scores: Float[Tensor, " n"], fraction: float) -> Int[Tensor, " top"]:
+    """Return the indices of the largest scores, in order; of equal ones the first.
+
+    No sort of all: a sample bounds the threshold from below, and what lies above the bound is searched.
+
+    >>> top_fraction(torch.tensor([1.0, 3.0, 2.0, 3.0]), 0.5)
+    tensor([1, 3])
+    """
+    n = count(fraction, len(scores))
+    if n == 0:
+        return torch.empty(0, dtype=torch.long, device=scores.device)
+    sample = scores[::_STRIDE]
+    bound = sample.topk(min(len(sample), 2 * n // _STRIDE + 16), sorted=False).values.min()
+    places = (scores >= bound).nonzero().flatten()
+    if len(places) < n:  # an unlucky sample
+        places = torch.arange(len(scores), device=scores.device)
+    values = scores[places]
+    threshold = values.topk(n, sorted=False).values.min()
+    above, equal = places[values > threshold], places[values == threshold]
+    return torch.cat([above, equal[: n - len(above)]]).sort().values
+
+
+def count(fraction: float, n: int) -> int:
+    """Return floor(fraction · n): 0.1 × 270 is 27, also in floating point."""
+    return floor(fraction * n + 1e-9)
