@@ -60,6 +60,7 @@ EXAMPLES = [
         "1,Noise,Songs,x,Sing",
         ("Sing", "", "Songs", "", "harmful", "Noise"),
     ),
+    ("prompt,intents", "Sing,S1", ("Sing", "", "file", "", "harmful", "")),
     (JAILBREAKBENCH, "0,Sing,Sure:,b,music,me", ("Sing", "Sure:", "music", "", "harmful", "")),
     (HARMBENCH, "Sing,contextual,music,,A long song,s", ("A long song\n\n---\n\nSing", "", "music", "", "harmful", "")),
     (HARMBENCH, "Sing,standard,music,,,s", ("Sing", "", "music", "", "harmful", "")),

@@ -92,6 +92,11 @@ def _self_instruct(row: Row) -> Iterable[Prompt]:
     yield Prompt(request="\n\n".join(filter(None, (row.text("instruction"), row.get("input")))), role="far")
 
 
+def _by_file(row: Row) -> Iterable[Prompt]:
+    """Harmful requests of which the file's name is the category."""
+    yield Prompt(request=row.text("prompt"), category=row.stem)
+
+
 def _triples(row: Row) -> Iterable[Prompt]:
     """The built-in format: one row, three prompts under one prefill."""
     shared = {"category": row.text("category"), "group": row.text("id"), "harm_group": row.get("harm_group")}
@@ -120,6 +125,7 @@ FORMATS: Mapping[str, tuple[tuple[str, ...], Reader]] = {
         ("question", "risk_area", "types_of_harm"),
         _columns("question", category="types_of_harm", harm_group="risk_area"),
     ),
+    "do-not-answer-areas": (("prompt", "intents"), _by_file),  # the same, one file a risk area
     "jailbreakbench": (("goal", "target", "behavior", "category"), _jailbreakbench),
     "harmbench": (("behavior", "functionalcategory", "semanticcategory"), _harmbench),  # Mazeika et al. 2024
     "self-instruct": (("instruction", "input", "output"), _self_instruct),  # Wang et al. 2022
