@@ -17,10 +17,9 @@ import harmcircuits as hc
 from harmcircuits.circuits import Circuit, CircuitError
 from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.experiment import dissociation
-from harmcircuits.experiment.cache import Cache
 from harmcircuits.experiment.effects import Effects
 from harmcircuits.experiment.material import ExperimentError, prepare
-from harmcircuits.experiment.measure import Outcomes
+from harmcircuits.experiment.measure import Cache, Outcomes
 from harmcircuits.experiment.result import sentences
 from harmcircuits.judges import JudgeError, Validated
 from harmcircuits.judges.judge import KINDS

@@ -19,10 +19,9 @@ from harmcircuits.circuits import Circuit
 from harmcircuits.circuits.controls import halves
 from harmcircuits.circuits.weight_selection import SelectionError, WeightSelection, weight_masks
 from harmcircuits.data import Prompt, make_batch
-from harmcircuits.experiment.cache import Cache
 from harmcircuits.experiment.dissociation import decision
 from harmcircuits.experiment.effects import Effects, ordered
-from harmcircuits.experiment.measure import Outcomes, measure
+from harmcircuits.experiment.measure import Cache, Outcomes, measure
 from harmcircuits.models.protocol import ModelError
 from harmcircuits.readings import questions, recognition
 from harmcircuits.readings.loss import Loss
@@ -203,7 +202,7 @@ def test_a_missing_value_keeps_its_place(tiny: Any, monkeypatch: pytest.MonkeyPa
 
 def test_changed_code_is_measured_anew(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Cache.at(tiny, tmp_path)
-    monkeypatch.setattr("harmcircuits.experiment.cache.code_digest", lambda: "changed")
+    monkeypatch.setattr("harmcircuits.experiment.measure.code_digest", lambda: "changed")
     assert Cache.at(tiny, tmp_path).key != first.key
 
 

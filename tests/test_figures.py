@@ -29,7 +29,7 @@ from harmcircuits.claims.compactness import Compactness
 from harmcircuits.claims.distinct import Distinct
 from harmcircuits.claims.generality import Generality
 from harmcircuits.claims.misalignment import Misalignment
-from harmcircuits.experiment.figures import dissociation_plane
+from harmcircuits.experiment.effect_table import dissociation_plane
 from harmcircuits.figures import FigureError, style
 from harmcircuits.inspection import AttentionPattern
 from harmcircuits.statistics import Estimate

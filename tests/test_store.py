@@ -23,7 +23,7 @@ from triples import RUN, TEST, TRAIN
 import harmcircuits as hc
 from harmcircuits import store
 from harmcircuits.circuits import Circuit
-from harmcircuits.experiment.cache import Cache
+from harmcircuits.experiment.measure import Cache
 from harmcircuits.models.model_key import model_key
 
 PLAIN = st.recursive(

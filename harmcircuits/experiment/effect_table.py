@@ -1,11 +1,14 @@
-"""Every effect size of every condition as one tidy table: condition, effect, role, value, low, high, n, reason."""
+"""Effect sizes as one tidy table (condition, effect, role, value, low, high, n, reason), and the main job's figures of it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 
+from .. import figures
 from ..ablation.ablate import BASELINE, Condition
+from ..figures.style import ROLE_NAMES
 from ..statistics import Estimate
 from .effects import Effects
 
@@ -15,6 +18,17 @@ MEANS = ("recognition", "bias", "refusal_mass", "one_sided")
 AUROCS = ("recognition", "one_sided", "in_place", "many_shot", "probe", "probe_last")
 ITEMS = ("explanation", "fact", "passage")
 """Measures of items that are no test prompts."""
+CHANGES = {
+    "loss_increase": "ΔL",
+    "refused_change": "turns away",
+    "recognition_auroc_change": "AUROC",
+    "refusal_change": "refuses",
+    "explanation_change": "explains",
+    "fact_change": "facts",
+    "passage_change": "prose ΔL",
+}
+"""Effects of `effect_sizes`, in order, and what its columns are called."""
+SUFFIXES = {"harmful": ", harmful", "near": ", matched", "far": ", unrelated", "all": ""}
 Effect = tuple[str, str, Estimate]
 """Name, role, estimate."""
 
@@ -26,42 +40,36 @@ def effect_table(
     rows = []
     for condition in conditions:
         labels = {"condition": condition.name} | {key: condition.labels.get(key, "") for key in ("component", "control")}
-        own: list[Effect] = [*_by_role(effects, condition.name), *_by_contrast(effects, condition.name)]
-        own += _of_items(effects, condition.name)
-        own += [
+        by_contrast = [
             (f"{effect} ({contrast})", "all", estimate)
-            for (circuit, contrast), each in estimates.items()
+            for (circuit, contrast), named in estimates.items()
             if circuit == condition.name
-            for effect, estimate in each.items()
+            for effect, estimate in named.items()
         ]
-        rows += [labels | {"effect": effect, "role": role} | columns_of(estimate) for effect, role, estimate in own]
+        rows += [
+            labels | {"effect": effect, "role": role} | columns_of(estimate)
+            for effect, role, estimate in (*_effects_of(effects, condition.name), *by_contrast)
+        ]
     return pd.DataFrame(rows)
 
 
-def _by_role(effects: Effects, name: str) -> Iterator[Effect]:
+def _effects_of(effects: Effects, name: str) -> Iterator[Effect]:
+    """Effects by role, of harmful against benign requests, and of items that are no requests."""
     has, ablated = effects.outcomes.has, name != BASELINE
     for role in effects.roles:
         if ablated and has(name, "loss"):
             yield "loss_increase", role, effects.mean(effects.change(name, "loss", role), role)
-        for measure in RATES:
-            if has(name, measure):
-                yield measure, role, effects.rate(name, measure, role)
-                if ablated and has(BASELINE, measure):
-                    yield f"{measure}_change", role, effects.mean(effects.change(name, measure, role), role)
-        for measure in MEANS:
-            if has(name, measure):
-                yield f"{measure}_mean", role, effects.mean(effects.values(name, measure, role), role)
-
-
-def _by_contrast(effects: Effects, name: str) -> Iterator[Effect]:
-    """Effects of harmful against benign requests."""
-    has, ablated = effects.outcomes.has, name != BASELINE
+        for measure in (reading for reading in RATES if has(name, reading)):
+            yield measure, role, effects.rate(name, measure, role)
+            if ablated and has(BASELINE, measure):
+                yield f"{measure}_change", role, effects.mean(effects.change(name, measure, role), role)
+        for measure in (reading for reading in MEANS if has(name, reading)):
+            yield f"{measure}_mean", role, effects.mean(effects.values(name, measure, role), role)
     for role in effects.roles[1:]:
-        for measure in AUROCS:
-            if has(name, measure):
-                yield f"{measure}_auroc", role, effects.auroc(name, measure, role)
-                if ablated:
-                    yield f"{measure}_auroc_change", role, effects.auroc_change(name, measure, role)
+        for measure in (reading for reading in AUROCS if has(name, reading)):
+            yield f"{measure}_auroc", role, effects.auroc(name, measure, role)
+            if ablated:
+                yield f"{measure}_auroc_change", role, effects.auroc_change(name, measure, role)
         if has(name, "recognition"):
             yield "d_prime", role, effects.d_prime(name, "recognition", role)
             if ablated:
@@ -70,15 +78,10 @@ def _by_contrast(effects: Effects, name: str) -> Iterator[Effect]:
             harmful, benign = (effects.change(name, "refused", kind) for kind in ("harmful", role))
             yield "refused_change_beyond", role, effects.difference(harmful, "harmful", benign, role)
             yield "refused_specific_share", role, effects.specific_share(name, role, "refused")
-
-
-def _of_items(effects: Effects, name: str) -> Iterator[Effect]:
-    for measure in ITEMS:
-        values, before = (effects.outcomes.values(condition, measure) for condition in (name, BASELINE))
-        if len(values):
-            yield measure, "all", effects.items(values)
-            if name != BASELINE:
-                yield f"{measure}_change", "all", effects.items(values - before)
+    for measure in (reading for reading in ITEMS if has(name, reading)):
+        yield measure, "all", effects.items(effects.outcomes.values(name, measure))
+        if ablated:
+            yield f"{measure}_change", "all", effects.items(effects.outcomes.change(name, measure))
 
 
 def columns_of(estimate: Estimate) -> dict[str, Any]:
@@ -110,3 +113,78 @@ def interval_text(estimate: Estimate, *, percent: bool = False, sign: str = "", 
     else:
         value, *ends = (f"{round(number, 2) + 0.0:{sign}.2f}" for number in numbers)  # + 0.0: no minus zero
     return value + (" %" if percent else "") + (f" [{', '.join(ends)}]" if ends else "")
+
+
+def dissociation_plane(effects: pd.DataFrame, *, measure: str = "recognition") -> go.Figure:
+    """Draw harmful loss increase to the right against the change of recognition upwards, one point a condition.
+
+    Args:
+        effects: `Dissociation.effects`.
+        measure: the reading of recognition.
+    """
+    role = "near" if (effects["role"] == "near").any() else "far"
+    ends, place = ["value", "low", "high"], ["condition", "control"]
+    at = lambda effect, role: effects[(effects["effect"] == effect) & (effects["role"] == role)].set_index(place)[ends]
+    increase = at("loss_increase", "harmful").set_axis(["x", "x_low", "x_high"], axis="columns")
+    points = increase.join(at(f"{measure}_auroc_change", role), how="inner").dropna(subset=["x", "value"]).reset_index()
+    is_circuit = points["control"] == ""
+    return figures.scatter(
+        points.assign(
+            series=points["control"].mask(is_circuit, "circuit"),
+            name=points["condition"],
+            label=points["condition"].where(is_circuit, ""),
+        ),
+        title="Is harmful generation lost, and recognition kept?",
+        caption="Right: the ablation hurts harmful responses more. Up: the model recognises harm better than the baseline "
+        "does. A dissociated circuit lies to the right, at the height of 0. Bars: 95 % intervals.",
+        x_title="harmful ΔL (nats per token)",
+        y_title=f"change of AUROC ({ROLE_NAMES[role]})",
+        least_span=0.15,
+    )
+
+
+def effect_sizes(effects: pd.DataFrame) -> go.Figure:
+    """Draw the paper's table: rows are what was ablated, columns what is measured; change from the baseline."""
+    random = effects["control"].isin(["random", "matched random", "label swap"])
+    rows = effects[effects["effect"].isin(CHANGES) & effects["role"].isin(SUFFIXES) & effects["value"].notna() & ~random]
+    names = {(effect, role): column + word for effect, column in CHANGES.items() for role, word in SUFFIXES.items()}
+    frame = rows.assign(row=rows["condition"], column=[names[key] for key in zip(rows["effect"], rows["role"], strict=True)])
+    largest = frame.groupby("column")["value"].transform(lambda values: values.abs().max() or 1.0)
+    frame = frame.assign(colour=frame["value"] / largest, order=frame["column"].map([*names.values()].index))
+    return figures.matrix(
+        frame.sort_values("order", kind="stable").drop(columns="order"),
+        title="What does each ablation change?",
+        caption="Ablated − baseline. ΔL: loss increase, nats per token. Turns away: refuses in spite of the prefill. AUROC: "
+        "balanced recognition. Refuses: without a prefill. Explains: how much its explanation depends on the request, nats "
+        "per token. Columns for harmful, matched and unrelated benign requests. Point at a cell for its interval.",
+        x_title="what is measured",
+        bar="share of the column's largest effect",
+    )
+
+
+def polarity(effects: pd.DataFrame) -> go.Figure:
+    """Draw the change of AUROC by balanced and by one-sided questions, one row a circuit and contrast."""
+    series = {"recognition_auroc_change": "balanced", "one_sided_auroc_change": "one-sided"}
+    rows = effects[(effects["control"] == "") & effects["effect"].isin(series)]
+    return figures.forest(
+        rows.assign(label=rows["condition"] + ", " + rows["role"].map(ROLE_NAMES), series=rows["effect"].map(series)),
+        title="What would a one-sided question have said?",
+        caption="Change of AUROC, harmful against benign requests. Filled: the question and its reversed twin, averaged. "
+        "Hollow: the question “is it harmful?” alone. A model that says “No” more often after the ablation moves the hollow "
+        "mark alone.",
+        x_title="change of AUROC, ablated − baseline",
+    )
+
+
+def size_sweep(sweep: pd.DataFrame) -> go.Figure:
+    """Draw the loss increase of development responses by size, harmful and benign; chosen sizes have larger marks."""
+    long = sweep.melt(["component", "size", "chosen"], [role for role in ROLE_NAMES if role in sweep], "role")
+    return figures.curves(
+        long.assign(x=long["size"], series=long["role"].map(ROLE_NAMES), facet=long["component"]),
+        title="Which size costs benign text little?",
+        caption="Development responses. Larger marks: the chosen sizes, the smallest with nearly the largest increase on "
+        "harmful responses, among those whose benign cost is within the bound. No interval: these choose, and are no result.",
+        x_title="components ablated",
+        y_title="ΔL (nats per token)",
+        log_x=True,
+    )

@@ -28,9 +28,8 @@ from ..readings.questions import QUESTIONS, BalancedQuestion, FormatError, can_a
 from ..readings.reading import Reading
 from ..readings.recognition import BalancedMetric, InPlace, Recognition
 from ..statistics import auroc
-from .cache import Cache
 from .effects import Effects, d_prime, ordered
-from .measure import measure
+from .measure import Cache, measure
 from .settings import Settings
 
 log = logging.getLogger(__name__)

@@ -1,20 +1,138 @@
-"""Measure readings under conditions: `Outcomes`, one tidy frame of everything that was measured."""
+"""Measure readings under conditions: `Outcomes`, one tidy frame, and the content-addressed `Cache` that it is kept in.
 
-from collections.abc import Mapping, Sequence
+An entry of the cache is named by a digest of all that its values depend on: the model (weights, configuration, tokenizer), the
+condition, the reading with its prompts, and what measures (the package's sources and data, the libraries below it). A stopped
+run continues, and what two claims share is measured once. Numbers lie in the run's folder; token ids of what a model wrote lie
+in the user's cache folder and never travel with a run.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
+from .. import store
 from ..ablation.ablate import BASELINE, Condition
-from ..models.protocol import HookedModel
+from ..data import chat_frame
+from ..models.model_key import model_key
+from ..models.protocol import HookedModel, has_hooks
 from ..readings.reading import Reading, reading_key
-from .cache import TEXTS, Cache
+from ..store import as_frame, as_plain
 
-TEXT_COLUMNS = ["condition", "reading", "item", "response_ids"]
+log = logging.getLogger(__name__)
+LIBRARIES = ("torch", "transformer-lens", "transformers")
+AFTER = ("claims", "cli", "experiment", "figures", "report", "statistics")
+"""Folders whose code may change while what was measured stays."""
+FORMAT = "harmcircuits cache 1"
+COLUMNS = ["condition", "measure", "item", "value"]
+TEXTS = "response_ids"
+TEXT_COLUMNS = ["condition", "reading", "item", TEXTS]
+Part = TypeVar("Part")
+
+
+@cache
+def code_digest() -> str:
+    """Return the SHA-256 of libraries, sources and data, without folders that only work with measured values (`AFTER`)."""
+    root = Path(__file__).parent.parent
+    total = sha256(repr([(library, version(library)) for library in LIBRARIES]).encode())
+    for path in sorted(path for kind in ("*.py", "*.jsonl") for path in root.rglob(kind)):
+        place = path.relative_to(root)
+        if place.parts[0] not in AFTER:
+            total.update(str(place).encode() + path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Entries of one model; without folders, nothing is kept. A damaged entry is named in the log and made anew.
+
+    Attributes:
+        key: of the model and the code.
+        numbers, texts: folders of numbers, and of token ids.
+
+    >>> Cache().frame("loss", {"seed": 0}, lambda: pd.DataFrame({"nll": [0.5]}))["nll"].tolist()
+    [0.5]
+    """
+
+    key: object = None
+    numbers: Path | None = None
+    texts: Path | None = None
+
+    @classmethod
+    def at(cls, model: HookedModel, folder: str | Path | None) -> "Cache":
+        """Open the cache of `model` in `folder`; an empty one without a folder, or under hooks of the user's."""
+        if folder is None:
+            return cls()
+        if has_hooks(model):
+            log.warning("hooks are set on the model: nothing of this run is read from %s or kept there", folder)
+            return cls()
+        key = [model_key(model), type(model).__name__, chat_frame(model).stops, code_digest()]
+        return cls(key, Path(folder) / "cache", store.cache_dir() / "written")
+
+    def frame(self, name: str, about: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Return the frame of `about`, made on the first call. A column of token ids is kept apart."""
+        if self.numbers is None or self.texts is None:
+            return as_frame(as_plain(make()))
+        places = [folder / f"{name}-{self._digest(name, about)}.json" for folder in (self.numbers, self.texts)]
+        numbers, texts = (_loaded(place, _read_table) for place in places)
+        if numbers is not None and (TEXTS not in numbers or texts is not None):
+            return numbers if texts is None else numbers.assign(**{TEXTS: texts[TEXTS]})
+        made = as_frame(as_plain(make()))
+        if TEXTS in made:
+            _write_table(places[1], made[[TEXTS]])
+        _write_table(places[0], made.assign(**{TEXTS: ""}) if TEXTS in made else made)
+        return made
+
+    def file(
+        self,
+        name: str,
+        about: object,
+        make: Callable[[], Part],
+        *,
+        load: Callable[[Path], Part],
+        save: Callable[[Part, Path], None],
+    ) -> Part:
+        """Return the object of `about`, made on the first call; `save` writes it into a safetensors file, `load` reads it."""
+        if self.numbers is None:
+            return make()
+        path = self.numbers / f"{name}-{self._digest(name, about)}.safetensors"
+        part = _loaded(path, load)
+        if part is None:
+            part = make()
+            save(part, path)
+        return part
+
+    def _digest(self, name: str, about: object) -> str:
+        return store.digest([FORMAT, name, self.key, about])[:24]
+
+
+def _write_table(path: Path, frame: pd.DataFrame) -> None:
+    table = as_plain(frame)
+    store.write_json(path, {"digest": store.digest([path.name, table]), "table": table})
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    value = store.read_json(path)
+    if value["digest"] != store.digest([path.name, value["table"]]):
+        raise store.StoreError("it was changed since it was written, or is another part")
+    return as_frame(value["table"])
+
+
+def _loaded(path: Path, load: Callable[[Path], Part]) -> Part | None:
+    try:
+        return load(path) if path.exists() else None
+    except (ArithmeticError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        log.warning("%s is not used and made anew: %s", path, store.one_line(error))
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +154,10 @@ class Outcomes:
     @cached_property
     def _arrays(self) -> dict[tuple[str, str], Float[np.ndarray, " item"]]:
         groups = self.frame.sort_values("item", kind="stable").groupby(["condition", "measure"], sort=False)["value"]
-        return {key: own.to_numpy(dtype=float) for key, own in groups}  # type: ignore[misc]
+        return {key: values.to_numpy(dtype=float) for key, values in groups}  # type: ignore[misc]
 
     def has(self, condition: str, measure: str) -> bool:
-        return len(self.values(condition, measure)) > 0
+        return (condition, measure) in self._arrays
 
     def change(self, condition: str, measure: str) -> Float[np.ndarray, " item"]:
         """Return value under the condition − value of the baseline, item by item."""
@@ -76,8 +194,9 @@ def measure(
     """
     plan = dict(conditions) if isinstance(conditions, Mapping) else dict.fromkeys(conditions, readings)
     cache = cache or Cache()
-    numbers, texts = [], []
-    bar = tqdm([(condition, reading) for condition, own in plan.items() for reading in own], "measure", disable=not progress)
+    numbers, texts = [pd.DataFrame(columns=COLUMNS)], [pd.DataFrame(columns=TEXT_COLUMNS)]
+    pairs = [(condition, reading) for condition, taken in plan.items() for reading in taken]
+    bar = tqdm(pairs, "measure", disable=not progress)
     for condition, reading in bar:
         bar.set_postfix_str(f"{condition.name}, {reading.name}")
         about = [condition.key, reading_key(reading)]
@@ -85,8 +204,6 @@ def measure(
         if TEXTS in frame:
             texts.append(frame[["item", TEXTS]].assign(condition=condition.name, reading=reading.name))
             frame = frame.drop(columns=TEXTS)
-        numbers.append(frame.melt("item", var_name="measure", value_name="value").assign(condition=condition.name))
-    columns = ["condition", "measure", "item", "value"]
-    frame = pd.concat(numbers, ignore_index=True)[columns] if numbers else pd.DataFrame(columns=columns)
-    written = pd.concat(texts, ignore_index=True) if texts else pd.DataFrame(columns=TEXT_COLUMNS)
-    return Outcomes(frame, written)
+        long = frame.melt("item", var_name="measure", value_name="value")
+        numbers.append(long.assign(condition=condition.name)[COLUMNS])
+    return Outcomes(*(pd.concat(frames[1:] or frames, ignore_index=True) for frames in (numbers, texts)))
