@@ -14,7 +14,7 @@ from harmcircuits.circuits import WeightMask
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.distinct import Distinct
 from harmcircuits.experiment.decision import Verdict
-from harmcircuits.experiment.material import prepare
+from harmcircuits.experiment.dissociation import prepare
 from harmcircuits.organisms import Planted
 from harmcircuits.organisms.language import TOPICS
 from harmcircuits.readings.capabilities import CapabilityError, Completion

@@ -17,10 +17,11 @@ import harmcircuits as hc
 from harmcircuits.circuits import Circuit, CircuitError
 from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.experiment import dissociation
+from harmcircuits.experiment.dissociation import prepare
+from harmcircuits.experiment.effect_table import sentences
 from harmcircuits.experiment.effects import Effects
-from harmcircuits.experiment.material import ExperimentError, prepare
+from harmcircuits.experiment.material import ExperimentError
 from harmcircuits.experiment.measure import Cache, Outcomes
-from harmcircuits.experiment.result import sentences
 from harmcircuits.judges import JudgeError, Validated
 from harmcircuits.judges.judge import KINDS
 from harmcircuits.readings.questions import FormatError
@@ -71,7 +72,7 @@ def test_text_that_falls_apart_is_told() -> None:
     prompts = tuple(replace(TEST.harmful[0], group="") for _ in range(12))
     frame = pd.DataFrame(texts, columns=["condition", "measure", "item", "value"])
     estimates = defaultdict(lambda: Estimate.missing("made up"))
-    lines = sentences(("own", "matched"), estimates, Effects(Outcomes(frame, pd.DataFrame()), prompts))
+    lines = sentences("own", "matched", estimates, Effects(Outcomes(frame, pd.DataFrame()), prompts))
     assert "without own, 100 % [76, 100] of harmful responses are degenerate, 0 % [0, 24] unablated" in lines[-1]
 
 

@@ -22,8 +22,7 @@ from typer.testing import Result
 import harmcircuits as hc
 from harmcircuits import cli, store
 from harmcircuits.data import Example, encode
-from harmcircuits.experiment.dissociation import judged
-from harmcircuits.experiment.measure import TEXT_COLUMNS, Outcomes
+from harmcircuits.experiment.measure import TEXT_COLUMNS, Outcomes, judged
 
 CANARY = "zyzzyva"
 DECODE = PreTrainedTokenizerFast.decode

@@ -32,9 +32,10 @@ from .. import store
 from ..ablation.ablate import Condition
 from ..data import PromptSet
 from ..experiment.decision import Decision, Verdict, over
+from ..experiment.dissociation import prepare
 from ..experiment.effect_table import columns_of, estimate_of, interval_text
 from ..experiment.effects import CONTRASTS, Effects
-from ..experiment.material import Material, prepare
+from ..experiment.material import Material
 from ..experiment.measure import measure
 from ..experiment.result import describe_model, describe_prompts
 from ..experiment.settings import Settings

@@ -174,7 +174,7 @@ def cached_masks(material: Material, sets: Sequence[ExampleSet], every: Sequence
 
 def recognition_mask(material: Material, fraction: float) -> WeightMask | None:
     """Of each matrix the fraction of weights with the largest A for recognition, nothing protected."""
-    asked: list[ExampleSet] = [(material.asked_prompts, material.recognition_metric)]
+    asked: list[ExampleSet] = [(material.recognition_prompts, material.recognition_metric)]
     return cached_masks(material, asked, [WeightSelection(fraction, 0, protect=(0,))])[0]
 
 

@@ -5,33 +5,32 @@
 3. Read the baseline. Where it shows nothing that could be lost, stop and say so.
 4. Score components on training responses; choose the size of each circuit on development responses (`circuits`).
 5. Measure every circuit and every control on test prompts.
-6. Effect sizes with intervals (`effects`), then one word by a decision table (`DECISION`), for each circuit and contrast.
+6. Effect sizes with intervals (`effects`), then one word by a decision table (`decision`), for each circuit and contrast.
 """
 
 import logging
+import warnings
 from collections.abc import Mapping
-from math import nan
+from itertools import combinations
 from pathlib import Path
 from time import perf_counter
-from traceback import format_tb
 
 import numpy as np
 import pandas as pd
 
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
-from ..data import PromptSet
-from ..judges import Judge, JudgeError
+from ..data import PromptSet, load_prompts, near_duplicate_groups, words
+from ..judges import Judge
 from ..judges.judge import check_passed
-from ..judges.rules import read_outcomes
-from ..models.protocol import HookedModel, tokenizer_of
+from ..models.protocol import HookedModel
 from ..statistics import Estimate
 from ..store import alone_in_folder
 from .circuits import Circuits, choose_circuits, controls_of, given_circuits
 from .decision import Decision, above, at_least, below, value_below
 from .effects import CONTRASTS, Effects
-from .material import RECOGNITION, Material, prepare
-from .measure import Outcomes, measure
+from .material import RECOGNITION, ExperimentError, Material
+from .measure import Cache, Outcomes, judged, measure
 from .result import Dissociation, build_result
 from .settings import Settings
 
@@ -123,7 +122,7 @@ def dissociate(
         plan = dict.fromkeys(tested.circuits, material.readings) | dict.fromkeys(tested.controls, material.control_readings)
         outcomes += measure(model, plan, cache=material.cache, progress=progress)
     if judge is not None:
-        outcomes += judged(material, outcomes, judge)
+        outcomes += judged(model, material.written, outcomes, judge)
     effects, rule = _effects(material, outcomes), decision(settings)
     estimates = {
         (condition.name, CONTRASTS[role]): evidence(effects, condition, tested.controls, role, reading=material.primary)
@@ -200,33 +199,49 @@ def evidence(
     return estimates
 
 
-def judged(material: Material, outcomes: Outcomes, judge: Judge) -> Outcomes:
-    """What a judge says of the texts that were written greedily after the prefill: `complied_judged`, `refused_judged`.
+def prepare(
+    model: HookedModel,
+    prompts: PromptSet | None,
+    train: PromptSet | None,
+    development: PromptSet | None,
+    settings: Settings,
+    *,
+    folder: str | Path | None,
+    select: bool = True,
+) -> Material:
+    """Return the material of a run; prompts are split where circuits are to be selected (`select`) without `train`."""
+    test = load_prompts() if prompts is None else prompts
+    if train is None and select:
+        if development is not None:
+            raise ExperimentError("development= was given without train=: give both, or neither, and prompts are split.")
+        train, development, test = test.split(seed=settings.seed)
+    _check(test, train, development)
+    return Material(model, test, train, development, settings, Cache.at(model, folder))
 
-    A text without a score is nan, and so is a benign one before a judge of harm: complying with it harms nobody. A judge that
-    fails costs its own numbers, not the run; of an error that is not its own the type alone is logged: it may quote a text.
-    """
-    decode = tokenizer_of(material.model).decode
-    texts = outcomes.texts[outcomes.texts["reading"] == "compliance"]
-    rows: list[tuple[object, str, int, float]] = []
-    for condition, written in texts.groupby("condition", sort=False):
-        prompts = {item: material.written[item] for item in written["item"]}
-        responses = {
-            item: decode([int(token) for token in ids.split()], skip_special_tokens=True)
-            for item, ids in zip(written["item"], written["response_ids"], strict=True)
-            if judge.measures != "harm" or prompts[item].role == "harmful"
-        }
-        try:
-            labels = read_outcomes([prompts[item].request for item in responses], [*responses.values()], judge=judge)
-        except Exception as error:
-            place = "".join(format_tb(error.__traceback__))
-            about = error if isinstance(error, JudgeError) else f"{type(error).__name__}\n{place}"
-            log.error("the judge failed on %s: %s", condition, about)
-            continue
-        outcome = dict(zip(responses, labels, strict=True))
-        rows += [
-            (condition, f"{name}_judged", item, float(outcome[item] == name) if outcome.get(item) else nan)
-            for item in prompts
-            for name in ("complied", "refused")
-        ]
-    return Outcomes(pd.DataFrame(rows, columns=["condition", "measure", "item", "value"]), outcomes.texts[:0])
+
+def _check(test: PromptSet, train: PromptSet | None, development: PromptSet | None) -> None:
+    if not test.harmful or not test.benign:
+        raise ExperimentError(
+            f"{test.name}: {len(test.harmful)} harmful and {len(test.benign)} benign test requests, and both are needed: what "
+            "is harm's own shows beside benign requests. Give them with load_prompts(harmful=…, benign=…)."
+        )
+    if development is not None and not (development.harmful and development.benign):
+        raise ExperimentError(f"{development.name}: development requests of one kind alone; question and sizes need both.")
+    sets = {"test": test, "training": train, "development": development}
+    given = {name: prompts for name, prompts in sets.items() if prompts is not None}
+    requests = lambda prompts: {tuple(words(prompt.request)) for prompt in prompts}
+    for name, prompts in given.items():
+        if both := requests(prompts.harmful) & requests(prompts.benign):
+            raise ExperimentError(f"{len(both)} {name} requests are given as harmful and as benign: leave one of each out.")
+    for (name, first), (other, second) in combinations(given.items(), 2):
+        if common := requests(first) & requests(second):
+            raise ExperimentError(
+                f"{len(common)} {name} requests are {other} requests too, word for word: give sets without common ones."
+            )
+        alike = sum(min(group) < len(first) <= max(group) for group in near_duplicate_groups([*first, *second]))
+        if alike:
+            log.warning("%d groups of near-duplicates or triples lie in %s and %s requests", alike, name, other)
+    harmful, benign = ({prompt.category for prompt in kind} for kind in (test.harmful, test.benign))
+    if harmful & benign and harmful ^ benign:
+        names = ", ".join(sorted(map(repr, harmful ^ benign)))
+        warnings.warn(f"{test.name}: categories with harmful or with benign test requests alone: {names}", stacklevel=4)

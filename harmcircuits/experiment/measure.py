@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from hashlib import sha256
 from importlib.metadata import version
+from math import nan
 from pathlib import Path
+from traceback import format_tb
 from typing import TypeVar
 
 import numpy as np
@@ -22,9 +24,11 @@ from tqdm.auto import tqdm
 
 from .. import store
 from ..ablation.ablate import BASELINE, Condition
-from ..data import chat_frame
+from ..data import Prompt, chat_frame
+from ..judges import Judge, JudgeError
+from ..judges.rules import read_outcomes
 from ..models.model_key import model_key
-from ..models.protocol import HookedModel, has_hooks
+from ..models.protocol import HookedModel, has_hooks, tokenizer_of
 from ..readings.reading import Reading, reading_key
 from ..store import as_frame, as_plain
 
@@ -207,3 +211,36 @@ def measure(
         long = frame.melt("item", var_name="measure", value_name="value")
         numbers.append(long.assign(condition=condition.name)[COLUMNS])
     return Outcomes(*(pd.concat(frames[1:] or frames, ignore_index=True) for frames in (numbers, texts)))
+
+
+def judged(model: HookedModel, written: Sequence[Prompt], outcomes: Outcomes, judge: Judge) -> Outcomes:
+    """Return what a judge says of the texts written greedily after the prefill: `complied_judged`, `refused_judged`.
+
+    A text without a score is nan, and so is a benign one before a judge of harm: complying with it harms nobody. A judge that
+    fails costs its own numbers, not the run; of an error that is not its own the type alone is logged: it may quote a text.
+    """
+    decode = tokenizer_of(model).decode
+    texts = outcomes.texts[outcomes.texts["reading"] == "compliance"]
+    rows: list[tuple[object, str, int, float]] = []
+    for condition, answers in texts.groupby("condition", sort=False):
+        prompts = {item: written[item] for item in answers["item"]}
+        responses = {
+            item: decode([int(token) for token in ids.split()], skip_special_tokens=True)
+            for item, ids in zip(answers["item"], answers[TEXTS], strict=True)
+            if judge.measures != "harm" or prompts[item].role == "harmful"
+        }
+        try:
+            labels = read_outcomes([prompts[item].request for item in responses], [*responses.values()], judge=judge)
+        except Exception as error:
+            about = (
+                error if isinstance(error, JudgeError) else "\n".join([type(error).__name__, *format_tb(error.__traceback__)])
+            )
+            log.error("the judge failed on %s: %s", condition, about)
+            continue
+        outcome = dict(zip(responses, labels, strict=True))
+        rows += [
+            (condition, f"{name}_judged", item, float(outcome[item] == name) if outcome.get(item) else nan)
+            for item in prompts
+            for name in ("complied", "refused")
+        ]
+    return Outcomes(pd.DataFrame(rows, columns=COLUMNS), outcomes.texts[:0])

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from .. import store
 from .._version import __version__
@@ -21,18 +22,24 @@ from ..results import notebook_html
 from ..statistics import Estimate
 from .circuits import Circuits
 from .decision import Verdict
-from .effect_table import effect_table, estimate_of, interval_text
+from .effect_table import (
+    dissociation_plane,
+    effect_sizes,
+    effect_table,
+    estimate_of,
+    interval_text,
+    polarity,
+    sentences,
+    size_sweep,
+)
 from .effects import Effects
-from .figures import dissociation_plane, effect_sizes, polarity, size_sweep
 from .material import Material
 from .measure import TEXT_COLUMNS, Outcomes
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 Contrast = tuple[str, str]
 """Name of a circuit; "matched" or "unrelated" (benign requests)."""
 SCHEMA = 2
+KINDS = ("circuits", "controls")
 ORDER = ("dissociated", "shared", "not selective", "undecided", "cannot be measured")
 """Answers, the one that a run leads with first."""
 COLUMNS = {
@@ -68,7 +75,6 @@ UNPAIRED = "Harmful and benign requests are no triples: a difference between the
 UNTRAINED = "No training requests were given: circuits of heads and neurons have no controls."
 PACKAGES = ("torch", "transformers", "transformer_lens", "numpy", "scipy")
 """Libraries whose versions a report tells."""
-_FILE = re.compile(r"[\w-]{1,120}\.(json|safetensors)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +120,11 @@ class Dissociation:
         wide = rows.pivot_table("text", "condition", ["effect", "role"], aggfunc="first", sort=False)
         return wide[[(effect, role) for effect in COLUMNS for role in ROLES if (effect, role) in wide]]
 
-    def figure(self) -> "go.Figure":
-        """The dissociation plane: harmful generation lost against recognition kept."""
+    def figure(self) -> go.Figure:
+        """Draw the dissociation plane: harmful generation lost against recognition kept."""
         return dissociation_plane(self.effects, measure=str(self.report["recognition"]["measure"]))
 
-    def figures(self) -> dict[str, "go.Figure"]:
+    def figures(self) -> dict[str, go.Figure]:
         """Every figure by name, the plane first; none where nothing was ablated."""
         if not self.circuits or self.report["reason"]:
             return {}
@@ -130,11 +136,12 @@ class Dissociation:
         return page([self.section()], model=str(self.report["model"]["name"]))
 
     def section(self) -> Section:
-        """What a page shows of the result."""
-        report = self.report
-        answers = [f"{row['circuit']}, {row['contrast']} benign requests: {row['answer']}." for row in report["answers"]]
+        """Return what a page shows of the result."""
+        report, controls = self.report, [*self.controls]
         every = self.table().rename(columns=COLUMNS | ROLES)
-        circuits = every.loc[[name for name in every.index if name not in self.controls]].dropna(axis="columns", how="all")
+        circuits = every.drop(index=controls, errors="ignore").dropna(axis="columns", how="all")
+        answers = [f"{row['circuit']}, {row['contrast']} benign requests: {row['answer']}." for row in report["answers"]]
+        limits = {UNPAIRED: not report["prompts"]["paired"], UNTRAINED: not report["prompts"]["train"], NO_JUDGE: True}
         return Section(
             name="dissociation",
             question=QUESTION,
@@ -142,11 +149,7 @@ class Dissociation:
             sentences=[*self.sentences, *answers],
             figures=self.figures(),
             tables={"Effect sizes, 95 % intervals": circuits.T, "Circuits and controls": every},
-            limits=[
-                *([] if report["prompts"]["paired"] else [UNPAIRED]),
-                *([] if report["prompts"]["train"] else [UNTRAINED]),
-                NO_JUDGE,
-            ],
+            limits=[limit for limit, holds in limits.items() if holds],
             method=METHOD,
             model=report["model"] | {"prompts": report["prompts"]},
             settings=report["settings"],
@@ -165,15 +168,14 @@ class Dissociation:
         Texts that the model wrote are not written. Raises StoreError where the folder cannot be written.
         """
         place = Path(folder)
-        ablations = {"circuits": self.circuits, "controls": self.controls}
-        files = {kind: _file_names(own) for kind, own in ablations.items()}
+        files = {kind: _file_names(getattr(self, kind)) for kind in KINDS}
         with store.held(place):
             store.write_json(place / "report.json", self.report | files)
             store.write_text(place / "report.html", self.page())
             for name, frame in (("effects", self.effects), ("outcomes", self.outcomes.frame), ("sweep", self.sweep)):
                 store.write_text(place / f"{name}.csv", frame.to_csv(index=False))
-            for kind, own in ablations.items():
-                for name, ablation in own.items():
+            for kind in KINDS:
+                for name, ablation in getattr(self, kind).items():
                     ablation.save(place / kind / files[kind][name])
         return place
 
@@ -182,15 +184,37 @@ class Dissociation:
         """Read what `save` wrote. Raises StoreError naming the file that is missing or damaged."""
         place = Path(folder)
         report = store.read_json(place / "report.json")
-        kinds = ("circuits", "controls")
-        files: list[Any] = [report.pop(kind, None) for kind in kinds] if isinstance(report, dict) else [None]
+        files: list[Any] = [report.pop(kind, None) for kind in KINDS] if isinstance(report, dict) else [None]
         if not all(map(_are_file_names, files)) or report.get("schema_version") != SCHEMA:
             raise store.StoreError(f"{place / 'report.json'} is no report of schema {SCHEMA}: run dissociate again.")
         effects, outcomes, sweep = (_read_csv(place / f"{name}.csv") for name in ("effects", "outcomes", "sweep"))
+        read = lambda path: Circuit.load(path) if path.suffix == ".json" else WeightMask.load(path)
         circuits, controls = (
-            {name: _ablation(place / kind / file) for name, file in own.items()} for kind, own in zip(kinds, files, strict=True)
+            {name: read(place / kind / file) for name, file in names.items()} for kind, names in zip(KINDS, files, strict=True)
         )
         return cls(report, effects, Outcomes(outcomes, pd.DataFrame(columns=TEXT_COLUMNS)), circuits, controls, sweep)
+
+
+def _file_names(ablations: Mapping[str, Circuit | WeightMask]) -> dict[str, str]:
+    """A numbered file for each name, without separators and dots."""
+    stems = {name: f"{index:02}-{re.sub(r'[^a-zA-Z0-9_-]+', '-', name)[:100]}" for index, name in enumerate(ablations)}
+    return {name: f"{stems[name]}.{'json' if isinstance(own, Circuit) else 'safetensors'}" for name, own in ablations.items()}
+
+
+def _are_file_names(files: object) -> bool:
+    name = r"[\w-]{1,120}\.(json|safetensors)"
+    return isinstance(files, dict) and all(isinstance(file, str) and re.fullmatch(name, file) for file in files.values())
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """A table that `save` wrote: numbers to the last digit, text that is empty stays empty."""
+    try:
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip")
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except (OSError, ValueError) as error:
+        raise store.StoreError(f"{path} cannot be read ({store.one_line(error)}): run dissociate again.") from error
+    return frame.fillna(dict.fromkeys(set(frame.columns) & {"component", "control", "reason"}, ""))
 
 
 def build_result(
@@ -207,8 +231,11 @@ def build_result(
     conditions = [Condition(BASELINE), *tested.circuits, *tested.controls]
     measured = [condition for condition in conditions if condition.name in effects.outcomes.conditions]
     table = effect_table(effects, measured, estimates)
-    rank = lambda key: (key[1] != "matched", ORDER.index(answers[key].answer), list(answers).index(key))
-    lead = min(answers, key=rank) if answers else None
+    leaves = lambda name: {
+        effect: {row["role"]: estimate_of(row).to_json() for row in rows.to_dict("records")}
+        for effect, rows in table[table["condition"] == name].groupby("effect", sort=False)
+    }
+    lead = min(answers, key=lambda key: (key[1] != "matched", ORDER.index(answers[key].answer)), default=None)
     report = {
         "schema_version": SCHEMA,
         "harmcircuits": __version__,
@@ -220,43 +247,21 @@ def build_result(
         "answer": answers[lead].answer if lead else "cannot be measured",
         "reason": reason,
         "leads": list(lead or ()),
-        "sentences": [reason] if reason else sentences(lead, estimates[lead], effects) if lead else [],
+        "sentences": sentences(*lead, estimates[lead], effects) if lead else [reason],
         "answers": [
             {"circuit": circuit, "contrast": contrast, "answer": verdict.answer, "reasons": verdict.reasons}
             for (circuit, contrast), verdict in answers.items()
         ],
         "conditions": [
-            {"name": own.name, "size": own.size, "labels": dict(own.labels), "effects": _leaves(table, own.name)}
-            for own in measured
+            {"name": each.name, "size": each.size, "labels": dict(each.labels), "effects": leaves(each.name)}
+            for each in measured
         ],
         "sweep": [{key: value for key, value in row.items() if pd.notna(value)} for row in tested.sweep.to_dict("records")],
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
     }
-    circuits, controls = (
-        {own.name: own.ablation for own in kind if own.ablation is not None} for kind in (tested.circuits, tested.controls)
-    )
+    kinds = (tested.circuits, tested.controls)
+    circuits, controls = ({each.name: each.ablation for each in kind if each.ablation is not None} for kind in kinds)
     return Dissociation(report, table, effects.outcomes, circuits, controls, tested.sweep)
-
-
-def sentences(lead: Contrast, estimates: Mapping[str, Estimate], effects: Effects) -> list[str]:
-    """Return three plain sentences about one circuit and contrast, and one where its text became degenerate."""
-    circuit, contrast = lead
-    text = lambda name, **options: interval_text(estimates[name], missing="an unknown amount", **options)
-    lines = [
-        f"Without {circuit}, the loss of harmful responses rises by {text('loss_increase')} nats per token, that "
-        f"of {contrast} benign ones by {text('loss_increase_beyond_benign')} less: "
-        f"{text('specific_share', percent=True)} of the effect is harm's own.",
-        f"Unablated, it tells harmful from {contrast} benign requests with AUROC {text('baseline_recognition')}.",
-        f"Ablated, {text('retained_recognition', percent=True)} of that signal is left "
-        f"(AUROC {text('recognition_change', sign='+')}).",
-    ]
-    ablated, baseline = (effects.rate(condition, "degenerate", "harmful") for condition in (circuit, BASELINE))
-    if ablated.low is not None and baseline.high is not None and ablated.low > baseline.high:
-        lines.append(
-            f"Text falls apart: without {circuit}, {interval_text(ablated, percent=True)} of harmful responses are degenerate, "
-            f"{interval_text(baseline, percent=True)} unablated."
-        )
-    return lines
 
 
 def describe_model(material: Material, name: str) -> dict[str, Any]:
@@ -281,35 +286,3 @@ def describe_prompts(material: Material, effects: Effects) -> dict[str, Any]:
         "test_requests": counts,
         **{split: None if own is None else {"name": own.name, "digest": own.digest} for split, own in sets.items()},
     }
-
-
-def _leaves(table: pd.DataFrame, condition: str) -> dict[str, dict[str, Any]]:
-    leaves: dict[str, dict[str, Any]] = {}
-    for row in table[table["condition"] == condition].to_dict("records"):
-        leaves.setdefault(str(row["effect"]), {})[str(row["role"])] = estimate_of(row).to_json()
-    return leaves
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """A table that `save` wrote: numbers to the last digit, text that is empty stays empty."""
-    try:
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip")
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    except (OSError, ValueError) as error:
-        raise store.StoreError(f"{path} cannot be read ({store.one_line(error)}): run dissociate again.") from error
-    return frame.fillna(dict.fromkeys(set(frame.columns) & {"component", "control", "reason"}, ""))
-
-
-def _file_names(ablations: Mapping[str, Circuit | WeightMask]) -> dict[str, str]:
-    """A numbered file for each name, without separators and dots."""
-    stems = {name: f"{index:02}-{re.sub(r'[^a-zA-Z0-9_-]+', '-', name)[:100]}" for index, name in enumerate(ablations)}
-    return {name: f"{stems[name]}.{'json' if isinstance(own, Circuit) else 'safetensors'}" for name, own in ablations.items()}
-
-
-def _are_file_names(files: object) -> bool:
-    return isinstance(files, dict) and all(isinstance(file, str) and _FILE.fullmatch(file) for file in files.values())
-
-
-def _ablation(path: Path) -> Circuit | WeightMask:
-    return Circuit.load(path) if path.suffix == ".json" else WeightMask.load(path)
