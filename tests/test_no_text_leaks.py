@@ -8,7 +8,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -145,10 +144,9 @@ def test_errors_do_not_quote(model: Any, case: str, capfd: pytest.CaptureFixture
 
 
 def test_a_judge_that_quotes_is_not_quoted(model: Any, caplog: pytest.LogCaptureFixture) -> None:
-    material = SimpleNamespace(model=model, written=TEST.prompts[:2])
     ids = " ".join(map(str, encode(model, "Mix flour and water.")))
     texts = pd.DataFrame([("circuit", "compliance", item, ids) for item in range(2)], columns=TEXT_COLUMNS)
-    found = judged(material, Outcomes(pd.DataFrame(), texts), Quoting())  # type: ignore[arg-type]
+    found = judged(model, TEST.prompts[:2], Outcomes(pd.DataFrame(), texts), Quoting())  # type: ignore[arg-type]
     assert found.frame.empty
     assert "ValueError" in caplog.text and "in read" in caplog.text, "where it arose is told"
     assert CANARY not in caplog.text

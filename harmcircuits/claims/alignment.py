@@ -36,7 +36,6 @@ from ..data import PromptSet
 from ..experiment.decision import Decision, above, at_least, below, measured, value_below
 from ..experiment.effect_table import columns_of
 from ..experiment.effects import Effects
-from ..experiment.result import describe_model, describe_prompts
 from ..readings.compliance import Compliance
 from ..readings.reading import Reading
 from ..statistics import Estimate
@@ -119,7 +118,7 @@ class Alignment(Compactness):
             {own: self._curve(own, effects) for own in dict.fromkeys(own.labels["component"] for own in self.circuits)},
             effects.rate(BASELINE, "refused", "harmful"),
             super().tables(effects)["sizes"],
-            describe_model(self.material, ""),
+            self.material.describe_model(""),
         )
 
     def _curve(self, component: str, effects: Effects) -> Curve:
@@ -187,7 +186,7 @@ class Alignment(Compactness):
         )
 
     def about(self, effects: Effects, name: str) -> dict[str, Any]:
-        about = {"name": name or " → ".join(self.series), "prompts": describe_prompts(self.material, effects)}
+        about = {"name": name or " → ".join(self.series), "prompts": self.material.describe_prompts(effects)}
         return about | {"checkpoints": [{**own.about, "name": label} for label, own in self.series.items()]}
 
     def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:

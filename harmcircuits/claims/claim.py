@@ -37,7 +37,6 @@ from ..experiment.effect_table import columns_of, estimate_of, interval_text
 from ..experiment.effects import CONTRASTS, Effects
 from ..experiment.material import Material
 from ..experiment.measure import measure
-from ..experiment.result import describe_model, describe_prompts
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
 from ..readings.reading import Reading
@@ -117,7 +116,7 @@ class Claim(ABC):
 
     def about(self, effects: Effects, name: str) -> dict[str, Any]:
         """Return which model it was, on which prompts."""
-        return describe_model(self.material, name) | {"prompts": describe_prompts(self.material, effects)}
+        return self.material.describe_model(name) | {"prompts": self.material.describe_prompts(effects)}
 
     def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
         """Return tables behind the estimates, by name."""

@@ -1,12 +1,4 @@
-"""The main job: does harmful generation come apart from the recognition of harm?
-
-1. Split the prompts; let the baseline answer under attack (a prefill), greedily.
-2. Choose the balanced question on development prompts.
-3. Read the baseline. Where it shows nothing that could be lost, stop and say so.
-4. Score components on training responses; choose the size of each circuit on development responses (`circuits`).
-5. Measure every circuit and every control on test prompts.
-6. Effect sizes with intervals (`effects`), then one word by a decision table (`decision`), for each circuit and contrast.
-"""
+"""The main job, `dissociate`: its steps are those of `harmcircuits.experiment.result`, its decision table is `decision`."""
 
 import logging
 import warnings

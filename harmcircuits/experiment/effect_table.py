@@ -163,6 +163,12 @@ def dissociation_plane(effects: pd.DataFrame, *, measure: str = "recognition") -
     )
 
 
+def figures_of(effects: pd.DataFrame, sweep: pd.DataFrame) -> dict[str, go.Figure]:
+    """Draw every figure but the plane, by name; that of the sweep where there was one."""
+    drawn = {"effects": effect_sizes(effects), "polarity": polarity(effects)}
+    return drawn if sweep.empty else drawn | {"sweep": size_sweep(sweep)}
+
+
 def effect_sizes(effects: pd.DataFrame) -> go.Figure:
     """Draw the paper's table: rows are what was ablated, columns what is measured; change from the baseline."""
     random = effects["control"].isin(["random", "matched random", "label swap"])

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +15,8 @@ from ..attribution.scores import Attribution
 from ..circuits.controls import CircuitRecipe
 from ..data import Example, Prompt, PromptSet
 from ..data.elicit import elicit
-from ..models.protocol import HookedModel
+from ..models.model_key import model_key
+from ..models.protocol import HookedModel, geometry, tokenizer_of
 from ..readings.capabilities import Capabilities
 from ..readings.compliance import Compliance, Refusal
 from ..readings.explanation import Explanation, explained
@@ -31,10 +33,8 @@ from .settings import Settings
 
 log = logging.getLogger(__name__)
 RECOGNITION = {"recognition": "recognition", "many_shot": "many_shot", "probe_last": "probe"}
-"""Measures of recognition, each with its reading, in the order in which one is taken for the answer.
-
-Of the probes it is the one after the last layer: components after an earlier one could not change it.
-"""
+"""Measures of recognition with their readings, in the order of preference. Of probes that after the last layer: components
+after an earlier one could not change it."""
 
 
 class ExperimentError(ValueError):
@@ -115,12 +115,10 @@ class Material:
         """Scores of heads and neurons on training examples."""
         harmful, benign = self.train_examples
         prompts, metric = self.recognition_prompts, self.recognition_metric
-        return CircuitRecipe(
-            self.scores("harmful", harmful, lambda: attribute(self.model, harmful)),
-            self.scores("benign", benign, lambda: attribute(self.model, benign)),
-            self.settings.protect,
-            self.scores("recognition", [metric, prompts], lambda: attribute(self.model, prompts, metric=metric)),
-        )
+        A = self.scores("harmful", harmful, lambda: attribute(self.model, harmful))
+        U = self.scores("benign", benign, lambda: attribute(self.model, benign))
+        R = self.scores("recognition", [metric, prompts], lambda: attribute(self.model, prompts, metric=metric))
+        return CircuitRecipe(A, U, self.settings.protect, R)
 
     def scores(self, name: str, about: object, make: Callable[[], Attribution]) -> Attribution:
         """Return scores of heads and neurons, cached."""
@@ -141,14 +139,13 @@ class Material:
             raise FormatError("no question about harm has two labels that this model's tokenizer tells apart")
         if not self.development_prompts:
             return usable[0]
-        separations = {question.name: self._separation(self._balanced_log_odds(question)) for question in usable}
+        separations = {}
+        for question in usable:
+            twins = (question.question, question.reversed)
+            first, second = (question_log_odds(self.model, self.development_prompts, twin)[0].numpy() for twin in twins)
+            separations[question.name] = self._separation(first + second)
         log.info("AUROC and d′ of recognition on development requests: %s", separations)
         return max(usable, key=lambda question: separations[question.name])
-
-    def _balanced_log_odds(self, question: BalancedQuestion) -> Float[np.ndarray, " prompt"]:
-        twins = (question.question, question.reversed)
-        first, second = (question_log_odds(self.model, self.development_prompts, twin)[0] for twin in twins)
-        return np.asarray((first + second).numpy())
 
     def _separation(self, scores: Float[np.ndarray, " prompt"]) -> tuple[float, float]:
         """AUROC and d′ of harmful against all benign development requests; d′ is 0 where a kind has one request alone."""
@@ -165,9 +162,7 @@ class Material:
             return None
         try:
             shots = make_shots(self.train.prompts, n_shots=self.settings.shots, seed=self.settings.seed)
-            check_length(
-                self.model, shots, [prompt.request for prompt in (*self.prompts, *self.development_prompts, *self.train)]
-            )
+            check_length(self.model, shots, [own.request for own in (*self.prompts, *self.development_prompts, *self.train)])
         except ShotError as error:
             log.warning("many-shot recognition is not read: %s", error)
             return None
@@ -185,16 +180,13 @@ class Material:
 
     @cached_property
     def primary(self) -> str:
-        """The measure of recognition that the answer rests on, chosen on the baseline's development requests.
-
-        The first of `RECOGNITION` whose AUROC is shown to be above chance against every kind of benign request; else against
-        any; else the question.
-        """
-        prompts = self.development_prompts
-        readings = self.recognition_readings(prompts, one_sided=False)
-        if not prompts or len(readings) == 1:
+        """The measure of recognition that the answer rests on: the first of `RECOGNITION` with an AUROC above chance on the
+        baseline's development requests, against every kind of benign request; else against any; else the question."""
+        readings = self.recognition_readings(self.development_prompts, one_sided=False)
+        if not self.development_prompts or len(readings) == 1:
             return "recognition"
-        effects = Effects(measure(self.model, [Condition(BASELINE)], readings, cache=self.cache), prompts)
+        baseline = measure(self.model, [Condition(BASELINE)], readings, cache=self.cache)
+        effects = Effects(baseline, self.development_prompts)
         shown = {
             name: [(effects.auroc(BASELINE, name, role).low or 0) > 0.5 for role in effects.roles[1:]]
             for name in RECOGNITION
@@ -222,18 +214,37 @@ class Material:
     @cached_property
     def readings(self) -> tuple[Reading, ...]:
         """Everything that baseline and circuits are measured by."""
-        settings, tokens = self.settings, self.settings.written_tokens
+        settings, length = self.settings, self.settings.written_tokens
         harmful = [prompt for prompt in self.written if prompt.role == "harmful"]
         question, *others = self.recognition_readings(self.prompts)
-        sampled = Compliance(self.written, temperature=1.0, max_new_tokens=tokens, seed=settings.seed)
+        sampled = [Compliance(self.written, temperature=1.0, max_new_tokens=length, seed=settings.seed)]
         return (
             Loss(self.responses),
             question,
-            Compliance(self.written, max_new_tokens=tokens),
-            *([sampled] if settings.sampled else []),
+            Compliance(self.written, max_new_tokens=length),
+            *(sampled if settings.sampled else ()),
             Refusal(self.written),
             InPlace(self.responses[: len(self.control_prompts)], self.question),
             *others,
             *([Explanation(explained(self.model, harmful))] if len(harmful) > 1 else []),
             *([Capabilities(settings.facts, settings.passages)] if settings.facts or settings.passages else []),
         )
+
+    def describe_model(self, name: str) -> dict[str, Any]:
+        """Return name, key, shape and type of the weights."""
+        shape = geometry(self.model)
+        return {
+            "name": name or str(getattr(tokenizer_of(self.model), "name_or_path", "")),
+            "key": model_key(self.model),
+            **{size: getattr(shape, size) for size in ("n_layers", "n_heads", "d_mlp")},
+            "dtype": str(next(iter(self.model.parameters())).dtype).removeprefix("torch."),
+        }
+
+    def describe_prompts(self, effects: Effects) -> dict[str, Any]:
+        """Return which sets were read, and how many test requests of each role."""
+        sets = {"test": self.test, "train": self.train, "development": self.development}
+        return {
+            "paired": effects.paired,
+            "test_requests": {role: sum(prompt.role == role for prompt in self.prompts) for role in effects.roles},
+            **{name: None if part is None else {"name": part.name, "digest": part.digest} for name, part in sets.items()},
+        }

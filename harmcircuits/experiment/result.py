@@ -1,4 +1,16 @@
-"""The result of `dissociate`: an answer, a table of effect sizes, figures, and `report.json`."""
+"""Dissociation: does harmful generation come apart from the recognition of harm?
+
+1. Split the prompts. The baseline answers under attack, greedily: after a prefill, the first words of a compliant answer.
+2. Choose the balanced question on development prompts. Where the baseline shows nothing that could be lost, stop and say so.
+3. Select circuits by first-order scores of training responses; choose the size of each on development responses.
+4. Measure circuits and controls on test requests that took no part in either. Loss increase ΔL: mean negative log-likelihood
+   of the baseline's own responses, ablated − baseline, nats per token. Recognition: log-odds of a question about the request
+   and of its reversed twin, averaged, so that saying "No" more often changes nothing; AUROC of harmful against benign
+   requests. Intervals: 95 %, bootstrap over requests.
+5. Dissociated: the loss of harmful responses rises, more than that of benign ones and more than under random controls, while
+   recognition keeps the fixed share of its signal, and a control aimed at recognition lowers it. Shared: recognition falls
+   too, beyond random. Not selective: benign responses are hurt as much. Undecided: the intervals allow more than one of these.
+"""
 
 import platform
 import re
@@ -15,23 +27,12 @@ from .. import store
 from .._version import __version__
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
-from ..models.model_key import model_key
-from ..models.protocol import geometry, tokenizer_of
 from ..report import Section, page
 from ..results import notebook_html
 from ..statistics import Estimate
 from .circuits import Circuits
 from .decision import Verdict
-from .effect_table import (
-    dissociation_plane,
-    effect_sizes,
-    effect_table,
-    estimate_of,
-    interval_text,
-    polarity,
-    sentences,
-    size_sweep,
-)
+from .effect_table import dissociation_plane, effect_table, estimate_of, figures_of, interval_text, sentences
 from .effects import Effects
 from .material import Material
 from .measure import TEXT_COLUMNS, Outcomes
@@ -57,24 +58,10 @@ COLUMNS = {
 """Effects of `table`, in order, and their names on the page."""
 ROLES = {"harmful": "harmful", "near": "matched", "far": "unrelated", "all": ""}
 QUESTION = "Does harmful generation come apart from the recognition of harm?"
-METHOD = """
-Harmful and benign requests are answered by the baseline after a prefill, the first words of a compliant answer. Circuits are
-selected from first-order scores of training responses; their sizes are chosen on development responses. Effect sizes are
-measured on test requests that took no part in either.
-
-Loss increase ΔL: mean negative log-likelihood of the baseline's own greedy responses, ablated − baseline, nats per token.
-Recognition: log-odds of a question about the request and of its reversed twin, averaged, so that saying "No" more often
-changes nothing; AUROC of harmful against benign requests. Intervals: 95 %, bootstrap over requests.
-
-Dissociated: the loss of harmful responses rises, more than that of benign ones and more than under random controls, while
-recognition keeps the fixed share of its signal, and a control aimed at recognition lowers it. Shared: recognition falls too,
-beyond random. Not selective: benign responses are hurt as much. Undecided: the intervals allow more than one of these.
-"""
 NO_JUDGE = "Compliance is read by rules on the surface of short texts; whether a text would do harm is not judged."
 UNPAIRED = "Harmful and benign requests are no triples: a difference between them may be one of their sources."
 UNTRAINED = "No training requests were given: circuits of heads and neurons have no controls."
 PACKAGES = ("torch", "transformers", "transformer_lens", "numpy", "scipy")
-"""Libraries whose versions a report tells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +115,7 @@ class Dissociation:
         """Every figure by name, the plane first; none where nothing was ablated."""
         if not self.circuits or self.report["reason"]:
             return {}
-        drawn = {"plane": self.figure(), "effects": effect_sizes(self.effects), "polarity": polarity(self.effects)}
-        return drawn if self.sweep.empty else drawn | {"sweep": size_sweep(self.sweep)}
+        return {"plane": self.figure(), **figures_of(self.effects, self.sweep)}
 
     def page(self) -> str:
         """One HTML page that fetches nothing: the answer, figures, the table. No text that the model wrote."""
@@ -150,7 +136,7 @@ class Dissociation:
             figures=self.figures(),
             tables={"Effect sizes, 95 % intervals": circuits.T, "Circuits and controls": every},
             limits=[limit for limit, holds in limits.items() if holds],
-            method=METHOD,
+            method=__doc__ or "",
             model=report["model"] | {"prompts": report["prompts"]},
             settings=report["settings"],
             command=report["command"],
@@ -239,8 +225,8 @@ def build_result(
     report = {
         "schema_version": SCHEMA,
         "harmcircuits": __version__,
-        "model": describe_model(material, about.pop("name")),
-        "prompts": describe_prompts(material, effects),
+        "model": material.describe_model(about.pop("name")),
+        "prompts": material.describe_prompts(effects),
         "settings": material.settings.as_dict(),
         **about,
         "recognition": {"question": material.question.name, "measure": material.primary},
@@ -262,27 +248,3 @@ def build_result(
     kinds = (tested.circuits, tested.controls)
     circuits, controls = ({each.name: each.ablation for each in kind if each.ablation is not None} for kind in kinds)
     return Dissociation(report, table, effects.outcomes, circuits, controls, tested.sweep)
-
-
-def describe_model(material: Material, name: str) -> dict[str, Any]:
-    """Return name, key, shape and type of the weights."""
-    shape = geometry(material.model)
-    return {
-        "name": name or str(getattr(tokenizer_of(material.model), "name_or_path", "")),
-        "key": model_key(material.model),
-        "n_layers": shape.n_layers,
-        "n_heads": shape.n_heads,
-        "d_mlp": shape.d_mlp,
-        "dtype": str(next(iter(material.model.parameters())).dtype).removeprefix("torch."),
-    }
-
-
-def describe_prompts(material: Material, effects: Effects) -> dict[str, Any]:
-    """Return which sets were read, and how many test requests of each role."""
-    counts = {role: sum(prompt.role == role for prompt in material.prompts) for role in effects.roles}
-    sets = {"test": material.test, "train": material.train, "development": material.development}
-    return {
-        "paired": effects.paired,
-        "test_requests": counts,
-        **{split: None if own is None else {"name": own.name, "digest": own.digest} for split, own in sets.items()},
-    }
