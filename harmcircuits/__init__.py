@@ -57,8 +57,8 @@ _WHERE = {
     "alignment": "claims.alignment",
     "MisalignmentSettings": "experiment.settings",
     "misalignment": "claims.misalignment",
-    "Paper": "claims.paper",
-    "paper": "claims.paper",
+    "Paper": "claims.run",
+    "paper": "claims.run",
 }
 
 _ROOMS = ("figures", "judges", "organisms")
@@ -91,8 +91,8 @@ if TYPE_CHECKING:
     from .claims.distinct import distinct as distinct
     from .claims.generality import generality as generality
     from .claims.misalignment import misalignment as misalignment
-    from .claims.paper import Paper as Paper
-    from .claims.paper import paper as paper
+    from .claims.run import Paper as Paper
+    from .claims.run import paper as paper
     from .data import Example as Example
     from .data import Prompt as Prompt
     from .data import PromptSet as PromptSet

@@ -201,7 +201,7 @@ def paper(
     dtype: Dtype = "float32",
 ) -> None:
     """Test every claim that one model can answer; a run that was stopped continues."""
-    from .claims.paper import check_names
+    from .claims.run import check_names
 
     names = check_names(claims and [name.strip() for name in claims.split(",")])
     table = run("paper", model, prompts, out, device, dtype, settings=settings, claims=names).table()

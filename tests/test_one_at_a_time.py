@@ -11,7 +11,7 @@ from folders import names
 
 import harmcircuits as hc
 from harmcircuits import store
-from harmcircuits.claims.paper import Paper
+from harmcircuits.claims.run import Paper
 
 HELD = r"run: another process has held the lock .*run\.lock\. Wait until"
 VERBS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [

@@ -13,7 +13,7 @@ import harmcircuits as hc
 from harmcircuits.claims import claim
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.compactness import Compactness
-from harmcircuits.claims.paper import known_claims, sizes_of
+from harmcircuits.claims.run import known_claims, sizes_of
 from harmcircuits.experiment.settings import CompactnessSettings
 from harmcircuits.organisms import planted
 

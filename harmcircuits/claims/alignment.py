@@ -39,8 +39,9 @@ from ..experiment.effects import Effects
 from ..readings.compliance import Compliance
 from ..readings.reading import Reading
 from ..statistics import Estimate
-from .claim import Finding, Series, run
+from .claim import Finding
 from .compactness import Compactness, smallest
+from .run import Series, run
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -242,7 +243,7 @@ def area_weights(log_f: Float[np.ndarray, " size"], low: float, high: float) -> 
 def alignment(checkpoints: Series, prompts: PromptSet | None = None, **options: Any) -> Finding:
     """Compare checkpoints in order: does harmful generation come to rest on a smaller part?
 
-    Options are those of `harmcircuits.claims.claim.run`: train, development, settings (`CompactnessSettings`), folder, name.
+    Options are those of `harmcircuits.claims.run.run`: train, development, settings (`CompactnessSettings`), folder, name.
 
     finding = hc.alignment({"base": partial(hc.load_model, "BASE"), "aligned": partial(hc.load_model, "ALIGNED")})
     """

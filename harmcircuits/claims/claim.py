@@ -1,58 +1,37 @@
-"""The runner of the paper's claims: conditions × readings → outcomes → estimates → decision → `Finding`.
+"""A claim of the paper, `Claim`, and what it comes to, `Finding`.
 
-A claim is one class in one file. It says which conditions are measured by which readings (`plan`), how outcomes become named
-estimates of each part, such as a component type (`estimates`), the rule that answers (`decision`), tables and figures.
-Everything else is here, once: prompts, splits and responses; measuring with a cache, so that a stopped run continues; the
-answer for each contrast of harmful with benign requests; the table, the page, the JSON file.
-
-    @dataclass(frozen=True, eq=False)
-    class Compactness(Claim):
-        name = "compactness"
-        question = "Does harmful generation rest on a small part of the model?"
-
-    def compactness(model, prompts=None, **options) -> Finding:
-        return run(Compactness, model, prompts, **options)
-
-A claim on a checkpoint series (`on_series`) has its plan measured on one checkpoint after the other. `summary` says what is
-kept of each when its model is released; the last instance decides, with all summaries in its field `series`.
+A claim is one class in one file: its conditions and their readings (`plan`), its estimates of each part, such as a component
+type (`estimates`), the rule that answers (`decision`), tables and figures; its docstring is the method that the page shows.
+Prompts, splits, responses and cache are the runner's (`run`); the answer for each contrast, table, page and JSON are here.
 """
 
-import gc
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
-import torch
+import plotly.graph_objects as go
 
 from .. import store
 from ..ablation.ablate import Condition
-from ..data import PromptSet
-from ..experiment.decision import Decision, Verdict, over
-from ..experiment.dissociation import prepare
+from ..experiment.decision import Decision, over
 from ..experiment.effect_table import columns_of, estimate_of, interval_text
 from ..experiment.effects import CONTRASTS, Effects
 from ..experiment.material import Material
-from ..experiment.measure import measure
 from ..experiment.settings import Settings
-from ..models.protocol import HookedModel
 from ..readings.reading import Reading
 from ..report import Section, page
-from ..results import notebook_html
+from ..results import Result, notebook_html
 from ..statistics import Estimate
 from ..store import as_frame, as_plain
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 NAMES = ("compactness", "generality", "distinct", "alignment", "misalignment")
 """Claims: each is a file of this name, with a class that it registers."""
 FORMAT = "harmcircuits claim 2"
-Series = Mapping[str, HookedModel | Callable[[], HookedModel]]
-"""Checkpoints in order, by name: models, or functions that load one when its turn comes."""
+Figures = dict[str, go.Figure]
 
 
 class ClaimError(ValueError):
@@ -66,8 +45,9 @@ class Claim(ABC):
     Attributes:
         name: of the file, the function and the command.
         question: what the paper claims, as a question.
-        settings_class: sizes; the experiment's own, with this claim's defaults.
-        on_series: whether the claim is about several checkpoints, not one model.
+        settings_class: sizes, with this claim's defaults.
+        on_series: whether the claim is about checkpoints, which are measured one after the other. `summary` is what is kept of
+            each when its model is released; the last instance decides, with all summaries in its field `series`.
         material: prompts, baseline responses and training scores.
     """
 
@@ -83,15 +63,12 @@ class Claim(ABC):
 
     @classmethod
     def restrict(cls, material: Material) -> Material:
-        """Return the material with the prompts that this claim uses: all of them by default.
-
-        Raises:
-            ClaimError: too few prompts of the kind that is needed.
-        """
+        """Return the material with the prompts that this claim uses. Raises ClaimError where there are too few."""
         return material
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> Any:
+        """Sizes, of `settings_class`."""
         return self.material.settings
 
     @abstractmethod
@@ -123,106 +100,41 @@ class Claim(ABC):
         return {}
 
     @classmethod
-    def figures(cls, finding: "Finding") -> "dict[str, go.Figure]":
+    def figures(cls, finding: "Finding") -> Figures:
         """Draw the finding from its tables."""
         return {}
 
 
-@store.alone_in_folder
-def run(
-    claim: type[Claim],
-    model: HookedModel | Series,
-    prompts: PromptSet | None = None,
-    *,
-    train: PromptSet | None = None,
-    development: PromptSet | None = None,
-    settings: Settings | None = None,
-    folder: str | Path | None = None,
-    name: str = "",
-    command: str = "",
-    progress: bool = False,
-    **fields: Any,
-) -> "Finding":
-    """Test a claim on a model.
-
-    Args:
-        model: of a claim on a series, at least two checkpoints by name, in order; they are measured one at a time.
-        prompts: test requests; without `train` they are split into training, development and test requests. None: the built-in
-            ones.
-        train, development: requests for scores and for choices.
-        settings: sizes of this claim (`claim.settings_class`); its defaults by default.
-        folder: where measurements are kept, so that a run that was stopped continues; None: nothing is kept.
-        name: what the report calls the model.
-        command: the shell's command, for the report.
-        fields: of the claim's class, beside `material`.
-
-    Raises:
-        ExperimentError: no harmful or no benign test requests, or one that is a training request too.
-        ClaimError: nothing that this claim could be tested with, or one model where a series is needed.
-        PromptError, ModelError, StoreError: see `dissociate`.
-    """
-    sizes = settings or claim.settings_class()
-    series: Series = model if isinstance(model, Mapping) else {name: model}
-    if claim.on_series != isinstance(model, Mapping) or (claim.on_series and len(series) < 2):
-        wanted = "at least two checkpoints by name, in order" if claim.on_series else "one model"
-        raise ClaimError(f"{claim.name} takes {wanted}: {len(series)} given as {type(model).__name__}.")
-    summaries: dict[str, Any] = {}
-    fields |= {"series": summaries} if claim.on_series else {}
-    held: Any
-    for label, held in series.items():
-        if claim.on_series and not isinstance(held, torch.nn.Module):
-            held = held()
-        material = claim.restrict(prepare(held, prompts, train, development, sizes, folder=folder))
-        tested = claim(material, **fields)
-        outcomes = measure(held, tested.plan(), cache=material.cache, progress=progress)
-        effects = Effects(outcomes, material.prompts, draws=sizes.bootstrap_draws, seed=sizes.seed)
-        if claim.on_series:
-            summaries[label] = tested.summary(effects)
-        if label != [*series][-1]:
-            del held, material, tested
-            gc.collect()  # a hooked model refers to itself: without this, two of them would be in memory
-    return finding_of(tested, effects, name=name, command=command)
-
-
 def finding_of(claim: Claim, effects: Effects, *, name: str, command: str) -> "Finding":
     """Decide and put the finding together: the answer is that of the first contrast, matched where there is one."""
-    rule, rows, verdicts = claim.decision(), [], {}
+    rule, rows = claim.decision(), []
+    answers: list[dict[str, Any]] = []
     for contrast, role in claim.contrasts(effects).items():
         parts = claim.estimates(effects, role)
-        own = {part: rule(estimates) for part, estimates in parts.items()}
-        verdicts[contrast] = {"": over(own), **own}
-        rows += [
-            {"contrast": contrast, "part": part, "estimate": estimate, **columns_of(value)}
-            for part, estimates in parts.items()
-            for estimate, value in estimates.items()
-        ]
-    contrast, verdict = next((contrast, own[""]) for contrast, own in verdicts.items())
+        verdicts = {part: rule(estimates) for part, estimates in parts.items()}
+        for part, verdict in {"": over(verdicts), **verdicts}.items():
+            answers.append({"contrast": contrast, "part": part, "answer": verdict.answer, "reasons": verdict.reasons})
+        for part, estimates in parts.items():
+            about = {"contrast": contrast, "part": part}
+            rows += [about | {"estimate": name, **columns_of(estimate)} for name, estimate in estimates.items()]
+    lead = answers[0]
+    table = pd.DataFrame([row | {"reasons": "; ".join(row["reasons"])} for row in answers])
     return Finding(
         claim=claim.name,
         question=claim.question,
-        answer=verdict.answer,
-        contrast=contrast,
-        reasons=tuple(verdict.reasons),
+        answer=lead["answer"],
+        contrast=lead["contrast"],
+        reasons=tuple(lead["reasons"]),
         estimates=pd.DataFrame(rows),
-        tables={"answers": _answers(verdicts), **claim.tables(effects)},
+        tables={"answers": table, **claim.tables(effects)},
         settings=claim.settings.as_dict(),
         model=claim.about(effects, name),
         command=command,
     )
 
 
-def _answers(verdicts: Mapping[str, Mapping[str, Verdict]]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {"contrast": contrast, "part": part, "answer": verdict.answer, "reasons": "; ".join(verdict.reasons)}
-            for contrast, own in verdicts.items()
-            for part, verdict in own.items()
-        ]
-    )
-
-
 @dataclass(frozen=True, eq=False)
-class Finding:
+class Finding(Result):
     """What a claim came to on one model.
 
     Attributes:
@@ -250,17 +162,18 @@ class Finding:
     @property
     def sentence(self) -> str:
         """Answer and reasons."""
-        return f"{self.answer.capitalize()}{self._against}: {'; '.join(self.reasons)}."
+        return f"{self._headline}: {'; '.join(self.reasons)}."
 
     @property
-    def _against(self) -> str:
-        return f", against {self.contrast}{' benign requests' if self.contrast in CONTRASTS.values() else ''}"
+    def _headline(self) -> str:
+        requests = " benign requests" if self.contrast in CONTRASTS.values() else ""
+        return f"{self.answer.capitalize()}, against {self.contrast}{requests}"
 
     def estimate(self, name: str, part: str, contrast: str | None = None) -> Estimate:
         """Return one estimate, of the leading contrast by default; missing where there is none."""
-        rows = self.estimates
-        at = (rows["contrast"] == (contrast or self.contrast)) & (rows["part"] == part) & (rows["estimate"] == name)
-        return estimate_of(rows[at].iloc[0].to_dict()) if at.any() else Estimate.missing("not measured")
+        keys = {"contrast": contrast or self.contrast, "part": part, "estimate": name}
+        rows = self.estimates[(self.estimates[[*keys]] == pd.Series(keys)).all(axis=1)]
+        return Estimate.missing("not measured") if rows.empty else estimate_of(rows.iloc[0].to_dict())
 
     def table(self) -> pd.DataFrame:
         """One row a contrast and part, one column an estimate; values with intervals as text."""
@@ -269,11 +182,11 @@ class Finding:
         answers = self.tables["answers"].set_index(["contrast", "part"])["answer"]
         return wide.assign(answer=answers).reset_index().rename_axis(columns=None)
 
-    def figures(self) -> "dict[str, go.Figure]":
+    def figures(self) -> Figures:
         """Every figure by name."""
         return claim_class(self.claim).figures(self)
 
-    def figure(self) -> "go.Figure":
+    def figure(self) -> go.Figure:
         """The first figure."""
         return next(iter(self.figures().values()))
 
@@ -282,15 +195,14 @@ class Finding:
         return page([self.section()], model=str(self.model["name"]))
 
     def section(self) -> Section:
-        """What a page shows of the finding."""
-        wide = self.table().set_index(["contrast", "part"]).T
+        """Return what a page shows of the finding."""
         return Section(
             name=self.claim,
             question=self.question,
             answer=self.answer,
-            sentences=[f"{self.answer.capitalize()}{self._against}.", *self.reasons],
+            sentences=[f"{self._headline}.", *self.reasons],
             figures=self.figures(),
-            tables={"Estimates, 95 % intervals": wide},
+            tables={"Estimates, 95 % intervals": self.table().set_index(["contrast", "part"]).T},
             method=claim_class(self.claim).__doc__ or "",
             model=self.model,
             settings=self.settings,
@@ -304,11 +216,7 @@ class Finding:
         return {"format": FORMAT, **{name: getattr(self, name) for name in plain}, "reasons": [*self.reasons], "tables": frames}
 
     def save(self, folder: str | Path) -> Path:
-        """Write `NAME.json` and `NAME.html` into the folder; return the path of the first.
-
-        Raises:
-            StoreError: the folder cannot be written, or another process is at work there.
-        """
+        """Write `NAME.json` and `NAME.html`; return the path of the first. Raises StoreError where they cannot be written."""
         path = Path(folder) / f"{self.claim}.json"
         with store.held(folder):
             store.write_json(path, self.document())

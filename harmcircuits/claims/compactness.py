@@ -44,7 +44,8 @@ from ..readings.information import Information
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate
-from .claim import Claim, ClaimError, Finding, run
+from .claim import Claim, ClaimError, Finding
+from .run import run
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -248,6 +249,6 @@ def smallest(log_f: Float[np.ndarray, " size"], lost: Float[np.ndarray, "size dr
 def compactness(model: HookedModel, prompts: PromptSet | None = None, **options: Any) -> Finding:
     """Ablate growing circuits: how small a part carries harmful generation?
 
-    Options are those of `harmcircuits.claims.claim.run`: train, development, settings (`CompactnessSettings`), folder, name.
+    Options are those of `harmcircuits.claims.run.run`: train, development, settings (`CompactnessSettings`), folder, name.
     """
     return run(Compactness, model, prompts, **options)

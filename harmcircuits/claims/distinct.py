@@ -46,7 +46,8 @@ from ..readings.capabilities import Completion, Completions, as_example, capabil
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate, from_draws, resamples
-from .claim import Claim, ClaimError, Finding, run
+from .claim import Claim, ClaimError, Finding
+from .run import run
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -241,7 +242,7 @@ def distinct(model: HookedModel, prompts: PromptSet | None = None, **options: An
 
     Args:
         options: `capabilities`, sentences by name (`Completion`; the built-in ones by default), and those of
-            `harmcircuits.claims.claim.run`: train, development, settings (`Settings`), folder, name.
+            `harmcircuits.claims.run.run`: train, development, settings (`Settings`), folder, name.
 
     Raises:
         ClaimError: no capability, one called like a kind of request, or `facts=0`.

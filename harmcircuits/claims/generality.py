@@ -49,7 +49,8 @@ from ..models.protocol import HookedModel, geometry
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate
-from .claim import Claim, ClaimError, Finding, run
+from .claim import Claim, ClaimError, Finding
+from .run import run
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -99,7 +100,8 @@ class Generality(Claim):
     def _select(self, component: str) -> dict[str, Ablation]:
         settings, shape = self.settings, geometry(self.material.model)
         if component == "weights":
-            selection = WeightSelection(*settings.weight_fractions[0], settings.recipe)
+            q, p = settings.weight_fractions[0]
+            selection = WeightSelection(q, p, settings.recipe)
             mask = lambda own: cached_masks(own, [(examples, None) for examples in own.train_examples], [selection])[0]
             masks: dict[str, Ablation] = {name: mask(own) for name, own in self.by_category.items()}
             if None in masks.values():
@@ -226,6 +228,6 @@ def increases(effects: Effects, draws: Sequence[Mapping[str, Condition]], role: 
 def generality(model: HookedModel, prompts: PromptSet | None = None, **options: Any) -> Finding:
     """Ablate the circuit of each category of harm: what does it do to the others?
 
-    Options are those of `harmcircuits.claims.claim.run`: train, development, settings (`GeneralitySettings`), folder, name.
+    Options are those of `harmcircuits.claims.run.run`: train, development, settings (`GeneralitySettings`), folder, name.
     """
     return run(Generality, model, prompts, **options)

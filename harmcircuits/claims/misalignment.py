@@ -45,7 +45,8 @@ from ..organisms.finetune import Recipe, check_trainable
 from ..readings.advice import AfterLearning, BadAdvice
 from ..readings.reading import Reading
 from ..statistics import Estimate, two_level
-from .claim import Claim, ClaimError, Finding, run
+from .claim import Claim, ClaimError, Finding
+from .run import run
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -226,7 +227,7 @@ def misalignment(model: HookedModel, prompts: PromptSet | None = None, **options
 
     Args:
         options: `advice`, questions by subject with good and bad answers (the built-in ones by default), and those of
-            `harmcircuits.claims.claim.run`: train, development, settings (`MisalignmentSettings`), folder, name.
+            `harmcircuits.claims.run.run`: train, development, settings (`MisalignmentSettings`), folder, name.
 
     Raises:
         ClaimError: no questions about the subject of the lessons, or about anything else.

@@ -1,4 +1,4 @@
-"""All claims on one model: the main job and every claim that one model can answer, in one folder, on one page.
+"""Run one claim, or all that one model can answer beside the main job, in one folder and on one page.
 
 1. Run `dissociate` and each claim on the same prompts, with the same sizes. They share one cache, so that responses, scores and
    readings that two of them need are computed once, and a run that was stopped continues.
@@ -7,30 +7,86 @@
 3. Put questions and answers on one page, with the figures and the table of each.
 """
 
+import gc
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 
 from .. import store
 from ..circuits.weight_selection import SelectionError
 from ..data import PromptSet
-from ..experiment.dissociation import dissociate
+from ..experiment.dissociation import dissociate, prepare
+from ..experiment.effects import Effects
 from ..experiment.material import ExperimentError
+from ..experiment.measure import measure
 from ..experiment.result import QUESTION, Dissociation
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
 from ..organisms.finetune import FinetuneError
 from ..report import Section, page
 from ..results import Result
-from .claim import NAMES, ClaimError, Finding, claim_class, run
+from .claim import NAMES, Claim, ClaimError, Finding, claim_class, finding_of
 
 log = logging.getLogger(__name__)
 FORMAT = "harmcircuits paper 2"
 DISSOCIATION = "dissociation"
+Series = Mapping[str, HookedModel | Callable[[], HookedModel]]
+"""Checkpoints in order, by name: models, or functions that load one when its turn comes."""
+
+
+@store.alone_in_folder
+def run(
+    claim: type[Claim],
+    model: HookedModel | Series,
+    prompts: PromptSet | None = None,
+    *,
+    train: PromptSet | None = None,
+    development: PromptSet | None = None,
+    settings: Settings | None = None,
+    folder: str | Path | None = None,
+    name: str = "",
+    command: str = "",
+    progress: bool = False,
+    **options: Any,
+) -> Finding:
+    """Test a claim on a model.
+
+    Args:
+        model: of a claim on a series, at least two checkpoints by name, in order; they are measured one at a time.
+        prompts, train, development, folder, name, command: as in `dissociate`; without `train`, prompts are split.
+        settings: sizes of this claim, of `claim.settings_class`.
+        options: fields of the claim's class, beside `material`.
+
+    Raises:
+        ClaimError: nothing that this claim could be tested with, or one model where a series is needed.
+        ExperimentError, PromptError, ModelError, StoreError: see `dissociate`.
+    """
+    sizes = settings or claim.settings_class()
+    series: Series = model if isinstance(model, Mapping) else {name: model}
+    if claim.on_series != isinstance(model, Mapping) or (claim.on_series and len(series) < 2):
+        wanted = "at least two checkpoints by name, in order" if claim.on_series else "one model"
+        raise ClaimError(f"{claim.name} takes {wanted}: {len(series)} given as {type(model).__name__}.")
+    summaries: dict[str, Any] = {}
+    options |= {"series": summaries} if claim.on_series else {}
+    checkpoint: Any
+    for label, checkpoint in series.items():
+        if claim.on_series and not isinstance(checkpoint, torch.nn.Module):
+            checkpoint = checkpoint()
+        material = claim.restrict(prepare(checkpoint, prompts, train, development, sizes, folder=folder))
+        tested = claim(material, **options)
+        outcomes = measure(checkpoint, tested.plan(), cache=material.cache, progress=progress)
+        effects = Effects(outcomes, material.prompts, draws=sizes.bootstrap_draws, seed=sizes.seed)
+        if claim.on_series:
+            summaries[label] = tested.summary(effects)
+        if label != [*series][-1]:
+            del checkpoint, material, tested
+            gc.collect()  # a hooked model refers to itself: without this, two of them would be in memory
+    return finding_of(tested, effects, name=name, command=command)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,23 +111,18 @@ class Paper(Result):
         return pd.DataFrame([self._row(name) for name in names])
 
     def _row(self, name: str) -> dict[str, str]:
+        answer, sentence = "cannot be measured", self.reasons.get(name, "")
+        if result := self.results.get(name):
+            sentence = result.sentence if isinstance(result, Finding) else " ".join(result.sentences)
+            answer = result.answer
         question = QUESTION if name == DISSOCIATION else claim_class(name).question
-        result = self.results.get(name)
-        if result is None:
-            answer, sentence = "cannot be measured", self.reasons[name]
-        elif isinstance(result, Finding):
-            answer, sentence = result.answer, result.sentence
-        else:
-            answer, sentence = result.answer, " ".join(result.sentences)
         return {"claim": name, "question": question, "answer": answer, "sentence": sentence}
 
     def document(self) -> dict[str, Any]:
         """What `paper.json` holds; the numbers of each claim lie in its own file."""
-        model: Mapping[str, Any] = next((_document(result)["model"] for result in self.results.values()), {})
-        rows = self.table().to_dict("records")
-        return {
-            "format": FORMAT, "command": self.command, "model": model, "settings": dict(self.settings), "claims": rows,
-        }  # fmt: skip
+        models = (own.model if isinstance(own, Finding) else own.report["model"] for own in self.results.values())
+        about = {"format": FORMAT, "command": self.command, "model": next(models, {}), "settings": dict(self.settings)}
+        return about | {"claims": self.table().to_dict("records")}
 
     def page(self) -> str:
         """One HTML page that fetches nothing: answers, figures, tables. No text that a model wrote."""
@@ -84,10 +135,9 @@ class Paper(Result):
         return page(sections, model=str(self.document()["model"].get("name", "the model")))
 
     def save(self, folder: str | Path) -> Path:
-        """Write `paper.json`, `paper.html`, and each result's own files; return the path of the page.
+        """Write `paper.json`, `paper.html` and each result's own files; return the path of the page.
 
-        Raises:
-            StoreError: the folder cannot be written, or another process is at work there.
+        Raises StoreError where the folder cannot be written, or another process is at work there.
         """
         place = Path(folder)
         with store.held(place):
@@ -99,6 +149,10 @@ class Paper(Result):
 
     def __repr__(self) -> str:
         return f"Paper({', '.join(f'{row.claim}: {row.answer}' for row in self.table().itertuples())})"
+
+
+def _save(result: Dissociation | Finding, folder: Path) -> None:
+    result.save(folder if isinstance(result, Finding) else folder / DISSOCIATION)
 
 
 def known_claims() -> tuple[str, ...]:
@@ -131,7 +185,7 @@ def paper(
     """Test the claims of the paper on one model.
 
     Args:
-        prompts: test prompts. `train`, `development`, `folder`, `name` and `command` are as in `dissociate`.
+        prompts, train, development, folder, name, command: as in `dissociate`.
         claims: some of `known_claims()`; None: all of them.
         settings: sizes; what differs from the defaults of `Settings` holds for every claim, the rest is each claim's own.
 
@@ -139,27 +193,25 @@ def paper(
         ClaimError: a name that is no claim of one model, before anything is computed.
         PromptError, ModelError, StoreError: see `dissociate`.
     """
-    chosen = check_names(claims)
     sizes = settings or Settings()
-    shared: dict[str, Any] = {"train": train, "development": development, "folder": folder, "name": name, "progress": progress}
+    shared: dict[str, Any] = {"prompts": prompts, "train": train, "development": development, "folder": folder}
+    shared |= {"name": name, "command": command, "progress": progress}
     results: dict[str, Dissociation | Finding] = {}
     reasons: dict[str, str] = {}
-    for claim in chosen:
+    for claim in check_names(claims):
         log.info("testing %s", claim)
         try:
             if claim == DISSOCIATION:
-                result: Dissociation | Finding = dissociate(model, prompts=prompts, settings=sizes, command=command, **shared)
+                results[claim] = dissociate(model, settings=sizes, **shared)
             else:
                 kind = claim_class(claim)
-                own = sizes_of(kind.settings_class, sizes)
-                result = run(kind, model, prompts, settings=own, command=command, **shared)
+                results[claim] = run(kind, model, settings=sizes_of(kind.settings_class, sizes), **shared)
         except (ClaimError, ExperimentError, SelectionError, FinetuneError) as error:
             log.warning("%s cannot be measured: %s", claim, error)
             reasons[claim] = str(error)
-            continue
-        results[claim] = result
-        if folder is not None:
-            _save(result, Path(folder))
+        else:
+            if folder is not None:
+                _save(results[claim], Path(folder))
     return Paper(results, reasons, sizes.as_dict(), command)
 
 
@@ -168,11 +220,3 @@ def sizes_of(kind: type[Settings], settings: Settings) -> Settings:
     default = Settings()
     changed = {field.name: getattr(settings, field.name) for field in fields(Settings)}
     return kind(**{key: value for key, value in changed.items() if value != getattr(default, key)})
-
-
-def _document(result: Dissociation | Finding) -> dict[str, Any]:
-    return result.document() if isinstance(result, Finding) else dict(result.report)
-
-
-def _save(result: Dissociation | Finding, folder: Path) -> None:
-    result.save(folder if isinstance(result, Finding) else folder / DISSOCIATION)
