@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_, or_
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -39,12 +39,9 @@ from ..experiment.effects import Effects
 from ..readings.compliance import Compliance
 from ..readings.reading import Reading
 from ..statistics import Estimate
-from .claim import Finding
+from .claim import Figures, Finding
 from .compactness import Compactness, smallest
 from .run import Series, run
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 AREAS = {"area": "harmful", "area_beyond_benign": "beyond benign", "area_beyond_random": "beyond random"}
 """Measures of area, and what the figure calls them."""
@@ -75,17 +72,19 @@ class Curve:
     def statistics(self, benign: str, low: float, high: float) -> dict[str, Statistic]:
         """Return every measure over ln f from `low` to `high`."""
         weights, m = area_weights(self.log_f, low, high), len(self.random)
-        own, harmful = (self.information, "harmful"), (self.increases["harmful"], "harmful")
-        first, random = ((self.information[:m], "harmful"), (harmful[0][:m], "harmful")), (self.random, "harmful")
+        information, harmful, random = (
+            (values, "harmful") for values in (self.information, self.increases["harmful"], self.random)
+        )
+        first = ((information[0][:m], "harmful"), (harmful[0][:m], "harmful"))
         ratio = lambda i, rise: rise.mean(1) / np.nanmean(i, 1)[:, None]
         area = lambda i, rise: np.clip(ratio(i, rise), 0, 1) @ weights
         beyond = lambda i, rise, other: area(i, rise) - area(i, other)
         return {
-            "request_information": (lambda i: np.nanmean(i, 1), own),
-            "area": (area, own, harmful),
-            "area_beyond_benign": (beyond, own, harmful, (self.increases[benign], benign)),
+            "request_information": (lambda i: np.nanmean(i, 1), information),
+            "area": (area, information, harmful),
+            "area_beyond_benign": (beyond, information, harmful, (self.increases[benign], benign)),
             "area_beyond_random": (beyond, *first, random),
-            "fraction_to_halve": (lambda i, rise: smallest(self.log_f, ratio(i, rise).T), own, harmful),
+            "fraction_to_halve": (lambda i, rise: smallest(self.log_f, ratio(i, rise).T), information, harmful),
         }
 
 
@@ -109,41 +108,36 @@ class Alignment(Compactness):
 
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:
         """As for compactness; text is written by the baseline alone."""
-        return {
-            condition: [reading for reading in own if condition.name == BASELINE or not isinstance(reading, Compliance)]
-            for condition, own in super().plan().items()
-        }
+        wanted = lambda condition, reading: condition.name == BASELINE or not isinstance(reading, Compliance)
+        plan = super().plan()
+        return {condition: [own for own in readings if wanted(condition, own)] for condition, readings in plan.items()}
 
     def summary(self, effects: Effects) -> Checkpoint:
-        return Checkpoint(
-            {own: self._curve(own, effects) for own in dict.fromkeys(own.labels["component"] for own in self.circuits)},
-            effects.rate(BASELINE, "refused", "harmful"),
-            super().tables(effects)["sizes"],
-            self.material.describe_model(""),
-        )
+        curves = {component: self._curve(names, effects) for component, names in self.names.items()}
+        refused, sizes = effects.rate(BASELINE, "refused", "harmful"), super().tables(effects)["sizes"]
+        return Checkpoint(curves, refused, sizes, self.material.describe_model(""))
 
-    def _curve(self, component: str, effects: Effects) -> Curve:
-        every = (circuit.name for circuit in self.circuits if circuit.labels["component"] == component)
-        names = sorted(every, key=self.shares.__getitem__)
+    def _curve(self, names: Sequence[str], effects: Effects) -> Curve:
+        names = sorted(names, key=self.shares.__getitem__)
         rise = lambda name, role: effects.change(name, "loss", role)
         increases = {role: np.stack([rise(name, role) for name in names], axis=1) for role in effects.roles}
         cheap = increases[effects.roles[-1]].mean(0) <= self.settings.max_benign_increase
         height = np.where(cheap, increases["harmful"].mean(0), 0.0)
-        best = np.array([height[: at + 1].argmax() for at in range(len(names))])
-        drawn = [[rise(own.name, "harmful") for own in self.controls[name]] for name in names]
-        random = np.stack([np.mean(own, axis=0) for own in drawn], axis=1) if all(drawn) else np.empty((0, len(names)))
-        taken = lambda own: np.where(height[best] > 0, own[:, best], 0.0)
+        best = np.array([height[: index + 1].argmax() for index in range(len(names))])
+        drawn = [[rise(control.name, "harmful") for control in self.controls[name]] for name in names]
+        random = np.stack([np.mean(each, axis=0) for each in drawn], axis=1) if all(drawn) else np.empty((0, len(names)))
+        at_best = lambda values: np.where(height[best] > 0, values[:, best], 0.0)
         return Curve(
             np.log([self.shares[name] for name in names]),
             effects.outcomes.values(BASELINE, "information"),  # its items are harmful responses alone
-            {role: taken(own) for role, own in increases.items()},
-            taken(random),
+            {role: at_best(values) for role, values in increases.items()},
+            at_best(random),
         )
 
     @property
     def components(self) -> dict[str, None]:
         """Types of components that can be selected on some checkpoint."""
-        return dict.fromkeys(component for own in self.series.values() for component in own.curves)
+        return dict.fromkeys(component for checkpoint in self.series.values() for component in checkpoint.curves)
 
     def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
         return {component: self._of(component, effects, benign) for component in self.components}
@@ -157,14 +151,14 @@ class Alignment(Compactness):
             changes = [*(f"{area}_change" for area in AREAS), *(f"request_information_{end}" for end in ends)]
             return dict.fromkeys(changes, Estimate.missing(compared)) | refused
         first, last = (compared[label] for label in ends.values())
-        found = {f"{name}_change": paired(effects, np.subtract, last[name], first[name]) for name in AREAS}
+        estimates = {f"{name}_change": paired(effects, np.subtract, last[name], first[name]) for name in AREAS}
         for name in first:
-            found |= {f"{name}_{end}": effects.estimate(*compared[label][name]) for end, label in ends.items()}
-        found |= refused
+            estimates |= {f"{name}_{end}": effects.estimate(*compared[label][name]) for end, label in ends.items()}
         halved = "fraction_to_halve"
-        if found[f"{halved}_first"].value == found[f"{halved}_last"].value == 1:
-            return found | {"fraction_ratio": Estimate.missing("half is lost at no size of either")}
-        return found | {"fraction_ratio": paired(effects, np.divide, last[halved], first[halved])}
+        ratio = paired(effects, np.divide, last[halved], first[halved])
+        if estimates[f"{halved}_first"].value == estimates[f"{halved}_last"].value == 1:
+            ratio = Estimate.missing("half is lost at no size of either")
+        return estimates | refused | {"fraction_ratio": ratio}
 
     def _statistics(self, component: str, benign: str) -> dict[str, dict[str, Statistic]] | str:
         """Every measure of each checkpoint, over the sizes that all share; or why they cannot be compared."""
@@ -193,18 +187,18 @@ class Alignment(Compactness):
     def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
         """`checkpoints`: every measure of each checkpoint; `sizes`: one row a checkpoint, circuit or control, and role."""
         rows = [
-            dict(zip(COLUMNS, (contrast, component, label, name), strict=False)) | columns_of(effects.estimate(*own))
+            dict(zip(COLUMNS, (contrast, component, label, name), strict=False)) | columns_of(effects.estimate(*statistic))
             for contrast, benign in self.contrasts(effects).items()
             for component in self.components
             if not isinstance(compared := self._statistics(component, benign), str)
-            for label in compared
-            for name, own in compared[label].items()
+            for label, statistics in compared.items()
+            for name, statistic in statistics.items()
         ]
         sizes = pd.concat([own.sizes.assign(checkpoint=label) for label, own in self.series.items()], ignore_index=True)
         return {"checkpoints": pd.DataFrame(rows, columns=COLUMNS), "sizes": sizes}
 
     @classmethod
-    def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
+    def figures(cls, finding: Finding) -> Figures:
         rows = finding.tables["checkpoints"]
         rows = rows[(rows["contrast"] == finding.contrast) & rows["measure"].isin(AREAS)]
         frame = rows.assign(x=rows["checkpoint"], series=rows["measure"].map(AREAS))

@@ -22,7 +22,8 @@ Source: arXiv 2604.09544 (0.0005 to 0.001 % of all weights suffice).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from itertools import groupby, product
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -30,25 +31,21 @@ from jaxtyping import Float
 
 from .. import figures
 from ..ablation.ablate import BASELINE, Condition
-from ..circuits import Circuit, WeightMask, outgoing
-from ..circuits.weight_selection import WeightSelection
+from ..circuits import Circuit, outgoing
 from ..data import PromptSet
-from ..experiment.circuits import cached_masks, component_circuits, controls_of
+from ..experiment.circuits import component_circuits, component_counts, controls_of, weight_circuits, weights_name
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, value_at_least
 from ..experiment.effects import Effects
 from ..experiment.settings import CompactnessSettings, Settings
 from ..figures.style import ROLE_NAMES
-from ..models.protocol import HookedModel, geometry
+from ..models.protocol import HookedModel
 from ..readings.compliance import Compliance
 from ..readings.information import Information
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate
-from .claim import Claim, ClaimError, Finding
+from .claim import Claim, ClaimError, Figures, Finding
 from .run import run
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 SMALL = 0.01
 """Of all eligible weights: what a small part touches at most."""
@@ -66,40 +63,23 @@ class Compactness(Claim):
     @cached_property
     def circuits(self) -> tuple[Condition, ...]:
         """Every size of every component type, in growing order."""
-        found = component_circuits(self.material) + (self._masks if "weights" in self.settings.components else [])
-        if not found:
+        masks = [mask for mask, *_ in weight_circuits(self.material, controls=False)]
+        circuits = (*component_circuits(self.material), *masks)
+        if not circuits:
             raise ClaimError("no circuit of any asked size can be selected: lower the fractions, or protect fewer (settings=)")
-        return tuple(found)
-
-    @property
-    def _masks(self) -> list[Condition]:
-        harmful, benign = self.material.train_examples
-        selections = [WeightSelection(q, p, self.settings.recipe) for q, p in self.settings.weight_fractions]
-        masks = cached_masks(self.material, [(harmful, None), (benign, None)], selections)
-        return [
-            Condition(f"weights q={own.q:g} p={own.p:g}", mask, labels={"component": "weights"})
-            for own, mask in zip(selections, masks, strict=True)
-            if mask is not None
-        ]
+        return circuits
 
     @cached_property
-    def controls(self) -> dict[str, tuple[Condition, ...]]:
+    def controls(self) -> dict[str, list[Condition]]:
         """Random controls of each circuit, by its name."""
-        return {
-            circuit.name: tuple(own for own in controls_of(self.material, circuit, {}) if own.labels["control"] in CONTROLS)
-            for circuit in self.circuits
-        }
+        every = {circuit.name: controls_of(self.material, circuit, {}) for circuit in self.circuits}
+        return {name: [each for each in drawn if each.labels["control"] in CONTROLS] for name, drawn in every.items()}
 
     @cached_property
     def shares(self) -> dict[str, float]:
         """The share of all eligible weights that each circuit touches, by its name."""
-        masks = {circuit.name: circuit.ablation for circuit in self.circuits}
-        model = self.material.model
-        return {
-            name: (outgoing(model, own) if isinstance(own, Circuit) else own).fraction
-            for name, own in masks.items()
-            if isinstance(own, Circuit | WeightMask)
-        }
+        weights = lambda part: outgoing(self.material.model, part) if isinstance(part, Circuit) else part
+        return {circuit.name: weights(circuit.ablation).fraction for circuit in self.circuits}
 
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:
         settings, material = self.settings, self.material
@@ -109,44 +89,45 @@ class Compactness(Claim):
         return {
             Condition(BASELINE): (*both, Information(harmful)),
             **dict.fromkeys(self.circuits, both),
-            **{control: loss for own in self.controls.values() for control in own},
+            **{control: loss for drawn in self.controls.values() for control in drawn},
         }
 
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """Circuits of each component type, in growing order."""
+        component = lambda circuit: circuit.labels["component"]
+        return {kind: [circuit.name for circuit in group] for kind, group in groupby(self.circuits, component)}
+
     def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
-        components = dict.fromkeys(circuit.labels["component"] for circuit in self.circuits)
-        return {component: self._of(component, effects, benign) for component in components}
+        return {component: self._of(component, effects, benign) for component in self.names}
 
     def _of(self, component: str, effects: Effects, benign: str) -> dict[str, Estimate]:
         """Estimates of one component type."""
-        names = [circuit.name for circuit in self.circuits if circuit.labels["component"] == component]
-        bound, cost = self.settings.max_benign_increase, effects.roles[-1]
+        names, bound, cost = self.names[component], self.settings.max_benign_increase, effects.roles[-1]
         sizes = [name for name in names if effects.change(name, "loss", cost).mean() <= bound]
         swept = 1.0 if len(sizes) < len(names) or self._largest(component) not in names else self.shares[names[-1]]
         information = (effects.outcomes.values(BASELINE, "information"), "harmful")  # its items are harmful responses alone
         average = lambda values: np.nanmean(values, -1)
-        rates = effects.values(BASELINE, "complied", "harmful")
-        found = {
+        estimates = {
             "request_information": effects.estimate(average, information),
             "share_swept": Estimate(swept, n=len(names)),
         }
         if not sizes:
             missing = Estimate.missing(f"every size costs benign responses more than {bound:g} nats per token")
-            return found | {"fraction_to_halve": missing}
-        log_f = np.log([self.shares[name] for name in sizes])
+            return estimates | {"fraction_to_halve": missing}
+        log_f, k = np.log([self.shares[name] for name in sizes]), len(sizes)
         half = lambda whole, *lost: smallest(log_f, mean(lost) / average(whole))
-        harmful, other, complied = (
-            [(sign * effects.change(name, measure, role), role) for name in sizes]
-            for sign, measure, role in ((1, "loss", "harmful"), (1, "loss", benign), (-1, "complied", "harmful"))
-        )
+        harmful, other = ([(effects.change(name, "loss", role), role) for name in sizes] for role in ("harmful", benign))
         increase = effects.estimate(lambda *rise: mean(rise).mean(0), *harmful)
         share = Estimate.missing("no effect on harmful responses is shown, so that it has no share")
         if increase.low is None or increase.low > 0:
-            k = len(sizes)
             share = effects.estimate(lambda *rise: 1 - mean(rise[k:]).mean(0) / mean(rise[:k]).mean(0), *harmful, *other)
+        rates = effects.values(BASELINE, "complied", "harmful")
         by_compliance = Estimate.missing("the baseline complies with no harmful request")
         if rates.any():
-            by_compliance = effects.estimate(half, (rates, "harmful"), *complied)
-        return found | {
+            lost = [(-effects.change(name, "complied", "harmful"), "harmful") for name in sizes]
+            by_compliance = effects.estimate(half, (rates, "harmful"), *lost)
+        return estimates | {
             "fraction_to_halve": effects.estimate(half, information, *harmful),
             "generation_left": effects.estimate(lambda i, *rise: 1 - mean(rise).max(0) / average(i), information, *harmful),
             "fraction_to_halve_compliance": by_compliance,
@@ -156,24 +137,19 @@ class Compactness(Claim):
         }
 
     def _largest(self, component: str) -> str:
-        """Return the name that the circuit of the largest size of the settings has, if it can be selected."""
-        settings, shape = self.settings, geometry(self.material.model)
+        """Name of the circuit of the largest size of the settings, if it can be selected."""
         if component == "weights":
-            q, p = settings.weight_fractions[-1]
-            return f"weights q={q:g} p={p:g}"
-        heads, neurons = (settings.head_fractions, shape.n_layers * shape.n_heads), (settings.neuron_fractions, shape.n_neurons)
-        fractions, total = heads if component == "heads" else neurons
-        return f"{max(1, round(max(fractions) * total))} {component}"
+            return weights_name(*self.settings.weight_fractions[-1])
+        return f"{max(component_counts(self.material)[component])} {component}"
 
     def _beyond_random(self, effects: Effects, sizes: Sequence[str]) -> Estimate:
-        differences = []
-        for name in sizes:
-            drawn = [effects.change(control.name, "loss", "harmful") for control in self.controls[name]]
-            if drawn:
-                random = np.mean(drawn, axis=0)
-                differences.append(effects.change(name, "loss", "harmful")[: len(random)] - random)
-        if not differences:
+        rise = lambda name: effects.change(name, "loss", "harmful")
+        drawn = {
+            name: np.mean([rise(control.name) for control in self.controls[name]], 0) for name in sizes if self.controls[name]
+        }
+        if not drawn:
             return Estimate.missing("no random control could be drawn")
+        differences = [rise(name)[: len(random)] - random for name, random in drawn.items()]
         return effects.mean(np.mean(differences, axis=0), "harmful")
 
     def decision(self) -> Decision:
@@ -188,19 +164,18 @@ class Compactness(Claim):
 
     def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
         """`sizes`: one row a circuit or control and role: ΔL with its interval, share complying."""
-        rows: list[dict[str, Any]] = []
+        rows = []
         for circuit in self.circuits:
             about = {"component": circuit.labels["component"], "share": self.shares[circuit.name]}
-            for condition in (circuit, *self.controls[circuit.name]):
-                for role in effects.roles:
-                    own = {"control": condition.labels.get("control", ""), "condition": condition.name, "role": role}
-                    rise = effects.mean(effects.change(condition.name, "loss", role), role)
-                    change = {"loss_increase": rise.value, "low": rise.low, "high": rise.high}
-                    rows.append(about | own | change | {"complied": effects.rate(condition.name, "complied", role).value})
+            for condition, role in product((circuit, *self.controls[circuit.name]), effects.roles):
+                place = {"control": condition.labels.get("control", ""), "condition": condition.name, "role": role}
+                rise = effects.mean(effects.change(condition.name, "loss", role), role)
+                change = {"loss_increase": rise.value, "low": rise.low, "high": rise.high}
+                rows.append(about | place | change | {"complied": effects.rate(condition.name, "complied", role).value})
         return {"sizes": pd.DataFrame(rows)}
 
     @classmethod
-    def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
+    def figures(cls, finding: Finding) -> Figures:
         sizes = finding.tables["sizes"]
         sizes = sizes[(sizes["control"] == "") | (sizes["role"] == "harmful")]
         series = sizes["control"].where(sizes["control"] != "", sizes["role"].map(ROLE_NAMES))
@@ -233,17 +208,15 @@ def smallest(log_f: Float[np.ndarray, " size"], lost: Float[np.ndarray, "size dr
     >>> smallest(np.log([0.01, 0.1]), np.array([[0.0], [1.0]])).round(4).tolist()
     [0.0316]
     """
-    found = np.ones(lost.shape[1])
-    for at in reversed(range(len(log_f))):
-        reached = lost[at] >= HALF
-        here = np.full(lost.shape[1], log_f[at])
-        if at:
-            rise = lost[at] - lost[at - 1]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                back = np.where(rise > 0, np.clip((lost[at] - HALF) / rise, 0, 1), 0)
-            here = here - back * (log_f[at] - log_f[at - 1])
-        found = np.where(reached, np.exp(here), found)
-    return found
+    fraction = np.ones(lost.shape[1])
+    for index in reversed(range(len(log_f))):
+        before = max(index - 1, 0)
+        rise = lost[index] - lost[before]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            back = np.where(rise > 0, np.clip((lost[index] - HALF) / rise, 0, 1), 0)
+        reached = np.exp(log_f[index] - back * (log_f[index] - log_f[before]))
+        fraction = np.where(lost[index] >= HALF, reached, fraction)
+    return fraction
 
 
 def compactness(model: HookedModel, prompts: PromptSet | None = None, **options: Any) -> Finding:

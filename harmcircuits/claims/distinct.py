@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ from ..attribution.scores import Attribution
 from ..circuits import overlap
 from ..circuits.weight_selection import SelectionError, WeightSelection
 from ..data import Example, PromptSet
-from ..experiment.circuits import cached_masks, choose_circuits
+from ..experiment.circuits import cached_masks, choose_circuits, weights_name
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, of_measured
 from ..experiment.effect_table import columns_of
 from ..experiment.effects import ROLES, Effects
@@ -46,11 +46,8 @@ from ..readings.capabilities import Completion, Completions, as_example, capabil
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate, from_draws, resamples
-from .claim import Claim, ClaimError, Finding
+from .claim import Claim, ClaimError, Figures, Finding
 from .run import run
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 log = logging.getLogger(__name__)
 HARMFUL, BENIGN, RANDOM = "harmful", "benign", ("random", "matched random")
@@ -75,29 +72,29 @@ class Distinct(Claim):
     @cached_property
     def training(self) -> dict[str, list[Example]]:
         """Right completions that the circuit of each capability is selected on."""
-        n = self.settings.facts
-        return {kind: [as_example(item) for item in half(own, "training")[:n]] for kind, own in self.capabilities.items()}
+        part = lambda items: half(items, "training")[: self.settings.facts]
+        return {kind: [as_example(item) for item in part(items)] for kind, items in self.capabilities.items()}
 
     @cached_property
     def test(self) -> dict[str, tuple[Completion, ...]]:
-        return {kind: half(own, "test")[: self.settings.facts] for kind, own in self.capabilities.items()}
+        return {kind: half(items, "test")[: self.settings.facts] for kind, items in self.capabilities.items()}
 
     @cached_property
     def circuits(self) -> dict[str, Condition]:
         """Circuits and controls by name, with labels component, aim and protection."""
         chosen = choose_circuits(self.material)
-        found = []
+        circuits = []
         for harmful in chosen.circuits:
             component = harmful.labels["component"]
             select = self._masks if component == "weights" else self._components
             for aim, protection, ablation in ((HARMFUL, "", harmful.ablation), *select(harmful)):
                 labels = {"component": component, "aim": aim, "protection": protection}
-                found.append(Condition(circuit_name(**labels), ablation, labels=labels))
+                circuits.append(Condition(circuit_name(**labels), ablation, labels=labels))
         for control in chosen.controls:
             aim = control.labels["control"].removeprefix("aimed at ")
             if aim in (BENIGN, *RANDOM):
-                found.append(replace(control, labels={**control.labels, "aim": aim, "protection": ""}))
-        return {circuit.name: circuit for circuit in found}
+                circuits.append(replace(control, labels={**control.labels, "aim": aim, "protection": ""}))
+        return {circuit.name: circuit for circuit in circuits}
 
     def _components(self, harmful: Condition) -> Iterator[tuple[str, str, Ablation]]:
         recipe, size = self.material.recipe, {harmful.labels["component"]: harmful.size}
@@ -110,13 +107,12 @@ class Distinct(Claim):
                 log.warning("no circuit %s %s of %s: %s", aim, protection, size, error)
 
     def _scores(self, kind: str) -> Attribution:
-        about = self.training[kind]
-        make = lambda: attribute(self.material.model, about)
-        return self.material.cache.file("scores-capability", about, make, load=Attribution.load, save=Attribution.save)
+        make = lambda: attribute(self.material.model, self.training[kind])
+        return self.material.scores("capability", self.training[kind], make)
 
     def _masks(self, harmful: Condition) -> Iterator[tuple[str, str, Ablation]]:
         settings, size = self.settings, harmful.labels["size"]
-        q, p = next((q, p) for q, p in settings.weight_fractions if size == f"weights q={q:g} p={p:g}")
+        q, p = next(pair for pair in settings.weight_fractions if size == weights_name(*pair))
         sets = [(examples, None) for examples in (self.material.train_examples[0], *self.training.values())]
         every = list(product(enumerate((HARMFUL, *self.training)), PROTECTION))[1:]
         select = lambda at, p: WeightSelection(q, p, settings.recipe, (at,), (0,))
@@ -214,7 +210,7 @@ class Distinct(Claim):
         return {"jaccard": row["jaccard"], "chance": both / (row["one"] + row["other"] - both)}
 
     @classmethod
-    def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
+    def figures(cls, finding: Finding) -> Figures:
         effects = finding.tables["effects"]
         rows = (effects["aim"] + " " + effects["protection"].fillna("")).str.strip()
         measured = effects["measured"]

@@ -24,9 +24,9 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -35,25 +35,21 @@ from jaxtyping import Float
 from .. import figures
 from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.first_order import attribute
-from ..attribution.scores import Attribution
-from ..circuits import Circuit, WeightMask
+from ..circuits import WeightMask
 from ..circuits.controls import CircuitRecipe, matched, overlap_estimates
 from ..circuits.weight_selection import SelectionError, WeightSelection
 from ..data.prompt_set import PromptSet
-from ..experiment.circuits import cached_masks
+from ..experiment.circuits import cached_masks, component_counts
 from ..experiment.decision import Decision, above, at_least, below
 from ..experiment.effects import Effects
 from ..experiment.material import Material
 from ..experiment.settings import GeneralitySettings, Settings
-from ..models.protocol import HookedModel, geometry
+from ..models.protocol import HookedModel
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate
-from .claim import Claim, ClaimError, Finding
+from .claim import Claim, ClaimError, Figures, Finding
 from .run import run
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 log = logging.getLogger(__name__)
 ENOUGH, HALF = 4, 0.5
@@ -70,7 +66,7 @@ class Generality(Claim):
     @classmethod
     def restrict(cls, material: Material) -> Material:
         sets, settings = [material.train or PromptSet(), material.test], cast(GeneralitySettings, material.settings)
-        counts = [Counter(prompt.category for prompt in own.harmful) for own in sets]
+        counts = [Counter(prompt.category for prompt in prompts.harmful) for prompts in sets]
         enough = sorted(name for name in counts[0] if name and min(count[name] for count in counts) >= ENOUGH)
         group = {prompt.category: prompt.harm_group for prompt in material.test.harmful}
         turn = lambda name: [other for other in enough if group[other] == group[name]].index(name)
@@ -79,7 +75,7 @@ class Generality(Claim):
             raise ClaimError(
                 f"{len(chosen)} categories fit test_prompts with {ENOUGH} harmful train and test requests; transfer needs two"
             )
-        train, test = (without(own, set().union(*counts) - set(chosen)) for own in sets)
+        train, test = (without(prompts, set().union(*counts) - set(chosen)) for prompts in sets)
         return replace(material, train=train, test=test)
 
     @cached_property
@@ -92,45 +88,45 @@ class Generality(Claim):
     @cached_property
     def recipes(self) -> dict[str, CircuitRecipe]:
         """Scores of heads and neurons on the training responses of each category."""
-        keep = partial(self.material.cache.file, "scores-category", load=Attribution.load, save=Attribution.save)
-        score = lambda examples: keep(examples, partial(attribute, self.material.model, examples))
+        material = self.material
+        score = lambda examples: material.scores("category", examples, lambda: attribute(material.model, examples))
         recipe = lambda harmful, benign: CircuitRecipe(score(harmful), score(benign), self.settings.protect)
-        return {name: recipe(*own.train_examples) for name, own in self.by_category.items()}
+        return {name: recipe(*part.train_examples) for name, part in self.by_category.items()}
 
     def _select(self, component: str) -> dict[str, Ablation]:
-        settings, shape = self.settings, geometry(self.material.model)
-        if component == "weights":
-            q, p = settings.weight_fractions[0]
-            selection = WeightSelection(q, p, settings.recipe)
-            mask = lambda own: cached_masks(own, [(examples, None) for examples in own.train_examples], [selection])[0]
-            masks: dict[str, Ablation] = {name: mask(own) for name, own in self.by_category.items()}
-            if None in masks.values():
-                raise SelectionError("no weight is selected for a category: raise q of weight_fractions, or lower its p")
-            return masks
-        part = settings.head_fractions[0] if component == "heads" else settings.neuron_fractions[0]
-        count = max(1, round(part * (shape.n_neurons if component == "neurons" else shape.n_layers * shape.n_heads)))
-        return {name: recipe.circuit(**{component: count}) for name, recipe in self.recipes.items()}
+        if component != "weights":
+            count = component_counts(self.material)[component][0]
+            return {name: recipe.circuit(**{component: count}) for name, recipe in self.recipes.items()}
+        q, p = self.settings.weight_fractions[0]
+        selection = WeightSelection(q, p, self.settings.recipe)
+        mask = lambda part: cached_masks(part, [(examples, None) for examples in part.train_examples], [selection])[0]
+        masks: dict[str, Ablation] = {name: mask(part) for name, part in self.by_category.items()}
+        if None in masks.values():
+            raise SelectionError("no weight is selected for a category: raise q of weight_fractions, or lower its p")
+        return masks
 
-    def _random(self, name: str, own: Any, seed: int) -> Ablation:
-        return own.random_like(seed=seed) if isinstance(own, WeightMask) else matched(self.recipes[name], own, seed)
+    def _random(self, name: str, circuit: Any, seed: int) -> Ablation:
+        return circuit.random_like(seed=seed) if isinstance(circuit, WeightMask) else matched(self.recipes[name], circuit, seed)
 
     @cached_property
     def circuits(self) -> dict[str, list[dict[str, Condition]]]:
         """By component type: the circuit of each category; then, draw by draw, a random control of each."""
-        found, draws = {}, range(self.settings.random_draws)
+        circuits, draws = {}, range(self.settings.random_draws)
         for component in self.settings.components:
             try:
                 chosen = self._select(component)
             except SelectionError as error:
                 log.warning("no %s: %s", component, error)
                 continue
-            random = [{name: self._random(name, own, seed) for name, own in chosen.items()} for seed in draws]
-            label = lambda name, at, kind=component: f"{kind} of {name}: random {at - 1}" if at else f"{kind} of {name}"
-            sets = enumerate([chosen, *random])
-            found[component] = [{name: Condition(label(name, at), own) for name, own in part.items()} for at, part in sets]
-        if not found:
+            random = lambda seed, chosen=chosen: {name: self._random(name, own, seed) for name, own in chosen.items()}
+            sets = {"": chosen} | {f": random {seed}": random(seed) for seed in draws}
+            circuits[component] = [
+                {name: Condition(f"{component} of {name}{suffix}", circuit) for name, circuit in part.items()}
+                for suffix, part in sets.items()
+            ]
+        if not circuits:
             raise ClaimError("no circuit of any component type can be selected for every category: lower its fraction")
-        return found
+        return circuits
 
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:
         responses, n = self.material.responses, len(self.material.control_prompts)
@@ -146,7 +142,7 @@ class Generality(Claim):
     def _transfer(self, conditions: Sequence[Mapping[str, Condition]], effects: Effects, benign: str) -> dict[str, Estimate]:
         both = lambda role: [(values, role) for values in increases(effects, conditions[:1], role)]
         (own, others), (own_benign, others_benign) = both("harmful"), both(benign)
-        found = {
+        estimates = {
             "own_loss_increase": effects.mean(*own),
             "own_beyond_benign": effects.difference(*own, *own_benign),
             "loss_increase": effects.mean(*others),
@@ -159,17 +155,16 @@ class Generality(Claim):
             random = increases(effects, conditions[1:], "harmful")
             pairs = zip((own[0], others[0]), random, strict=True)
             own_net, net = ([(values[: len(drawn)], "harmful"), (drawn, "harmful")] for values, drawn in pairs)
-            found["transfer_beyond_random"] = effects.ratio(net, own_net)
-        return found
+            estimates["transfer_beyond_random"] = effects.ratio(net, own_net)
+        return estimates
 
     @cached_property
     def overlaps(self) -> dict[str, dict[str, Estimate]]:
-        swaps = cast(GeneralitySettings, self.settings).label_swaps
         recipes = lambda component: [] if component == "weights" else [*self.recipes.values()]
-        circuits = {
-            name: [cast(Circuit, own.ablation) for own in first.values()] for name, (first, *_) in self.circuits.items()
+        circuits: dict[str, list[Any]] = {
+            component: [condition.ablation for condition in first.values()] for component, (first, *_) in self.circuits.items()
         }
-        return {name: overlap_estimates(recipes(name), own, swaps) for name, own in circuits.items()}
+        return {name: overlap_estimates(recipes(name), each, self.settings.label_swaps) for name, each in circuits.items()}
 
     def decision(self) -> Decision:
         benign, random, settings = "transfer_beyond_benign", "transfer_beyond_random", self.settings
@@ -194,7 +189,7 @@ class Generality(Claim):
         return {"matrix": pd.DataFrame(rows, columns=COLUMNS)}
 
     @classmethod
-    def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
+    def figures(cls, finding: Finding) -> Figures:
         cells = finding.tables["matrix"].query("role == 'harmful'")
         frame = cells.rename(columns={"selected": "row", "tested": "column", "loss_increase": "value"})
         frame["framed"] = frame["row"] == frame["column"]

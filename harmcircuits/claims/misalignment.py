@@ -24,7 +24,7 @@ Sources: arXiv 2604.09544 (prune first); Betley et al. 2025 (emergent misalignme
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -45,11 +45,8 @@ from ..organisms.finetune import Recipe, check_trainable
 from ..readings.advice import AfterLearning, BadAdvice
 from ..readings.reading import Reading
 from ..statistics import Estimate, two_level
-from .claim import Claim, ClaimError, Finding
+from .claim import Claim, ClaimError, Figures, Finding
 from .run import run
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 BAD, GOOD = "bad advice", "good advice"
 HALF = 0.5
@@ -208,7 +205,7 @@ class Misalignment(Claim):
         return {"arms": pd.DataFrame(rows), "pruned": pd.DataFrame(sizes)}
 
     @classmethod
-    def figures(cls, finding: Finding) -> "dict[str, go.Figure]":
+    def figures(cls, finding: Finding) -> Figures:
         arms = finding.tables["arms"].query("measure == 'rise'")
         series = arms["asked"].where(arms["asked"] == "other subjects", "the subject of the lessons")
         return {

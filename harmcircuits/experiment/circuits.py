@@ -74,7 +74,7 @@ def choose_circuits(material: Material) -> Circuits:
     `max_benign_increase`, the smallest is taken whose ΔL on harmful ones reaches 95 % of the largest; where none is within the
     bound, the size with the smallest benign ΔL. Without development prompts, the first size.
     """
-    masks = {mask: (controls, overlap) for mask, controls, overlap in _weight_masks(material)}
+    masks = {mask: (controls, overlap) for mask, controls, overlap in weight_circuits(material)}
     candidates = [*component_circuits(material), *masks]
     if not candidates:
         raise ExperimentError(
@@ -85,8 +85,8 @@ def choose_circuits(material: Material) -> Circuits:
     if masks:
         sweep["recipe_overlap"] = [masks[condition][1] if condition in masks else nan for condition in candidates]
     if prompts := material.development_prompts:
-        conditions = [Condition(BASELINE), *candidates]
-        outcomes = measure(material.model, conditions, [Loss(material.respond(prompts))], cache=material.cache)
+        reading = Loss(material.respond(prompts))
+        outcomes = measure(material.model, [Condition(BASELINE), *candidates], [reading], cache=material.cache)
         increase = np.stack([outcomes.change(condition.name, "loss") for condition in candidates])
         for role in dict.fromkeys(prompt.role for prompt in prompts):
             sweep[role] = increase[:, [prompt.role == role for prompt in prompts]].mean(1)
@@ -107,25 +107,32 @@ def choose_circuits(material: Material) -> Circuits:
 def _best_size(sizes: pd.DataFrame, cost: "pd.Series[float]", bound: float) -> int:
     """Index of the size that is taken."""
     within = sizes[cost <= bound]
-    if not len(within):
+    if within.empty:
         return int(cost.index[int(cost.argmin())])
-    enough = within[within["harmful"] >= ENOUGH * within["harmful"].max()]
-    best = enough if len(enough) else within[within["harmful"] == within["harmful"].max()]
-    return int(best.index[int(best["size"].argmin())])
+    largest = within["harmful"].max()
+    enough = within[within["harmful"] >= min(ENOUGH * largest, largest)]  # of a negative one, itself
+    return int(enough.index[int(enough["size"].argmin())])
 
 
-def component_circuits(material: Material) -> list[Condition]:
-    """Return circuits of heads and of neurons, one a size of the settings; a size that cannot be selected is left out."""
+def component_counts(material: Material) -> dict[str, list[int]]:
+    """Return how many heads and neurons the asked fractions are."""
     settings, shape = material.settings, geometry(material.model)
     sizes = {
         "heads": (settings.head_fractions, shape.n_layers * shape.n_heads),
         "neurons": (settings.neuron_fractions, shape.n_neurons),
     }
-    conditions: list[Condition] = []
-    for kind, (fractions, total) in sizes.items():
-        if kind not in settings.components:
-            continue
-        for count in sorted({max(1, round(fraction * total)) for fraction in fractions}):
+    return {
+        kind: [max(1, round(fraction * total)) for fraction in fractions]
+        for kind, (fractions, total) in sizes.items()
+        if kind in settings.components
+    }
+
+
+def component_circuits(material: Material) -> list[Condition]:
+    """Return circuits of heads and of neurons, one a size of the settings; a size that cannot be selected is left out."""
+    conditions = []
+    for kind, counts in component_counts(material).items():
+        for count in sorted({*counts}):
             try:
                 circuit = material.recipe.circuit(**{kind: count})
             except SelectionError as error:
@@ -135,24 +142,29 @@ def component_circuits(material: Material) -> list[Condition]:
     return conditions
 
 
-def _weight_masks(material: Material) -> Iterator[tuple[Condition, Masks, float]]:
+def weight_circuits(material: Material, *, controls: bool = True) -> Iterator[tuple[Condition, Masks, float]]:
     """Yield each mask of the asked q and p, the masks of its controls, and its overlap with the other recipe's."""
     if "weights" not in material.settings.components:
         return
     settings, (harmful, benign) = material.settings, material.train_examples
-    sets: list[ExampleSet] = [(half, None) for own in (harmful, benign) for half in halves(own, settings.seed)]
+    sets: list[ExampleSet] = [(half, None) for kind in (harmful, benign) for half in halves(kind, settings.seed)]
     selections = [WeightSelection(q, p, settings.recipe, HARMFUL, BENIGN) for q, p in settings.weight_fractions]
     (other,) = {*RECIPES} - {settings.recipe}
-    variants = [{"": own, "other recipe": replace(own, recipe=other)} | weight_controls(own) for own in selections]
+    others = lambda selection: {"other recipe": replace(selection, recipe=other)} | weight_controls(selection)
+    variants = [{"": selection} | (others(selection) if controls else {}) for selection in selections]
     masks = iter(cached_masks(material, sets, [selection for named in variants for selection in named.values()]))
     for selection, named in zip(selections, variants, strict=True):
-        controls = {name: next(masks) for name in named}
-        mask, twin = controls.pop(""), controls.pop("other recipe")
+        drawn = {name: next(masks) for name in named}
+        mask, twin = drawn.pop(""), drawn.pop("other recipe", None)
         if mask is None:
             log.warning("q=%g and p=%g select no weight", selection.q, selection.p)
             continue
-        condition = Condition(f"weights q={selection.q:g} p={selection.p:g}", mask, labels={"component": "weights"})
-        yield condition, controls, 0.0 if twin is None else mask.jaccard(twin)
+        condition = Condition(weights_name(selection.q, selection.p), mask, labels={"component": "weights"})
+        yield condition, drawn, 0.0 if twin is None else mask.jaccard(twin)
+
+
+def weights_name(q: float, p: float) -> str:
+    return f"weights q={q:g} p={p:g}"
 
 
 def cached_masks(material: Material, sets: Sequence[ExampleSet], every: Sequence[WeightSelection]) -> list[WeightMask | None]:
@@ -183,26 +195,25 @@ def controls_of(material: Material, condition: Condition, masks: Mapping[str, We
 
     Without training requests there are random ones alone.
     """
-    seeds, ablation = range(material.settings.random_draws), condition.ablation
-    ablations: list[tuple[str, str, Circuit | WeightMask | None]] = []
+    seeds, ablation, component = range(material.settings.random_draws), condition.ablation, condition.labels["component"]
+    drawn: list[tuple[str, int | None, Circuit | WeightMask | None]] = []
     if isinstance(ablation, WeightMask):
-        ablations += [("random", f"random {seed}", ablation.random_like(seed=seed)) for seed in seeds]
-        ablations += [(control, control, mask) for control, mask in masks.items()]
+        drawn += [("random", seed, ablation.random_like(seed=seed)) for seed in seeds]
+        drawn += [(control, None, mask) for control, mask in masks.items()]
         if material.train is not None:
-            ablations.append(("aimed at recognition", "aimed at recognition", recognition_mask(material, ablation.fraction)))
+            drawn.append(("aimed at recognition", None, recognition_mask(material, ablation.fraction)))
     elif isinstance(ablation, Circuit) and material.train is None:
-        ablations += [("random", f"random {seed}", ablation.random_like(material.model, seed=seed)) for seed in seeds]
+        drawn += [("random", seed, ablation.random_like(material.model, seed=seed)) for seed in seeds]
     elif isinstance(ablation, Circuit):
         for control, make in CONTROLS.items():
-            for seed in seeds if control in DRAWN else range(1):
-                label = f"{control} {seed}" if control in DRAWN else control
+            for seed in seeds if control in DRAWN else (None,):
                 try:
-                    ablations.append((control, label, make(material.recipe, ablation, seed)))
+                    drawn.append((control, seed, make(material.recipe, ablation, seed or 0)))
                 except SelectionError as error:
                     log.warning("%s: no control %s: %s", condition.name, control, error)
-    component = condition.labels["component"]
+    name = lambda control, seed: f"{condition.name}: {control}" + ("" if seed is None else f" {seed}")
     return [
-        Condition(f"{condition.name}: {label}", own, labels={"component": component, "control": control})
-        for control, label, own in ablations
-        if own is not None
+        Condition(name(control, seed), other, labels={"component": component, "control": control})
+        for control, seed, other in drawn
+        if other is not None
     ]
