@@ -17,7 +17,7 @@ import typer
 from transformers.utils.logging import disable_progress_bar
 
 import harmcircuits as hc
-from harmcircuits.cli import print_dissociation
+from harmcircuits.cli import show
 
 PLANTED = hc.Settings(
     components=("heads",), head_fractions=(0.1,), facts=0, passages=0, sampled=False, shots=0, random_draws=1,
@@ -53,7 +53,7 @@ def main(folder: Path) -> None:
     model = hc.load_model()
     result = hc.dissociate(model, settings=SMALL, folder=folder, name="SmolLM2-135M-Instruct", progress=sys.stderr.isatty())
     result.save(folder)
-    print_dissociation(result, folder)
+    show("dissociate", result, folder)
     typer.echo(f"   {time.monotonic() - start:.0f} seconds")
 
 

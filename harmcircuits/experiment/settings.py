@@ -75,13 +75,12 @@ class Settings:
     negligible: float = 0.1
 
     def __post_init__(self) -> None:
-        least = {"seed": 0, "shots": 0, "random_draws": 0, "facts": 0, "passages": 0, "bootstrap_draws": 100}
-        for field in fields(self):
-            value, whole = getattr(self, field.name), field.type is int
-            if field.type not in (int, float):
-                continue
-            low, high = (least.get(field.name, 1), inf) if whole else (0, inf if field.name == "max_benign_increase" else 1)
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not low <= value <= high:
+        lowest = {"seed": 0, "shots": 0, "random_draws": 0, "facts": 0, "passages": 0, "bootstrap_draws": 100}
+        for field in (field for field in fields(self) if field.type in (int, float)):
+            value, kind = getattr(self, field.name), field.type
+            low, high = (lowest.get(field.name, 1), inf) if kind is int else (0, 1)
+            high = inf if field.name == "max_benign_increase" else high
+            if isinstance(value, bool) or not isinstance(value, int | kind) or not low <= value <= high:
                 raise SettingsError(f"{field.name} must be a number from {low:g} to {high:g}, not {value!r}")
         if not self.components or set(self.components) - set(COMPONENTS):
             raise SettingsError(f"components are some of {', '.join(COMPONENTS)}, not {self.components!r}")
@@ -93,22 +92,9 @@ class Settings:
     @classmethod
     def quick(cls, *, seed: int = 0) -> "Settings":
         """Minutes on two cores: intervals are wide, and most answers undecided."""
-        return replace(
-            cls(),
-            seed=seed,
-            train_prompts=24,
-            development_prompts=8,
-            test_prompts=16,
-            control_prompts=12,
-            written_prompts=12,
-            max_new_tokens=24,
-            written_tokens=24,
-            sampled=False,
-            shots=8,
-            random_draws=1,
-            facts=20,
-            passages=4,
-        )
+        prompts: dict[str, Any] = {"train_prompts": 24, "development_prompts": 8, "test_prompts": 16, "control_prompts": 12}
+        texts: dict[str, Any] = {"written_prompts": 12, "max_new_tokens": 24, "written_tokens": 24, "sampled": False}
+        return replace(cls(), seed=seed, shots=8, random_draws=1, facts=20, passages=4, **prompts, **texts)
 
     @property
     def protect(self) -> dict[str, float]:
@@ -175,3 +161,21 @@ class MisalignmentSettings(Settings):
     learning_rate: float = 3e-4
     rank: int = 32
     batch_size: int = 8
+
+
+def as_text(value: object) -> str:
+    """Return a setting as a command takes it.
+
+    >>> as_text(((1e-5, 5e-5), (0.1, 0.2))), from_text("0.1:0.2", ((0.5, 0.5),))
+    ('1e-05:5e-05,0.1:0.2', ((0.1, 0.2),))
+    """
+    if not isinstance(value, tuple):
+        return str(value)
+    return ",".join(":".join(f"{number:g}" for number in part) if isinstance(part, tuple) else str(part) for part in value)
+
+
+def from_text(text: str, default: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the parts that `as_text` writes, of the type of the default's. Raises ValueError where they are not."""
+    pair, kind = isinstance(default[0], tuple), type(default[0])
+    parts = [part.strip() for part in text.split(",")]
+    return tuple(tuple(map(float, part.split(":", 1))) if pair else kind(part) for part in parts)
