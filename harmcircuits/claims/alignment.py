@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_, or_
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -101,9 +101,9 @@ class Checkpoint:
 @dataclass(frozen=True, eq=False)
 class Alignment(Compactness):
     __doc__ = __doc__
-    name: ClassVar[str] = "alignment"
-    question: ClassVar[str] = "Does alignment bring harmful generation together on a smaller part of the model?"
-    on_series: ClassVar[bool] = True
+    name = "alignment"
+    question = "Does alignment bring harmful generation together on a smaller part of the model?"
+    on_series = True
     series: Mapping[str, Checkpoint] = field(default_factory=dict)
 
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:

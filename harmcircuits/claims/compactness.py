@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, product
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ from ..data import PromptSet
 from ..experiment.circuits import component_circuits, component_counts, controls_of, weight_circuits, weights_name
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, value_at_least
 from ..experiment.effects import Effects
-from ..experiment.settings import CompactnessSettings, Settings
+from ..experiment.settings import CompactnessSettings
 from ..figures.style import ROLE_NAMES
 from ..models.protocol import HookedModel
 from ..readings.compliance import Compliance
@@ -56,9 +56,9 @@ CONTROLS = ("random", "matched random")
 @dataclass(frozen=True, eq=False)
 class Compactness(Claim):
     __doc__ = __doc__
-    name: ClassVar[str] = "compactness"
-    question: ClassVar[str] = "Does harmful generation rest on a small part of the model?"
-    settings_class: ClassVar[type[Settings]] = CompactnessSettings
+    name = "compactness"
+    question = "Does harmful generation rest on a small part of the model?"
+    settings_class = CompactnessSettings
 
     @cached_property
     def circuits(self) -> tuple[Condition, ...]:

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,8 +59,8 @@ HALF = 0.5
 @dataclass(frozen=True, eq=False)
 class Distinct(Claim):
     __doc__ = __doc__
-    name: ClassVar[str] = "distinct"
-    question: ClassVar[str] = "Is the circuit of harmful generation another one than those of everyday capabilities?"
+    name = "distinct"
+    question = "Is the circuit of harmful generation another one than those of everyday capabilities?"
     capabilities: Mapping[str, Sequence[Completion]] = field(default_factory=capabilities)
 
     def __post_init__(self) -> None:

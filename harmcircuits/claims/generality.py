@@ -26,7 +26,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ from ..experiment.circuits import cached_masks, component_counts
 from ..experiment.decision import Decision, above, at_least, below
 from ..experiment.effects import Effects
 from ..experiment.material import Material
-from ..experiment.settings import GeneralitySettings, Settings
+from ..experiment.settings import GeneralitySettings
 from ..models.protocol import HookedModel
 from ..readings.loss import Loss
 from ..readings.reading import Reading
@@ -59,9 +59,9 @@ COLUMNS = ["component", "selected", "tested", "role", "loss_increase", "low", "h
 @dataclass(frozen=True, eq=False)
 class Generality(Claim):
     __doc__ = __doc__
-    name: ClassVar[str] = "generality"
-    question: ClassVar[str] = "Does one mechanism generate every kind of harm?"
-    settings_class: ClassVar[type[Settings]] = GeneralitySettings
+    name = "generality"
+    question = "Does one mechanism generate every kind of harm?"
+    settings_class = GeneralitySettings
 
     @classmethod
     def restrict(cls, material: Material) -> Material:

@@ -24,7 +24,7 @@ Sources: arXiv 2604.09544 (prune first); Betley et al. 2025 (emergent misalignme
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ from ..experiment.circuits import choose_circuits
 from ..experiment.decision import Decision, above, at_least, below
 from ..experiment.effect_table import columns_of
 from ..experiment.effects import Effects
-from ..experiment.settings import MisalignmentSettings, Settings
+from ..experiment.settings import MisalignmentSettings
 from ..models.protocol import HookedModel
 from ..organisms.advice import DOMAINS, Advice, advice, divided, open_questions
 from ..organisms.finetune import Recipe, check_trainable
@@ -59,32 +59,28 @@ NARROW, BROAD = 0, 1
 @dataclass(frozen=True, eq=False)
 class Misalignment(Claim):
     __doc__ = __doc__
-    name: ClassVar[str] = "misalignment"
-    question: ClassVar[str] = "Does pruning harmful-generation weights first prevent broad misalignment by narrow fine-tuning?"
-    settings_class: ClassVar[type[Settings]] = MisalignmentSettings
+    name = "misalignment"
+    question = "Does pruning harmful-generation weights first prevent broad misalignment by narrow fine-tuning?"
+    settings_class = MisalignmentSettings
     advice: Mapping[str, Sequence[Advice]] | None = None
     """Questions by subject; None: the built-in ones."""
-
-    @property
-    def settings(self) -> MisalignmentSettings:
-        return cast(MisalignmentSettings, self.material.settings)
 
     @cached_property
     def subjects(self) -> Mapping[str, Sequence[Advice]]:
         """Every subject's questions; of the built-in ones also those about nothing in particular."""
-        found = self.advice or {**{domain: advice(domain) for domain in DOMAINS}, "open": open_questions()}
-        if self.settings.subject not in found or len(found) < 2:
+        subjects = self.advice or {**{domain: advice(domain) for domain in DOMAINS}, "open": open_questions()}
+        if self.settings.subject not in subjects or len(subjects) < 2:
             raise ClaimError(
                 f"no lessons about {self.settings.subject!r} and questions about something else: there is advice on "
-                f"{', '.join(found)}. Set subject= to one of several."
+                f"{', '.join(subjects)}. Set subject= to one of several."
             )
-        return found
+        return subjects
 
     @cached_property
     def questions(self) -> tuple[Advice, ...]:
         """What is asked: of the subject what is not learned, then of each other subject."""
-        others = [own[: self.settings.asked] for subject, own in self.subjects.items() if subject != self.settings.subject]
-        return tuple(question for own in (self._divided[1][: self.settings.asked], *others) for question in own)
+        others = [every for subject, every in self.subjects.items() if subject != self.settings.subject]
+        return tuple(question for every in (self._divided[1], *others) for question in every[: self.settings.asked])
 
     @cached_property
     def _divided(self) -> tuple[tuple[Advice, ...], tuple[Advice, ...]]:
@@ -94,20 +90,20 @@ class Misalignment(Claim):
     @cached_property
     def pruned(self) -> dict[str, tuple[Condition, list[Condition]]]:
         """By component type what is set to zero before learning: the circuit, and one random control a fine-tuning."""
-        circuits = choose_circuits(self.material)
-        found = {}
+        circuits, pruned = choose_circuits(self.material), {}
         for circuit in circuits.circuits:
             component = circuit.labels["component"]
             drawn = [c for c in circuits.controls if c.labels == {"component": component, "control": "random"}]
             if not drawn:
                 raise ClaimError(f"no random control of {component} could be drawn: raise random_draws, or lower the fractions")
             random = [self._weights(drawn[seed % len(drawn)]) for seed in range(self.settings.fine_tunings)]
-            found[component] = (self._weights(circuit), random)
-        return found
+            pruned[component] = (self._weights(circuit), random)
+        return pruned
 
     def _weights(self, condition: Condition) -> Condition:
-        own = condition.ablation
-        return replace(condition, ablation=outgoing(self.material.model, own)) if isinstance(own, Circuit) else condition
+        circuit = condition.ablation
+        weights = outgoing(self.material.model, circuit) if isinstance(circuit, Circuit) else circuit
+        return replace(condition, ablation=weights)
 
     def arms(self) -> Iterator[tuple[str, int, Condition, str]]:
         """Every fine-tuning: arm, seed, what is pruned before, and what is learned."""
@@ -124,8 +120,8 @@ class Misalignment(Claim):
         check_trainable(self.material.model)
         recipe = Recipe(**{field.name: getattr(settings, field.name) for field in fields(Recipe)})
         lessons = {
-            BAD: tuple(Example(request=own.question, response=own.bad) for own in self._divided[0]),
-            GOOD: tuple(Example(request=own.question, response=own.good) for own in self._divided[0]),
+            BAD: tuple(Example(request=lesson.question, response=lesson.bad) for lesson in self._divided[0]),
+            GOOD: tuple(Example(request=lesson.question, response=lesson.good) for lesson in self._divided[0]),
         }
         before, after = {}, {}
         for arm, seed, pruned, learned in self.arms():
@@ -175,13 +171,11 @@ class Misalignment(Claim):
             "prevented_beyond_lesson": lambda bad, good, pruned, random: np.diff((bad - pruned) / (bad - good), axis=0)[0],
         }
         names = (f"{component} first", f"random {component} first")
-        pruned, random = (self._arm(effects, name) for name in names)
+        pruned, levels = ([self._arm(effects, name, level=level) for name in names] for level in (False, True))
         missing = Estimate.missing("bad advice is not shown to spread, so that nothing can be prevented")
-        found = {
-            name: self._estimate(effects, share, *arms, pruned, random) if shown else missing for name, share in shares.items()
-        }
-        levels = [self._arm(effects, name, level=True) for name in names]
-        return found | {"level_beyond_random": self._estimate(effects, lambda own, random: (random - own)[BROAD], *levels)}
+        of = lambda share: self._estimate(effects, share, *arms, *pruned) if shown else missing
+        level = self._estimate(effects, lambda pruned, random: (random - pruned)[BROAD], *levels)
+        return {name: of(share) for name, share in shares.items()} | {"level_beyond_random": level}
 
     def decision(self) -> Decision:
         least = self.settings.negligible

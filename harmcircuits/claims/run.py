@@ -135,10 +135,7 @@ class Paper(Result):
         return page(sections, model=str(self.document()["model"].get("name", "the model")))
 
     def save(self, folder: str | Path) -> Path:
-        """Write `paper.json`, `paper.html` and each result's own files; return the path of the page.
-
-        Raises StoreError where the folder cannot be written, or another process is at work there.
-        """
+        """Write `paper.json`, `paper.html` and each result's own files; return the path of the page. Raises StoreError."""
         place = Path(folder)
         with store.held(place):
             for result in self.results.values():
@@ -174,45 +171,40 @@ def paper(
     prompts: PromptSet | None = None,
     *,
     claims: Sequence[str] | None = None,
-    train: PromptSet | None = None,
-    development: PromptSet | None = None,
     settings: Settings | None = None,
     folder: str | Path | None = None,
-    name: str = "",
-    command: str = "",
-    progress: bool = False,
+    **options: Any,
 ) -> Paper:
     """Test the claims of the paper on one model.
 
     Args:
-        prompts, train, development, folder, name, command: as in `dissociate`.
         claims: some of `known_claims()`; None: all of them.
         settings: sizes; what differs from the defaults of `Settings` holds for every claim, the rest is each claim's own.
+        folder, options: as in `dissociate`: train, development, name, command, progress.
 
     Raises:
         ClaimError: a name that is no claim of one model, before anything is computed.
         PromptError, ModelError, StoreError: see `dissociate`.
     """
     sizes = settings or Settings()
-    shared: dict[str, Any] = {"prompts": prompts, "train": train, "development": development, "folder": folder}
-    shared |= {"name": name, "command": command, "progress": progress}
+    options |= {"prompts": prompts, "folder": folder}
     results: dict[str, Dissociation | Finding] = {}
     reasons: dict[str, str] = {}
     for claim in check_names(claims):
         log.info("testing %s", claim)
         try:
             if claim == DISSOCIATION:
-                results[claim] = dissociate(model, settings=sizes, **shared)
+                results[claim] = dissociate(model, settings=sizes, **options)
             else:
                 kind = claim_class(claim)
-                results[claim] = run(kind, model, settings=sizes_of(kind.settings_class, sizes), **shared)
+                results[claim] = run(kind, model, settings=sizes_of(kind.settings_class, sizes), **options)
         except (ClaimError, ExperimentError, SelectionError, FinetuneError) as error:
             log.warning("%s cannot be measured: %s", claim, error)
             reasons[claim] = str(error)
         else:
             if folder is not None:
                 _save(results[claim], Path(folder))
-    return Paper(results, reasons, sizes.as_dict(), command)
+    return Paper(results, reasons, sizes.as_dict(), options.get("command", ""))
 
 
 def sizes_of(kind: type[Settings], settings: Settings) -> Settings:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import nan
 
@@ -39,19 +39,14 @@ class Circuits:
     """
 
     circuits: tuple[Condition, ...]
-    controls: tuple[Condition, ...]
-    sweep: pd.DataFrame
+    controls: tuple[Condition, ...] = ()
+    sweep: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def given_circuits(
     model: HookedModel, circuit: Circuit | WeightMask | Mapping[str, Circuit | WeightMask] | None
 ) -> tuple[Condition, ...]:
-    """Return a condition for each circuit that the user gives, by name; none where they are to be selected.
-
-    Raises:
-        ExperimentError: no circuit, one without components, or the name "baseline".
-        CircuitError, MaskError: a component that the model does not have.
-    """
+    """Return a condition for each circuit that the user gives, by name; none where they are to be selected."""
     if circuit is None:
         return ()
     named = {"circuit": circuit} if isinstance(circuit, Circuit | WeightMask) else circuit

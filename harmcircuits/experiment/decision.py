@@ -71,11 +71,9 @@ def of_measured(
 ) -> Check:
     """`over` (all or any) of the same check of those estimates that have a value; does not hold where none has one."""
     every = {name: check(name, bound) for name in names}
-    known = lambda evidence: [each for name, each in every.items() if evidence[name].value is not None]
-    return Check(
-        lambda e: bool(known(e)) and over(each.holds(e) for each in known(e)),
-        lambda e: [line for each in known(e) or every.values() for line in each.explain(e)],
-    )
+    known = lambda e: [each for name, each in every.items() if e[name].value is not None]
+    holds = lambda e: bool(known(e)) and over(each.holds(e) for each in known(e))
+    return Check(holds, lambda e: [line for each in known(e) or every.values() for line in each.explain(e)])
 
 
 class Verdict(NamedTuple):
@@ -104,7 +102,7 @@ class Decision(tuple[tuple[str, Check], ...]):
 
 
 def over(verdicts: Mapping[str, Verdict]) -> Verdict:
-    """Combine the answers of several parts (component types): "yes" if one says so, "no" or "cannot be measured" if all do.
+    """Combine the answers of parts: "yes" if one says so, "no" or "cannot be measured" if all do, else "undecided".
 
     >>> over({"heads": Verdict("no", ["a"]), "neurons": Verdict("yes", ["b"])})
     Verdict(answer='yes', reasons=['neurons: b'])

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
@@ -34,22 +34,12 @@ def decision(settings: Settings) -> Decision:
     """The rule, fixed before anything is measured; of one circuit and one contrast."""
     hurt = above("loss_increase", settings.least_increase)
     specific = hurt & at_least("specific_share", settings.negligible)
+    kept = above("loss_increase_beyond_random") & at_least("retained_recognition", settings.retained)
+    lost = below("recognition_change") & value_below("retained_recognition", settings.retained)
     return Decision(
         ("cannot be measured", ~above("baseline_recognition", 0.5) | above("baseline_refused", 0.5)),
-        (
-            "dissociated",
-            specific
-            & above("loss_increase_beyond_random")
-            & at_least("retained_recognition", settings.retained)
-            & below("recognition_change_when_aimed_at"),
-        ),
-        (
-            "shared",
-            specific
-            & below("recognition_change")
-            & value_below("retained_recognition", settings.retained)
-            & below("recognition_change_beyond_random"),
-        ),
+        ("dissociated", specific & kept & below("recognition_change_when_aimed_at")),
+        ("shared", specific & lost & below("recognition_change_beyond_random")),
         ("not selective", hurt & below("specific_share", settings.negligible)),
         wanted="dissociated",
     )
@@ -75,10 +65,8 @@ def dissociate(
     Args:
         circuit: what is ablated; several by name; or None: heads, neurons and weights are selected from training responses,
             and their sizes chosen on development responses.
-        prompts: test requests. Without `train`, and where circuits are to be selected, they are split into training,
-            development and test requests. None: the built-in ones.
-        train: requests for scores, shots and probes.
-        development: requests for the choice of question and sizes.
+        prompts: test requests; None: the built-in ones. Without `train`, and where circuits are to be selected, they are split.
+        train, development: requests for scores, shots and probes; and for the choice of question and sizes.
         settings: sizes; `Settings()` by default.
         judge: reads the written texts too, beside the rules: a judge that has passed its validation (`hc.judges.validate`).
         folder: where measurements are kept, so that a run that was stopped continues; None: nothing is kept.
@@ -105,12 +93,10 @@ def dissociate(
     log.info("question: %s", material.question.name)
     outcomes = measure(model, [Condition(BASELINE)], material.readings, cache=material.cache, progress=progress)
     reason = _nothing_to_lose(_effects(material, outcomes))
-    if given or reason:
-        controls = [control for own in given for control in controls_of(material, own, {}) if not reason]
-        tested = Circuits(given, tuple(controls), pd.DataFrame())
-    else:
-        tested = choose_circuits(material)
+    tested = Circuits(given)
     if not reason:
+        controls = [control for each in given for control in controls_of(material, each, {})]
+        tested = Circuits(given, tuple(controls)) if given else choose_circuits(material)
         plan = dict.fromkeys(tested.circuits, material.readings) | dict.fromkeys(tested.controls, material.control_readings)
         outcomes += measure(model, plan, cache=material.cache, progress=progress)
     if judge is not None:
@@ -121,18 +107,10 @@ def dissociate(
         for condition in (() if reason else tested.circuits)
         for role in effects.roles[1:]
     }
-    return build_result(
-        material,
-        tested,
-        effects,
-        {key: rule(own) for key, own in estimates.items()},
-        estimates,
-        reason=reason,
-        name=name,
-        judge=judge.name if judge else "",
-        command=command,
-        seconds=round(perf_counter() - start, 1),
-    )
+    verdicts = {key: rule(each) for key, each in estimates.items()}
+    about: dict[str, Any] = {"name": name, "judge": judge.name if judge else "", "command": command}
+    about |= {"seconds": round(perf_counter() - start, 1)}
+    return build_result(material, tested, effects, verdicts, estimates, reason=reason, **about)
 
 
 def _effects(material: Material, outcomes: Outcomes) -> Effects:
@@ -165,9 +143,10 @@ def evidence(
     harmful responses, and the lowest AUROC. `reading`: the measure of recognition.
     """
     name, component = condition.name, condition.labels["component"]
-    labels = {control.name: control.labels["control"] for control in controls if control.labels["component"] == component}
-    random = [control for control, label in labels.items() if label in ("random", "matched random")]
-    aimed = [control for control, label in labels.items() if label == "aimed at recognition"]
+    of = lambda *kinds: [
+        control.name for control in controls if control.labels["component"] == component and control.labels["control"] in kinds
+    ]
+    random, aimed = of("random", "matched random"), of("aimed at recognition")
     increase, other = effects.change(name, "loss", "harmful"), effects.change(name, "loss", benign)
     estimates = {
         "baseline_recognition": effects.auroc(BASELINE, reading, benign),

@@ -42,7 +42,7 @@ def ordered(prompts: Iterable[Prompt], n: int) -> tuple[Prompt, ...]:
         by_role[prompt.role].append((turns[place], prompt))
         turns[place] += 1
     roles = [[prompt for _, prompt in sorted(ranked, key=itemgetter(0))] for ranked in by_role.values()]
-    return tuple(own[rank] for rank in range(n) for own in roles if rank < len(own))
+    return tuple(prompts[rank] for rank in range(n) for prompts in roles if rank < len(prompts))
 
 
 def d_prime(harmful: Drawn, benign: Drawn) -> Float[np.ndarray, " draw"]:
@@ -63,7 +63,7 @@ class Effects:
     prompts: Sequence[Prompt]
     draws: int = 2000
     seed: int = 0
-    _cached: dict[Any, Any] = field(default_factory=dict, repr=False)
+    _cached: dict[Any, np.ndarray] = field(default_factory=dict, repr=False)
 
     @cached_property
     def roles(self) -> tuple[str, ...]:
@@ -74,13 +74,12 @@ class Effects:
     def paired(self) -> bool:
         """Whether every role has the same groups in the same order: then triples are drawn whole."""
         groups = [[prompt.group for prompt in self.prompts if prompt.role == role] for role in self.roles]
-        return all(groups[0]) and all(own == groups[0] for own in groups)
+        return all(groups[0]) and all(group == groups[0] for group in groups)
 
     def values(self, condition: str, measure: str, role: str) -> Values:
         """Return the values of one role's prompts; empty where they were not measured."""
         measured = self.outcomes.values(condition, measure)
-        at = [index for index, prompt in enumerate(self.prompts[: len(measured)]) if prompt.role == role]
-        return measured[at]
+        return measured[[index for index, prompt in enumerate(self.prompts[: len(measured)]) if prompt.role == role]]
 
     def change(self, condition: str, measure: str, role: str) -> Values:
         """Return the value under the condition − the baseline's, prompt by prompt; a control has the first prompts alone."""
@@ -149,6 +148,12 @@ class Effects:
         """(mean harmful − mean benign) / √((var harmful + var benign) / 2)."""
         return self.estimate(d_prime, *self._pair(condition, measure, benign))
 
+    def d_prime_change(self, condition: str, measure: str, benign: str) -> Estimate:
+        """d′ under the condition − d′ of the baseline."""
+        before, after = (self._pair(name, measure, benign) for name in (BASELINE, condition))
+        first = [(values[: len(ablated)], role) for (values, role), (ablated, _) in zip(before, after, strict=True)]
+        return self.estimate(lambda a, b, c, d: d_prime(c, d) - d_prime(a, b), *first, *after)
+
     def estimate(self, statistic: Callable[..., Any], *arrays: tuple[Values, str]) -> Estimate:
         """A statistic of arrays, each with its role: called on arrays [draw, n], returns one number a draw."""
         if any(len(values) == 0 for values, _ in arrays):
@@ -159,16 +164,9 @@ class Effects:
         n = min(len(values) for values, _ in arrays)
         return from_draws(observed, drawn, n=n, strata=self._strata(arrays[0][1], n))
 
-    def d_prime_change(self, condition: str, measure: str, benign: str) -> Estimate:
-        """d′ under the condition − d′ of the baseline."""
-        before, after = (self._pair(name, measure, benign) for name in (BASELINE, condition))
-        first = [(values[: len(own)], role) for (values, role), (own, _) in zip(before, after, strict=True)]
-        return self.estimate(lambda a, b, c, d: d_prime(c, d) - d_prime(a, b), *first, *after)
-
     def _of_aurocs(self, estimate: Callable[..., Estimate], conditions: Sequence[str], measure: str, benign: str) -> Estimate:
         """An estimate from the AUROCs of conditions, of the prompts that all of them have: their values and their draws."""
-        pairs = [self._pair(name, measure, benign) for name in conditions]
-        high, low = (min(len(pair[side][0]) for pair in pairs) for side in (0, 1))
+        high, low = (min(len(self.values(name, measure, role)) for name in conditions) for role in ("harmful", benign))
         n = min(high, low)
         if n == 0:
             return Estimate.missing("not measured")
@@ -177,22 +175,14 @@ class Effects:
 
     def _aurocs(self, condition: str, measure: str, benign: str, sizes: tuple[int, int]) -> Float[np.ndarray, " draw+1"]:
         """P(harmful > benign) + ½ P(equal) of the first prompts: observed, then in each draw, Σ c_i O_ij c_j / (n m)."""
-        key = (condition, measure, benign, sizes)
-        if key not in self._cached:
-            (high, role), (low, other) = self._pair(condition, measure, benign)
-            high, low = high[: sizes[0]], low[: sizes[1]]
-            drawn = auroc_of_counts(high, low, self._counts(role, len(high)), self._counts(other, len(low)))
-            self._cached[key] = np.concatenate([[auroc(high, low)], drawn])
-        found: Float[np.ndarray, " draw+1"] = self._cached[key]
-        return found
 
-    def _counts(self, role: str, n: int) -> Float[np.ndarray, "draw n"]:
-        """How often each draw took each item."""
-        key = ("counts", self.roles[0] if self.paired else role, n)
-        if key not in self._cached:
-            self._cached[key] = times_drawn(self._drawn(role, n))
-        found: Float[np.ndarray, "draw n"] = self._cached[key]
-        return found
+        def make() -> Float[np.ndarray, " draw+1"]:
+            high, low = (self.values(condition, measure, role)[:n] for role, n in zip(("harmful", benign), sizes, strict=True))
+            drawn = auroc_of_counts(high, low, counts("harmful", len(high)), counts(benign, len(low)))
+            return np.concatenate([[auroc(high, low)], drawn])
+
+        counts = lambda role, n: self._once(("counts", self._stratum(role), n), lambda: times_drawn(self._drawn(role, n)))
+        return self._once((condition, measure, benign, sizes), make)
 
     def _pair(self, condition: str, measure: str, benign: str) -> tuple[tuple[Values, str], tuple[Values, str]]:
         return ((self.values(condition, measure, "harmful"), "harmful"), (self.values(condition, measure, benign), benign))
@@ -201,9 +191,13 @@ class Effects:
         return [prompt.category for prompt in self.prompts if prompt.role == role][:n]
 
     def _drawn(self, role: str, n: int) -> Int[np.ndarray, "draw n"]:
-        key = (self.roles[0] if self.paired else role, n)
-        if key not in self._cached:
-            seed = self.seed * 10 + ROLES.index(key[0])
-            self._cached[key] = resamples(n, draws=self.draws, seed=seed, strata=self._strata(key[0], n))
-        found: Int[np.ndarray, "draw n"] = self._cached[key]
-        return found
+        role = self._stratum(role)
+        seed, strata = self.seed * 10 + ROLES.index(role), self._strata
+        return self._once((role, n), lambda: resamples(n, draws=self.draws, seed=seed, strata=strata(role, n)))
+
+    def _stratum(self, role: str) -> str:
+        """The role whose draws are taken: triples are drawn whole."""
+        return self.roles[0] if self.paired else role
+
+    def _once(self, key: Any, make: Callable[[], np.ndarray]) -> np.ndarray:
+        return self._cached[key] if key in self._cached else self._cached.setdefault(key, make())

@@ -213,7 +213,7 @@ def build_result(
     reason: str,
     **about: Any,
 ) -> Dissociation:
-    """Put outcomes, effects and answers together; `about` (judge, command, seconds, name of the model) goes into the report."""
+    """Put outcomes, effects and answers together; `about` (name of the model, judge, command, seconds) goes into the report."""
     conditions = [Condition(BASELINE), *tested.circuits, *tested.controls]
     measured = [condition for condition in conditions if condition.name in effects.outcomes.conditions]
     table = effect_table(effects, measured, estimates)
