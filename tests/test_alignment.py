@@ -13,7 +13,7 @@ import pytest
 import typer
 
 import harmcircuits as hc
-from harmcircuits.claims.alignment import Alignment, area_weights
+from harmcircuits.claims.alignment import Alignment
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.cli import checkpoints
 from harmcircuits.experiment.settings import CompactnessSettings
@@ -92,14 +92,6 @@ def test_areas_are_those_of_the_table_of_sizes() -> None:
         assert finding.estimate(f"area_{end}", "heads").value == pytest.approx(by_hand, abs=1e-4)
 
 
-def test_weights_of_the_area_are_a_mean_over_the_range() -> None:
-    log_f, y = np.log([1e-4, 1e-3, 5e-2]), np.array([0.1, 0.4, 0.9])
-    assert area_weights(log_f, log_f[0], log_f[-1]) @ np.ones(3) == pytest.approx(1)
-    low, high = np.log([3e-4, 2e-2])
-    by_hand = np.interp(np.linspace(low, high, 100_001), log_f, y).mean()
-    assert area_weights(log_f, low, high) @ y == pytest.approx(by_hand, abs=1e-4)
-
-
 def test_every_checkpoint_has_its_values_and_the_first_and_the_last_decide() -> None:
     finding, ends = compare("diffuse", "plain 1", "plain"), compare("diffuse", "plain")
     assert finding.answer == "yes" and finding.model["name"] == "diffuse → plain 1 → plain"
@@ -144,13 +136,6 @@ def test_a_run_with_a_folder_measures_nothing_twice(tmp_path: Path, monkeypatch:
     assert set(measured) == {"planted-plain"}, "the first checkpoint had been measured"
     monkeypatch.setattr(Loss, "read", lambda *_: pytest.fail("a loss was measured again"))
     assert call().document() == first.document()
-
-
-def test_a_finding_is_read_again_as_it_was_saved(tmp_path: Path) -> None:
-    finding = compare("diffuse", "plain")
-    read = hc.Finding.load(finding.save(tmp_path))
-    assert read.document() == finding.document() and read.page() == finding.page()
-    assert list(read.figures()) == ["heads"] and read.answer in read._repr_html_()
 
 
 @pytest.mark.parametrize("given", [None, {}, {"base": None}])

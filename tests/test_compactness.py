@@ -11,7 +11,6 @@ import pytest
 
 import harmcircuits as hc
 from harmcircuits import store
-from harmcircuits.claims.claim import ClaimError, claim_class
 from harmcircuits.claims.compactness import smallest
 from harmcircuits.experiment.settings import CompactnessSettings
 
@@ -73,22 +72,9 @@ def test_a_finding_is_read_again_as_it_was_saved(tmp_path: Path) -> None:
         hc.Finding.load(path)
 
 
-def test_a_run_with_a_folder_measures_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    organism = hc.organisms.planted(0)
-    call = lambda: hc.compactness(organism.model, organism.prompts, settings=SMALL, folder=tmp_path, name="planted")
-    first = call()
-    monkeypatch.setattr("harmcircuits.readings.loss.loss", lambda *_: pytest.fail("a loss was measured again"))
-    assert call().document() == first.document() == planted_run("plain").document()
-
-
 def test_the_smallest_fraction_is_linear_in_its_logarithm_and_1_where_half_is_never_lost() -> None:
     log_f = np.log([0.001, 0.01, 0.1])
     lost = np.array([[0.6, 0.0, 0.0, 0.3], [0.7, 0.25, 0.0, 0.8], [0.9, 0.75, 0.4, 0.2]])
     found = smallest(log_f, lost)
     between = np.exp(np.interp(0.5, [0.3, 0.8], log_f[:2]))
     np.testing.assert_allclose(found, [0.001, 10**-1.5, 1.0, between])
-
-
-def test_an_unknown_claim_is_named() -> None:
-    with pytest.raises(ClaimError, match="there is no claim"):
-        claim_class("compact")

@@ -6,7 +6,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import harmcircuits as hc
@@ -150,23 +149,6 @@ def test_masks_of_weights_follow_the_same_recipe() -> None:
     harmful, bare = masks["weights harmful"], masks["weights harmful unprotected"]
     assert isinstance(harmful, WeightMask) and isinstance(bare, WeightMask)
     assert len(harmful - bare) == 0 < len(harmful), "protection only takes away"
-
-
-def test_a_run_with_a_folder_measures_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = ask("plain", tmp_path, components=("heads",))
-    for place in ("loss", "capabilities"):
-        monkeypatch.setattr(f"harmcircuits.readings.{place}.loss", lambda *_: pytest.fail("a loss was measured again"))
-    monkeypatch.setattr("harmcircuits.claims.distinct.attribute", lambda *_: pytest.fail("scores were taken again"))
-    assert ask("plain", tmp_path, components=("heads",)).document() == first.document()
-
-
-def test_a_finding_is_read_again_as_it_was_saved(tmp_path: Path) -> None:
-    finding = planted_run("plain")
-    read = hc.Finding.load(finding.save(tmp_path))
-    assert read.document() == finding.document() and read.page() == finding.page()
-    assert list(finding.figures()) == ["heads", "neurons"]
-    (heat,) = finding.figure().data
-    assert np.array(heat.z, dtype=float)[0, 0] == pytest.approx(lost(finding, "harmful", "harmful"))
 
 
 @pytest.mark.parametrize("names", [[], ["harmful"], ["random"]])

@@ -207,9 +207,6 @@ def test_a_given_circuit_has_random_controls_without_training_requests(tiny: Any
 
 def test_near_duplicates_across_sets_are_told(caplog: pytest.LogCaptureFixture) -> None:
     alike = replace(TEST.prompts[0], request=TEST.prompts[0].request + " now", group="")
-    louder = replace(alike, request=TEST.prompts[0].request.upper())
-    with pytest.raises(ExperimentError, match="word for word"):
-        prepare(NOBODY, TEST, PromptSet((*TRAIN, louder)), None, RUN, folder=None)
     prepare(NOBODY, TEST, PromptSet((*TRAIN, alike)), None, RUN, folder=None)
     assert "1 groups of near-duplicates" in caplog.text
 
@@ -237,12 +234,16 @@ def only(prompts: PromptSet, *roles: str) -> PromptSet:
     return PromptSet(tuple(prompt for prompt in prompts if prompt.role in roles), prompts.name)
 
 
+LOUDER = replace(TEST.prompts[0], request=TEST.prompts[0].request.upper(), group="")
+
+
 @pytest.mark.parametrize(
     ("given", "told"),
     [
         ({"test": only(TEST, "harmful")}, "4 harmful and 0 benign test requests, and both are needed"),
         ({"test": only(TEST, "near", "far")}, "0 harmful and 8 benign test requests"),
         ({"train": PromptSet((*TRAIN, *TEST.prompts[:2]))}, "2 test requests are training requests too"),
+        ({"train": PromptSet((*TRAIN, LOUDER))}, "1 test requests are training requests too, word for word"),
         ({"development": PromptSet((*DEVELOPMENT, TEST.prompts[0]))}, "1 test requests are development requests too"),
         ({"train": PromptSet((*TRAIN, *DEVELOPMENT.prompts[:2]))}, "2 training requests are development requests too"),
         ({"development": only(DEVELOPMENT, "harmful")}, "development requests of one kind alone"),

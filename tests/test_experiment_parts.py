@@ -112,17 +112,6 @@ def test_a_model_that_says_no_more_often_moves_bias_and_not_recognition(tiny: An
     np.testing.assert_allclose(after["one_sided"], before["one_sided"] - 1, atol=1e-6)
 
 
-@pytest.mark.model
-def test_log_odds_are_those_of_the_models_own_logits(tiny: Any) -> None:
-    (prompt, *_), question = ordered(TEST, 1), YES_NO.question
-    (tokens,) = questions.question_tokens(tiny, [prompt], question)
-    with torch.no_grad():
-        logits = tiny(torch.tensor([tokens]), return_type="logits")[0, -1]
-    yes, no = (tiny.tokenizer(word, add_special_tokens=False).input_ids[0] for word in ("Yes", "No"))
-    odds, _ = recognition.question_log_odds(tiny, [prompt, *TEST.near_twins], question)
-    assert odds[0].item() == pytest.approx((logits[yes] - logits[no]).item(), abs=1e-4)
-
-
 def test_the_balanced_metric_is_the_loss_of_the_right_label_both_ways(tiny: Any) -> None:
     prompts = list(ordered(TEST, 2))
     sign = torch.tensor([1.0 if prompt.role == "harmful" else -1.0 for prompt in prompts])
@@ -206,15 +195,6 @@ def test_changed_code_is_measured_anew(tiny: Any, tmp_path: Path, monkeypatch: p
     assert Cache.at(tiny, tmp_path).key != first.key
 
 
-def test_a_pytorch_hook_of_the_users_keeps_away_from_the_cache(tiny: Any, tmp_path: Path) -> None:
-    handle = tiny.blocks[0].register_forward_hook(lambda *arguments: None)
-    try:
-        assert Cache.at(tiny, tmp_path) == Cache()
-    finally:
-        handle.remove()
-    assert Cache.at(tiny, tmp_path) != Cache()
-
-
 # Effect sizes
 
 
@@ -240,15 +220,6 @@ def test_auroc_draws_are_those_of_resampled_triples() -> None:
     expected = [auroc(harmful[row], near[row]) for row in resamples(4, draws=200, strata=strata)]
     np.testing.assert_allclose(found._aurocs("baseline", "recognition", "near", (4, 4))[1:], expected)
     assert found.auroc("baseline", "recognition", "near").value == pytest.approx(auroc(harmful, near))
-
-
-def test_the_signal_that_is_left_is_uncertain_where_nothing_is_out_of_order() -> None:
-    prompts = ordered(TEST, 4)
-    apart = [float(prompt.role == "harmful") + 0.01 * at for at, prompt in enumerate(prompts)]
-    found = effects({"recognition": {"baseline": apart, "own": apart}}, prompts)
-    for estimate, value in ((found.retained, 1), (found.auroc_change, 0)):
-        left = estimate("own", "recognition", "near")
-        assert left.value == value and left.low < value - 0.05
 
 
 def test_a_control_of_the_first_prompts_is_compared_on_these() -> None:

@@ -61,21 +61,6 @@ def test_where_nothing_writes_harm_nothing_can_transfer() -> None:
     assert planted_run("none").answer == "cannot be measured"
 
 
-def test_transfer_is_the_ratio_of_the_means_of_the_matrix() -> None:
-    """With as many requests of each category, means over requests are means over cells."""
-    finding = planted_run("plain")
-    for part in ("heads", "neurons"):
-        cells = finding.tables["matrix"].query("component == @part and selected != 'random'")
-        cells = cells.assign(own=cells["selected"] == cells["tested"])
-        mean = cells.groupby(["role", "own"])["loss_increase"].mean()
-        rise = {(role, own): mean[role, own] for role in ("harmful", "near") for own in (True, False)}
-        assert finding.estimate("transfer", part).value == pytest.approx(rise["harmful", False] / rise["harmful", True])
-        beyond = (rise["harmful", own] - rise["near", own] for own in (False, True))
-        others, own = beyond
-        assert finding.estimate("transfer_beyond_benign", part).value == pytest.approx(others / own)
-        assert finding.estimate("specific_share", part).value == pytest.approx(others / rise["harmful", False])
-
-
 def of_changes(changes: dict[str, list[float]], prompts: list[Prompt]) -> Effects:
     """Effects whose ΔL are given, by condition."""
     values = {BASELINE: [1.0] * len(prompts)} | {name: [1 + change for change in own] for name, own in changes.items()}

@@ -323,3 +323,6 @@ def test_under_hooks_nothing_is_kept(model: Any, tmp_path: Path, caplog: pytest.
     with model.hooks([("blocks.0.hook_mlp_out", halved)]):
         assert Cache.at(model, tmp_path) == Cache() == Cache.at(model, None)
     assert caplog.text.count("hooks are set on the model: nothing of this run is read from") == 1
+    handle = model.blocks[0].register_forward_hook(lambda *arguments: None)
+    assert Cache.at(model, tmp_path) == Cache(), "a hook of PyTorch's"
+    handle.remove()

@@ -46,8 +46,8 @@ class Claim(ABC):
         name: of the file, the function and the command.
         question: what the paper claims, as a question.
         settings_class: sizes, with this claim's defaults.
-        on_series: whether the claim is about checkpoints, which are measured one after the other. `summary` is what is kept of
-            each when its model is released; the last instance decides, with all summaries in its field `series`.
+        on_series: whether the claim is about checkpoints, measured one after the other: the last instance decides, with the
+            `summary` of each in its field `series`.
         material: prompts, baseline responses and training scores.
     """
 
@@ -68,7 +68,6 @@ class Claim(ABC):
 
     @property
     def settings(self) -> Any:
-        """Sizes, of `settings_class`."""
         return self.material.settings
 
     @abstractmethod
@@ -113,12 +112,12 @@ def finding_of(claim: Claim, effects: Effects, *, name: str, command: str) -> "F
         parts = claim.estimates(effects, role)
         verdicts = {part: rule(estimates) for part, estimates in parts.items()}
         for part, verdict in {"": over(verdicts), **verdicts}.items():
-            answers.append({"contrast": contrast, "part": part, "answer": verdict.answer, "reasons": verdict.reasons})
+            answers.append({"contrast": contrast, "part": part, **verdict._asdict()})
         for part, estimates in parts.items():
             about = {"contrast": contrast, "part": part}
-            rows += [about | {"estimate": name, **columns_of(estimate)} for name, estimate in estimates.items()]
-    lead = answers[0]
+            rows += [about | {"estimate": estimate, **columns_of(value)} for estimate, value in estimates.items()]
     table = pd.DataFrame([row | {"reasons": "; ".join(row["reasons"])} for row in answers])
+    lead = answers[0]
     return Finding(
         claim=claim.name,
         question=claim.question,
@@ -160,14 +159,15 @@ class Finding(Result):
     command: str = ""
 
     @property
-    def sentence(self) -> str:
-        """Answer and reasons."""
-        return f"{self._headline}: {'; '.join(self.reasons)}."
-
-    @property
-    def _headline(self) -> str:
+    def headline(self) -> str:
+        """The answer, and against what."""
         requests = " benign requests" if self.contrast in CONTRASTS.values() else ""
         return f"{self.answer.capitalize()}, against {self.contrast}{requests}"
+
+    @property
+    def sentence(self) -> str:
+        """Answer and reasons."""
+        return f"{self.headline}: {'; '.join(self.reasons)}."
 
     def estimate(self, name: str, part: str, contrast: str | None = None) -> Estimate:
         """Return one estimate, of the leading contrast by default; missing where there is none."""
@@ -183,11 +183,11 @@ class Finding(Result):
         return wide.assign(answer=answers).reset_index().rename_axis(columns=None)
 
     def figures(self) -> Figures:
-        """Every figure by name."""
+        """Draw every figure, by name."""
         return claim_class(self.claim).figures(self)
 
     def figure(self) -> go.Figure:
-        """The first figure."""
+        """Draw the first figure."""
         return next(iter(self.figures().values()))
 
     def page(self) -> str:
@@ -200,7 +200,7 @@ class Finding(Result):
             name=self.claim,
             question=self.question,
             answer=self.answer,
-            sentences=[f"{self._headline}.", *self.reasons],
+            sentences=[f"{self.headline}.", *self.reasons],
             figures=self.figures(),
             tables={"Estimates, 95 % intervals": self.table().set_index(["contrast", "part"]).T},
             method=claim_class(self.claim).__doc__ or "",
