@@ -1,8 +1,7 @@
 """A claim of the paper, `Claim`, and what it comes to, `Finding`.
 
-A claim is one class in one file: its conditions and their readings (`plan`), its estimates of each part, such as a component
-type (`estimates`), the rule that answers (`decision`), tables and figures; its docstring is the method that the page shows.
-Prompts, splits, responses and cache are the runner's (`run`); the answer for each contrast, table, page and JSON are here.
+A claim is one class in one file: conditions and their readings (`plan`), estimates of each part, such as a component type
+(`estimates`), the rule that answers (`decision`), tables and figures. Its docstring is the method that the page shows.
 """
 
 from abc import ABC, abstractmethod

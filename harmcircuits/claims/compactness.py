@@ -104,8 +104,10 @@ class Compactness(Claim):
     def _of(self, component: str, effects: Effects, benign: str) -> dict[str, Estimate]:
         """Estimates of one component type."""
         names, bound, cost = self.names[component], self.settings.max_benign_increase, effects.roles[-1]
+        counts, fractions = component_counts(self.material), self.settings.weight_fractions
+        largest = f"{max(counts[component])} {component}" if component in counts else weights_name(*fractions[-1])
         sizes = [name for name in names if effects.change(name, "loss", cost).mean() <= bound]
-        swept = 1.0 if len(sizes) < len(names) or self._largest(component) not in names else self.shares[names[-1]]
+        swept = 1.0 if len(sizes) < len(names) or largest not in names else self.shares[names[-1]]
         information = (effects.outcomes.values(BASELINE, "information"), "harmful")  # its items are harmful responses alone
         average = lambda values: np.nanmean(values, -1)
         estimates = {
@@ -135,12 +137,6 @@ class Compactness(Claim):
             "specific_share": share,
             "loss_increase_beyond_random": self._beyond_random(effects, sizes),
         }
-
-    def _largest(self, component: str) -> str:
-        """Name of the circuit of the largest size of the settings, if it can be selected."""
-        if component == "weights":
-            return weights_name(*self.settings.weight_fractions[-1])
-        return f"{max(component_counts(self.material)[component])} {component}"
 
     def _beyond_random(self, effects: Effects, sizes: Sequence[str]) -> Estimate:
         rise = lambda name: effects.change(name, "loss", "harmful")

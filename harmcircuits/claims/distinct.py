@@ -32,7 +32,6 @@ import pandas as pd
 from .. import figures
 from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.first_order import attribute
-from ..attribution.scores import Attribution
 from ..circuits import overlap
 from ..circuits.weight_selection import SelectionError, WeightSelection
 from ..data import Example, PromptSet
@@ -97,18 +96,15 @@ class Distinct(Claim):
         return {circuit.name: circuit for circuit in circuits}
 
     def _components(self, harmful: Condition) -> Iterator[tuple[str, str, Ablation]]:
-        recipe, size = self.material.recipe, {harmful.labels["component"]: harmful.size}
-        targets = {HARMFUL: recipe.harmful} | {kind: self._scores(kind) for kind in self.capabilities}
-        for (aim, scores), protection in list(product(targets.items(), PROTECTION))[1:]:
+        material, recipe, size = self.material, self.material.recipe, {harmful.labels["component"]: harmful.size}
+        scores = lambda examples: material.scores("capability", examples, lambda: attribute(material.model, examples))
+        targets = {HARMFUL: recipe.harmful} | {kind: scores(examples) for kind, examples in self.training.items()}
+        for (aim, target), protection in list(product(targets.items(), PROTECTION))[1:]:
             protect = dict.fromkeys(recipe.protect, 0.0) if protection else recipe.protect
             try:
-                yield aim, protection, replace(recipe, harmful=scores, benign=recipe.harmful, protect=protect).circuit(**size)
+                yield aim, protection, replace(recipe, harmful=target, benign=recipe.harmful, protect=protect).circuit(**size)
             except SelectionError as error:
                 log.warning("no circuit %s %s of %s: %s", aim, protection, size, error)
-
-    def _scores(self, kind: str) -> Attribution:
-        make = lambda: attribute(self.material.model, self.training[kind])
-        return self.material.scores("capability", self.training[kind], make)
 
     def _masks(self, harmful: Condition) -> Iterator[tuple[str, str, Ablation]]:
         settings, size = self.settings, harmful.labels["size"]

@@ -179,12 +179,6 @@ def cached_masks(material: Material, sets: Sequence[ExampleSet], every: Sequence
     return [mask if len(mask) else None for mask in masks]
 
 
-def recognition_mask(material: Material, fraction: float) -> WeightMask | None:
-    """Of each matrix the fraction of weights with the largest A for recognition, nothing protected."""
-    asked: list[ExampleSet] = [(material.recognition_prompts, material.recognition_metric)]
-    return cached_masks(material, asked, [WeightSelection(fraction, 0, protect=(0,))])[0]
-
-
 def controls_of(material: Material, condition: Condition, masks: Mapping[str, WeightMask | None]) -> list[Condition]:
     """Return the controls of a circuit: of heads and neurons by the registry, of weights random ones and the given masks.
 
@@ -196,7 +190,9 @@ def controls_of(material: Material, condition: Condition, masks: Mapping[str, We
         drawn += [("random", seed, ablation.random_like(seed=seed)) for seed in seeds]
         drawn += [(control, None, mask) for control, mask in masks.items()]
         if material.train is not None:
-            drawn.append(("aimed at recognition", None, recognition_mask(material, ablation.fraction)))
+            sets: list[ExampleSet] = [(material.recognition_prompts, material.recognition_metric)]
+            (mask,) = cached_masks(material, sets, [WeightSelection(ablation.fraction, 0, protect=(0,))])  # nothing protected
+            drawn.append(("aimed at recognition", None, mask))
     elif isinstance(ablation, Circuit) and material.train is None:
         drawn += [("random", seed, ablation.random_like(material.model, seed=seed)) for seed in seeds]
     elif isinstance(ablation, Circuit):

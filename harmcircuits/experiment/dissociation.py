@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from time import perf_counter
@@ -22,7 +23,7 @@ from .circuits import Circuits, choose_circuits, controls_of, given_circuits
 from .decision import Decision, above, at_least, below, value_below
 from .effects import CONTRASTS, Effects
 from .material import RECOGNITION, ExperimentError, Material
-from .measure import Cache, Outcomes, judged, measure
+from .measure import Cache, judged, measure
 from .result import Dissociation, build_result
 from .settings import Settings
 
@@ -92,7 +93,8 @@ def dissociate(
     given = given_circuits(model, circuit)
     log.info("question: %s", material.question.name)
     outcomes = measure(model, [Condition(BASELINE)], material.readings, cache=material.cache, progress=progress)
-    reason = _nothing_to_lose(_effects(material, outcomes))
+    effects_of = partial(Effects, prompts=material.prompts, draws=settings.bootstrap_draws, seed=settings.seed)
+    reason = _nothing_to_lose(effects_of(outcomes))
     tested = Circuits(given)
     if not reason:
         controls = [control for each in given for control in controls_of(material, each, {})]
@@ -101,7 +103,7 @@ def dissociate(
         outcomes += measure(model, plan, cache=material.cache, progress=progress)
     if judge is not None:
         outcomes += judged(model, material.written, outcomes, judge)
-    effects, rule = _effects(material, outcomes), decision(settings)
+    effects, rule = effects_of(outcomes), decision(settings)
     estimates = {
         (condition.name, CONTRASTS[role]): evidence(effects, condition, tested.controls, role, reading=material.primary)
         for condition in (() if reason else tested.circuits)
@@ -111,10 +113,6 @@ def dissociate(
     about: dict[str, Any] = {"name": name, "judge": judge.name if judge else "", "command": command}
     about |= {"seconds": round(perf_counter() - start, 1)}
     return build_result(material, tested, effects, verdicts, estimates, reason=reason, **about)
-
-
-def _effects(material: Material, outcomes: Outcomes) -> Effects:
-    return Effects(outcomes, material.prompts, draws=material.settings.bootstrap_draws, seed=material.settings.seed)
 
 
 def _nothing_to_lose(effects: Effects) -> str:

@@ -29,8 +29,6 @@ CHANGES = {
 }
 """Effects of `effect_sizes`, in order, and what its columns are called."""
 SUFFIXES = {"harmful": ", harmful", "near": ", matched", "far": ", unrelated", "all": ""}
-Effect = tuple[str, str, Estimate]
-"""Name, role, estimate."""
 
 
 def effect_table(
@@ -53,8 +51,8 @@ def effect_table(
     return pd.DataFrame(rows)
 
 
-def _effects_of(effects: Effects, name: str) -> Iterator[Effect]:
-    """Effects by role, of harmful against benign requests, and of items that are no requests."""
+def _effects_of(effects: Effects, name: str) -> Iterator[tuple[str, str, Estimate]]:
+    """Name, role and estimate: by role, of harmful against benign requests, and of items that are no requests."""
     has, ablated = effects.outcomes.has, name != BASELINE
     for role in effects.roles:
         if ablated and has(name, "loss"):
