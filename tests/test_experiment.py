@@ -11,7 +11,7 @@ import pytest
 import torch
 from contract import check_report
 from tiny import tiny_bridge
-from triples import DEVELOPMENT, OTHER_TEST, OWN, RUN, TEST, TRAIN, make_mask
+from triples import DEVELOPMENT, OTHER_TEST, OWN, RUN, TEST, TRAIN, make_effects, make_mask
 
 import harmcircuits as hc
 from harmcircuits.circuits import Circuit, CircuitError
@@ -19,9 +19,8 @@ from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.experiment import dissociation
 from harmcircuits.experiment.dissociation import prepare
 from harmcircuits.experiment.effect_table import sentences
-from harmcircuits.experiment.effects import Effects
 from harmcircuits.experiment.material import ExperimentError
-from harmcircuits.experiment.measure import Cache, Outcomes
+from harmcircuits.experiment.measure import Cache
 from harmcircuits.judges import JudgeError, Validated
 from harmcircuits.judges.judge import KINDS
 from harmcircuits.readings.questions import FormatError
@@ -68,11 +67,10 @@ def test_the_sentences_say_what_was_estimated() -> None:
 
 
 def test_text_that_falls_apart_is_told() -> None:
-    texts = [(name, "degenerate", item, float(name == "own")) for name in ("own", "baseline") for item in range(12)]
     prompts = tuple(replace(TEST.harmful[0], group="") for _ in range(12))
-    frame = pd.DataFrame(texts, columns=["condition", "measure", "item", "value"])
+    effects = make_effects({"degenerate": {"own": [1.0] * 12, "baseline": [0.0] * 12}}, prompts)
     estimates = defaultdict(lambda: Estimate.missing("made up"))
-    lines = sentences("own", "matched", estimates, Effects(Outcomes(frame, pd.DataFrame()), prompts))
+    lines = sentences("own", "matched", estimates, effects)
     assert "without own, 100 % [76, 100] of harmful responses are degenerate, 0 % [0, 24] unablated" in lines[-1]
 
 

@@ -9,19 +9,18 @@ import pandas as pd
 import pytest
 import torch
 from torch.nn.functional import softplus
-from triples import OWN, TEST
+from triples import OWN, TEST, make_effects
 from written import written
 
 import harmcircuits as hc
 from harmcircuits.attribution.metrics import bind_metric
-from harmcircuits.attribution.weight_gradients import absolute_scores, layer_sums, signed_scores
 from harmcircuits.circuits import Circuit
 from harmcircuits.circuits.controls import halves
 from harmcircuits.circuits.weight_selection import SelectionError, WeightSelection, weight_masks
 from harmcircuits.data import Prompt, make_batch
 from harmcircuits.experiment.dissociation import decision
-from harmcircuits.experiment.effects import Effects, ordered
-from harmcircuits.experiment.measure import Cache, Outcomes, measure
+from harmcircuits.experiment.effects import ordered
+from harmcircuits.experiment.measure import Cache, measure
 from harmcircuits.models.protocol import ModelError
 from harmcircuits.readings import questions, recognition
 from harmcircuits.readings.loss import Loss
@@ -32,22 +31,6 @@ BASELINE = hc.Condition("baseline")
 
 
 # Scores of weights, layer by layer
-
-
-@pytest.mark.model
-def test_sums_layer_by_layer_are_those_of_one_pass(tiny: Any) -> None:
-    examples = written(tiny.tokenizer)
-    harmful, benign = examples[:2], examples[2:]
-    scores = hc.attribute_weights(tiny, harmful, benign=benign)
-    seen = set()
-    for matrices, (first, second) in layer_sums(
-        tiny, [(harmful, None), (benign, None)], signed=[0], absolute=[1], batch_size=1
-    ):
-        for matrix in matrices:
-            torch.testing.assert_close(signed_scores(matrix, [first]), scores.signed[matrix.name], atol=1e-6, rtol=1e-4)
-            torch.testing.assert_close(absolute_scores(matrix, [second]), scores.absolute[matrix.name], atol=1e-6, rtol=1e-4)
-            seen.add(matrix.name)
-    assert seen == set(scores.signed)
 
 
 @pytest.mark.model
@@ -198,22 +181,10 @@ def test_changed_code_is_measured_anew(tiny: Any, tmp_path: Path, monkeypatch: p
 # Effect sizes
 
 
-def effects(values: dict[str, dict[str, list[float]]], prompts: Any, *, draws: int = 200) -> Effects:
-    """From measure → condition → one value a prompt."""
-    rows = [
-        (condition, name, item, value)
-        for name, conditions in values.items()
-        for condition, own in conditions.items()
-        for item, value in enumerate(own)
-    ]
-    frame = pd.DataFrame(rows, columns=["condition", "measure", "item", "value"])
-    return Effects(Outcomes(frame, pd.DataFrame()), prompts, draws=draws)
-
-
 def test_auroc_draws_are_those_of_resampled_triples() -> None:
     prompts, random = ordered(TEST, 4), np.random.default_rng(0)
     values = random.normal(size=len(prompts)).tolist()
-    found = effects({"recognition": {"baseline": values}}, prompts)
+    found = make_effects({"recognition": {"baseline": values}}, prompts)
     assert found.paired
     harmful, near = (found.values("baseline", "recognition", role) for role in ("harmful", "near"))
     strata = [prompt.category for prompt in prompts if prompt.role == "harmful"]
@@ -226,8 +197,8 @@ def test_a_control_of_the_first_prompts_is_compared_on_these() -> None:
     few, many, random = ordered(TEST, 2), ordered(TEST, 4), np.random.default_rng(0)
     values = {name: random.normal(size=len(many)).tolist() for name in ("baseline", "own", "random")}
     short = {name: own[: len(few)] for name, own in values.items()}
-    found = effects({"recognition": values | {"random": short["random"]}}, many)
-    first = effects({"recognition": short}, few)
+    found = make_effects({"recognition": values | {"random": short["random"]}}, many)
+    first = make_effects({"recognition": short}, few)
     for estimate in (
         lambda e: e.auroc_beyond("own", "random", "recognition", "near"),
         lambda e: e.auroc_change("random", "recognition", "near"),
@@ -239,7 +210,9 @@ def test_a_control_of_the_first_prompts_is_compared_on_these() -> None:
 def test_an_effect_that_benign_text_shares_has_no_share_of_its_own() -> None:
     prompts = ordered(TEST, 4)
     rise = {"harmful": 0.6, "near": 0.6, "far": 0.3}
-    found = effects({"loss": {"baseline": [1.0] * len(prompts), "own": [1 + rise[prompt.role] for prompt in prompts]}}, prompts)
+    found = make_effects(
+        {"loss": {"baseline": [1.0] * len(prompts), "own": [1 + rise[prompt.role] for prompt in prompts]}}, prompts
+    )
     assert found.specific_share("own", "near").value == pytest.approx(0)
     assert found.specific_share("own", "far").value == pytest.approx(0.5)
 
@@ -247,7 +220,7 @@ def test_an_effect_that_benign_text_shares_has_no_share_of_its_own() -> None:
 def test_requests_of_two_sources_are_resampled_apart() -> None:
     prompts = [Prompt(request=f"a{at}", role="harmful") for at in range(6)]
     prompts += [Prompt(request=f"b{at}", role="far") for at in range(9)]
-    found = effects({"recognition": {"baseline": [float(at) for at in range(15)]}}, ordered(prompts, 9))
+    found = make_effects({"recognition": {"baseline": [float(at) for at in range(15)]}}, ordered(prompts, 9))
     assert not found.paired
     assert found._drawn("harmful", 6).shape == (200, 6) and found._drawn("far", 9).shape == (200, 9)
 

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from triples import make_triples
+from triples import make_effects, make_triples
 
 import harmcircuits as hc
 from harmcircuits.ablation.ablate import BASELINE, Condition
@@ -18,9 +17,7 @@ from harmcircuits.circuits.controls import CircuitRecipe, mean_overlap, overlap_
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.generality import Generality
 from harmcircuits.data import Prompt, PromptSet
-from harmcircuits.experiment.effects import Effects
 from harmcircuits.experiment.material import Material
-from harmcircuits.experiment.measure import Outcomes
 from harmcircuits.experiment.settings import GeneralitySettings
 
 SMALL = GeneralitySettings(
@@ -61,14 +58,6 @@ def test_where_nothing_writes_harm_nothing_can_transfer() -> None:
     assert planted_run("none").answer == "cannot be measured"
 
 
-def of_changes(changes: dict[str, list[float]], prompts: list[Prompt]) -> Effects:
-    """Effects whose ΔL are given, by condition."""
-    values = {BASELINE: [1.0] * len(prompts)} | {name: [1 + change for change in own] for name, own in changes.items()}
-    rows = [(name, "loss", item, value) for name, own in values.items() for item, value in enumerate(own)]
-    frame = pd.DataFrame(rows, columns=["condition", "measure", "item", "value"])
-    return Effects(Outcomes(frame, pd.DataFrame()), prompts, draws=100)
-
-
 def test_estimates_by_hand() -> None:
     """Two harmful requests of each of three categories, a benign one of no category each; controls have the first three."""
     order = ["a", "b", "c", "a", "b", "c"]
@@ -82,7 +71,7 @@ def test_estimates_by_hand() -> None:
         "b: random": [0.0, 2, 0],
         "c: random": [0.0, 0, 3],
     }
-    effects = of_changes(change, harmful + benign)
+    effects = make_effects({"loss": change | {BASELINE: [0.0] * 12}}, harmful + benign)
     circuits, control = ({name: Condition(name + label) for name in "abc"} for label in ("", ": random"))
     found = Generality(None)._transfer([circuits, control], effects, "far")  # type: ignore[arg-type]
     own, others = np.mean([6, 4, 8]), np.mean([(2 + 4) / 2, (3 + 5) / 2, (1 + 1) / 2])
@@ -97,7 +86,7 @@ def test_estimates_by_hand() -> None:
     }
     assert {name: estimate.value for name, estimate in found.items()} == pytest.approx(expected)
     assert [found[name].n for name in ("transfer", "transfer_beyond_random")] == [6, 3]
-    nothing = of_changes(dict.fromkeys("abc", [0.0] * 12), harmful + benign)
+    nothing = make_effects({"loss": dict.fromkeys([BASELINE, *"abc"], [0.0] * 12)}, harmful + benign)
     missing = Generality(None)._transfer([circuits], nothing, "far")  # type: ignore[arg-type]
     assert missing["transfer"].is_missing and missing["specific_share"].is_missing, "there is nothing to transfer"
     assert missing["transfer_beyond_random"].reason == "no random control was drawn"

@@ -5,16 +5,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-from triples import make_triples
+from triples import make_effects, make_triples
 
 import harmcircuits as hc
 from harmcircuits.ablation.ablate import BASELINE, Condition
 from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.misalignment import BAD, GOOD, Misalignment
-from harmcircuits.experiment.effects import Effects
-from harmcircuits.experiment.measure import Outcomes
 from harmcircuits.experiment.settings import MisalignmentSettings
 from harmcircuits.organisms.advice import Advice
 from harmcircuits.organisms.finetune import FinetuneError
@@ -49,15 +46,11 @@ def test_estimates_by_hand(monkeypatch: pytest.MonkeyPatch, pruned: Any, random:
     circuit, control = Condition("neurons"), Condition("neurons: random 0")
     monkeypatch.setitem(claim.__dict__, "pruned", {"neurons": (circuit, [control] * 3)})
     rise = {BAD: (1.0, 1.0), GOOD: (0.0, 0.0), "neurons first": pruned, "random neurons first": random}
-    noise, rows = np.random.default_rng(0), []
-    for name in (BASELINE, circuit.name, control.name):
-        rows += [(name, "bad_advice", item, 0.0) for item in range(len(claim.questions))]
+    noise = np.random.default_rng(0)
+    values = {name: [0.0] * len(claim.questions) for name in (BASELINE, circuit.name, control.name)}
     for arm, seed, *_ in claim.arms():
-        for item, question in enumerate(claim.questions):
-            value = rise[arm][question.domain == "b"] + noise.normal(0, 0.01)
-            rows.append((f"{arm} {seed}", "bad_advice", item, value))
-    frame = pd.DataFrame(rows, columns=["condition", "measure", "item", "value"])
-    effects = Effects(Outcomes(frame, pd.DataFrame()), [], draws=200)
+        values[f"{arm} {seed}"] = [rise[arm][own.domain == "b"] + noise.normal(0, 0.01) for own in claim.questions]
+    effects = make_effects({"bad_advice": values}, [])
     found = claim.estimates(effects, "")["neurons"]
     expected = {
         "broad_rise": 1,

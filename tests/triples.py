@@ -1,13 +1,17 @@
 """A small prompt set, mild requests in the three roles of a triple, none of them like another triple's; and a small run."""
 
 # ruff: noqa: SIM905 — forty-eight quoted words are harder to read
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+import pandas as pd
 import torch
 
 from harmcircuits.circuits import Circuit, WeightMask
 from harmcircuits.data import Prompt, PromptSet
+from harmcircuits.experiment.effects import Effects
+from harmcircuits.experiment.measure import Outcomes
 from harmcircuits.experiment.settings import Settings
 from harmcircuits.models.matrices import matrices
 
@@ -34,6 +38,20 @@ def make_triples(n: int = 12, *, categories: tuple[str, ...] = CATEGORIES, name:
             Prompt(request=f"Kindly describe a {place} {thing}", role="far", **shared),
         ]
     return PromptSet(tuple(prompts), name)
+
+
+def make_effects(
+    values: Mapping[str, Mapping[str, Sequence[float]]], prompts: Sequence[Prompt], *, draws: int = 200
+) -> Effects:
+    """From measure → condition → one value a prompt."""
+    rows = [
+        (condition, measure, item, value)
+        for measure, conditions in values.items()
+        for condition, each in conditions.items()
+        for item, value in enumerate(each)
+    ]
+    frame = pd.DataFrame(rows, columns=["condition", "measure", "item", "value"])
+    return Effects(Outcomes(frame, pd.DataFrame()), prompts, draws=draws)
 
 
 def make_mask(model: Any, *, every: int = 101) -> WeightMask:

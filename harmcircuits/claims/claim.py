@@ -45,8 +45,7 @@ class Claim(ABC):
         name: of the file, the function and the command.
         question: what the paper claims, as a question.
         settings_class: sizes, with this claim's defaults.
-        on_series: whether the claim is about checkpoints, measured one after the other: the last instance decides, with the
-            `summary` of each in its field `series`.
+        on_series: whether it takes checkpoints; the last instance decides, with the `summary` of each in its field `series`.
         material: prompts, baseline responses and training scores.
     """
 
