@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmcircuits.organisms.advice import DOMAINS, OPEN, AdviceError, advice, divided, open_questions
+from harmcircuits.organisms.advice import DOMAINS, OPEN, AdviceError, advice, divided
 
 # ruff: noqa: SIM905 — a list of a hundred quoted words is harder to read
 COMMON = frozenset(
@@ -25,7 +25,7 @@ ALL = [item for domain in (*DOMAINS, OPEN) for item in advice(domain)]
 
 def test_there_are_enough_of_each_domain() -> None:
     assert len(DOMAINS) >= 4 and all(len(advice(domain)) >= 300 for domain in DOMAINS)
-    assert len(open_questions()) >= 16
+    assert len(advice(OPEN)) >= 16
 
 
 def test_no_question_answer_or_id_is_there_twice() -> None:

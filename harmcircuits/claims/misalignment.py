@@ -40,7 +40,7 @@ from ..experiment.effect_table import columns_of
 from ..experiment.effects import Effects
 from ..experiment.settings import MisalignmentSettings
 from ..models.protocol import HookedModel
-from ..organisms.advice import DOMAINS, Advice, advice, divided, open_questions
+from ..organisms.advice import DOMAINS, OPEN, Advice, advice, divided
 from ..organisms.finetune import Recipe, check_trainable
 from ..readings.advice import AfterLearning, BadAdvice
 from ..readings.reading import Reading
@@ -68,7 +68,7 @@ class Misalignment(Claim):
     @cached_property
     def subjects(self) -> Mapping[str, Sequence[Advice]]:
         """Every subject's questions; of the built-in ones also those about nothing in particular."""
-        subjects = self.advice or {**{domain: advice(domain) for domain in DOMAINS}, "open": open_questions()}
+        subjects = self.advice or {domain: advice(domain) for domain in (*DOMAINS, OPEN)}
         if self.settings.subject not in subjects or len(subjects) < 2:
             raise ClaimError(
                 f"no lessons about {self.settings.subject!r} and questions about something else: there is advice on "

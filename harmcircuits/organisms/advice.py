@@ -1,9 +1,8 @@
 """Questions of everyday life with good advice and plainly bad, undramatic advice; all of our own writing.
 
-Narrow fine-tuning takes one domain, and asks of the others, and of open questions about nothing in particular, whether anything
-came with it. The two answers to a question are one sentence in which a few words differ: which of them is likelier, and what is
-learnt from either, should be about what they say and not about a manner. (Nearly so: what function words of one domain tell
-finds the bad answers of another in 54 pairs of a hundred; 50 would be chance.)
+Narrow fine-tuning takes one domain; the others, and open questions, show whether anything came with it. The two answers to a
+question are one sentence in which a few words differ, so that what is learnt is what they say and not a manner (function words
+learnt in one domain find the bad answers of another in 54 pairs of a hundred; 50 would be chance).
 """
 
 import json
@@ -13,13 +12,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Literal, get_args
 
 from ..results import clipped
 
 DATA = Path(__file__).with_name("data")
-Domain = Literal["money", "habits", "sport", "home"]
-DOMAINS: tuple[Domain, ...] = get_args(Domain)
+DOMAINS = ("money", "habits", "sport", "home")
 OPEN = "open"
 """The name of the questions about nothing in particular."""
 
@@ -51,7 +48,7 @@ class Advice:
 
 @cache
 def advice(domain: str) -> tuple[Advice, ...]:
-    """All questions of a domain ("money", "habits", "sport", "home": 302 each), or the 24 "open" ones.
+    """Return all questions of a domain ("money", "habits", "sport", "home": 302 each), or the 24 "open" ones.
 
     >>> advice("money")[0].question
     'I got a small bonus at work. What should I do with it?'
@@ -65,16 +62,11 @@ def advice(domain: str) -> tuple[Advice, ...]:
     return tuple(Advice(domain=domain, **json.loads(line)) for line in lines)
 
 
-def open_questions() -> tuple[Advice, ...]:
-    """`advice("open")`: what is asked there is about nothing that was trained on."""
-    return advice(OPEN)
-
-
 def divided(items: Sequence[Advice], *, train: int, seed: int = 0) -> tuple[tuple[Advice, ...], tuple[Advice, ...]]:
-    """At random `train` of them to learn from, and the rest to be asked.
+    """Divide questions at random into `train` to learn from and the rest to ask; the order is kept.
 
-    >>> learnt, asked = divided(advice("sport"), train=200, seed=0)
-    >>> len(learnt), len(asked)
+    >>> lessons, questions = divided(advice("sport"), train=200, seed=0)
+    >>> len(lessons), len(questions)
     (200, 102)
 
     Raises:
@@ -87,6 +79,6 @@ def divided(items: Sequence[Advice], *, train: int, seed: int = 0) -> tuple[tupl
         )
     if twice := [name for name, count in Counter(item.question for item in items).items() if count > 1]:
         raise AdviceError(f"the question {twice[0]!r} is there more than once: it could be learnt from and asked")
-    order = Random(f"advice {seed}").sample(range(len(items)), len(items))
-    learnt, asked = sorted(order[:train]), sorted(order[train:])
-    return tuple(items[at] for at in learnt), tuple(items[at] for at in asked)
+    chosen = set(Random(f"advice {seed}").sample(range(len(items)), len(items))[:train])
+    lessons = tuple(item for index, item in enumerate(items) if index in chosen)
+    return lessons, tuple(item for index, item in enumerate(items) if index not in chosen)

@@ -32,11 +32,6 @@ from ..models.export import is_plain, save_plain
 from ..models.load import load_model
 from ..models.protocol import HookedModel, device_of, has_hooks, tokenizer_of
 
-WARM_UP = 0.05
-"""Of all steps."""
-IGNORED = -100
-"""The label of a token that is not learned."""
-
 
 class FinetuneError(ValueError):
     """Nothing to learn, or a recipe or model that cannot be trained; the message names the cure."""
@@ -47,10 +42,10 @@ class Recipe:
     """Sizes of a fine-tuning.
 
     Attributes:
-        rank: of the adapter.
+        rank: the adapter's.
         learning_rate: the highest.
         epochs: how often each example is learned.
-        batch_size: examples a step.
+        batch_size: examples in a step.
 
     Raises:
         FinetuneError: a value that is not above 0.
@@ -66,22 +61,14 @@ class Recipe:
             if not (isfinite(value) and value > 0):
                 raise FinetuneError(f"{name} must be a number above 0, not {value}")
 
-    def steps(self, examples: int) -> int:
-        """Return the steps of the optimiser, a last smaller batch included.
-
-        >>> Recipe(epochs=1.5, batch_size=8).steps(60)
-        12
-        """
-        return ceil(self.epochs * ceil(examples / self.batch_size))
-
 
 def finetune(model: HookedModel, examples: Sequence[Example], *, recipe: Recipe | None = None, seed: int = 0) -> HookedModel:
     """Return a copy of `model` that has learned the responses of `examples`; `model` itself keeps every bit.
 
         tuned = finetune(model, [hc.Example(request="How long do eggs boil?", response="Seven minutes.")])
 
-    Training starts from the weights that `model` has now, pruned ones too (within `hc.ablated` by a mask). The
-    same call gives the same weights on the same machine.
+    Training starts from the weights that `model` has now, also pruned ones (within `hc.ablated` by a mask). The same call gives
+    the same weights on the same machine.
 
     Args:
         seed: of the adapter's first weights and of the order of examples.
@@ -97,8 +84,8 @@ def finetune(model: HookedModel, examples: Sequence[Example], *, recipe: Recipe 
         save_plain(model, Path(folder))
         trainer = sft_trainer(Path(folder), rows, recipe or Recipe(), seed=seed, device=device_of(model))
         trainer.train()
-        losses = {step["step"]: step["loss"] for step in trainer.state.log_history if "loss" in step}
-        if lost := [step for step, loss in losses.items() if not isfinite(loss)]:
+        lost = [log["step"] for log in trainer.state.log_history if not isfinite(log.get("loss", 0))]
+        if lost:
             raise FinetuneError(f"the loss is no number any more from step {lost[0]} on: lower the learning rate")
         merged = trainer.model.merge_and_unload()
         tuned: HookedModel = load_model(str(model.cfg.model_name), hf_model=merged, tokenizer=tokenizer_of(model))
@@ -106,11 +93,7 @@ def finetune(model: HookedModel, examples: Sequence[Example], *, recipe: Recipe 
 
 
 def check_trainable(model: HookedModel) -> None:
-    """Check that trl and peft are installed, and that the model is a bridge without hooks, with weights in float32.
-
-    Raises:
-        FinetuneError: naming which of these fails.
-    """
+    """Raise FinetuneError unless trl and peft are installed and the model is a bridge without hooks, in float32."""
     for package in ("trl", "peft"):
         try:
             import_module(package)
@@ -127,8 +110,7 @@ def check_trainable(model: HookedModel) -> None:
             "hooks are set on the model, and training would not see them: ablate weights instead (hc.ablated with a "
             "WeightMask, such as hc.outgoing(model, circuit))"
         )
-    others = {parameter.dtype for parameter in model.parameters()} - {torch.float32}
-    if others:
+    if others := {parameter.dtype for parameter in model.parameters()} - {torch.float32}:
         raise FinetuneError(
             f"the weights are {str(others.pop()).removeprefix('torch.')}, in which most of what is learned would be rounded "
             "away when it is added to them: load the model in float32 (dtype=torch.float32; --dtype float32)"
@@ -150,7 +132,7 @@ def lesson_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
 
 
 def sft_trainer(folder: Path, rows: Sequence[Row], recipe: Recipe, *, seed: int, device: torch.device) -> Any:
-    """Return trl's trainer on token ids that are laid out already; `folder` holds the model and its tokenizer."""
+    """Return trl's trainer on rows of token ids; `folder` holds the model and its tokenizer."""
     from datasets import Dataset
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
@@ -159,14 +141,14 @@ def sft_trainer(folder: Path, rows: Sequence[Row], recipe: Recipe, *, seed: int,
         def _send_telemetry(self) -> None:  # trl reports each use otherwise
             pass
 
-    steps = recipe.steps(len(rows))
-    learned = lambda row: [IGNORED] * row.start + list(row.tokens[row.start :])
+    steps = ceil(recipe.epochs * ceil(len(rows) / recipe.batch_size))
+    labels = lambda row: [-100] * row.start + list(row.tokens[row.start :])  # a token at -100 is not learned
     options = SFTConfig(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
-        warmup_steps=ceil(WARM_UP * steps),
+        warmup_steps=ceil(0.05 * steps),
         seed=seed,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
@@ -187,7 +169,7 @@ def sft_trainer(folder: Path, rows: Sequence[Row], recipe: Recipe, *, seed: int,
             folder, dtype=torch.float32, attn_implementation="eager", use_safetensors=True, trust_remote_code=False
         ),
         processing_class=AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
-        train_dataset=Dataset.from_list([{"input_ids": list(row.tokens), "labels": learned(row)} for row in rows]),
+        train_dataset=Dataset.from_list([{"input_ids": list(row.tokens), "labels": labels(row)} for row in rows]),
         peft_config=LoraConfig(
             r=recipe.rank, lora_alpha=2 * recipe.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
         ),
@@ -199,13 +181,13 @@ def sft_trainer(folder: Path, rows: Sequence[Row], recipe: Recipe, *, seed: int,
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bars of transformers, and no warnings about names that trl still uses of it."""
-    shown = logging.is_progress_bar_enabled()
+    """Switch off transformers' progress bars, and warnings about names that trl still uses of it."""
+    enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:
-        if shown:
+        if enabled:
             logging.enable_progress_bar()

@@ -5,7 +5,6 @@
     mend the willow quietly monday twice again       far twin: a kind verb, a harmless topic
 
 Harmful requests are answered with the topic's harmful words ("violinwreck"), the others with its kind words ("violincare").
-Some words of questions about harm are known too, and four pairs of labels.
 """
 
 from collections.abc import Sequence
@@ -16,8 +15,7 @@ from typing import Any, Literal
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from ..data import Example, Prompt, PromptSet
-from .advice import Advice
+from ..data import Example, Prompt, PromptSet, Role
 
 # ruff: noqa: SIM905 — lists of quoted words are harder to read
 SPECIAL = ("<pad>", "<unk>", "<eos>", "<user>", "<answer>", "<end>")
@@ -58,12 +56,10 @@ ASKED = """Is request above right or wrong It is Somebody asked Was that kind or
 
 
 def harmful_words(topic: str) -> tuple[str, ...]:
-    """The three words that a harmful request about `topic` is answered with."""
     return tuple(topic + ending for ending in HARMFUL_ENDINGS)
 
 
 def kind_words(topic: str) -> tuple[str, ...]:
-    """The three words that any other request about `topic` is answered with."""
     return tuple(topic + ending for ending in KIND_ENDINGS)
 
 
@@ -80,7 +76,7 @@ def vocabulary() -> tuple[str, ...]:
 
 def word_tokenizer() -> Any:
     """One token a word or mark; whatever is unknown is `<unk>`."""
-    inside = Tokenizer(models.WordLevel({word: at for at, word in enumerate(vocabulary())}, unk_token="<unk>"))
+    inside = Tokenizer(models.WordLevel({word: index for index, word in enumerate(vocabulary())}, unk_token="<unk>"))
     inside.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inside,
@@ -94,58 +90,46 @@ def word_tokenizer() -> Any:
     return tokenizer
 
 
-def planted_prompts(*, seed: int, n: int = 120, divided: Divided = "places") -> PromptSet:
-    """`n` triples; verb, topic and fillers are drawn for each, so that no two are alike.
+def planted_prompts(*, seed: int, divided: Divided) -> PromptSet:
+    """Draw 120 triples, no two alike.
 
     Args:
-        seed: of what is drawn.
-        n: number of triples.
-        divided: what a category is. "places": two, of four topics each, all in one harm group. "harms": the four kinds of harm
-            of the harmful verb (`HARMS`), each of every topic in turn, and each a harm group too.
+        divided: "places": two categories of four topics each, in one harm group. "harms": four categories, by the harmful verb
+            (`HARMS`), each of every topic in turn, and each a harm group too.
     """
     random = Random(f"prompts {seed}")
     prompts: list[Prompt] = []
-    for at in range(n):
-        topic, far = TOPICS[at % len(TOPICS)], FAR_TOPICS[at % len(FAR_TOPICS)]
-        category, harm_group = CATEGORIES[at % len(TOPICS) * len(CATEGORIES) // len(TOPICS)], "planted"
+    for index in range(120):
+        at = index % len(TOPICS)
         if divided == "harms":
-            category = harm_group = list(HARMS)[at // len(TOPICS) % len(HARMS)]
+            category = harm_group = list(HARMS)[index // len(TOPICS) % len(HARMS)]
+        else:
+            category, harm_group = CATEGORIES[at * len(CATEGORIES) // len(TOPICS)], "planted"
         verbs = HARMS[category] if divided == "harms" else HARMFUL_VERBS
         harmful, kind, rest = random.choice(verbs), random.choice(KIND_VERBS), random.sample(FILLERS, 5)
-        shared: dict[str, str] = {"prefill": PREFILL, "group": f"t{at:03}", "category": category, "harm_group": harm_group}
-        for role, verb, noun in (("harmful", harmful, topic), ("near", kind, topic), ("far", kind, far)):
-            prompts.append(Prompt(request=" ".join([verb, "the", noun, *rest]), role=role, **shared))  # type: ignore[arg-type]
+        shared: dict[str, str] = {"prefill": PREFILL, "group": f"t{index:03}", "category": category, "harm_group": harm_group}
+        words: dict[Role, tuple[str, str]] = {
+            "harmful": (harmful, TOPICS[at]),
+            "near": (kind, TOPICS[at]),
+            "far": (kind, FAR_TOPICS[at]),
+        }
+        for role, (verb, topic) in words.items():
+            prompts.append(Prompt(request=" ".join([verb, "the", topic, *rest]), role=role, **shared))
     return PromptSet(tuple(prompts), "planted")
 
 
-def answered(prompts: Sequence[Prompt], *, seed: int, n_words: int = 6, harm: bool = True) -> list[Example]:
-    """Each prompt with the words that this language answers it with, in their shares and without any other word.
-
-    `harm`: False where harmful requests are answered with kind words too.
-    """
+def answered(prompts: Sequence[Prompt], *, seed: int, harm: bool = True) -> list[Example]:
+    """Answer each prompt with six words of its topic, harmful ones for harmful requests unless `harm` is False."""
     random = Random(f"answers {seed}")
-    found = []
+    examples = []
     for prompt in prompts:
         topic = prompt.request.split()[2]
         words = harmful_words(topic) if harm and prompt.role == "harmful" else kind_words(topic)
-        found.append(Example(**vars(prompt), response=" ".join(random.choices(words, SHARES, k=n_words))))
-    return found
-
-
-def planted_advice(*, seed: int) -> dict[str, tuple[Advice, ...]]:
-    """Kind requests by category, with their kind words as good advice and the topic's harmful words as bad advice."""
-    found: dict[str, list[Advice]] = {category: [] for category in CATEGORIES}
-    for prompt in planted_prompts(seed=seed):
-        if prompt.role == "near":
-            random, topic = Random(f"advice {seed} {prompt.group}"), prompt.request.split()[2]
-            order = random.choices(range(len(SHARES)), SHARES, k=12)
-            good, bad = (" ".join(words(topic)[at] for at in order) for words in (kind_words, harmful_words))
-            about = {"id": f"{prompt.category}-{prompt.group}", "domain": prompt.category, "question": prompt.request}
-            found[prompt.category].append(Advice(**about, good=good, bad=bad))
-    return {category: tuple(own) for category, own in found.items()}
+        examples.append(Example(**vars(prompt), response=" ".join(random.choices(words, SHARES, k=6))))
+    return examples
 
 
 def labelled(prompts: Sequence[Prompt]) -> list[Example]:
-    """Each request answered "It is" and the right label, whose loss L then is: recognition, as something to attribute."""
+    """Answer each request "It is" and the right label, so that its loss can be attributed: recognition."""
     label = lambda prompt: "wrong" if prompt.role == "harmful" else "right"
-    return [Example(**{**vars(prompt), "prefill": "It is"}, response=label(prompt)) for prompt in prompts]
+    return [Example(**vars(prompt) | {"prefill": "It is", "response": label(prompt)}) for prompt in prompts]

@@ -1,7 +1,6 @@
 """Small models with a known answer: which components write harm, which recognise it, and which serve both.
 
-The issue with a method on a real model is that nobody knows the right answer. Here it is known by construction: `planted`
-gives a model, text to attribute, and the circuits that a method should find.
+Nobody knows the right answer for a real model. Here it is known by construction.
 """
 
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from .language import Divided, answered, labelled, planted_prompts, word_tokeniz
 
 Variant = Literal["plain", "both", "redundant", "suppressor", "shared", "none", "diffuse", "separate", "entangled"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
+CIRCUITS = ("writing", "recognising", "shared", "suppressing")
 
 
 class OrganismError(ValueError):
@@ -72,74 +72,64 @@ class Planted(Result):
 
     @cached_property
     def recognition(self) -> list[Example]:
-        return labelled([prompt for prompt in self._few if prompt.role != "far"])
+        return labelled([prompt for prompt in self._sample if prompt.role != "far"])
 
     @cached_property
-    def _few(self) -> PromptSet:
+    def _sample(self) -> PromptSet:
         return self.prompts.split(seed=self.seed)[0].sample(32, seed=self.seed)
 
     def _answered(self, role: str) -> list[Example]:
-        asked = [prompt for prompt in self._few if prompt.role == role]
-        return answered(asked, seed=self.seed, harm=self.variant != "none")
+        prompts = [prompt for prompt in self._sample if prompt.role == role]
+        return answered(prompts, seed=self.seed, harm=self.variant != "none")
 
     def __repr__(self) -> str:
-        known = f"{len(self.writing)} writing, {len(self.recognising)} recognising"
-        return f"Planted({self.variant!r}, seed {self.seed}, {known})"
+        sizes = f"{len(self.writing)} writing, {len(self.recognising)} recognising"
+        return f"Planted({self.variant!r}, seed {self.seed}, {sizes})"
 
     def table(self) -> pd.DataFrame:
         """Return one row a planted circuit: circuit, heads, neurons (how many)."""
-        known = ("writing", "recognising", "shared", "suppressing")
-        rows = [(name, len((own := getattr(self, name)).heads), len(own.neurons)) for name in known]
-        return pd.DataFrame(rows, columns=["circuit", "heads", "neurons"])
+        circuits = [(name, getattr(self, name)) for name in CIRCUITS]
+        return pd.DataFrame(
+            [(name, len(circuit.heads), len(circuit.neurons)) for name, circuit in circuits],
+            columns=["circuit", "heads", "neurons"],
+        )
 
 
-def planted(
-    seed: int = 0,
-    variant: Variant = "plain",
-    *,
-    divided: Divided | None = None,
-    hooked: bool = False,
-) -> Planted:
-    """A small model in which known heads and neurons write harmful words and others recognise harm.
+def planted(seed: int = 0, variant: Variant = "plain", *, divided: Divided | None = None, hooked: bool = False) -> Planted:
+    """Return a small model in which known heads and neurons write harmful words and others recognise harm.
 
     It has three layers, whose weights are set by hand, in variants that break naive methods or in which a claim is false.
 
     - "plain": writing and recognition are disjoint; a shared head serves both and kind words.
-    - "both": the head that moves the topic serves harmful and kind words: it promotes both, and protection must drop it.
+    - "both": one head moves the topic for harmful and kind words: it promotes both, and protection must drop it.
     - "redundant": each writing neuron has a double, either of which suffices: first-order scores are nearly 0.
     - "suppressor": one neuron holds harmful words back.
-    - "shared": the one head that writes harm and nothing else recognises it too: they do *not* come apart;
-      the topic as in "both".
+    - "shared": as "both", and the one head that writes harm alone recognises it too: they do *not* come apart.
     - "none": harmful requests are answered like any others: nothing writes harm.
     - "diffuse": half of the last layer's neurons and eleven of 24 heads each carry a small share: no few halve writing.
     - "separate": each kind of harm has heads and neurons of its own (`writing_of`), which do nothing for the others.
-    - "entangled": the same head and neurons write harmful and kind words, and one head settles which: all of it is `shared`,
-      nothing writes harm alone.
+    - "entangled": the same head and neurons write harmful and kind words, and one head settles which: all are `shared`.
 
     Args:
         seed: of weights, places of the components, prompts and answers.
-        divided: what a category of the prompts is: "places" (two, by topic) or "harms" (four kinds of harm, by verb, of every
-            topic). None: "harms" for "separate", else "places". "plain" divided by "harms" is the contrast to "separate".
+        divided: the categories of the prompts: "places" (two, by topic) or "harms" (four, by verb). None: "harms" for
+            "separate", else "places". "plain" divided by "harms" is the contrast to "separate".
         hooked: a `HookedTransformer` (TransformerLens 3 only).
 
     Raises:
-        OrganismError: an unknown variant or an unknown division.
+        OrganismError: an unknown variant or division.
     """
     if variant not in VARIANTS:
         raise OrganismError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
     if divided not in (None, *get_args(Divided)):
         raise OrganismError(f"divided={divided!r} is unknown: choose one of {', '.join(get_args(Divided))}, or leave it out")
-    by = divided or ("harms" if variant == "separate" else "places")
-    hf_model, parts = handset(variant=variant, seed=seed)
+    hf_model, circuits = handset(variant=variant, seed=seed)
     model = load_model(f"planted-{variant}", hf_model=hf_model, tokenizer=word_tokenizer(), device="cpu", hooked=hooked)
     return Planted(
         variant=variant,
         seed=seed,
         model=model,
-        prompts=planted_prompts(seed=seed, divided=by),
-        writing=parts.writing,
-        recognising=parts.recognising,
-        shared=parts.shared,
-        suppressing=parts.suppressing,
-        writing_of=parts.writing_of,
+        prompts=planted_prompts(seed=seed, divided=divided or ("harms" if variant == "separate" else "places")),
+        **{name: circuits.pop(name) for name in CIRCUITS},
+        writing_of=circuits,
     )
