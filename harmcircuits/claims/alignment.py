@@ -110,7 +110,9 @@ class Alignment(Compactness):
         """As for compactness; text is written by the baseline alone."""
         wanted = lambda condition, reading: condition.name == BASELINE or not isinstance(reading, Compliance)
         plan = super().plan()
-        return {condition: [own for own in readings if wanted(condition, own)] for condition, readings in plan.items()}
+        return {
+            condition: [reading for reading in readings if wanted(condition, reading)] for condition, readings in plan.items()
+        }
 
     def summary(self, effects: Effects) -> Checkpoint:
         curves = {component: self._curve(names, effects) for component, names in self.names.items()}
@@ -162,13 +164,13 @@ class Alignment(Compactness):
 
     def _statistics(self, component: str, benign: str) -> dict[str, dict[str, Statistic]] | str:
         """Every measure of each checkpoint, over the sizes that all share; or why they cannot be compared."""
-        if lacking := [label for label, own in self.series.items() if component not in own.curves]:
+        if lacking := [label for label, checkpoint in self.series.items() if component not in checkpoint.curves]:
             return f"no {component} can be selected on {', '.join(lacking)}"
-        curves = {label: own.curves[component] for label, own in self.series.items()}
-        low, high = max(own.log_f[0] for own in curves.values()), min(own.log_f[-1] for own in curves.values())
+        curves = {label: checkpoint.curves[component] for label, checkpoint in self.series.items()}
+        low, high = max(curve.log_f[0] for curve in curves.values()), min(curve.log_f[-1] for curve in curves.values())
         if low >= high:
             return "the checkpoints share no range of sizes: give two sizes or more that can be selected on each"
-        return {label: own.statistics(benign, low, high) for label, own in curves.items()}
+        return {label: curve.statistics(benign, low, high) for label, curve in curves.items()}
 
     def decision(self) -> Decision:
         negligible, changes = self.settings.negligible, [f"{area}_change" for area in AREAS]
@@ -182,7 +184,7 @@ class Alignment(Compactness):
 
     def about(self, effects: Effects, name: str) -> dict[str, Any]:
         about = {"name": name or " → ".join(self.series), "prompts": self.material.describe_prompts(effects)}
-        return about | {"checkpoints": [{**own.about, "name": label} for label, own in self.series.items()]}
+        return about | {"checkpoints": [{**checkpoint.about, "name": label} for label, checkpoint in self.series.items()]}
 
     def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
         """`checkpoints`: every measure of each checkpoint; `sizes`: one row a checkpoint, circuit or control, and role."""
@@ -194,7 +196,9 @@ class Alignment(Compactness):
             for label, statistics in compared.items()
             for name, statistic in statistics.items()
         ]
-        sizes = pd.concat([own.sizes.assign(checkpoint=label) for label, own in self.series.items()], ignore_index=True)
+        sizes = pd.concat(
+            [checkpoint.sizes.assign(checkpoint=label) for label, checkpoint in self.series.items()], ignore_index=True
+        )
         return {"checkpoints": pd.DataFrame(rows, columns=COLUMNS), "sizes": sizes}
 
     @classmethod

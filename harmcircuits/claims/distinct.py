@@ -130,10 +130,12 @@ class Distinct(Claim):
         return {component: self._of(component, effects, benign) for component in components}
 
     def _of(self, component: str, effects: Effects, benign: str) -> dict[str, Estimate]:
-        circuits = [own for own in self.circuits.values() if own.labels["component"] == component]
-        rises = {own.name: effects.change(own.name, "loss", HARMFUL) for own in circuits}
+        circuits = [circuit for circuit in self.circuits.values() if circuit.labels["component"] == component]
+        rises = {circuit.name: effects.change(circuit.name, "loss", HARMFUL) for circuit in circuits}
         increase, whole = (rises[circuit_name(component, HARMFUL, protection)] for protection in PROTECTION)
-        random = max((rises[own.name] for own in circuits if own.labels["aim"] in RANDOM), key=np.mean, default=np.empty(0))
+        random = max(
+            (rises[circuit.name] for circuit in circuits if circuit.labels["aim"] in RANDOM), key=np.mean, default=np.empty(0)
+        )
         left = Estimate.missing("no effect without protection is shown, so that protection leaves no share of it")
         if (effects.mean(whole, HARMFUL).low or 0) > 0:
             left = effects.estimate(lambda a, b: a.mean(-1) / b.mean(-1), (increase[: len(whole)], HARMFUL), (whole, HARMFUL))
@@ -156,12 +158,14 @@ class Distinct(Claim):
         names = [circuit_name(component, aim, protection) for aim in (HARMFUL, kind)]
         if names[1] not in self.circuits:
             return Estimate.missing("no circuit of that size could be selected")
-        increase, own = (effects.outcomes.change(name, f"{kind} loss") for name in names)
-        shown, least = effects.items(own), self.settings.least_increase
+        increase, reference = (effects.outcomes.change(name, f"{kind} loss") for name in names)
+        shown, least = effects.items(reference), self.settings.least_increase
         if shown.low is None or shown.low <= least:
             return Estimate.missing(f"ΔL of {kind} without its own circuit, {shown}, is not shown to be above {least:g}")
-        drawn = resamples(len(own), draws=effects.draws, seed=effects.seed)
-        return from_draws(increase.mean() / own.mean(), increase[drawn].mean(-1) / own[drawn].mean(-1), n=len(own))
+        drawn = resamples(len(reference), draws=effects.draws, seed=effects.seed)
+        return from_draws(
+            increase.mean() / reference.mean(), increase[drawn].mean(-1) / reference[drawn].mean(-1), n=len(reference)
+        )
 
     def _known(self, effects: Effects, kind: str) -> Estimate:
         return effects.items(effects.outcomes.values(BASELINE, f"{kind} right") - [item.chance for item in self.test[kind]])
@@ -186,9 +190,9 @@ class Distinct(Claim):
         """`effects`: ΔL of what is measured by what is ablated; `overlaps`: Jaccard's index; `capabilities`: the baseline's."""
         labels = pd.DataFrame([dict(circuit.labels) for circuit in self.circuits.values()], index=list(self.circuits))[LABELS]
         increases = []
-        for key, own in labels.groupby(LABELS, sort=False):
-            changes = {role: [effects.change(name, "loss", role) for name in own.index] for role in effects.roles}
-            changes |= {kind: [effects.outcomes.change(name, f"{kind} loss") for name in own.index] for kind in self.test}
+        for key, group in labels.groupby(LABELS, sort=False):
+            changes = {role: [effects.change(name, "loss", role) for name in group.index] for role in effects.roles}
+            changes |= {kind: [effects.outcomes.change(name, f"{kind} loss") for name in group.index] for kind in self.test}
             for measure, values in changes.items():
                 rise = np.mean(values, axis=0)
                 mean = effects.mean(rise, measure) if measure in effects.roles else effects.items(rise)

@@ -118,7 +118,7 @@ class Generality(Claim):
             except SelectionError as error:
                 log.warning("no %s: %s", component, error)
                 continue
-            random = lambda seed, chosen=chosen: {name: self._random(name, own, seed) for name, own in chosen.items()}
+            random = lambda seed, chosen=chosen: {name: self._random(name, circuit, seed) for name, circuit in chosen.items()}
             sets = {"": chosen} | {f": random {seed}": random(seed) for seed in draws}
             circuits[component] = [
                 {name: Condition(f"{component} of {name}{suffix}", circuit) for name, circuit in part.items()}
@@ -137,7 +137,10 @@ class Generality(Claim):
         return plan
 
     def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
-        return {name: self._transfer(own, effects, benign) | self.overlaps[name] for name, own in self.circuits.items()}
+        return {
+            name: self._transfer(conditions, effects, benign) | self.overlaps[name]
+            for name, conditions in self.circuits.items()
+        }
 
     def _transfer(self, conditions: Sequence[Mapping[str, Condition]], effects: Effects, benign: str) -> dict[str, Estimate]:
         both = lambda role: [(values, role) for values in increases(effects, conditions[:1], role)]
@@ -179,7 +182,7 @@ class Generality(Claim):
         """`matrix`: ΔL by component, category `selected` ("random": controls of others), category `tested`, and role."""
         rows = []
         for (component, (circuits, *controls)), role in product(self.circuits.items(), effects.roles):
-            changes = {name: effects.change(own.name, "loss", role) for name, own in circuits.items()}
+            changes = {name: effects.change(condition.name, "loss", role) for name, condition in circuits.items()}
             changes |= {"random": increases(effects, controls, role)[1]} if controls else {}
             labels = np.array([prompt.category for prompt in effects.prompts if prompt.role == role])
             for selected, tested in product(changes, circuits):
@@ -214,10 +217,12 @@ def without(prompts: PromptSet, categories: Collection[str]) -> PromptSet:
 
 def increases(effects: Effects, draws: Sequence[Mapping[str, Condition]], role: str) -> Float[np.ndarray, "2 response"]:
     """ΔL of test responses under the circuit of their own category, and its mean under others; means over draws."""
-    change = np.mean([[effects.change(own.name, "loss", role) for own in circuits.values()] for circuits in draws], axis=0)
+    change = np.mean(
+        [[effects.change(condition.name, "loss", role) for condition in circuits.values()] for circuits in draws], axis=0
+    )
     labels = [prompt.category for prompt in effects.prompts if prompt.role == role][: change.shape[1]]
-    own = np.array([[name == label for label in labels] for name in draws[0]])
-    return np.stack([np.average(change, 0, own | ~own.any(0)), np.average(change, 0, ~own)])
+    is_own = np.array([[name == label for label in labels] for name in draws[0]])
+    return np.stack([np.average(change, 0, is_own | ~is_own.any(0)), np.average(change, 0, ~is_own)])
 
 
 def generality(model: HookedModel, prompts: PromptSet | None = None, **options: Any) -> Finding:

@@ -137,9 +137,9 @@ class Misalignment(Claim):
         """y of one arm; or b after learning."""
         b = effects.outcomes.values
         return np.stack([
-            b(f"{own} {seed}", "bad_advice") - (0 if level else b(pruned.name, "bad_advice"))
-            for own, seed, pruned, _ in self.arms()
-            if own == arm
+            b(f"{name} {seed}", "bad_advice") - (0 if level else b(pruned.name, "bad_advice"))
+            for name, seed, pruned, _ in self.arms()
+            if name == arm
         ])  # fmt: skip
 
     def _estimate(self, effects: Effects, statistic: Callable[..., Any], *arms: Float[np.ndarray, "seed question"]) -> Estimate:
@@ -149,7 +149,7 @@ class Misalignment(Claim):
 
         def of(narrow: Float[np.ndarray, "draw seed question"], *values: Float[np.ndarray, "draw seed question"]) -> Any:
             weights = np.stack([narrow, 1 - narrow])
-            return statistic(*((weights * own).sum((2, 3)) / weights.sum((2, 3)) for own in values))
+            return statistic(*((weights * arm).sum((2, 3)) / weights.sum((2, 3)) for arm in values))
 
         return two_level(of, narrow, *arms, draws=effects.draws, seed=effects.seed, strata=subjects)
 
@@ -190,12 +190,12 @@ class Misalignment(Claim):
     def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
         """`arms`: y and b of each arm, narrow and broad; `pruned`: how many weights were set to zero."""
         rows: list[dict[str, Any]] = []
-        for arm in dict.fromkeys(own for own, *_ in self.arms()):
+        for arm in dict.fromkeys(name for name, *_ in self.arms()):
             for asked, at in ((self.settings.subject, NARROW), ("other subjects", BROAD)):
                 for measure, level in (("rise", False), ("after learning", True)):
-                    value = self._estimate(effects, lambda own, at=at: own[at], self._arm(effects, arm, level=level))
+                    value = self._estimate(effects, lambda means, at=at: means[at], self._arm(effects, arm, level=level))
                     rows.append({"arm": arm, "asked": asked, "measure": measure, **columns_of(value)})
-        sizes = [{"component": name, "weights": own.size} for name, (own, _) in self.pruned.items()]
+        sizes = [{"component": name, "weights": circuit.size} for name, (circuit, _) in self.pruned.items()]
         return {"arms": pd.DataFrame(rows), "pruned": pd.DataFrame(sizes)}
 
     @classmethod

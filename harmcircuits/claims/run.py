@@ -120,7 +120,7 @@ class Paper(Result):
 
     def document(self) -> dict[str, Any]:
         """What `paper.json` holds; the numbers of each claim lie in its own file."""
-        models = (own.model if isinstance(own, Finding) else own.report["model"] for own in self.results.values())
+        models = (each.model if isinstance(each, Finding) else each.report["model"] for each in self.results.values())
         about = {"format": FORMAT, "command": self.command, "model": next(models, {}), "settings": dict(self.settings)}
         return about | {"claims": self.table().to_dict("records")}
 

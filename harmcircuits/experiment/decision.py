@@ -83,21 +83,17 @@ class Verdict(NamedTuple):
     reasons: list[str]
 
 
-class Decision(tuple[tuple[str, Check], ...]):
+class Decision:
     """The first row that holds; else "undecided", with what the row `wanted` lacks."""
 
-    wanted: str
-
-    def __new__(cls, *rows: tuple[str, Check], wanted: str) -> "Decision":
-        made = super().__new__(cls, rows)
-        made.wanted = wanted
-        return made
+    def __init__(self, *rows: tuple[str, Check], wanted: str) -> None:
+        self.rows, self.wanted = rows, wanted
 
     def __call__(self, evidence: Evidence) -> Verdict:
-        for answer, check in self:
+        for answer, check in self.rows:
             if check.holds(evidence):
                 return Verdict(answer, check.explain(evidence))
-        wanted = next(check for answer, check in self if answer == self.wanted)
+        wanted = next(check for answer, check in self.rows if answer == self.wanted)
         return Verdict("undecided", [line for line in wanted.explain(evidence) if line.endswith("not shown")])
 
 

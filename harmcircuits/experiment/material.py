@@ -162,7 +162,7 @@ class Material:
             return None
         try:
             shots = make_shots(self.train.prompts, n_shots=self.settings.shots, seed=self.settings.seed)
-            check_length(self.model, shots, [own.request for own in (*self.prompts, *self.development_prompts, *self.train)])
+            check_length(self.model, shots, [each.request for each in (*self.prompts, *self.development_prompts, *self.train)])
         except ShotError as error:
             log.warning("many-shot recognition is not read: %s", error)
             return None

@@ -37,8 +37,7 @@ from .effects import Effects
 from .material import Material
 from .measure import TEXT_COLUMNS, Outcomes
 
-Contrast = tuple[str, str]
-"""Name of a circuit; "matched" or "unrelated" (benign requests)."""
+Contrast = tuple[str, str]  # name of a circuit; "matched" or "unrelated" (benign requests)
 SCHEMA = 2
 KINDS = ("circuits", "controls")
 ORDER = ("dissociated", "shared", "not selective", "undecided", "cannot be measured")
@@ -183,8 +182,9 @@ class Dissociation:
 
 def _file_names(ablations: Mapping[str, Circuit | WeightMask]) -> dict[str, str]:
     """A numbered file for each name, without separators and dots."""
-    stems = {name: f"{index:02}-{re.sub(r'[^a-zA-Z0-9_-]+', '-', name)[:100]}" for index, name in enumerate(ablations)}
-    return {name: f"{stems[name]}.{'json' if isinstance(own, Circuit) else 'safetensors'}" for name, own in ablations.items()}
+    stem = lambda name: re.sub(r"[^a-zA-Z0-9_-]+", "-", name)[:100]
+    kinds = {name: "json" if isinstance(ablation, Circuit) else "safetensors" for name, ablation in ablations.items()}
+    return {name: f"{index:02}-{stem(name)}.{kind}" for index, (name, kind) in enumerate(kinds.items())}
 
 
 def _are_file_names(files: object) -> bool:
