@@ -1,9 +1,9 @@
-"""Rows of tokens as padded batches, the loss of responses, and batches that are halved when memory runs out.
+"""Padded batches of rows of tokens, the loss of responses, and batches that are halved when memory runs out.
 
     for indices, losses in map_batches(batched(rows, batch_size=8), read):
         all_losses[indices] = losses
 
-What is read of a row does not depend on its batch, beyond rounding: on a smaller device a run goes on, more slowly.
+The result of a row does not depend on its batch, beyond rounding.
 """
 
 import logging
@@ -26,48 +26,46 @@ from .examples import Example, Row, example_rows
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-FEW, ALIKE = 4, 0.7
 _NO_MEMORY = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED")
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Rows padded on the right, and the tokens whose likelihood is asked.
+    """Rows padded on the right, and the target tokens, whose likelihood is read.
 
     Attributes:
-        positions: flat indices (row · length + position) of the logits that predict the asked tokens, row after row.
-        targets: the asked tokens, in the same order.
+        positions: flat indices (row · length + position) of the logits that predict the targets, row after row.
+        targets: token ids, in the same order.
         row_of: the row of each.
     """
 
     tokens: Int[Tensor, "b pos"]
     attention_mask: Int[Tensor, "b pos"]
-    positions: Int[Tensor, " asked"]
-    targets: Int[Tensor, " asked"]
-    row_of: Int[Tensor, " asked"]
+    positions: Int[Tensor, " target"]
+    targets: Int[Tensor, " target"]
+    row_of: Int[Tensor, " target"]
 
-    def mean_over_rows(self, values: Float[Tensor, " asked"]) -> Float[Tensor, " b"]:
-        """The mean of `values` over the asked tokens of each row."""
+    def mean_over_rows(self, values: Float[Tensor, " target"]) -> Float[Tensor, " b"]:
+        """Return the mean of `values` over the targets of each row."""
         row_of = self.row_of.to(values.device)
         sums = torch.zeros(len(self.tokens), dtype=values.dtype, device=values.device).index_add(0, row_of, values)
         return sums / torch.bincount(row_of, minlength=len(self.tokens))
 
 
 def make_batch(model: HookedModel, rows: Sequence[Row]) -> Batch:
-    """Pad `rows` on the right to the longest; logits at `positions` predict the asked tokens."""
+    """Pad `rows` on the right to the longest."""
     tokens = pad_sequence([torch.tensor(row.tokens) for row in rows], batch_first=True, padding_value=pad_id(model))
     lengths = torch.tensor([len(row) for row in rows])[:, None]
     mask = (torch.arange(tokens.shape[1])[None] < lengths).long()
-    asked = [torch.arange(row.start, row.stop) + index * tokens.shape[1] for index, row in enumerate(rows)]
-    row_of = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(part) for part in asked]))
-    flat = torch.cat(asked)
+    flat = torch.cat([torch.arange(row.start, row.stop) + index * tokens.shape[1] for index, row in enumerate(rows)])
+    row_of = torch.repeat_interleave(torch.tensor([row.stop - row.start for row in rows]))
     return Batch(tokens, mask, flat - 1, tokens.flatten()[flat], row_of)
 
 
 def batched(rows: Sequence[Any], *, batch_size: int, length: Callable[[Any], int] = len) -> Iterator[list[int]]:
-    """Indices of `rows` in batches of similar length, the longest first: memory runs out at once or never.
+    """Yield indices of `rows` in batches of similar length, the longest first: memory runs out at once or never.
 
-    A batch of `FEW` rows or more ends before a row shorter than `ALIKE` of its longest: a few long rows do not pad all others.
+    A batch of four or more ends before a row shorter than 0.7 of its longest, so that a few long rows do not pad all others.
 
     Raises:
         ValueError: a batch size below 1.
@@ -77,7 +75,7 @@ def batched(rows: Sequence[Any], *, batch_size: int, length: Callable[[Any], int
     order = sorted(range(len(rows)), key=lambda index: length(rows[index]), reverse=True)
     batch: list[int] = []
     for index in order:
-        if len(batch) == batch_size or (len(batch) >= FEW and length(rows[index]) < ALIKE * length(rows[batch[0]])):
+        if len(batch) == batch_size or (len(batch) >= 4 and length(rows[index]) < 0.7 * length(rows[batch[0]])):
             yield batch
             batch = []
         batch.append(index)
@@ -85,8 +83,8 @@ def batched(rows: Sequence[Any], *, batch_size: int, length: Callable[[Any], int
         yield batch
 
 
-def response_loss(logits: Float[Tensor, "asked d_vocab"], batch: Batch) -> Float[Tensor, " b"]:
-    """Mean negative log-likelihood of each row's asked tokens, in nats per token; prompt, prefill and padding never count."""
+def response_loss(logits: Float[Tensor, "target d_vocab"], batch: Batch) -> Float[Tensor, " b"]:
+    """Return the mean negative log-likelihood of each row's targets, nats per token."""
     return batch.mean_over_rows(cross_entropy(logits.float(), batch.targets.to(logits.device), reduction="none"))
 
 
@@ -96,14 +94,14 @@ def loss(model: HookedModel, examples: Sequence[Example], *, batch_size: int = 1
 
     Raises:
         ExampleError: an example with an empty response, or longer than the model's context, or a prompt, which has none yet.
-        ModelError: a loss that is not a number (names the example, and where in the model that begins).
+        ModelError: a loss that is not a number; names the example.
     """
     return row_losses(model, example_rows(model, examples), batch_size=batch_size)
 
 
 @torch.no_grad()
 def row_losses(model: HookedModel, rows: Sequence[Row], *, batch_size: int = 16) -> Float[Tensor, " row"]:
-    """`loss` of rows of tokens."""
+    """Return the `loss` of rows of tokens."""
 
     def read(indices: list[int]) -> Float[Tensor, " b"]:
         batch = make_batch(model, [rows[index] for index in indices])
@@ -119,11 +117,11 @@ def row_losses(model: HookedModel, rows: Sequence[Row], *, batch_size: int = 16)
 
 
 class BatchError(RuntimeError):
-    """The device has no memory for even one row; the message says what needs less."""
+    """No memory for even one row; the message says what needs less."""
 
 
 def map_batches(batches: Iterable[list[Item]], read: Callable[[list[Item]], Result]) -> Iterator[tuple[list[Item], Result]]:
-    """Yield `(batch, read(batch))`; where memory is not enough, of halves of the batch, and of no larger ones from then on.
+    """Yield `(batch, read(batch))`. Out of memory, halve the batch, and all later ones to that size.
 
     Args:
         batches: rows, or their indices.
@@ -144,9 +142,9 @@ def map_batches(batches: Iterable[list[Item]], read: Callable[[list[Item]], Resu
             if most is None or len(part) <= most:
                 try:
                     result = read(part)
-                except BatchError:  # of a loop inside this one, which has tried single rows
+                except BatchError:  # from a loop inside this one
                     raise
-                except (RuntimeError, MemoryError) as error:  # the error holds what the failed pass has computed
+                except (RuntimeError, MemoryError) as error:  # it holds what the failed pass has computed
                     if not (isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)):
                         raise
                     cause = str(error).partition("\n")[0] or type(error).__name__

@@ -1,8 +1,8 @@
-"""Prefilled requests → examples whose response the model under study wrote itself.
+"""Elicit responses: the model under study itself continues each prefilled request.
 
-Each row of a batch has its own random numbers, one uniform a token, so that what it writes depends on its seed alone
-(floating-point differences between batch shapes can still turn a near tie). The model with hooks and transformers' own loop,
-which is faster, draw the same tokens. Responses stay in the cache folder of the user's machine; they are never logged.
+Each row of a batch has its own random numbers, one uniform a token, so that its text depends on its seed alone (but for near
+ties that rounding turns in another batch). The hooked model and transformers' own loop, which is faster, draw the same tokens.
+Responses stay in the cache folder of the user's machine; they are never logged.
 """
 
 import logging
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from tqdm.auto import tqdm
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
@@ -45,9 +46,8 @@ def elicit(
 ) -> list[Example]:
     """Sample one response a prompt, after the prefill in the model's own chat frame; token ids are kept.
 
-    Sampling is seeded per prompt (seed, request and prefill). Responses are cached on disk after each batch, under a digest of
-    the model's weights and configuration, the prompt's tokens and the settings: an interrupted call is continued by the next
-    one, and another selection of the same prompts writes nothing twice.
+    Sampling is seeded by prompt (seed, request and prefill). Responses are cached on disk after each batch, under a digest of
+    the model's weights and configuration, the prompt's tokens and the settings: an interrupted call is continued by the next.
 
     Args:
         temperature: 1 samples from the model's own distribution; 0 is greedy.
@@ -68,7 +68,8 @@ def elicit(
     known = _cached(path)
     written = {row: known[name] for row, name in enumerate(names) if name in known}
     missing = [row for row in range(len(prompts)) if row not in written]
-    with tqdm(total=len(prompts), initial=len(written), desc="elicit", unit="response", disable=not progress) as bar:
+    progress_bar = tqdm(total=len(prompts), initial=len(written), desc="elicit", unit="response", disable=not progress)
+    with progress_bar as bar:
 
         def finished(batch: Mapping[int, list[int]]) -> None:
             written.update(batch)
@@ -85,7 +86,7 @@ def elicit(
 def tokenize_prompts(
     model: HookedModel, prompts: Sequence[Prompt], *, max_new_tokens: int, temperature: float, seed: int
 ) -> tuple[list[list[int]], dict[str, Any]]:
-    """Return prompts as token ids in the model's chat frame, and the settings of `sample`. Raises ExampleError as `elicit`."""
+    """Return prompts as token ids in the model's chat frame, and the settings of `sample`."""
     if not prompts:
         raise ExampleError("no prompts: there is nothing to elicit. Was the prompt set empty, or without that role?")
     if not (max_new_tokens >= 1 and 0 <= temperature < inf):
@@ -110,7 +111,7 @@ def as_examples(model: HookedModel, prompts: Sequence[Prompt], written: Sequence
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """How tokens follow from logits: the most likely one (greedy), or the one at the row's own random number."""
+    """How tokens follow from logits: the likeliest one (greedy), or the one at the row's own random number."""
 
     max_new_tokens: int
     stop_ids: Sequence[int]
@@ -141,10 +142,10 @@ def sample(
     """Return what the model writes after each prompt: token ids, up to `max_new_tokens` or the first stop id (kept).
 
     Args:
-        seeds: one for each row, for p(token) ∝ exp(logit / temperature); not needed when `temperature` is 0 (greedy).
-        rows: write after these prompts only (their indices); what the others write is then empty.
-        finished: called with what the rows of each batch wrote, by their indices.
-        write: what continues a batch; None: `write_hooked` of the model as it is.
+        seeds: one for each row, for p(token) ∝ exp(logit / temperature); None for greedy.
+        rows: indices of the prompts to continue; the responses of others are empty.
+        finished: called after each batch with its responses, by row.
+        write: continues a batch; `write_hooked` with the model by default.
 
     Raises:
         ModelError: logits that are not numbers; it names the row and the step.
@@ -153,9 +154,13 @@ def sample(
     chosen = list(range(len(prompts)) if rows is None else rows)
 
     def read(batch: list[int]) -> dict[int, list[int]]:
-        generators = [torch.Generator().manual_seed(seeds[row]) for row in batch] if seeds is not None else []
-        draws = [torch.rand(max_new_tokens, generator=generator, dtype=torch.float64) for generator in generators]
-        drawing = Drawing(max_new_tokens, stop_ids, temperature, torch.stack(draws) if draws else None)
+        uniform = None
+        if seeds is not None:
+            generators = [torch.Generator().manual_seed(seeds[row]) for row in batch]
+            uniform = torch.stack(
+                [torch.rand(max_new_tokens, generator=generator, dtype=torch.float64) for generator in generators]
+            )
+        drawing = Drawing(max_new_tokens, stop_ids, temperature, uniform)
         tokens = (write or partial(write_hooked, model))({row: prompts[row] for row in batch}, drawing)
         return {row: _until_stop(ids, stop_ids) for row, ids in zip(batch, tokens.tolist(), strict=True)}
 
@@ -174,12 +179,11 @@ def _until_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:
 
 @torch.no_grad()
 def write_hooked(model: HookedModel, batch: Mapping[int, Sequence[int]], drawing: Drawing) -> Int[Tensor, "b step"]:
-    """Continue a batch of prompts, given by their rows, with the model as it is, under whatever hooks are set."""
-    tokens, mask = left_padded(list(batch.values()), pad_id(model))
+    """Continue a batch of prompts, by row, with the model under whatever hooks are set."""
+    tokens, mask = left_padded([*batch.values()], pad_id(model))
     past, device = empty_past(model, len(batch)), device_of(model)
     stops = torch.tensor(list(drawing.stop_ids), dtype=torch.long, device=device)
-    done = torch.zeros(len(batch), dtype=torch.bool, device=device)
-    steps: list[Tensor] = []
+    done, steps = torch.zeros(len(batch), dtype=torch.bool, device=device), list[Tensor]()
     for step in range(drawing.max_new_tokens):
         last = torch.arange(1, len(batch) + 1) * tokens.shape[1] - 1
         logits = logits_at(model, tokens, mask, last, past=past).float().to(device)
@@ -193,18 +197,17 @@ def write_hooked(model: HookedModel, batch: Mapping[int, Sequence[int]], drawing
 
 
 def _check_logits(logits: Float[Tensor, "b d_vocab"], done: Bool[Tensor, " b"], rows: list[int], step: int) -> None:
-    """Raise where a row that still writes has no distribution (NaN, +∞, or −∞ everywhere): the draw would look like text."""
+    """Raise ModelError where an unfinished row has no distribution: a draw from it would look like text."""
     wrong = ~logits.amax(dim=-1).isfinite() & ~done
     if bool(wrong.any()):
         row = rows[int(wrong.nonzero()[0])]
         raise ModelError(f"row {row}, step {step}: the model's logits are not finite, so that no token can be drawn. {CURE}")
 
 
-def left_padded(prompts: list[Sequence[int]], pad: int) -> tuple[Int[Tensor, "b pos"], Int[Tensor, "b pos"]]:
-    longest = max(map(len, prompts))
-    tokens = torch.tensor([[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    return tokens, mask
+def left_padded(prompts: Sequence[Sequence[int]], pad: int) -> tuple[Int[Tensor, "b pos"], Int[Tensor, "b pos"]]:
+    ids = [torch.tensor(prompt) for prompt in prompts]
+    pad_left = partial(pad_sequence, batch_first=True, padding_side="left")
+    return pad_left(ids, padding_value=pad), pad_left([torch.ones_like(row) for row in ids])
 
 
 @torch.no_grad()
@@ -212,7 +215,7 @@ def write_plain(
     plain: PreTrainedModel, pad_id: int, batch: Mapping[int, Sequence[int]], drawing: Drawing
 ) -> Int[Tensor, "b step"]:
     """Continue a batch as `write_hooked` does with the bridge that `plain` comes from, without hooks."""
-    tokens, mask = (tensor.to(plain.device) for tensor in left_padded(list(batch.values()), pad_id))
+    tokens, mask = (tensor.to(plain.device) for tensor in left_padded([*batch.values()], pad_id))
     settings = GenerationConfig(
         max_new_tokens=drawing.max_new_tokens, do_sample=False, eos_token_id=list(drawing.stop_ids), pad_token_id=pad_id
     )
@@ -222,7 +225,7 @@ def write_plain(
 
 
 class _KeepDrawnToken(LogitsProcessor):  # type: ignore[misc]  # transformers has no types
-    """Leaves the token that is drawn as the only one, so that greedy generation takes it."""
+    """Leave the drawn token as the only one, so that greedy generation takes it."""
 
     def __init__(self, drawing: Drawing, rows: list[int], start: int):
         self.drawing, self.rows, self.start = drawing, rows, start
@@ -236,11 +239,10 @@ class _KeepDrawnToken(LogitsProcessor):  # type: ignore[misc]  # transformers ha
 
 
 def _cache_file(model: HookedModel, settings: Mapping[str, Any]) -> Path:
-    """One file of token ids a model and setting; a response is named by a digest of its prompt and seed."""
+    """The file for a model and settings; a digest of its prompt and seed names a response in it."""
     shared = {name: value for name, value in settings.items() if name != "seeds"}
     return store.cache_dir() / "responses" / f"{store.digest([FORMAT, model_key(model), shared])[:32]}.json"
 
 
 def _cached(path: Path | None) -> dict[str, list[int]]:
-    responses: dict[str, list[int]] = store.read_json(path)["responses"] if path is not None and path.exists() else {}
-    return responses
+    return dict(store.read_json(path)["responses"]) if path is not None and path.exists() else {}

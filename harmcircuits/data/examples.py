@@ -6,6 +6,7 @@ Template and user text are encoded apart: a request that contains control tokens
 """
 
 import copy
+import re
 from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -27,7 +28,7 @@ class Prompt:
     """A request, and the first words of the answer that are put in the model's mouth.
 
     Attributes:
-        request: what the user asks.
+        request: the user's words.
         prefill: the first words of the answer (an affirmative prefix, the jailbreak used here); "" for none.
         category: the kind of harm, or of topic; splits are stratified by it.
         group: the triple it belongs to; "" for none. A triple is never divided between splits.
@@ -43,7 +44,7 @@ class Prompt:
     harm_group: str = ""
 
     def __repr__(self) -> str:
-        return f"Prompt({clipped(self.request, 60)!r}, {self.role}{_place(self)})"
+        return f"Prompt({clipped(self.request, 60)!r}, {self.role}{_category(self)})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +54,9 @@ class Example:
     Its `repr` says how long the response is and shows none of it.
 
     Attributes:
-        response: what follows the prefill, as text.
-        response_ids: the same as the token ids that were sampled, an emitted end of turn included; losses use them where
-            present, since decoding and encoding again often gives other tokens. None: `response` is encoded.
+        response: the text after the prefill.
+        response_ids: its token ids as sampled, with an emitted end of turn. Losses use them where present, since encoding
+            the text again often gives other tokens. None: `response` is encoded.
     """
 
     request: str
@@ -71,11 +72,11 @@ class Example:
         unit = "characters" if self.response_ids is None else "response tokens"
         length = len(self.response if self.response_ids is None else self.response_ids)
         role = f", {self.role}" if self.role else ""
-        return f"Example({clipped(self.request, 40)!r}{role}{_place(self)}, {length} {unit})"
+        return f"Example({clipped(self.request, 40)!r}{role}{_category(self)}, {length} {unit})"
 
 
-def _place(one: Prompt | Example) -> str:
-    return f", {clipped(one.category, 16)}" if one.category else ""
+def _category(item: Prompt | Example) -> str:
+    return f", {clipped(item.category, 16)}" if item.category else ""
 
 
 class PromptError(ValueError):
@@ -88,42 +89,36 @@ class ExampleError(ValueError):
 
 @dataclass(frozen=True)
 class Frame:
-    """The tokens that a chat template puts around what people say.
+    """The tokens of a chat template: before the request, between it and the answer, and from there to the next request (turn).
 
-    `before` the request, `between` its end and the answer, `turn` between the end of an answer and the next request.
+    `stops` end an answer: the end of turn, the end of text, and those of the model's generation configuration.
     """
 
     before: tuple[int, ...]
     between: tuple[int, ...]
     turn: tuple[int, ...]
     stops: tuple[int, ...]
-    """Ids that end an answer: the end of turn, the end of text, and those of the model's generation configuration."""
 
 
 def encode(model: HookedModel, text: str, *, special: bool = False) -> list[int]:
-    """Token ids of `text`. Control tokens written in it (special tokens, and those of the chat template) stay plain text,
-    unless `special`."""
+    """Return the token ids of `text`, in which control tokens stay plain text unless `special`."""
     tokenizer = tokenizer_of(model)
     backend = None if special else _text_backend(tokenizer)
     if backend is not None:
         return list(backend.encode(text, add_special_tokens=False).ids)
-    ids: list[int] = tokenizer(text, add_special_tokens=False, split_special_tokens=not special).input_ids
-    return ids
+    return list(tokenizer(text, add_special_tokens=False, split_special_tokens=not special).input_ids)
 
 
-_BACKENDS: WeakKeyDictionary[Any, tuple[Any, ...]] = WeakKeyDictionary()
-"""For each tokenizer its template and size, and the copy made for them: copying takes longer than encoding."""
+_BACKENDS: WeakKeyDictionary[Any, tuple[str, int, Tokenizer | None]] = WeakKeyDictionary()
+"""The copy for each tokenizer, beside its template and size: copying takes longer than encoding."""
 
 
 def _text_backend(tokenizer: Any) -> Tokenizer | None:
-    """A copy of a fast tokenizer's inside that keeps every control token in a text as text; None where its own does.
-
-    `split_special_tokens` does that for tokens marked special; in the copy so are those of the template (Qwen's `<think>`).
-    """
+    """A copy of a fast tokenizer's inside to which also a template's unmarked tokens (Qwen's `<think>`) are special: text."""
     if not getattr(tokenizer, "is_fast", False):
         return None  # it does not look for added tokens in a text that is to be split
     template = str(getattr(tokenizer, "chat_template", None))
-    if _BACKENDS.get(tokenizer, (None,))[:2] != (template, len(tokenizer)):
+    if _BACKENDS.get(tokenizer, ())[:2] != (template, len(tokenizer)):
         added = [token for token in tokenizer.added_tokens_decoder.values() if not token.special and token.content in template]
         unmarked = [AddedToken(token.content, special=True) for token in added if not token.content.isspace()]
         backend: Tokenizer | None = copy.deepcopy(tokenizer.backend_tokenizer) if unmarked else None
@@ -133,49 +128,41 @@ def _text_backend(tokenizer: Any) -> Tokenizer | None:
             backend.no_truncation()
             backend.no_padding()
         _BACKENDS[tokenizer] = template, len(tokenizer), backend
-    return _BACKENDS[tokenizer][2]  # type: ignore[no-any-return]
+    return _BACKENDS[tokenizer][2]
 
 
 def start_ids(model: HookedModel) -> list[int]:
-    """The token that begins every text, where the tokenizer sets one by itself."""
+    """Return the token that begins every text, where the tokenizer sets one by itself."""
     tokenizer = tokenizer_of(model)
     return [tokenizer.bos_token_id] if tokenizer.bos_token_id in tokenizer("").input_ids else []
 
 
 def chat_frame(model: HookedModel) -> Frame:
-    """The frame of the tokenizer's chat template; of plain text ("Request:", "Response:" on lines of their own) without one."""
+    """Return the frame of the tokenizer's chat template, dated `DATE`; without one, "Request:" and "Response:" on own lines."""
     tokenizer = tokenizer_of(model)
-    request, answer, question = "\uff5brequest\uff5d", "\uff5banswer\uff5d", "\uff5bquestion\uff5d"
+    marks = ("\uff5brequest\uff5d", "\uff5banswer\uff5d", "\uff5bquestion\uff5d")
     if getattr(tokenizer, "chat_template", None):
-        turns = [("user", request), ("assistant", answer), ("user", question)]
-        text = chat_text(tokenizer, [{"role": role, "content": content} for role, content in turns])
+        messages = [{"role": role, "content": mark} for role, mark in zip(("user", "assistant", "user"), marks, strict=True)]
+        template = tokenizer.get_chat_template()
+        if "strftime_now" in template:
+            template = "{% macro strftime_now(form) %}{{ date_string }}{% endmacro %}" + template
+        options = {"tokenize": False, "add_generation_prompt": True, "date_string": DATE}
+        text = str(tokenizer.apply_chat_template(messages, chat_template=template, **options))
     else:
-        start = tokenizer.bos_token if start_ids(model) else ""
-        text = f"{start}Request:\n{request}\n\nResponse:\n{answer}\n\nRequest:\n{question}\n\nResponse:\n"
-    if not all(text.count(word) == 1 for word in (request, answer, question)):
+        turns = "Request:\n{}\n\nResponse:\n{}\n\nRequest:\n{}\n\nResponse:\n".format(*marks)
+        text = (tokenizer.bos_token if start_ids(model) else "") + turns
+    if not all(text.count(mark) == 1 for mark in marks):
         raise ModelError("the tokenizer's chat template does not show each message once, as it stands: where is the request?")
-    before, rest = text.split(request)
-    rest, between = rest.split(question)
-    _, turn = rest.split(answer)
-    parts = [tuple(encode(model, part, special=True)) for part in (before, between, turn)]
+    before, _, turn, between = (tuple(encode(model, part, special=True)) for part in re.split("|".join(marks), text))
     marked = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
-    end_of_turn = set(parts[2][:1]) & {*tokenizer.all_special_ids, *marked}  # some templates write nothing after an answer
+    end_of_turn = set(turn[:1]) & {*tokenizer.all_special_ids, *marked}  # some templates write nothing after an answer
     stops = {tokenizer.eos_token_id, *end_of_turn, *end_ids(model)} - {None}
-    return Frame(parts[0], parts[1], parts[2], tuple(sorted(stops)))
-
-
-def chat_text(tokenizer: Any, messages: list[dict[str, str]]) -> str:
-    """The messages in the tokenizer's chat template, up to where the answer begins, dated `DATE`."""
-    template = tokenizer.get_chat_template()
-    if "strftime_now" in template:
-        template = "{% macro strftime_now(form) %}{{ date_string }}{% endmacro %}" + template
-    options = {"tokenize": False, "add_generation_prompt": True, "date_string": DATE}
-    return str(tokenizer.apply_chat_template(messages, chat_template=template, **options))
+    return Frame(before, between, turn, tuple(sorted(stops)))
 
 
 @dataclass(frozen=True)
 class Row:
-    """Tokens of one row; the ones at `start … stop` are those whose likelihood is asked."""
+    """Tokens of one row; those from `start` to `stop` are the targets, whose likelihood is read."""
 
     tokens: tuple[int, ...]
     start: int
@@ -186,13 +173,13 @@ class Row:
 
 
 def prompt_ids(model: HookedModel, frame: Frame, request: str, prefill: str) -> list[int]:
-    """`before · request · between · prefill`."""
+    """Return the tokens of `before · request · between · prefill`."""
     answer = encode(model, prefill) if prefill else []
     return [*frame.before, *encode(model, request), *frame.between, *answer]
 
 
 def response_ids(model: HookedModel, example: Example | Prompt) -> list[int]:
-    """Token ids of the response. Raises ExampleError for an empty one, ids of another model's tokens, and a prompt."""
+    """Return the response's token ids. Raises ExampleError for an empty one, ids of another model's tokens, and a prompt."""
     name = f"{type(example).__name__.lower()} of category {example.category!r} (group {example.group!r})"
     if isinstance(example, Prompt):
         raise ExampleError(f"a {name} has no response: elicit it first (hc.elicit).")
@@ -206,7 +193,7 @@ def response_ids(model: HookedModel, example: Example | Prompt) -> list[int]:
 
 
 def example_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
-    """`before · request · between · prefill · response` of each example; the response is what is asked.
+    """Return `before · request · between · prefill · response` of each example; the targets are the response.
 
     Raises ExampleError: an example without a response, or longer than the model's context.
     """
@@ -220,7 +207,7 @@ def example_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
 
 
 def check_context(model: HookedModel, rows: Sequence[Sized], *, spare: int = 0, what: str = "example") -> None:
-    """Raise ExampleError where rows of tokens, with `spare` more, do not fit into the model's context: none is cut off."""
+    """Raise ExampleError where a row of tokens, with `spare` more, does not fit into the model's context."""
     context = context_length(model)
     for index, length in enumerate(len(row) + spare for row in rows):
         if context is not None and length > context:
@@ -228,5 +215,5 @@ def check_context(model: HookedModel, rows: Sequence[Sized], *, spare: int = 0, 
 
 
 def pieces(model: HookedModel, ids: Sequence[int]) -> list[str]:
-    """The text of each token, for tables and figures."""
+    """Return the text of each token."""
     return [str(tokenizer_of(model).decode([token])) for token in ids]

@@ -64,14 +64,14 @@ class PromptSet(Result):
     @overload
     def __getitem__(self, index: slice) -> "PromptSet": ...
     def __getitem__(self, index: int | slice) -> "Prompt | PromptSet":
-        """One prompt, or a slice as a set of the same name."""
+        """Return one prompt, or a slice as a set of the same name."""
         return PromptSet(self.prompts[index], self.name) if isinstance(index, slice) else self.prompts[index]
 
     def __add__(self, other: "PromptSet") -> "PromptSet":
-        """The prompts of both, in order."""
+        """Return the prompts of both, in order."""
         if not isinstance(other, PromptSet):
             return NotImplemented
-        names = dict.fromkeys(one.name for one in (self, other) if len(one))
+        names = dict.fromkeys(part.name for part in (self, other) if len(part))
         return PromptSet(self.prompts + other.prompts, "+".join(names) or self.name)
 
     def __repr__(self) -> str:
@@ -79,22 +79,22 @@ class PromptSet(Result):
         counts = f"categories: {len(self.categories)}, triples: {len(self.triples)}"
         return f"PromptSet({clipped(self.name, 24)!r}, prompts: {len(self)} ({roles}), {counts})"
 
-    @cached_property
+    @property
     def harmful(self) -> tuple[Prompt, ...]:
         """The harmful requests."""
         return self._with("harmful")
 
-    @cached_property
+    @property
     def near_twins(self) -> tuple[Prompt, ...]:
         """Matched benign requests: in the words of a harmful one."""
         return self._with("near")
 
-    @cached_property
+    @property
     def far_twins(self) -> tuple[Prompt, ...]:
         """Unrelated benign requests: on harmless topics."""
         return self._with("far")
 
-    @cached_property
+    @property
     def benign(self) -> tuple[Prompt, ...]:
         """Matched benign requests, then unrelated ones."""
         return self.near_twins + self.far_twins
@@ -106,29 +106,26 @@ class PromptSet(Result):
 
     @cached_property
     def triples(self) -> tuple[Triple, ...]:
-        """The complete triples, in order of their first members; groups that lack a role are left out."""
+        """The complete triples, in order of their first members."""
         groups = ([self.prompts[i] for i in group] for group in self._groups())
         return tuple(Triple(**{p.role: p for p in group}) for group in groups if len(group) == len(ROLES))
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (64 hexadecimal digits) of the prompts, in order; the same on every machine, whatever the name."""
+        """SHA-256 (64 hexadecimal digits) of the prompts, in order."""
         return sha256("".join(map(content_key, self)).encode()).hexdigest()
 
     def table(self) -> pd.DataFrame:
-        """Counts: one row a category (with its harm group), one column a role, and their sum `all`; no request text."""
-        keys = ["harm_group", "category"]
-        rows = pd.DataFrame([(p.harm_group, p.category, p.role) for p in self], columns=[*keys, "role"])
-        counts = rows.groupby([*keys, "role"]).size().unstack("role", fill_value=0)
-        counts = counts.reindex(columns=list(ROLES), fill_value=0).astype(int)
-        counts.columns.name = None
-        return counts.assign(all=counts.sum(axis=1)).reset_index()
+        """Count the prompts: one row a category (with its harm group), one column a role, and their sum `all`."""
+        rows = pd.DataFrame([(p.harm_group, p.category, p.role) for p in self], columns=["harm_group", "category", "role"])
+        counts = rows.groupby([*rows]).size().unstack("role", fill_value=0).reindex(columns=[*ROLES], fill_value=0)
+        return counts.assign(all=counts.sum(axis=1)).rename_axis(columns=None).reset_index()
 
     def sample(self, n_triples: int, *, seed: int = 0) -> "PromptSet":
         """Draw `n_triples` whole triples at random, each category in proportion; order is kept.
 
-        A set that has triples loses the prompts outside them. One without is sampled by the prompt instead, in proportion to
-        category and role; incomplete groups stay whole.
+        Prompts outside triples are dropped. A set without triples is sampled by prompt, in proportion to category and role;
+        incomplete groups stay whole.
 
         Raises:
             PromptError: the set has fewer than `n_triples`.
@@ -149,8 +146,7 @@ class PromptSet(Result):
     ) -> tuple["PromptSet", "PromptSet", "PromptSet"]:
         """Split into attribution, development and test sets: disjoint, complete, stratified by category.
 
-        Triples and near-duplicates (`near_duplicate_groups`) are never divided. The parts depend on the seed and on
-        which prompts there are, not on their order in the file.
+        Triples and near-duplicates (`near_duplicate_groups`) are never divided. The order of the prompts has no influence.
 
         Raises:
             PromptError: too few independent units, or fractions that are not three positive numbers that sum to 1.
@@ -158,15 +154,14 @@ class PromptSet(Result):
         if len(fractions) != 3 or min(fractions) <= 0 or not isclose(sum(fractions), 1, abs_tol=1e-6):
             raise PromptError(f"fractions={fractions}: give three positive numbers that sum to 1, such as (.4, .2, .4).")
         parts = divide(self.prompts, fractions=fractions, seed=seed)
-        attribution, development, test = (
-            PromptSet(tuple(self.prompts[i] for i in part), f"{self.name}/{name}")
-            for name, part in zip(("attribution", "development", "test"), parts, strict=True)
-        )
+        prompts = (tuple(self.prompts[i] for i in part) for part in parts)
+        names = (f"{self.name}/{part}" for part in ("attribution", "development", "test"))
+        attribution, development, test = map(PromptSet, prompts, names)
         return attribution, development, test
 
     def _with(self, role: Role) -> tuple[Prompt, ...]:
         return tuple(prompt for prompt in self if prompt.role == role)
 
     def _groups(self) -> list[list[int]]:
-        """Positions: the prompts of a group together, prompts outside groups alone."""
+        """Positions of the prompts of each group, and of each prompt outside groups."""
         return list(positions([prompt.group or position for position, prompt in enumerate(self)]).values())

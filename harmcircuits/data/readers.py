@@ -1,4 +1,4 @@
-"""Prompts from the built-in set, a benchmark by name, or a file in any of the field's formats.
+"""Read prompts from the built-in set, a benchmark by name, or a file in any of the field's formats.
 
 A file has a format when it has all of the format's columns, whatever their case; of several, the one with most columns counts.
 Errors name the file and the line, and never quote a request.
@@ -6,7 +6,7 @@ Errors name the file and the line, and never quote a request.
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import cycle
 from os import PathLike
@@ -33,7 +33,7 @@ class Row:
     fields: Mapping[str, object]
 
     def raw(self, column: str) -> str:
-        """The column's text, "" where it is absent or null; a whole number counts as text."""
+        """Return the column's text, "" where it is absent or null; a whole number counts as text."""
         value = self.fields.get(column)
         if isinstance(value, bool) or not isinstance(value, str | int | None):
             raise PromptError(f"{self.place}: column {column!r} holds a {type(value).__name__}; text is expected.")
@@ -51,67 +51,65 @@ class Row:
         return text
 
 
-Reader = Callable[[Row], Iterable[Prompt]]
-
-
-def _columns(request: str, **columns: str) -> Reader:
+def _columns(request: str, **columns: str) -> "Reader":
     """Read harmful requests from a column, and other fields from others. A prefill ends with its first colon, if it has one."""
 
-    def read(row: Row) -> Iterable[Prompt]:
+    def read(row: Row) -> list[Prompt]:
         fields: dict[str, Any] = {field: row.get(column) for field, column in columns.items()}
         head, colon, _ = fields.get("prefill", "").partition(":")
-        yield Prompt(request=row.text(request), **fields | {"prefill": (head + colon).strip()})
+        return [Prompt(request=row.text(request), **fields | {"prefill": (head + colon).strip()})]
 
     return read
 
 
-def _xstest(row: Row) -> Iterable[Prompt]:
+def _xstest(row: Row) -> list[Prompt]:
     """Safe prompts and their unsafe contrasts, which share a category here."""
     label, kind = row.text("label").lower(), row.get("type").removeprefix("contrast_")
     if label not in ("safe", "unsafe"):
         raise PromptError(f"{row.place}: column 'label' holds {shown(label)}; expected 'safe' or 'unsafe'.")
     kind = re.sub(r"^(privacy)_(public|fictional)$|^(nons_group_real|real_group_nons)_(discr)$", r"\1\4", kind)
-    yield Prompt(request=row.text("prompt"), category=kind, role="harmful" if label == "unsafe" else "near")
+    return [Prompt(request=row.text("prompt"), category=kind, role="harmful" if label == "unsafe" else "near")]
 
 
-def _jailbreakbench(row: Row) -> Iterable[Prompt]:
+def _jailbreakbench(row: Row) -> list[Prompt]:
     """Harmful and benign behaviours have the same columns: only the file's name tells them apart."""
     role: Role = "near" if "benign" in row.stem.lower() else "harmful"
-    yield from (replace(prompt, role=role) for prompt in _columns("goal", prefill="target", category="category")(row))
+    return [replace(prompt, role=role) for prompt in _columns("goal", prefill="target", category="category")(row)]
 
 
-def _harmbench(row: Row) -> Iterable[Prompt]:
+def _harmbench(row: Row) -> list[Prompt]:
     """A contextual behaviour's context comes first. Weapons, as everywhere here, and copyright (no harm) are left out."""
-    if row.get("semanticcategory") not in ("chemical_biological", "copyright"):
-        request = "\n\n---\n\n".join(filter(None, (row.get("contextstring"), row.text("behavior"))))
-        yield Prompt(request=request, category=row.get("semanticcategory"))
+    if row.get("semanticcategory") in ("chemical_biological", "copyright"):
+        return []
+    request = "\n\n---\n\n".join(filter(None, (row.get("contextstring"), row.text("behavior"))))
+    return [Prompt(request=request, category=row.get("semanticcategory"))]
 
 
-def _self_instruct(row: Row) -> Iterable[Prompt]:
+def _self_instruct(row: Row) -> list[Prompt]:
     """Everyday instructions, some with an input to work on; also Alpaca's columns."""
-    yield Prompt(request="\n\n".join(filter(None, (row.text("instruction"), row.get("input")))), role="far")
+    return [Prompt(request="\n\n".join(filter(None, (row.text("instruction"), row.get("input")))), role="far")]
 
 
-def _by_file(row: Row) -> Iterable[Prompt]:
-    """Harmful requests of which the file's name is the category."""
-    yield Prompt(request=row.text("prompt"), category=row.stem)
+def _by_file(row: Row) -> list[Prompt]:
+    """Harmful requests whose category is the file's name."""
+    return [Prompt(request=row.text("prompt"), category=row.stem)]
 
 
-def _triples(row: Row) -> Iterable[Prompt]:
+def _triples(row: Row) -> list[Prompt]:
     """The built-in format: one row, three prompts under one prefill."""
     shared = {"category": row.text("category"), "group": row.text("id"), "harm_group": row.get("harm_group")}
-    for role in ROLES:
-        yield Prompt(request=row.text(role), prefill=row.raw("prefill"), role=role, **shared)
+    return [Prompt(request=row.text(role), prefill=row.raw("prefill"), role=role, **shared) for role in ROLES]
 
 
-def _plain(row: Row) -> Iterable[Prompt]:
+def _plain(row: Row) -> list[Prompt]:
     role = cast(Role, row.get("role") or "harmful")
     if role not in ROLES:
         raise PromptError(f"{row.place}: unknown role {shown(role)}; a role is one of {', '.join(map(repr, ROLES))}.")
-    labels = {field: row.get(field) for field in FIELDS if field not in ("request", "prefill", "role")}
-    yield Prompt(request=row.text("request"), prefill=row.raw("prefill"), role=role, **labels)
+    labels = {field: row.get(field) for field in ("category", "group", "harm_group")}
+    return [Prompt(request=row.text("request"), prefill=row.raw("prefill"), role=role, **labels)]
 
 
+Reader = Callable[[Row], list[Prompt]]
 FIELDS = ("request", "prefill", "category", "group", "role", "harm_group")
 FORMATS: Mapping[str, tuple[tuple[str, ...], Reader]] = {
     "triples": (("id", "category", "harmful", "near", "far"), _triples),
@@ -150,9 +148,9 @@ def load_prompts(
     Args:
         source: a benchmark's name; or a .csv, .tsv, .json or .jsonl file in UTF-8, or a folder of such files in one format,
             read in order of their names; None for the built-in triples.
-        harmful: a file or benchmark of harmful requests, in place of `source`, where there are no triples; with `benign`.
-        benign: a file or benchmark of unrelated benign requests, likewise. Of one that holds both kinds, only the benign
-            requests are taken. Both sets get the same few prefills in turn, unless `prefill` says otherwise.
+        harmful: in place of `source`, where there are no triples: a file or benchmark of harmful requests; with `benign`.
+        benign: a file or benchmark of unrelated benign requests; of one that holds both kinds, the benign ones. Both sets get
+            the same few prefills in turn, unless `prefill` says otherwise.
         name: the set's name; the benchmark's, file's or folder's by default.
         prefill: the first words of every answer, in place of the file's own; "" for none.
         columns: for files in no known format, the column of each field: `{"request": "my column", "category": "topic"}`.
@@ -163,29 +161,26 @@ def load_prompts(
     """
     if columns is not None and not set(columns) <= set(FIELDS):
         raise PromptError(f"columns={dict(columns)!r}: the fields of a prompt are {', '.join(FIELDS)}.")
-    read = lambda place: _read(place, columns)
     if harmful is None and benign is None:
-        prompts = read(source) if source is not None else replace(_read(BUILTIN), name="built-in")
+        prompts = replace(_read(BUILTIN), name="built-in") if source is None else _read(source, columns)
         share = isinstance(source, str) and source in BENCHMARKS and not any(prompt.prefill for prompt in prompts)
     else:
         if source is not None or harmful is None or benign is None:
             raise PromptError("give harmful= and benign= together, and no other source: two files that are no triples.")
-        bad, good = read(harmful), read(benign)
+        bad, good = _read(harmful, columns), _read(benign, columns)
         if isinstance(benign, str) and benign in BENCHMARKS and not good.benign:
             raise PromptError(f"benign={benign!r}: this benchmark holds harmful requests alone. Give a file, or xstest.")
-        roles: dict[Role, tuple[Prompt, ...]] = {"harmful": bad.harmful or bad.prompts, "far": good.benign or good.prompts}
-        both = (replace(prompt, role=role, group="") for role, own in roles.items() for prompt in own)
+        both = [replace(prompt, role="harmful", group="") for prompt in bad.harmful or bad.prompts]
+        both += [replace(prompt, role="far", group="") for prompt in good.benign or good.prompts]
         prompts, share = PromptSet(tuple(both), f"{bad.name} and {good.name}"), True
-    if prefill is not None:
-        prompts = replace(prompts, prompts=tuple(replace(prompt, prefill=prefill) for prompt in prompts))
-    elif share:
-        turns = {role: cycle(PREFILLS) for role in ROLES}
+    if prefill is not None or share:
+        turns = {role: cycle(PREFILLS if prefill is None else [prefill]) for role in ROLES}
         prompts = replace(prompts, prompts=tuple(replace(prompt, prefill=next(turns[prompt.role])) for prompt in prompts))
     return replace(prompts, name=name or prompts.name)
 
 
 def _read(source: str | PathLike[str], columns: Mapping[str, str] | None = None) -> PromptSet:
-    """The prompts of one file, folder or benchmark, as they are written there."""
+    """Read one file, folder or benchmark as it is written."""
     path, prompts, formats = Path(source).expanduser(), list[Prompt](), dict[str, str]()
     for file in files_of(source):
         rows = [_row(file, place, fields, columns or {}) for place, fields in records(file)]
@@ -204,7 +199,7 @@ def _read(source: str | PathLike[str], columns: Mapping[str, str] | None = None)
 
 
 def _row(file: Path, place: str, fields: Mapping[str, object], columns: Mapping[str, str]) -> Row:
-    """A record, with the columns that the user named under our names."""
+    """A record, with the user's columns under the names of our fields."""
     if missing := [column for column in columns.values() if column not in fields]:
         raise PromptError(f"{place}: no column {missing[0]!r} (from columns=…); found {names(fields)}.")
     lower = {name.strip().casefold(): value for name, value in fields.items()}
@@ -212,7 +207,7 @@ def _row(file: Path, place: str, fields: Mapping[str, object], columns: Mapping[
 
 
 def _recognise(row: Row) -> str:
-    """The format of most columns among those whose columns the row has."""
+    """Of the formats whose columns the row has, the one with most."""
     fitting = {name: len(required) for name, (required, _) in FORMATS.items() if set(required) <= set(row.fields)}
     if not fitting:
         known = "; ".join(f"{name}: {', '.join(required)}" for name, (required, _) in FORMATS.items())
@@ -220,4 +215,4 @@ def _recognise(row: Row) -> str:
             f"{row.place}: the columns {names(row.fields)} belong to no known format. Name yours with "
             f"columns={{'request': '…'}}, or give the file one of these sets of columns: {known}."
         )
-    return max(fitting, key=lambda name: fitting[name])
+    return max(fitting, key=fitting.__getitem__)

@@ -17,40 +17,17 @@ from .examples import PromptError
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
-_GITHUB = "https://raw.githubusercontent.com"
-_JAILBREAKBENCH = (
-    "https://huggingface.co/datasets/JailbreakBench/JBB-Behaviors/resolve/886acc352a31533ffbcf4ef22c744658688086fc/data"
-)
 BENCHMARKS: Mapping[str, Mapping[str, str]] = {
-    "advbench": {  # MIT, arXiv 2307.15043
-        f"{_GITHUB}/llm-attacks/llm-attacks/098262edf85f807224e70ecd87b9d83716bf6b73/data/advbench/"
-        "harmful_behaviors.csv": "6cd1a5c63c07610d7eb67307772ee5606017ee950b5770ab288a2c487489d3e1"
-    },
-    "harmbench": {  # MIT, arXiv 2402.04249
-        f"{_GITHUB}/centerforaisafety/HarmBench/8e1604d1171fe8a48d8febecd22f600e462bdcdd/data/behavior_datasets/"
-        "harmbench_behaviors_text_all.csv": "8d81accedd38eaaf8b760618622bb888417d1fd0c86eba65c427a16f1cbb4afc"
-    },
-    "jailbreakbench": {  # MIT, arXiv 2404.01318
-        f"{_JAILBREAKBENCH}/harmful-behaviors.csv": "4a8ec6832056b631eb092dccc60d37a61c3d441268268888b3d006288afeffa1",
-        f"{_JAILBREAKBENCH}/benign-behaviors.csv": "3cda234d21a991fa309bbfea4b6d9dae31ccdf8e9d452424b6a983e4fdc33468",
-    },
-    "strongreject": {  # MIT, arXiv 2402.10260
-        f"{_GITHUB}/alexandrasouly/strongreject/f7cad6c17e624e21d8df2278e918ae1dddb4cb56/strongreject_dataset/"
-        "strongreject_dataset.csv": "4dd70357e4ff8b5d0ba5ebafecab5d6dd5633ce8046e3dd1c8bd93e64de44381"
-    },
-    "xstest": {  # CC-BY-4.0, arXiv 2308.01263
-        f"{_GITHUB}/paul-rottger/xstest/d7bb5bd738c1fcbc36edd83d5e7d1b71a3e2d84d/"
-        "xstest_prompts.csv": "11783fb294ed017473ee53c207d71f2161c7672c8d0b037501e78387f801cb5a"
-    },
+    name: entry["files"] for name, entry in json.loads(Path(__file__).with_name("benchmarks.json").read_text("utf-8")).items()
 }
-"""Benchmarks that have a name: the SHA-256 of each file by its URL, which names a commit."""
+"""The benchmarks that have a name: the SHA-256 of each file by its URL, which names a commit."""
 
 
 def files_of(source: str | PathLike[str]) -> list[Path]:
-    """Return the files of a benchmark that `source` names, downloaded on the first call; else those of a path.
+    """Return the files of a benchmark, downloaded on the first call, or of a path.
 
     Raises:
-        PromptError: no file; a benchmark without a network, and no file put there by hand; or a file with another digest.
+        PromptError: no such file; or a benchmark that cannot be downloaded, or has another digest.
     """
     if isinstance(source, str) and source in BENCHMARKS:
         folder = store.cache_dir() / "benchmarks" / source
@@ -71,7 +48,7 @@ def files_of(source: str | PathLike[str]) -> list[Path]:
 
 
 def _verified(url: str, digest: str, path: Path) -> Path:
-    """`path`, once the file there has the digest; downloaded where there is none."""
+    """Return `path`, downloaded where it is missing, once its content has the digest."""
     if path.exists():
         content = path.read_bytes()
     else:
@@ -96,7 +73,7 @@ def _verified(url: str, digest: str, path: Path) -> Path:
 
 
 def records(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
-    """Yield each record of a file with its place ("file.csv, line 3"). JSON may be a list of objects, or one object a line."""
+    """Yield each record with its place ("file.csv, line 3"). JSON may be a list of objects, or one object a line."""
     place = str(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -131,7 +108,7 @@ def names(fields: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for an error message, unless it is long enough to be a request (as in a file without a header)."""
+    """Quote a value for an error message, unless it is long enough to be a request."""
     text = str(value)
     short = len(text.encode("utf-8", "replace")) <= 30 and len(text.split()) <= 3
     return repr(text) if short else f"<a text of {len(text)} characters>"
