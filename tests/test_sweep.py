@@ -85,17 +85,6 @@ def test_rows_that_join_at_their_layers_are_the_same_rows(tiny, batch):
     assert grown.shape == whole.shape and torch.allclose(grown, whole, atol=1e-5)
 
 
-def test_rows_and_circuits_that_do_not_belong_together(tiny, batch):
-    hooks = per_row_hooks(tiny, [None, Circuit(heads=[(0, 1)])])
-    with pytest.raises(AblationError, match="the batch has 4 rows and there are 2 circuits"), tiny.hooks(fwd_hooks=hooks):
-        logits_of(tiny, batch)
-    with pytest.raises(CircuitError, match=r"head \(0, 9\) is not in this model"):
-        per_row_hooks(tiny, [None, Circuit(heads=[(0, 9)])])
-    with pytest.raises(AblationError, match="in the order of the lowest layer"):
-        branching_hooks(tiny, [Circuit(heads=[(1, 1)]), Circuit(heads=[(0, 1)])])
-    assert not any(point.fwd_hooks for point in tiny.hook_dict.values())
-
-
 # losses of many ablations
 
 

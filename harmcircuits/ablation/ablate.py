@@ -6,8 +6,7 @@ What becomes of an activation a, at every position of every row:
     scale    α · a
     mean     the mean of a over all positions of the reference examples: a vector for a head, a number for a neuron
 
-A weight becomes 0 (zero) or α times what it was (scale). Nothing depends on the pass that is changed: rows, positions and steps
-of decoding stay independent of each other.
+A weight becomes 0 (zero) or α times what it was (scale). Rows, positions and steps of decoding stay independent.
 """
 
 import hashlib
@@ -24,10 +23,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .. import store
-from ..circuits import Circuit, WeightMask, by_layer
+from ..circuits import Circuit, WeightMask
 from ..data import Example, batched, example_rows, make_batch
 from ..models.matrices import Matrix, matrices
-from ..models.protocol import Hook, HookedModel, head_hook, logits_at, neuron_hook
+from ..models.protocol import Hook, HookedModel, logits_at
 
 Ablation = Circuit | WeightMask | None
 """What is ablated; None: nothing."""
@@ -54,13 +53,12 @@ def ablated(
         with hc.ablated(model, [circuit, mask], method="scale", alpha=0.5): ...
         with hc.ablated(model, circuit, method="mean", reference=benign): ...
 
-    Contexts nest (the union is ablated). Hooks of yours stay, and see the ablated activations if they were added later. With a
-    `WeightMask` the weights themselves change inside, and afterwards have every bit that they had; a graph with gradients of
-    these weights has to be made and used inside.
+    Contexts nest: the union is ablated. Your own hooks stay; those added later see the ablated activations. Of a `WeightMask` the
+    weights themselves change inside, and get every bit back; use gradients of these weights inside.
 
     Args:
-        circuit: heads and neurons (`Circuit`), single weights (`WeightMask`), None, or a list of them, whose union is ablated.
-        method: see the module; of weights "zero" and "scale" alone.
+        circuit: a `Circuit`, a `WeightMask`, None, or a list of them, whose union is ablated.
+        method: see the module; "mean" is for activations alone.
         alpha: the factor of "scale": 0 is "zero", 1 leaves every bit as it is.
         reference: examples of "mean", read when the context is entered.
 
@@ -82,7 +80,7 @@ def ablated(
         hooks = union.hooks(model) if method == "zero" else _scale_hooks(model, union, float(alpha or 0.0))
     with ExitStack() as stack:
         if masks:
-            stack.enter_context(weights_scaled(model, reduce(or_, masks), factor=alpha or 0.0))
+            stack.enter_context(_weights_scaled(model, reduce(or_, masks), alpha or 0.0))
         if hooks:
             stack.enter_context(model.hooks(fwd_hooks=hooks))
         yield model
@@ -133,7 +131,7 @@ class Condition:
 
 
 def check_method(method: str, *, alpha: float | None = None, reference: Sequence[Example] | None = None) -> None:
-    """Raise AblationError unless `method` has what it needs, and nothing that it would ignore."""
+    """Raise AblationError unless `method` has the options that it needs, and no other."""
     if method not in get_args(Method):
         raise AblationError(f"method {method!r} is unknown: choose one of {', '.join(get_args(Method))}")
     if (method == "scale") != (isinstance(alpha, int | float) and isfinite(alpha)) or (method != "scale" and alpha is not None):
@@ -152,52 +150,43 @@ def parts_of(circuit: Ablation | Sequence[Ablation]) -> list[Ablation]:
     return parts
 
 
-def places(circuit: Circuit) -> list[tuple[str, int, list[int]]]:
-    """The hook point, the dimension of its components, and their indices, layer by layer."""
-    heads = [(head_hook(layer), -2, indices) for layer, indices in by_layer(circuit.heads).items()]
-    return heads + [(neuron_hook(layer), -1, indices) for layer, indices in by_layer(circuit.neurons).items()]
-
-
 def _scale_hooks(model: HookedModel, circuit: Circuit, alpha: float) -> list[Hook]:
     def scale(dim: int, indices: list[int], activation: Float[Tensor, "..."], hook: object) -> Float[Tensor, "..."]:
         index = torch.tensor(indices, device=activation.device)
         return activation.index_copy(dim, index, alpha * activation.index_select(dim, index))
 
     circuit.check(model)
-    return [(name, partial(scale, dim, indices)) for name, dim, indices in places(circuit)]
+    return [(name, partial(scale, dim, indices)) for name, dim, indices in circuit.places()]
 
 
 @torch.no_grad()
 def _mean_hooks(model: HookedModel, circuit: Circuit, reference: Sequence[Example]) -> list[Hook]:
-    """Hooks that put in the means, which are summed in float64: the mean of a constant is that constant."""
+    """Hooks that put in means, which are summed in float64: the mean of a constant is that constant."""
     circuit.check(model)
     rows, sums = example_rows(model, reference), dict[str, Tensor]()
     real = torch.empty(0)
 
     def add(name: str, dim: int, indices: list[int], activation: Float[Tensor, "b pos ..."], hook: object) -> Tensor:
-        own = activation.index_select(dim, torch.tensor(indices, device=activation.device))
-        sums[name] = sums.get(name, 0) + own[real.to(own.device)].double().sum(0)
+        chosen = activation.index_select(dim, torch.tensor(indices, device=activation.device))
+        sums[name] = sums.get(name, 0) + chosen[real.to(chosen.device)].double().sum(0)
         return activation
 
     def replace(name: str, dim: int, indices: list[int], activation: Float[Tensor, "..."], hook: object) -> Tensor:
         index, mean = torch.tensor(indices, device=activation.device), (sums[name] / total).to(activation)
         return activation.index_copy(dim, index, mean.expand_as(activation.index_select(dim, index)))
 
-    for chosen in batched(rows, batch_size=16):
-        batch = make_batch(model, [rows[index] for index in chosen])
+    for indices in batched(rows, batch_size=16):
+        batch = make_batch(model, [rows[index] for index in indices])
         real = batch.attention_mask.bool()
-        with model.hooks(fwd_hooks=[(place[0], partial(add, *place)) for place in places(circuit)]):
+        with model.hooks(fwd_hooks=[(place[0], partial(add, *place)) for place in circuit.places()]):
             logits_at(model, batch.tokens, batch.attention_mask, batch.positions[:1])
     total = sum(map(len, rows))
-    return [(place[0], partial(replace, *place)) for place in places(circuit)]
+    return [(place[0], partial(replace, *place)) for place in circuit.places()]
 
 
 @contextmanager
-def weights_scaled(model: HookedModel, mask: WeightMask, *, factor: float = 0.0) -> Iterator[HookedModel]:
-    """Inside, the weights of `mask` are `factor` times what they were; outside they have every bit that they had.
-
-    The undo is a record of (index, old value). Raises MaskError before anything is changed.
-    """
+def _weights_scaled(model: HookedModel, mask: WeightMask, factor: float) -> Iterator[None]:
+    """Multiply the weights of `mask` by `factor`; the undo is a record of old values. MaskError: before anything is changed."""
     mask.check(model)
     outer = masks_in_force(model)
     undo: list[tuple[Matrix, Tensor, Tensor]] = []
@@ -208,7 +197,7 @@ def weights_scaled(model: HookedModel, mask: WeightMask, *, factor: float = 0.0)
                 flat = mask.indices[matrix.name].to(matrix.parameter.device)
                 undo.append((matrix, flat, matrix.read(flat)))
                 matrix.write(flat, factor * undo[-1][2] if factor else torch.zeros(()))
-        yield model
+        yield
     finally:
         for matrix, flat, old in reversed(undo):
             matrix.write(flat, old)

@@ -1,16 +1,16 @@
 """The loss of the same examples under many ablations, with as little computed twice as can be.
 
 - Circuits are rows of one batch: row r has its own circuit ablated, at every position (`per_row_hooks`).
-- The layers below a circuit are those of the unablated model: they are computed once, in one row, and the circuit's row joins
-  at its lowest layer (`branching_hooks`).
+- The layers below a circuit are computed once, in one unablated row; the circuit's row joins at its lowest layer
+  (`branching_hooks`).
 - What all examples begin with (a template's system prompt, shots) is computed once a circuit, for all examples.
 - The unembedding is computed only where the metric looks.
 """
 
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import islice, product
 
 import torch
 from jaxtyping import Float
@@ -22,16 +22,19 @@ from ..data import Batch, Example, Row, example_rows, make_batch, map_batches, r
 from ..models.gradient_checks import check_finite
 from ..models.prefix_cache import WORTH_SHARING, read_prefix, rows_may_differ_by_layer, shared_length
 from ..models.protocol import Hook, HookedModel, device_of, geometry, logits_at, nearly_equal
-from .ablate import Ablation, AblationError, Method, ablated, check_method, parts_of, places
+from .ablate import Ablation, AblationError, Method, ablated, check_method, parts_of
 
+INPUT = "blocks.{}.hook_resid_pre"
 FEW = 8
-"""Circuits; fewer are not worth a pass for each example, and share passes with those of other examples instead."""
+"""Circuits that are worth a pass for each example; fewer share passes with those of other examples."""
 ON_CPU = 2**30
-"""Bytes of a pass on a CPU, which is busy with far less, and to which larger tensors cost fresh pages."""
+"""Bytes of a pass on a CPU: larger tensors are slower there."""
 
+Score = Callable[[Batch], Float[Tensor, " b"]]
 Metric = Callable[[Float[Tensor, "asked d_vocab"], Batch], Float[Tensor, " b"]]
-Increase = tuple[Float[Tensor, " example"], Float[Tensor, "example circuit"]]
-"""The metric of each example by the unablated model, and its increase under each circuit."""
+Advance = Callable[[int], object]
+Losses = Float[Tensor, "example 1+circuit"]
+"""The metric of each example by the unablated model (column 0), and under each circuit."""
 
 
 @torch.no_grad()
@@ -50,8 +53,7 @@ def sweep(
         L = hc.sweep(model, [None, circuit, control], examples)
         L[1:] - L[0]  # loss increases; positive: the ablation hurts
 
-    The same as `hc.loss` inside `ablated` for each, beyond rounding, and faster. Masks of weights come one after
-    the other, since the rows of a batch share the weights.
+    The same as `hc.loss` inside `ablated` for each, beyond rounding, and faster. Weight masks are measured one after the other.
 
     Args:
         method: "zero" or "scale", as in `ablated`, with the factor `alpha` of "scale".
@@ -93,75 +95,70 @@ def batched_loss_increase(
     rows: Sequence[Row],
     circuits: Sequence[Circuit],
     *,
-    score: Callable[[Batch], Float[Tensor, " b"]],
+    score: Score,
     of_logits: Metric | None,
     factor: float = 0.0,
     batch_size: int | None = None,
-    advance: Callable[[int], object] = lambda n: None,
-) -> Increase:
-    """Return the metric of each example, and its increase under each circuit (ablated − unablated), on the CPU.
+    advance: Advance = lambda n: None,
+) -> tuple[Float[Tensor, " example"], Float[Tensor, "example circuit"]]:
+    """Return the metric of each example, and its increase under each circuit (none empty): ablated − unablated, on the CPU.
 
     Args:
-        circuits: none of them empty.
         score: the metric of each row of a batch; runs the model.
-        of_logits: the same from the logits of the asked tokens; None where it needs more of the model than these.
-        factor: what activations are multiplied by.
-        batch_size: ablated rows a pass; None: as many as fit (`rows_that_fit`).
-        advance: called with the number of rows that are done.
+        of_logits: the same from the logits of the asked tokens; None where these are not enough.
+        advance: called with the number of ablated rows that are done.
     """
-    order = sorted(range(len(circuits)), key=lambda index: lowest_layer(circuits[index]))
+    order = sorted(range(len(circuits)), key=lambda index: circuits[index].layers[0])
     ordered = [circuits[index] for index in order]
-    if of_logits is None or len(ordered) < FEW or not can_branch(model, rows[0].tokens):
-        baseline, found = _whole_rows(model, rows, ordered, score, factor, batch_size, advance)
+    if of_logits is None or len(ordered) < FEW or not _can_branch(model, rows[0].tokens):
+        losses = _whole_rows(model, rows, ordered, score, factor, batch_size, advance)
     else:
-        baseline, found = torch.empty(len(rows)), torch.empty(len(rows), len(ordered))
-        for fit, examples in _by_fit(model, rows, batch_size):
-            own = [rows[index] for index in examples]
+        losses = torch.empty(len(rows), 1 + len(ordered))
+        spare = [max(1, _rows_that_fit(model, row) - 1) for row in rows]  # the unablated row takes a place too
+        fits = [
+            batch_size or 1 << (n.bit_length() - 1) for n in spare
+        ]  # in powers of two: a long example holds up no short one
+        for fit in sorted(set(fits)):
+            examples = [index for index, size in enumerate(fits) if size == fit]
+            alike = [rows[index] for index in examples]
             for start in range(0, len(ordered), fit):
-                window = slice(start, start + fit)
-                part = _branching(model, own, ordered[window], of_logits, factor, advance)
-                baseline[examples], found[examples, window] = part
-    increase = torch.empty_like(found)
-    increase[:, order] = found
-    return baseline, increase
+                columns = [0, *range(1 + start, 1 + min(start + fit, len(ordered)))]
+                part = _branching(model, alike, ordered[start : start + fit], of_logits, factor, advance)
+                losses[torch.tensor(examples)[:, None], columns] = part
+    increase = torch.empty(len(rows), len(order))
+    increase[:, order] = losses[:, 1:] - losses[:, :1]
+    return losses[:, 0], increase
 
 
 def per_row_hooks(model: HookedModel, circuits: Sequence[Circuit | None], factor: float = 0.0) -> list[Hook]:
-    """Return hooks under which row r of a batch has the activations of `circuits[r]` multiplied by `factor`.
-
-    Raises:
-        AblationError: in the pass: it has not one row for each circuit.
-    """
-    return _row_hooks(model, circuits, factor, rows_at=lambda layer: len(circuits))
+    """Return hooks under which row r of a batch has the activations of `circuits[r]` multiplied by `factor`."""
+    cells: dict[str, list[tuple[int, int]]] = {}
+    for row, circuit in enumerate(circuits):
+        if circuit is not None:
+            circuit.check(model)
+            for name, _, indices in circuit.places():
+                cells.setdefault(name, []).extend((row, index) for index in indices)
+    return [(name, partial(_scale, places, factor)) for name, places in cells.items()]
 
 
 def branching_hooks(model: HookedModel, circuits: Sequence[Circuit], factor: float = 0.0) -> list[Hook]:
-    """Return the same hooks where one row comes in, stays unablated and the first: row 1 + r has `circuits[r]` ablated.
+    """Return the same hooks for a batch of one row, which stays unablated and the first: row 1 + r has `circuits[r]` ablated.
 
-    Rows join at `hook_resid_pre` of their lowest layer, so that all that layers get beside the residual stream (attention mask,
-    rotary angles) has one row there, and must broadcast (`can_branch`).
-
-    Raises:
-        AblationError: circuits that are not in the order of their lowest layers.
+    Rows join at the lowest layer of each circuit; `circuits` are in the order of these. The attention mask and the rotary
+    angles have one row, and must broadcast (`_can_branch`).
     """
-    lowest = [lowest_layer(circuit) for circuit in circuits]
-    if lowest != sorted(lowest):
-        raise AblationError("rows join from below: give the circuits in the order of the lowest layer of each")
-    joins: list[Hook] = [(_input_hook(layer), partial(_join, new)) for layer, new in Counter(lowest).items()]
-    return joins + _row_hooks(model, [None, *circuits], factor, rows_at=lambda layer: 1 + bisect_right(lowest, layer))
+    joins = Counter(circuit.layers[0] for circuit in circuits)
+    hooks: list[Hook] = [(INPUT.format(layer), partial(_join, new)) for layer, new in joins.items()]
+    return hooks + per_row_hooks(model, [None, *circuits], factor)
 
 
-def lowest_layer(circuit: Circuit) -> int:
-    return min(layer for layer, _ in (*circuit.heads, *circuit.neurons))
-
-
-def can_branch(model: HookedModel, tokens: Sequence[int]) -> bool:
-    """Return whether rows may join halfway up, as tried on a few `tokens`: a row that joins there must end like the first."""
-    layer = model.cfg.n_layers // 2
-    few = torch.tensor([list(tokens[:4])], device=device_of(model))
-    if _input_hook(layer) not in model.hook_dict:
+def _can_branch(model: HookedModel, tokens: Sequence[int]) -> bool:
+    """Whether rows may join halfway up, as tried on a few `tokens`: a row that joins there must end like the first."""
+    name = INPUT.format(model.cfg.n_layers // 2)
+    if name not in model.hook_dict:
         return False
-    with model.hooks(fwd_hooks=[(_input_hook(layer), partial(_join, 1))]):
+    few = torch.tensor([list(tokens[:4])], device=device_of(model))
+    with model.hooks(fwd_hooks=[(name, partial(_join, 1))]):
         try:
             logits = model(few, attention_mask=torch.ones_like(few), return_type="logits")
         except RuntimeError:  # shapes that do not fit together: attention keeps something of its own for each row
@@ -169,32 +166,14 @@ def can_branch(model: HookedModel, tokens: Sequence[int]) -> bool:
     return len(logits) == 2 and nearly_equal(logits[0], logits[1])
 
 
-def _row_hooks(
-    model: HookedModel, circuits: Sequence[Circuit | None], factor: float, *, rows_at: Callable[[int], int]
-) -> list[Hook]:
-    cells: dict[str, list[tuple[int, int]]] = {}
-    for row, circuit in enumerate(circuits):
-        if circuit is not None:
-            circuit.check(model)
-            for name, _, indices in places(circuit):
-                cells.setdefault(name, []).extend((row, index) for index in indices)
-    return [(name, partial(_scale, own, rows_at(int(name.split(".")[1])), factor)) for name, own in cells.items()]
-
-
 def _scale(
-    cells: list[tuple[int, int]], n_rows: int, factor: float, activation: Float[Tensor, "row pos ..."], hook: object
+    cells: list[tuple[int, int]], factor: float, activation: Float[Tensor, "row pos ..."], hook: object
 ) -> Float[Tensor, "row pos ..."]:
     """Out of place: the graph of the unablated activation stays valid."""
-    if len(activation) != n_rows:
-        raise AblationError(f"the batch has {len(activation)} rows and there are {n_rows} circuits: give one row for each")
     rows, indices = torch.tensor(cells, device=activation.device).T
     changed = activation.clone()
     changed[rows, :, indices] = factor * activation[rows, :, indices] if factor else 0
     return changed
-
-
-def _input_hook(layer: int) -> str:
-    return f"blocks.{layer}.hook_resid_pre"
 
 
 def _join(new: int, residual: Float[Tensor, "row pos d"], hook: object) -> Float[Tensor, "more pos d"]:
@@ -202,58 +181,46 @@ def _join(new: int, residual: Float[Tensor, "row pos d"], hook: object) -> Float
 
 
 def _branching(
-    model: HookedModel,
-    rows: Sequence[Row],
-    circuits: Sequence[Circuit],
-    of_logits: Metric,
-    factor: float,
-    advance: Callable[[int], object],
-) -> Increase:
+    model: HookedModel, rows: Sequence[Row], circuits: Sequence[Circuit], of_logits: Metric, factor: float, advance: Advance
+) -> Losses:
     """One pass an example: the unablated row comes in, and the ablated ones join it at their layers."""
-    shared = _shared(model, rows)
-    found = torch.empty(len(rows), 1 + len(circuits))
-    with model.hooks(fwd_hooks=branching_hooks(model, circuits, factor)):
-        past = read_prefix(model, torch.tensor(rows[0].tokens[:shared])) if shared else None
-        for index, row in enumerate(rows):
-            one, length = make_batch(model, [row]), len(row) - shared
-            positions = one.positions - shared + length * torch.arange(1 + len(circuits))[:, None]
-            own = None if past is None else past.repeated(1)  # a pass lengthens it
-            logits = logits_at(model, one.tokens[:, shared:], one.attention_mask[:, shared:], positions.flatten(), past=own)
-            found[index] = torch.cat([of_logits(part, one).float().cpu() for part in logits.split(positions.shape[1])])
-            advance(len(circuits))
-    return found[:, 0], found[:, 1:] - found[:, :1]
-
-
-def _shared(model: HookedModel, rows: Sequence[Row]) -> int:
-    """How many tokens all rows begin with, where it pays to read them first."""
-    if len(rows) == 1 or not rows_may_differ_by_layer(model):
-        return 0
     batch = make_batch(model, rows)
     shared = shared_length(batch.tokens, batch.attention_mask, batch.positions)
-    return shared if shared >= WORTH_SHARING else 0
+    if len(rows) == 1 or shared < WORTH_SHARING or not rows_may_differ_by_layer(model):
+        shared = 0
+    losses = torch.empty(len(rows), 1 + len(circuits))
+    with model.hooks(fwd_hooks=branching_hooks(model, circuits, factor)):
+        prefix = read_prefix(model, torch.tensor(rows[0].tokens[:shared])) if shared else None
+        for index, row in enumerate(rows):
+            batch, length = make_batch(model, [row]), len(row) - shared
+            positions = batch.positions - shared + length * torch.arange(1 + len(circuits))[:, None]
+            past = None if prefix is None else prefix.repeated(1)  # a pass lengthens it
+            tokens, mask = batch.tokens[:, shared:], batch.attention_mask[:, shared:]
+            logits = logits_at(model, tokens, mask, positions.flatten(), past=past)
+            losses[index] = torch.cat([of_logits(part, batch).float().cpu() for part in logits.split(positions.shape[1])])
+            advance(len(circuits))
+    return losses
 
 
 def _whole_rows(
     model: HookedModel,
     rows: Sequence[Row],
     circuits: Sequence[Circuit],
-    score: Callable[[Batch], Float[Tensor, " b"]],
+    score: Score,
     factor: float,
     batch_size: int | None,
-    advance: Callable[[int], object],
-) -> Increase:
+    advance: Advance,
+) -> Losses:
     """Rows of several examples and circuits in one pass, each through all layers, as many as fit; the longest first."""
     conditions = [None, *circuits]
-    found = torch.empty(len(rows), len(conditions))
-    jobs = [(example, condition) for example in range(len(rows)) for condition in range(len(conditions))]
-    jobs.sort(key=lambda job: len(rows[job[0]]), reverse=True)
+    losses = torch.empty(len(rows), len(conditions))
+    jobs = sorted(product(range(len(rows)), range(len(conditions))), key=lambda job: -len(rows[job[0]]))
 
     def batches() -> Iterator[list[tuple[int, int]]]:
-        start = 0
-        while start < len(jobs):
-            size = batch_size or rows_that_fit(model, rows[jobs[start][0]])
-            yield jobs[start : start + size]
-            start += size
+        left = iter(jobs)
+        for example, condition in left:
+            size = batch_size or _rows_that_fit(model, rows[example])
+            yield [(example, condition), *islice(left, size - 1)]
 
     def read(batch: list[tuple[int, int]]) -> Float[Tensor, " b"]:
         with model.hooks(fwd_hooks=per_row_hooks(model, [conditions[condition] for _, condition in batch], factor)):
@@ -261,31 +228,22 @@ def _whole_rows(
 
     for batch, values in map_batches(batches(), read):
         examples, columns = map(list, zip(*batch, strict=True))
-        found[examples, columns] = values
+        losses[examples, columns] = values
         advance(sum(column > 0 for column in columns))
-    return found[:, 0], found[:, 1:] - found[:, :1]
+    return losses
 
 
-def _by_fit(model: HookedModel, rows: Sequence[Row], batch_size: int | None) -> Iterator[tuple[int, list[int]]]:
-    """Examples by how many ablated rows fit into a pass, in powers of two: a long one does not hold up short ones."""
-    spare = lambda row: max(1, rows_that_fit(model, row) - 1)  # the unablated row takes a place too
-    fits = [batch_size or 1 << (spare(row).bit_length() - 1) for row in rows]
-    for fit in sorted(set(fits)):
-        yield fit, [index for index, own in enumerate(fits) if own == fit]
-
-
-def rows_that_fit(model: HookedModel, row: Row) -> int:
-    """Return how many rows like `row` fit into half of a GPU's free memory, or into `ON_CPU` bytes; at least 1."""
+def _rows_that_fit(model: HookedModel, row: Row) -> int:
+    """How many rows like `row` fit into half of a GPU's free memory, or into `ON_CPU` bytes; at least 1."""
     device = device_of(model)
     budget = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else ON_CPU
     return max(1, budget // row_bytes(model, row))
 
 
 def row_bytes(model: HookedModel, row: Row) -> int:
-    """Return an upper estimate of the memory of a row of n tokens without gradients, in bytes.
+    """Return an upper estimate of the memory of a row without gradients, in bytes: one layer, the cache, and the asked logits.
 
-    One layer: n · (6 · d_model + 3 · d_mlp) + 3 · n_heads · n²; cache: 2 · n · n_layers · n_kv · d_head;
-    logits of the asked tokens, their softmax and a copy, 3 · d_vocab each; at least 4 bytes a number.
+    Of n tokens: n · (6 · d_model + 3 · d_mlp) + 3 · n_heads · n² + 2 · n · n_layers · n_kv · d_head + 3 · asked · d_vocab.
     """
     shape, cfg, n = geometry(model), model.cfg, len(row)
     n_kv = getattr(cfg, "n_key_value_heads", None) or shape.n_heads

@@ -52,8 +52,13 @@ class Circuit(Result):
 
     def __repr__(self) -> str:
         line = f"Circuit(heads={self.heads}, neurons={self.neurons})"
-        layers = len({layer for layer, _ in (*self.heads, *self.neurons)})
-        return line if len(line) <= 100 else f"Circuit({len(self.heads)} heads, {len(self.neurons)} neurons in {layers} layers)"
+        short = f"Circuit({len(self.heads)} heads, {len(self.neurons)} neurons in {len(self.layers)} layers)"
+        return line if len(line) <= 100 else short
+
+    @property
+    def layers(self) -> list[int]:
+        """The layers of its components, the lowest first."""
+        return sorted({layer for layer, _ in (*self.heads, *self.neurons)})
 
     def __or__(self, other: "Circuit") -> "Circuit":
         return self._combined(other, lambda a, b: a | b)
@@ -101,9 +106,12 @@ class Circuit(Result):
             ModelError: a layer without the hook point.
         """
         self.check(model)
-        heads = [(head_hook(layer), partial(_zero, -2, indices)) for layer, indices in by_layer(self.heads).items()]
-        neurons = [(neuron_hook(layer), partial(_zero, -1, indices)) for layer, indices in by_layer(self.neurons).items()]
-        return [*heads, *neurons]
+        return [(name, partial(_zero, dim, indices)) for name, dim, indices in self.places()]
+
+    def places(self) -> list[tuple[str, int, list[int]]]:
+        """Return the hook point, the dimension of its components, and their indices, layer by layer."""
+        heads = [(head_hook(layer), -2, indices) for layer, indices in by_layer(self.heads).items()]
+        return heads + [(neuron_hook(layer), -1, indices) for layer, indices in by_layer(self.neurons).items()]
 
     def check(self, model: HookedModel) -> None:
         """Raise CircuitError or ModelError unless the model has every component."""
