@@ -53,8 +53,8 @@ def ablated(
         with hc.ablated(model, [circuit, mask], method="scale", alpha=0.5): ...
         with hc.ablated(model, circuit, method="mean", reference=benign): ...
 
-    Contexts nest: the union is ablated. Your own hooks stay; those added later see the ablated activations. Of a `WeightMask` the
-    weights themselves change inside, and get every bit back; use gradients of these weights inside.
+    Contexts nest: the union is ablated. Your own hooks stay; those added later see the ablated activations. A `WeightMask`
+    changes the weights themselves, which get every bit back; use gradients of these weights inside.
 
     Args:
         circuit: a `Circuit`, a `WeightMask`, None, or a list of them, whose union is ablated.

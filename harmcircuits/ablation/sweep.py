@@ -60,8 +60,7 @@ def sweep(
         batch_size: ablated rows a pass; None: as many as fit into half of a GPU's free memory, or into 1 GiB on a CPU.
 
     Raises:
-        AblationError, CircuitError, MaskError, ModelError: see `ablated`.
-        ExampleError: an example with an empty response, or a prompt, which has none.
+        AblationError, CircuitError, ExampleError, MaskError, ModelError: see `ablated` and `loss`.
     """
     circuits = parts_of(circuits)
     if not examples or not circuits or (batch_size is not None and batch_size < 1):
@@ -241,10 +240,7 @@ def _rows_that_fit(model: HookedModel, row: Row) -> int:
 
 
 def row_bytes(model: HookedModel, row: Row) -> int:
-    """Return an upper estimate of the memory of a row without gradients, in bytes: one layer, the cache, and the asked logits.
-
-    Of n tokens: n · (6 · d_model + 3 · d_mlp) + 3 · n_heads · n² + 2 · n · n_layers · n_kv · d_head + 3 · asked · d_vocab.
-    """
+    """Return an upper estimate of a row's memory without gradients, in bytes: one layer, the cache and the asked logits."""
     shape, cfg, n = geometry(model), model.cfg, len(row)
     n_kv = getattr(cfg, "n_key_value_heads", None) or shape.n_heads
     numbers = n * (6 * cfg.d_model + 3 * shape.d_mlp) + 3 * shape.n_heads * n * n
