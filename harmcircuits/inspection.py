@@ -24,18 +24,9 @@ from . import figures
 from .circuits import Circuit, Component
 from .data import Batch, Example, batched, example_rows, make_batch
 from .data.examples import pieces
+from .models.forward import logits_at
 from .models.matrices import matrices
-from .models.protocol import (
-    Hook,
-    HookedModel,
-    ModelError,
-    geometry,
-    head_hook,
-    logits_at,
-    nearly_equal,
-    neuron_hook,
-    tokenizer_of,
-)
+from .models.protocol import Hook, HookedModel, ModelError, geometry, head_hook, nearly_equal, neuron_hook, tokenizer_of
 from .results import Result
 from .statistics import Estimate, mean_estimate, mean_estimates
 

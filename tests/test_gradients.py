@@ -13,9 +13,8 @@ from written import written
 
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.data import loss
-from harmcircuits.models.gradient_checks import check_gradients
 from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import ModelError
+from harmcircuits.models.protocol import ModelError, check_gradients
 
 HALF = {torch.bfloat16: 0.1, torch.float16: 0.02}
 """Largest difference from float32 scores, relative to the largest score of that kind, on two random layers."""

@@ -11,10 +11,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.data.elicit import sample
-from harmcircuits.models import prefix_cache
+from harmcircuits.models import forward
+from harmcircuits.models.forward import logits_at, logits_sharing_prefix, read_prefix
 from harmcircuits.models.load import load_model
-from harmcircuits.models.prefix_cache import logits_sharing_prefix, read_prefix
-from harmcircuits.models.protocol import ModelError, logits_at
+from harmcircuits.models.protocol import ModelError
 
 # none meets a near tie: along each greedy path the best token leads by at least 0.002
 PROMPTS = [list(range(5, 17)), [40, 41, 42], list(range(101, 129)), [77]]
@@ -86,9 +86,7 @@ def test_what_all_rows_begin_with_is_read_once(tiny, monkeypatch):
     mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
     positions = torch.tensor([row * longest + at for row, own in enumerate(rows) for at in range(len(PREFIX), len(own))])
     widths = []
-    monkeypatch.setattr(
-        prefix_cache, "logits_at", lambda model, t, *a, **k: widths.append(t.shape) or logits_at(model, t, *a, **k)
-    )
+    monkeypatch.setattr(forward, "logits_at", lambda model, t, *a, **k: widths.append(t.shape) or logits_at(model, t, *a, **k))
     with torch.no_grad():
         found, whole = logits_sharing_prefix(tiny, tokens, mask, positions), logits_at(tiny, tokens, mask, positions)
     assert (found - whole).abs().max() < 1e-4
@@ -99,11 +97,11 @@ def test_keys_and_values_that_are_not_kept_are_an_error(tiny, monkeypatch):
     """As with a transformers that gives them to attention under another name than TransformerLens looks for."""
     if type(tiny).__name__ == "HookedTransformer":
         pytest.skip("its own class keeps them")
-    options = prefix_cache.BridgePast.options
+    options = forward.BridgePast.options
     lost = lambda self, mask: {**options(self, mask), "past_key_values": None}
-    monkeypatch.setattr(prefix_cache.BridgePast, "options", lost)
+    monkeypatch.setattr(forward.BridgePast, "options", lost)
     with pytest.raises(ModelError, match=r"keys and values of 0 tokens and has read 5: .*transformers<5\.24"):
-        prefix_cache.read_prefix(tiny, torch.tensor([5, 6, 7, 8, 9]))
+        forward.read_prefix(tiny, torch.tensor([5, 6, 7, 8, 9]))
 
 
 # greedy

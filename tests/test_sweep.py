@@ -9,8 +9,8 @@ from harmcircuits.ablation.ablate import AblationError, ablated
 from harmcircuits.ablation.sweep import branching_hooks, per_row_hooks, sweep
 from harmcircuits.circuits import Circuit, CircuitError, outgoing
 from harmcircuits.data import example_rows, loss, make_batch
-from harmcircuits.models.prefix_cache import read_prefix
-from harmcircuits.models.protocol import head_hook, logits_at
+from harmcircuits.models.forward import logits_at, read_prefix
+from harmcircuits.models.protocol import head_hook
 
 CIRCUITS = [
     None,

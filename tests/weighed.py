@@ -6,7 +6,7 @@ import torch
 from harmcircuits.attribution.metrics import BoundMetric
 from harmcircuits.attribution.weights import WeightAttribution
 from harmcircuits.data import example_rows, make_batch
-from harmcircuits.models.protocol import logits_at
+from harmcircuits.models.forward import logits_at
 
 NAMES = [f"blocks.{layer}.{kind}" for layer in (0, 1) for kind in plain.LLAMA]
 

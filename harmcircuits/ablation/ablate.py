@@ -25,8 +25,9 @@ from torch import Tensor
 from .. import store
 from ..circuits import Circuit, WeightMask
 from ..data import Example, batched, example_rows, make_batch
+from ..models.forward import logits_at
 from ..models.matrices import Matrix, matrices
-from ..models.protocol import Hook, HookedModel, logits_at
+from ..models.protocol import Hook, HookedModel
 
 Ablation = Circuit | WeightMask | None
 """What is ablated; None: nothing."""

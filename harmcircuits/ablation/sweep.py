@@ -19,9 +19,8 @@ from tqdm.auto import tqdm
 
 from ..circuits import Circuit, WeightMask
 from ..data import Batch, Example, Row, example_rows, make_batch, map_batches, response_loss, row_losses
-from ..models.gradient_checks import check_finite
-from ..models.prefix_cache import WORTH_SHARING, read_prefix, rows_may_differ_by_layer, shared_length
-from ..models.protocol import Hook, HookedModel, device_of, geometry, logits_at, nearly_equal
+from ..models.forward import WORTH_SHARING, logits_at, read_prefix, rows_may_differ_by_layer, shared_length
+from ..models.protocol import Hook, HookedModel, check_finite, device_of, geometry, nearly_equal
 from .ablate import Ablation, AblationError, Method, ablated, check_method, parts_of
 
 INPUT = "blocks.{}.hook_resid_pre"

@@ -15,8 +15,7 @@ from tqdm.auto import tqdm
 
 from ..ablation.sweep import batched_loss_increase
 from ..circuits import Circuit, CircuitError, Component
-from ..models.gradient_checks import check_repeatable
-from ..models.protocol import HookedModel, geometry
+from ..models.protocol import HookedModel, check_repeatable, geometry
 from .first_order import check_scores
 from .metrics import BoundMetric
 from .scores import Attribution

@@ -23,10 +23,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..data import Batch, Example, Prompt, Row, batched, make_batch, map_batches
-from ..models.gradient_checks import CURE, check_gradients
 from ..models.protocol import (
+    CURE,
     Hook,
     HookedModel,
+    check_gradients,
     check_hooks,
     detach_and_require_grad,
     geometry,
@@ -73,7 +74,7 @@ def attribute(
         BatchError: not even one row fits into the device's memory.
         ExampleError: an example with an empty response, or a prompt, which has none, where the metric reads responses.
         ModelError: a layer without `hook_z` or `hook_post`; a state in which scores mean something else (dropout, autocast,
-            quantised weights; see `models.gradient_checks`).
+            quantised weights; see `models.protocol`).
     """
     if method not in METHODS:
         raise AttributionError(f"method {method!r} is unknown: choose one of {', '.join(map(repr, METHODS))}")

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ..data import Batch, Example, Prompt, Row, example_rows, response_loss
-from ..models.protocol import HookedModel, logits_at
+from ..models.forward import logits_at
+from ..models.protocol import HookedModel
 from .scores import AttributionError
 
 Metric = Callable[[Float[Tensor, "asked d_vocab"], Batch], Float[Tensor, " b"]]

@@ -27,9 +27,8 @@ from torch import Tensor
 from transformers import Cache
 
 from ..data import Batch, Example, Prompt, batched, make_batch, map_batches
-from ..models.gradient_checks import check_gradients
 from ..models.matrices import Matrix, matrices
-from ..models.protocol import HookedModel, ModelError
+from ..models.protocol import HookedModel, ModelError, check_gradients
 from .metrics import BoundMetric, Metric, ModelMetric, bind_metric
 from .scores import AttributionError
 

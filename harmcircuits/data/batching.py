@@ -18,9 +18,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
-from ..models.gradient_checks import check_finite
-from ..models.prefix_cache import logits_sharing_prefix
-from ..models.protocol import HookedModel, pad_id
+from ..models.forward import logits_sharing_prefix
+from ..models.protocol import HookedModel, check_finite, pad_id
 from .examples import Example, Row, example_rows
 
 log = logging.getLogger(__name__)

@@ -21,10 +21,9 @@ from tqdm.auto import tqdm
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from .. import store
-from ..models.gradient_checks import CURE
+from ..models.forward import empty_past, logits_at
 from ..models.model_key import model_key
-from ..models.prefix_cache import empty_past
-from ..models.protocol import HookedModel, ModelError, device_of, has_hooks, logits_at, pad_id, tokenizer_of
+from ..models.protocol import CURE, HookedModel, ModelError, device_of, has_hooks, pad_id, tokenizer_of
 from .batching import batched, map_batches
 from .examples import Example, ExampleError, Prompt, chat_frame, check_context, prompt_ids
 

@@ -1,23 +1,30 @@
-"""The part of a model that this package uses: `HookedTransformer` and `TransformerBridge` both have it.
+"""The part of a model that this package uses, which `HookedTransformer` and `TransformerBridge` both have, and checks of it.
 
 Heads are read and ablated at `blocks.{layer}.attn.hook_z` [batch, pos, head, d_head], neurons at `blocks.{layer}.mlp.hook_post`
-[batch, pos, d_mlp]. The graph of gradients starts at the embedding. The unembedding is computed at asked positions only.
+[batch, pos, d_mlp]. The graph of gradients starts at the embedding.
+
+Gradients are checked: dropout makes each pass another model, autocast another one than the weights say, and quantised weights
+have no gradient. Half precision is allowed: activations and gradients then carry that type's rounding (2⁻⁸ of their size in
+bfloat16, 2⁻¹¹ in float16), but the loss and every product and sum of a score are computed in float32.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Protocol, cast
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 
 Hook = tuple[str, Callable[..., Tensor]]
 """A hook point's name and the function `(activation, hook) -> activation` that is called there."""
 
 WORKING_MODELS = "Dense decoder-only transformers work (Llama, GPT-2, Pythia, Qwen2, Qwen3, Gemma, OLMo)."
+CURE = (
+    "In half precision activations overflow: load the model with dtype=torch.float32 (--dtype float32). If it is in float32 "
+    "already, its weights are damaged, or a hook of yours divides by zero."
+)
 
 
 class LoadError(RuntimeError):
@@ -38,16 +45,9 @@ class HookedModel(Protocol):
     @property
     def hook_dict(self) -> dict[str, Any]: ...
     def hooks(self, fwd_hooks: list[Hook] = ...) -> AbstractContextManager[Any]: ...
-    def parameters(self) -> Iterator[torch.nn.Parameter]: ...
-    def named_parameters(self) -> Iterator[tuple[str, torch.nn.Parameter]]: ...
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]: ...
     def __call__(self, tokens: Tensor, **options: Any) -> Any: ...
-
-
-class Past(Protocol):
-    """Keys and values of the tokens before (`prefix_cache`)."""
-
-    def options(self, attention_mask: Int[Tensor, "b pos"]) -> dict[str, Any]: ...
-    def check(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,10 @@ def geometry(model: HookedModel) -> Geometry:
     Raises:
         ModelError: the model has no uniform heads or dense MLP (mixture of experts, state space).
     """
-    names = ("n_layers", "n_heads", "d_head", "d_mlp")
-    if missing := [name for name in names if not getattr(model.cfg, name, None)]:
+    sizes = {name: getattr(model.cfg, name, None) for name in Geometry.__dataclass_fields__}
+    if missing := [name for name, size in sizes.items() if not size]:
         raise ModelError(f"the model's configuration has no {', '.join(missing)}. {WORKING_MODELS}")
-    return Geometry(*(int(getattr(model.cfg, name)) for name in names))
+    return Geometry(**{name: int(cast(int, size)) for name, size in sizes.items()})
 
 
 def head_hook(layer: int) -> str:
@@ -85,7 +85,7 @@ def neuron_hook(layer: int) -> str:
 
 
 def check_hooks(model: HookedModel, *, heads: Sequence[int], neurons: Sequence[int]) -> None:
-    """Check that `hook_z` exists in the layers `heads`, and `hook_post` in the layers `neurons`. Raises ModelError if not."""
+    """Raise ModelError unless `hook_z` exists in the layers `heads`, and `hook_post` in the layers `neurons`."""
     points = model.hook_dict
     for name in [*map(head_hook, heads), *map(neuron_hook, neurons)]:
         # a bridge gives experts the name as another one of their module's output
@@ -94,15 +94,15 @@ def check_hooks(model: HookedModel, *, heads: Sequence[int], neurons: Sequence[i
 
 
 def has_hooks(model: HookedModel) -> bool:
-    """Whether a hook is set, TransformerLens' or PyTorch's: the model's outputs may not follow from its weights alone."""
+    """Whether a hook is set, TransformerLens' or PyTorch's: outputs may then not follow from the weights alone."""
     wiring = ("transformer_lens.model_bridge.", "transformers.", "accelerate.")  # hooks by which models compute
-    modules = cast(torch.nn.Module, model).modules()
-    hooks = (hook for module in modules for own in (module._forward_hooks, module._forward_pre_hooks) for hook in own.values())
+    modules = cast(nn.Module, model).modules()
+    hooks = [hook for module in modules for hook in (*module._forward_hooks.values(), *module._forward_pre_hooks.values())]
     return any(not str(getattr(hook, "__module__", "")).startswith(wiring) for hook in hooks)
 
 
 def device_of(model: HookedModel) -> torch.device:
-    """Where the model takes its tokens; the device of its first parameter."""
+    """Return the device of the first parameter, where the model takes its tokens."""
     return next(iter(model.parameters())).device
 
 
@@ -112,32 +112,32 @@ def on_several_devices(model: HookedModel) -> bool:
 
 
 def stack_layers(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """`torch.stack` of tensors of several layers, which may lie on several devices; on that of the first."""
+    """Stack tensors of several layers, which may lie on several devices, on that of the first."""
     return torch.stack([part.to(parts[0].device) for part in parts], dim)
 
 
 def tokenizer_of(model: HookedModel) -> Any:
-    """The model's tokenizer. Raises ModelError where it has none."""
+    """Return the model's tokenizer. Raises ModelError where it has none."""
     if model.tokenizer is None:
         raise ModelError("the model has no tokenizer: load it with one (hc.load_model(..., tokenizer=...))")
     return model.tokenizer
 
 
 def end_ids(model: HookedModel) -> list[int]:
-    """Ids at which the model's generation configuration ends a text; none where it says nothing."""
+    """Return the ids at which the model's generation configuration ends a text."""
     config = getattr(getattr(model, "original_model", model), "generation_config", None)
     ends = getattr(config, "eos_token_id", None)
     return [] if ends is None else [int(token) for token in (ends if isinstance(ends, list) else [ends])]
 
 
 def pad_id(model: HookedModel) -> int:
-    """The tokenizer's padding id, or its end id: any id will do where a mask hides it."""
+    """Return the tokenizer's padding id, or its end id: any id will do where a mask hides it."""
     ids = (tokenizer_of(model).pad_token_id, tokenizer_of(model).eos_token_id, 0)
     return next(int(token) for token in ids if token is not None)
 
 
 def context_length(model: HookedModel) -> int | None:
-    """Tokens that the model can read at once; None where its configuration does not say.
+    """Return how many tokens the model can read at once; None where its configuration does not say.
 
     For a bridge, from the transformers configuration: TransformerLens puts 2048 where that says nothing.
     """
@@ -154,50 +154,66 @@ def detach_and_require_grad(embedding: Tensor, hook: object) -> Tensor:
     return embedding.detach().requires_grad_(True)
 
 
-def _select_positions(positions: Int[Tensor, " row"], residual: Float[Tensor, "b pos d"], hook: object) -> Tensor:
-    return residual.flatten(0, 1)[positions.to(residual.device)][None]
-
-
-def logits_at(
-    model: HookedModel,
-    tokens: Int[Tensor, "b pos"],
-    attention_mask: Int[Tensor, "b pos"],
-    positions: Int[Tensor, " row"],
-    *,
-    past: Past | None = None,
-) -> Float[Tensor, "row d_vocab"]:
-    """Logits at the flat `positions` (row · length + position) only, on the model's device.
-
-    The unembedding is a fifth of the work in a small model with a large vocabulary. `past`: keys and values of what comes
-    before `tokens`; it grows by them (a `Past` is used up by one continuation).
-
-    Raises:
-        ModelError: the model has no hook point before its unembedding.
-    """
-    for name in ("unembed.hook_in", "ln_final.hook_normalized"):
-        if name in model.hook_dict:
-            with model.hooks(fwd_hooks=[(name, partial(_select_positions, positions))]):
-                return forward(model, tokens, attention_mask, past=past)[0]
-    raise ModelError("the model has neither 'unembed.hook_in' nor 'ln_final.hook_normalized', where its unembedding begins")
-
-
-def forward(
-    model: HookedModel, tokens: Int[Tensor, "b pos"], attention_mask: Int[Tensor, "b pos"], *, past: Past | None = None
-) -> Float[Tensor, "b pos d_vocab"]:
-    """Logits at every position that the hooks in force leave, on the model's device.
-
-    Raises:
-        ModelError: the model did not keep the keys and values, so that what comes next would not see them.
-    """
-    device = device_of(model)
-    mask = attention_mask.to(device)
-    options = {"attention_mask": mask} if past is None else past.options(mask)
-    logits = cast(Tensor, model(tokens.to(device), return_type="logits", **options))
-    if past is not None:
-        past.check()
-    return logits
-
-
 def nearly_equal(values: Tensor, expected: Tensor) -> bool:
-    """Whether tensors differ by at most 2 % of the largest value: rounding, also of half precision, and nothing else."""
+    """Whether tensors differ by at most 2 % of the largest value: by rounding, also of half precision, and nothing else."""
     return bool((values - expected).abs().max() <= 0.02 * expected.abs().max())
+
+
+def check_repeatable(model: HookedModel) -> None:
+    """Raise ModelError for active dropout and for autocast, in which two passes are not the same."""
+    # and those of the transformers model that a bridge wraps, but may not list
+    roots = (root for root in (model, getattr(model, "original_model", None)) if isinstance(root, nn.Module))
+    if any(module.training and _drops(module) for root in roots for module in root.modules()):
+        raise ModelError("dropout is active: every pass is another model. Call model.eval() first.")
+    for device in ("cpu", "cuda"):
+        if torch.is_autocast_enabled(device):
+            raise ModelError(
+                f"autocast is on for {device!r}, and would round some activations. Leave it; for half precision, load the "
+                "model in that type (hc.load_model(..., dtype=torch.bfloat16))."
+            )
+
+
+def _drops(module: nn.Module) -> bool:
+    """Whether a layer drops a share that it, or its configuration, names (p, attention_dropout, attn_pdrop, …)."""
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return module.p > 0
+    settings = vars(module) | getattr(vars(module).get("config"), "__dict__", {})
+    shares = (value for key, value in settings.items() if any(part in key for part in ("dropout", "pdrop", "layerdrop")))
+    return any(type(share) in (int, float) and share > 0 for share in shares)
+
+
+def check_gradients(model: HookedModel, *, weights: bool = False) -> None:
+    """Check that gradients of this model, here and now, are those of the model that its weights describe.
+
+    Args:
+        weights: for scores of weights (W ⊙ ∂L/∂W) too, which folding or centring changes, though the model computes the same.
+
+    Raises:
+        ModelError: active dropout, autocast, inference mode, quantised weights; and with `weights`, folded or centred weights.
+    """
+    check_repeatable(model)
+    if torch.is_inference_mode_enabled():
+        raise ModelError("torch.inference_mode() is on: nothing in it has a gradient. Leave it; torch.no_grad() works.")
+    wrapped: Any = getattr(model, "original_model", None)
+    stored = [f"{name} is {p.dtype}" for name, p in model.named_parameters() if not p.is_floating_point() or p.itemsize < 2]
+    if getattr(getattr(wrapped, "config", None), "quantization_config", None):
+        stored = ["its quantization_config"]
+    if stored:
+        raise ModelError(
+            f"the model's weights are quantised ({stored[0]}): gradients through them are approximate or missing. Load it "
+            "without quantization_config=, or dequantise it first (a .gguf file is dequantised by hc.load_model)."
+        )
+    norm = getattr(model.cfg, "normalization_type", None)  # of a bridge, of its configuration, whatever was processed
+    processed = getattr(model, "_weights_processed", False) or getattr(model, "compatibility_mode", False)
+    if weights and (processed or (wrapped is None and norm in ("LNPre", "RMSPre"))):
+        raise ModelError(
+            "the model's weights were processed (folded or centred): W ⊙ gradient is not that of the trained weights. Load "
+            "it without (hc.load_model, or HookedTransformer.from_pretrained_no_processing)."
+        )
+
+
+def check_finite(values: Float[Tensor, " b"], *, what: str, examples: Sequence[int]) -> None:
+    """Raise ModelError, naming the example, where a value of a batch is not finite: `what` was read."""
+    wrong = ~values.isfinite()
+    if bool(wrong.any()):
+        raise ModelError(f"{what} of example {examples[int(wrong.nonzero()[0])]} is not a number. {CURE}")

@@ -17,9 +17,8 @@ from torch import Tensor
 from ..ablation.ablate import Condition
 from ..attribution.metrics import BoundMetric, label_loss
 from ..data import Example, Prompt, batched, encode, make_batch, map_batches, start_ids
-from ..models.gradient_checks import check_finite
-from ..models.prefix_cache import read_prefix
-from ..models.protocol import HookedModel, context_length, logits_at
+from ..models.forward import logits_at, read_prefix
+from ..models.protocol import HookedModel, check_finite, context_length
 from .questions import label_ids, label_row
 
 SEPARATOR, TEXT, HARMFUL, HARMLESS = "\n\n", "Request: {request}\nLabel:", " harmful", " safe"

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..ablation.ablate import Condition
 from ..data import Prompt, Row, batched, chat_frame, encode, make_batch, map_batches
-from ..models.prefix_cache import logits_sharing_prefix
+from ..models.forward import logits_sharing_prefix
 from ..models.protocol import Hook, HookedModel
 
 RIDGE = 1000.0

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from ..data import Example, Prompt, Row, batched, chat_frame, encode, example_rows, make_batch, map_batches
 from ..data.examples import check_context, response_ids
-from ..models.gradient_checks import check_finite
-from ..models.prefix_cache import logits_sharing_prefix
-from ..models.protocol import HookedModel
+from ..models.forward import logits_sharing_prefix
+from ..models.protocol import HookedModel, check_finite
 
 REFUSAL_STARTS = ("I", "Sorry", "As")
 """First words of a refusal where a label is expected."""

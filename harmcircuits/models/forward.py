@@ -1,17 +1,18 @@
-"""Keys and values of a prefix that many rows share, computed once (under whatever ablation is in force).
+"""Forward passes: logits at chosen positions, and keys and values of a prefix that many rows share, computed once.
 
-The two model classes keep them in two ways; only this file knows.
+The prefix is computed under whatever ablation is in force. The two model classes keep it in two ways; only this file knows.
 """
 
 import copy
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
-from .protocol import HookedModel, ModelError, device_of, logits_at
+from .protocol import HookedModel, ModelError, device_of
 
 WORTH_SHARING = 8
 """Tokens; below this a second pass costs more than it saves."""
@@ -29,7 +30,7 @@ class BridgePast:
         return {"attention_mask": self.mask, "past_key_values": self.key_values, "use_cache": True}
 
     def check(self) -> None:
-        """Raise ModelError where the model has not kept what it read: it would then continue without having read it."""
+        """Raise ModelError where the model did not keep what it read: it would continue without having read it."""
         length = int(self.key_values.get_seq_length())
         if length != self.mask.shape[1]:
             raise ModelError(
@@ -64,8 +65,11 @@ class HookedPast:
         return HookedPast(key_values)
 
 
-def empty_past(model: HookedModel, rows: int) -> BridgePast | HookedPast:
-    """A cache of nothing, for `rows` rows: the first forward pass fills it."""
+Past = BridgePast | HookedPast
+
+
+def empty_past(model: HookedModel, rows: int) -> Past:
+    """Return a cache of nothing, for `rows` rows: the first forward pass fills it."""
     device = device_of(model)
     if type(model).__name__ == "HookedTransformer":
         from transformer_lens.cache.key_value_cache import TransformerLensKeyValueCache
@@ -76,12 +80,12 @@ def empty_past(model: HookedModel, rows: int) -> BridgePast | HookedPast:
 
 
 def rows_may_differ_by_layer(model: HookedModel) -> bool:
-    """Whether layers of the cache may have different numbers of rows: transformers keeps each layer's by themselves."""
+    """Whether layers of the cache may have different numbers of rows: only transformers' may."""
     return type(model).__name__ != "HookedTransformer"
 
 
 @torch.no_grad()
-def read_prefix(model: HookedModel, tokens: Int[Tensor, " pos"]) -> BridgePast | HookedPast:
+def read_prefix(model: HookedModel, tokens: Int[Tensor, " pos"]) -> Past:
     """Return keys and values of one row of tokens; `.repeated(b)` gives `b` rows a fresh copy to continue from."""
     past = empty_past(model, 1)
     logits_at(model, tokens[None], torch.ones_like(tokens)[None], torch.tensor([len(tokens) - 1]), past=past)
@@ -89,12 +93,9 @@ def read_prefix(model: HookedModel, tokens: Int[Tensor, " pos"]) -> BridgePast |
 
 
 def logits_sharing_prefix(
-    model: HookedModel,
-    tokens: Int[Tensor, "b pos"],
-    attention_mask: Int[Tensor, "b pos"],
-    positions: Int[Tensor, " row"],
+    model: HookedModel, tokens: Int[Tensor, "b pos"], attention_mask: Int[Tensor, "b pos"], positions: Int[Tensor, " row"]
 ) -> Float[Tensor, "row d_vocab"]:
-    """`logits_at`, without gradients, computing the prefix that all rows share (a template's system prompt, say) only once."""
+    """Return `logits_at`, without gradients; the prefix of all rows (a template's system prompt, say) is computed only once."""
     rows, length = tokens.shape
     shared = shared_length(tokens, attention_mask, positions)
     if rows == 1 or shared < WORTH_SHARING:
@@ -105,7 +106,50 @@ def logits_sharing_prefix(
 
 
 def shared_length(tokens: Int[Tensor, "b pos"], attention_mask: Int[Tensor, "b pos"], positions: Int[Tensor, " row"]) -> int:
-    """Leading columns that are the same in every row, attended everywhere, and before the first asked position."""
+    """Count leading columns that are the same in every row, attended everywhere, and before the first position to be read."""
     same = (tokens == tokens[:1]).all(0) & attention_mask.bool().all(0)
-    first_asked = int((positions % tokens.shape[1]).min())
-    return min(int(same.long().cumprod(0).sum()), first_asked)
+    return min(int(same.long().cumprod(0).sum()), int((positions % tokens.shape[1]).min()))
+
+
+def logits_at(
+    model: HookedModel,
+    tokens: Int[Tensor, "b pos"],
+    attention_mask: Int[Tensor, "b pos"],
+    positions: Int[Tensor, " row"],
+    *,
+    past: Past | None = None,
+) -> Float[Tensor, "row d_vocab"]:
+    """Return logits at the flat `positions` (row · length + position) only, on the model's device.
+
+    The unembedding is a fifth of the work in a small model with a large vocabulary. `past`: keys and values of what comes
+    before `tokens`; it grows by them, so that it serves one continuation.
+
+    Raises:
+        ModelError: the model has no hook point before its unembedding.
+    """
+    for name in ("unembed.hook_in", "ln_final.hook_normalized"):
+        if name in model.hook_dict:
+            with model.hooks(fwd_hooks=[(name, partial(_select_positions, positions))]):
+                return forward(model, tokens, attention_mask, past=past)[0]
+    raise ModelError("the model has neither 'unembed.hook_in' nor 'ln_final.hook_normalized', where its unembedding begins")
+
+
+def _select_positions(positions: Int[Tensor, " row"], residual: Float[Tensor, "b pos d"], hook: object) -> Tensor:
+    return residual.flatten(0, 1)[positions.to(residual.device)][None]
+
+
+def forward(
+    model: HookedModel, tokens: Int[Tensor, "b pos"], attention_mask: Int[Tensor, "b pos"], *, past: Past | None = None
+) -> Float[Tensor, "b pos d_vocab"]:
+    """Return logits at every position that the hooks in force leave, on the model's device.
+
+    Raises:
+        ModelError: the model did not keep the keys and values, so that what comes next would not see them.
+    """
+    device = device_of(model)
+    mask = attention_mask.to(device)
+    options = {"attention_mask": mask} if past is None else past.options(mask)
+    logits = cast(Tensor, model(tokens.to(device), return_type="logits", **options))
+    if past is not None:
+        past.check()
+    return logits
