@@ -97,9 +97,9 @@ def test_keys_and_values_that_are_not_kept_are_an_error(tiny, monkeypatch):
     """As with a transformers that gives them to attention under another name than TransformerLens looks for."""
     if type(tiny).__name__ == "HookedTransformer":
         pytest.skip("its own class keeps them")
-    options = forward.BridgePast.options
+    options = forward.Past.options
     lost = lambda self, mask: {**options(self, mask), "past_key_values": None}
-    monkeypatch.setattr(forward.BridgePast, "options", lost)
+    monkeypatch.setattr(forward.Past, "options", lost)
     with pytest.raises(ModelError, match=r"keys and values of 0 tokens and has read 5: .*transformers<5\.24"):
         forward.read_prefix(tiny, torch.tensor([5, 6, 7, 8, 9]))
 

@@ -65,9 +65,6 @@ def batched(rows: Sequence[Any], *, batch_size: int, length: Callable[[Any], int
     """Yield indices of `rows` in batches of similar length, the longest first: memory runs out at once or never.
 
     A batch of four or more ends before a row shorter than 0.7 of its longest, so that a few long rows do not pad all others.
-
-    Raises:
-        ValueError: a batch size below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
@@ -120,14 +117,9 @@ class BatchError(RuntimeError):
 
 
 def map_batches(batches: Iterable[list[Item]], read: Callable[[list[Item]], Result]) -> Iterator[tuple[list[Item], Result]]:
-    """Yield `(batch, read(batch))`. Out of memory, halve the batch, and all later ones to that size.
+    """Yield `(batch, read(batch))`. Out of memory, halve the batch, and all later ones to that size; BatchError at one row.
 
-    Args:
-        batches: rows, or their indices.
-        read: may be called again for some of the rows, so that it leaves nothing behind when it fails.
-
-    Raises:
-        BatchError: not even one row fits.
+    `read` may be called again for some of the rows, so that it leaves nothing behind when it fails.
 
     >>> list(map_batches([[0, 1], [2]], lambda indices: [10 * index for index in indices]))
     [([0, 1], [0, 10]), ([2], [20])]

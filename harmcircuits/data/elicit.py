@@ -62,7 +62,9 @@ def elicit(
     if cache and has_hooks(model):
         log.warning("hooks are set on the model: its responses are neither read from the cache nor kept there")
         cache = False
-    path = _cache_file(model, settings) if cache else None
+    shared = {name: value for name, value in settings.items() if name != "seeds"}
+    key = store.digest([FORMAT, model_key(model), shared])[:32] if cache else ""
+    path = store.cache_dir() / "responses" / f"{key}.json" if cache else None
     names = [store.digest(pair)[:32] for pair in zip(rows, settings["seeds"], strict=True)]
     known = _cached(path)
     written = {row: known[name] for row, name in enumerate(names) if name in known}
@@ -145,23 +147,17 @@ def sample(
         rows: indices of the prompts to continue; the responses of others are empty.
         finished: called after each batch with its responses, by row.
         write: continues a batch; `write_hooked` with the model by default.
-
-    Raises:
-        ModelError: logits that are not numbers; it names the row and the step.
     """
     written: list[list[int]] = [[] for _ in prompts]
     chosen = list(range(len(prompts)) if rows is None else rows)
 
     def read(batch: list[int]) -> dict[int, list[int]]:
-        uniform = None
-        if seeds is not None:
-            generators = [torch.Generator().manual_seed(seeds[row]) for row in batch]
-            uniform = torch.stack(
-                [torch.rand(max_new_tokens, generator=generator, dtype=torch.float64) for generator in generators]
-            )
+        draw = lambda seed: torch.rand(max_new_tokens, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        uniform = None if seeds is None else torch.stack([draw(seeds[row]) for row in batch])
         drawing = Drawing(max_new_tokens, stop_ids, temperature, uniform)
         tokens = (write or partial(write_hooked, model))({row: prompts[row] for row in batch}, drawing)
-        return {row: _until_stop(ids, stop_ids) for row, ids in zip(batch, tokens.tolist(), strict=True)}
+        ends = [next((step + 1 for step, token in enumerate(ids) if token in stop_ids), None) for ids in tokens.tolist()]
+        return {row: ids[:end] for row, ids, end in zip(batch, tokens.tolist(), ends, strict=True)}
 
     batches = batched([prompts[row] for row in chosen], batch_size=batch_size)
     for _, responses in map_batches(([chosen[index] for index in batch] for batch in batches), read):
@@ -170,10 +166,6 @@ def sample(
         if finished is not None:
             finished(responses)
     return written
-
-
-def _until_stop(ids: list[int], stop_ids: Sequence[int]) -> list[int]:
-    return next((ids[: index + 1] for index, token in enumerate(ids) if token in stop_ids), ids)
 
 
 @torch.no_grad()
@@ -235,12 +227,6 @@ class _KeepDrawnToken(LogitsProcessor):  # type: ignore[misc]  # transformers ha
         _check_logits(scores.float(), done, self.rows, written.shape[1])
         tokens = self.drawing.draw(scores.float(), written.shape[1])
         return torch.full_like(scores, -torch.inf).scatter_(1, tokens[:, None], 0.0)
-
-
-def _cache_file(model: HookedModel, settings: Mapping[str, Any]) -> Path:
-    """The file for a model and settings; a digest of its prompt and seed names a response in it."""
-    shared = {name: value for name, value in settings.items() if name != "seeds"}
-    return store.cache_dir() / "responses" / f"{store.digest([FORMAT, model_key(model), shared])[:32]}.json"
 
 
 def _cached(path: Path | None) -> dict[str, list[int]]:

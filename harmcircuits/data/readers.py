@@ -85,16 +85,6 @@ def _harmbench(row: Row) -> list[Prompt]:
     return [Prompt(request=request, category=row.get("semanticcategory"))]
 
 
-def _self_instruct(row: Row) -> list[Prompt]:
-    """Everyday instructions, some with an input to work on; also Alpaca's columns."""
-    return [Prompt(request="\n\n".join(filter(None, (row.text("instruction"), row.get("input")))), role="far")]
-
-
-def _by_file(row: Row) -> list[Prompt]:
-    """Harmful requests whose category is the file's name."""
-    return [Prompt(request=row.text("prompt"), category=row.stem)]
-
-
 def _triples(row: Row) -> list[Prompt]:
     """The built-in format: one row, three prompts under one prefill."""
     shared = {"category": row.text("category"), "group": row.text("id"), "harm_group": row.get("harm_group")}
@@ -123,10 +113,16 @@ FORMATS: Mapping[str, tuple[tuple[str, ...], Reader]] = {
         ("question", "risk_area", "types_of_harm"),
         _columns("question", category="types_of_harm", harm_group="risk_area"),
     ),
-    "do-not-answer-areas": (("prompt", "intents"), _by_file),  # the same, one file a risk area
+    "do-not-answer-areas": (  # the same, one file a risk area
+        ("prompt", "intents"),
+        lambda row: [Prompt(request=row.text("prompt"), category=row.stem)],
+    ),
     "jailbreakbench": (("goal", "target", "behavior", "category"), _jailbreakbench),
     "harmbench": (("behavior", "functionalcategory", "semanticcategory"), _harmbench),  # Mazeika et al. 2024
-    "self-instruct": (("instruction", "input", "output"), _self_instruct),  # Wang et al. 2022
+    "self-instruct": (  # Wang et al. 2022; some have an input to work on; also Alpaca's columns
+        ("instruction", "input", "output"),
+        lambda row: [Prompt(request="\n\n".join(filter(None, (row.text("instruction"), row.get("input")))), role="far")],
+    ),
 }
 """Of each format, the columns that a file must have, and the function that reads a row."""
 
@@ -183,7 +179,13 @@ def _read(source: str | PathLike[str], columns: Mapping[str, str] | None = None)
     """Read one file, folder or benchmark as it is written."""
     path, prompts, formats = Path(source).expanduser(), list[Prompt](), dict[str, str]()
     for file in files_of(source):
-        rows = [_row(file, place, fields, columns or {}) for place, fields in records(file)]
+        rows = []
+        for place, fields in records(file):
+            if missing := [column for column in (columns or {}).values() if column not in fields]:
+                raise PromptError(f"{place}: no column {missing[0]!r} (from columns=…); found {names(fields)}.")
+            named = {name.strip().casefold(): value for name, value in fields.items()}
+            named |= {field: fields[column] for field, column in (columns or {}).items()}
+            rows.append(Row(place, file.stem, named))
         if not rows:
             raise PromptError(f"{file}: the file holds no prompts. Check that it was written or downloaded completely.")
         formats[file.name] = "plain" if columns else _recognise(rows[0])
@@ -196,14 +198,6 @@ def _read(source: str | PathLike[str], columns: Mapping[str, str] | None = None)
         raise PromptError(f"{path}: a folder must hold one format, found {formats}. Load the files one by one and add them.")
     log.info("%s: %d prompts in format %s", path, len(prompts), next(iter(formats.values())))
     return PromptSet(tuple(prompts), path.resolve().name if path.is_dir() else path.stem)
-
-
-def _row(file: Path, place: str, fields: Mapping[str, object], columns: Mapping[str, str]) -> Row:
-    """A record, with the user's columns under the names of our fields."""
-    if missing := [column for column in columns.values() if column not in fields]:
-        raise PromptError(f"{place}: no column {missing[0]!r} (from columns=…); found {names(fields)}.")
-    lower = {name.strip().casefold(): value for name, value in fields.items()}
-    return Row(place, file.stem, lower | {field: fields[column] for field, column in columns.items()})
 
 
 def _recognise(row: Row) -> str:

@@ -24,11 +24,7 @@ BENCHMARKS: Mapping[str, Mapping[str, str]] = {
 
 
 def files_of(source: str | PathLike[str]) -> list[Path]:
-    """Return the files of a benchmark, downloaded on the first call, or of a path.
-
-    Raises:
-        PromptError: no such file; or a benchmark that cannot be downloaded, or has another digest.
-    """
+    """Return the files of a benchmark, downloaded on the first call, or of a path. Raises PromptError if there are none."""
     if isinstance(source, str) and source in BENCHMARKS:
         folder = store.cache_dir() / "benchmarks" / source
         return [_verified(url, digest, folder / url.rpartition("/")[2]) for url, digest in BENCHMARKS[source].items()]

@@ -65,9 +65,6 @@ def divide(prompts: Sequence[Prompt], *, fractions: Sequence[float], seed: int) 
 
     Every stratum (category, and the roles in a unit) is spread over the parts in proportion; what rounding leaves over in one
     stratum is made good in the next. The same seed gives the same parts, whatever the order of the prompts.
-
-    Raises:
-        PromptError: fewer units than parts.
     """
     units = near_duplicate_groups(prompts)
     if len(units) < len(fractions):

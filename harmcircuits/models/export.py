@@ -1,7 +1,7 @@
 """The plain transformers model inside a `TransformerBridge`, put together again: for saving, and for generation.
 
 A bridge wraps every module and computes with separate query, key and value matrices where transformers has one. The plain model
-shares its parameters with the bridge, but for fused ones, which are copies of what the bridge computes with now.
+shares its parameters with the bridge; fused ones are put together from what the bridge computes with now.
 """
 
 import copy
@@ -19,32 +19,23 @@ from .protocol import HookedModel, ModelError, geometry, tokenizer_of
 
 log = logging.getLogger(__name__)
 _WRAPPED = "._original_component"
-# fused modules of transformers by the last part of their names, and what stands beside them in a bridge
-_PARTS = {
-    "c_attn": ("q", "k", "v"),
-    "query_key_value": ("q", "k", "v"),
-    "qkv_proj": ("q", "k", "v"),
-    "gate_up_proj": ("gate", "in"),
-}
+_QKV = ("q", "k", "v")
+_PARTS = {"c_attn": _QKV, "query_key_value": _QKV, "qkv_proj": _QKV, "gate_up_proj": ("gate", "in")}
+"""Fused modules of transformers by the last part of their names, and their parts in a bridge."""
 
 
 @torch.no_grad()
 def plain_model(model: HookedModel, *, attention: str = "eager") -> PreTrainedModel:
     """Return a transformers model with the weights of `model` as they are now, without hooks, in evaluation mode.
 
-    Its generation settings are transformers' defaults, so that what it writes depends on the weights alone.
-
-    Args:
-        attention: the implementation: "eager", which is the bridge's own, or "sdpa".
-
-    Raises:
-        ModelError: the model is no bridge around a transformers model, or has fused matrices that are not known here.
+    Its generation settings are transformers' defaults, so that its text depends on the weights alone. `attention`: "eager",
+    which is the bridge's own, or "sdpa". Raises ModelError: no bridge around a transformers model, or unknown fused matrices.
     """
     if not is_plain(model):
         raise ModelError("only a TransformerBridge holds a transformers model: load the weights with hc.load_model")
     wrapped: Any = model.original_model  # type: ignore[attr-defined]
     config = copy.deepcopy(wrapped.config)
-    config.output_attentions = False  # a bridge sets it; sdpa has none to give
+    config.output_attentions = False  # which a bridge sets, and sdpa does not have
     with torch.device("meta"):
         names = list(AutoModelForCausalLM.from_config(config).state_dict())
     weights = {name.replace(_WRAPPED, ""): value for name, value in wrapped.state_dict().items()}
@@ -60,10 +51,7 @@ def plain_model(model: HookedModel, *, attention: str = "eager") -> PreTrainedMo
 
 
 def _fused(name: str, weights: Mapping[str, Tensor], n_heads: int) -> Tensor:
-    """The parameter `name`: as it is, or fused from what the bridge computes with instead.
-
-    Its layout is recognised by the copy that was there when the model was loaded: most of it is still the same.
-    """
+    """The parameter `name`, or where it is fused, its parts in the layout of the stale copy (most of it is still the same)."""
     module, _, kind = name.rpartition(".")
     parent, _, last = module.rpartition(".")
     parts = [f"{parent}.{part}.{kind}" for part in _PARTS.get(last, ())]
@@ -81,8 +69,7 @@ def _fused(name: str, weights: Mapping[str, Tensor], n_heads: int) -> Tensor:
 
 
 def _layouts(parts: Sequence[Tensor], n_heads: int) -> list[Tensor]:
-    """Outputs one after the other, stored as [out, in] or, by a `Conv1D`, as [in, out]; or by heads (GPT-NeoX: the q, k and v
-    of a head side by side)."""
+    """Parts one after the other, as [out, in] or (`Conv1D`) [in, out]; or by heads (GPT-NeoX: q, k, v of one together)."""
     whole = torch.cat(list(parts))
     layouts = [whole] if whole.dim() == 1 else [whole, whole.T]
     if len({part.shape for part in parts}) > 1 or len(parts[0]) % n_heads:
@@ -91,14 +78,14 @@ def _layouts(parts: Sequence[Tensor], n_heads: int) -> list[Tensor]:
 
 
 def is_plain(model: Any) -> bool:
-    """Whether `plain_model` may work: the model is a bridge around a transformers model."""
+    """Whether the model is a bridge around a transformers model."""
     return isinstance(getattr(model, "original_model", None), PreTrainedModel)
 
 
 def save_plain(model: HookedModel, folder: Path) -> None:
-    """Write `plain_model`, with the settings that `model` generates by and its tokenizer, into a folder.
+    """Write `plain_model`, the model's generation settings and its tokenizer into a folder.
 
-    Of generation settings that transformers would refuse to save, the tokens that end and pad a text alone are saved.
+    Of generation settings that transformers refuses to save, only the tokens that begin, end and pad a text are saved.
     """
     plain = plain_model(model)
     settings: GenerationConfig = copy.deepcopy(model.original_model.generation_config)  # type: ignore[attr-defined]

@@ -4,7 +4,6 @@ The prefix is computed under whatever ablation is in force. The two model classe
 """
 
 import copy
-from functools import partial
 from typing import Any, cast
 
 import torch
@@ -18,54 +17,40 @@ WORTH_SHARING = 8
 """Tokens; below this a second pass costs more than it saves."""
 
 
-class BridgePast:
-    """For `TransformerBridge`: transformers' own cache, which a forward pass extends in place."""
+class Past:
+    """Keys and values of the tokens before, which a forward pass extends in place.
 
-    def __init__(self, key_values: Any, mask: Int[Tensor, "b past"]):
+    A bridge has transformers' cache and needs their `mask`; the cache of a `HookedTransformer` (TransformerLens 3) has it.
+    """
+
+    def __init__(self, key_values: Any, mask: Int[Tensor, "b past"] | None = None):
         self.key_values = key_values
         self.mask = mask
 
     def options(self, attention_mask: Int[Tensor, "b pos"]) -> dict[str, Any]:
+        if self.mask is None:
+            return {"attention_mask": attention_mask, "past_kv_cache": self.key_values}
         self.mask = torch.cat([self.mask, attention_mask], dim=1)
         return {"attention_mask": self.mask, "past_key_values": self.key_values, "use_cache": True}
 
     def check(self) -> None:
         """Raise ModelError where the model did not keep what it read: it would continue without having read it."""
-        length = int(self.key_values.get_seq_length())
-        if length != self.mask.shape[1]:
+        if self.mask is not None and (length := int(self.key_values.get_seq_length())) != self.mask.shape[1]:
             raise ModelError(
                 f"the model keeps keys and values of {length} tokens and has read {self.mask.shape[1]}: these versions of "
                 "TransformerLens and transformers do not work together (TransformerLens up to 4.3 needs 'transformers<5.24')."
             )
 
-    def repeated(self, rows: int) -> "BridgePast":
+    def repeated(self, rows: int) -> "Past":
+        repeat = lambda tensor: tensor.repeat_interleave(rows, dim=0)
         key_values = copy.deepcopy(self.key_values)
-        key_values.batch_repeat_interleave(rows)
-        return BridgePast(key_values, self.mask.repeat_interleave(rows, dim=0))
-
-
-class HookedPast:
-    """For `HookedTransformer` (TransformerLens 3): its own cache, which keeps the mask of what came before itself."""
-
-    def __init__(self, key_values: Any):
-        self.key_values = key_values
-
-    def options(self, attention_mask: Int[Tensor, "b pos"]) -> dict[str, Any]:
-        return {"attention_mask": attention_mask, "past_kv_cache": self.key_values}
-
-    def check(self) -> None:
-        """TransformerLens 3 keeps them by itself."""
-
-    def repeated(self, rows: int) -> "HookedPast":
-        key_values = copy.deepcopy(self.key_values)
-        key_values.previous_attention_mask = key_values.previous_attention_mask.repeat_interleave(rows, dim=0)
+        if self.mask is not None:
+            key_values.batch_repeat_interleave(rows)
+            return Past(key_values, repeat(self.mask))
+        key_values.previous_attention_mask = repeat(key_values.previous_attention_mask)
         for entry in key_values.entries:
-            entry.past_keys = entry.past_keys.repeat_interleave(rows, dim=0)
-            entry.past_values = entry.past_values.repeat_interleave(rows, dim=0)
-        return HookedPast(key_values)
-
-
-Past = BridgePast | HookedPast
+            entry.past_keys, entry.past_values = repeat(entry.past_keys), repeat(entry.past_values)
+        return Past(key_values)
 
 
 def empty_past(model: HookedModel, rows: int) -> Past:
@@ -74,9 +59,9 @@ def empty_past(model: HookedModel, rows: int) -> Past:
     if type(model).__name__ == "HookedTransformer":
         from transformer_lens.cache.key_value_cache import TransformerLensKeyValueCache
 
-        return HookedPast(TransformerLensKeyValueCache.init_cache(model.cfg, device, rows))
+        return Past(TransformerLensKeyValueCache.init_cache(model.cfg, device, rows))
     config = model.original_model.config  # type: ignore[attr-defined]  # a bridge wraps a transformers model
-    return BridgePast(DynamicCache(config=config), torch.empty(rows, 0, dtype=torch.long, device=device))
+    return Past(DynamicCache(config=config), torch.empty(rows, 0, dtype=torch.long, device=device))
 
 
 def rows_may_differ_by_layer(model: HookedModel) -> bool:
@@ -123,29 +108,19 @@ def logits_at(
 
     The unembedding is a fifth of the work in a small model with a large vocabulary. `past`: keys and values of what comes
     before `tokens`; it grows by them, so that it serves one continuation.
-
-    Raises:
-        ModelError: the model has no hook point before its unembedding.
     """
     for name in ("unembed.hook_in", "ln_final.hook_normalized"):
         if name in model.hook_dict:
-            with model.hooks(fwd_hooks=[(name, partial(_select_positions, positions))]):
+            select = lambda residual, hook: residual.flatten(0, 1)[positions.to(residual.device)][None]
+            with model.hooks(fwd_hooks=[(name, select)]):
                 return forward(model, tokens, attention_mask, past=past)[0]
     raise ModelError("the model has neither 'unembed.hook_in' nor 'ln_final.hook_normalized', where its unembedding begins")
-
-
-def _select_positions(positions: Int[Tensor, " row"], residual: Float[Tensor, "b pos d"], hook: object) -> Tensor:
-    return residual.flatten(0, 1)[positions.to(residual.device)][None]
 
 
 def forward(
     model: HookedModel, tokens: Int[Tensor, "b pos"], attention_mask: Int[Tensor, "b pos"], *, past: Past | None = None
 ) -> Float[Tensor, "b pos d_vocab"]:
-    """Return logits at every position that the hooks in force leave, on the model's device.
-
-    Raises:
-        ModelError: the model did not keep the keys and values, so that what comes next would not see them.
-    """
+    """Return logits at every position that the hooks in force leave, on the model's device."""
     device = device_of(model)
     mask = attention_mask.to(device)
     options = {"attention_mask": mask} if past is None else past.options(mask)

