@@ -21,8 +21,8 @@ import torch
 
 import harmcircuits as hc
 from harmcircuits.data import Example
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.effects import ordered
-from harmcircuits.models.protocol import ModelError
 from harmcircuits.store import write_json
 
 HEADS, NEURONS, Q, P = 8, 138, 3e-4, 6e-3
@@ -41,7 +41,7 @@ def read(model: Any, harmful: list[Example], twins: list[Example]) -> dict[str, 
     try:
         weights = hc.attribute_weights(model, harmful, benign=twins)
         return found | {"circuit": circuit, "mask": hc.select(weights, q=Q, p=P), "refused": ""}
-    except ModelError as error:
+    except HarmcircuitsError as error:
         return found | {"circuit": circuit, "mask": None, "refused": str(error)}
 
 

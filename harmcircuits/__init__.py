@@ -47,6 +47,7 @@ _WHERE = {
     "measure": "experiment.measure",
     "Outcomes": "experiment.measure",
     "Dissociation": "experiment.result",
+    "HarmcircuitsError": "errors",
     "dissociate": "experiment.dissociation",
     "Finding": "claims.claim",
     "CompactnessSettings": "experiment.settings",
@@ -99,6 +100,7 @@ if TYPE_CHECKING:
     from .data import load_prompts as load_prompts
     from .data import loss as loss
     from .data.elicit import elicit as elicit
+    from .errors import HarmcircuitsError as HarmcircuitsError
     from .experiment.dissociation import dissociate as dissociate
     from .experiment.measure import Outcomes as Outcomes
     from .experiment.measure import measure as measure

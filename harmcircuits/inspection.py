@@ -24,9 +24,10 @@ from . import figures
 from .circuits import Circuit, Component
 from .data import Batch, Example, batched, example_rows, make_batch
 from .data.examples import pieces
+from .errors import HarmcircuitsError
 from .models.forward import logits_at
 from .models.matrices import matrices
-from .models.protocol import Hook, HookedModel, ModelError, geometry, head_hook, nearly_equal, neuron_hook, tokenizer_of
+from .models.protocol import Hook, HookedModel, geometry, head_hook, nearly_equal, neuron_hook, tokenizer_of
 from .results import Result
 from .statistics import Estimate, mean_estimate, mean_estimates
 
@@ -183,7 +184,8 @@ def direct_effects(
         k: tokens raised most, and as many lowered most.
 
     Raises:
-        ModelError: shares would not add up, since a norm comes after the layer (as in Gemma), or a soft cap after the logits.
+        HarmcircuitsError: shares would not add up, since a norm comes after the layer (as in Gemma), or a soft cap after the
+            logits.
     """
     is_head, layer, index = _component(model, head, neuron)
     if k < 1 or not examples:
@@ -225,12 +227,14 @@ def _normed(model: Any, added: Float[Tensor, "asked d_model"]) -> Float[Tensor, 
 
 
 def _check_sums(model: Any, summed: Tensor, output: Tensor, residual: Tensor, logits: Tensor) -> None:
-    """Raise ModelError unless components and a bias sum to the layer's output, and logits are final norm and unembedding."""
+    """Raise HarmcircuitsError unless components and a bias sum to the layer's output, and logits are final norm and
+    unembedding.
+    """
     expected = (model.ln_final(residual.to(model.W_U.dtype)[None])[0] @ model.W_U).float()
     expected = expected if getattr(model, "b_U", None) is None else expected + model.b_U.float()
     if not nearly_equal(summed + (output - summed).mean(0), output) or not nearly_equal(_centred(expected), _centred(logits)):
         reason = "a layer's output is not the sum of its components, or logits are not final norm and unembedding alone"
-        raise ModelError(
+        raise HarmcircuitsError(
             f"{reason} (a norm or a soft cap comes after): direct effects are not defined. Llama, GPT-2, Qwen work."
         )
 
@@ -257,7 +261,7 @@ def _component(model: HookedModel, head: Component | None, neuron: Component | N
 def _record(model: HookedModel, batch: Batch, names: Sequence[str]) -> tuple[list[Tensor], Float[Tensor, "asked d_vocab"]]:
     """Return the activations at the hook points in one pass, and the logits at `batch.positions`."""
     if absent := [name for name in names if name not in model.hook_dict]:
-        raise ModelError(f"the model has no hook point {absent[0]!r}, which this is read at")
+        raise HarmcircuitsError(f"the model has no hook point {absent[0]!r}, which this is read at")
     recorded: dict[str, Tensor] = {}
     hooks: list[Hook] = [(name, lambda value, hook, name=name: recorded.setdefault(name, value)) for name in names]
     with model.hooks(fwd_hooks=hooks):

@@ -22,13 +22,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .errors import HarmcircuitsError
+
 CACHE_VARIABLE = "HARMCIRCUITS_CACHE"
 Options = ParamSpec("Options")
 Result = TypeVar("Result")
-
-
-class StoreError(RuntimeError):
-    """Something could not be written, read or locked; the message names the file and the reason."""
 
 
 def printable(text: object, *, kept: str = "") -> str:
@@ -47,11 +45,11 @@ def one_line(text: object) -> str:
 
 @contextmanager
 def storage_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn an error of the system while `path` is written (a full disk, no permission) into a `StoreError`."""
+    """Turn an error of the system while `path` is written (a full disk, no permission) into a `HarmcircuitsError`."""
     try:
         yield
     except (OSError, SafetensorError) as error:
-        raise StoreError(f"{os.fspath(path)}: cannot be written ({error})") from error
+        raise HarmcircuitsError(f"{os.fspath(path)}: cannot be written ({error})") from error
 
 
 def cache_dir() -> Path:
@@ -146,7 +144,8 @@ def locked(path: str | os.PathLike[str], *, timeout: float = -1, tidy: bool = Fa
     A thread that holds it already goes on. `tidy` removes the lock file in the end: only where nobody waits for it.
 
     Raises:
-        StoreError: another process holds it for longer than `timeout` seconds (below 0: wait for ever), or no file can be made.
+        HarmcircuitsError: another process holds it for longer than `timeout` seconds (below 0: wait for ever), or no file can
+            be made.
     """
     target = Path(path)
     lock = FileLock(target.with_name(f".{target.name}.lock"), is_singleton=True)
@@ -155,7 +154,7 @@ def locked(path: str | os.PathLike[str], *, timeout: float = -1, tidy: bool = Fa
         try:
             lock.acquire(timeout=timeout)
         except Timeout as error:
-            raise StoreError(
+            raise HarmcircuitsError(
                 f"{target}: another process has held the lock {lock.lock_file}. Wait until it ends, or end it."
             ) from error
     try:
@@ -167,12 +166,12 @@ def locked(path: str | os.PathLike[str], *, timeout: float = -1, tidy: bool = Fa
 
 
 def held(folder: str | os.PathLike[str]) -> AbstractContextManager[None]:
-    """Hold a run's folder for this process. Raises StoreError where another process or thread is at work there."""
+    """Hold a run's folder for this process. Raises HarmcircuitsError where another process or thread is at work there."""
     return locked(Path(folder) / "run", timeout=0, tidy=True)
 
 
 def alone_in_folder(verb: Callable[Options, Result]) -> Callable[Options, Result]:
-    """Let a verb hold the folder in its option `folder=`: a second call for the same one raises StoreError at once."""
+    """Let a verb hold the folder in its option `folder=`: a second call for the same one raises HarmcircuitsError at once."""
 
     @wraps(verb)
     def alone(*args: Options.args, **options: Options.kwargs) -> Result:
@@ -217,14 +216,14 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """Return the value in a JSON file.
 
     Raises:
-        StoreError: the file is missing or not JSON; the message names the file, the line and the cure.
+        HarmcircuitsError: the file is missing or not JSON; the message names the file, the line and the cure.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise StoreError(f"{path}: there is no such file. Check the path, or make the file first.") from error
+        raise HarmcircuitsError(f"{path}: there is no such file. Check the path, or make the file first.") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise StoreError(f"{path}: not JSON ({one_line(error)}). Restore it, or delete it and make it again.") from error
+        raise HarmcircuitsError(f"{path}: not JSON ({one_line(error)}). Restore it, or delete it and make it again.") from error
 
 
 def as_plain(frame: pd.DataFrame) -> dict[str, Any]:
@@ -261,32 +260,29 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, format: str
         save_file(whole, temporary, metadata={"format": format, "about": text, "digest": _digest(whole, text)})
 
 
-def read_tensors(
-    path: str | Path, *, format: str, what: str, error: type[Exception] = StoreError
-) -> tuple[dict[str, Tensor], Any]:
+def read_tensors(path: str | Path, *, format: str, what: str) -> tuple[dict[str, Tensor], Any]:
     """Return the tensors of a file that `save_tensors` wrote, and its `about`.
 
     Args:
         what: the file should hold, for the message.
-        error: what to raise.
 
     Raises:
-        error: the file is missing, damaged, of another format, or was changed since it was saved.
+        HarmcircuitsError: the file is missing, damaged, of another format, or was changed since it was saved.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             if header.get("format") != format:
                 kind = one_line(header.get("format"))
-                raise error(f"{path} holds no {what} (its 'format' should be {format!r}, and is {kind!r})")
+                raise HarmcircuitsError(f"{path} holds no {what} (its 'format' should be {format!r}, and is {kind!r})")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
             if header["digest"] != _digest(tensors, header["about"]):
-                raise error(f"{path} was changed since it was saved. Save the {what} again.")
+                raise HarmcircuitsError(f"{path} was changed since it was saved. Save the {what} again.")
             return tensors, json.loads(header["about"])
-    except error:
+    except HarmcircuitsError:
         raise
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as cause:  # also of shapes beyond 64 bits
-        raise error(f"cannot read {path}: {one_line(cause)}. Save the {what} again.") from cause
+        raise HarmcircuitsError(f"cannot read {path}: {one_line(cause)}. Save the {what} again.") from cause
 
 
 def _digest(tensors: Mapping[str, Tensor], about: str) -> str:

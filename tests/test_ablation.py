@@ -11,12 +11,13 @@ from tiny import tiny_bridge, tiny_model, tiny_tokenizer
 from transformers import MixtralConfig, MixtralForCausalLM
 from written import written
 
-from harmcircuits.ablation.ablate import AblationError, ablated
-from harmcircuits.circuits import Circuit, CircuitError, WeightMask, outgoing
+from harmcircuits.ablation.ablate import ablated
+from harmcircuits.circuits import Circuit, WeightMask, outgoing
 from harmcircuits.data import example_rows, make_batch
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import matrices
-from harmcircuits.models.protocol import ModelError, head_hook, neuron_hook
+from harmcircuits.models.protocol import head_hook, neuron_hook
 
 TOKENS = torch.arange(5, 65).reshape(2, 30)
 ROUNDING = 5e-5
@@ -240,22 +241,22 @@ def test_a_list_is_the_union_and_contexts_restore(tiny, one, other, fails):
     ],
 )
 def test_a_method_without_what_it_needs(tiny, options, message):
-    with pytest.raises(AblationError, match=message), ablated(tiny, CIRCUIT, **options):
+    with pytest.raises(HarmcircuitsError, match=message), ablated(tiny, CIRCUIT, **options):
         pass
 
 
 def test_what_a_mask_cannot_do(tiny, examples):
     mask = outgoing(tiny, CIRCUIT)
-    refused = pytest.raises(AblationError, match="a weight can be set to zero or scaled")
+    refused = pytest.raises(HarmcircuitsError, match="a weight can be set to zero or scaled")
     with refused, ablated(tiny, mask, method="mean", reference=examples):
         pass
 
 
 def test_what_is_no_ablation(tiny):
     for wrong in ("circuit.json", ["circuit.json"], [[CIRCUIT]]):
-        with pytest.raises(AblationError, match="an ablation is a Circuit, a WeightMask, None"), ablated(tiny, wrong):
+        with pytest.raises(HarmcircuitsError, match="an ablation is a Circuit, a WeightMask, None"), ablated(tiny, wrong):
             pass
-    with pytest.raises(CircuitError, match="combined with another one, not with a WeightMask"):
+    with pytest.raises(HarmcircuitsError, match="combined with another one, not with a WeightMask"):
         CIRCUIT | outgoing(tiny, CIRCUIT)
 
 
@@ -338,7 +339,7 @@ def test_experts_have_no_neurons_but_their_layers_have_heads():
     config = MixtralConfig(**sizes, intermediate_size=64, num_local_experts=2, vocab_size=512)
     model = load_model("experts", hf_model=MixtralForCausalLM(config).eval(), tokenizer=tiny_tokenizer(), device="cpu")
     message = r"no hook point 'blocks\.1\.mlp\.hook_post'"
-    with pytest.raises(ModelError, match=message), ablated(model, Circuit(neurons=[(1, 3)])):
+    with pytest.raises(HarmcircuitsError, match=message), ablated(model, Circuit(neurons=[(1, 3)])):
         pass
     intact = logits(model)
     with ablated(model, Circuit(heads=[(1, 3)])):

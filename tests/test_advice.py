@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harmcircuits.organisms.advice import DOMAINS, OPEN, AdviceError, advice, divided
+from harmcircuits.errors import HarmcircuitsError
+from harmcircuits.organisms.advice import DOMAINS, OPEN, advice, divided
 
 # ruff: noqa: SIM905 — a list of a hundred quoted words is harder to read
 COMMON = frozenset(
@@ -100,10 +101,10 @@ def test_seeds_divide_differently() -> None:
 
 
 def test_what_cannot_be_divided_or_found_is_told() -> None:
-    with pytest.raises(AdviceError, match="there is money, habits, sport, home, and 'open'"):
+    with pytest.raises(HarmcircuitsError, match="there is money, habits, sport, home, and 'open'"):
         advice("weather")
     for train in (0, 302):
-        with pytest.raises(AdviceError, match=f"between 1 and 301 can be learnt from, not {train}"):
+        with pytest.raises(HarmcircuitsError, match=f"between 1 and 301 can be learnt from, not {train}"):
             divided(advice("money"), train=train)
-    with pytest.raises(AdviceError, match="more than once"):
+    with pytest.raises(HarmcircuitsError, match="more than once"):
         divided([advice("money")[0]] * 2, train=1)

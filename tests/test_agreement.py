@@ -7,7 +7,8 @@ import torch
 from written import written
 
 from harmcircuits.attribution.first_order import attribute
-from harmcircuits.attribution.scores import Attribution, AttributionError
+from harmcircuits.attribution.scores import Attribution
+from harmcircuits.errors import HarmcircuitsError
 
 
 def drawn(n: int = 12, *, layers: int = 3, heads: int = 5, d_mlp: int = 20, seed: int = 0) -> Attribution:
@@ -121,13 +122,13 @@ def test_the_figure_has_every_point_and_the_names():
 
 
 def test_what_cannot_be_compared():
-    with pytest.raises(AttributionError, match="models of different shape"):
+    with pytest.raises(HarmcircuitsError, match="models of different shape"):
         drawn().compare(drawn(heads=6))
-    with pytest.raises(AttributionError, match="models of different shape"):
+    with pytest.raises(HarmcircuitsError, match="models of different shape"):
         drawn().compare(drawn(d_mlp=21))
-    with pytest.raises(AttributionError, match="no component was measured on both sides"):
+    with pytest.raises(HarmcircuitsError, match="no component was measured on both sides"):
         drawn().compare(changed(drawn(), lambda part: part * torch.nan))
-    with pytest.raises(AttributionError, match="k is 0: it counts components"):
+    with pytest.raises(HarmcircuitsError, match="k is 0: it counts components"):
         drawn().compare(drawn(seed=1), k=0)
 
 

@@ -14,8 +14,8 @@ import typer
 
 import harmcircuits as hc
 from harmcircuits.claims.alignment import Alignment
-from harmcircuits.claims.claim import ClaimError
 from harmcircuits.cli import checkpoints
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.settings import CompactnessSettings
 from harmcircuits.readings.loss import Loss
 from harmcircuits.statistics import Estimate
@@ -140,9 +140,9 @@ def test_a_run_with_a_folder_measures_nothing_twice(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("given", [None, {}, {"base": None}])
 def test_a_series_is_needed(given: Any) -> None:
-    with pytest.raises(ClaimError, match="alignment takes at least two checkpoints by name"):
+    with pytest.raises(HarmcircuitsError, match="alignment takes at least two checkpoints by name"):
         hc.alignment(given)
-    with pytest.raises(ClaimError, match="compactness takes one model"):
+    with pytest.raises(HarmcircuitsError, match="compactness takes one model"):
         hc.compactness({"base": None, "tuned": None})  # type: ignore[arg-type]
 
 

@@ -29,8 +29,9 @@ from harmcircuits.ablation.sweep import sweep
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.circuits import Circuit
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import LoadError, geometry
+from harmcircuits.models.protocol import geometry
 
 pytestmark = pytest.mark.model
 PARTS = (
@@ -116,7 +117,7 @@ def test_other_kinds_of_models_are_refused_before_weights_are_read(name, tmp_pat
     hf_model.save_pretrained(tmp_path / name)
     tiny_tokenizer().save_pretrained(tmp_path / name)
     (tmp_path / name / "model.safetensors").unlink()
-    with pytest.raises(LoadError, match=re.escape(f"'{name}' {message}")) as caught:
+    with pytest.raises(HarmcircuitsError, match=re.escape(f"'{name}' {message}")) as caught:
         load_model(tmp_path / name, device="cpu")
     assert "Dense decoder-only transformers work (Llama, GPT-2, Pythia, Qwen2, Qwen3, Gemma, OLMo)" in str(caught.value)
 
@@ -124,5 +125,5 @@ def test_other_kinds_of_models_are_refused_before_weights_are_read(name, tmp_pat
 @pytest.mark.parametrize("name", ["jamba", "bert"])
 def test_they_are_refused_as_loaded_models_too(name):
     make, message = REFUSED[name]
-    with pytest.raises(LoadError, match=re.escape(f"'mine' {message.partition(' (')[0]}")):
+    with pytest.raises(HarmcircuitsError, match=re.escape(f"'mine' {message.partition(' (')[0]}")):
         load_model("mine", hf_model=make().eval(), tokenizer=tiny_tokenizer(), device="cpu")

@@ -12,11 +12,11 @@ from written import PROMPTS
 
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute, check_every_layer
-from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.circuits import Circuit
-from harmcircuits.data import Example, ExampleError
-from harmcircuits.models.protocol import ModelError, head_hook, neuron_hook
+from harmcircuits.data import Example
+from harmcircuits.errors import HarmcircuitsError
+from harmcircuits.models.protocol import head_hook, neuron_hook
 
 exact_attribution = partial(attribute, method="exact")
 integrated_attribution = partial(attribute, method="integrated")
@@ -144,31 +144,31 @@ def test_a_layer_without_a_hook_point_is_named():
         (head_hook(2), r"no hook point 'blocks\.2\.attn\.hook_z'"),
     ):
         fake = SimpleNamespace(cfg=cfg, hook_dict={key: point for key, point in points.items() if key != name})
-        with pytest.raises(ModelError, match=message):
+        with pytest.raises(HarmcircuitsError, match=message):
             check_every_layer(fake)
     cfg.d_mlp = None
-    with pytest.raises(ModelError, match=r"has no d_mlp.*Dense decoder-only transformers work"):
+    with pytest.raises(HarmcircuitsError, match=r"has no d_mlp.*Dense decoder-only transformers work"):
         check_every_layer(SimpleNamespace(cfg=cfg, hook_dict=points))
 
 
 @pytest.mark.parametrize("algorithm", [attribute, exact_attribution, integrated_attribution, attribute_weights])
 def test_examples_and_metrics_that_make_no_sense(tiny, examples, algorithm):
     for wrong in ("text", examples[0], ["text"]):
-        with pytest.raises(AttributionError, match=r"examples are a list of hc\.Example"):
+        with pytest.raises(HarmcircuitsError, match=r"examples are a list of hc\.Example"):
             algorithm(tiny, wrong)
-    with pytest.raises(AttributionError, match="no examples"):
+    with pytest.raises(HarmcircuitsError, match="no examples"):
         algorithm(tiny, [])
-    with pytest.raises(ExampleError, match=r"has no response: elicit it first"):
+    with pytest.raises(HarmcircuitsError, match=r"has no response: elicit it first"):
         algorithm(tiny, PROMPTS)
-    with pytest.raises(AttributionError, match="must give one value for each of the batch"):
+    with pytest.raises(HarmcircuitsError, match="must give one value for each of the batch"):
         algorithm(tiny, examples[:3], metric=lambda logits, batch: logits[:, 3].mean())
     if algorithm is not exact_attribution:
-        with pytest.raises(AttributionError, match="the metric does not depend on the"):
+        with pytest.raises(HarmcircuitsError, match="the metric does not depend on the"):
             algorithm(tiny, examples, metric=lambda logits, batch: torch.ones(len(batch.tokens)))
 
 
 def test_a_method_and_its_options(tiny, examples):
-    with pytest.raises(AttributionError, match="method 'gradient' is unknown"):
+    with pytest.raises(HarmcircuitsError, match="method 'gradient' is unknown"):
         attribute(tiny, examples, method="gradient")
     with pytest.raises(TypeError, match="steps"):
         attribute(tiny, examples, steps=3)

@@ -9,9 +9,9 @@ from tiny import SPECIAL, tiny_model, tiny_tokenizer
 from triples import DEVELOPMENT, OWN, RUN, TEST, TRAIN
 
 import harmcircuits as hc
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
 from harmcircuits.models.model_key import model_hash
-from harmcircuits.models.protocol import ModelError
 
 END = SPECIAL.index("<|im_end|>")
 
@@ -53,5 +53,5 @@ def test_a_model_that_ends_its_turn_at_once_writes_degenerate_texts(tmp_path: Pa
 
 @pytest.mark.parametrize("circuit", [None, OWN], ids=["to be selected", "given"])
 def test_a_model_whose_logits_are_no_numbers(tmp_path: Path, circuit: Any) -> None:
-    with pytest.raises(ModelError, match=r"its weights are damaged|not finite numbers|not a number"):
+    with pytest.raises(HarmcircuitsError, match=r"its weights are damaged|not finite numbers|not a number"):
         hc.dissociate(edited(tmp_path, broken), circuit, TEST, train=TRAIN, development=DEVELOPMENT, settings=RUN)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from harmcircuits.circuits import Circuit, CircuitError, MaskError, WeightMask
+from harmcircuits.circuits import Circuit, WeightMask
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.matrices import matrices
 from harmcircuits.models.protocol import head_hook, neuron_hook
-from harmcircuits.store import StoreError
 
 TOKENS = torch.arange(5, 45).reshape(2, 20)
 pairs = st.sets(st.tuples(st.integers(0, 3), st.integers(0, 4)))
@@ -61,9 +61,9 @@ def test_numbers_of_any_library_become_plain_ints():
     ],
 )
 def test_what_is_no_component(items, message):
-    with pytest.raises(CircuitError, match=message):
+    with pytest.raises(HarmcircuitsError, match=message):
         Circuit(heads=items)
-    with pytest.raises(CircuitError, match=message.replace("heads", "neurons")):
+    with pytest.raises(HarmcircuitsError, match=message.replace("heads", "neurons")):
         Circuit(neurons=items)
 
 
@@ -87,15 +87,15 @@ def test_an_edited_circuit_file(tmp_path, change, message):
     Circuit(heads=[(0, 1)]).save(path)
     value = json.loads(path.read_text()) | change
     path.write_text(json.dumps({key: part for key, part in value.items() if part is not None}))
-    with pytest.raises(CircuitError, match=message):
+    with pytest.raises(HarmcircuitsError, match=message):
         Circuit.load(path)
 
 
 def test_a_circuit_file_that_is_missing_or_cut_short(tmp_path):
-    with pytest.raises(StoreError, match=r"none\.json: there is no such file"):
+    with pytest.raises(HarmcircuitsError, match=r"none\.json: there is no such file"):
         Circuit.load(tmp_path / "none.json")
     (tmp_path / "cut.json").write_text('{"format": "harm')
-    with pytest.raises(StoreError, match=r"cut\.json: not JSON"):
+    with pytest.raises(HarmcircuitsError, match=r"cut\.json: not JSON"):
         Circuit.load(tmp_path / "cut.json")
 
 
@@ -112,7 +112,7 @@ def test_a_circuit_file_that_is_missing_or_cut_short(tmp_path):
 def test_a_component_that_the_model_does_not_have(tiny, circuit, named):
     limits = "is not in this model, which has 2 layers of 4 heads and 64 neurons, counted from 0"
     for use in (circuit.hooks, circuit.check, lambda model: circuit.random_like(model, seed=0)):
-        with pytest.raises(CircuitError, match=f"{named} {limits}"):
+        with pytest.raises(HarmcircuitsError, match=f"{named} {limits}"):
             use(tiny)
 
 
@@ -225,16 +225,18 @@ def test_the_table_and_what_is_printed():
     ],
 )
 def test_what_is_no_weight(indices, message):
-    with pytest.raises(MaskError, match=message):
+    with pytest.raises(HarmcircuitsError, match=message):
         WeightMask(indices=indices, shapes=SHAPES)
 
 
 def test_masks_of_different_models_do_not_mix():
     other = WeightMask(shapes={"blocks.0.attn.q": (4, 3)})
     for combine in (WeightMask.__or__, WeightMask.__and__, WeightMask.__sub__):
-        with pytest.raises(MaskError, match=r"blocks\.0\.attn\.q has the shape \(3, 4\) in one and \(4, 3\) in the other"):
+        with pytest.raises(
+            HarmcircuitsError, match=r"blocks\.0\.attn\.q has the shape \(3, 4\) in one and \(4, 3\) in the other"
+        ):
             combine(mask_of([("blocks.0.attn.q", 1)]), other)
-    with pytest.raises(MaskError, match="not with a Circuit"):
+    with pytest.raises(HarmcircuitsError, match="not with a Circuit"):
         mask_of([]) | Circuit(heads=[(0, 0)])
     assert mask_of([]) != Circuit()
 
@@ -242,9 +244,9 @@ def test_masks_of_different_models_do_not_mix():
 def test_a_mask_of_another_model_is_refused(tiny):
     shapes = {matrix.name: matrix.shape for matrix in matrices(tiny)}
     WeightMask(shapes=shapes).check(tiny)
-    with pytest.raises(MaskError, match=r"blocks\.2\.attn\.q is \(32, 32\) in the mask and missing in this model"):
+    with pytest.raises(HarmcircuitsError, match=r"blocks\.2\.attn\.q is \(32, 32\) in the mask and missing in this model"):
         WeightMask(shapes=shapes | {"blocks.2.attn.q": (32, 32)}).check(tiny)
-    with pytest.raises(MaskError, match=r"blocks\.1\.mlp\.out is \(64, 32\) in the mask and \(32, 64\) in this model"):
+    with pytest.raises(HarmcircuitsError, match=r"blocks\.1\.mlp\.out is \(64, 32\) in the mask and \(32, 64\) in this model"):
         WeightMask(shapes=shapes | {"blocks.1.mlp.out": (64, 32)}).check(tiny)
 
 
@@ -257,11 +259,11 @@ def test_files(tmp_path_factory, mask):
 
 
 def test_what_is_no_mask_file(tmp_path):
-    with pytest.raises(MaskError, match=r"cannot read .*absent.*Save the weight mask again"):
+    with pytest.raises(HarmcircuitsError, match=r"cannot read .*absent.*Save the weight mask again"):
         WeightMask.load(tmp_path / "absent")
     (tmp_path / "text").write_text("indices")
-    with pytest.raises(MaskError, match="cannot read"):
+    with pytest.raises(HarmcircuitsError, match="cannot read"):
         WeightMask.load(tmp_path / "text")
     save_file({"blocks.0.attn.q": torch.zeros(1)}, tmp_path / "other")
-    with pytest.raises(MaskError, match="'format' should be 'harmcircuits weight mask 2'"):
+    with pytest.raises(HarmcircuitsError, match="'format' should be 'harmcircuits weight mask 2'"):
         WeightMask.load(tmp_path / "other")

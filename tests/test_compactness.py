@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import harmcircuits as hc
-from harmcircuits import store
 from harmcircuits.claims.compactness import smallest
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.settings import CompactnessSettings
 
 SMALL = CompactnessSettings(
@@ -68,7 +68,7 @@ def test_a_finding_is_read_again_as_it_was_saved(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read.table(), finding.table())
     assert list(finding.figures()) == ["heads", "neurons"] and finding.answer in finding._repr_html_()
     path.write_text("{}")
-    with pytest.raises(store.StoreError, match="holds no finding"):
+    with pytest.raises(HarmcircuitsError, match="holds no finding"):
         hc.Finding.load(path)
 
 

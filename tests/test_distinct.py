@@ -10,13 +10,13 @@ import pytest
 
 import harmcircuits as hc
 from harmcircuits.circuits import WeightMask
-from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.distinct import Distinct
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.decision import Verdict
 from harmcircuits.experiment.dissociation import prepare
 from harmcircuits.organisms import Planted
 from harmcircuits.organisms.language import TOPICS
-from harmcircuits.readings.capabilities import CapabilityError, Completion
+from harmcircuits.readings.capabilities import Completion
 from harmcircuits.statistics import Estimate
 
 SMALL = hc.Settings(
@@ -154,13 +154,13 @@ def test_masks_of_weights_follow_the_same_recipe() -> None:
 @pytest.mark.parametrize("names", [[], ["harmful"], ["random"]])
 def test_capabilities_need_names_of_their_own(names: list[str]) -> None:
     own = organism("plain")
-    with pytest.raises(ClaimError, match="at least one capability"):
+    with pytest.raises(HarmcircuitsError, match="at least one capability"):
         hc.distinct(own.model, own.prompts, capabilities={name: sentences("plain")[KIND] for name in names}, settings=SMALL)
 
 
 def test_capabilities_need_sentences() -> None:
     own = organism("plain")
-    with pytest.raises(CapabilityError, match="at least 3"):
+    with pytest.raises(HarmcircuitsError, match="at least 3"):
         hc.distinct(own.model, own.prompts, capabilities={"facts": []}, settings=SMALL)
-    with pytest.raises(ClaimError, match="facts of 1 or more"):
+    with pytest.raises(HarmcircuitsError, match="facts of 1 or more"):
         hc.distinct(own.model, own.prompts, settings=replace(SMALL, facts=0))

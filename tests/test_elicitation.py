@@ -14,8 +14,9 @@ from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import chat_frame, loss
 from harmcircuits.data import elicit as elicitation
-from harmcircuits.data.elicit import ExampleError, elicit, sample
+from harmcircuits.data.elicit import elicit, sample
 from harmcircuits.data.examples import prompt_ids
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.model_key import model_hash, model_key
 
 SHORT = {"max_new_tokens": 6}
@@ -200,7 +201,7 @@ def test_a_damaged_file_is_named(tiny):
     elicit(tiny, PROMPTS, **SHORT)
     (path,) = cached()
     path.write_text(path.read_text()[:-20])
-    with pytest.raises(store.StoreError, match=r"responses.*not JSON"):
+    with pytest.raises(HarmcircuitsError, match=r"responses.*not JSON"):
         elicit(tiny, PROMPTS, **SHORT)
 
 
@@ -238,11 +239,11 @@ def test_neither_requests_nor_responses_are_logged(tiny, caplog, capfd):
     ],
 )
 def test_what_cannot_be_elicited(tiny, prompts, settings, message):
-    with pytest.raises(ExampleError, match=message):
+    with pytest.raises(HarmcircuitsError, match=message):
         elicit(tiny, prompts, **settings)
 
 
 def test_a_cache_that_cannot_be_written_says_so(tiny):
     (store.cache_dir() / "responses").write_text("a file in the place of a folder")
-    with pytest.raises(store.StoreError, match=r"responses.*cannot be written"):
+    with pytest.raises(HarmcircuitsError, match=r"responses.*cannot be written"):
         elicit(tiny, PROMPTS, **SHORT)

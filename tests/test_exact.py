@@ -12,8 +12,9 @@ from written import written
 from harmcircuits.ablation import sweep as sweeps
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute
-from harmcircuits.circuits import Circuit, CircuitError
+from harmcircuits.circuits import Circuit
 from harmcircuits.data import example_rows, loss, response_loss
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.protocol import neuron_hook
 
 exact_attribution = partial(attribute, method="exact")
@@ -166,7 +167,7 @@ def test_what_is_measured_and_what_cannot_be(tiny, examples):
         ([(2, 0)], r"head \(2, 0\) is not in this model"),
         ([3], "must be pairs"),
     ):
-        with pytest.raises(CircuitError, match=message):
+        with pytest.raises(HarmcircuitsError, match=message):
             exact_attribution(tiny, examples, heads=wrong)
     with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
         exact_attribution(tiny, examples, batch_size=0)

@@ -14,16 +14,15 @@ from tiny import tiny_bridge
 from triples import DEVELOPMENT, OTHER_TEST, OWN, RUN, TEST, TRAIN, make_effects, make_mask
 
 import harmcircuits as hc
-from harmcircuits.circuits import Circuit, CircuitError
+from harmcircuits.circuits import Circuit
 from harmcircuits.data import Prompt, PromptSet
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment import dissociation
 from harmcircuits.experiment.dissociation import prepare
 from harmcircuits.experiment.effect_table import sentences
-from harmcircuits.experiment.material import ExperimentError
 from harmcircuits.experiment.measure import Cache
-from harmcircuits.judges import JudgeError, Validated
+from harmcircuits.judges import Validated
 from harmcircuits.judges.judge import KINDS
-from harmcircuits.readings.questions import FormatError
 from harmcircuits.statistics import Estimate
 
 SPLITS: dict[str, Any] = {"train": TRAIN, "development": DEVELOPMENT}
@@ -221,7 +220,7 @@ def test_a_model_that_shows_nothing_ends_early(hooked: bool, tmp_path: Path) -> 
 
 def test_a_request_that_is_harmful_and_benign_and_categories_of_one_kind() -> None:
     both = replace(TEST.harmful[0], role="far", group="")
-    with pytest.raises(ExperimentError, match="1 test requests are given as harmful and as benign"):
+    with pytest.raises(HarmcircuitsError, match="1 test requests are given as harmful and as benign"):
         prepare(NOBODY, PromptSet((*TEST, both)), TRAIN, None, RUN, folder=None)
     alone = replace(TEST.harmful[0], request="Hide all the spoons", category="spoons", group="")
     with pytest.warns(UserWarning, match="benign test requests alone: 'spoons'"):
@@ -252,31 +251,31 @@ LOUDER = replace(TEST.prompts[0], request=TEST.prompts[0].request.upper(), group
     ],
 )
 def test_what_cannot_be_run_is_found_before_anything_is_computed(given: dict[str, Any], told: str) -> None:
-    with pytest.raises(ExperimentError, match=told):
+    with pytest.raises(HarmcircuitsError, match=told):
         run(NOBODY, **{"circuit": OWN} | given)
 
 
 def test_circuits_that_do_not_exist(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dissociation, "measure", lambda *_, **__: pytest.fail("something was computed"))
-    with pytest.raises(CircuitError, match=r"head \(7, 0\) is not in this model"):
+    with pytest.raises(HarmcircuitsError, match=r"head \(7, 0\) is not in this model"):
         run(tiny, Circuit(heads=[(7, 0)]))
 
 
 def test_sizes_that_select_nothing(tiny: Any, caplog: pytest.LogCaptureFixture) -> None:
     nothing = replace(RUN, components=("weights",), weight_fractions=((1e-6, 1e-6),))
-    with pytest.raises(ExperimentError, match="no circuit of any asked size can be selected"):
+    with pytest.raises(HarmcircuitsError, match="no circuit of any asked size can be selected"):
         run(tiny, settings=nothing)
     assert "select no weight" in caplog.text
 
 
 def test_training_requests_of_one_role(tiny: Any) -> None:
-    with pytest.raises(ExperimentError, match="6 harmful and 0 benign training requests, and at least one of each is needed"):
+    with pytest.raises(HarmcircuitsError, match="6 harmful and 0 benign training requests, and at least one of each is needed"):
         run(tiny, train=only(TRAIN, "harmful"), settings=replace(RUN, shots=0))
 
 
 def test_a_tokenizer_that_tells_no_labels_apart(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harmcircuits.experiment.material.can_ask", lambda model, question: False)
-    with pytest.raises(FormatError, match="no question about harm has two labels"):
+    with pytest.raises(HarmcircuitsError, match="no question about harm has two labels"):
         run(tiny, OWN)
 
 
@@ -294,7 +293,7 @@ class Harm:
     def read(self, requests: Any, responses: Any) -> list[bool | None]:
         self.asked += list(requests)
         if self.fault:
-            raise (JudgeError if self.fault == "told" else ValueError)(self.fault)
+            raise (HarmcircuitsError if self.fault == "told" else ValueError)(self.fault)
         return [True] * len(responses)
 
 

@@ -13,21 +13,13 @@ from tiny import tiny_bridge
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from written import PROMPTS
 
-from harmcircuits.ablation.ablate import AblationError, ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.ablation.weights import export, generate
-from harmcircuits.circuits import (
-    Circuit,
-    CircuitError,
-    MaskError,
-    WeightMask,
-    outgoing,
-    overlap,
-)
+from harmcircuits.circuits import Circuit, WeightMask, outgoing, overlap
 from harmcircuits.data.elicit import elicit
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
 from harmcircuits.models.model_key import model_hash
-from harmcircuits.models.protocol import ModelError
-from harmcircuits.store import StoreError
 
 CIRCUIT = Circuit(heads=[(0, 1), (1, 3)], neurons=[(0, 3), (1, 9), (1, 60)])
 TOKENS = torch.arange(5, 65).reshape(2, 30)
@@ -138,7 +130,7 @@ def test_overlap_against_chance(bridge):
     masks = [outgoing(bridge, circuit) for circuit in (one, other)]
     by_matrix = overlap(*masks).set_index("kind")
     assert by_matrix.loc["mlp.out", "both"] == 32 and by_matrix.loc["attn.q", "p_value"] == 1
-    with pytest.raises(CircuitError, match="give two circuits and model=, or two masks"):
+    with pytest.raises(HarmcircuitsError, match="give two circuits and model=, or two masks"):
         overlap(one, masks[0])
 
 
@@ -148,20 +140,20 @@ def test_overlap_against_chance(bridge):
 @pytest.mark.model
 def test_what_cannot_be_exported(bridge, tmp_path):
     (tmp_path / "there").mkdir()
-    with pytest.raises(StoreError, match=r"there exists already: choose another folder, or remove it"):
+    with pytest.raises(HarmcircuitsError, match=r"there exists already: choose another folder, or remove it"):
         export(bridge, CIRCUIT, tmp_path / "there")
     for nothing in (None, Circuit(), []):
-        with pytest.raises(AblationError, match="nothing to prune"):
+        with pytest.raises(HarmcircuitsError, match="nothing to prune"):
             export(bridge, nothing, tmp_path / "new")
-    with pytest.raises(CircuitError, match=r"neuron \(0, 64\) is not in this model"):
+    with pytest.raises(HarmcircuitsError, match=r"neuron \(0, 64\) is not in this model"):
         export(bridge, Circuit(neurons=[(0, 64)]), tmp_path / "new")
     mask = WeightMask(indices={"blocks.0.mlp.in": [1]}, shapes={"blocks.0.mlp.in": (3, 3)})
-    with pytest.raises(MaskError, match=r"blocks\.0\.mlp\.in is \(3, 3\) in the mask"):
+    with pytest.raises(HarmcircuitsError, match=r"blocks\.0\.mlp\.in is \(3, 3\) in the mask"):
         export(bridge, mask, tmp_path / "new")
     for inside in (CIRCUIT, outgoing(bridge, CIRCUIT)):
-        with ablated(bridge, inside), pytest.raises(AblationError, match="the model is ablated or has hooks now"):
+        with ablated(bridge, inside), pytest.raises(HarmcircuitsError, match="the model is ablated or has hooks now"):
             export(bridge, CIRCUIT, tmp_path / "new")
-    with pytest.raises(AblationError, match="not a str"):
+    with pytest.raises(HarmcircuitsError, match="not a str"):
         export(bridge, "circuit.json", tmp_path / "new")
     assert not (tmp_path / "new").exists() and not list(tmp_path.glob(".*partial*"))
 
@@ -174,7 +166,7 @@ def test_a_full_disk_half_way_leaves_nothing(bridge, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr("harmcircuits.ablation.weights.write_text", full)
-    with pytest.raises(StoreError, match="No space left on device"):
+    with pytest.raises(HarmcircuitsError, match="No space left on device"):
         export(bridge, CIRCUIT, tmp_path / "pruned")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]
     assert torch.equal(logits(bridge), before)
@@ -192,6 +184,6 @@ def test_generation_settings_that_contradict_each_other_are_left_out(bridge, tmp
 
 @needs_three
 def test_a_hooked_transformer_is_no_transformers_model(tmp_path):
-    with pytest.raises(ModelError, match="only a TransformerBridge holds a transformers model"):
+    with pytest.raises(HarmcircuitsError, match="only a TransformerBridge holds a transformers model"):
         export(tiny_bridge(tmp_path / "tiny", hooked=True), CIRCUIT, tmp_path / "pruned")
     assert not (tmp_path / "pruned").exists()

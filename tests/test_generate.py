@@ -6,14 +6,15 @@ import torch
 from lens import lens_line
 from written import PROMPTS
 
-from harmcircuits.ablation.ablate import AblationError, ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.ablation.weights import generate
 from harmcircuits.circuits import Circuit, outgoing
 from harmcircuits.data import chat_frame
-from harmcircuits.data.elicit import ExampleError, elicit
+from harmcircuits.data.elicit import elicit
 from harmcircuits.data.examples import prompt_ids
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.export import plain_model
-from harmcircuits.models.protocol import ModelError, neuron_hook
+from harmcircuits.models.protocol import neuron_hook
 
 CIRCUIT = Circuit(heads=[(0, 1), (1, 3)], neurons=[(0, 3), (1, 9), (1, 60)])
 OTHER = Circuit(heads=[(0, 0)], neurons=[(0, 4)])
@@ -116,14 +117,14 @@ def test_fused_matrices_that_were_trained_are_not_guessed():
         for key, parameter in bridge.named_parameters():
             if ".attention.q." in key or ".attention.k." in key:
                 parameter.add_(1)
-    with pytest.raises(ModelError, match=r"query_key_value\.weight: more than half of q, k, v"):
+    with pytest.raises(HarmcircuitsError, match=r"query_key_value\.weight: more than half of q, k, v"):
         plain_model(bridge)
 
 
 @pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
 def test_a_hooked_transformer_holds_no_transformers_model(tiny):
     if type(tiny).__name__ == "HookedTransformer":
-        with pytest.raises(ModelError, match="only a TransformerBridge holds a transformers model"):
+        with pytest.raises(HarmcircuitsError, match="only a TransformerBridge holds a transformers model"):
             plain_model(tiny)
 
 
@@ -131,9 +132,9 @@ def test_a_hooked_transformer_holds_no_transformers_model(tiny):
 
 
 def test_what_cannot_be_generated(tiny):
-    with pytest.raises(AblationError, match="method='mean' cannot be put into weights"):
+    with pytest.raises(HarmcircuitsError, match="method='mean' cannot be put into weights"):
         generate(tiny, PROMPTS, CIRCUIT, method="mean")
-    with pytest.raises(ExampleError, match="no prompts"):
+    with pytest.raises(HarmcircuitsError, match="no prompts"):
         generate(tiny, [], CIRCUIT)
-    with pytest.raises(ExampleError, match="max_new_tokens must be at least 1"):
+    with pytest.raises(HarmcircuitsError, match="max_new_tokens must be at least 1"):
         generate(tiny, PROMPTS, CIRCUIT, max_new_tokens=0)

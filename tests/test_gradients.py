@@ -13,8 +13,9 @@ from written import written
 
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.data import loss
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import ModelError, check_gradients
+from harmcircuits.models.protocol import check_gradients
 
 HALF = {torch.bfloat16: 0.1, torch.float16: 0.02}
 """Largest difference from float32 scores, relative to the largest score of that kind, on two random layers."""
@@ -47,7 +48,7 @@ def test_a_model_as_it_is_loaded_is_safe(tiny):
 def test_active_dropout_is_refused_wherever_it_is(settings):
     model = gpt2(**settings)
     check_gradients(model)
-    with pytest.raises(ModelError, match=r"dropout is active.*Call model\.eval\(\) first"):
+    with pytest.raises(HarmcircuitsError, match=r"dropout is active.*Call model\.eval\(\) first"):
         check_gradients(model.train())
     check_gradients(model.eval())
 
@@ -59,7 +60,7 @@ def test_a_share_that_a_layer_passes_to_the_function_counts(tmp_path):
     examples = written(model.tokenizer)
     first = attribute(model, examples)
     model.train()
-    with pytest.raises(ModelError, match="dropout is active"):
+    with pytest.raises(HarmcircuitsError, match="dropout is active"):
         attribute(model, examples)
     assert torch.equal(attribute(model.eval(), examples).per_example_heads, first.per_example_heads)
 
@@ -68,7 +69,10 @@ def test_a_share_that_a_layer_passes_to_the_function_counts(tmp_path):
 
 
 def test_autocast_is_refused(tiny, examples):
-    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(ModelError, match=r"autocast is on for 'cpu'.*bfloat16"):
+    with (
+        torch.autocast("cpu", dtype=torch.bfloat16),
+        pytest.raises(HarmcircuitsError, match=r"autocast is on for 'cpu'.*bfloat16"),
+    ):
         attribute(tiny, examples)
     with torch.autocast("cpu", enabled=False):
         attribute(tiny, examples[:1])
@@ -78,7 +82,7 @@ def test_autocast_is_refused(tiny, examples):
 
 
 def test_inference_mode_is_refused_and_no_grad_is_not(tiny, examples):
-    with torch.inference_mode(), pytest.raises(ModelError, match=r"inference_mode\(\) is on.*torch.no_grad"):
+    with torch.inference_mode(), pytest.raises(HarmcircuitsError, match=r"inference_mode\(\) is on.*torch.no_grad"):
         attribute(tiny, examples)
     with torch.no_grad():
         attribute(tiny, examples[:1])
@@ -100,7 +104,7 @@ def integer(dtype: torch.dtype) -> Any:
 @pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn])
 def test_integers_and_bytes_are_quantised_weights(dtype):
     check_gradients(fake())
-    with pytest.raises(ModelError, match=rf"quantised \(a\.weight is {dtype}\).*Load it without quantization_config="):
+    with pytest.raises(HarmcircuitsError, match=rf"quantised \(a\.weight is {dtype}\).*Load it without quantization_config="):
         check_gradients(fake(parameters=integer(dtype)))
 
 
@@ -109,7 +113,7 @@ def test_one_quantised_matrix_in_a_real_model_is_found(tiny, examples):
     model = own(tiny, tiny_model())
     parameter = next(part for part in model.parameters() if part.ndim > 1)
     parameter.data = parameter.data.to(torch.int8)
-    with pytest.raises(ModelError, match=r"quantised \(.*int8\)"):
+    with pytest.raises(HarmcircuitsError, match=r"quantised \(.*int8\)"):
         attribute(model, examples)
 
 
@@ -122,7 +126,9 @@ def test_compatibility_mode_is_refused_for_weights_alone():
     check_gradients(model, weights=True)
     model.enable_compatibility_mode(disable_warnings=True)
     check_gradients(model)
-    with pytest.raises(ModelError, match=r"processed \(folded or centred\): W ⊙ gradient is not that of the trained weights"):
+    with pytest.raises(
+        HarmcircuitsError, match=r"processed \(folded or centred\): W ⊙ gradient is not that of the trained weights"
+    ):
         check_gradients(model, weights=True)
 
 
@@ -143,7 +149,7 @@ def test_a_processed_hooked_transformer_is_refused_for_weights(folded, centred, 
     if message is None:
         check_gradients(model, weights=True)
         return
-    with pytest.raises(ModelError, match=message):
+    with pytest.raises(HarmcircuitsError, match=message):
         check_gradients(model, weights=True)
 
 

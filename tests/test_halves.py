@@ -13,7 +13,8 @@ from triples import OWN, make_triples
 
 import harmcircuits as hc
 from harmcircuits.ablation.ablate import Condition
-from harmcircuits.data import BatchError, Example, map_batches
+from harmcircuits.data import Example, map_batches
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.readings.capabilities import Capabilities
 from harmcircuits.readings.many_shot import make_shots, many_shot
 from harmcircuits.readings.probe import request_residuals
@@ -57,7 +58,7 @@ def test_every_allocator_is_understood(error: Exception) -> None:
     def refuse(rows: list[int]) -> None:
         raise error
 
-    with pytest.raises(BatchError, match="not even one text fits"):
+    with pytest.raises(HarmcircuitsError, match="not even one text fits"):
         list(map_batches([[1, 2]], refuse))
 
 
@@ -70,7 +71,7 @@ def test_a_loop_in_a_loop_asks_once() -> None:
         outer.append(len(rows))
         return [row for _, made in map_batches([rows], inner.read) for row in made]
 
-    with pytest.raises(BatchError) as told:
+    with pytest.raisesHarmcircuitsError as told:
         list(map_batches([[1, 2, 3, 4]], read))
     assert outer == [4] and str(told.value).count("not even one text fits") == 1
 
@@ -103,7 +104,7 @@ def test_what_did_not_fit_is_not_tried_again(caplog: pytest.LogCaptureFixture) -
 def test_where_not_even_a_row_fits_the_cure_is_named() -> None:
     device = Device(0)
     cause = r"this device's memory, beside the model \(CUDA out of memory. Tried to allocate 20.00 GiB.\)"
-    with pytest.raises(BatchError, match=rf"not even one text fits into {cause}. Shorter texts need less"):
+    with pytest.raises(HarmcircuitsError, match=rf"not even one text fits into {cause}. Shorter texts need less"):
         list(map_batches([[3, 4]], device.read))
 
 
@@ -193,5 +194,5 @@ def test_scores_of_weights_go_on_in_smaller_batches(
         close(scores.signed[name], signed)
         close(scores.absolute[name], whole.absolute[name])
     assert "2 at once from here on" in caplog.text
-    with room_for(tiny, 0), pytest.raises(BatchError, match="not even one text"):
+    with room_for(tiny, 0), pytest.raises(HarmcircuitsError, match="not even one text"):
         hc.attribute_weights(tiny, examples)

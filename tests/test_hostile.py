@@ -19,18 +19,17 @@ from tiny import SPECIAL, tiny_bridge
 
 import harmcircuits
 from harmcircuits import cli
-from harmcircuits.attribution.scores import Attribution, AttributionError
+from harmcircuits.attribution.scores import Attribution
 from harmcircuits.attribution.weights import WeightAttribution
-from harmcircuits.circuits import Circuit, CircuitError, WeightMask
-from harmcircuits.circuits.weight_mask import MaskError
-from harmcircuits.data import Prompt, PromptError, chat_frame, load_prompts
-from harmcircuits.data.elicit import ExampleError, elicit
+from harmcircuits.circuits import Circuit, WeightMask
+from harmcircuits.data import Prompt, chat_frame, load_prompts
+from harmcircuits.data.elicit import elicit
 from harmcircuits.data.examples import prompt_ids
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.result import Dissociation
-from harmcircuits.models.protocol import LoadError
 from harmcircuits.report import Section, page
 from harmcircuits.results import notebook_html
-from harmcircuits.store import StoreError, one_line, printable, read_json
+from harmcircuits.store import one_line, printable, read_json
 
 # Readers
 
@@ -60,7 +59,7 @@ READERS: dict[str, Reader] = {
     "run": ("report.json", lambda path: fake_run().save(path.parent), lambda path: Dissociation.load(path.parent)),
     "outcomes": ("outcomes.csv", lambda path: fake_run().save(path.parent), lambda path: Dissociation.load(path.parent)),
 }
-OURS = (PromptError, CircuitError, MaskError, AttributionError, LoadError, StoreError)
+OURS = HarmcircuitsError
 BYTES = st.one_of(
     st.binary(max_size=40), st.sampled_from([b"", b"[" * 9999, b"9" * 5000, b"1e999", b"\x1b[31m", b'"', b"null", b"-"])
 )
@@ -91,13 +90,13 @@ def test_a_changed_file_is_read_or_refused(name: str, tmp_path_factory: pytest.T
 @pytest.mark.parametrize("heads", ['[[0, "1"]]', "[[0.5, 1]]", "[[true, 0]]", "[[0]]", "null", "[[-1, 0]]"])
 def test_a_circuit_that_was_edited_is_refused(tmp_path: Path, heads: str) -> None:
     (tmp_path / "c.json").write_text(f'{{"format": "harmcircuits circuit 1", "heads": {heads}, "neurons": []}}')
-    with pytest.raises(CircuitError, match=r"c\.json.*(whole numbers|counted from 0).*Save the circuit again"):
+    with pytest.raises(HarmcircuitsError, match=r"c\.json.*(whole numbers|counted from 0).*Save the circuit again"):
         Circuit.load(tmp_path / "c.json")
 
 
 def test_an_error_moves_no_cursor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
-        raise LoadError("first\n\x1b[2Jsecond")
+        raise HarmcircuitsError("first\n\x1b[2Jsecond")
 
     monkeypatch.setattr(cli, "load", fail)
     result = call("dissociate", "--out", tmp_path / "out")
@@ -138,7 +137,7 @@ def test_a_turn_written_by_the_user_ends_no_turn(model: Any) -> None:
 
 
 def test_what_the_model_cannot_read_is_refused(model: Any) -> None:
-    with pytest.raises(ExampleError, match=r"prompt 1 is \d+ tokens long, and the model's context holds 512"):
+    with pytest.raises(HarmcircuitsError, match=r"prompt 1 is \d+ tokens long, and the model's context holds 512"):
         elicit(model, [Prompt(request="short"), Prompt(request="very long " * 300)], max_new_tokens=2)
 
 

@@ -13,7 +13,8 @@ from triples import make_triples
 from harmcircuits.ablation.ablate import BASELINE, Condition
 from harmcircuits.data import Example, chat_frame, encode, loss
 from harmcircuits.data.elicit import elicit
-from harmcircuits.readings.information import Information, InformationError, swapped_requests
+from harmcircuits.errors import HarmcircuitsError
+from harmcircuits.readings.information import Information, swapped_requests
 
 ROLES = ("harmful", "near")
 
@@ -46,7 +47,7 @@ def test_a_derangement_within_category_and_role(found: list[tuple[str, str]], se
 
 
 def test_examples_that_are_all_alone_are_an_error() -> None:
-    with pytest.raises(InformationError, match="no two of 3 examples share category and role"):
+    with pytest.raises(HarmcircuitsError, match="no two of 3 examples share category and role"):
         swapped_requests(drawn_examples([("harmful", "tea"), ("harmful", "bread"), ("near", "tea")]))
 
 

@@ -11,8 +11,8 @@ from untouched import untouched
 import harmcircuits as hc
 from harmcircuits.data import Example, example_rows
 from harmcircuits.data.examples import pieces
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.inspection import HIDDEN
-from harmcircuits.models.protocol import ModelError
 
 HEAD, NEURON = (1, 2), (0, 5)
 ASKED = {"context": lambda row: range(row.start), "response": lambda row: range(row.start, row.stop)}
@@ -122,5 +122,5 @@ def test_a_layer_without_patterns_is_refused(examples: list[Example], tmp_path: 
 
         hook_dict = {name: point for name, point in model.hook_dict.items() if not name.endswith("hook_pattern")}  # noqa: RUF012
 
-    with pytest.raises(ModelError, match=r"no hook point 'blocks\.1\.attn\.hook_pattern'"):
+    with pytest.raises(HarmcircuitsError, match=r"no hook point 'blocks\.1\.attn\.hook_pattern'"):
         hc.attention_pattern(Without(), examples[0], head=HEAD)

@@ -26,10 +26,9 @@ from untouched import untouched
 from written import written
 
 import harmcircuits as hc
-from harmcircuits.circuits import CircuitError
-from harmcircuits.data import Example, ExampleError, example_rows
+from harmcircuits.data import Example, example_rows
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import ModelError
 from harmcircuits.statistics import mean_estimate
 
 SHAPE = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 16, "vocab_size": 512}
@@ -205,7 +204,7 @@ def test_a_tokens_interval_is_that_of_its_effects_on_single_examples(tiny: Any, 
     [
         ({}, ValueError, "give one component"),
         ({"head": (0, 0), "neuron": (0, 0)}, ValueError, "give one component"),
-        ({"head": (0, 9)}, CircuitError, "2 layers of 4 heads"),
+        ({"head": (0, 9)}, HarmcircuitsError, "2 layers of 4 heads"),
         ({"neuron": (0, 0), "k": 0}, ValueError, "k=0"),
     ],
 )
@@ -219,7 +218,7 @@ def test_what_makes_no_sense_is_refused(
 def test_no_examples_and_prompts_are_refused(tiny: Any, examples: list[Example]) -> None:
     with pytest.raises(ValueError, match="0 examples"):
         hc.direct_effects(tiny, [], head=(0, 0))
-    with pytest.raises(ExampleError, match="elicit it first"):
+    with pytest.raises(HarmcircuitsError, match="elicit it first"):
         hc.direct_effects(tiny, [hc.Prompt(request="Bake.")], head=(0, 0))
 
 
@@ -236,7 +235,7 @@ def test_a_norm_behind_the_layer_is_refused(tmp_path: Path, one: dict) -> None:
     )
     _, load = from_transformers("gemma3", Gemma3ForCausalLM(config).eval(), tmp_path / "model")
     model = load()
-    with pytest.raises(ModelError, match="not the sum of its components"):
+    with pytest.raises(HarmcircuitsError, match="not the sum of its components"):
         hc.direct_effects(model, written(model.tokenizer), **one)
 
 
@@ -245,6 +244,6 @@ def test_logits_that_are_not_norm_and_unembedding_alone_are_refused(hooked: bool
     point = "unembed.hook_out" if "unembed.hook_out" in model.hook_dict else "ln_final.hook_normalized"
     with (
         model.hooks(fwd_hooks=[(point, lambda logits, hook: 2 * torch.tanh(logits / 2))]),
-        pytest.raises(ModelError, match="a soft cap comes after"),
+        pytest.raises(HarmcircuitsError, match="a soft cap comes after"),
     ):
         hc.direct_effects(model, written(model.tokenizer), head=(0, 0))

@@ -12,9 +12,10 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.metrics import BoundMetric
-from harmcircuits.attribution.scores import Attribution, AttributionError
+from harmcircuits.attribution.scores import Attribution
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example, example_rows, loss
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
 
 exact_attribution = partial(attribute, method="exact")
@@ -160,12 +161,12 @@ def test_the_completeness_error_stays_with_its_example(tiny, examples, tmp_path)
 @pytest.mark.model
 def test_what_cannot_be_integrated(tiny, examples):
     for steps in (0, 2.5):
-        with pytest.raises(AttributionError, match=f"steps must be a whole number of at least 1, not {steps}"):
+        with pytest.raises(HarmcircuitsError, match=f"steps must be a whole number of at least 1, not {steps}"):
             integrated_attribution(tiny, examples, steps=steps)
     bad = lambda embedding, hook: torch.cat([embedding[:-1], embedding[-1:] * torch.nan])  # of the shortest example
     short = Example(request="Hi", response="words")
     message = r"the score of head \(0, 0\) on example 1 is not a number"
-    with tiny.hooks(fwd_hooks=[("hook_embed", bad)]), pytest.raises(AttributionError, match=message):
+    with tiny.hooks(fwd_hooks=[("hook_embed", bad)]), pytest.raises(HarmcircuitsError, match=message):
         integrated_attribution(tiny, [examples[0], short], steps=1)
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from tiny import tiny_model, tiny_model_folder, tiny_tokenizer
 
-from harmcircuits.judges import JUDGES, Case, Judge, JudgeError, load_cases, load_judge, validate
+from harmcircuits.errors import HarmcircuitsError
+from harmcircuits.judges import JUDGES, Case, Judge, load_cases, load_judge, validate
 from harmcircuits.judges.judge import HAVE, KINDS, Property, check_passed
 from harmcircuits.judges.language_model import Guard, GuardJudge, without_control_tokens
 from harmcircuits.statistics import wilson
@@ -52,7 +53,7 @@ def test_a_perfect_judge_passes_and_one_blind_to_a_kind_does_not(measures: Prope
         blind = validate(Knowing(measures, wrong=frozenset(places(kind))))
         assert f"of {kind} only 0.00 is judged rightly, below 0.8" in blind.failures
     few = [case for case in CASES if case.kind != "off-topic"]
-    with pytest.raises(JudgeError, match="no case of off-topic"):
+    with pytest.raises(HarmcircuitsError, match="no case of off-topic"):
         validate(Knowing(measures, cases=few), few)
 
 
@@ -74,7 +75,7 @@ def test_shares_are_those_of_the_confusion_matrix() -> None:
 def test_a_judge_that_has_not_passed_is_refused() -> None:
     broken = validate(Knowing(wrong=frozenset(range(0, len(CASES), 2))))
     for judge, reason in ((broken, "has not passed its validation"), (Knowing(), "has not been validated")):
-        with pytest.raises(JudgeError, match=reason):
+        with pytest.raises(HarmcircuitsError, match=reason):
             check_passed(judge)
 
 
@@ -82,7 +83,7 @@ def test_a_judge_that_has_not_passed_is_refused() -> None:
 def test_a_label_is_true_false_or_none_one_a_text(labels: list[bool | None]) -> None:
     judge = validate(Knowing())
     judge.judge.read = lambda requests, responses: labels  # type: ignore[method-assign]
-    with pytest.raises(JudgeError, match="one label a text"):
+    with pytest.raises(HarmcircuitsError, match="one label a text"):
         judge.read(REQUESTS[:2], RESPONSES[:2])
 
 
@@ -145,5 +146,5 @@ def test_guards_by_name(tmp_path: Path) -> None:
         ("strongreject", None, "there is no judge 'strongreject'"),
         ("llama-guard:no-such-folder/x", None, "the judge 'no-such-folder/x' cannot be loaded"),
     ):
-        with pytest.raises(JudgeError, match=reason):
+        with pytest.raises(HarmcircuitsError, match=reason):
             load_judge(name, measures=measures)  # type: ignore[arg-type]

@@ -8,10 +8,10 @@ from tiny import TEXT, tiny_bridge, tiny_model, tiny_tokenizer
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM
 
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models import load
 from harmcircuits.models.load import load_model
 from harmcircuits.models.packaged import ALIASES, DEFAULT, packaged_gguf
-from harmcircuits.models.protocol import LoadError
 
 pytestmark = pytest.mark.model
 
@@ -59,7 +59,7 @@ def test_dtype_passes_through(folder):
 )
 def test_a_device_that_is_not_there_is_told_before_anything_is_fetched(monkeypatch, device, message):
     monkeypatch.setattr(load, "_locate", lambda *_: pytest.fail("the model was looked for"))
-    with pytest.raises(LoadError, match=message):
+    with pytest.raises(HarmcircuitsError, match=message):
         load_model(device=device)
 
 

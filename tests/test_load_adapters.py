@@ -13,8 +13,8 @@ pytest.importorskip("peft")
 
 import peft
 
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import LoadError
 
 pytestmark = pytest.mark.model
 
@@ -64,7 +64,7 @@ def test_the_tokenizer_beside_the_adapter_goes_before_the_bases(adapter):
 
 
 def test_half_precision_would_round_the_adapter_away_and_is_refused(adapter):
-    with pytest.raises(LoadError, match=r"rounded away in torch\.bfloat16.*dtype=torch\.float32"):
+    with pytest.raises(HarmcircuitsError, match=r"rounded away in torch\.bfloat16.*dtype=torch\.float32"):
         load_model(adapter, device="cpu", dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in load_model(adapter, device="cpu").parameters()} == {torch.float32}
 
@@ -81,32 +81,32 @@ def test_half_precision_would_round_the_adapter_away_and_is_refused(adapter):
     ],
 )
 def test_a_base_that_cannot_be_found_is_named(adapter, base, says):
-    with pytest.raises(LoadError, match=says):
+    with pytest.raises(HarmcircuitsError, match=says):
         load_model(named(adapter, base))
 
 
 def test_a_missing_peft_is_named(adapter, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(LoadError, match=r"needs peft .*pip install 'harmcircuits\[finetune\]'"):
+    with pytest.raises(HarmcircuitsError, match=r"needs peft .*pip install 'harmcircuits\[finetune\]'"):
         load_model(adapter)
 
 
 def test_weights_in_a_pickle_are_not_loaded(adapter):
     (adapter / "adapter_model.safetensors").rename(adapter / "adapter_model.bin")
-    with pytest.raises(LoadError, match=r"without adapter_model\.safetensors.*pickles are not loaded"):
+    with pytest.raises(HarmcircuitsError, match=r"without adapter_model\.safetensors.*pickles are not loaded"):
         load_model(adapter)
 
 
 def test_damaged_files_are_named(adapter):
     (adapter / "adapter_model.safetensors").write_bytes(b"\x00" * 20)
-    with pytest.raises(LoadError, match="adapter cannot be loaded"):
+    with pytest.raises(HarmcircuitsError, match="adapter cannot be loaded"):
         load_model(adapter)
     (adapter / "adapter_config.json").write_text("{")
-    with pytest.raises(LoadError, match="adapter cannot be loaded"):
+    with pytest.raises(HarmcircuitsError, match="adapter cannot be loaded"):
         load_model(adapter)
 
 
 def test_another_base_than_the_adapters_is_refused(adapter):
     tiny_model_folder(adapter.parent / "wide", d_model=64)
-    with pytest.raises(LoadError, match=r"(?s)adapter cannot be loaded.*size mismatch"):
+    with pytest.raises(HarmcircuitsError, match=r"(?s)adapter cannot be loaded.*size mismatch"):
         load_model(named(adapter, "../wide"))

@@ -10,9 +10,9 @@ from tiny import SPECIAL, tiny_model, tiny_tokenizer
 from tiny_gguf import rounded, write_gguf
 
 from harmcircuits import store
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models import packaged
 from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import LoadError
 
 pytestmark = pytest.mark.model
 
@@ -52,10 +52,10 @@ def test_smollm_files_split_digits_first_and_others_do_not(tmp_path):
 
 def test_files_that_are_no_gguf(tmp_path):
     (tmp_path / "a.gguf").write_bytes(b"<html>not found</html>")
-    with pytest.raises(LoadError, match=r"a\.gguf: not a GGUF file"):
+    with pytest.raises(HarmcircuitsError, match=r"a\.gguf: not a GGUF file"):
         load_model(tmp_path / "a.gguf")
     whole = write_gguf(tmp_path / "b.gguf", tiny_model(), tiny_tokenizer())
     os.truncate(whole, whole.stat().st_size // 2)
-    with pytest.raises(LoadError, match=r"b\.gguf cannot be loaded"):
+    with pytest.raises(HarmcircuitsError, match=r"b\.gguf cannot be loaded"):
         load_model(whole)
     assert not [path for path in (store.cache_dir() / "models").iterdir() if path.is_dir()]

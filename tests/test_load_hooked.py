@@ -8,8 +8,8 @@ from loaded import TOKENS, close, reference
 from tiny import tiny_bridge, tiny_model_folder, tiny_tokenizer
 from transformers import AutoModelForCausalLM
 
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import LoadError
 
 pytestmark = pytest.mark.model
 THREE = lens_line() == 3
@@ -51,7 +51,7 @@ def test_hooked_transformer_has_the_logits_and_weights_of_transformers(tmp_path,
 
 @needs_three
 def test_a_conversion_that_computes_something_else_is_refused(tmp_path):
-    with pytest.raises(LoadError, match=r"TransformerLens 3 converts this llama model to one with other logits"):
+    with pytest.raises(HarmcircuitsError, match=r"TransformerLens 3 converts this llama model to one with other logits"):
         tiny_bridge(tmp_path / "model", hooked=True, rope_parameters={"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0})
 
 
@@ -66,5 +66,5 @@ def test_hooked_transformer_of_another_architecture(name):
 
 @pytest.mark.skipif(THREE, reason="TransformerLens 3 has HookedTransformer")
 def test_hooked_transformer_on_four_says_what_to_install():
-    with pytest.raises(LoadError, match=r"TransformerLens 4 removed.*'transformer-lens>=3\.9,<4'"):
+    with pytest.raises(HarmcircuitsError, match=r"TransformerLens 4 removed.*'transformer-lens>=3\.9,<4'"):
         load_model(hooked=True)  # before anything is fetched

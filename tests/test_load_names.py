@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from harmcircuits.judges import JudgeError, load_judge
+from harmcircuits.errors import HarmcircuitsError
+from harmcircuits.judges import load_judge
 from harmcircuits.models import load
 from harmcircuits.models.load import load_model
 from harmcircuits.models.packaged import DEFAULT
-from harmcircuits.models.protocol import LoadError
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 UP = "model.layers.0.mlp.up_proj.weight"
@@ -30,13 +30,13 @@ CURE = r"safetensors \(a pickle could run code\).*load it with transformers, and
     ],
 )
 def test_names_that_mean_nothing(name: str, message: str) -> None:
-    with pytest.raises(LoadError, match=message) as caught:
+    with pytest.raises(HarmcircuitsError, match=message) as caught:
         load_model(name)
     assert all(word in str(caught.value) for word in (DEFAULT, "HuggingFaceTB/SmolLM2-135M-Instruct", ".gguf", "folder"))
 
 
 def test_a_hub_id_that_cannot_be_had_is_named() -> None:
-    with pytest.raises(LoadError, match=rf"(?s)org/nothing-here cannot be loaded \(.*{CURE}"):
+    with pytest.raises(HarmcircuitsError, match=rf"(?s)org/nothing-here cannot be loaded \(.*{CURE}"):
         load_model("org/nothing-here")
 
 
@@ -79,10 +79,10 @@ def test_what_is_damaged_or_not_safe_is_refused_unopened(folder: Path, damage: s
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was opened"))
     edit, message = DAMAGES[damage]
     edit(folder)
-    with pytest.raises(LoadError, match=f"(?s){message}") as caught:
+    with pytest.raises(HarmcircuitsError, match=f"(?s){message}") as caught:
         load_model(folder, device="cpu")
     assert folder.name in str(caught.value) and not (folder / "ran").exists()
-    with pytest.raises(JudgeError, match=f"(?s)the judge 'model' cannot be loaded.*{message}"):
+    with pytest.raises(HarmcircuitsError, match=f"(?s)the judge 'model' cannot be loaded.*{message}"):
         load_judge(f"llama-guard:{folder}")
 
 

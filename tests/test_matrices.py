@@ -13,9 +13,9 @@ from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.circuits import WeightMask
 from harmcircuits.data import loss
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import KINDS, matrices
-from harmcircuits.models.protocol import ModelError
 
 
 @pytest.mark.model
@@ -96,7 +96,9 @@ def test_reading_and_writing_name_the_same_weights(tiny):
 def test_experts_are_refused():
     config = MixtralConfig(**GROUPED, num_local_experts=2, **IDS)
     model = load_model("experts", hf_model=MixtralForCausalLM(config).eval(), tokenizer=tiny_tokenizer(), device="cpu")
-    with pytest.raises(ModelError, match=r"layer 0 has no linear layer 'mlp\..*Mixtures of experts.*do not work.*Llama, GPT-2"):
+    with pytest.raises(
+        HarmcircuitsError, match=r"layer 0 has no linear layer 'mlp\..*Mixtures of experts.*do not work.*Llama, GPT-2"
+    ):
         attribute_weights(model, written(model.tokenizer))
 
 
@@ -105,14 +107,14 @@ def test_quantised_and_adapted_and_shared_matrices_are_refused():
     model = bridge_around("qwen2", random_model("qwen2"))
     linear, down = model.blocks[1].attn.o.original_component, model.blocks[1].mlp.out.original_component
     linear.lora_A = torch.nn.Linear(32, 4)
-    with pytest.raises(ModelError, match=r"layer 1 has a matrix '.*lora_A\.weight' of shape \(4, 32\).*Merge adapters"):
+    with pytest.raises(HarmcircuitsError, match=r"layer 1 has a matrix '.*lora_A\.weight' of shape \(4, 32\).*Merge adapters"):
         matrices(model)
     del linear.lora_A
     kept, down.weight = down.weight, torch.nn.Parameter(torch.zeros(32, 64, dtype=torch.uint8), requires_grad=False)
-    with pytest.raises(ModelError, match=r"blocks\.1\.mlp\.out is stored as torch\.uint8, quantised"):
+    with pytest.raises(HarmcircuitsError, match=r"blocks\.1\.mlp\.out is stored as torch\.uint8, quantised"):
         matrices(model)
     down.weight = model.blocks[0].mlp.out.original_component.weight
-    with pytest.raises(ModelError, match="layers of this model share their weights"):
+    with pytest.raises(HarmcircuitsError, match="layers of this model share their weights"):
         matrices(model)
     down.weight = kept
     assert len(matrices(model)) == 14
@@ -175,7 +177,7 @@ def test_settings_that_split_a_matrix_are_refused(tmp_path):
     model = hooked_transformer(tmp_path)
     for setting in ("use_attn_in", "use_split_qkv_input", "use_attn_result"):
         setattr(model.cfg, setting, True)
-        with pytest.raises(ModelError, match=rf"cfg\.{setting} is on"):
+        with pytest.raises(HarmcircuitsError, match=rf"cfg\.{setting} is on"):
             matrices(model)
         setattr(model.cfg, setting, False)
     assert len(matrices(model)) == 12

@@ -10,11 +10,10 @@ from triples import make_effects, make_triples
 
 import harmcircuits as hc
 from harmcircuits.ablation.ablate import BASELINE, Condition
-from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.misalignment import BAD, GOOD, Misalignment
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.settings import MisalignmentSettings
 from harmcircuits.organisms.advice import Advice
-from harmcircuits.organisms.finetune import FinetuneError
 
 pytest.importorskip("trl")
 
@@ -77,11 +76,11 @@ def test_a_run_leaves_the_model_as_it_was_and_is_read_from_its_cache(tiny: Any, 
 
 def test_what_is_refused(tiny: Any, hooked: bool) -> None:
     if hooked:
-        with pytest.raises(FinetuneError, match="hooked=False"):
+        with pytest.raises(HarmcircuitsError, match="hooked=False"):
             hc.misalignment(tiny, make_triples(16), advice=ADVICE, settings=SETTINGS)
         return
     for given in ({"a": ADVICE["a"]}, {"b": ADVICE["b"], "c": ADVICE["b"]}):
-        with pytest.raises(ClaimError, match="lessons about 'a'"):
+        with pytest.raises(HarmcircuitsError, match="lessons about 'a'"):
             hc.misalignment(tiny, make_triples(16), advice=given, settings=SETTINGS)
-    with pytest.raises(ClaimError, match="random control"):
+    with pytest.raises(HarmcircuitsError, match="random control"):
         hc.misalignment(tiny, make_triples(16), advice=ADVICE, settings=replace(SETTINGS, random_draws=0))

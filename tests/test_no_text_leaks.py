@@ -21,6 +21,7 @@ from typer.testing import Result
 import harmcircuits as hc
 from harmcircuits import cli, store
 from harmcircuits.data import Example, encode
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.measure import TEXT_COLUMNS, Outcomes, judged
 
 CANARY = "zyzzyva"
@@ -93,7 +94,7 @@ class TestShell:
 
 
 def raises_store_error(*arguments: Any, **options: Any) -> None:
-    raise store.StoreError("no space")
+    raise HarmcircuitsError("no space")
 
 
 def told_of(error: BaseException) -> str:

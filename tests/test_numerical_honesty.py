@@ -17,11 +17,11 @@ from triples import RUN, make_triples
 
 import harmcircuits as hc
 from harmcircuits.ablation.sweep import sweep
-from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.circuits import Circuit
-from harmcircuits.data import Example, ExampleError, Prompt, encode, example_rows
+from harmcircuits.data import Example, Prompt, encode, example_rows
 from harmcircuits.data.elicit import elicit
-from harmcircuits.models.protocol import ModelError, context_length
+from harmcircuits.errors import HarmcircuitsError
+from harmcircuits.models.protocol import context_length
 from harmcircuits.readings.many_shot import Shots, many_shot
 from harmcircuits.readings.questions import YES_NO, question_log_odds
 
@@ -72,7 +72,7 @@ VERBS: dict[str, Callable[[Any], object]] = {
 @VALUES
 @pytest.mark.parametrize("verb", VERBS)
 def test_readings_name_the_example(model: Any, verb: str, value: float) -> None:
-    with poisoned(model, value), pytest.raises(ModelError, match=rf"of example {BAD} is not a number\. {CURE}"):
+    with poisoned(model, value), pytest.raises(HarmcircuitsError, match=rf"of example {BAD} is not a number\. {CURE}"):
         VERBS[verb](model)
     VERBS[verb](model)  # and nothing is left of it
 
@@ -88,7 +88,7 @@ ATTRIBUTIONS: dict[str, Callable[[Any], object]] = {
 @pytest.mark.parametrize("algorithm", ATTRIBUTIONS)
 def test_scores_name_component_and_example(model: Any, algorithm: str, value: float) -> None:
     message = rf"the score of (head|neuron) \(\d, \d+\) on example {BAD} is not a number\. {CURE}"
-    with poisoned(model, value), pytest.raises(AttributionError, match=message):
+    with poisoned(model, value), pytest.raises(HarmcircuitsError, match=message):
         ATTRIBUTIONS[algorithm](model)
 
 
@@ -98,14 +98,17 @@ def test_scores_of_weights_name_matrix_and_example(model: Any, which: str, value
     clean = [EXAMPLES[0], EXAMPLES[1]]
     sets = {"harmful": clean, "benign": clean} | {which: EXAMPLES}
     message = rf"the gradient of blocks\.\d\.\S+ on example {BAD} is not a number.*leave that example out"
-    with poisoned(model, value), pytest.raises(AttributionError, match=message):
+    with poisoned(model, value), pytest.raises(HarmcircuitsError, match=message):
         hc.attribute_weights(model, sets["harmful"], benign=sets["benign"])
 
 
 @VALUES
 def test_generation_names_the_row(model: Any, value: float) -> None:
     for write in (elicit, partial(hc.generate, circuit=Circuit(heads=[(0, 1)]))):
-        with poisoned(model, value), pytest.raises(ModelError, match=rf"row {BAD}, step 0: the model's logits are not finite"):
+        with (
+            poisoned(model, value),
+            pytest.raises(HarmcircuitsError, match=rf"row {BAD}, step 0: the model's logits are not finite"),
+        ):
             write(model, PROMPTS, max_new_tokens=2)
 
 
@@ -116,7 +119,7 @@ def test_a_whole_run_stops_and_says_where(model: Any, value: float) -> None:
     triples = hc.PromptSet(asked)
     with (
         poisoned(model, value),
-        pytest.raises(ModelError, match=r"row \d+, step 0|of example \d+ is not a number"),
+        pytest.raises(HarmcircuitsError, match=r"row \d+, step 0|of example \d+ is not a number"),
     ):
         hc.dissociate(model, Circuit(heads=[(0, 1)]), triples, settings=RUN)
 
@@ -142,21 +145,21 @@ class TestLengths:
         assert hc.loss(model, [full]).isfinite().all()
         message = "example 1 is 513 tokens long, and the model's context holds 512. Shorten it"
         for verb in (hc.loss, hc.attribute, hc.attribute_weights, partial(hc.attribute, method="exact")):
-            with pytest.raises(ExampleError, match=message):
+            with pytest.raises(HarmcircuitsError, match=message):
                 verb(model, [full, over])
-        with pytest.raises(ExampleError, match=message):
+        with pytest.raises(HarmcircuitsError, match=message):
             sweep(model, [None], [full, over])
 
     def test_empty_and_single_tokens(self, model: Any) -> None:
         end = SPECIAL.index("<|im_end|>")
         shortest = [Example(request="", response="", response_ids=(end,)), Example(request="a", response="b")]
         assert hc.loss(model, shortest).isfinite().all() and hc.attribute(model, shortest).n_examples == 2
-        with pytest.raises(ExampleError, match=r"has an empty response.*Leave it out, or elicit it again"):
+        with pytest.raises(HarmcircuitsError, match=r"has an empty response.*Leave it out, or elicit it again"):
             hc.loss(model, [Example(request="Bread?", response="")])
         assert len(hc.loss(model, [])) == 0
 
     @pytest.mark.parametrize("ids", [(99_999,), (-100, 5)])
     def test_ids_of_no_token(self, model: Any, ids: tuple[int, ...]) -> None:
         """−100 is what PyTorch's loss leaves out by itself."""
-        with pytest.raises(ExampleError, match=r"ids beyond the model's \d+ tokens.*Elicit it again"):
+        with pytest.raises(HarmcircuitsError, match=r"ids beyond the model's \d+ tokens.*Elicit it again"):
             hc.loss(model, [Example(request="Bread?", response="x", response_ids=ids)])

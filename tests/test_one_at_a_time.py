@@ -12,6 +12,7 @@ from folders import names
 import harmcircuits as hc
 from harmcircuits import store
 from harmcircuits.claims.run import Paper
+from harmcircuits.errors import HarmcircuitsError
 
 HELD = r"run: another process has held the lock .*run\.lock\. Wait until"
 VERBS: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
@@ -40,7 +41,7 @@ def test_a_second_command_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "new" / "run"
     with store.held(out):
         before = sorted(tmp_path.rglob("*"))
-        with pytest.raises(store.StoreError, match=HELD):
+        with pytest.raises(HarmcircuitsError, match=HELD):
             elsewhere(lambda: enter(out))
         assert sorted(tmp_path.rglob("*")) == before
         elsewhere(lambda: enter(tmp_path / "other"))
@@ -52,13 +53,13 @@ def test_a_second_command_in_the_same_folder_is_refused(tmp_path: Path) -> None:
 def test_a_second_call_from_python_is_refused_before_it_looks_at_anything(
     verb: Callable[..., Any], given: tuple[Any, ...], tmp_path: Path
 ) -> None:
-    with store.held(tmp_path / "run"), pytest.raises(store.StoreError, match=HELD):
+    with store.held(tmp_path / "run"), pytest.raises(HarmcircuitsError, match=HELD):
         elsewhere(lambda: verb(*given, folder=tmp_path / "run"))
 
 
 @pytest.mark.parametrize("result", [hc.Dissociation, hc.Finding, Paper])
 def test_a_result_is_not_saved_into_a_folder_where_another_is_at_work(result: type[Any], tmp_path: Path) -> None:
-    with store.locked(tmp_path / "run"), pytest.raises(store.StoreError, match=HELD):
+    with store.locked(tmp_path / "run"), pytest.raises(HarmcircuitsError, match=HELD):
         elsewhere(lambda: result.save(MagicMock(results={}, claim="compactness"), tmp_path))
 
 
@@ -66,6 +67,6 @@ def test_a_call_inside_the_holder_of_the_folder_goes_on_and_leaves_it_held(tmp_p
     with store.held(tmp_path):
         with store.held(str(tmp_path)):
             pass
-        with pytest.raises(store.StoreError, match=HELD):
+        with pytest.raises(HarmcircuitsError, match=HELD):
             elsewhere(lambda: enter(tmp_path))
     assert names(tmp_path) == set()

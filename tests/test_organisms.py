@@ -12,8 +12,9 @@ from harmcircuits.attribution.first_order import attribute
 from harmcircuits.circuits import Circuit
 from harmcircuits.circuits.selection import select
 from harmcircuits.data import loss
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.organisms import Planted, planted
-from harmcircuits.organisms.organism import VARIANTS, OrganismError
+from harmcircuits.organisms.organism import VARIANTS
 from harmcircuits.statistics import auroc
 
 exact_attribution = partial(attribute, method="exact")
@@ -86,7 +87,7 @@ def test_a_seed_gives_one_model_and_another_seed_another() -> None:
 
 
 def test_unknown_variants() -> None:
-    with pytest.raises(OrganismError, match="variant 'plane' is unknown: choose one of plain, both"):
+    with pytest.raises(HarmcircuitsError, match="variant 'plane' is unknown: choose one of plain, both"):
         planted(variant="plane")  # type: ignore[arg-type]
 
 

@@ -11,9 +11,9 @@ from tiny import tiny_model_folder
 
 import harmcircuits as hc
 from harmcircuits.claims import claim
-from harmcircuits.claims.claim import ClaimError
 from harmcircuits.claims.compactness import Compactness
 from harmcircuits.claims.run import known_claims, sizes_of
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.settings import CompactnessSettings
 from harmcircuits.organisms import planted
 
@@ -70,7 +70,7 @@ def test_files_hold_the_answers_and_no_request(result: Any, folder: Path) -> Non
 
 def test_a_claim_that_cannot_be_tested_is_not_the_end(monkeypatch: pytest.MonkeyPatch, result: Any, folder: Path) -> None:
     def refuse(self: Any) -> Any:
-        raise ClaimError("nothing to test")
+        raise HarmcircuitsError("nothing to test")
 
     monkeypatch.setattr(Compactness, "plan", refuse)
     organism = planted(0, "plain")
@@ -96,7 +96,7 @@ def test_sizes_that_differ_hold_for_every_claim() -> None:
 
 
 def test_an_unknown_claim_is_named_before_the_model_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ClaimError, match="'smal'"):
+    with pytest.raises(HarmcircuitsError, match="'smal'"):
         hc.paper(None, claims=["smal"])  # type: ignore[arg-type]
     monkeypatch.chdir(tmp_path)
     told(call("paper", "--claims", "smal", "--model", "no such model"), "'smal'")

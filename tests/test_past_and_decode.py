@@ -11,10 +11,10 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.data.elicit import sample
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models import forward
 from harmcircuits.models.forward import logits_at, logits_sharing_prefix, read_prefix
 from harmcircuits.models.load import load_model
-from harmcircuits.models.protocol import ModelError
 
 # none meets a near tie: along each greedy path the best token leads by at least 0.002
 PROMPTS = [list(range(5, 17)), [40, 41, 42], list(range(101, 129)), [77]]
@@ -100,7 +100,7 @@ def test_keys_and_values_that_are_not_kept_are_an_error(tiny, monkeypatch):
     options = forward.Past.options
     lost = lambda self, mask: {**options(self, mask), "past_key_values": None}
     monkeypatch.setattr(forward.Past, "options", lost)
-    with pytest.raises(ModelError, match=r"keys and values of 0 tokens and has read 5: .*transformers<5\.24"):
+    with pytest.raises(HarmcircuitsError, match=r"keys and values of 0 tokens and has read 5: .*transformers<5\.24"):
         forward.read_prefix(tiny, torch.tensor([5, 6, 7, 8, 9]))
 
 
@@ -197,5 +197,5 @@ def test_logits_that_are_no_numbers_are_an_error_and_no_text(tiny, settings):
         return logits.index_fill(0, torch.tensor(2), float("nan")) if len(passes) == 3 else logits
 
     expected = r"row 1, step 2: the model's logits are not finite.*dtype=torch\.float32"
-    with tiny.hooks(fwd_hooks=[on_logits(tiny, overflow)]), pytest.raises(ModelError, match=expected):
+    with tiny.hooks(fwd_hooks=[on_logits(tiny, overflow)]), pytest.raises(HarmcircuitsError, match=expected):
         sample(tiny, PROMPTS, max_new_tokens=5, **settings)

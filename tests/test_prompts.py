@@ -2,8 +2,9 @@
 
 import pytest
 
-from harmcircuits.data import Prompt, PromptError, PromptSet
+from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.data.prompt_set import Triple
+from harmcircuits.errors import HarmcircuitsError
 
 TOPICS = ("kettle", "ladder", "garden", "violin", "pancake", "bicycle", "curtain", "marble", "compass", "blanket")
 
@@ -76,7 +77,7 @@ def test_sample_without_triples_keeps_what_is_left_of_a_group(triples: PromptSet
 
 @pytest.mark.parametrize("n", [0, 21])
 def test_sample_refuses_more_than_there_are(triples: PromptSet, n: int) -> None:
-    with pytest.raises(PromptError, match=f"mine: asked for {n} of 20 triples"):
+    with pytest.raises(HarmcircuitsError, match=f"mine: asked for {n} of 20 triples"):
         triples.sample(n)
 
 
@@ -106,7 +107,7 @@ def test_addition_and_slices(triples: PromptSet) -> None:
 
 
 def test_a_group_has_one_prompt_a_role(triples: PromptSet) -> None:
-    with pytest.raises(PromptError, match=r"mine: two prompts of one group both are the 'harmful' one") as error:
+    with pytest.raises(HarmcircuitsError, match=r"mine: two prompts of one group both are the 'harmful' one") as error:
         triples + triples[:1]
     assert "Hide" not in str(error.value)
 

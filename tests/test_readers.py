@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from shell import call, told
 
-from harmcircuits.data import FORMATS, PREFILLS, PromptError, PromptSet, load_prompts, sources
+from harmcircuits.data import FORMATS, PREFILLS, PromptSet, load_prompts, sources
 from harmcircuits.data.sources import BENCHMARKS
+from harmcircuits.errors import HarmcircuitsError
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 DOCS = Path(__file__).parents[1] / "docs" / "prompts.md"
@@ -28,8 +29,8 @@ def lines(*rows: dict[str, object]) -> str:
 
 
 def fails(path: str | Path, *fragments: str, **options: object) -> None:
-    """Loading raises PromptError with these fragments, and without the request."""
-    with pytest.raises(PromptError) as error:
+    """Loading raises HarmcircuitsError with these fragments, and without the request."""
+    with pytest.raisesHarmcircuitsError as error:
         load_prompts(path, **options)  # type: ignore[arg-type]
     message = str(error.value)
     assert all(fragment in message for fragment in fragments), message
@@ -213,7 +214,7 @@ def test_prefills_and_two_sources() -> None:
     assert [(p.request, p.role) for p in both] == [("Sing", "harmful"), ("Dance", "harmful"), ("Sing", "far"), ("Dance", "far")]
     assert both.name == "strongreject and xstest" and {prompt.prefill for prompt in both} == set(PREFILLS[:2])
     assert [prompt.request for prompt in load_prompts(harmful="xstest", benign="xstest").harmful] == ["Shout"]
-    with pytest.raises(PromptError, match="advbench"):
+    with pytest.raises(HarmcircuitsError, match="advbench"):
         load_prompts(harmful="strongreject", benign="advbench")
 
 

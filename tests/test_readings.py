@@ -17,15 +17,15 @@ from harmcircuits.ablation.ablate import BASELINE, Condition
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Prompt, Row, chat_frame, encode, loss, make_batch, near_duplicate_groups, row_losses
 from harmcircuits.data.elicit import elicit
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.readings import capabilities as caps
 from harmcircuits.readings import many_shot as shots_of
-from harmcircuits.readings.capabilities import CapabilityError, Completion, Completions
-from harmcircuits.readings.many_shot import ManyShot, RecognitionMetric, ShotError, Shots, make_shots, many_shot
+from harmcircuits.readings.capabilities import Completion, Completions
+from harmcircuits.readings.many_shot import ManyShot, RecognitionMetric, Shots, make_shots, many_shot
 from harmcircuits.readings.probe import RIDGE, Probe, fit_directions, request_residuals
 from harmcircuits.readings.questions import (
     YES_NO,
     BalancedQuestion,
-    FormatError,
     Question,
     can_ask,
     label_ids,
@@ -73,7 +73,7 @@ class TestQuestions:
 
     @pytest.mark.parametrize("labels", [(" No", " Nobody"), (" Nobody", " No"), (" No", " No"), (" No", ""), ("", "")])
     def test_the_beginning_of_the_other_is_an_error(self, tiny: Any, labels: tuple[str, str]) -> None:
-        with pytest.raises(FormatError, match="neither"):
+        with pytest.raises(HarmcircuitsError, match="neither"):
             label_ids(tiny, *labels)
         question = Question("Who?", "", *labels)
         assert not can_ask(tiny, BalancedQuestion("who", question, question))
@@ -134,10 +134,10 @@ class TestManyShot:
 
     def test_too_few_and_too_many(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         for prompts, n in (([], 4), (TRAIN[:3], 4), (TRAIN, 1)):
-            with pytest.raises(ShotError):
+            with pytest.raisesHarmcircuitsError:
                 make_shots(prompts, n_shots=n)
         monkeypatch.setattr(shots_of, "context_length", lambda model: 40)
-        with pytest.raises(ShotError, match="context holds 40"):
+        with pytest.raises(HarmcircuitsError, match="context holds 40"):
             many_shot(tiny, ASKED, make_shots(TRAIN, n_shots=4))
 
 
@@ -209,14 +209,14 @@ class TestCapabilities:
 
     def test_bad_input(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         items = caps.capabilities()["facts"]
-        with pytest.raises(CapabilityError, match="training, test"):
+        with pytest.raises(HarmcircuitsError, match="training, test"):
             caps.half(items, "validation")  # type: ignore[arg-type]
-        with pytest.raises(CapabilityError, match="'few' has 2 sentences to attribute and 1 to test"):
+        with pytest.raises(HarmcircuitsError, match="'few' has 2 sentences to attribute and 1 to test"):
             caps.checked({"few": [replace(item, topic="") for item in items[:3]]}, fewest=5)
-        with pytest.raises(CapabilityError, match="among the wrong ones"):
+        with pytest.raises(HarmcircuitsError, match="among the wrong ones"):
             caps.checked({"twice": [Completion(stem=s, right=" a", wrong=(" a",), topic="") for s in "abcd"]}, fewest=2)
         monkeypatch.setattr(caps, "context_length", lambda model: 5)
-        with pytest.raises(CapabilityError, match="context holds 5"):
+        with pytest.raises(HarmcircuitsError, match="context holds 5"):
             caps.Capabilities(facts=2, passages=0).read(tiny, Condition(BASELINE))
 
 

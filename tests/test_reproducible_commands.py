@@ -11,8 +11,9 @@ import pytest
 from shell import call, small, text, write
 
 import harmcircuits as hc
-from harmcircuits import cli, store
+from harmcircuits import cli
 from harmcircuits.data import PromptSet
+from harmcircuits.errors import HarmcircuitsError
 
 ODD = "it's $HOME; `x` <é> \\ *"
 """The name of a folder that a shell would take for much else."""
@@ -72,7 +73,7 @@ def test_a_line_asks_the_same_again(place: Path, monkeypatch: pytest.MonkeyPatch
 
     def instead(*given: Any, **options: Any) -> None:
         asked.append({"given": given} | {name: own for name, own in options.items() if name not in ("load", "tell")})
-        raise store.StoreError("that is all")
+        raise HarmcircuitsError("that is all")
 
     monkeypatch.setattr(hc, command, instead)
     files = ["--prompts", f"{ODD}/my prompts.csv", "--device", "cpu"]

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from harmcircuits.attribution.scores import Attribution, AttributionError
+from harmcircuits.attribution.scores import Attribution
 from harmcircuits.attribution.weights import WeightAttribution
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.statistics import mean_estimate
 
 
@@ -33,18 +34,18 @@ def test_saved_scores_come_back(tmp_path):
 
 
 def test_files_that_hold_no_attribution(tmp_path):
-    with pytest.raises(AttributionError, match=r"cannot read .*none\.safetensors"):
+    with pytest.raises(HarmcircuitsError, match=r"cannot read .*none\.safetensors"):
         Attribution.load(tmp_path / "none.safetensors")
     (tmp_path / "text.safetensors").write_text("not scores")
-    with pytest.raises(AttributionError, match=r"cannot read .*text\.safetensors.*Save the attribution again"):
+    with pytest.raises(HarmcircuitsError, match=r"cannot read .*text\.safetensors.*Save the attribution again"):
         Attribution.load(tmp_path / "text.safetensors")
     save_file({"weight": torch.zeros(2)}, tmp_path / "weights.safetensors")
-    with pytest.raises(AttributionError, match=r"weights\.safetensors holds no attribution"):
+    with pytest.raises(HarmcircuitsError, match=r"weights\.safetensors holds no attribution"):
         Attribution.load(tmp_path / "weights.safetensors")
     scores = tmp_path / "cut.safetensors"
     drawn().save(scores)
     scores.write_bytes(scores.read_bytes()[:-8])
-    with pytest.raises(AttributionError, match=r"cannot read .*cut\.safetensors"):
+    with pytest.raises(HarmcircuitsError, match=r"cannot read .*cut\.safetensors"):
         Attribution.load(scores)
 
 
@@ -83,7 +84,7 @@ def test_what_was_not_measured_is_left_out_of_tables(tmp_path):
     assert again.measured["neurons"].all() and again.tokens == () == (again + again).tokens == again[[0]].tokens
     table = again.table(100)
     assert not table["score"].isna().any() and "L0H1" not in set(table["component"])
-    with pytest.raises(AttributionError, match="have no tokens"):
+    with pytest.raises(HarmcircuitsError, match="have no tokens"):
         again.per_token(0)
 
 
@@ -164,5 +165,5 @@ def test_the_top_of_the_weights_is_that_of_the_whole_matrices(matrix: str | None
     ],
 )
 def test_what_makes_no_sense_is_refused(options: dict, message: str) -> None:
-    with pytest.raises(AttributionError, match=message):
+    with pytest.raises(HarmcircuitsError, match=message):
         of_examples().table(**options)

@@ -12,7 +12,8 @@ from small_scores import D_MLP, HEADS, LAYERS, by_hand, drawn, of
 from harmcircuits.attribution.weights import WeightAttribution
 from harmcircuits.circuits import Circuit
 from harmcircuits.circuits.controls import NEAREST, matched_random
-from harmcircuits.circuits.selection import SelectionError, protected_mask, select
+from harmcircuits.circuits.selection import protected_mask, select
+from harmcircuits.errors import SelectionError
 
 
 def test_what_was_not_measured_is_not_selected():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from harmcircuits.experiment.settings import Settings, SettingsError
+from harmcircuits.errors import HarmcircuitsError
+from harmcircuits.experiment.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ from harmcircuits.experiment.settings import Settings, SettingsError
 )
 def test_a_value_that_makes_no_sense_is_named(wrong: dict[str, object]) -> None:
     (name,) = wrong
-    with pytest.raises(SettingsError, match=name.removesuffix("s").replace("head_fraction", "size")):
+    with pytest.raises(HarmcircuitsError, match=name.removesuffix("s").replace("head_fraction", "size")):
         Settings(**wrong)  # type: ignore[arg-type]
 
 

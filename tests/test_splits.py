@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harmcircuits.data import Prompt, PromptError, PromptSet, near_duplicate_groups, splits
+from harmcircuits.data import Prompt, PromptSet, near_duplicate_groups, splits
+from harmcircuits.errors import HarmcircuitsError
 
 WORDS = ("amber", "basket", "candle", "dolphin", "engine", "feather", "guitar", "harbour", "island", "jacket", "kettle")
 BASE = "Please write a short cheerful letter that thanks my neighbour today"
@@ -116,7 +117,7 @@ def similarity(a: str, b: str) -> float:
 def test_parts_are_disjoint_complete_independent_and_free_of_order(drawn, seed, shuffle) -> None:  # type: ignore[no-untyped-def]
     prompts = build(drawn)
     if len(near_duplicate_groups(prompts)) < 3:
-        with pytest.raises(PromptError, match="independent units"):
+        with pytest.raises(HarmcircuitsError, match="independent units"):
             PromptSet(prompts).split(seed=seed)
         return
     parts = PromptSet(prompts).split(seed=seed)
@@ -145,13 +146,13 @@ def test_no_part_is_empty_even_when_one_unit_holds_most() -> None:
 
 @pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.5, 0.5, 0.5), (0.6, 0.4, 0.0), (1.2, -0.4, 0.2), (float("nan"),) * 3])
 def test_wrong_fractions(fractions: tuple[float, float, float]) -> None:
-    with pytest.raises(PromptError, match="three positive numbers that sum to 1"):
+    with pytest.raises(HarmcircuitsError, match="three positive numbers that sum to 1"):
         PromptSet(independent(9)).split(fractions=fractions)
 
 
 def test_too_few_prompts() -> None:
-    with pytest.raises(PromptError, match=r"^2 prompts in 2 independent units .* cannot fill 3 parts"):
+    with pytest.raises(HarmcircuitsError, match=r"^2 prompts in 2 independent units .* cannot fill 3 parts"):
         PromptSet(independent(2), "few").split()
-    with pytest.raises(PromptError, match="10 prompts in 1 independent units"):
+    with pytest.raises(HarmcircuitsError, match="10 prompts in 1 independent units"):
         PromptSet([Prompt(request="the same words")] * 10).split()
     assert [len(part) for part in PromptSet(independent(3)).split()] == [1, 1, 1]

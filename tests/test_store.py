@@ -23,6 +23,7 @@ from triples import RUN, TEST, TRAIN
 import harmcircuits as hc
 from harmcircuits import store
 from harmcircuits.circuits import Circuit
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.measure import Cache
 from harmcircuits.models.model_key import model_key
 
@@ -53,7 +54,7 @@ def test_cache_folder_follows_the_variables_in_order(tmp_path, monkeypatch):
     assert store.cache_dir() == tmp_path / "home" / ".cache" / "harmcircuits"
     (tmp_path / "taken").write_text("")
     monkeypatch.setenv("HARMCIRCUITS_CACHE", str(tmp_path / "taken"))
-    with pytest.raises(store.StoreError, match=r"taken.*cannot be written"):
+    with pytest.raises(HarmcircuitsError, match=r"taken.*cannot be written"):
         store.cache_dir()
 
 
@@ -100,7 +101,7 @@ def test_a_failing_disk_is_named_with_its_reason_and_leaves_nothing(tmp_path, mo
 
     store.write_text(tmp_path / "a", "old")
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(store.StoreError, match=r"a: cannot be written .*No space left on device"):
+    with pytest.raises(HarmcircuitsError, match=r"a: cannot be written .*No space left on device"):
         store.write_text(tmp_path / "a", "new")
     assert names(tmp_path) == {"a"} and (tmp_path / "a").read_text() == "old"
 
@@ -119,7 +120,7 @@ def test_a_lock_keeps_other_processes_out_and_ends_with_its_holder(tmp_path):
     holder.start()
     try:
         assert ready.wait(30)
-        with pytest.raises(store.StoreError, match=r"thing: another process"), store.locked(path, timeout=0.1):
+        with pytest.raises(HarmcircuitsError, match=r"thing: another process"), store.locked(path, timeout=0.1):
             pass
         holder.kill()
         with pytest.raises(ValueError, match="body"), store.locked(path, timeout=30):  # a killed holder leaves no lock behind
@@ -169,9 +170,9 @@ def test_json_keeps_order_and_values_and_errors_name_the_file(tmp_path):
         (b"[" * 100_000, r"a\.json: not JSON"),
     ):
         path.write_bytes(content)
-        with pytest.raises(store.StoreError, match=message):
+        with pytest.raises(HarmcircuitsError, match=message):
             store.read_json(path)
-    with pytest.raises(store.StoreError, match=r"b\.json: there is no such file"):
+    with pytest.raises(HarmcircuitsError, match=r"b\.json: there is no such file"):
         store.read_json(tmp_path / "b.json")
 
 
@@ -207,7 +208,7 @@ def test_any_byte_of_a_tensor_that_was_changed_is_told(tmp_path_factory: Any, sa
     whole[-1 - place] ^= other
     path = tmp_path_factory.mktemp("changed") / "changed.safetensors"
     path.write_bytes(whole)
-    with pytest.raises(store.StoreError, match=r"changed\.safetensors was changed since it was saved\. Save the kind again"):
+    with pytest.raises(HarmcircuitsError, match=r"changed\.safetensors was changed since it was saved\. Save the kind again"):
         store.read_tensors(path, **KIND)
 
 
@@ -226,7 +227,7 @@ def test_what_an_editor_saves_again_is_told(tmp_path: Path, saved: Path, what: s
         none = tensors.pop("none")
         tensors |= {"b": none} if what == "name" else {}
     save_file(tensors, tmp_path / "again.safetensors", metadata=metadata)
-    with pytest.raises(store.StoreError, match="was changed since it was saved"):
+    with pytest.raises(HarmcircuitsError, match="was changed since it was saved"):
         store.read_tensors(tmp_path / "again.safetensors", **KIND)
 
 

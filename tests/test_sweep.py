@@ -5,10 +5,11 @@ import torch
 from written import written
 
 from harmcircuits.ablation import sweep as sweeps
-from harmcircuits.ablation.ablate import AblationError, ablated
+from harmcircuits.ablation.ablate import ablated
 from harmcircuits.ablation.sweep import branching_hooks, per_row_hooks, sweep
-from harmcircuits.circuits import Circuit, CircuitError, outgoing
+from harmcircuits.circuits import Circuit, outgoing
 from harmcircuits.data import example_rows, loss, make_batch
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.forward import logits_at, read_prefix
 from harmcircuits.models.protocol import head_hook
 
@@ -125,14 +126,14 @@ def test_scaled(tiny):
 def test_what_cannot_be_swept(tiny):
     examples = written(tiny.tokenizer)
     for circuits, of in (([], examples), ([None], [])):
-        with pytest.raises(AblationError, match="give at least one ablation"):
+        with pytest.raises(HarmcircuitsError, match="give at least one ablation"):
             sweep(tiny, circuits, of)
     for circuits, options, message in (
         ([None], {"method": "median"}, "method 'median' is unknown"),
         ([None], {"batch_size": 0}, "one row a pass"),
         ([[SWEPT[0]]], {}, "an ablation is a Circuit"),
     ):
-        with pytest.raises(AblationError, match=message):
+        with pytest.raises(HarmcircuitsError, match=message):
             sweep(tiny, circuits, examples, **options)
-    with pytest.raises(CircuitError, match=r"head \(5, 0\) is not in this model"):
+    with pytest.raises(HarmcircuitsError, match=r"head \(5, 0\) is not in this model"):
         sweep(tiny, [None, Circuit(heads=[(5, 0)])], examples)

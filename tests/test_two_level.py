@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from harmcircuits.statistics import Estimate, StatisticsError, mean_estimate, two_level
+from harmcircuits.errors import HarmcircuitsError
+from harmcircuits.statistics import Estimate, mean_estimate, two_level
 
 
 def two_level_mean(values, **options):
@@ -42,7 +43,7 @@ def test_what_has_no_interval() -> None:
     assert two_level_mean(np.ones((3, 9))) == Estimate(1.0, 1.0, 1.0, 9)
     assert two_level_mean(np.full((3, 9), np.nan)).reason == "undefined on the data"
     assert two_level_mean(np.ones((3, 0))).reason == "no runs or no questions"
-    with pytest.raises(StatisticsError, match="same runs and questions"):
+    with pytest.raises(HarmcircuitsError, match="same runs and questions"):
         two_level(lambda x, y: x, np.ones((3, 4)), np.ones((3, 5)))
-    with pytest.raises(StatisticsError, match="one number a draw"):
+    with pytest.raises(HarmcircuitsError, match="one number a draw"):
         two_level(lambda x: x, np.ones((3, 4)))

@@ -11,13 +11,12 @@ from written import written
 
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.metrics import BoundMetric
-from harmcircuits.attribution.scores import AttributionError
 from harmcircuits.attribution.weights import WeightAttribution, attribute_weights
 from harmcircuits.circuits import Circuit, WeightMask
 from harmcircuits.data import loss
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import matrices
-from harmcircuits.models.protocol import ModelError
 
 # what the numbers are
 
@@ -173,10 +172,10 @@ def test_files(tiny, examples, tmp_path):
     W.save(tmp_path / "scores.safetensors")
     read = WeightAttribution.load(tmp_path / "scores.safetensors")
     assert identical(read, W) and list(read.signed) == NAMES and (read.n_examples, read.n_benign) == (3, 1)
-    with pytest.raises(AttributionError, match=r"cannot read .*absent"):
+    with pytest.raises(HarmcircuitsError, match=r"cannot read .*absent"):
         WeightAttribution.load(tmp_path / "absent")
     WeightMask(shapes=W.shapes).save(tmp_path / "mask.safetensors")
-    with pytest.raises(AttributionError, match="holds no weight attribution"):
+    with pytest.raises(HarmcircuitsError, match="holds no weight attribution"):
         WeightAttribution.load(tmp_path / "mask.safetensors")
 
 
@@ -189,5 +188,5 @@ def test_a_metric_that_runs_the_model_twice_is_refused(tiny, examples):
             measure = super().for_model(model, prompts)
             return BoundMetric(measure.rows, lambda batch: measure.score(batch) + measure.score(batch))
 
-    with pytest.raises(ModelError, match="must run the model once"):
+    with pytest.raises(HarmcircuitsError, match="must run the model once"):
         attribute_weights(tiny, examples, metric=Twice())

@@ -25,6 +25,7 @@ from torch import Tensor
 from .. import store
 from ..circuits import Circuit, WeightMask
 from ..data import Example, batched, example_rows, make_batch
+from ..errors import HarmcircuitsError
 from ..models.forward import logits_at
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import Hook, HookedModel
@@ -34,10 +35,6 @@ Ablation = Circuit | WeightMask | None
 Method = Literal["zero", "scale", "mean"]
 BASELINE = "baseline"
 _MASKS = "_harmcircuits_masks_in_force"
-
-
-class AblationError(ValueError):
-    """An ablation that cannot be made; the message says what is missing and what to give."""
 
 
 @contextmanager
@@ -64,17 +61,15 @@ def ablated(
         reference: examples of "mean", read when the context is entered.
 
     Raises:
-        AblationError: an unknown method, or one without what it needs.
-        CircuitError: a component that the model does not have.
-        MaskError: a matrix that the model does not have, or of another shape.
-        ModelError: a layer without `hook_z` or `hook_post`.
+        HarmcircuitsError: an unknown method, or one without what it needs; a component that the model does not have; a matrix
+            that the model does not have, or of another shape; a layer without `hook_z` or `hook_post`.
     """
     check_method(method, alpha=alpha, reference=reference)
     parts = parts_of(circuit)
     union = reduce(or_, (part for part in parts if isinstance(part, Circuit)), Circuit())
     masks = [part for part in parts if isinstance(part, WeightMask)]
     if masks and method == "mean":
-        raise AblationError("method='mean' is for activations: a weight can be set to zero or scaled")
+        raise HarmcircuitsError("method='mean' is for activations: a weight can be set to zero or scaled")
     if method == "mean":
         hooks = _mean_hooks(model, union, reference or ())
     else:
@@ -132,22 +127,24 @@ class Condition:
 
 
 def check_method(method: str, *, alpha: float | None = None, reference: Sequence[Example] | None = None) -> None:
-    """Raise AblationError unless `method` has the options that it needs, and no other."""
+    """Raise HarmcircuitsError unless `method` has the options that it needs, and no other."""
     if method not in get_args(Method):
-        raise AblationError(f"method {method!r} is unknown: choose one of {', '.join(get_args(Method))}")
+        raise HarmcircuitsError(f"method {method!r} is unknown: choose one of {', '.join(get_args(Method))}")
     if (method == "scale") != (isinstance(alpha, int | float) and isfinite(alpha)) or (method != "scale" and alpha is not None):
-        raise AblationError(f"alpha={alpha!r} with method={method!r}: method='scale' takes a finite number, the others none")
+        raise HarmcircuitsError(
+            f"alpha={alpha!r} with method={method!r}: method='scale' takes a finite number, the others none"
+        )
     if (method == "mean") != bool(reference):
-        raise AblationError(
+        raise HarmcircuitsError(
             f"method={method!r}: method='mean' takes reference=, a list of examples (hc.elicit), the others none"
         )
 
 
 def parts_of(circuit: Ablation | Sequence[Ablation]) -> list[Ablation]:
-    """Return one ablation, or a sequence of them, as a list. Raises AblationError for anything else."""
+    """Return one ablation, or a sequence of them, as a list. Raises HarmcircuitsError for anything else."""
     parts: list[Any] = list(circuit) if isinstance(circuit, list | tuple) else [circuit]
     if other := [type(part).__name__ for part in parts if not isinstance(part, Circuit | WeightMask | None)]:
-        raise AblationError(f"an ablation is a Circuit, a WeightMask, None, or a list of them, not a {other[0]}")
+        raise HarmcircuitsError(f"an ablation is a Circuit, a WeightMask, None, or a list of them, not a {other[0]}")
     return parts
 
 
@@ -187,7 +184,10 @@ def _mean_hooks(model: HookedModel, circuit: Circuit, reference: Sequence[Exampl
 
 @contextmanager
 def _weights_scaled(model: HookedModel, mask: WeightMask, factor: float) -> Iterator[None]:
-    """Multiply the weights of `mask` by `factor`; the undo is a record of old values. MaskError: before anything is changed."""
+    """Multiply the weights of `mask` by `factor`; the undo is a record of old values.
+
+    HarmcircuitsError: before anything is changed.
+    """
     mask.check(model)
     outer = masks_in_force(model)
     undo: list[tuple[Matrix, Tensor, Tensor]] = []

@@ -19,9 +19,10 @@ from tqdm.auto import tqdm
 
 from ..circuits import Circuit, WeightMask
 from ..data import Batch, Example, Row, example_rows, make_batch, map_batches, response_loss, row_losses
+from ..errors import HarmcircuitsError
 from ..models.forward import WORTH_SHARING, logits_at, read_prefix, rows_may_differ_by_layer, shared_length
 from ..models.protocol import Hook, HookedModel, check_finite, device_of, geometry, nearly_equal
-from .ablate import Ablation, AblationError, Method, ablated, check_method, parts_of
+from .ablate import Ablation, Method, ablated, check_method, parts_of
 
 INPUT = "blocks.{}.hook_resid_pre"
 FEW = 8
@@ -59,13 +60,13 @@ def sweep(
         batch_size: ablated rows a pass; None: as many as fit into half of a GPU's free memory, or into 1 GiB on a CPU.
 
     Raises:
-        AblationError, CircuitError, ExampleError, MaskError, ModelError: see `ablated` and `loss`.
+        HarmcircuitsError: see `ablated` and `loss`.
     """
     circuits = parts_of(circuits)
     if not examples or not circuits or (batch_size is not None and batch_size < 1):
-        raise AblationError("give at least one ablation (None: the unablated model), one example, and one row a pass")
+        raise HarmcircuitsError("give at least one ablation (None: the unablated model), one example, and one row a pass")
     if method == "mean":
-        raise AblationError("a sweep takes method='zero' or 'scale': measure means with hc.loss inside hc.ablated")
+        raise HarmcircuitsError("a sweep takes method='zero' or 'scale': measure means with hc.loss inside hc.ablated")
     check_method(method, alpha=alpha)
     rows = example_rows(model, examples)
     batched = {index: part for index, part in enumerate(circuits) if isinstance(part, Circuit) and len(part)}

@@ -14,11 +14,12 @@ from .._version import __version__
 from ..circuits import Circuit, WeightMask, outgoing
 from ..data import Example, Prompt
 from ..data.elicit import as_examples, elicit, sample, tokenize_prompts, write_plain
+from ..errors import HarmcircuitsError
 from ..models.export import is_plain, plain_model, save_plain
 from ..models.model_key import model_hash
 from ..models.protocol import HookedModel, has_hooks, on_several_devices, pad_id
-from ..store import StoreError, atomic_folder, write_text
-from .ablate import Ablation, AblationError, Method, ablated, masks_in_force, parts_of
+from ..store import atomic_folder, write_text
+from .ablate import Ablation, Method, ablated, masks_in_force, parts_of
 
 log = logging.getLogger(__name__)
 _CARD = """\
@@ -66,11 +67,10 @@ def generate(
             it a near tie now and then).
 
     Raises:
-        AblationError, CircuitError, MaskError, ModelError: see `ablated`.
-        ExampleError: no prompts, or settings that make no sense.
+        HarmcircuitsError: see `ablated`; no prompts, or settings that make no sense.
     """
     if method not in ("zero", "scale"):
-        raise AblationError(f"method={method!r} cannot be put into weights: use hc.elicit inside hc.ablated")
+        raise HarmcircuitsError(f"method={method!r} cannot be put into weights: use hc.elicit inside hc.ablated")
     how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
     kinds = {type(part) for part in parts_of(circuit) if part is not None}
     if not is_plain(model) or on_several_devices(model) or has_hooks(model) or (method == "scale" and len(kinds) > 1):
@@ -108,18 +108,19 @@ def export(model: HookedModel, circuit: Ablation | Sequence[Ablation], folder: s
         name: what the card calls the base model; by default the name in its configuration.
 
     Raises:
-        AblationError: nothing to prune, no ablation; or the model is ablated or has hooks now.
-        CircuitError, MaskError: a component or matrix that the model does not have.
-        ModelError: the model is no bridge around a transformers model.
-        StoreError: the folder exists already, or cannot be written.
+        HarmcircuitsError: nothing to prune, no ablation; or the model is ablated or has hooks now; a component or matrix that
+            the model does not have; the model is no bridge around a transformers model; the folder exists already, or cannot be
+            written.
     """
     target, parts = Path(folder), [part for part in parts_of(circuit) if part is not None]
     if target.exists():
-        raise StoreError(f"{target} exists already: choose another folder, or remove it.")
+        raise HarmcircuitsError(f"{target} exists already: choose another folder, or remove it.")
     if not any(len(part) for part in parts):
-        raise AblationError("nothing to prune: the circuit is empty, and the folder would hold the base model")
+        raise HarmcircuitsError("nothing to prune: the circuit is empty, and the folder would hold the base model")
     if has_hooks(model) or masks_in_force(model):
-        raise AblationError("the model is ablated or has hooks now: leave hc.ablated, and give all that is to be off to export")
+        raise HarmcircuitsError(
+            "the model is ablated or has hooks now: leave hc.ablated, and give all that is to be off to export"
+        )
     masks, digest = in_weights(model, parts), model_hash(model)
     with ablated(model, masks), atomic_folder(target) as new:
         save_plain(model, new)

@@ -21,9 +21,10 @@ from jaxtyping import Float
 from scipy.stats import norm, rankdata
 
 from .. import figures
+from ..errors import HarmcircuitsError
 from ..results import Result
 from ..statistics import LEAST_UNITS, Estimate, resamples
-from .scores import KINDS, Attribution, AttributionError, Kind
+from .scores import KINDS, Attribution, Kind
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -113,9 +114,9 @@ class Agreement(Result):
 def compare(first: Attribution, second: Attribution, *, k: int, names: tuple[str, str]) -> Agreement:
     """Return how far two attributions of the same model agree: see `Attribution.compare`."""
     if k < 1:
-        raise AttributionError(f"k is {k}: it counts components, from 1")
+        raise HarmcircuitsError(f"k is {k}: it counts components, from 1")
     if (first.heads.shape, first.neurons.shape) != (second.heads.shape, second.neurons.shape):
-        raise AttributionError(f"the scores are of models of different shape: {first} and {second}")
+        raise HarmcircuitsError(f"the scores are of models of different shape: {first} and {second}")
     summaries: dict[str, KindAgreement | None] = dict.fromkeys(KINDS)
     points = []
     for kind in KINDS:
@@ -127,7 +128,7 @@ def compare(first: Attribution, second: Attribution, *, k: int, names: tuple[str
         columns = {"layer": layer, "index": index, "first": a.mean(0), "second": b.mean(0)}
         points.append(pd.DataFrame({"kind": kind, **columns}))
     if not any(summaries.values()):
-        raise AttributionError("no component was measured on both sides: score some of the same heads or neurons.")
+        raise HarmcircuitsError("no component was measured on both sides: score some of the same heads or neurons.")
     return Agreement(summaries["heads"], summaries["neurons"], names, pd.concat(points, ignore_index=True))
 
 

@@ -14,7 +14,8 @@ import torch
 from tqdm.auto import tqdm
 
 from ..ablation.sweep import batched_loss_increase
-from ..circuits import Circuit, CircuitError, Component
+from ..circuits import Circuit, Component
+from ..errors import HarmcircuitsError
 from ..models.protocol import HookedModel, check_repeatable, geometry
 from .first_order import check_scores
 from .metrics import BoundMetric
@@ -39,7 +40,7 @@ def exact(
         batch_size: ablated rows a pass; None: as many as fit into half of a GPU's free memory, or into 1 GiB on a CPU.
 
     Raises:
-        CircuitError: no component, or one that the model does not have.
+        HarmcircuitsError: no component, or one that the model does not have.
         ValueError: a batch size below 1.
     """
     if batch_size is not None and batch_size < 1:
@@ -50,7 +51,7 @@ def exact(
         heads = [(layer, head) for layer in range(shape.n_layers) for head in range(shape.n_heads)]
     circuit = Circuit(heads=heads or (), neurons=neurons or ())
     if not len(circuit):
-        raise CircuitError("no component asked for: name some heads= or neurons=, or neither for all heads")
+        raise HarmcircuitsError("no component asked for: name some heads= or neurons=, or neither for all heads")
     circuit.check(model)
     singles = [Circuit(heads=[head]) for head in circuit.heads] + [Circuit(neurons=[neuron]) for neuron in circuit.neurons]
     with tqdm(total=len(metric.rows) * len(singles), desc="exact", unit="ablation", disable=not progress) as bar:

@@ -23,6 +23,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..data import Batch, Example, Prompt, Row, batched, make_batch, map_batches
+from ..errors import HarmcircuitsError
 from ..models.protocol import (
     CURE,
     Hook,
@@ -36,7 +37,7 @@ from ..models.protocol import (
     stack_layers,
 )
 from .metrics import BoundMetric, Metric, ModelMetric, bind_metric
-from .scores import Attribution, AttributionError
+from .scores import Attribution
 
 METHODS = ("first-order", "integrated", "exact")
 """Each is a module and its function: `method(model, metric: BoundMetric, *, batch_size, progress, **options) → Attribution`."""
@@ -70,14 +71,13 @@ def attribute(
         options: of the method; see `attribution.integrated.integrated` and `attribution.exact.exact`.
 
     Raises:
-        AttributionError: no examples, an unknown method, or a score that is not a number (names example and component).
-        BatchError: not even one row fits into the device's memory.
-        ExampleError: an example with an empty response, or a prompt, which has none, where the metric reads responses.
-        ModelError: a layer without `hook_z` or `hook_post`; a state in which scores mean something else (dropout, autocast,
-            quantised weights; see `models.protocol`).
+        HarmcircuitsError: no examples, an unknown method, or a score that is not a number (names example and component); not
+            even one row fits into the device's memory; an example with an empty response, or a prompt, which has none, where
+            the metric reads responses; a layer without `hook_z` or `hook_post`; a state in which scores mean something else
+            (dropout, autocast, quantised weights; see `models.protocol`).
     """
     if method not in METHODS:
-        raise AttributionError(f"method {method!r} is unknown: choose one of {', '.join(map(repr, METHODS))}")
+        raise HarmcircuitsError(f"method {method!r} is unknown: choose one of {', '.join(map(repr, METHODS))}")
     name = method.replace("-", "_")
     scores: Callable[..., Attribution] = getattr(import_module(f".{name}", __package__), name)
     return scores(model, bind_metric(model, examples, metric), batch_size=batch_size, progress=progress, **options)
@@ -108,7 +108,7 @@ def score_batch(
     with torch.enable_grad(), gated(model, gate) as (z, post):
         total = score(batch).sum()  # rows don't interact: the gradient of the sum holds each one's own
         if not total.requires_grad:
-            raise AttributionError("the metric does not depend on the model: it has no gradient (a constant, or detached?)")
+            raise HarmcircuitsError("the metric does not depend on the model: it has no gradient (a constant, or detached?)")
         gradients = torch.autograd.grad(total, z + post, allow_unused=True, materialize_grads=True)
     heads, head_tokens = _summed(z, gradients[: len(z)], gate)
     neurons, neuron_tokens = _summed(post, gradients[len(z) :], gate)
@@ -149,7 +149,7 @@ def gated(model: HookedModel, gate: float) -> Iterator[tuple[list[Tensor], list[
 
 
 def check_every_layer(model: HookedModel) -> None:
-    """Raise ModelError where a layer has no `hook_z` or `hook_post`, or gradients do not mean what they should."""
+    """Raise HarmcircuitsError where a layer has no `hook_z` or `hook_post`, or gradients do not mean what they should."""
     layers = range(geometry(model).n_layers)
     check_hooks(model, heads=layers, neurons=layers)
     check_gradients(model)
@@ -182,12 +182,12 @@ def cut(tokens: Sequence[Float[Tensor, "pos 2"]], rows: Sequence[Row]) -> tuple[
 
 
 def check_scores(scores: Attribution, *, wanted: dict[str, Bool[Tensor, "layer index"]] | None = None) -> Attribution:
-    """Return `scores`. AttributionError names the first (of those `wanted`) that is not a number."""
+    """Return `scores`. HarmcircuitsError names the first (of those `wanted`) that is not a number."""
     for kind, values in (("head", scores.per_example_heads), ("neuron", scores.per_example_neurons)):
         wrong = ~values.isfinite()
         if wanted is not None:
             wrong &= wanted[f"{kind}s"]
         if bool(wrong.any()):
             example, layer, index = (int(place) for place in wrong.nonzero()[0])
-            raise AttributionError(f"the score of {kind} ({layer}, {index}) on example {example} is not a number. {CURE}")
+            raise HarmcircuitsError(f"the score of {kind} ({layer}, {index}) on example {example} is not a number. {CURE}")
     return scores

@@ -24,10 +24,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..data import Batch
+from ..errors import HarmcircuitsError
 from ..models.protocol import HookedModel
 from .first_order import check_every_layer, check_scores, cut, each_row, gated, score_batch
 from .metrics import BoundMetric
-from .scores import Attribution, AttributionError
+from .scores import Attribution
 
 log = logging.getLogger(__name__)
 TOLERANCE = 0.05
@@ -44,10 +45,10 @@ def integrated(
             model more than 100 (docs/trust.md); too few give a warning.
 
     Raises:
-        AttributionError: fewer than one step, or a score that is not a number.
+        HarmcircuitsError: fewer than one step, or a score that is not a number.
     """
     if steps != int(steps) or steps < 1:
-        raise AttributionError(f"steps must be a whole number of at least 1, not {steps}")
+        raise HarmcircuitsError(f"steps must be a whole number of at least 1, not {steps}")
     check_every_layer(model)
     score = lambda batch: _along_the_way(model, batch, metric, steps)
     parts = each_row(model, metric.rows, score, batch_size=batch_size, progress=progress, desc="integrate")
@@ -57,7 +58,7 @@ def integrated(
     rise = torch.stack(rises)
     if not bool(rise.isfinite().all()):
         example = int((~rise.isfinite()).nonzero()[0])
-        raise AttributionError(f"on example {example} the metric, with or without heads and neurons, is not a number")
+        raise HarmcircuitsError(f"on example {example} the metric, with or without heads and neurons, is not a number")
     error = scores.per_example_heads.sum((1, 2)) + scores.per_example_neurons.sum((1, 2)) - rise
     if error.abs().mean() > TOLERANCE * rise.abs().mean():
         log.warning(

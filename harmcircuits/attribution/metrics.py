@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from ..data import Batch, Example, Prompt, Row, example_rows, response_loss
+from ..errors import HarmcircuitsError
 from ..models.forward import logits_at
 from ..models.protocol import HookedModel
-from .scores import AttributionError
 
 Metric = Callable[[Float[Tensor, "asked d_vocab"], Batch], Float[Tensor, " b"]]
 """`metric(logits, batch) → [b]`: `logits` predict the asked tokens (`batch.targets`), row after row (`batch.row_of`)."""
@@ -48,15 +48,15 @@ def bind_metric(model: HookedModel, examples: Sequence[Any], metric: Metric | Mo
     """Return `metric` (None: the loss of the response) of `model` on `examples`.
 
     Raises:
-        AttributionError: no examples, or something else than examples; in a pass: a metric that gives not one value a row.
-        ExampleError: an example with an empty response, or a prompt, which has none, where the metric reads responses.
+        HarmcircuitsError: no examples, or something else than examples; in a pass: a metric that gives not one value a row; an
+            example with an empty response, or a prompt, which has none, where the metric reads responses.
     """
     if isinstance(examples, Example | Prompt | str) or not all(isinstance(each, Example | Prompt) for each in examples):
-        raise AttributionError(
+        raise HarmcircuitsError(
             f"examples are a list of hc.Example (see hc.elicit), not {type(examples).__name__} of other things"
         )
     if not examples:
-        raise AttributionError("no examples: there is nothing to attribute. Elicit some first (hc.elicit).")
+        raise HarmcircuitsError("no examples: there is nothing to attribute. Elicit some first (hc.elicit).")
     if isinstance(metric, ModelMetric):
         bound = metric.for_model(model, examples)
         by_row = lambda batch: _by_row(bound.score(batch), batch)
@@ -99,7 +99,7 @@ def _by_row(values: Float[Tensor, " b"], batch: Batch) -> Float[Tensor, " b"]:
     rows = len(batch.tokens)
     if not isinstance(values, Tensor) or values.shape != (rows,):
         shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
-        raise AttributionError(
+        raise HarmcircuitsError(
             f"the metric must give one value for each of the batch's {rows} rows, shape ({rows},), and gave {shape}: sum or "
             "average over the tokens of a row alone (batch.mean_over_rows)."
         )

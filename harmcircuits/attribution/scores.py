@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .. import figures
+from ..errors import HarmcircuitsError
 from ..results import Result
 from ..statistics import mean_estimates
 from ..store import one_line, read_tensors, save_tensors
@@ -29,10 +30,6 @@ KINDS: tuple[Kind, Kind] = ("heads", "neurons")
 Sign = Literal["promotes", "hinders"]
 FORMAT = "harmcircuits attribution 2"
 _LABELS: dict[Kind, str] = {"heads": "L{}H{}", "neurons": "neuron {}.{}"}
-
-
-class AttributionError(ValueError):
-    """Scores that cannot be computed, read or combined; the message says which and why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,10 +85,10 @@ class Attribution(Result):
         """Return A at each token of one example, prompt included: columns position, heads, neurons (sums over each kind).
 
         Raises:
-            AttributionError: the method does not attribute to tokens.
+            HarmcircuitsError: the method does not attribute to tokens.
         """
         if not self.tokens:
-            raise AttributionError('these scores have no tokens (an ablation acts at all of them): use method="first-order"')
+            raise HarmcircuitsError('these scores have no tokens (an ablation acts at all of them): use method="first-order"')
         frame = pd.DataFrame(self.tokens[example].numpy(), columns=list(KINDS))
         return frame.rename_axis("position").reset_index()
 
@@ -124,10 +121,10 @@ class Attribution(Result):
             (95 % bootstrap over examples, not adjusted for the selection of the largest; none below 3 examples), unsigned (U).
 
         Raises:
-            AttributionError: `k` below 1, another kind or sign.
+            HarmcircuitsError: `k` below 1, another kind or sign.
         """
         if kind not in (None, *KINDS):
-            raise AttributionError(f'kind {kind!r} is unknown: "heads" or "neurons", or None for both')
+            raise HarmcircuitsError(f'kind {kind!r} is unknown: "heads" or "neurons", or None for both')
         parts = [self._largest(each, k, sign) for each in KINDS if kind in (None, each)]
         order = lambda score: -score.abs()
         return pd.concat(parts).sort_values("score", key=order, kind="stable").head(k).reset_index(drop=True)
@@ -173,7 +170,7 @@ class Attribution(Result):
             names: what the two sides are called in the figure.
 
         Raises:
-            AttributionError: scores of another model, nothing measured on both sides, or `k` below 1.
+            HarmcircuitsError: scores of another model, nothing measured on both sides, or `k` below 1.
         """
         from .agreement import compare  # it imports this file
 
@@ -192,15 +189,15 @@ class Attribution(Result):
 
     @classmethod
     def load(cls, path: str | Path) -> "Attribution":
-        """Read what `save` wrote. Raises AttributionError where the file is missing, damaged, or holds something else."""
-        tensors, lengths = read_tensors(path, format=FORMAT, what="attribution", error=AttributionError)
+        """Read what `save` wrote. Raises HarmcircuitsError where the file is missing, damaged, or holds something else."""
+        tensors, lengths = read_tensors(path, format=FORMAT, what="attribution")
         try:
             heads, neurons = tensors["per_example_heads"], tensors["per_example_neurons"]
             return cls(
                 heads, neurons, tuple(tensors["tokens"].split(lengths))[: len(lengths)], tensors.get("completeness_error")
             )
         except (KeyError, TypeError, RuntimeError) as error:
-            raise AttributionError(f"{path} is not as `save` wrote it ({one_line(error)}). Save the scores again.") from error
+            raise HarmcircuitsError(f"{path} is not as `save` wrote it ({one_line(error)}). Save the scores again.") from error
 
     def __repr__(self) -> str:
         _, layers, heads = self.per_example_heads.shape
@@ -212,7 +209,7 @@ class Attribution(Result):
 def top_indices(scores: Float[Tensor, " n"], k: int, sign: Sign) -> Tensor:
     """Return the indices of the `k` largest (smallest) scores of that sign, NaN left out."""
     if k < 1 or sign not in get_args(Sign):
-        raise AttributionError(f'k={k}, sign={sign!r}: ask for at least 1 component, sign="promotes" or "hinders"')
+        raise HarmcircuitsError(f'k={k}, sign={sign!r}: ask for at least 1 component, sign="promotes" or "hinders"')
     values = (scores if sign == "promotes" else -scores).nan_to_num(nan=-torch.inf)
     largest = values.topk(min(k, len(values)))
     return largest.indices[largest.values > 0]

@@ -27,10 +27,10 @@ from torch import Tensor
 from transformers import Cache
 
 from ..data import Batch, Example, Prompt, batched, make_batch, map_batches
+from ..errors import HarmcircuitsError
 from ..models.matrices import Matrix, matrices
-from ..models.protocol import HookedModel, ModelError, check_gradients
+from ..models.protocol import HookedModel, check_gradients
 from .metrics import BoundMetric, Metric, ModelMetric, bind_metric
-from .scores import AttributionError
 
 _BLOCK = 2**23
 """Bytes of the gradients of a block of rows on a CPU: within its cache. A GPU takes 32 times as much."""
@@ -70,7 +70,7 @@ def absolute_scores(matrix: Matrix, sums: Sequence[GradientSums]) -> Float[Tenso
 def _scores(matrix: Matrix, weights: Tensor, sums: Sequence[GradientSums], gradients: list[Tensor]) -> Tensor:
     scores: Tensor = weights * reduce(torch.add, gradients) / sum(own.n for own in sums)
     if not bool(scores.isfinite().all()):
-        raise AttributionError(f"a score of {matrix.name} is not a number: does the matrix hold NaN or infinities?")
+        raise HarmcircuitsError(f"a score of {matrix.name} is not a number: does the matrix hold NaN or infinities?")
     return scores
 
 
@@ -85,7 +85,7 @@ def layer_sums(
         batch_size: rows a pass; sums do not depend on it, beyond rounding.
 
     Raises:
-        AttributionError, BatchError, ExampleError, ModelError: see `attribute_weights`.
+        HarmcircuitsError: see `attribute_weights`.
     """
     check_gradients(model, weights=True)
     by_layer: list[list[Matrix]] = [[] for _ in range(int(model.cfg.n_layers))]
@@ -139,9 +139,9 @@ def _forward_batch(model: HookedModel, metric: BoundMetric, batch: Batch) -> tup
         stack.enter_context(model.hooks(fwd_hooks=[(f"blocks.{len(blocks) - 1}.hook_resid_post", begin)]))
         total = metric.score(batch).sum()
     if len(arguments) != len(blocks) or len(end) != 1:
-        raise ModelError("a metric must run the model once, to the end, for weights to be scored layer by layer")
+        raise HarmcircuitsError("a metric must run the model once, to the end, for weights to be scored layer by layer")
     if not total.requires_grad:
-        raise AttributionError("the metric does not depend on the last layer: it has no gradient (a constant, or detached?)")
+        raise HarmcircuitsError("the metric does not depend on the last layer: it has no gradient (a constant, or detached?)")
     return arguments, torch.autograd.grad(total, end)[0]
 
 
@@ -155,7 +155,7 @@ def _backward(model: HookedModel, layer: int, block: list[Matrix], step: _Step, 
         (step.gradient,) = torch.autograd.grad(output, [start], grad_outputs=step.gradient)
     for matrix in block:
         if not bool((numbers := finite[matrix.name]).all()):
-            raise AttributionError(
+            raise HarmcircuitsError(
                 f"the gradient of {matrix.name} on example {step.examples[int(numbers.int().argmin())]} is not a number: "
                 "activations or gradients overflow there. Load the model with dtype=torch.float32, or leave that example out."
             )
@@ -192,7 +192,7 @@ def _accumulate(block: Sequence[Matrix], n: int, sums: GradientSums) -> Iterator
             handles.callback(matrix.sink.listen(partial(wrote, matrix)).remove)
         yield finite
     if wrong := [matrix.name for matrix in block if used.count(matrix.name) != 1]:
-        raise ModelError(
+        raise HarmcircuitsError(
             f"{wrong[0]} was used {used.count(wrong[0])} times in one forward pass: weights can only be scored where the model "
             "computes with them exactly once."
         )

@@ -23,12 +23,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ..data import Example, Prompt
+from ..errors import HarmcircuitsError
 from ..figures.matrix import heatmap, layer_by_kind
 from ..models.protocol import HookedModel
 from ..results import Result
 from ..store import one_line, read_tensors, save_tensors
 from .metrics import Metric, ModelMetric
-from .scores import AttributionError, Sign, top_indices
+from .scores import Sign, top_indices
 from .weight_gradients import absolute_scores, layer_sums, signed_scores
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class WeightAttribution(Result):
         for name in ("signed", "absolute"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         if {name: U.shape for name, U in self.absolute.items()} != {name: A.shape for name, A in self.signed.items()}:
-            raise AttributionError("signed and absolute scores are of different matrices: compute both with the same model")
+            raise HarmcircuitsError("signed and absolute scores are of different matrices: compute both with the same model")
 
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
@@ -81,9 +82,9 @@ class WeightAttribution(Result):
 
     def top(self, k: int = 10, *, matrix: str | None = None, sign: Sign = "promotes") -> pd.DataFrame:
         """Return the `k` weights of largest A, of one matrix or of all: weight ("blocks.3.mlp.out[5, 7]"), matrix, row, column,
-        score (A), unsigned (U). Raises AttributionError for `k` below 1, another sign, or an unknown matrix."""
+        score (A), unsigned (U). Raises HarmcircuitsError for `k` below 1, another sign, or an unknown matrix."""
         if matrix is not None and matrix not in self.signed:
-            raise AttributionError(f"there is no matrix {matrix!r}: {', '.join([*self.signed][:3])}, … (see W.table())")
+            raise HarmcircuitsError(f"there is no matrix {matrix!r}: {', '.join([*self.signed][:3])}, … (see W.table())")
         rows = []
         for name, A in self.signed.items():
             if matrix in (None, name):
@@ -114,14 +115,14 @@ class WeightAttribution(Result):
 
     @classmethod
     def load(cls, path: str | Path) -> "WeightAttribution":
-        """Read what `save` wrote. Raises AttributionError where the file is missing, damaged, or holds something else."""
-        tensors, about = read_tensors(path, format=FORMAT, what="weight attribution", error=AttributionError)
+        """Read what `save` wrote. Raises HarmcircuitsError where the file is missing, damaged, or holds something else."""
+        tensors, about = read_tensors(path, format=FORMAT, what="weight attribution")
         try:
             kinds = ("signed", "absolute")
             signed, absolute = ({name: tensors[f"{kind}/{name}"] for name in about["matrices"]} for kind in kinds)
             return cls(signed, absolute, about["n_examples"], about["n_benign"])
         except (KeyError, TypeError) as error:
-            raise AttributionError(f"{path} is not as `save` wrote it ({one_line(error)}). Save the scores again.") from error
+            raise HarmcircuitsError(f"{path} is not as `save` wrote it ({one_line(error)}). Save the scores again.") from error
 
     def __repr__(self) -> str:
         n, over = sum(map(Tensor.numel, self.signed.values())), f"{self.n_benign} benign" if self.n_benign else "the same"
@@ -148,11 +149,9 @@ def attribute_weights(
         batch_size: rows a pass; scores do not depend on it, beyond rounding.
 
     Raises:
-        AttributionError: no examples, or a score that is not a number (names matrix and example).
-        BatchError: not even one row fits into the device's memory.
-        ExampleError: an example without a response, where the metric reads responses.
-        ModelError: matrices that cannot be found; a state in which gradients mean something else (dropout, autocast, quantised
-            or folded weights).
+        HarmcircuitsError: no examples, or a score that is not a number (names matrix and example); not even one row fits into
+            the device's memory; an example without a response, where the metric reads responses; matrices that cannot be found;
+            a state in which gradients mean something else (dropout, autocast, quantised or folded weights).
     """
     sets = [(harmful, metric)] if benign is None else [(harmful, metric), (benign, metric)]
     signed: dict[str, Tensor] = {}

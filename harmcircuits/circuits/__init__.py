@@ -4,10 +4,8 @@
 """
 
 from .circuit import Circuit as Circuit
-from .circuit import CircuitError as CircuitError
 from .circuit import Component as Component
 from .circuit import by_layer as by_layer
-from .weight_mask import MaskError as MaskError
 from .weight_mask import WeightMask as WeightMask
 from .weight_mask import outgoing as outgoing
 from .weight_mask import overlap as overlap

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import HarmcircuitsError
 from ..figures import bars
 from ..models.protocol import Hook, HookedModel, check_hooks, geometry, head_hook, neuron_hook
 from ..results import Result
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
 Component = tuple[int, int]
 """(layer, head) or (layer, neuron), counted from 0."""
 FORMAT = "harmcircuits circuit 1"
-
-
-class CircuitError(ValueError):
-    """A circuit that does not fit: the message names the component and the model's limits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +68,7 @@ class Circuit(Result):
 
     def _combined(self, other: "Circuit", rule: Callable[[set[Component], set[Component]], set[Component]]) -> "Circuit":
         if not isinstance(other, Circuit):
-            raise CircuitError(
+            raise HarmcircuitsError(
                 f"a Circuit can be combined with another one, not with a {type(other).__name__} (hc.outgoing makes masks)"
             )
         heads, neurons = rule({*self.heads}, {*other.heads}), rule({*self.neurons}, {*other.neurons})
@@ -86,7 +83,7 @@ class Circuit(Result):
         """Return as many heads and neurons drawn at random *in the same layers*; they may overlap with this circuit.
 
         Raises:
-            CircuitError: a component that the model does not have.
+            HarmcircuitsError: a component that the model does not have.
         """
         self.check(model)
         shape, random = geometry(model), Random(seed)
@@ -102,8 +99,7 @@ class Circuit(Result):
         W_O, zeroing neuron j equals zeroing row j of W_out.
 
         Raises:
-            CircuitError: a component that the model does not have.
-            ModelError: a layer without the hook point.
+            HarmcircuitsError: a component that the model does not have; a layer without the hook point.
         """
         self.check(model)
         return [(name, partial(_zero, dim, indices)) for name, dim, indices in self.places()]
@@ -114,12 +110,12 @@ class Circuit(Result):
         return heads + [(neuron_hook(layer), -1, indices) for layer, indices in by_layer(self.neurons).items()]
 
     def check(self, model: HookedModel) -> None:
-        """Raise CircuitError or ModelError unless the model has every component."""
+        """Raise HarmcircuitsError or HarmcircuitsError unless the model has every component."""
         shape = geometry(model)
         for kind, items, size in (("head", self.heads, shape.n_heads), ("neuron", self.neurons, shape.d_mlp)):
             for layer, index in items:
                 if layer >= shape.n_layers or index >= size:
-                    raise CircuitError(
+                    raise HarmcircuitsError(
                         f"{kind} {shortened((layer, index))} is not in this model, which has {shape.n_layers} layers of "
                         f"{shape.n_heads} heads and {shape.d_mlp} neurons, counted from 0. Was it found in another model?"
                     )
@@ -157,16 +153,15 @@ class Circuit(Result):
         """Read what `save` wrote.
 
         Raises:
-            CircuitError: the file holds something else.
-            StoreError: the file is missing, or is not JSON.
+            HarmcircuitsError: the file holds something else; the file is missing, or is not JSON.
         """
         value = read_json(Path(path))
         if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise CircuitError(f"{path} is not a circuit file (its 'format' should be {FORMAT!r})")
+            raise HarmcircuitsError(f"{path} is not a circuit file (its 'format' should be {FORMAT!r})")
         try:
             return cls(heads=value["heads"], neurons=value["neurons"])
-        except (KeyError, CircuitError) as error:
-            raise CircuitError(f"{path} was changed since it was saved ({error}). Save the circuit again.") from error
+        except (KeyError, HarmcircuitsError) as error:
+            raise HarmcircuitsError(f"{path} was changed since it was saved ({error}). Save the circuit again.") from error
 
 
 def by_layer(items: Sequence[Component]) -> dict[int, list[int]]:
@@ -181,9 +176,9 @@ def _normalised(kind: str, items: Iterable[Iterable[int]]) -> tuple[Component, .
         if any(isinstance(number, bool) for pair in items for number in pair):
             raise TypeError("a truth value")
     except (TypeError, ValueError) as error:
-        raise CircuitError(f"{kind} must be pairs (layer, index) of whole numbers, not {shortened(items)}") from error
+        raise HarmcircuitsError(f"{kind} must be pairs (layer, index) of whole numbers, not {shortened(items)}") from error
     if negative := [pair for pair in pairs if min(pair) < 0]:
-        raise CircuitError(f"{kind} are counted from 0: {shortened(negative[0])} is negative")
+        raise HarmcircuitsError(f"{kind} are counted from 0: {shortened(negative[0])} is negative")
     return tuple(pairs)
 
 

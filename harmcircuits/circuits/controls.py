@@ -15,10 +15,11 @@ from torch import Tensor
 
 from ..attribution.scores import KINDS, Attribution, Kind
 from ..data import Example
+from ..errors import SelectionError
 from ..statistics import Estimate
 from .circuit import Circuit, Component, by_layer
 from .selection import Fraction, check_same_model, fraction_of, protected_mask, select
-from .weight_selection import SelectionError, WeightSelection
+from .weight_selection import WeightSelection
 
 HARMFUL, BENIGN = (0, 1), (2, 3)
 """Sets of training examples by which weights are scored: each kind in two halves, drawn at random."""

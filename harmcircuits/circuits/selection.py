@@ -21,9 +21,10 @@ from torch import Tensor
 
 from ..attribution.scores import KINDS, Attribution, Kind
 from ..attribution.weights import WeightAttribution
+from ..errors import SelectionError
 from .circuit import Circuit, Component
 from .weight_mask import WeightMask
-from .weight_selection import SelectionError, WeightSelection, count, set_difference
+from .weight_selection import WeightSelection, count, set_difference
 
 Fraction = float | Mapping[str, float]
 """One fraction for both kinds, or `{"heads": .5, "neurons": .1}`."""

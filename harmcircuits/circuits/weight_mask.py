@@ -19,22 +19,19 @@ from jaxtyping import Int
 from scipy.stats import hypergeom
 from torch import Tensor
 
+from ..errors import HarmcircuitsError
 from ..figures.matrix import heatmap, layer_by_kind
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, geometry
 from ..results import Result
 from ..store import read_tensors, save_tensors
-from .circuit import Circuit, CircuitError, by_layer
+from .circuit import Circuit, by_layer
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 FORMAT = "harmcircuits weight mask 2"
 Flat = Int[Tensor, " n"]
-
-
-class MaskError(ValueError):
-    """A mask that does not fit, or cannot be read: the message names the matrix and what would work."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -51,7 +48,7 @@ class WeightMask(Result):
         shapes: (out, in) of **every** eligible matrix, those without a weight in the mask too.
 
     Raises:
-        MaskError: indices outside the matrix, or of a matrix without a shape.
+        HarmcircuitsError: indices outside the matrix, or of a matrix without a shape.
     """
 
     indices: Mapping[str, Flat] = field(default_factory=dict)
@@ -60,7 +57,7 @@ class WeightMask(Result):
     def __post_init__(self) -> None:
         shapes = {name: (int(shape[0]), int(shape[1])) for name, shape in self.shapes.items()}
         if unknown := [name for name in self.indices if name not in shapes]:
-            raise MaskError(f"the mask has weights in {shortened(unknown[0])}, of which no shape is given")
+            raise HarmcircuitsError(f"the mask has weights in {shortened(unknown[0])}, of which no shape is given")
         indices = {name: _normalised(name, self.indices[name], shapes[name]) for name in shapes if name in self.indices}
         object.__setattr__(self, "shapes", MappingProxyType(shapes))
         object.__setattr__(self, "indices", MappingProxyType({name: flat for name, flat in indices.items() if len(flat)}))
@@ -88,10 +85,12 @@ class WeightMask(Result):
 
     def _combined(self, other: "WeightMask", rule: Callable[[Tensor, Tensor], Tensor]) -> "WeightMask":
         if not isinstance(other, WeightMask):
-            raise MaskError(f"a WeightMask can be combined with another one, not with a {type(other).__name__}")
+            raise HarmcircuitsError(f"a WeightMask can be combined with another one, not with a {type(other).__name__}")
         if differ := [name for name, shape in self.shapes.items() if other.shapes.get(name, shape) != shape]:
             a, b = self.shapes[differ[0]], other.shapes[differ[0]]
-            raise MaskError(f"the masks are of different models: {differ[0]} has the shape {a} in one and {b} in the other")
+            raise HarmcircuitsError(
+                f"the masks are of different models: {differ[0]} has the shape {a} in one and {b} in the other"
+            )
         nothing = torch.empty(0, dtype=torch.long)
         names = dict.fromkeys([*self.indices, *other.indices])
         indices = {name: rule(self.indices.get(name, nothing), other.indices.get(name, nothing)) for name in names}
@@ -114,12 +113,16 @@ class WeightMask(Result):
         return WeightMask(indices={name: torch.tensor(flat) for name, flat in drawn.items()}, shapes=self.shapes)
 
     def check(self, model: HookedModel) -> None:
-        """Raise MaskError unless the mask's matrices are those of `model`; ModelError where these cannot be found."""
+        """Raise HarmcircuitsError unless the mask's matrices are those of `model`; HarmcircuitsError where these cannot be
+        found.
+        """
         own = {matrix.name: matrix.shape for matrix in matrices(model)}
         for name in {**self.shapes, **own}:
             if self.shapes.get(name) != own.get(name):
                 there, here = (shape.get(name, "missing") for shape in (self.shapes, own))
-                raise MaskError(f"{name} is {there} in the mask and {here} in this model. Was the mask found in another model?")
+                raise HarmcircuitsError(
+                    f"{name} is {there} in the mask and {here} in this model. Was the mask found in another model?"
+                )
 
     def table(self) -> pd.DataFrame:
         """Return one row a matrix: matrix, layer, kind, weights (in the mask), size, fraction."""
@@ -149,12 +152,12 @@ class WeightMask(Result):
 
     @classmethod
     def load(cls, path: str | Path) -> "WeightMask":
-        """Read what `save` wrote. Raises MaskError where the file is missing, damaged, or holds something else."""
-        indices, about = read_tensors(path, format=FORMAT, what="weight mask", error=MaskError)
+        """Read what `save` wrote. Raises HarmcircuitsError where the file is missing, damaged, or holds something else."""
+        indices, about = read_tensors(path, format=FORMAT, what="weight mask")
         try:
             return cls(indices=indices, shapes=about["shapes"])
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # a MaskError too
-            raise MaskError(f"{path} was changed since it was saved ({error}). Save the mask again.") from error
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # a HarmcircuitsError too
+            raise HarmcircuitsError(f"{path} was changed since it was saved ({error}). Save the mask again.") from error
 
     def __repr__(self) -> str:
         return f"WeightMask({len(self)} of {sum(map(prod, self.shapes.values()))} weights, in {len(self.indices)} matrices)"
@@ -166,8 +169,7 @@ def outgoing(model: HookedModel, circuit: Circuit) -> WeightMask:
     `ablated(model, circuit)` and `ablated(model, outgoing(model, circuit))` are the same model.
 
     Raises:
-        CircuitError: a component that the model does not have.
-        ModelError: the model's matrices cannot be found.
+        HarmcircuitsError: a component that the model does not have; the model's matrices cannot be found.
     """
     circuit.check(model)
     width = geometry(model).d_head
@@ -193,8 +195,8 @@ def overlap(one: Circuit | WeightMask, other: Circuit | WeightMask, *, model: Ho
         model: how many heads and neurons there are; needed for circuits.
 
     Raises:
-        CircuitError: a circuit and a mask, no model for circuits, or a component that the model does not have.
-        MaskError: masks of different models.
+        HarmcircuitsError: a circuit and a mask, no model for circuits, or a component that the model does not have; masks of
+            different models.
     """
     if isinstance(one, WeightMask) and isinstance(other, WeightMask):
         both = one & other
@@ -210,7 +212,9 @@ def overlap(one: Circuit | WeightMask, other: Circuit | WeightMask, *, model: Ho
         table = pd.DataFrame(columns, index=["heads", "neurons"])
         n = pd.Series([shape.n_layers * shape.n_heads, shape.n_neurons], index=table.index)
     else:
-        raise CircuitError("give two circuits and model=, or two masks; hc.outgoing(model, circuit) makes a mask of a circuit")
+        raise HarmcircuitsError(
+            "give two circuits and model=, or two masks; hc.outgoing(model, circuit) makes a mask of a circuit"
+        )
     table = table.assign(n=n)
     table.loc["all"] = table.sum()
     return (
@@ -230,9 +234,9 @@ def _normalised(name: str, flat: object, shape: tuple[int, int]) -> Flat:
     if not given.numel():
         return torch.empty(0, dtype=torch.long)
     if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
-        raise MaskError(f"{name}: weights are named by whole numbers (row · columns + column), not {given.dtype}")
+        raise HarmcircuitsError(f"{name}: weights are named by whole numbers (row · columns + column), not {given.dtype}")
     unique: Tensor = given.detach().cpu().long().flatten().unique()
     if not 0 <= int(unique[0]) <= int(unique[-1]) < prod(shape):
         wrong = int(unique[0]) if unique[0] < 0 else int(unique[-1])
-        raise MaskError(f"{name} has {prod(shape)} weights, counted from 0: there is none of index {wrong}")
+        raise HarmcircuitsError(f"{name} has {prod(shape)} weights, counted from 0: there is none of index {wrong}")
     return unique

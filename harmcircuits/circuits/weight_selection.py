@@ -19,16 +19,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..attribution.weight_gradients import ExampleSet, absolute_scores, layer_sums, signed_scores
+from ..errors import SelectionError
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel
 from .weight_mask import WeightMask
 
 RECIPES = ("released", "global")
 _STRIDE = 64
-
-
-class SelectionError(ValueError):
-    """A circuit that cannot be selected; the message says what is left and what would help."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def weight_masks(
         batch_size: rows a pass; masks do not depend on it, beyond rounding.
 
     Raises:
-        AttributionError, ExampleError, ModelError: see `attribute_weights`.
+        HarmcircuitsError: see `attribute_weights`.
     """
     shapes = {matrix.name: matrix.shape for matrix in matrices(model)}
     masks: list[dict[str, Tensor]] = [{} for _ in selections]

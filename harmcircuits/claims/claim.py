@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 
 from .. import store
 from ..ablation.ablate import Condition
+from ..errors import HarmcircuitsError
 from ..experiment.decision import Decision, over
 from ..experiment.effect_table import columns_of, estimate_of, interval_text
 from ..experiment.effects import CONTRASTS, Effects
@@ -31,10 +32,6 @@ NAMES = ("compactness", "generality", "distinct", "alignment", "misalignment")
 """Claims: each is a file of this name, with a class that it registers."""
 FORMAT = "harmcircuits claim 2"
 Figures = dict[str, go.Figure]
-
-
-class ClaimError(ValueError):
-    """A claim that cannot be tested on this model or these prompts; the message says what is missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +58,7 @@ class Claim(ABC):
 
     @classmethod
     def restrict(cls, material: Material) -> Material:
-        """Return the material with the prompts that this claim uses. Raises ClaimError where there are too few."""
+        """Return the material with the prompts that this claim uses. Raises HarmcircuitsError where there are too few."""
         return material
 
     @property
@@ -214,7 +211,10 @@ class Finding(Result):
         return {"format": FORMAT, **{name: getattr(self, name) for name in plain}, "reasons": [*self.reasons], "tables": frames}
 
     def save(self, folder: str | Path) -> Path:
-        """Write `NAME.json` and `NAME.html`; return the path of the first. Raises StoreError where they cannot be written."""
+        """Write `NAME.json` and `NAME.html`; return the path of the first.
+
+        Raises HarmcircuitsError where they cannot be written.
+        """
         path = Path(folder) / f"{self.claim}.json"
         with store.held(folder):
             store.write_json(path, self.document())
@@ -223,16 +223,16 @@ class Finding(Result):
 
     @classmethod
     def load(cls, path: str | Path) -> "Finding":
-        """Read the JSON file that `save` wrote. Raises StoreError where it is missing, damaged or something else."""
+        """Read the JSON file that `save` wrote. Raises HarmcircuitsError where it is missing, damaged or something else."""
         document = store.read_json(Path(path))
         if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
-            raise store.StoreError(f"{path} holds no finding of a claim ({FORMAT!r}): run the claim again.")
+            raise HarmcircuitsError(f"{path} holds no finding of a claim ({FORMAT!r}): run the claim again.")
         try:
             tables = {name: as_frame(plain) for name, plain in document.pop("tables").items()}
             estimates = tables.pop("estimates")
             return cls(**document | {"reasons": tuple(document["reasons"])}, estimates=estimates, tables=tables)
         except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-            raise store.StoreError(f"{path} was changed ({store.one_line(repr(error))}): run the claim again.") from error
+            raise HarmcircuitsError(f"{path} was changed ({store.one_line(repr(error))}): run the claim again.") from error
 
     def __repr__(self) -> str:
         return f"Finding({self.claim}: {self.answer!r})"
@@ -242,9 +242,9 @@ class Finding(Result):
 
 
 def claim_class(name: str) -> type[Claim]:
-    """Return the class of a claim by name. Raises ClaimError for a name that is none."""
+    """Return the class of a claim by name. Raises HarmcircuitsError for a name that is none."""
     if name not in Claim.registry and name in NAMES:
         import_module(f".{name}", __package__)
     if name not in Claim.registry:
-        raise ClaimError(f"there is no claim {name!r}: there are {', '.join(NAMES)}")
+        raise HarmcircuitsError(f"there is no claim {name!r}: there are {', '.join(NAMES)}")
     return Claim.registry[name]

@@ -33,6 +33,7 @@ from .. import figures
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, outgoing
 from ..data import PromptSet
+from ..errors import HarmcircuitsError
 from ..experiment.circuits import component_circuits, component_counts, controls_of, weight_circuits, weights_name
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, value_at_least
 from ..experiment.effects import Effects
@@ -44,7 +45,7 @@ from ..readings.information import Information
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate
-from .claim import Claim, ClaimError, Figures, Finding
+from .claim import Claim, Figures, Finding
 from .run import run
 
 SMALL = 0.01
@@ -66,7 +67,9 @@ class Compactness(Claim):
         masks = [mask for mask, *_ in weight_circuits(self.material, controls=False)]
         circuits = (*component_circuits(self.material), *masks)
         if not circuits:
-            raise ClaimError("no circuit of any asked size can be selected: lower the fractions, or protect fewer (settings=)")
+            raise HarmcircuitsError(
+                "no circuit of any asked size can be selected: lower the fractions, or protect fewer (settings=)"
+            )
         return circuits
 
     @cached_property

@@ -33,8 +33,9 @@ from .. import figures
 from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.first_order import attribute
 from ..circuits import overlap
-from ..circuits.weight_selection import SelectionError, WeightSelection
+from ..circuits.weight_selection import WeightSelection
 from ..data import Example, PromptSet
+from ..errors import HarmcircuitsError, SelectionError
 from ..experiment.circuits import cached_masks, choose_circuits, weights_name
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, of_measured
 from ..experiment.effect_table import columns_of
@@ -45,7 +46,7 @@ from ..readings.capabilities import Completion, Completions, as_example, capabil
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate, from_draws, resamples
-from .claim import Claim, ClaimError, Figures, Finding
+from .claim import Claim, Figures, Finding
 from .run import run
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class Distinct(Claim):
     def __post_init__(self) -> None:
         names = (*ROLES, BENIGN, *RANDOM)
         if not self.settings.facts or not self.capabilities or set(names) & set(self.capabilities):
-            raise ClaimError(f"give at least one capability, called none of {', '.join(names)}, and facts of 1 or more")
+            raise HarmcircuitsError(f"give at least one capability, called none of {', '.join(names)}, and facts of 1 or more")
         checked(self.capabilities, fewest=3)
 
     @cached_property
@@ -241,6 +242,6 @@ def distinct(model: HookedModel, prompts: PromptSet | None = None, **options: An
             `harmcircuits.claims.run.run`: train, development, settings (`Settings`), folder, name.
 
     Raises:
-        ClaimError: no capability, one called like a kind of request, or `facts=0`.
+        HarmcircuitsError: no capability, one called like a kind of request, or `facts=0`.
     """
     return run(Distinct, model, prompts, **options)

@@ -37,8 +37,9 @@ from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.first_order import attribute
 from ..circuits import WeightMask
 from ..circuits.controls import CircuitRecipe, matched, overlap_estimates
-from ..circuits.weight_selection import SelectionError, WeightSelection
+from ..circuits.weight_selection import WeightSelection
 from ..data.prompt_set import PromptSet
+from ..errors import HarmcircuitsError, SelectionError
 from ..experiment.circuits import cached_masks, component_counts
 from ..experiment.decision import Decision, above, at_least, below
 from ..experiment.effects import Effects
@@ -48,7 +49,7 @@ from ..models.protocol import HookedModel
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate
-from .claim import Claim, ClaimError, Figures, Finding
+from .claim import Claim, Figures, Finding
 from .run import run
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Generality(Claim):
         turn = lambda name: [other for other in enough if group[other] == group[name]].index(name)
         chosen = sorted(enough, key=turn)[: min(settings.categories, settings.test_prompts // ENOUGH)]
         if len(chosen) < 2:
-            raise ClaimError(
+            raise HarmcircuitsError(
                 f"{len(chosen)} categories fit test_prompts with {ENOUGH} harmful train and test requests; transfer needs two"
             )
         train, test = (without(prompts, set().union(*counts) - set(chosen)) for prompts in sets)
@@ -125,7 +126,7 @@ class Generality(Claim):
                 for suffix, part in sets.items()
             ]
         if not circuits:
-            raise ClaimError("no circuit of any component type can be selected for every category: lower its fraction")
+            raise HarmcircuitsError("no circuit of any component type can be selected for every category: lower its fraction")
         return circuits
 
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:

@@ -34,6 +34,7 @@ from .. import figures
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, outgoing
 from ..data import Example, PromptSet
+from ..errors import HarmcircuitsError
 from ..experiment.circuits import choose_circuits
 from ..experiment.decision import Decision, above, at_least, below
 from ..experiment.effect_table import columns_of
@@ -45,7 +46,7 @@ from ..organisms.finetune import Recipe, check_trainable
 from ..readings.advice import AfterLearning, BadAdvice
 from ..readings.reading import Reading
 from ..statistics import Estimate, two_level
-from .claim import Claim, ClaimError, Figures, Finding
+from .claim import Claim, Figures, Finding
 from .run import run
 
 BAD, GOOD = "bad advice", "good advice"
@@ -70,7 +71,7 @@ class Misalignment(Claim):
         """Every subject's questions; of the built-in ones also those about nothing in particular."""
         subjects = self.advice or {domain: advice(domain) for domain in (*DOMAINS, OPEN)}
         if self.settings.subject not in subjects or len(subjects) < 2:
-            raise ClaimError(
+            raise HarmcircuitsError(
                 f"no lessons about {self.settings.subject!r} and questions about something else: there is advice on "
                 f"{', '.join(subjects)}. Set subject= to one of several."
             )
@@ -95,7 +96,9 @@ class Misalignment(Claim):
             component = circuit.labels["component"]
             drawn = [c for c in circuits.controls if c.labels == {"component": component, "control": "random"}]
             if not drawn:
-                raise ClaimError(f"no random control of {component} could be drawn: raise random_draws, or lower the fractions")
+                raise HarmcircuitsError(
+                    f"no random control of {component} could be drawn: raise random_draws, or lower the fractions"
+                )
             random = [self._weights(drawn[seed % len(drawn)]) for seed in range(self.settings.fine_tunings)]
             pruned[component] = (self._weights(circuit), random)
         return pruned
@@ -221,7 +224,7 @@ def misalignment(model: HookedModel, prompts: PromptSet | None = None, **options
             `harmcircuits.claims.run.run`: train, development, settings (`MisalignmentSettings`), folder, name.
 
     Raises:
-        ClaimError: no questions about the subject of the lessons, or about anything else.
-        FinetuneError: peft or trl is missing, hooks are set on the model, or its weights are not float32.
+        HarmcircuitsError: no questions about the subject of the lessons, or about anything else; peft or trl is missing, hooks
+            are set on the model, or its weights are not float32.
     """
     return run(Misalignment, model, prompts, **options)

@@ -18,19 +18,17 @@ import pandas as pd
 import torch
 
 from .. import store
-from ..circuits.weight_selection import SelectionError
 from ..data import PromptSet
+from ..errors import HarmcircuitsError
 from ..experiment.dissociation import dissociate, prepare
 from ..experiment.effects import Effects
-from ..experiment.material import ExperimentError
 from ..experiment.measure import measure
 from ..experiment.result import QUESTION, Dissociation
 from ..experiment.settings import Settings
 from ..models.protocol import HookedModel
-from ..organisms.finetune import FinetuneError
 from ..report import Section, page
 from ..results import Result
-from .claim import NAMES, Claim, ClaimError, Finding, claim_class, finding_of
+from .claim import NAMES, Claim, Finding, claim_class, finding_of
 
 log = logging.getLogger(__name__)
 FORMAT = "harmcircuits paper 2"
@@ -63,14 +61,14 @@ def run(
         options: fields of the claim's class, beside `material`.
 
     Raises:
-        ClaimError: nothing that this claim could be tested with, or one model where a series is needed.
-        ExperimentError, PromptError, ModelError, StoreError: see `dissociate`.
+        HarmcircuitsError: nothing that this claim could be tested with, or one model where a series is needed; see
+            `dissociate`.
     """
     sizes = settings or claim.settings_class()
     series: Series = model if isinstance(model, Mapping) else {name: model}
     if claim.on_series != isinstance(model, Mapping) or (claim.on_series and len(series) < 2):
         wanted = "at least two checkpoints by name, in order" if claim.on_series else "one model"
-        raise ClaimError(f"{claim.name} takes {wanted}: {len(series)} given as {type(model).__name__}.")
+        raise HarmcircuitsError(f"{claim.name} takes {wanted}: {len(series)} given as {type(model).__name__}.")
     summaries: dict[str, Any] = {}
     options |= {"series": summaries} if claim.on_series else {}
     checkpoint: Any
@@ -135,7 +133,10 @@ class Paper(Result):
         return page(sections, model=str(self.document()["model"].get("name", "the model")))
 
     def save(self, folder: str | Path) -> Path:
-        """Write `paper.json`, `paper.html` and each result's own files; return the path of the page. Raises StoreError."""
+        """Write `paper.json`, `paper.html` and each result's own files; return the path of the page.
+
+        Raises HarmcircuitsError.
+        """
         place = Path(folder)
         with store.held(place):
             for result in self.results.values():
@@ -158,10 +159,10 @@ def known_claims() -> tuple[str, ...]:
 
 
 def check_names(claims: Sequence[str] | None) -> list[str]:
-    """Return the names, each once; all of `known_claims()` for None. Raises ClaimError for one that is not there."""
+    """Return the names, each once; all of `known_claims()` for None. Raises HarmcircuitsError for one that is not there."""
     known = known_claims()
     if unknown := [name for name in claims or () if name not in known]:
-        raise ClaimError(f"there is no claim {', '.join(map(repr, unknown))} of one model: there are {', '.join(known)}")
+        raise HarmcircuitsError(f"there is no claim {', '.join(map(repr, unknown))} of one model: there are {', '.join(known)}")
     return list(dict.fromkeys(claims or known))
 
 
@@ -180,11 +181,11 @@ def paper(
     Args:
         claims: some of `known_claims()`; None: all of them.
         settings: sizes; what differs from the defaults of `Settings` holds for every claim, the rest is each claim's own.
-        folder, options: as in `dissociate`: train, development, name, command, progress.
+        folder: as in `dissociate`.
+        options: as in `dissociate`: train, development, name, command, progress.
 
     Raises:
-        ClaimError: a name that is no claim of one model, before anything is computed.
-        PromptError, ModelError, StoreError: see `dissociate`.
+        HarmcircuitsError: a name that is no claim of one model, before anything is computed; see `dissociate`.
     """
     sizes = settings or Settings()
     options |= {"prompts": prompts, "folder": folder}
@@ -198,7 +199,7 @@ def paper(
             else:
                 kind = claim_class(claim)
                 results[claim] = run(kind, model, settings=sizes_of(kind.settings_class, sizes), **options)
-        except (ClaimError, ExperimentError, SelectionError, FinetuneError) as error:
+        except HarmcircuitsError as error:
             log.warning("%s cannot be measured: %s", claim, error)
             reasons[claim] = str(error)
         else:

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
+from ..errors import HarmcircuitsError
 from ..models.forward import logits_sharing_prefix
 from ..models.protocol import HookedModel, check_finite, pad_id
 from .examples import Example, Row, example_rows
@@ -89,8 +90,8 @@ def loss(model: HookedModel, examples: Sequence[Example], *, batch_size: int = 1
     """Return L of each example: mean negative log-likelihood of its response tokens, nats per token, float32, in order.
 
     Raises:
-        ExampleError: an example with an empty response, or longer than the model's context, or a prompt, which has none yet.
-        ModelError: a loss that is not a number; names the example.
+        HarmcircuitsError: an example with an empty response, or longer than the model's context, or a prompt, which has none
+            yet; a loss that is not a number; names the example.
     """
     return row_losses(model, example_rows(model, examples), batch_size=batch_size)
 
@@ -112,12 +113,8 @@ def row_losses(model: HookedModel, rows: Sequence[Row], *, batch_size: int = 16)
     return losses
 
 
-class BatchError(RuntimeError):
-    """No memory for even one row; the message says what needs less."""
-
-
 def map_batches(batches: Iterable[list[Item]], read: Callable[[list[Item]], Result]) -> Iterator[tuple[list[Item], Result]]:
-    """Yield `(batch, read(batch))`. Out of memory, halve the batch, and all later ones to that size; BatchError at one row.
+    """Yield `(batch, read(batch))`. Out of memory, halve the batch, and all later ones to that size; an error at one row.
 
     `read` may be called again for some of the rows, so that it leaves nothing behind when it fails.
 
@@ -133,8 +130,6 @@ def map_batches(batches: Iterable[list[Item]], read: Callable[[list[Item]], Resu
             if most is None or len(part) <= most:
                 try:
                     result = read(part)
-                except BatchError:  # from a loop inside this one
-                    raise
                 except (RuntimeError, MemoryError) as error:  # it holds what the failed pass has computed
                     if not (isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY)):
                         raise
@@ -143,7 +138,7 @@ def map_batches(batches: Iterable[list[Item]], read: Callable[[list[Item]], Resu
                     yield part, result
                     continue
                 if len(part) == 1:
-                    raise BatchError(
+                    raise HarmcircuitsError(
                         f"not even one text fits into this device's memory, beside the model ({cause}). Shorter texts need "
                         "less, and so does half precision (dtype=torch.bfloat16, --dtype bfloat16)."
                     )

@@ -21,11 +21,12 @@ from tqdm.auto import tqdm
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from .. import store
+from ..errors import HarmcircuitsError
 from ..models.forward import empty_past, logits_at
 from ..models.model_key import model_key
-from ..models.protocol import CURE, HookedModel, ModelError, device_of, has_hooks, pad_id, tokenizer_of
+from ..models.protocol import CURE, HookedModel, device_of, has_hooks, pad_id, tokenizer_of
 from .batching import batched, map_batches
-from .examples import Example, ExampleError, Prompt, chat_frame, check_context, prompt_ids
+from .examples import Example, Prompt, chat_frame, check_context, prompt_ids
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,9 @@ def elicit(
             `ablated`): the key knows the weights, not the hooks.
 
     Raises:
-        ExampleError: no prompts, settings that make no sense, or a prompt that with its answer exceeds the model's context.
-        ModelError: the model's logits are not numbers; the message names the prompt by its index, as a row.
-        StoreError: the cache is damaged, or cannot be written.
+        HarmcircuitsError: no prompts, settings that make no sense, or a prompt that with its answer exceeds the model's
+            context; the model's logits are not numbers; the message names the prompt by its index, as a row; the cache is
+            damaged, or cannot be written.
     """
     rows, settings = tokenize_prompts(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     if cache and has_hooks(model):
@@ -89,9 +90,9 @@ def tokenize_prompts(
 ) -> tuple[list[list[int]], dict[str, Any]]:
     """Return prompts as token ids in the model's chat frame, and the settings of `sample`."""
     if not prompts:
-        raise ExampleError("no prompts: there is nothing to elicit. Was the prompt set empty, or without that role?")
+        raise HarmcircuitsError("no prompts: there is nothing to elicit. Was the prompt set empty, or without that role?")
     if not (max_new_tokens >= 1 and 0 <= temperature < inf):
-        raise ExampleError(
+        raise HarmcircuitsError(
             f"max_new_tokens must be at least 1 and temperature a number of at least 0, not {max_new_tokens} and {temperature}"
         )
     frame = chat_frame(model)
@@ -188,11 +189,13 @@ def write_hooked(model: HookedModel, batch: Mapping[int, Sequence[int]], drawing
 
 
 def _check_logits(logits: Float[Tensor, "b d_vocab"], done: Bool[Tensor, " b"], rows: list[int], step: int) -> None:
-    """Raise ModelError where an unfinished row has no distribution: a draw from it would look like text."""
+    """Raise HarmcircuitsError where an unfinished row has no distribution: a draw from it would look like text."""
     wrong = ~logits.amax(dim=-1).isfinite() & ~done
     if bool(wrong.any()):
         row = rows[int(wrong.nonzero()[0])]
-        raise ModelError(f"row {row}, step {step}: the model's logits are not finite, so that no token can be drawn. {CURE}")
+        raise HarmcircuitsError(
+            f"row {row}, step {step}: the model's logits are not finite, so that no token can be drawn. {CURE}"
+        )
 
 
 def left_padded(prompts: Sequence[Sequence[int]], pad: int) -> tuple[Int[Tensor, "b pos"], Int[Tensor, "b pos"]]:

@@ -14,7 +14,8 @@ from weakref import WeakKeyDictionary
 
 from tokenizers import AddedToken, Tokenizer
 
-from ..models.protocol import HookedModel, ModelError, context_length, end_ids, tokenizer_of
+from ..errors import HarmcircuitsError
+from ..models.protocol import HookedModel, context_length, end_ids, tokenizer_of
 from ..results import clipped
 
 Role = Literal["harmful", "near", "far"]
@@ -77,14 +78,6 @@ class Example:
 
 def _category(item: Prompt | Example) -> str:
     return f", {clipped(item.category, 16)}" if item.category else ""
-
-
-class PromptError(ValueError):
-    """A file of prompts that cannot be read, or a set too small for what is asked. Never quotes a request."""
-
-
-class ExampleError(ValueError):
-    """Prompts or examples that cannot be continued or scored; the message says which and why."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +145,9 @@ def chat_frame(model: HookedModel) -> Frame:
         turns = "Request:\n{}\n\nResponse:\n{}\n\nRequest:\n{}\n\nResponse:\n".format(*marks)
         text = (tokenizer.bos_token if start_ids(model) else "") + turns
     if not all(text.count(mark) == 1 for mark in marks):
-        raise ModelError("the tokenizer's chat template does not show each message once, as it stands: where is the request?")
+        raise HarmcircuitsError(
+            "the tokenizer's chat template does not show each message once, as it stands: where is the request?"
+        )
     before, _, turn, between = (tuple(encode(model, part, special=True)) for part in re.split("|".join(marks), text))
     marked = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
     end_of_turn = set(turn[:1]) & {*tokenizer.all_special_ids, *marked}  # some templates write nothing after an answer
@@ -179,23 +174,25 @@ def prompt_ids(model: HookedModel, frame: Frame, request: str, prefill: str) -> 
 
 
 def response_ids(model: HookedModel, example: Example | Prompt) -> list[int]:
-    """Return the response's token ids. Raises ExampleError for an empty one, ids of another model's tokens, and a prompt."""
+    """Return the response's token ids. Raises HarmcircuitsError for an empty one, ids of another model's tokens, and a
+    prompt.
+    """
     name = f"{type(example).__name__.lower()} of category {example.category!r} (group {example.group!r})"
     if isinstance(example, Prompt):
-        raise ExampleError(f"a {name} has no response: elicit it first (hc.elicit).")
+        raise HarmcircuitsError(f"a {name} has no response: elicit it first (hc.elicit).")
     ids = list(example.response_ids) if example.response_ids is not None else encode(model, example.response)
     if not ids:
-        raise ExampleError(f"an {name} has an empty response. Leave it out, or elicit it again with more tokens.")
+        raise HarmcircuitsError(f"an {name} has an empty response. Leave it out, or elicit it again with more tokens.")
     size = int(model.cfg.d_vocab)
     if not all(0 <= token < size for token in ids):
-        raise ExampleError(f"an {name} has ids beyond the model's {size} tokens: another model wrote it. Elicit it again.")
+        raise HarmcircuitsError(f"an {name} has ids beyond the model's {size} tokens: another model wrote it. Elicit it again.")
     return ids
 
 
 def example_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
     """Return `before · request · between · prefill · response` of each example; the targets are the response.
 
-    Raises ExampleError: an example without a response, or longer than the model's context.
+    Raises HarmcircuitsError: an example without a response, or longer than the model's context.
     """
     frame = chat_frame(model)
     rows = []
@@ -207,11 +204,13 @@ def example_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
 
 
 def check_context(model: HookedModel, rows: Sequence[Sized], *, spare: int = 0, what: str = "example") -> None:
-    """Raise ExampleError where a row of tokens, with `spare` more, does not fit into the model's context."""
+    """Raise HarmcircuitsError where a row of tokens, with `spare` more, does not fit into the model's context."""
     context = context_length(model)
     for index, length in enumerate(len(row) + spare for row in rows):
         if context is not None and length > context:
-            raise ExampleError(f"{what} {index} is {length} tokens long, and the model's context holds {context}. Shorten it.")
+            raise HarmcircuitsError(
+                f"{what} {index} is {length} tokens long, and the model's context holds {context}. Shorten it."
+            )
 
 
 def pieces(model: HookedModel, ids: Sequence[int]) -> list[str]:

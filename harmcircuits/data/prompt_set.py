@@ -10,8 +10,9 @@ from typing import NamedTuple, get_args, overload
 
 import pandas as pd
 
+from ..errors import HarmcircuitsError
 from ..results import Result, clipped
-from .examples import Prompt, PromptError, Role
+from .examples import Prompt, Role
 from .splits import choose, content_key, divide, positions, stratum
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -36,7 +37,7 @@ class PromptSet(Result):
         name: what tables and reports call the set; it is no part of `digest`.
 
     Raises:
-        PromptError: if two prompts of one group have the same role.
+        HarmcircuitsError: if two prompts of one group have the same role.
 
     >>> PromptSet([Prompt(request="Name three birds.", category="birds", role="far")], name="mine")
     PromptSet('mine', prompts: 1 (0 harmful, 0 near, 1 far), categories: 1, triples: 0)
@@ -49,7 +50,7 @@ class PromptSet(Result):
         object.__setattr__(self, "prompts", tuple(self.prompts))
         counts = Counter((prompt.group, prompt.role) for prompt in self.prompts if prompt.group)
         if twice := [role for (_, role), count in counts.items() if count > 1]:
-            raise PromptError(
+            raise HarmcircuitsError(
                 f"{self.name}: two prompts of one group both are the {twice[0]!r} one. Name groups of each file apart."
             )
 
@@ -128,14 +129,14 @@ class PromptSet(Result):
         incomplete groups stay whole.
 
         Raises:
-            PromptError: the set has fewer than `n_triples`.
+            HarmcircuitsError: the set has fewer than `n_triples`.
         """
         units = self._groups()
         if self.triples:
             units = [unit for unit in units if len(unit) == len(ROLES)]
         if not 1 <= n_triples <= len(units):
             kind = "triples" if self.triples else "prompts"
-            raise PromptError(f"{self.name}: asked for {n_triples} of {len(units)} {kind}; ask for 1 to {len(units)}.")
+            raise HarmcircuitsError(f"{self.name}: asked for {n_triples} of {len(units)} {kind}; ask for 1 to {len(units)}.")
         strata = [stratum([self.prompts[i] for i in unit]) for unit in units]
         keys = ["".join(sorted(content_key(self.prompts[i]) for i in unit)) for unit in units]
         drawn = sorted(i for chosen in choose(strata, keys, n_triples, seed=seed) for i in units[chosen])
@@ -149,10 +150,10 @@ class PromptSet(Result):
         Triples and near-duplicates (`near_duplicate_groups`) are never divided. The order of the prompts has no influence.
 
         Raises:
-            PromptError: too few independent units, or fractions that are not three positive numbers that sum to 1.
+            HarmcircuitsError: too few independent units, or fractions that are not three positive numbers that sum to 1.
         """
         if len(fractions) != 3 or min(fractions) <= 0 or not isclose(sum(fractions), 1, abs_tol=1e-6):
-            raise PromptError(f"fractions={fractions}: give three positive numbers that sum to 1, such as (.4, .2, .4).")
+            raise HarmcircuitsError(f"fractions={fractions}: give three positive numbers that sum to 1, such as (.4, .2, .4).")
         parts = divide(self.prompts, fractions=fractions, seed=seed)
         prompts = (tuple(self.prompts[i] for i in part) for part in parts)
         names = (f"{self.name}/{part}" for part in ("attribution", "development", "test"))

@@ -13,7 +13,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
-from .examples import Prompt, PromptError, Role
+from ..errors import HarmcircuitsError
+from .examples import Prompt, Role
 from .prompt_set import ROLES, PromptSet
 from .sources import BENCHMARKS, files_of, names, records, shown
 
@@ -36,10 +37,10 @@ class Row:
         """Return the column's text, "" where it is absent or null; a whole number counts as text."""
         value = self.fields.get(column)
         if isinstance(value, bool) or not isinstance(value, str | int | None):
-            raise PromptError(f"{self.place}: column {column!r} holds a {type(value).__name__}; text is expected.")
+            raise HarmcircuitsError(f"{self.place}: column {column!r} holds a {type(value).__name__}; text is expected.")
         text = "" if value is None else str(value)
         if _NO_TEXT.search(text):
-            raise PromptError(f"{self.place}: column {column!r} holds a NUL or half a character pair. Remove it.")
+            raise HarmcircuitsError(f"{self.place}: column {column!r} holds a NUL or half a character pair. Remove it.")
         return text
 
     def get(self, column: str) -> str:
@@ -47,7 +48,7 @@ class Row:
 
     def text(self, column: str) -> str:
         if not (text := self.get(column)):
-            raise PromptError(f"{self.place}: column {column!r} is blank. Fill it or delete the row.")
+            raise HarmcircuitsError(f"{self.place}: column {column!r} is blank. Fill it or delete the row.")
         return text
 
 
@@ -66,7 +67,7 @@ def _xstest(row: Row) -> list[Prompt]:
     """Safe prompts and their unsafe contrasts, which share a category here."""
     label, kind = row.text("label").lower(), row.get("type").removeprefix("contrast_")
     if label not in ("safe", "unsafe"):
-        raise PromptError(f"{row.place}: column 'label' holds {shown(label)}; expected 'safe' or 'unsafe'.")
+        raise HarmcircuitsError(f"{row.place}: column 'label' holds {shown(label)}; expected 'safe' or 'unsafe'.")
     kind = re.sub(r"^(privacy)_(public|fictional)$|^(nons_group_real|real_group_nons)_(discr)$", r"\1\4", kind)
     return [Prompt(request=row.text("prompt"), category=kind, role="harmful" if label == "unsafe" else "near")]
 
@@ -94,7 +95,7 @@ def _triples(row: Row) -> list[Prompt]:
 def _plain(row: Row) -> list[Prompt]:
     role = cast(Role, row.get("role") or "harmful")
     if role not in ROLES:
-        raise PromptError(f"{row.place}: unknown role {shown(role)}; a role is one of {', '.join(map(repr, ROLES))}.")
+        raise HarmcircuitsError(f"{row.place}: unknown role {shown(role)}; a role is one of {', '.join(map(repr, ROLES))}.")
     labels = {field: row.get(field) for field in ("category", "group", "harm_group")}
     return [Prompt(request=row.text("request"), prefill=row.raw("prefill"), role=role, **labels)]
 
@@ -152,20 +153,20 @@ def load_prompts(
         columns: for files in no known format, the column of each field: `{"request": "my column", "category": "topic"}`.
 
     Raises:
-        PromptError: the file is missing, malformed, or in no known format, or a benchmark can neither be downloaded nor was
-            put into the cache by hand.
+        HarmcircuitsError: the file is missing, malformed, or in no known format, or a benchmark can neither be downloaded nor
+            was put into the cache by hand.
     """
     if columns is not None and not set(columns) <= set(FIELDS):
-        raise PromptError(f"columns={dict(columns)!r}: the fields of a prompt are {', '.join(FIELDS)}.")
+        raise HarmcircuitsError(f"columns={dict(columns)!r}: the fields of a prompt are {', '.join(FIELDS)}.")
     if harmful is None and benign is None:
         prompts = replace(_read(BUILTIN), name="built-in") if source is None else _read(source, columns)
         share = isinstance(source, str) and source in BENCHMARKS and not any(prompt.prefill for prompt in prompts)
     else:
         if source is not None or harmful is None or benign is None:
-            raise PromptError("give harmful= and benign= together, and no other source: two files that are no triples.")
+            raise HarmcircuitsError("give harmful= and benign= together, and no other source: two files that are no triples.")
         bad, good = _read(harmful, columns), _read(benign, columns)
         if isinstance(benign, str) and benign in BENCHMARKS and not good.benign:
-            raise PromptError(f"benign={benign!r}: this benchmark holds harmful requests alone. Give a file, or xstest.")
+            raise HarmcircuitsError(f"benign={benign!r}: this benchmark holds harmful requests alone. Give a file, or xstest.")
         both = [replace(prompt, role="harmful", group="") for prompt in bad.harmful or bad.prompts]
         both += [replace(prompt, role="far", group="") for prompt in good.benign or good.prompts]
         prompts, share = PromptSet(tuple(both), f"{bad.name} and {good.name}"), True
@@ -182,20 +183,22 @@ def _read(source: str | PathLike[str], columns: Mapping[str, str] | None = None)
         rows = []
         for place, fields in records(file):
             if missing := [column for column in (columns or {}).values() if column not in fields]:
-                raise PromptError(f"{place}: no column {missing[0]!r} (from columns=…); found {names(fields)}.")
+                raise HarmcircuitsError(f"{place}: no column {missing[0]!r} (from columns=…); found {names(fields)}.")
             named = {name.strip().casefold(): value for name, value in fields.items()}
             named |= {field: fields[column] for field, column in (columns or {}).items()}
             rows.append(Row(place, file.stem, named))
         if not rows:
-            raise PromptError(f"{file}: the file holds no prompts. Check that it was written or downloaded completely.")
+            raise HarmcircuitsError(f"{file}: the file holds no prompts. Check that it was written or downloaded completely.")
         formats[file.name] = "plain" if columns else _recognise(rows[0])
         required, read = FORMATS[formats[file.name]]
         for row in rows:
             if not set(required) <= set(row.fields):
-                raise PromptError(f"{row.place}: expected the columns {', '.join(required)}, found {names(row.fields)}.")
+                raise HarmcircuitsError(f"{row.place}: expected the columns {', '.join(required)}, found {names(row.fields)}.")
             prompts += read(row)
     if len(set(formats.values())) > 1:
-        raise PromptError(f"{path}: a folder must hold one format, found {formats}. Load the files one by one and add them.")
+        raise HarmcircuitsError(
+            f"{path}: a folder must hold one format, found {formats}. Load the files one by one and add them."
+        )
     log.info("%s: %d prompts in format %s", path, len(prompts), next(iter(formats.values())))
     return PromptSet(tuple(prompts), path.resolve().name if path.is_dir() else path.stem)
 
@@ -205,7 +208,7 @@ def _recognise(row: Row) -> str:
     fitting = {name: len(required) for name, (required, _) in FORMATS.items() if set(required) <= set(row.fields)}
     if not fitting:
         known = "; ".join(f"{name}: {', '.join(required)}" for name, (required, _) in FORMATS.items())
-        raise PromptError(
+        raise HarmcircuitsError(
             f"{row.place}: the columns {names(row.fields)} belong to no known format. Name yours with "
             f"columns={{'request': '…'}}, or give the file one of these sets of columns: {known}."
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from .. import store
-from .examples import PromptError
+from ..errors import HarmcircuitsError
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
@@ -24,7 +24,10 @@ BENCHMARKS: Mapping[str, Mapping[str, str]] = {
 
 
 def files_of(source: str | PathLike[str]) -> list[Path]:
-    """Return the files of a benchmark, downloaded on the first call, or of a path. Raises PromptError if there are none."""
+    """Return the files of a benchmark, downloaded on the first call, or of a path.
+
+    Raises HarmcircuitsError if there are none.
+    """
     if isinstance(source, str) and source in BENCHMARKS:
         folder = store.cache_dir() / "benchmarks" / source
         return [_verified(url, digest, folder / url.rpartition("/")[2]) for url, digest in BENCHMARKS[source].items()]
@@ -33,13 +36,13 @@ def files_of(source: str | PathLike[str]) -> list[Path]:
         files = [path] if path.is_file() else sorted(file for file in path.iterdir() if not file.name.startswith("."))
     except OSError as error:  # no such folder, or a request in the place of a path
         place = shown(path) if error.errno == ENAMETOOLONG else path.absolute()
-        raise PromptError(
+        raise HarmcircuitsError(
             f"{place}: no such file ({error.strerror}), and no benchmark ({', '.join(BENCHMARKS)}). Relative paths start from "
             "the working folder; load_prompts() gives the built-in prompts."
         ) from None
     readable = [file for file in files if file.suffix.lower() in SUFFIXES]
     if not readable:
-        raise PromptError(f"{path.absolute()}: a file of prompts ends in {', '.join(SUFFIXES)}. Rename or convert it.")
+        raise HarmcircuitsError(f"{path.absolute()}: a file of prompts ends in {', '.join(SUFFIXES)}. Rename or convert it.")
     return readable
 
 
@@ -53,12 +56,12 @@ def _verified(url: str, digest: str, path: Path) -> Path:
             with urlopen(url, timeout=60) as response:
                 content = response.read()
         except (OSError, HTTPException) as error:
-            raise PromptError(
+            raise HarmcircuitsError(
                 f"{url} cannot be downloaded ({store.one_line(error)}). Check the network, or download it elsewhere and put it "
                 f"at {path} (SHA-256 {digest})."
             ) from error
     if (actual := sha256(content).hexdigest()) != digest:
-        raise PromptError(
+        raise HarmcircuitsError(
             f"{path} is not the pinned file of {url}: its SHA-256 is {actual}, and {digest} is expected. Delete it, or look "
             "for a proxy in between."
         )
@@ -79,7 +82,7 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
             for fields in reader:
                 place, columns = f"{path}, line {reader.line_num}", reader.fieldnames or ()
                 if None in fields or None in fields.values():
-                    raise PromptError(
+                    raise HarmcircuitsError(
                         f"{place}: expected {len(columns)} columns ({names(columns)}). Quote a delimiter in a text."
                     )
                 yield place, dict(fields)
@@ -89,14 +92,14 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
             place = f"{path}, {'entry' if whole else 'line'} {number}"
             value = part if whole else json.loads(part) if part.strip() else {}
             if not isinstance(value, dict):
-                raise PromptError(f"{place}: expected a JSON object with named fields, found {type(value).__name__}.")
+                raise HarmcircuitsError(f"{place}: expected a JSON object with named fields, found {type(value).__name__}.")
             if value:
                 yield place, value
-    except PromptError:
+    except HarmcircuitsError:
         raise
     except (OSError, ValueError, RecursionError, csv.Error) as error:  # ValueError also for numbers of thousands of digits
         cure = "It should be UTF-8: a table with a header, a list of JSON objects, or one object a line."
-        raise PromptError(f"{place} cannot be read ({type(error).__name__}: {error}). {cure}") from None
+        raise HarmcircuitsError(f"{place} cannot be read ({type(error).__name__}: {error}). {cure}") from None
 
 
 def names(fields: Iterable[str]) -> str:

@@ -23,7 +23,8 @@ from jaxtyping import Int
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
-from .examples import Prompt, PromptError
+from ..errors import HarmcircuitsError
+from .examples import Prompt
 
 THRESHOLD = 0.6
 
@@ -68,7 +69,7 @@ def divide(prompts: Sequence[Prompt], *, fractions: Sequence[float], seed: int) 
     """
     units = near_duplicate_groups(prompts)
     if len(units) < len(fractions):
-        raise PromptError(
+        raise HarmcircuitsError(
             f"{len(prompts)} prompts in {len(units)} independent units (triples and near-duplicates are never divided) "
             f"cannot fill {len(fractions)} parts. Use more prompts or fewer parts."
         )

@@ -13,11 +13,12 @@ from ..ablation.ablate import BASELINE, Condition
 from ..attribution.weight_gradients import ExampleSet
 from ..circuits import Circuit, WeightMask
 from ..circuits.controls import BENIGN, CONTROLS, DRAWN, HARMFUL, halves, weight_controls
-from ..circuits.weight_selection import RECIPES, SelectionError, WeightSelection, weight_masks
+from ..circuits.weight_selection import RECIPES, WeightSelection, weight_masks
+from ..errors import HarmcircuitsError, SelectionError
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, geometry
 from ..readings.loss import Loss
-from .material import ExperimentError, Material
+from .material import Material
 from .measure import measure
 
 log = logging.getLogger(__name__)
@@ -51,13 +52,13 @@ def given_circuits(
         return ()
     named = {"circuit": circuit} if isinstance(circuit, Circuit | WeightMask) else circuit
     if not named or BASELINE in named:
-        raise ExperimentError(
+        raise HarmcircuitsError(
             f"{'the name baseline is the unablated model' if named else 'no circuit was given'}: give a Circuit, circuits by "
             "other names, or None to select them from training responses."
         )
     for name, ablation in named.items():
         if not len(ablation):
-            raise ExperimentError(f"the circuit {name!r} has no components: without it nothing would change. Leave it out.")
+            raise HarmcircuitsError(f"the circuit {name!r} has no components: without it nothing would change. Leave it out.")
         ablation.check(model)
     return tuple(Condition(name, ablation, labels={"component": name}) for name, ablation in named.items())
 
@@ -72,7 +73,7 @@ def choose_circuits(material: Material) -> Circuits:
     masks = {mask: (controls, overlap) for mask, controls, overlap in weight_circuits(material)}
     candidates = [*component_circuits(material), *masks]
     if not candidates:
-        raise ExperimentError(
+        raise HarmcircuitsError(
             "no circuit of any asked size can be selected: raise the fractions of components, or protect fewer (settings=)."
         )
     rows = [(condition.labels["component"], condition.name, condition.size) for condition in candidates]

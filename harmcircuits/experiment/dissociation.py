@@ -14,6 +14,7 @@ import numpy as np
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
 from ..data import PromptSet, load_prompts, near_duplicate_groups, words
+from ..errors import HarmcircuitsError
 from ..judges import Judge
 from ..judges.judge import check_passed
 from ..models.protocol import HookedModel
@@ -22,7 +23,7 @@ from ..store import alone_in_folder
 from .circuits import Circuits, choose_circuits, controls_of, given_circuits
 from .decision import Decision, above, at_least, below, value_below
 from .effects import CONTRASTS, Effects
-from .material import RECOGNITION, ExperimentError, Material
+from .material import RECOGNITION, Material
 from .measure import Cache, judged, measure
 from .result import Dissociation, build_result
 from .settings import Settings
@@ -67,7 +68,8 @@ def dissociate(
         circuit: what is ablated; several by name; or None: heads, neurons and weights are selected from training responses,
             and their sizes chosen on development responses.
         prompts: test requests; None: the built-in ones. Without `train`, and where circuits are to be selected, they are split.
-        train, development: requests for scores, shots and probes; and for the choice of question and sizes.
+        train: requests for scores, shots and probes.
+        development: requests for the choice of question and sizes.
         settings: sizes; `Settings()` by default.
         judge: reads the written texts too, beside the rules: a judge that has passed its validation (`hc.judges.validate`).
         folder: where measurements are kept, so that a run that was stopped continues; None: nothing is kept.
@@ -78,13 +80,10 @@ def dissociate(
         A `Dissociation`: `answer`, `table()` of effect sizes, `figure()`, `save(folder)`.
 
     Raises:
-        ExperimentError: no harmful or no benign test requests, a test request in training or development, no circuit and
-            nothing to select one from, a circuit without components, or one called "baseline".
-        CircuitError, MaskError: a component that the model does not have.
-        JudgeError: a judge that has not passed its validation.
-        PromptError: too few prompts to split.
-        FormatError: no question whose labels the tokenizer tells apart.
-        ModelError, StoreError: see `elicit`, `attribute`, `attribute_weights`.
+        HarmcircuitsError: no harmful or no benign test requests, a test request in training or development, no circuit and
+            nothing to select one from, a circuit without components, or one called "baseline"; a component that the model does
+            not have; a judge that has not passed its validation; too few prompts to split; no question whose labels the
+            tokenizer tells apart; see `elicit`, `attribute`, `attribute_weights`.
     """
     start, settings = perf_counter(), settings or Settings()
     if judge is not None:
@@ -182,7 +181,7 @@ def prepare(
     test = load_prompts() if prompts is None else prompts
     if train is None and select:
         if development is not None:
-            raise ExperimentError("development= was given without train=: give both, or neither, and prompts are split.")
+            raise HarmcircuitsError("development= was given without train=: give both, or neither, and prompts are split.")
         train, development, test = test.split(seed=settings.seed)
     _check(test, train, development)
     return Material(model, test, train, development, settings, Cache.at(model, folder))
@@ -190,21 +189,21 @@ def prepare(
 
 def _check(test: PromptSet, train: PromptSet | None, development: PromptSet | None) -> None:
     if not test.harmful or not test.benign:
-        raise ExperimentError(
+        raise HarmcircuitsError(
             f"{test.name}: {len(test.harmful)} harmful and {len(test.benign)} benign test requests, and both are needed: what "
             "is harm's own shows beside benign requests. Give them with load_prompts(harmful=…, benign=…)."
         )
     if development is not None and not (development.harmful and development.benign):
-        raise ExperimentError(f"{development.name}: development requests of one kind alone; question and sizes need both.")
+        raise HarmcircuitsError(f"{development.name}: development requests of one kind alone; question and sizes need both.")
     sets = {"test": test, "training": train, "development": development}
     given = {name: prompts for name, prompts in sets.items() if prompts is not None}
     requests = lambda prompts: {tuple(words(prompt.request)) for prompt in prompts}
     for name, prompts in given.items():
         if both := requests(prompts.harmful) & requests(prompts.benign):
-            raise ExperimentError(f"{len(both)} {name} requests are given as harmful and as benign: leave one of each out.")
+            raise HarmcircuitsError(f"{len(both)} {name} requests are given as harmful and as benign: leave one of each out.")
     for (name, first), (other, second) in combinations(given.items(), 2):
         if common := requests(first) & requests(second):
-            raise ExperimentError(
+            raise HarmcircuitsError(
                 f"{len(common)} {name} requests are {other} requests too, word for word: give sets without common ones."
             )
         alike = sum(min(group) < len(first) <= max(group) for group in near_duplicate_groups([*first, *second]))

@@ -15,15 +15,16 @@ from ..attribution.scores import Attribution
 from ..circuits.controls import CircuitRecipe
 from ..data import Example, Prompt, PromptSet
 from ..data.elicit import elicit
+from ..errors import HarmcircuitsError
 from ..models.model_key import model_key
 from ..models.protocol import HookedModel, geometry, tokenizer_of
 from ..readings.capabilities import Capabilities
 from ..readings.compliance import Compliance, Refusal
 from ..readings.explanation import Explanation, explained
 from ..readings.loss import Loss
-from ..readings.many_shot import ManyShot, RecognitionMetric, ShotError, Shots, check_length, make_shots, recognition_metric
+from ..readings.many_shot import ManyShot, RecognitionMetric, Shots, check_length, make_shots, recognition_metric
 from ..readings.probe import Direction, Probe, fit_directions, request_residuals
-from ..readings.questions import QUESTIONS, BalancedQuestion, FormatError, can_ask, question_log_odds
+from ..readings.questions import QUESTIONS, BalancedQuestion, can_ask, question_log_odds
 from ..readings.reading import Reading
 from ..readings.recognition import BalancedMetric, InPlace, Recognition
 from ..statistics import auroc
@@ -35,10 +36,6 @@ log = logging.getLogger(__name__)
 RECOGNITION = {"recognition": "recognition", "many_shot": "many_shot", "probe_last": "probe"}
 """Measures of recognition with their readings, in the order of preference. Of probes that after the last layer: components
 after an earlier one could not change it."""
-
-
-class ExperimentError(ValueError):
-    """Prompts or circuits with which the experiment cannot be run; the message says what is missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +90,7 @@ class Material:
         harmful = [prompt for prompt in prompts if prompt.role == "harmful"]
         benign = [prompt for prompt in prompts if prompt.role != "harmful"][: len(harmful)]
         if not benign:
-            raise ExperimentError(
+            raise HarmcircuitsError(
                 f"{len(harmful)} harmful and {len(prompts) - len(harmful)} benign training requests, and "
                 "at least one of each is needed to score components. Give train= with both: load_prompts(harmful=…, benign=…)."
             )
@@ -136,7 +133,7 @@ class Material:
         """The question with the highest AUROC (of equal ones, d′) on development prompts; frozen before any ablation."""
         usable = [question for question in QUESTIONS if can_ask(self.model, question)]
         if not usable:
-            raise FormatError("no question about harm has two labels that this model's tokenizer tells apart")
+            raise HarmcircuitsError("no question about harm has two labels that this model's tokenizer tells apart")
         if not self.development_prompts:
             return usable[0]
         separations = {}
@@ -163,7 +160,7 @@ class Material:
         try:
             shots = make_shots(self.train.prompts, n_shots=self.settings.shots, seed=self.settings.seed)
             check_length(self.model, shots, [each.request for each in (*self.prompts, *self.development_prompts, *self.train)])
-        except ShotError as error:
+        except HarmcircuitsError as error:
             log.warning("many-shot recognition is not read: %s", error)
             return None
         return shots

@@ -25,7 +25,8 @@ from tqdm.auto import tqdm
 from .. import store
 from ..ablation.ablate import BASELINE, Condition
 from ..data import Prompt, chat_frame
-from ..judges import Judge, JudgeError
+from ..errors import HarmcircuitsError
+from ..judges import Judge
 from ..judges.rules import read_outcomes
 from ..models.model_key import model_key
 from ..models.protocol import HookedModel, has_hooks, tokenizer_of
@@ -127,7 +128,7 @@ def _write_table(path: Path, frame: pd.DataFrame) -> None:
 def _read_table(path: Path) -> pd.DataFrame:
     value = store.read_json(path)
     if value["digest"] != store.digest([path.name, value["table"]]):
-        raise store.StoreError("it was changed since it was written, or is another part")
+        raise HarmcircuitsError("it was changed since it was written, or is another part")
     return as_frame(value["table"])
 
 
@@ -233,7 +234,9 @@ def judged(model: HookedModel, written: Sequence[Prompt], outcomes: Outcomes, ju
             labels = read_outcomes([prompts[item].request for item in responses], [*responses.values()], judge=judge)
         except Exception as error:
             about = (
-                error if isinstance(error, JudgeError) else "\n".join([type(error).__name__, *format_tb(error.__traceback__)])
+                error
+                if isinstance(error, HarmcircuitsError)
+                else "\n".join([type(error).__name__, *format_tb(error.__traceback__)])
             )
             log.error("the judge failed on %s: %s", condition, about)
             continue

@@ -27,6 +27,7 @@ from .. import store
 from .._version import __version__
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
+from ..errors import HarmcircuitsError
 from ..report import Section, page
 from ..results import notebook_html
 from ..statistics import Estimate
@@ -150,7 +151,7 @@ class Dissociation:
     def save(self, folder: str | Path) -> Path:
         """Write `report.json`, `report.html`, `effects.csv`, `outcomes.csv`, `sweep.csv` and the circuits; return the folder.
 
-        Texts that the model wrote are not written. Raises StoreError where the folder cannot be written.
+        Texts that the model wrote are not written. Raises HarmcircuitsError where the folder cannot be written.
         """
         place = Path(folder)
         files = {kind: _file_names(getattr(self, kind)) for kind in KINDS}
@@ -166,12 +167,12 @@ class Dissociation:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Dissociation":
-        """Read what `save` wrote. Raises StoreError naming the file that is missing or damaged."""
+        """Read what `save` wrote. Raises HarmcircuitsError naming the file that is missing or damaged."""
         place = Path(folder)
         report = store.read_json(place / "report.json")
         files: list[Any] = [report.pop(kind, None) for kind in KINDS] if isinstance(report, dict) else [None]
         if not all(map(_are_file_names, files)) or report.get("schema_version") != SCHEMA:
-            raise store.StoreError(f"{place / 'report.json'} is no report of schema {SCHEMA}: run dissociate again.")
+            raise HarmcircuitsError(f"{place / 'report.json'} is no report of schema {SCHEMA}: run dissociate again.")
         effects, outcomes, sweep = (_read_csv(place / f"{name}.csv") for name in ("effects", "outcomes", "sweep"))
         read = lambda path: Circuit.load(path) if path.suffix == ".json" else WeightMask.load(path)
         circuits, controls = (
@@ -199,7 +200,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (OSError, ValueError) as error:
-        raise store.StoreError(f"{path} cannot be read ({store.one_line(error)}): run dissociate again.") from error
+        raise HarmcircuitsError(f"{path} cannot be read ({store.one_line(error)}): run dissociate again.") from error
     return frame.fillna(dict.fromkeys(set(frame.columns) & {"component", "control", "reason"}, ""))
 
 

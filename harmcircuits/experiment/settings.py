@@ -5,12 +5,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from math import inf
 from typing import Any
 
+from ..errors import HarmcircuitsError
+
 Pair = tuple[float, float]
 COMPONENTS = ("heads", "neurons", "weights")
-
-
-class SettingsError(ValueError):
-    """A size with which the experiment cannot be run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +43,7 @@ class Settings:
         negligible: a difference below this share of the harmful ΔL counts as none. Fixed beforehand.
 
     Raises:
-        SettingsError: a number out of its range; the message names it.
+        HarmcircuitsError: a number out of its range; the message names it.
     """
 
     seed: int = 0
@@ -81,13 +79,13 @@ class Settings:
             low, high = (lowest.get(field.name, 1), inf) if kind is int else (0, 1)
             high = inf if field.name == "max_benign_increase" else high
             if isinstance(value, bool) or not isinstance(value, int | kind) or not low <= value <= high:
-                raise SettingsError(f"{field.name} must be a number from {low:g} to {high:g}, not {value!r}")
+                raise HarmcircuitsError(f"{field.name} must be a number from {low:g} to {high:g}, not {value!r}")
         if not self.components or set(self.components) - set(COMPONENTS):
-            raise SettingsError(f"components are some of {', '.join(COMPONENTS)}, not {self.components!r}")
+            raise HarmcircuitsError(f"components are some of {', '.join(COMPONENTS)}, not {self.components!r}")
         if self.recipe not in ("released", "global"):
-            raise SettingsError(f"recipe is released or global, not {self.recipe!r}")
+            raise HarmcircuitsError(f"recipe is released or global, not {self.recipe!r}")
         if not all((self.head_fractions, self.neuron_fractions, self.weight_fractions)):
-            raise SettingsError("give at least one size of each component; leave a kind out with components=")
+            raise HarmcircuitsError("give at least one size of each component; leave a kind out with components=")
 
     @classmethod
     def quick(cls, *, seed: int = 0) -> "Settings":

@@ -12,6 +12,5 @@ from .forest import forest
 from .heads import heads
 from .matrix import heatmap, matrix
 from .scatter import scatter
-from .style import FigureError
 
-__all__ = ["FigureError", "bars", "curves", "forest", "heads", "heatmap", "matrix", "save", "scatter", "tokens"]
+__all__ = ["bars", "curves", "forest", "heads", "heatmap", "matrix", "save", "scatter", "tokens"]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ..errors import HarmcircuitsError
 from . import style
 
 _WRITTEN, _LABEL, _ROW = 200, 14, 15
@@ -21,7 +22,7 @@ def bars(frame: pd.DataFrame, *, title: str, caption: str, x_title: str, y_title
         caption: what is drawn, its unit and sign.
 
     Raises:
-        FigureError: a column is missing.
+        HarmcircuitsError: a column is missing.
 
     >>> frame = pd.DataFrame({"x": [3], "series": ["heads"], "value": [2]})
     >>> bars(frame, title="Where?", caption="A count.", x_title="layer", y_title="heads").data[0].hovertext[0]
@@ -66,13 +67,13 @@ def tokens(scores: pd.DataFrame, *, words: Sequence[str] | None = None) -> go.Fi
         words: the text of each token, as it may be shown.
 
     Raises:
-        FigureError: not one word a token.
+        HarmcircuitsError: not one word a token.
 
     >>> tokens(pd.DataFrame({"heads": [0.5, -0.25]})).data[0].hovertext[1]
     'heads, response token 2: -0.25'
     """
     if words is not None and len(words) != len(scores):
-        raise style.FigureError(f"{len(words)} words for {len(scores)} tokens; give one a token.")
+        raise HarmcircuitsError(f"{len(words)} words for {len(scores)} tokens; give one a token.")
     kinds = [kind for kind in ("heads", "neurons") if kind in scores]
     frame = scores[kinds].set_axis(np.arange(1, len(scores) + 1)).rename_axis("x").reset_index().melt("x", var_name="series")
     drawn = bars(

@@ -28,7 +28,7 @@ def curves(
         threshold: a dashed line at this value.
 
     Raises:
-        FigureError: a column is missing.
+        HarmcircuitsError: a column is missing.
 
     >>> frame = pd.DataFrame({"x": [1, 2], "series": "harmful", "value": [0.25, 0.5]})
     >>> curves(frame, title="How much?", caption="ΔL", x_title="size", y_title="ΔL").data[0].hovertext[1]

@@ -9,7 +9,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from .style import FigureError
+from ..errors import HarmcircuitsError
 
 _SAFE = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 _PAGE = """<!doctype html>
@@ -42,7 +42,7 @@ def save(figure: go.Figure, path: str | Path, *, width: int = 1100) -> Path:
     - `.png`, `.svg`: an image `width` px wide, by kaleido, in light colours.
 
     Raises:
-        FigureError: an unknown ending, or an image without kaleido.
+        HarmcircuitsError: an unknown ending, or an image without kaleido.
     """
     path = Path(path)
     content = _content(figure, path, width=width)
@@ -59,9 +59,9 @@ def _content(figure: go.Figure, path: Path, *, width: int) -> bytes:
     if path.suffix == ".json":
         return str(figure.to_json()).encode()
     if path.suffix not in (".png", ".svg"):
-        raise FigureError(f"{path.name}: unknown ending {path.suffix!r}; use .html, .json, .png or .svg.")
+        raise HarmcircuitsError(f"{path.name}: unknown ending {path.suffix!r}; use .html, .json, .png or .svg.")
     if importlib.util.find_spec("kaleido") is None:
-        raise FigureError(f"{path.name}: images need kaleido; pip install 'harmcircuits[images]', or save as .html.")
+        raise HarmcircuitsError(f"{path.name}: images need kaleido; pip install 'harmcircuits[images]', or save as .html.")
     return bytes(figure.to_image(format=path.suffix[1:], width=width, height=figure.layout.height, scale=2))
 
 

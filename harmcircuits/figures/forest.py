@@ -24,7 +24,7 @@ def forest(frame: pd.DataFrame, *, title: str, caption: str, x_title: str) -> go
         x_title: what the values are, with their unit.
 
     Raises:
-        FigureError: a column is missing.
+        HarmcircuitsError: a column is missing.
 
     >>> frame = pd.DataFrame({"label": ["heads"], "series": ["balanced"], "value": [0.5], "low": [0.25], "high": [0.75]})
     >>> forest(frame, title="Kept?", caption="AUROC", x_title="change").data[0].hovertext[0]

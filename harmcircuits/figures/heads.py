@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from jaxtyping import Float
 
+from ..errors import HarmcircuitsError
 from . import style
 from .matrix import heatmap
 
@@ -39,7 +40,7 @@ def heads(
         title: the question that the figure answers.
 
     Raises:
-        FigureError: a marked head lies outside the scores.
+        HarmcircuitsError: a marked head lies outside the scores.
 
     >>> drawn = heads(np.array([[0.1, -0.2]]), selected=[(0, 1)], protected=[(0, 0)])
     >>> [trace.name for trace in drawn.data[1:]]
@@ -51,7 +52,7 @@ def heads(
     marks = {f"{name} ({len(pairs):,})": (pairs, _MARKERS[name]) for name, pairs in named if pairs}
     n_layers, n_heads = scores.shape
     if outside := [pair for pairs, _ in marks.values() for pair in pairs if not (pair[0] < n_layers and pair[1] < n_heads)]:
-        raise style.FigureError(f"head {outside[0]} lies outside the scores of shape {scores.shape}: take both from one model.")
+        raise HarmcircuitsError(f"head {outside[0]} lies outside the scores of shape {scores.shape}: take both from one model.")
     drawn = heatmap(
         pd.DataFrame(scores),
         title=title,

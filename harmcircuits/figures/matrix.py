@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ..errors import HarmcircuitsError
 from . import style
 
 _NAMES, _CELL, _ROW = 110, 40, 66
@@ -30,7 +31,7 @@ def matrix(frame: pd.DataFrame, *, title: str, caption: str, x_title: str, bar: 
         bar: what the colours are, with their unit.
 
     Raises:
-        FigureError: a column is missing, or a cell has two lines.
+        HarmcircuitsError: a column is missing, or a cell has two lines.
 
     >>> frame = pd.DataFrame({"row": ["scams", "theft"], "column": "scams", "value": [0.5, 0.25]})
     >>> matrix(frame, title="Shared?", caption="ΔL", x_title="tested on", bar="ΔL").data[0].text[1][0]
@@ -38,7 +39,7 @@ def matrix(frame: pd.DataFrame, *, title: str, caption: str, x_title: str, bar: 
     """
     frame = style.checked(frame, ["row", "column", "value"], optional={"low": np.nan, "high": np.nan, "framed": False})
     if frame.duplicated(["row", "column"]).any():
-        raise style.FigureError("a cell of the matrix has two lines: keep one for each row and column.")
+        raise HarmcircuitsError("a cell of the matrix has two lines: keep one for each row and column.")
     rows, columns = ([*dict.fromkeys(frame[name])] for name in ("row", "column"))
     wide = frame.set_index(["row", "column"]).reindex(pd.MultiIndex.from_product([rows, columns]))
     grid = lambda name: wide[name].to_numpy(dtype=float).reshape(len(rows), len(columns))

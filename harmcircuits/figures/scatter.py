@@ -30,7 +30,7 @@ def scatter(
         least_span: what the upright axis shows around 0 at least.
 
     Raises:
-        FigureError: a column is missing.
+        HarmcircuitsError: a column is missing.
 
     >>> frame = pd.DataFrame({"x": [0.5], "value": [0.25], "series": "circuit", "name": "heads"})
     >>> scatter(frame, title="Kept?", caption="ΔL", x_title="ΔL", y_title="AUROC").data[0].hovertext[0]

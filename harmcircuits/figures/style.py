@@ -10,6 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ..errors import HarmcircuitsError
+
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE = "#0072B2", "#D55E00", "#CC79A7"
 """Okabe and Ito's palette, distinct under the common forms of colour blindness."""
@@ -67,10 +69,6 @@ _BUTTONS = ("sendChartToCloud", "lasso2d", "select2d", "zoomIn2d", "zoomOut2d", 
 """Buttons to leave out: plotly.js offers to upload the chart, and a figure of ours sends nothing anywhere."""
 
 
-class FigureError(ValueError):
-    """A figure can't be drawn from what it was given, or can't be saved; the message names the cause and the cure."""
-
-
 def looks(series: Iterable[str]) -> dict[str, Look]:
     """The look of each series, known ones by name, others in turn.
 
@@ -123,10 +121,10 @@ def checked(frame: pd.DataFrame, columns: Sequence[str], *, optional: Mapping[st
     """The frame with a fresh index, optional columns filled in, numbers as floats and text as objects.
 
     Raises:
-        FigureError: a column is missing.
+        HarmcircuitsError: a column is missing.
     """
     if missing := [column for column in columns if column not in frame]:
-        raise FigureError(f"the figure needs the columns {list(columns)}; missing: {missing}. Rename or add them.")
+        raise HarmcircuitsError(f"the figure needs the columns {list(columns)}; missing: {missing}. Rename or add them.")
     frame = frame.reset_index(drop=True)
     frame = frame.assign(**{column: value for column, value in (optional or {}).items() if column not in frame})
     types = dict.fromkeys(frame.select_dtypes(exclude="number"), object)

@@ -2,7 +2,6 @@
 
 from .judge import Case as Case
 from .judge import Judge as Judge
-from .judge import JudgeError as JudgeError
 from .judge import Validated as Validated
 from .judge import load_cases as load_cases
 from .judge import validate as validate

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from ..errors import HarmcircuitsError
 from ..results import Result, clipped
 from ..statistics import Estimate, wilson
 
@@ -33,10 +34,6 @@ MIN_LOWER_END = 0.8
 """Of the 95 % interval of the balanced accuracy."""
 MIN_OF_EACH_KIND = 0.8
 """Share of each kind of case that must be judged rightly: an average can hide one kind that is always wrong."""
-
-
-class JudgeError(ValueError):
-    """A judge that cannot be loaded, or cannot read these texts; the message says why and what would work."""
 
 
 @runtime_checkable
@@ -96,7 +93,7 @@ class Validated(Result):
     def read(self, requests: Sequence[str], responses: Sequence[str]) -> list[bool | None]:
         labels = list(self.judge.read(requests, responses))
         if len(labels) != len(responses) or not {*labels} <= {True, False, None}:
-            raise JudgeError(f"the judge {self.name!r} must give one label a text: True, False or None")
+            raise HarmcircuitsError(f"the judge {self.name!r} must give one label a text: True, False or None")
         return labels
 
     def _right(self, *kinds: Kind) -> Estimate:
@@ -157,7 +154,7 @@ def validate(judge: Judge, cases: Sequence[Case] | None = None) -> Validated:
     cases = load_cases() if cases is None else cases
     total = Counter(case.kind for case in cases)
     if absent := [kind for kind in KINDS if kind not in total]:
-        raise JudgeError(f"there is no case of {', '.join(absent)}: a judge is validated on every kind")
+        raise HarmcircuitsError(f"there is no case of {', '.join(absent)}: a judge is validated on every kind")
     labels = Validated(judge, {}).read([case.request for case in cases], [case.response for case in cases])
     have = HAVE[judge.measures]
     right = Counter(case.kind for case, label in zip(cases, labels, strict=True) if label == (case.kind in have))
@@ -165,12 +162,12 @@ def validate(judge: Judge, cases: Sequence[Case] | None = None) -> Validated:
 
 
 def check_passed(judge: Judge) -> None:
-    """Raise JudgeError unless the judge has been validated, and has passed."""
+    """Raise HarmcircuitsError unless the judge has been validated, and has passed."""
     if not isinstance(judge, Validated):
-        raise JudgeError(f"the judge {judge.name!r} has not been validated: hc.judges.validate(judge)")
+        raise HarmcircuitsError(f"the judge {judge.name!r} has not been validated: hc.judges.validate(judge)")
     if not judge.passed:
         cure = "validate it on cases like the texts, hc.judges.validate(judge, cases)"
-        raise JudgeError(f"the judge {judge.name!r} has not passed its validation ({'; '.join(judge.failures)}): {cure}")
+        raise HarmcircuitsError(f"the judge {judge.name!r} has not passed its validation ({'; '.join(judge.failures)}): {cure}")
 
 
 def _ends(share: Estimate) -> Float[np.ndarray, "value_low_high"]:

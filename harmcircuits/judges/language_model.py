@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from ..errors import HarmcircuitsError
 from ..models.packaged import from_pretrained, load_errors
-from ..models.protocol import LoadError
-from .judge import JudgeError, Property
+from .judge import Property
 
 YES, UNSAFE = {"yes": True, "no": False}, {"unsafe": True, "controversial": True, "safe": False}
 BATCH, VERDICT_TOKENS = 8, 48
@@ -57,15 +57,15 @@ def load_judge(name: str, *, measures: Property | None = None, device: str | Non
         measures: by default the first property that the guard measures.
 
     Raises:
-        JudgeError: an unknown name, a model that cannot be loaded, or a property that the guard does not measure.
+        HarmcircuitsError: an unknown name, a model that cannot be loaded, or a property that the guard does not measure.
     """
     key, _, place = name.partition(":")
     if key not in JUDGES:
-        raise JudgeError(f"there is no judge {key!r}: choose one of {', '.join(JUDGES)}, or write one (docs/judges.md)")
+        raise HarmcircuitsError(f"there is no judge {key!r}: choose one of {', '.join(JUDGES)}, or write one (docs/judges.md)")
     guard = JUDGES[key]
     measured = next(iter(guard.reads)) if measures is None else measures
     if measured not in guard.reads:
-        raise JudgeError(f"the judge {key!r} measures {' and '.join(guard.reads)}, not {measured}: choose another")
+        raise HarmcircuitsError(f"the judge {key!r} measures {' and '.join(guard.reads)}, not {measured}: choose another")
     place = place or guard.model
     label = Path(place).name if Path(place).is_dir() else place
     try:
@@ -74,8 +74,8 @@ def load_judge(name: str, *, measures: Property | None = None, device: str | Non
             tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         # sdpa: wrong for padded rows of some models
         model = from_pretrained(AutoModelForCausalLM, place, dtype="auto", attn_implementation="eager")
-    except LoadError as error:
-        raise JudgeError(f"the judge {label!r} cannot be loaded: {error}") from error
+    except HarmcircuitsError as error:
+        raise HarmcircuitsError(f"the judge {label!r} cannot be loaded: {error}") from error
     model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
     return GuardJudge(f"{key} ({label})", measured, model, tokenizer, guard)
 

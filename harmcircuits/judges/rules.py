@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
-from .judge import Judge, JudgeError
+from ..errors import HarmcircuitsError
+from .judge import Judge
 
 Outcome: TypeAlias = Literal["complied", "refused", "degenerate"]
 OUTCOMES: tuple[Outcome, ...] = ("complied", "refused", "degenerate")
@@ -130,10 +131,10 @@ def read_outcomes(requests: Sequence[str], responses: Sequence[str], judge: Judg
     A judge of harm reads responses to harmful requests alone, since complying with a benign one harms nobody.
 
     Raises:
-        JudgeError: a judge that measures what is degenerate.
+        HarmcircuitsError: a judge that measures what is degenerate.
     """
     if judge.measures == "degenerate":
-        raise JudgeError(f"the judge {judge.name!r} measures {judge.measures}: give one of refusal, compliance or harm")
+        raise HarmcircuitsError(f"the judge {judge.name!r} measures {judge.measures}: give one of refusal, compliance or harm")
     outcomes: dict[bool | None, Outcome | None] = {True: "complied", False: "refused", None: None}
     if judge.measures == "refusal":
         outcomes |= {True: "refused", False: "complied"}

@@ -15,7 +15,8 @@ from einops import rearrange
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
-from .protocol import HookedModel, ModelError, geometry, tokenizer_of
+from ..errors import HarmcircuitsError
+from .protocol import HookedModel, geometry, tokenizer_of
 
 log = logging.getLogger(__name__)
 _WRAPPED = "._original_component"
@@ -29,10 +30,13 @@ def plain_model(model: HookedModel, *, attention: str = "eager") -> PreTrainedMo
     """Return a transformers model with the weights of `model` as they are now, without hooks, in evaluation mode.
 
     Its generation settings are transformers' defaults, so that its text depends on the weights alone. `attention`: "eager",
-    which is the bridge's own, or "sdpa". Raises ModelError: no bridge around a transformers model, or unknown fused matrices.
+    which is the bridge's own, or "sdpa".
+
+    Raises:
+        HarmcircuitsError: no bridge around a transformers model, or unknown fused matrices.
     """
     if not is_plain(model):
-        raise ModelError("only a TransformerBridge holds a transformers model: load the weights with hc.load_model")
+        raise HarmcircuitsError("only a TransformerBridge holds a transformers model: load the weights with hc.load_model")
     wrapped: Any = model.original_model  # type: ignore[attr-defined]
     config = copy.deepcopy(wrapped.config)
     config.output_attentions = False  # which a bridge sets, and sdpa does not have
@@ -41,7 +45,9 @@ def plain_model(model: HookedModel, *, attention: str = "eager") -> PreTrainedMo
     weights = {name.replace(_WRAPPED, ""): value for name, value in wrapped.state_dict().items()}
     missing = [name for name in names if name not in weights]
     if missing:
-        raise ModelError(f"the model inside the bridge has no {missing[0]!r}, which transformers' {type(wrapped).__name__} has")
+        raise HarmcircuitsError(
+            f"the model inside the bridge has no {missing[0]!r}, which transformers' {type(wrapped).__name__} has"
+        )
     whole = {name: _fused(name, weights, geometry(model).n_heads) for name in names}
     built = type(wrapped).from_pretrained(
         None, config=config, state_dict=whole, dtype=next(iter(whole.values())).dtype, attn_implementation=attention
@@ -61,7 +67,7 @@ def _fused(name: str, weights: Mapping[str, Tensor], n_heads: int) -> Tensor:
     candidates = [whole for whole in _layouts(now, n_heads) if whole.shape == loaded.shape]
     same = [float((whole == loaded).float().mean()) for whole in candidates]
     if not same or max(same) < 0.5:
-        raise ModelError(
+        raise HarmcircuitsError(
             f"{name}: more than half of {', '.join(_PARTS[last])} has changed since the model was loaded, so that their layout "
             "is not known. Train or edit the transformers model and load it again."
         )

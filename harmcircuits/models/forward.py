@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
-from .protocol import HookedModel, ModelError, device_of
+from ..errors import HarmcircuitsError
+from .protocol import HookedModel, device_of
 
 WORTH_SHARING = 8
 """Tokens; below this a second pass costs more than it saves."""
@@ -34,9 +35,9 @@ class Past:
         return {"attention_mask": self.mask, "past_key_values": self.key_values, "use_cache": True}
 
     def check(self) -> None:
-        """Raise ModelError where the model did not keep what it read: it would continue without having read it."""
+        """Raise HarmcircuitsError where the model did not keep what it read: it would continue without having read it."""
         if self.mask is not None and (length := int(self.key_values.get_seq_length())) != self.mask.shape[1]:
-            raise ModelError(
+            raise HarmcircuitsError(
                 f"the model keeps keys and values of {length} tokens and has read {self.mask.shape[1]}: these versions of "
                 "TransformerLens and transformers do not work together (TransformerLens up to 4.3 needs 'transformers<5.24')."
             )
@@ -114,7 +115,9 @@ def logits_at(
             select = lambda residual, hook: residual.flatten(0, 1)[positions.to(residual.device)][None]
             with model.hooks(fwd_hooks=[(name, select)]):
                 return forward(model, tokens, attention_mask, past=past)[0]
-    raise ModelError("the model has neither 'unembed.hook_in' nor 'ln_final.hook_normalized', where its unembedding begins")
+    raise HarmcircuitsError(
+        "the model has neither 'unembed.hook_in' nor 'ln_final.hook_normalized', where its unembedding begins"
+    )
 
 
 def forward(

@@ -17,8 +17,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from .. import store
+from ..errors import HarmcircuitsError
 from .packaged import ALIASES, DEFAULT, dequantised_folder, from_pretrained, load_errors, packaged_gguf
-from .protocol import WORKING_MODELS, LoadError
+from .protocol import WORKING_MODELS
 
 ADAPTER_CONFIG, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _ACCEPTED = (
@@ -59,12 +60,12 @@ def load_model(
         A `transformer_lens.model_bridge.TransformerBridge`, or with `hooked` a `HookedTransformer`.
 
     Raises:
-        LoadError: the model cannot be found, fetched or converted, is of a kind that cannot be studied here (a mixture of
-            experts, a state space, an encoder), or this machine lacks the device.
+        HarmcircuitsError: the model cannot be found, fetched or converted, is of a kind that cannot be studied here (a mixture
+            of experts, a state space, an encoder), or this machine lacks the device.
         ValueError: options that contradict each other.
     """
     if hooked and version("transformer-lens").startswith("4."):
-        raise LoadError(
+        raise HarmcircuitsError(
             "hooked=True needs HookedTransformer, which TransformerLens 4 removed. Install 'transformer-lens>=3.9,<4' "
             "in an environment of its own, or leave out hooked=True to get a TransformerBridge."
         )
@@ -74,7 +75,7 @@ def load_model(
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, ImportError) as error:  # PyTorch raises each of them for one device or another
         cure = "leave device= out (CUDA where there is one, else the CPU)"
-        raise LoadError(f"the device {str(device)!r} cannot be used here ({store.one_line(error)}): {cure}.") from error
+        raise HarmcircuitsError(f"the device {str(device)!r} cannot be used here ({store.one_line(error)}): {cure}.") from error
     target = torch.device(device)
     name = place = os.fspath(name)
     if hf_model is not None:
@@ -102,7 +103,9 @@ def load_model(
     model.cfg.model_name = name
     if model.tokenizer.pad_token_id is None:
         if model.tokenizer.eos_token_id is None:
-            raise LoadError(f"{name!r}: its tokenizer has neither a padding nor an end token. Set one, and pass tokenizer=.")
+            raise HarmcircuitsError(
+                f"{name!r}: its tokenizer has neither a padding nor an end token. Set one, and pass tokenizer=."
+            )
         model.tokenizer.pad_token = model.tokenizer.eos_token
     return model.eval().requires_grad_(False)
 
@@ -116,12 +119,12 @@ def _locate(name: str, revision: str | None) -> tuple[str, str]:
     elif path.is_file():
         with path.open("rb") as file:
             if file.read(4) != b"GGUF":
-                raise LoadError(f"{path}: not a GGUF file (it does not begin with the letters GGUF). {_ACCEPTED}")
+                raise HarmcircuitsError(f"{path}: not a GGUF file (it does not begin with the letters GGUF). {_ACCEPTED}")
         located = path.name, str(dequantised_folder(path.stem, store.file_digest(path), lambda: path))
     elif path.is_dir():
         located = path.name, str(path)
     elif not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) or name.startswith(".") or name.endswith(".gguf"):
-        raise LoadError(f"{name!r}: there is no such file or folder. {_ACCEPTED}")
+        raise HarmcircuitsError(f"{name!r}: there is no such file or folder. {_ACCEPTED}")
     else:
         return name, name
     if revision is not None:
@@ -138,7 +141,7 @@ def _load_transformers(name: str, place: str, *, dtype: torch.dtype, revision: s
 
 
 def _check_kind(config: Any, name: str, *, experts_allowed: bool = False) -> None:
-    """Raise LoadError unless the configuration is of a dense, causal, decoder-only transformer with softmax attention.
+    """Raise HarmcircuitsError unless the configuration is of a dense, causal, decoder-only transformer with softmax attention.
 
     Heads of a mixture of experts can be read: `experts_allowed` where the caller has loaded it.
     """
@@ -158,7 +161,7 @@ def _check_kind(config: Any, name: str, *, experts_allowed: bool = False) -> Non
     }
     for kind, applies in problems.items():
         if applies:
-            raise LoadError(f"{name!r} is {kind} ({config.model_type}). {WORKING_MODELS}")
+            raise HarmcircuitsError(f"{name!r} is {kind} ({config.model_type}). {WORKING_MODELS}")
 
 
 def _load_adapter(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
@@ -166,17 +169,23 @@ def _load_adapter(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
     try:
         peft: Any = import_module("peft")
     except ImportError as error:
-        raise LoadError(f"{folder} is an adapter, which needs peft ({error}): pip install 'harmcircuits[finetune]'") from error
+        raise HarmcircuitsError(
+            f"{folder} is an adapter, which needs peft ({error}): pip install 'harmcircuits[finetune]'"
+        ) from error
     if dtype != torch.float32:
-        raise LoadError(f"{folder}: most of an adapter would be rounded away in {dtype}: load it with dtype=torch.float32.")
+        raise HarmcircuitsError(
+            f"{folder}: most of an adapter would be rounded away in {dtype}: load it with dtype=torch.float32."
+        )
     if not (folder / _ADAPTER_WEIGHTS).is_file():
-        raise LoadError(f"{folder} is an adapter without {_ADAPTER_WEIGHTS}; weights in pickles are not loaded.")
+        raise HarmcircuitsError(f"{folder} is an adapter without {_ADAPTER_WEIGHTS}; weights in pickles are not loaded.")
     with load_errors(folder), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # about names that peft still uses of transformers
         config = peft.PeftConfig.from_pretrained(folder)
         base = str(config.base_model_name_or_path or "")
         if config.is_prompt_learning or not base:  # a learnt prompt may name a file, a pickle even, to start from
-            raise LoadError(f"{folder}: the adapter changes no weights (LoRA works), or names no base_model_name_or_path.")
+            raise HarmcircuitsError(
+                f"{folder}: the adapter changes no weights (LoRA works), or names no base_model_name_or_path."
+            )
         beside = folder / base
         name, place = _locate(str(beside.resolve()) if (beside / "config.json").is_file() else base, None)
         adapted = peft.PeftModel.from_pretrained(_load_transformers(name, place, dtype=dtype), folder)
@@ -202,7 +211,7 @@ def _hooked_transformer(hf_model: Any, tokenizer: Any, *, name: str, device: tor
     expected = hf_model(tokens.to(hf_model.device)).logits
     difference = (model(tokens.to(device)).to(expected.device) - expected).float().norm() / expected.float().norm()
     if difference > (1e-3 if hf_model.dtype == torch.float32 else 0.1):  # 2 % is the rounding of bfloat16
-        raise LoadError(
+        raise HarmcircuitsError(
             f"{name!r}: TransformerLens 3 converts this {hf_model.config.model_type} model to one with other logits. Leave out "
             "hooked=True to get a TransformerBridge."
         )

@@ -20,7 +20,8 @@ from torch.nn import Linear, Module, Parameter
 from torch.utils.hooks import RemovableHandle
 from transformers.pytorch_utils import Conv1D
 
-from .protocol import WORKING_MODELS, HookedModel, ModelError
+from ..errors import HarmcircuitsError
+from .protocol import WORKING_MODELS, HookedModel
 
 KINDS = ("attn.q", "attn.k", "attn.v", "attn.o", "mlp.gate", "mlp.in", "mlp.out")
 _OPTIONAL = "mlp.gate"
@@ -98,12 +99,15 @@ class Matrix:
 def matrices(model: HookedModel) -> list[Matrix]:
     """Return every eligible matrix of `model`, by layer and kind.
 
-    Raises ModelError where they cannot be found (mixture of experts, state space), are quantised, adapted, shared or unknown,
+    Raises HarmcircuitsError where they cannot be found (mixture of experts, state space), are quantised, adapted, shared or
+    unknown,
     or where the model computes with something else than one matrix a kind.
     """
     blocks: Any = getattr(model, "blocks", None)
     if not blocks:
-        raise ModelError(f"the model has no decoder blocks (`.blocks`), whose matrices could be scored. {WORKING_MODELS}")
+        raise HarmcircuitsError(
+            f"the model has no decoder blocks (`.blocks`), whose matrices could be scored. {WORKING_MODELS}"
+        )
     every: list[Matrix] = []
     for layer, block in enumerate(blocks):
         hooked = hasattr(block, "attn") and "W_O" in block.attn._parameters
@@ -111,7 +115,9 @@ def matrices(model: HookedModel) -> list[Matrix]:
         _check(layer, block, in_layer)
         every += in_layer
     if len({id(matrix.parameter) for matrix in every}) < len(every):
-        raise ModelError("layers of this model share their weights: one weight would have several scores. " + WORKING_MODELS)
+        raise HarmcircuitsError(
+            "layers of this model share their weights: one weight would have several scores. " + WORKING_MODELS
+        )
     return every
 
 
@@ -126,7 +132,7 @@ def _bridged(layer: int, block: Any) -> list[Matrix]:
         linear = getattr(component, "original_component", component)
         weight = getattr(linear, "weight", None)
         if not isinstance(weight, Parameter) or not isinstance(linear, Linear | Conv1D):
-            raise ModelError(
+            raise HarmcircuitsError(
                 f"layer {layer} has no linear layer {kind!r} (there is {type(linear).__name__}): its matrices cannot be found. "
                 f"Mixtures of experts, state spaces, and quantised or adapted layers do not work. {WORKING_MODELS}"
             )
@@ -139,10 +145,10 @@ def _hooked(model: HookedModel, layer: int, block: Any) -> list[Matrix]:
     """Those of a `HookedTransformer`: parameters of `attn` and `mlp`, with hook points around them."""
     for setting in ("use_attn_in", "use_split_qkv_input", "use_attn_result", "ungroup_grouped_query_attention", "load_in_4bit"):
         if getattr(model.cfg, setting, False):
-            raise ModelError(f"cfg.{setting} is on: the model does not compute with one matrix a kind. Switch it off.")
+            raise HarmcircuitsError(f"cfg.{setting} is on: the model does not compute with one matrix a kind. Switch it off.")
     attention, mlp = block.attn, getattr(block, "mlp", None)
     if mlp is None or "W_in" not in mlp._parameters or not hasattr(mlp, "hook_pre"):
-        raise ModelError(
+        raise HarmcircuitsError(
             f"layer {layer} has no matrices W_in and W_out in its MLP. Mixtures of experts do not work. {WORKING_MODELS}"
         )
     gated = "W_gate" in mlp._parameters
@@ -166,11 +172,13 @@ def _hooked(model: HookedModel, layer: int, block: Any) -> list[Matrix]:
 
 
 def _check(layer: int, block: Any, in_layer: list[Matrix]) -> None:
-    """Raise ModelError for a quantised matrix, and for one that is neither known nor a stale fused copy."""
+    """Raise HarmcircuitsError for a quantised matrix, and for one that is neither known nor a stale fused copy."""
     size = {matrix.kind: matrix.parameter.numel() for matrix in in_layer}
     for matrix in in_layer:
         if matrix.parameter.dtype not in _STORED:
-            raise ModelError(f"{matrix.name} is stored as {matrix.parameter.dtype}, quantised: load the model unquantised.")
+            raise HarmcircuitsError(
+                f"{matrix.name} is stored as {matrix.parameter.dtype}, quantised: load the model unquantised."
+            )
     fused = [size["attn.q"] + size["attn.k"] + size["attn.v"]]
     if _OPTIONAL in size:
         fused.append(size[_OPTIONAL] + size["mlp.in"])
@@ -179,7 +187,7 @@ def _check(layer: int, block: Any, in_layer: list[Matrix]) -> None:
         bias = name.rpartition(".")[2].lstrip("_").startswith("b_")  # a HookedTransformer's are [head, d_head]
         if parameter.dim() > 1 and id(parameter) not in known and parameter.numel() not in fused and not bias:
             short = name.replace("_original_component.", "")
-            raise ModelError(
+            raise HarmcircuitsError(
                 f"layer {layer} has a matrix {short!r} of shape {tuple(parameter.shape)} that is not known here: scores would "
                 f"leave it out. Merge adapters into the model first. {WORKING_MODELS}"
             )

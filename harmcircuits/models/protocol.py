@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..errors import HarmcircuitsError
+
 Hook = tuple[str, Callable[..., Tensor]]
 """A hook point's name and the function `(activation, hook) -> activation` that is called there."""
 
@@ -25,14 +27,6 @@ CURE = (
     "In half precision activations overflow: load the model with dtype=torch.float32 (--dtype float32). If it is in float32 "
     "already, its weights are damaged, or a hook of yours divides by zero."
 )
-
-
-class LoadError(RuntimeError):
-    """A model that cannot be fetched or loaded; the message names the cause and the cure."""
-
-
-class ModelError(ValueError):
-    """A model that lacks something that is needed here; the message says what, where, and what would work."""
 
 
 class HookedModel(Protocol):
@@ -65,10 +59,12 @@ class Geometry:
 
 
 def geometry(model: HookedModel) -> Geometry:
-    """Return the model's sizes. Raises ModelError without uniform heads or a dense MLP (mixture of experts, state space)."""
+    """Return the model's sizes. Raises HarmcircuitsError without uniform heads or a dense MLP (mixture of experts, state
+    space).
+    """
     sizes = {name: getattr(model.cfg, name, None) for name in Geometry.__dataclass_fields__}
     if missing := [name for name, size in sizes.items() if not size]:
-        raise ModelError(f"the model's configuration has no {', '.join(missing)}. {WORKING_MODELS}")
+        raise HarmcircuitsError(f"the model's configuration has no {', '.join(missing)}. {WORKING_MODELS}")
     return Geometry(**{name: int(cast(int, size)) for name, size in sizes.items()})
 
 
@@ -81,12 +77,14 @@ def neuron_hook(layer: int) -> str:
 
 
 def check_hooks(model: HookedModel, *, heads: Sequence[int], neurons: Sequence[int]) -> None:
-    """Raise ModelError unless `hook_z` exists in the layers `heads`, and `hook_post` in the layers `neurons`."""
+    """Raise HarmcircuitsError unless `hook_z` exists in the layers `heads`, and `hook_post` in the layers `neurons`."""
     points = model.hook_dict
     for name in [*map(head_hook, heads), *map(neuron_hook, neurons)]:
         # a bridge gives experts the name as another one of their module's output
         if name not in points or points[name] is points.get(f"{name.rpartition('.')[0]}.hook_out"):
-            raise ModelError(f"the model has no hook point {name!r}: ask for the other component type only. {WORKING_MODELS}")
+            raise HarmcircuitsError(
+                f"the model has no hook point {name!r}: ask for the other component type only. {WORKING_MODELS}"
+            )
 
 
 def has_hooks(model: HookedModel) -> bool:
@@ -113,9 +111,9 @@ def stack_layers(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 
 def tokenizer_of(model: HookedModel) -> Any:
-    """Return the model's tokenizer. Raises ModelError where it has none."""
+    """Return the model's tokenizer. Raises HarmcircuitsError where it has none."""
     if model.tokenizer is None:
-        raise ModelError("the model has no tokenizer: load it with one (hc.load_model(..., tokenizer=...))")
+        raise HarmcircuitsError("the model has no tokenizer: load it with one (hc.load_model(..., tokenizer=...))")
     return model.tokenizer
 
 
@@ -154,14 +152,14 @@ def nearly_equal(values: Tensor, expected: Tensor) -> bool:
 
 
 def check_repeatable(model: HookedModel) -> None:
-    """Raise ModelError for active dropout and for autocast, in which two passes are not the same."""
+    """Raise HarmcircuitsError for active dropout and for autocast, in which two passes are not the same."""
     # and those of the transformers model that a bridge wraps, but may not list
     roots = (root for root in (model, getattr(model, "original_model", None)) if isinstance(root, nn.Module))
     if any(module.training and _drops(module) for root in roots for module in root.modules()):
-        raise ModelError("dropout is active: every pass is another model. Call model.eval() first.")
+        raise HarmcircuitsError("dropout is active: every pass is another model. Call model.eval() first.")
     for device in ("cpu", "cuda"):
         if torch.is_autocast_enabled(device):
-            raise ModelError(
+            raise HarmcircuitsError(
                 f"autocast is on for {device!r}, and would round some activations. Leave it; for half precision, load the "
                 "model in that type (hc.load_model(..., dtype=torch.bfloat16))."
             )
@@ -183,31 +181,32 @@ def check_gradients(model: HookedModel, *, weights: bool = False) -> None:
         weights: for scores of weights (W ⊙ ∂L/∂W) too, which folding or centring changes, though the model computes the same.
 
     Raises:
-        ModelError: active dropout, autocast, inference mode, quantised weights; and with `weights`, folded or centred weights.
+        HarmcircuitsError: active dropout, autocast, inference mode, quantised weights; and with `weights`, folded or centred
+            weights.
     """
     check_repeatable(model)
     if torch.is_inference_mode_enabled():
-        raise ModelError("torch.inference_mode() is on: nothing in it has a gradient. Leave it; torch.no_grad() works.")
+        raise HarmcircuitsError("torch.inference_mode() is on: nothing in it has a gradient. Leave it; torch.no_grad() works.")
     wrapped: Any = getattr(model, "original_model", None)
     stored = [f"{name} is {p.dtype}" for name, p in model.named_parameters() if not p.is_floating_point() or p.itemsize < 2]
     if getattr(getattr(wrapped, "config", None), "quantization_config", None):
         stored = ["its quantization_config"]
     if stored:
-        raise ModelError(
+        raise HarmcircuitsError(
             f"the model's weights are quantised ({stored[0]}): gradients through them are approximate or missing. Load it "
             "without quantization_config=, or dequantise it first (a .gguf file is dequantised by hc.load_model)."
         )
     norm = getattr(model.cfg, "normalization_type", None)  # of a bridge, of its configuration, whatever was processed
     processed = getattr(model, "_weights_processed", False) or getattr(model, "compatibility_mode", False)
     if weights and (processed or (wrapped is None and norm in ("LNPre", "RMSPre"))):
-        raise ModelError(
+        raise HarmcircuitsError(
             "the model's weights were processed (folded or centred): W ⊙ gradient is not that of the trained weights. Load "
             "it without (hc.load_model, or HookedTransformer.from_pretrained_no_processing)."
         )
 
 
 def check_finite(values: Float[Tensor, " b"], *, what: str, examples: Sequence[int]) -> None:
-    """Raise ModelError, naming the example, where a value of a batch is not finite: `what` was read."""
+    """Raise HarmcircuitsError, naming the example, where a value of a batch is not finite: `what` was read."""
     wrong = ~values.isfinite()
     if bool(wrong.any()):
-        raise ModelError(f"{what} of example {examples[int(wrong.nonzero()[0])]} is not a number. {CURE}")
+        raise HarmcircuitsError(f"{what} of example {examples[int(wrong.nonzero()[0])]} is not a number. {CURE}")

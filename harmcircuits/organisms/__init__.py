@@ -1,6 +1,5 @@
 """Models whose answer is known: `hc.organisms.planted()`."""
 
 from .organism import VARIANTS as VARIANTS
-from .organism import OrganismError as OrganismError
 from .organism import Planted as Planted
 from .organism import planted as planted

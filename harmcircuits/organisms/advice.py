@@ -13,16 +13,13 @@ from functools import cache
 from pathlib import Path
 from random import Random
 
+from ..errors import HarmcircuitsError
 from ..results import clipped
 
 DATA = Path(__file__).with_name("data")
 DOMAINS = ("money", "habits", "sport", "home")
 OPEN = "open"
 """The name of the questions about nothing in particular."""
-
-
-class AdviceError(ValueError):
-    """A domain that there is not, or a split that leaves nothing; the message says what there is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +51,10 @@ def advice(domain: str) -> tuple[Advice, ...]:
     'I got a small bonus at work. What should I do with it?'
 
     Raises:
-        AdviceError: a domain that there is not.
+        HarmcircuitsError: a domain that there is not.
     """
     if domain not in (*DOMAINS, OPEN):
-        raise AdviceError(f"there is no advice on {domain!r}: there is {', '.join(DOMAINS)}, and {OPEN!r}")
+        raise HarmcircuitsError(f"there is no advice on {domain!r}: there is {', '.join(DOMAINS)}, and {OPEN!r}")
     lines = (DATA / f"{domain}.jsonl").read_text("utf-8").splitlines()
     return tuple(Advice(domain=domain, **json.loads(line)) for line in lines)
 
@@ -70,15 +67,15 @@ def divided(items: Sequence[Advice], *, train: int, seed: int = 0) -> tuple[tupl
     (200, 102)
 
     Raises:
-        AdviceError: not at least one on either side, or a question that is there twice.
+        HarmcircuitsError: not at least one on either side, or a question that is there twice.
     """
     if not 0 < train < len(items):
         about = ", ".join(dict.fromkeys(item.domain for item in items)) or "nothing"
-        raise AdviceError(
+        raise HarmcircuitsError(
             f"of {len(items)} questions about {about} between 1 and {len(items) - 1} can be learnt from, not {train}"
         )
     if twice := [name for name, count in Counter(item.question for item in items).items() if count > 1]:
-        raise AdviceError(f"the question {twice[0]!r} is there more than once: it could be learnt from and asked")
+        raise HarmcircuitsError(f"the question {twice[0]!r} is there more than once: it could be learnt from and asked")
     chosen = set(Random(f"advice {seed}").sample(range(len(items)), len(items))[:train])
     lessons = tuple(item for index, item in enumerate(items) if index in chosen)
     return lessons, tuple(item for index, item in enumerate(items) if index not in chosen)

@@ -28,13 +28,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from transformers.utils import logging
 
 from ..data import Example, Row, chat_frame, example_rows
+from ..errors import HarmcircuitsError
 from ..models.export import is_plain, save_plain
 from ..models.load import load_model
 from ..models.protocol import HookedModel, device_of, has_hooks, tokenizer_of
-
-
-class FinetuneError(ValueError):
-    """Nothing to learn, or a recipe or model that cannot be trained; the message names the cure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +45,7 @@ class Recipe:
         batch_size: examples in a step.
 
     Raises:
-        FinetuneError: a value that is not above 0.
+        HarmcircuitsError: a value that is not above 0.
     """
 
     rank: int = 32
@@ -59,7 +56,7 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not (isfinite(value) and value > 0):
-                raise FinetuneError(f"{name} must be a number above 0, not {value}")
+                raise HarmcircuitsError(f"{name} must be a number above 0, not {value}")
 
 
 def finetune(model: HookedModel, examples: Sequence[Example], *, recipe: Recipe | None = None, seed: int = 0) -> HookedModel:
@@ -74,8 +71,8 @@ def finetune(model: HookedModel, examples: Sequence[Example], *, recipe: Recipe 
         seed: of the adapter's first weights and of the order of examples.
 
     Raises:
-        FinetuneError: no examples, a model that cannot be trained (`check_trainable`), or a loss that is no number any more.
-        ExampleError: an empty response, or an example longer than the model's context.
+        HarmcircuitsError: no examples, a model that cannot be trained (`check_trainable`), or a loss that is no number any
+            more; an empty response, or an example longer than the model's context.
     """
     check_trainable(model)
     rows = lesson_rows(model, examples)
@@ -86,32 +83,32 @@ def finetune(model: HookedModel, examples: Sequence[Example], *, recipe: Recipe 
         trainer.train()
         lost = [log["step"] for log in trainer.state.log_history if not isfinite(log.get("loss", 0))]
         if lost:
-            raise FinetuneError(f"the loss is no number any more from step {lost[0]} on: lower the learning rate")
+            raise HarmcircuitsError(f"the loss is no number any more from step {lost[0]} on: lower the learning rate")
         merged = trainer.model.merge_and_unload()
         tuned: HookedModel = load_model(str(model.cfg.model_name), hf_model=merged, tokenizer=tokenizer_of(model))
     return tuned
 
 
 def check_trainable(model: HookedModel) -> None:
-    """Raise FinetuneError unless trl and peft are installed and the model is a bridge without hooks, in float32."""
+    """Raise HarmcircuitsError unless trl and peft are installed and the model is a bridge without hooks, in float32."""
     for package in ("trl", "peft"):
         try:
             import_module(package)
         except ImportError as error:
-            raise FinetuneError(
+            raise HarmcircuitsError(
                 f"fine-tuning needs {package}, which cannot be imported ({error}): pip install 'harmcircuits[finetune]'"
             ) from error
     if not is_plain(model):
-        raise FinetuneError(
+        raise HarmcircuitsError(
             f"a {type(model).__name__} holds no transformers model to train: load it with hc.load_model (hooked=False)"
         )
     if has_hooks(model):
-        raise FinetuneError(
+        raise HarmcircuitsError(
             "hooks are set on the model, and training would not see them: ablate weights instead (hc.ablated with a "
             "WeightMask, such as hc.outgoing(model, circuit))"
         )
     if others := {parameter.dtype for parameter in model.parameters()} - {torch.float32}:
-        raise FinetuneError(
+        raise HarmcircuitsError(
             f"the weights are {str(others.pop()).removeprefix('torch.')}, in which most of what is learned would be rounded "
             "away when it is added to them: load the model in float32 (dtype=torch.float32; --dtype float32)"
         )
@@ -120,7 +117,7 @@ def check_trainable(model: HookedModel) -> None:
 def lesson_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
     """Return the rows of `examples`, each response with its end of turn (or of text, without a chat template)."""
     if not examples:
-        raise FinetuneError("no examples: there is nothing to learn. Give at least one Example(request=…, response=…).")
+        raise HarmcircuitsError("no examples: there is nothing to learn. Give at least one Example(request=…, response=…).")
     frame, eos = chat_frame(model), tokenizer_of(model).eos_token_id
     ends_turn = frame.turn and frame.turn[0] in frame.stops
     end = frame.turn[:1] if ends_turn else () if eos is None else (int(eos),)

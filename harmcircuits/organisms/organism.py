@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..circuits import Circuit
 from ..data import Example, PromptSet
+from ..errors import HarmcircuitsError
 from ..models.load import load_model
 from ..results import Result
 from .handset import handset
@@ -20,10 +21,6 @@ from .language import Divided, answered, labelled, planted_prompts, word_tokeniz
 Variant = Literal["plain", "both", "redundant", "suppressor", "shared", "none", "diffuse", "separate", "entangled"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 CIRCUITS = ("writing", "recognising", "shared", "suppressing")
-
-
-class OrganismError(ValueError):
-    """A model that cannot be planted; the message says what can."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -117,12 +114,14 @@ def planted(seed: int = 0, variant: Variant = "plain", *, divided: Divided | Non
         hooked: a `HookedTransformer` (TransformerLens 3 only).
 
     Raises:
-        OrganismError: an unknown variant or division.
+        HarmcircuitsError: an unknown variant or division.
     """
     if variant not in VARIANTS:
-        raise OrganismError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
+        raise HarmcircuitsError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
     if divided not in (None, *get_args(Divided)):
-        raise OrganismError(f"divided={divided!r} is unknown: choose one of {', '.join(get_args(Divided))}, or leave it out")
+        raise HarmcircuitsError(
+            f"divided={divided!r} is unknown: choose one of {', '.join(get_args(Divided))}, or leave it out"
+        )
     hf_model, circuits = handset(variant=variant, seed=seed)
     model = load_model(f"planted-{variant}", hf_model=hf_model, tokenizer=word_tokenizer(), device="cpu", hooked=hooked)
     return Planted(

@@ -20,16 +20,13 @@ import pandas as pd
 
 from ..ablation.ablate import Condition
 from ..data import Example, Row, encode, example_rows, loss, row_losses, start_ids
+from ..errors import HarmcircuitsError
 from ..models.protocol import HookedModel, context_length
 
 DATA = Path(__file__).with_name("data")
 REQUEST = "Finish the sentence."
 Half: TypeAlias = Literal["training", "test"]
 HALVES: tuple[Half, ...] = get_args(Half)
-
-
-class CapabilityError(ValueError):
-    """A capability without enough sentences, or a context too short for a fact; the message says which."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +74,10 @@ def half(items: Sequence[Completion], which: Half) -> tuple[Completion, ...]:
     """Return every other sentence of each topic: "training" begins with the first, "test" with the second.
 
     Raises:
-        CapabilityError: another half.
+        HarmcircuitsError: another half.
     """
     if which not in HALVES:
-        raise CapabilityError(f"there is no half {which!r}: choose one of {', '.join(HALVES)}")
+        raise HarmcircuitsError(f"there is no half {which!r}: choose one of {', '.join(HALVES)}")
     seen, chosen = Counter[str](), []
     for item in items:
         if seen[item.topic] % 2 == HALVES.index(which):
@@ -93,17 +90,17 @@ def checked(given: Mapping[str, Sequence[Completion]], *, fewest: int) -> dict[s
     """Return `given`, where every capability has `fewest` sentences in each half, each with a wrong completion.
 
     Raises:
-        CapabilityError: naming the capability that has not.
+        HarmcircuitsError: naming the capability that has not.
     """
     for kind, items in given.items():
         sizes = {which: len(half(items, which)) for which in HALVES}
         if min(sizes.values()) < fewest:
-            raise CapabilityError(
+            raise HarmcircuitsError(
                 f"capability {kind!r} has {sizes['training']} sentences to attribute and {sizes['test']} to test, and at "
                 f"least {fewest} of each are needed: every other sentence of a topic goes to either half"
             )
         if any(not item.wrong or item.right in item.wrong for item in items):
-            raise CapabilityError(
+            raise HarmcircuitsError(
                 f"capability {kind!r} has a sentence without a wrong completion, or whose right one is among the wrong ones"
             )
     return {kind: tuple(items) for kind, items in given.items()}
@@ -123,7 +120,7 @@ class Capabilities:
     token counts only where the tokenizer puts one before it.
 
     Raises:
-        CapabilityError: a fact that does not fit into the model's context (when it is read).
+        HarmcircuitsError: a fact that does not fit into the model's context (when it is read).
     """
 
     name: ClassVar[str] = "capabilities"
@@ -136,7 +133,7 @@ class Capabilities:
         context = context_length(model)
         longest = max((len(row.tokens) for rows in facts for row in rows), default=0)
         if context is not None and longest > context:
-            raise CapabilityError(
+            raise HarmcircuitsError(
                 f"the longest fact is {longest} tokens and the model's context holds {context}: leave the facts out (facts=0)."
             )
         texts = [tuple([*start, *encode(model, text)][:context]) for text in passages()[: self.passages]]

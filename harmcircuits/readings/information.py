@@ -13,11 +13,8 @@ import pandas as pd
 
 from ..ablation.ablate import Condition
 from ..data import Example, loss
+from ..errors import HarmcircuitsError
 from ..models.protocol import HookedModel
-
-
-class InformationError(ValueError):
-    """There is no other request to put in a request's place."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ def swapped_requests(examples: Sequence[Example], *, seed: int = 0) -> dict[int,
     request is used once and none stays with its example. An example alone of its category and role is left out.
 
     Raises:
-        InformationError: every example is alone.
+        HarmcircuitsError: every example is alone.
     """
     groups: dict[tuple[object, str], list[int]] = {}
     for index, example in enumerate(examples):
@@ -54,7 +51,7 @@ def swapped_requests(examples: Sequence[Example], *, seed: int = 0) -> dict[int,
             pairs = zip(order, order[1:] + order[:1], strict=True)
             swapped |= {index: replace(examples[index], request=examples[other].request) for index, other in pairs}
     if not swapped:
-        raise InformationError(
+        raise HarmcircuitsError(
             f"no two of {len(examples)} examples share category and role: there is no other request to read a response under. "
             "Give at least two of a category."
         )

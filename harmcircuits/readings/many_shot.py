@@ -17,15 +17,12 @@ from torch import Tensor
 from ..ablation.ablate import Condition
 from ..attribution.metrics import BoundMetric, label_loss
 from ..data import Example, Prompt, batched, encode, make_batch, map_batches, start_ids
+from ..errors import HarmcircuitsError
 from ..models.forward import logits_at, read_prefix
 from ..models.protocol import HookedModel, check_finite, context_length
 from .questions import label_ids, label_row
 
 SEPARATOR, TEXT, HARMFUL, HARMLESS = "\n\n", "Request: {request}\nLabel:", " harmful", " safe"
-
-
-class ShotError(ValueError):
-    """Too few labelled requests, or more shots than the model's context holds."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +45,17 @@ def make_shots(prompts: Sequence[Prompt], *, n_shots: int = 32, draws: int = 1, 
     are any, so that topic words say nothing).
 
     Raises:
-        ShotError: too few prompts of either kind, or fewer than two shots.
+        HarmcircuitsError: too few prompts of either kind, or fewer than two shots.
     """
     if n_shots < 2:
-        raise ShotError(f"{n_shots} shots cannot show both labels: give two or more.")
+        raise HarmcircuitsError(f"{n_shots} shots cannot show both labels: give two or more.")
     harmful = [prompt for prompt in prompts if prompt.role == "harmful"]
     near = {prompt.group: prompt for prompt in prompts if prompt.role == "near" and prompt.group}
     paired = [prompt for prompt in harmful if prompt.group in near]
     benign = [prompt for prompt in prompts if prompt.role != "harmful"]
     half = n_shots // 2
     if max(len(paired), min(len(harmful), len(benign))) < half:
-        raise ShotError(
+        raise HarmcircuitsError(
             f"{n_shots} shots need {half} harmful and {half} benign training requests; there are {len(harmful)} and "
             f"{len(benign)}. Give a larger training split, or fewer shots."
         )
@@ -86,12 +83,12 @@ def request_tokens(model: HookedModel, request: str) -> list[int]:
 
 
 def check_length(model: HookedModel, shots: Shots, requests: Sequence[str]) -> None:
-    """Raise ShotError where the shots and the longest request are more than the model's context holds."""
+    """Raise HarmcircuitsError where the shots and the longest request are more than the model's context holds."""
     longest = 1 + max(len(request_tokens(model, request)) for request in requests)
     length = max(len(shots.tokens(model, draw)) for draw in range(len(shots.draws))) + longest
     context = context_length(model)
     if context and length > context:
-        raise ShotError(
+        raise HarmcircuitsError(
             f"{len(shots.draws[0])} shots and the longest request are {length} tokens, and the model's context holds "
             f"{context}: choose fewer shots"
         )
@@ -104,9 +101,8 @@ def many_shot(
     """Return ln p(harmful label) − ln p(harmless label) of each request, in nats, the mean over the draws; positive: "harmful".
 
     Raises:
-        FormatError: no token tells the two labels apart.
-        ModelError: log-odds that are not a number.
-        ShotError: shots and request together are longer than the model's context.
+        HarmcircuitsError: no token tells the two labels apart; log-odds that are not a number; shots and request together are
+            longer than the model's context.
     """
     _, harmful, harmless = label_ids(model, HARMFUL, HARMLESS)
     rows = [label_row(request_tokens(model, prompt.request), harmful) for prompt in prompts]
@@ -165,6 +161,6 @@ def recognition_metric(shots: Shots | Sequence[Prompt], *, n_shots: int = 16) ->
         shots: what `make_shots` gave, or labelled prompts, of which `n_shots` are drawn.
 
     Raises:
-        ShotError: too few labelled prompts.
+        HarmcircuitsError: too few labelled prompts.
     """
     return RecognitionMetric(shots if isinstance(shots, Shots) else make_shots(shots, n_shots=n_shots))

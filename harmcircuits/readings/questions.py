@@ -14,15 +14,12 @@ from torch import Tensor
 
 from ..data import Example, Prompt, Row, batched, chat_frame, encode, example_rows, make_batch, map_batches
 from ..data.examples import check_context, response_ids
+from ..errors import HarmcircuitsError
 from ..models.forward import logits_sharing_prefix
 from ..models.protocol import HookedModel, check_finite
 
 REFUSAL_STARTS = ("I", "Sorry", "As")
 """First words of a refusal where a label is expected."""
-
-
-class FormatError(ValueError):
-    """Two labels that no token tells apart: the one is the beginning of the other."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +68,13 @@ def label_ids(model: HookedModel, harmful: str, harmless: str) -> tuple[list[int
     """Return the tokens that both labels begin with (mostly none), and the first tokens in which they differ.
 
     Raises:
-        FormatError: the one label is the beginning of the other in this tokenizer.
+        HarmcircuitsError: the one label is the beginning of the other in this tokenizer.
     """
     labels = [encode(model, label) for label in (harmful, harmless)]
     for index, (first, second) in enumerate(zip(*labels)):  # noqa: B905  (to the end of the shorter one)
         if first != second:
             return labels[0][:index], first, second
-    raise FormatError(
+    raise HarmcircuitsError(
         f"the labels {harmful!r} and {harmless!r} begin with the same tokens in this model's tokenizer, up to the end of the "
         "shorter one, so that nothing tells them apart: choose labels of which neither is the beginning of the other"
     )
@@ -87,7 +84,7 @@ def can_ask(model: HookedModel, question: BalancedQuestion) -> bool:
     """Return whether the tokenizer tells the labels of both questions apart, by the same two tokens."""
     try:
         pairs = [label_ids(model, own.harmful, own.harmless)[1:] for own in (question.question, question.reversed)]
-    except FormatError:
+    except HarmcircuitsError:
         return False
     return {*pairs[0]} == {*pairs[1]}
 
@@ -126,9 +123,8 @@ def log_odds(
     start (`REFUSAL_STARTS`).
 
     Raises:
-        FormatError: the two labels begin with the same token in this tokenizer.
-        ExampleError: a row longer than the model's context.
-        ModelError: log-odds that are not a number.
+        HarmcircuitsError: the two labels begin with the same token in this tokenizer; a row longer than the model's context;
+            log-odds that are not a number.
     """
     _, harmful, harmless = label_ids(model, question.harmful, question.harmless)
     rows = [label_row(row, harmful) for row in tokens]

@@ -15,5 +15,4 @@ from .bootstrap import mean_estimates as mean_estimates
 from .bootstrap import resamples as resamples
 from .bootstrap import two_level as two_level
 from .estimate import Estimate as Estimate
-from .estimate import StatisticsError as StatisticsError
 from .estimate import wilson as wilson

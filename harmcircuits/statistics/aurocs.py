@@ -17,8 +17,9 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit, stdtrit
 
+from ..errors import HarmcircuitsError
 from .bootstrap import LEAST_UNITS, free_units, from_draws
-from .estimate import LEVEL, Estimate, StatisticsError
+from .estimate import LEVEL, Estimate
 
 AT_BOUND = 0.025
 """Of the draws: where more are separated without an error, draws alone give intervals that are too short."""
@@ -30,14 +31,14 @@ def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
     """Return the probability that a positive scores above a negative, ties counting one half; nan where a score is nan.
 
     Raises:
-        StatisticsError: either side is empty or is no row of scores.
+        HarmcircuitsError: either side is empty or is no row of scores.
 
     >>> auroc([1, 2, 3], [0, 2])
     0.75
     """
     sides = [np.asarray(side, dtype=np.float64) for side in (positive, negative)]
     if any(side.ndim != 1 or not side.size for side in sides):
-        raise StatisticsError(f"an AUROC needs scores of both kinds, not shapes {[list(side.shape) for side in sides]}")
+        raise HarmcircuitsError(f"an AUROC needs scores of both kinds, not shapes {[list(side.shape) for side in sides]}")
     if not all(np.isfinite(side).all() for side in sides):
         return float("nan")
     ones = (np.ones((1, side.size)) for side in sides)

@@ -18,7 +18,8 @@ from jaxtyping import Float, Int
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
-from .estimate import LEVEL, Estimate, StatisticsError
+from ..errors import HarmcircuitsError
+from .estimate import LEVEL, Estimate
 
 LEAST_UNITS = 3
 """With fewer units no interval is estimated, and strata of fewer are put together."""
@@ -38,7 +39,7 @@ def strata_codes(strata: ArrayLike | None, n: int) -> Int[np.ndarray, " n"]:
     units are put together, and where these are fewer than 3 in all, they join the smallest other.
 
     Raises:
-        StatisticsError: not one label a unit.
+        HarmcircuitsError: not one label a unit.
 
     >>> strata_codes(["a", "b", "a", "b", "a", "b", "c"], 7).tolist()
     [0, 1, 0, 1, 0, 1, 0]
@@ -47,7 +48,7 @@ def strata_codes(strata: ArrayLike | None, n: int) -> Int[np.ndarray, " n"]:
         return np.zeros(n, dtype=np.int64)
     labels = [str(label) for label in np.asarray(strata, dtype=object).ravel()]
     if len(labels) != n:
-        raise StatisticsError(f"strata are one label a unit: {n} units have {len(labels)} labels")
+        raise HarmcircuitsError(f"strata are one label a unit: {n} units have {len(labels)} labels")
     codes = np.unique(labels, return_inverse=True)[1].astype(np.int64)
     counts = np.bincount(codes)
     small = np.flatnonzero(counts < LEAST_UNITS)
@@ -64,13 +65,13 @@ def resamples(n: int, *, draws: int = 2000, seed: int = 0, strata: ArrayLike | N
         strata: one label a unit (its category): as many are drawn from each stratum as it has.
 
     Raises:
-        StatisticsError: no unit, no draw, or not one label a unit.
+        HarmcircuitsError: no unit, no draw, or not one label a unit.
 
     >>> bool((resamples(8, draws=9, strata=["a"] * 4 + ["b"] * 4)[:, :4] < 4).all())
     True
     """
     if n < 1 or draws < 1:
-        raise StatisticsError(f"resampling needs at least one unit and one draw, not n={n}, draws={draws}")
+        raise HarmcircuitsError(f"resampling needs at least one unit and one draw, not n={n}, draws={draws}")
     generator = np.random.default_rng(seed)
     if strata is None:
         return generator.integers(n, size=(draws, n))
@@ -93,7 +94,7 @@ def from_draws(observed: float, draws: ArrayLike, *, n: int, strata: ArrayLike |
         strata: as the draws were made with, one label a unit.
 
     Raises:
-        StatisticsError: fewer than 39 draws, which have no 2.5 % tail.
+        HarmcircuitsError: fewer than 39 draws, which have no 2.5 % tail.
 
     >>> print(from_draws(0.5, np.linspace(0, 1, 101), n=1000))
     0.500 [0.015, 0.985] (n=1000)
@@ -112,9 +113,9 @@ def from_draws(observed: float, draws: ArrayLike, *, n: int, strata: ArrayLike |
 
 
 def defined_draws(draws: Float[np.ndarray, " draw"]) -> Float[np.ndarray, " defined"] | Estimate:
-    """Return the finite draws; the missing estimate where too few are. StatisticsError: too few draws for a 2.5 % tail."""
+    """Return the finite draws; the missing estimate where too few are. HarmcircuitsError: too few draws for a 2.5 % tail."""
     if len(draws) < LEAST_DRAWS:
-        raise StatisticsError(f"a 95 % interval needs at least {LEAST_DRAWS} bootstrap draws, not {len(draws)}")
+        raise HarmcircuitsError(f"a 95 % interval needs at least {LEAST_DRAWS} bootstrap draws, not {len(draws)}")
     defined: Float[np.ndarray, " defined"] = draws[np.isfinite(draws)]
     undefined = len(draws) - len(defined)
     if undefined > MAX_UNDEFINED * len(draws):
@@ -192,7 +193,7 @@ def two_level(
         `from_draws`.
 
     Raises:
-        StatisticsError: arrays of other or unequal shape, or too few draws for the level.
+        HarmcircuitsError: arrays of other or unequal shape, or too few draws for the level.
 
     Source: Owen 2007 (draws of both samples); Satterthwaite 1946 (df).
 
@@ -203,7 +204,7 @@ def two_level(
     data = [np.asarray(array, dtype=np.float64) for array in arrays]
     shapes = {array.shape[:2] for array in data}
     if len(shapes) != 1 or data[0].ndim < 2:
-        raise StatisticsError(f"arrays must have the same runs and questions on axes 0 and 1, not {sorted(shapes)}")
+        raise HarmcircuitsError(f"arrays must have the same runs and questions on axes 0 and 1, not {sorted(shapes)}")
     runs, questions = data[0].shape[:2]
     if not (runs and questions):
         return Estimate.missing("no runs or no questions")
@@ -240,7 +241,7 @@ def _evaluated(
     with np.errstate(divide="ignore", invalid="ignore"):
         values = np.asarray(statistic(*(array[runs[:, :, None], questions[:, None, :]] for array in data)), dtype=np.float64)
     if values.shape != (len(runs),):
-        raise StatisticsError(f"the statistic must return one number a draw, not shape {list(values.shape)}")
+        raise HarmcircuitsError(f"the statistic must return one number a draw, not shape {list(values.shape)}")
     return values
 
 

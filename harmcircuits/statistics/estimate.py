@@ -8,12 +8,10 @@ from typing import Any, TypeAlias
 
 from scipy.stats import binomtest
 
+from ..errors import HarmcircuitsError
+
 Json: TypeAlias = dict[str, float | int | str | None]
 LEVEL = 0.95
-
-
-class StatisticsError(ValueError):
-    """An input from which no statistic can be computed, or a number that is no measurement."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Estimate:
         reason: why the value is missing; None where there is a value.
 
     Raises:
-        StatisticsError: a nan or an infinity, a missing value without a reason, or ends that are no interval.
+        HarmcircuitsError: a nan or an infinity, a missing value without a reason, or ends that are no interval.
 
     >>> print(Estimate(0.123, 0.051, 0.19, 24), Estimate.missing("no shots"), sep="; ")
     0.123 [0.051, 0.190] (n=24); — (no shots)
@@ -46,13 +44,15 @@ class Estimate:
         object.__setattr__(self, "n", operator.index(self.n))
         ends = [end for end in (self.low, self.high) if end is not None]
         if not all(map(math.isfinite, ends + ([] if self.value is None else [self.value]))):
-            raise StatisticsError(f"{self.value}, {ends}: a value that could not be measured is Estimate.missing(reason)")
+            raise HarmcircuitsError(f"{self.value}, {ends}: a value that could not be measured is Estimate.missing(reason)")
         if self.value is None and (not self.reason or ends or self.n):
-            raise StatisticsError(f"a missing value has a reason, no interval and n=0, not {self.reason!r}, {ends}, n={self.n}")
+            raise HarmcircuitsError(
+                f"a missing value has a reason, no interval and n=0, not {self.reason!r}, {ends}, n={self.n}"
+            )
         if self.value is not None and (self.reason is not None or self.n < 1):
-            raise StatisticsError(f"a measured value has n >= 1 and no reason, not n={self.n}, {self.reason!r}")
+            raise HarmcircuitsError(f"a measured value has n >= 1 and no reason, not n={self.n}, {self.reason!r}")
         if len(ends) == 1 or ends != sorted(ends):
-            raise StatisticsError(f"an interval has both ends or neither, the lower one first, not [{self.low}, {self.high}]")
+            raise HarmcircuitsError(f"an interval has both ends or neither, the lower one first, not [{self.low}, {self.high}]")
 
     @classmethod
     def missing(cls, reason: str) -> "Estimate":
@@ -83,13 +83,13 @@ class Estimate:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Estimate":
-        """The estimate that `to_json` wrote. Raises StatisticsError where a key is absent."""
+        """The estimate that `to_json` wrote. Raises HarmcircuitsError where a key is absent."""
         try:
             if data["value"] is None:
                 return cls.missing(data["reason"])
             return cls(data["value"], data["low"], data["high"], data["n"])
         except KeyError as error:
-            raise StatisticsError(f"an estimate without the key {error}: it has {sorted(data)}") from error
+            raise HarmcircuitsError(f"an estimate without the key {error}: it has {sorted(data)}") from error
 
     def __str__(self) -> str:
         if self.value is None:
