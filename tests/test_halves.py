@@ -71,7 +71,7 @@ def test_a_loop_in_a_loop_asks_once() -> None:
         outer.append(len(rows))
         return [row for _, made in map_batches([rows], inner.read) for row in made]
 
-    with pytest.raisesHarmcircuitsError as told:
+    with pytest.raises(HarmcircuitsError) as told:
         list(map_batches([[1, 2, 3, 4]], read))
     assert outer == [4] and str(told.value).count("not even one text fits") == 1
 

@@ -30,7 +30,7 @@ def lines(*rows: dict[str, object]) -> str:
 
 def fails(path: str | Path, *fragments: str, **options: object) -> None:
     """Loading raises HarmcircuitsError with these fragments, and without the request."""
-    with pytest.raisesHarmcircuitsError as error:
+    with pytest.raises(HarmcircuitsError) as error:
         load_prompts(path, **options)  # type: ignore[arg-type]
     message = str(error.value)
     assert all(fragment in message for fragment in fragments), message

@@ -134,7 +134,7 @@ class TestManyShot:
 
     def test_too_few_and_too_many(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         for prompts, n in (([], 4), (TRAIN[:3], 4), (TRAIN, 1)):
-            with pytest.raisesHarmcircuitsError:
+            with pytest.raises(HarmcircuitsError):
                 make_shots(prompts, n_shots=n)
         monkeypatch.setattr(shots_of, "context_length", lambda model: 40)
         with pytest.raises(HarmcircuitsError, match="context holds 40"):

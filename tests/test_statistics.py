@@ -48,7 +48,7 @@ class TestEstimate:
         ],
     )
     def test_refuses_what_is_no_measurement(self, fields):
-        with pytest.raisesHarmcircuitsError:
+        with pytest.raises(HarmcircuitsError):
             Estimate(**fields)
 
     def test_a_share_of_none_and_of_all_has_an_interval(self):
@@ -72,7 +72,7 @@ class TestAuroc:
 
     def test_an_empty_side_is_an_error_and_nan_is_nan(self):
         for a, b in (([], [1]), ([1], []), (1.0, [2])):
-            with pytest.raisesHarmcircuitsError:
+            with pytest.raises(HarmcircuitsError):
                 hs.auroc(a, b)
         assert np.isnan(hs.auroc([1, np.nan], [0]))
 
@@ -190,5 +190,5 @@ class TestBootstrap:
             lambda: hs.resamples(5, strata=["a"]),
             lambda: hs.from_draws(0.5, np.zeros(20), n=20),
         ):
-            with pytest.raisesHarmcircuitsError:
+            with pytest.raises(HarmcircuitsError):
                 call()
