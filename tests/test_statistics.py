@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from harmcircuits import statistics as hs
+from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.statistics import Estimate
 from harmcircuits.statistics.aurocs import auroc_of_counts, times_drawn
 from harmcircuits.statistics.bootstrap import strata_codes
