@@ -1,6 +1,6 @@
 """`python -m harmcircuits`, which is `harmcircuits`."""
 
-from .cli import main
+from .cli import app
 
 if __name__ == "__main__":
-    main()
+    app()

@@ -38,6 +38,7 @@ CLAIMS: dict[str, tuple[type[Settings], str]] = {
 Model = Annotated[str, typer.Option(help="Alias, hub id, local folder or .gguf file.")]
 Checkpoints = Annotated[list[str], typer.Argument(metavar="NAME=MODEL...", help="Checkpoints in order, loaded one at a time.")]
 Prompts = Annotated[str | None, typer.Option(help="A prompt file or a benchmark (xstest, …); the built-in set by default.")]
+Benign = Annotated[str | None, typer.Option(help="Unrelated benign requests; --prompts then holds the harmful ones.")]
 Out = Annotated[Path, typer.Option(help="Folder for pages, numbers and circuits.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; the GPU by default where there is one.")]
 Dtype = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Type of the weights.")]
@@ -50,12 +51,12 @@ def command_of(name: str) -> Callable[..., None]:
     """Return the command of a function of `CLAIMS`: common options, its own, and one a field of its settings."""
     kind, about = CLAIMS[name]
     model = (Checkpoints, ...) if name == "alignment" else (Model, DEFAULT_MODEL)
-    parameters: dict[str, tuple[Any, Any]] = {"model": model, "prompts": (Prompts, None), "out": (Out, Path("out", name))}
-    parameters |= {"device": (Device, None), "dtype": (Dtype, "float32")}
+    parameters: dict[str, tuple[Any, Any]] = {"model": model, "prompts": (Prompts, None), "benign": (Benign, None)}
+    parameters |= {"out": (Out, Path("out", name)), "device": (Device, None), "dtype": (Dtype, "float32")}
     parameters |= {"judge": (Judge, None)} if name == "dissociate" else {"claims": (Claims, None)} if name == "paper" else {}
     parameters |= {"quick": (Quick, False)} | {setting: (option, None) for setting, option in settings_options(kind).items()}
 
-    def command(*, model: Any, prompts: Any, out: Path, device: Any, dtype: str, quick: bool, **options: Any) -> None:
+    def command(*, quick: bool, out: Path, **options: Any) -> None:
         default = kind.quick() if quick else kind()
         values = {field.name: options.pop(field.name) for field in fields(kind)}
         typed = {field: _typed(field, value, getattr(default, field)) for field, value in values.items() if value is not None}
@@ -63,12 +64,12 @@ def command_of(name: str) -> Callable[..., None]:
         if options.get("judge"):
             from .judges import load_judge, validate
 
-            options["judge"] = validate(load_judge(options["judge"], device=device))
+            options["judge"] = validate(load_judge(options["judge"], device=options["device"]))
         if "claims" in options:
             from .claims.run import check_names
 
             options["claims"] = check_names(options["claims"] and [claim.strip() for claim in options["claims"].split(",")])
-        show(name, run(name, model, prompts, out, device, dtype, **options), out)
+        show(name, run(name, out=out, **options), out)
 
     make = lambda name, annotation, default: Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
     command.__signature__ = Signature([make(name, *pair) for name, pair in parameters.items()])  # type: ignore[attr-defined]
@@ -134,17 +135,18 @@ def checkpoints(series: Sequence[str], device: str | None, dtype: str) -> dict[s
     return {name: partial(load, model, device, dtype) for name, model in named.items()}
 
 
-def run(command: str, model: Any, prompts: Any, out: Path, device: Any, dtype: str, **options: Any) -> Any:
+def run(command: str, *, model: Any, prompts: Any, benign: Any, out: Path, device: Any, dtype: str, **more: Any) -> Any:
     """Call the package's function of that name on the prompts, save its result and return it."""
     import harmcircuits as hc
 
     from .store import held
 
-    test, typed = hc.load_prompts(prompts), shlex.join(["harmcircuits", *sys.argv[1:]])
+    pair: dict[str, Any] = {"source": prompts} if benign is None else {"harmful": prompts, "benign": benign}
+    test, typed = hc.load_prompts(**pair), shlex.join(["harmcircuits", *sys.argv[1:]])
     with held(out):  # a folder that cannot be written is noticed before the model is loaded
         loaded = load(model, device, dtype) if isinstance(model, str) else checkpoints(model, device, dtype)
-        options |= {"name": model} if isinstance(model, str) else {}
-        result = getattr(hc, command)(loaded, prompts=test, folder=out, command=typed, progress=True, **options)
+        more |= {"name": model} if isinstance(model, str) else {}
+        result = getattr(hc, command)(loaded, prompts=test, folder=out, command=typed, progress=True, **more)
         result.save(out)
     return result
 
@@ -243,8 +245,3 @@ def options(
 ) -> None:
     """Logging for every command."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-
-
-def main() -> None:
-    """The entry point `harmcircuits`."""
-    app()

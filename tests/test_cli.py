@@ -108,7 +108,7 @@ class TestWithoutARun:
 
     def test_options_are_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[CompactnessSettings] = []
-        monkeypatch.setattr(cli, "run", lambda *_, settings: calls.append(settings) or 1 / 0)
+        monkeypatch.setattr(cli, "run", lambda *_, settings, **more: calls.append(settings) or 1 / 0)
         given = ["--test-prompts", "6", "--head-fractions", "0.1,.2", "--weight-fractions", "1e-5:5e-5", "--no-sampled"]
         call("compactness", "--quick", *given)
         expected = replace(CompactnessSettings.quick(), test_prompts=6, head_fractions=(0.1, 0.2), sampled=False)

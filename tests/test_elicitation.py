@@ -17,7 +17,9 @@ from harmcircuits.data import elicit as elicitation
 from harmcircuits.data.elicit import elicit, sample
 from harmcircuits.data.examples import prompt_ids
 from harmcircuits.errors import HarmcircuitsError
+from harmcircuits.models import model_key as keys
 from harmcircuits.models.model_key import model_hash, model_key
+from harmcircuits.store import bytes_of
 
 SHORT = {"max_new_tokens": 6}
 CIRCUIT = Circuit(heads=[(0, 1), (0, 2), (1, 3)], neurons=[(0, 5)])
@@ -113,6 +115,23 @@ def test_other_weights_are_cached_apart(tmp_path):
     with torch.no_grad():
         weight[0, 0] = kept
     assert elicit(model, PROMPTS, **SHORT) == first and len(cached()) == 2
+
+
+@pytest.mark.model
+def test_the_hash_of_all_weights_is_taken_once_and_again_after_any_change(tmp_path, monkeypatch):
+    model, digested = tiny_bridge(tmp_path / "model"), []
+    monkeypatch.setattr(keys, "bytes_of", lambda tensor: digested.append(tensor.numel()) or bytes_of(tensor))
+    n_weights = sum(parameter.numel() for parameter in model.parameters())
+    first = model_hash(model)
+    full = sum(digested)
+    digested.clear()
+    assert model_hash(model) == first and sum(digested) < full - n_weights / 2, "a second call reads samples alone"
+    parameter = next(model.parameters())
+    with torch.no_grad():
+        parameter[0] += 1
+    second = model_hash(model)
+    parameter.data = parameter.data + 1  # raises no version
+    assert len({first, second, model_hash(model)}) == 3
 
 
 ROPE = {"rope_type": "default", "rope_theta": 50.0}

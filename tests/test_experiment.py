@@ -45,6 +45,7 @@ def planted_run(variant: str, seed: int) -> hc.Dissociation:
     return hc.dissociate(organism.model, circuit, test, train=train, development=development, settings=SMALL)
 
 
+@pytest.mark.model
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(
     ("variant", "answer"),

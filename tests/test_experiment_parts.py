@@ -217,6 +217,19 @@ def test_an_effect_that_benign_text_shares_has_no_share_of_its_own() -> None:
     assert found.specific_share("own", "far").value == pytest.approx(0.5)
 
 
+def test_a_share_of_rates_has_an_interval_where_no_benign_text_changes() -> None:
+    prompts = [Prompt(request=f"{role}{at}", role=role) for role in ("harmful", "near") for at in range(24)]
+    before = {prompt.request: 0.0 for prompt in prompts}
+    after = before | {f"harmful{at}": 1.0 for at in range(9)}
+    values = {
+        "baseline": [before[p.request] for p in ordered(prompts, 24)],
+        "own": [after[p.request] for p in ordered(prompts, 24)],
+    }
+    share = make_effects({"refused": values}, ordered(prompts, 24)).specific_share("own", "near", "refused")
+    # Wilson's upper end of 0 of 24 is .14: nearly two fifths of 9 in 24
+    assert share.value == 1 and share.low is not None and 0.5 < share.low < 0.95
+
+
 def test_requests_of_two_sources_are_resampled_apart() -> None:
     prompts = [Prompt(request=f"a{at}", role="harmful") for at in range(6)]
     prompts += [Prompt(request=f"b{at}", role="far") for at in range(9)]

@@ -76,6 +76,8 @@ def _effects_of(effects: Effects, name: str) -> Iterator[tuple[str, str, Estimat
             harmful, benign = (effects.change(name, "refused", kind) for kind in ("harmful", role))
             yield "refused_change_beyond", role, effects.difference(harmful, "harmful", benign, role)
             yield "refused_specific_share", role, effects.specific_share(name, role, "refused")
+        if ablated and has(name, "loss"):
+            yield "specific_share", role, effects.specific_share(name, role)
     for measure in (reading for reading in ITEMS if has(name, reading)):
         yield measure, "all", effects.items(effects.outcomes.values(name, measure))
         if ablated:

@@ -112,9 +112,16 @@ class Effects:
         return self.estimate(lambda a, b: a.mean(-1) - b.mean(-1), (first, first_role), (second, second_role))
 
     def specific_share(self, condition: str, benign: str, measure: str = "loss") -> Estimate:
-        """(Δ harmful − Δ benign) / Δ harmful: the share of the effect on harmful responses that is harm's own."""
+        """(Δ harmful − Δ benign) / Δ harmful: the share of the effect on harmful responses that is specific to harm.
+
+        Where no benign value changes at all, as rates may, the benign rate of each draw comes from Jeffreys' Beta(½, n + ½).
+        """
         harmful, other = ((self.change(condition, measure, role), role) for role in ("harmful", benign))
-        return self.ratio([harmful, other], [harmful])
+        share = self.ratio([harmful, other], [harmful])
+        if share.is_missing or other[0].any():
+            return share
+        unseen = np.random.default_rng(self.seed).beta(0.5, len(other[0]) + 0.5, size=self.draws)
+        return self.estimate(lambda values: 1 - unseen[: len(values)] * (len(values) > 1) / values.mean(-1), harmful)
 
     def ratio(self, top: Sequence[tuple[Values, str]], bottom: Sequence[tuple[Values, str]]) -> Estimate:
         """Mean of the top ÷ mean of the bottom, arrays with their roles; of two arrays, mean of the first − mean of the second.

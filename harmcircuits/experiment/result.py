@@ -45,8 +45,10 @@ ORDER = ("dissociated", "shared", "not selective", "undecided", "cannot be measu
 """Answers, the one that a run leads with first."""
 COLUMNS = {
     "loss_increase": "ΔL",
+    "specific_share": "share of ΔL specific to harm",
     "complied": "complies",
     "refused": "turns away",
+    "refused_specific_share": "share of turning away specific to harm",
     "degenerate": "degenerate",
     "refusal": "refuses without prefill",
     "recognition_auroc": "AUROC",
