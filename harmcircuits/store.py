@@ -122,14 +122,7 @@ def _beside(target: Path) -> Iterator[Path]:
         try:
             yield temporary
         finally:
-            _remove(temporary)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
 
 
 def _flush(file: Path) -> None:
@@ -260,28 +253,27 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], *, format: str
         save_file(whole, temporary, metadata={"format": format, "about": text, "digest": _digest(whole, text)})
 
 
-def read_tensors(path: str | Path, *, format: str, what: str) -> tuple[dict[str, Tensor], Any]:
-    """Return the tensors of a file that `save_tensors` wrote, and its `about`.
+@contextmanager
+def read_tensors(path: str | Path, *, format: str, what: str) -> Iterator[tuple[dict[str, Tensor], Any]]:
+    """Yield the tensors of a file that `save_tensors` wrote, and its `about`; the body makes an object of them.
 
     Args:
-        what: the file should hold, for the message.
+        what: the name of such an object, for the message.
 
     Raises:
-        HarmcircuitsError: the file is missing, damaged, of another format, or was changed since it was saved.
+        HarmcircuitsError: the file is missing, damaged, of another format, or was changed since it was saved; the body finds
+            something else in it than `save` wrote.
     """
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             if header.get("format") != format:
-                kind = one_line(header.get("format"))
-                raise HarmcircuitsError(f"{path} holds no {what} (its 'format' should be {format!r}, and is {kind!r})")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no iterator of its own)
-            if header["digest"] != _digest(tensors, header["about"]):
-                raise HarmcircuitsError(f"{path} was changed since it was saved. Save the {what} again.")
-            return tensors, json.loads(header["about"])
-    except HarmcircuitsError:
-        raise
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as cause:  # also of shapes beyond 64 bits
+                raise HarmcircuitsError(f"it holds no {what} (its 'format' should be {format!r}, not {header.get('format')!r})")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no dict)
+        if header["digest"] != _digest(tensors, header["about"]):
+            raise HarmcircuitsError("it was changed since it was saved")
+        yield tensors, json.loads(header["about"])
+    except (OSError, SafetensorError, AttributeError, LookupError, TypeError, ValueError, RuntimeError) as cause:
         raise HarmcircuitsError(f"cannot read {path}: {one_line(cause)}. Save the {what} again.") from cause
 
 

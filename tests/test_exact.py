@@ -169,7 +169,7 @@ def test_what_is_measured_and_what_cannot_be(tiny, examples):
     ):
         with pytest.raises(HarmcircuitsError, match=message):
             exact_attribution(tiny, examples, heads=wrong)
-    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
+    with pytest.raises(HarmcircuitsError, match="batch_size is 0: it counts rows, from 1"):
         exact_attribution(tiny, examples, batch_size=0)
 
 

@@ -40,7 +40,7 @@ def test_files_that_hold_no_attribution(tmp_path):
     with pytest.raises(HarmcircuitsError, match=r"cannot read .*text\.safetensors.*Save the attribution again"):
         Attribution.load(tmp_path / "text.safetensors")
     save_file({"weight": torch.zeros(2)}, tmp_path / "weights.safetensors")
-    with pytest.raises(HarmcircuitsError, match=r"weights\.safetensors holds no attribution"):
+    with pytest.raises(HarmcircuitsError, match=r"weights\.safetensors: it holds no attribution"):
         Attribution.load(tmp_path / "weights.safetensors")
     scores = tmp_path / "cut.safetensors"
     drawn().save(scores)

@@ -196,8 +196,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_is_read_is_what_was_saved(saved: Path) -> None:
-    tensors, about = store.read_tensors(saved, **KIND)
-    assert about == {"seed": 0} and tensors.keys() == TENSORS.keys()
+    with store.read_tensors(saved, **KIND) as (tensors, about):
+        assert about == {"seed": 0} and tensors.keys() == TENSORS.keys()
     for name, tensor in TENSORS.items():
         torch.testing.assert_close(tensors[name], tensor, rtol=0, atol=0)
 
@@ -208,8 +208,9 @@ def test_any_byte_of_a_tensor_that_was_changed_is_told(tmp_path_factory: Any, sa
     whole[-1 - place] ^= other
     path = tmp_path_factory.mktemp("changed") / "changed.safetensors"
     path.write_bytes(whole)
-    with pytest.raises(HarmcircuitsError, match=r"changed\.safetensors was changed since it was saved\. Save the kind again"):
-        store.read_tensors(path, **KIND)
+    changed = pytest.raises(HarmcircuitsError, match=r"changed\.safetensors: it was changed since it was saved\. Save the kind")
+    with changed, store.read_tensors(path, **KIND):
+        pass
 
 
 @pytest.mark.parametrize("what", ["name", "shape", "type", "about", "left out"])
@@ -227,8 +228,18 @@ def test_what_an_editor_saves_again_is_told(tmp_path: Path, saved: Path, what: s
         none = tensors.pop("none")
         tensors |= {"b": none} if what == "name" else {}
     save_file(tensors, tmp_path / "again.safetensors", metadata=metadata)
-    with pytest.raises(HarmcircuitsError, match="was changed since it was saved"):
-        store.read_tensors(tmp_path / "again.safetensors", **KIND)
+    changed = pytest.raises(HarmcircuitsError, match="was changed since it was saved")
+    with changed, store.read_tensors(tmp_path / "again.safetensors", **KIND):
+        pass
+
+
+@pytest.mark.parametrize("about", ["[" * 100_000, "{", "[]"], ids=["deep", "not JSON", "without a seed"])
+def test_what_an_object_cannot_be_made_of_is_named_with_its_file(tmp_path: Path, about: str) -> None:
+    metadata = {"format": "kind 1", "about": about, "digest": store._digest({}, about)}
+    save_file({}, tmp_path / "odd.safetensors", metadata=metadata)
+    refused = pytest.raises(HarmcircuitsError, match=r"cannot read .*odd\.safetensors: .*Save the kind again")
+    with refused, store.read_tensors(tmp_path / "odd.safetensors", **KIND) as (_, read):
+        read["seed"]
 
 
 # Tables and parts of a run
@@ -244,7 +255,8 @@ def test_a_table_comes_back_with_every_digit(rows: list[tuple[float, int, str | 
 
 
 def load(path: Path) -> float:
-    return float(store.read_tensors(path, **KIND)[0]["value"])
+    with store.read_tensors(path, **KIND) as (tensors, _):
+        return float(tensors["value"])
 
 
 def save(value: float, path: Path) -> None:

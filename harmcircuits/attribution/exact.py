@@ -40,11 +40,10 @@ def exact(
         batch_size: ablated rows a pass; None: as many as fit into half of a GPU's free memory, or into 1 GiB on a CPU.
 
     Raises:
-        HarmcircuitsError: no component, or one that the model does not have.
-        ValueError: a batch size below 1.
+        HarmcircuitsError: no component, or one that the model does not have; a batch size below 1.
     """
     if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        raise HarmcircuitsError(f"batch_size is {batch_size}: it counts rows, from 1")
     check_repeatable(model)
     shape = geometry(model)
     if heads is None and neurons is None:

@@ -18,7 +18,7 @@ from .. import figures
 from ..errors import HarmcircuitsError
 from ..results import Result
 from ..statistics import mean_estimates
-from ..store import one_line, read_tensors, save_tensors
+from ..store import read_tensors, save_tensors
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -190,14 +190,9 @@ class Attribution(Result):
     @classmethod
     def load(cls, path: str | Path) -> "Attribution":
         """Read what `save` wrote. Raises HarmcircuitsError where the file is missing, damaged, or holds something else."""
-        tensors, lengths = read_tensors(path, format=FORMAT, what="attribution")
-        try:
-            heads, neurons = tensors["per_example_heads"], tensors["per_example_neurons"]
-            return cls(
-                heads, neurons, tuple(tensors["tokens"].split(lengths))[: len(lengths)], tensors.get("completeness_error")
-            )
-        except (KeyError, TypeError, RuntimeError) as error:
-            raise HarmcircuitsError(f"{path} is not as `save` wrote it ({one_line(error)}). Save the scores again.") from error
+        with read_tensors(path, format=FORMAT, what="attribution") as (tensors, lengths):
+            tokens = tensors.pop("tokens").split(lengths)[: len(lengths)]
+            return cls(**tensors, tokens=tokens)
 
     def __repr__(self) -> str:
         _, layers, heads = self.per_example_heads.shape

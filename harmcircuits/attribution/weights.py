@@ -27,7 +27,7 @@ from ..errors import HarmcircuitsError
 from ..figures.matrix import heatmap, layer_by_kind
 from ..models.protocol import HookedModel
 from ..results import Result
-from ..store import one_line, read_tensors, save_tensors
+from ..store import read_tensors, save_tensors
 from .metrics import Metric, ModelMetric
 from .scores import Sign, top_indices
 from .weight_gradients import absolute_scores, layer_sums, signed_scores
@@ -116,13 +116,10 @@ class WeightAttribution(Result):
     @classmethod
     def load(cls, path: str | Path) -> "WeightAttribution":
         """Read what `save` wrote. Raises HarmcircuitsError where the file is missing, damaged, or holds something else."""
-        tensors, about = read_tensors(path, format=FORMAT, what="weight attribution")
-        try:
-            kinds = ("signed", "absolute")
-            signed, absolute = ({name: tensors[f"{kind}/{name}"] for name in about["matrices"]} for kind in kinds)
-            return cls(signed, absolute, about["n_examples"], about["n_benign"])
-        except (KeyError, TypeError) as error:
-            raise HarmcircuitsError(f"{path} is not as `save` wrote it ({one_line(error)}). Save the scores again.") from error
+        with read_tensors(path, format=FORMAT, what="weight attribution") as (tensors, about):
+            names = about.pop("matrices")
+            signed, absolute = ({name: tensors[f"{kind}/{name}"] for name in names} for kind in ("signed", "absolute"))
+            return cls(signed, absolute, **about)
 
     def __repr__(self) -> str:
         n, over = sum(map(Tensor.numel, self.signed.values())), f"{self.n_benign} benign" if self.n_benign else "the same"

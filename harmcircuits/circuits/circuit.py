@@ -110,7 +110,7 @@ class Circuit(Result):
         return heads + [(neuron_hook(layer), -1, indices) for layer, indices in by_layer(self.neurons).items()]
 
     def check(self, model: HookedModel) -> None:
-        """Raise HarmcircuitsError or HarmcircuitsError unless the model has every component."""
+        """Raise HarmcircuitsError unless the model has every component, and a hook point at its layer."""
         shape = geometry(model)
         for kind, items, size in (("head", self.heads, shape.n_heads), ("neuron", self.neurons, shape.d_mlp)):
             for layer, index in items:

@@ -113,9 +113,7 @@ class WeightMask(Result):
         return WeightMask(indices={name: torch.tensor(flat) for name, flat in drawn.items()}, shapes=self.shapes)
 
     def check(self, model: HookedModel) -> None:
-        """Raise HarmcircuitsError unless the mask's matrices are those of `model`; HarmcircuitsError where these cannot be
-        found.
-        """
+        """Raise HarmcircuitsError unless the mask's matrices are those of `model`."""
         own = {matrix.name: matrix.shape for matrix in matrices(model)}
         for name in {**self.shapes, **own}:
             if self.shapes.get(name) != own.get(name):
@@ -153,11 +151,8 @@ class WeightMask(Result):
     @classmethod
     def load(cls, path: str | Path) -> "WeightMask":
         """Read what `save` wrote. Raises HarmcircuitsError where the file is missing, damaged, or holds something else."""
-        indices, about = read_tensors(path, format=FORMAT, what="weight mask")
-        try:
+        with read_tensors(path, format=FORMAT, what="weight mask") as (indices, about):
             return cls(indices=indices, shapes=about["shapes"])
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # a HarmcircuitsError too
-            raise HarmcircuitsError(f"{path} was changed since it was saved ({error}). Save the mask again.") from error
 
     def __repr__(self) -> str:
         return f"WeightMask({len(self)} of {sum(map(prod, self.shapes.values()))} weights, in {len(self.indices)} matrices)"
