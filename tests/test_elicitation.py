@@ -11,8 +11,9 @@ from written import PROMPTS
 
 from harmcircuits import store
 from harmcircuits.ablation.ablate import ablated
+from harmcircuits.ablation.weights import generate
 from harmcircuits.circuits import Circuit
-from harmcircuits.data import chat_frame, loss
+from harmcircuits.data import Prompt, chat_frame, loss
 from harmcircuits.data import elicit as elicitation
 from harmcircuits.data.elicit import elicit, sample
 from harmcircuits.data.examples import prompt_ids
@@ -44,6 +45,14 @@ def no_sampling(monkeypatch):
 
 
 # what is written
+
+
+def test_a_string_is_a_request_without_a_prefill(tiny):
+    request, how = PROMPTS[0].request, {"temperature": 0, **SHORT}
+    as_prompt = elicit(tiny, [Prompt(request=request)], **how)
+    assert elicit(tiny, request, **how) == elicit(tiny, [request], **how) == generate(tiny, request, **how) == as_prompt
+    with pytest.raises(HarmcircuitsError, match="prompt 0 is of type Example: give a request as a string"):
+        elicit(tiny, as_prompt)
 
 
 def test_examples_carry_their_prompt_and_the_very_ids_that_were_sampled(tiny):

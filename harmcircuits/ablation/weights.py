@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from .._version import __version__
 from ..circuits import Circuit, WeightMask, outgoing
-from ..data import Example, Prompt
+from ..data import Example, Prompts, as_prompts
 from ..data.elicit import as_examples, elicit, sample, tokenize_prompts, write_plain
 from ..errors import HarmcircuitsError
 from ..models.export import is_plain, plain_model, save_plain
@@ -43,7 +43,7 @@ may write other text worse than its base.
 
 def generate(
     model: HookedModel,
-    prompts: Sequence[Prompt],
+    prompts: Prompts,
     circuit: Ablation | Sequence[Ablation] = None,
     *,
     method: Method = "zero",
@@ -61,7 +61,11 @@ def generate(
     generates, with the same random numbers. Nothing is cached on disk. A model with hooks of yours, and a `HookedTransformer`,
     use `elicit` inside `ablated`.
 
+        hc.generate(model, test.harmful, circuit, temperature=0)
+        hc.generate(model, "Name three birds.", circuit)[0].response
+
     Args:
+        prompts: as in `elicit`: `hc.Prompt`s or requests as strings, one or several.
         circuit: as in `ablated`, and so are `method` ("zero" or "scale") and `alpha`; what follows is as in `elicit`.
         attention: of the transformers model: "eager", which is what the bridge computes, or "sdpa" (rounding differs, and with
             it a near tie now and then).
@@ -71,6 +75,7 @@ def generate(
     """
     if method not in ("zero", "scale"):
         raise HarmcircuitsError(f"method={method!r} cannot be put into weights: use hc.elicit inside hc.ablated")
+    prompts = as_prompts(prompts)
     how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
     kinds = {type(part) for part in parts_of(circuit) if part is not None}
     if not is_plain(model) or on_several_devices(model) or has_hooks(model) or (method == "scale" and len(kinds) > 1):

@@ -26,7 +26,7 @@ from ..models.forward import empty_past, logits_at
 from ..models.model_key import model_key
 from ..models.protocol import CURE, HookedModel, device_of, has_hooks, pad_id, tokenizer_of
 from .batching import batched, map_batches
-from .examples import Example, Prompt, chat_frame, check_context, prompt_ids
+from .examples import Example, Prompt, Prompts, as_prompts, chat_frame, check_context, prompt_ids
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ FORMAT = "harmcircuits responses 5"  # part of the key: raise it when what is sa
 
 def elicit(
     model: HookedModel,
-    prompts: Sequence[Prompt],
+    prompts: Prompts,
     *,
     max_new_tokens: int = 48,
     temperature: float = 1.0,
@@ -49,7 +49,11 @@ def elicit(
     Sampling is seeded by prompt (seed, request and prefill). Responses are cached on disk after each batch, under a digest of
     the model's weights and configuration, the prompt's tokens and the settings: an interrupted call is continued by the next.
 
+        harmful = hc.elicit(model, hc.load_prompts().harmful, temperature=0)
+        hc.elicit(model, "Name three birds.")[0].response
+
     Args:
+        prompts: `hc.Prompt`s or requests as strings, which have no prefill; one or several.
         temperature: 1 samples from the model's own distribution; 0 is greedy.
         cache: False neither reads nor writes the cache. Nor is it used while hooks are set on the model (yours, or inside
             `ablated`): the key knows the weights, not the hooks.
@@ -59,6 +63,7 @@ def elicit(
             context; the model's logits are not numbers; the message names the prompt by its index, as a row; the cache is
             damaged, or cannot be written.
     """
+    prompts = as_prompts(prompts)
     rows, settings = tokenize_prompts(model, prompts, max_new_tokens=max_new_tokens, temperature=temperature, seed=seed)
     if cache and has_hooks(model):
         log.warning("hooks are set on the model: its responses are neither read from the cache nor kept there")

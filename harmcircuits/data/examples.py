@@ -7,8 +7,8 @@ Template and user text are encoded apart: a request that contains control tokens
 
 import copy
 import re
-from collections.abc import Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence, Sized
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -28,6 +28,9 @@ DATE = "01 Jan 2026"
 class Prompt:
     """A request, and the first words of the answer that are put in the model's mouth.
 
+    >>> Prompt("Name three birds.", category="birds", role="far")
+    Prompt('Name three birds.', far, birds)
+
     Attributes:
         request: the user's words.
         prefill: the first words of the answer (an affirmative prefix, the jailbreak used here); "" for none.
@@ -37,7 +40,7 @@ class Prompt:
         harm_group: the family of categories it belongs to ("deception"); "" for none.
     """
 
-    request: str
+    request: str = field(kw_only=False)
     prefill: str = ""
     category: str = ""
     group: str = ""
@@ -74,6 +77,19 @@ class Example:
         length = len(self.response if self.response_ids is None else self.response_ids)
         role = f", {self.role}" if self.role else ""
         return f"Example({clipped(self.request, 40)!r}{role}{_category(self)}, {length} {unit})"
+
+
+Prompts = str | Prompt | Iterable[str | Prompt]
+"""One prompt or several; a string is a request without a prefill."""
+
+
+def as_prompts(prompts: Prompts) -> tuple[Prompt, ...]:
+    """Return prompts, each string as `Prompt(request)`. Raises HarmcircuitsError for none, or for something else."""
+    items = [prompts] if isinstance(prompts, str | Prompt) else list(prompts)
+    for index, item in enumerate(items):
+        if not isinstance(item, str | Prompt):
+            raise HarmcircuitsError(f"prompt {index} is of type {type(item).__name__}: give a request as a string, or an hc.Prompt")
+    return tuple(Prompt(item) if isinstance(item, str) else item for item in items)
 
 
 def _category(item: Prompt | Example) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..errors import HarmcircuitsError
 from ..results import Result, clipped
-from .examples import Prompt, Role
+from .examples import Prompt, Role, as_prompts
 from .splits import choose, content_key, divide, positions, stratum
 
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -33,7 +33,7 @@ class PromptSet(Result):
     A set holds at most one prompt of a group (triple) in each role.
 
     Attributes:
-        prompts: the prompts; any iterable of them is taken and kept as a tuple.
+        prompts: the prompts; any iterable of them, or of requests as strings, is taken and kept as a tuple.
         name: what tables and reports call the set; it is no part of `digest`.
 
     Raises:
@@ -47,7 +47,7 @@ class PromptSet(Result):
     name: str = "prompts"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "prompts", tuple(self.prompts))
+        object.__setattr__(self, "prompts", as_prompts(self.prompts))
         counts = Counter((prompt.group, prompt.role) for prompt in self.prompts if prompt.group)
         if twice := [role for (_, role), count in counts.items() if count > 1]:
             raise HarmcircuitsError(
