@@ -88,7 +88,9 @@ def as_prompts(prompts: Prompts) -> tuple[Prompt, ...]:
     items = [prompts] if isinstance(prompts, str | Prompt) else list(prompts)
     for index, item in enumerate(items):
         if not isinstance(item, str | Prompt):
-            raise HarmcircuitsError(f"prompt {index} is of type {type(item).__name__}: give a request as a string, or an hc.Prompt")
+            raise HarmcircuitsError(
+                f"prompt {index} is of type {type(item).__name__}: give a request as a string, or an hc.Prompt"
+            )
     return tuple(Prompt(item) if isinstance(item, str) else item for item in items)
 
 
