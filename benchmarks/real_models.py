@@ -2,14 +2,17 @@
 
     python benchmarks/real_models.py MODEL.gguf --dtype bfloat16 --prompts benchmarks --data FOLDER --out OUT
     python benchmarks/real_models.py smollm2-135m-instruct --prompts builtin --out OUT
+    python benchmarks/real_models.py --figures docs/results/MODEL/dissociation-builtin.json --out docs/results
 
 "benchmarks": scores from AdvBench requests and self-instruct seed tasks; tests on StrongREJECT against other seed tasks, and
 then, with the same circuits, on unsafe against safe XSTest prompts. The sizes are those of the prototype, fixed beforehand.
-"builtin": triples of the package; sizes are chosen on development triples. FOLDER holds advbench.csv, strongreject.csv,
+"builtin": triples of the package; sizes are chosen on development triples. `--figures` draws a published report again (.svg,
+with kaleido). FOLDER holds advbench.csv, strongreject.csv,
 xstest_prompts.csv and seed_tasks_flat.json, in any subfolder. A run that was stopped continues. Texts are not saved.
 """
 
 import argparse
+import json
 import logging
 import time
 from collections.abc import Sequence
@@ -17,10 +20,12 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import pandas as pd
 import torch
 
 import harmcircuits as hc
 from harmcircuits.data import PREFILLS, Role
+from harmcircuits.experiment.effect_table import dissociation_plane, figures_of
 
 TRAIN, DEVELOPMENT, TEST, CONTROL = 64, 12, 24, 12
 
@@ -64,6 +69,22 @@ def benchmark_sets(data: Path, seed: int) -> tuple[hc.PromptSet, ...]:
     )
 
 
+def draw(path: Path, out: Path) -> None:
+    """Save every figure of a published report as out/MODEL/PROMPTS-FIGURE.svg."""
+    report = json.loads(path.read_text("utf-8"))
+    rows = [
+        {"condition": each["name"], "component": "", "control": ""} | each["labels"] | {"effect": effect, "role": role} | estimate
+        for each in report["conditions"]
+        for effect, roles in each["effects"].items()
+        for role, estimate in roles.items()
+    ]
+    effects, sweep = pd.DataFrame(rows), pd.DataFrame(report["sweep"])
+    figures = {"plane": dissociation_plane(effects, measure=report["recognition"]["measure"])} | figures_of(effects, sweep)
+    for name, figure in figures.items():
+        prompts = path.stem.removeprefix("dissociation-")
+        hc.figures.save(figure, out / path.parent.name / f"{prompts}-{name}.svg", width=900)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", nargs="?", default="smollm2-135m-instruct")
@@ -75,7 +96,12 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("out/real"))
+    parser.add_argument("--figures", type=Path, nargs="*", default=[], metavar="REPORT", help="draw these; measure nothing")
     options = parser.parse_args()
+    for report in options.figures:
+        draw(report, options.out)
+    if options.figures:
+        return
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("harmcircuits").setLevel(logging.INFO)
 

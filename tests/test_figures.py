@@ -88,7 +88,7 @@ def test_a_matrix_writes_values_and_intervals_and_frames_cells() -> None:
     drawn = figures.matrix(data, bar="ΔL", **WORDS)
     (heat,) = drawn.data
     np.testing.assert_array_equal(np.array(heat.z, dtype=float), [[0.5, -0.25], [NAN, NAN]])
-    assert [list(line) for line in heat.text] == [["<b>+0.50</b><br>+0.25 to<br>+0.75", "<b>-0.25</b>"], ["n/a", "n/a"]]
+    assert [list(line) for line in heat.text] == [["<b>+0.50</b><br>+0.25 to<br>+0.75", "<b>-0.25</b>"], ["", ""]]
     assert [(shape.x0 + shape.x1, shape.y0 + shape.y1) for shape in drawn.layout.shapes] == [(0, 0), (2, 2)]
     wide = figures.matrix(data.assign(column=range(3)).astype({"column": str}), bar="", **WORDS)
     assert wide.layout.meta["least_width"] == 230, "narrower boxes scroll"

@@ -144,7 +144,7 @@ def _heat(
 def _written(cell: np.ndarray, *, roomy: bool) -> str:
     value, *ends = (f"{round(number, 2) + 0.0:+.2f}" for number in cell)  # + 0.0: no minus zero
     if not np.isfinite(cell[0]):
-        return "n/a"
+        return ""
     return f"<b>{value}</b>" + (f"<br>{ends[0]} to<br>{ends[1]}" if roomy and np.isfinite(cell).all() else "")
 
 
