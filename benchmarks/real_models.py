@@ -73,7 +73,10 @@ def draw(path: Path, out: Path) -> None:
     """Save every figure of a published report as out/MODEL/PROMPTS-FIGURE.svg."""
     report = json.loads(path.read_text("utf-8"))
     rows = [
-        {"condition": each["name"], "component": "", "control": ""} | each["labels"] | {"effect": effect, "role": role} | estimate
+        {"condition": each["name"], "component": "", "control": ""}
+        | each["labels"]
+        | {"effect": effect, "role": role}
+        | estimate
         for each in report["conditions"]
         for effect, roles in each["effects"].items()
         for role, estimate in roles.items()
