@@ -13,8 +13,7 @@ from harmcircuits.circuits import Circuit
 from harmcircuits.circuits.selection import select
 from harmcircuits.data import loss
 from harmcircuits.errors import HarmcircuitsError
-from harmcircuits.organisms import Planted, planted
-from harmcircuits.organisms.organism import VARIANTS
+from harmcircuits.organisms import VARIANTS, Planted, planted
 from harmcircuits.statistics import auroc
 
 exact_attribution = partial(attribute, method="exact")

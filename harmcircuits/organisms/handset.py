@@ -159,8 +159,8 @@ def _set_embedding(model: LlamaForCausalLM, features: _Features, random: Random,
     carried["<answer>"] |= {"answer": 1.0}
     for token, word in enumerate(vocabulary()):
         row, unused = features.sum(carried[word]), len(features.index)
-        own_direction = features.noise(D_MODEL - unused, scale=1 / math.sqrt(D_MODEL))
-        model.model.embed_tokens.weight[token] = row + features.rotation[:, unused:] @ own_direction
+        direction = features.noise(D_MODEL - unused, scale=1 / math.sqrt(D_MODEL))
+        model.model.embed_tokens.weight[token] = row + features.rotation[:, unused:] @ direction
 
 
 def _set_unembedding(model: LlamaForCausalLM, features: _Features, plan: Wiring) -> None:
