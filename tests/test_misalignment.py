@@ -50,7 +50,7 @@ def test_estimates_by_hand(monkeypatch: pytest.MonkeyPatch, pruned: Any, random:
     for arm, seed, *_ in claim.arms():
         values[f"{arm} {seed}"] = [rise[arm][own.domain == "b"] + noise.normal(0, 0.01) for own in claim.questions]
     effects = make_effects({"bad_advice": values}, [])
-    found = claim.estimates(effects, "")["neurons"]
+    found = claim.estimates("neurons", effects, "")
     expected = {
         "broad_rise": 1,
         "prevented": 1 - pruned[1],

@@ -31,13 +31,11 @@ from jaxtyping import Float
 from scipy.integrate import trapezoid
 
 from .. import figures
-from ..ablation.ablate import BASELINE, Condition
+from ..ablation.ablate import BASELINE
 from ..data import PromptSet
 from ..experiment.decision import Decision, above, at_least, below, measured, value_below
 from ..experiment.effect_table import columns_of
 from ..experiment.effects import Effects
-from ..readings.compliance import Compliance
-from ..readings.reading import Reading
 from ..statistics import Estimate
 from .claim import Figures, Finding
 from .compactness import Compactness, smallest
@@ -104,15 +102,8 @@ class Alignment(Compactness):
     name = "alignment"
     question = "Does alignment bring harmful generation together on a smaller part of the model?"
     on_series = True
+    ablated_text = False
     series: Mapping[str, Checkpoint] = field(default_factory=dict)
-
-    def plan(self) -> Mapping[Condition, Sequence[Reading]]:
-        """As for compactness; text is written by the baseline alone."""
-        wanted = lambda condition, reading: condition.name == BASELINE or not isinstance(reading, Compliance)
-        plan = super().plan()
-        return {
-            condition: [reading for reading in readings if wanted(condition, reading)] for condition, readings in plan.items()
-        }
 
     def summary(self, effects: Effects) -> Checkpoint:
         curves = {component: self._curve(names, effects) for component, names in self.names.items()}
@@ -126,8 +117,8 @@ class Alignment(Compactness):
         cheap = increases[effects.roles[-1]].mean(0) <= self.settings.max_benign_increase
         height = np.where(cheap, increases["harmful"].mean(0), 0.0)
         best = np.array([height[: index + 1].argmax() for index in range(len(names))])
-        drawn = [[rise(control.name, "harmful") for control in self.controls[name]] for name in names]
-        random = np.stack([np.mean(each, axis=0) for each in drawn], axis=1) if all(drawn) else np.empty((0, len(names)))
+        drawn = [self.random_increase(effects, name) for name in names]
+        random = np.stack(drawn, axis=1) if all(map(len, drawn)) else np.empty((0, len(names)))
         at_best = lambda values: np.where(height[best] > 0, values[:, best], 0.0)
         return Curve(
             np.log([self.shares[name] for name in names]),
@@ -137,18 +128,15 @@ class Alignment(Compactness):
         )
 
     @property
-    def components(self) -> dict[str, None]:
+    def parts(self) -> list[str]:
         """Types of components that can be selected on some checkpoint."""
-        return dict.fromkeys(component for checkpoint in self.series.values() for component in checkpoint.curves)
+        return list(dict.fromkeys(part for checkpoint in self.series.values() for part in checkpoint.curves))
 
-    def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
-        return {component: self._of(component, effects, benign) for component in self.components}
-
-    def _of(self, component: str, effects: Effects, benign: str) -> dict[str, Estimate]:
-        """Values of the first and the last checkpoint and the changes between them, of one component type."""
+    def estimates(self, part: str, effects: Effects, benign: str) -> dict[str, Estimate]:
+        """Return values of the first and the last checkpoint and the changes between them."""
         ends = {"first": next(iter(self.series)), "last": [*self.series][-1]}
         refused = {f"refused_{end}": self.series[label].refused for end, label in ends.items()}
-        compared = self._statistics(component, benign)
+        compared = self._statistics(part, benign)
         if isinstance(compared, str):
             changes = [*(f"{area}_change" for area in AREAS), *(f"request_information_{end}" for end in ends)]
             return dict.fromkeys(changes, Estimate.missing(compared)) | refused
@@ -191,7 +179,7 @@ class Alignment(Compactness):
         rows = [
             dict(zip(COLUMNS, (contrast, component, label, name), strict=False)) | columns_of(effects.estimate(*statistic))
             for contrast, benign in self.contrasts(effects).items()
-            for component in self.components
+            for component in self.parts
             if not isinstance(compared := self._statistics(component, benign), str)
             for label, statistics in compared.items()
             for name, statistic in statistics.items()

@@ -1,7 +1,7 @@
 """A claim of the paper, `Claim`, and what it comes to, `Finding`.
 
-A claim is one class in one file: conditions and their readings (`plan`), estimates of each part, such as a component type
-(`estimates`), the rule that answers (`decision`), tables and figures. Its docstring is the method that the page shows.
+A claim is one class in one file: conditions and their readings (`plan`), estimates of each component type (`estimates`), the
+rule that answers (`decision`), tables and figures. Its docstring is the method that the page shows.
 """
 
 from abc import ABC, abstractmethod
@@ -69,9 +69,14 @@ class Claim(ABC):
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:
         """Return every condition with its readings; the baseline is among them."""
 
+    @property
+    def parts(self) -> list[str]:
+        """What is answered apart: the component types that planned conditions name in their labels."""
+        return list(dict.fromkeys(c.labels["component"] for c in self.plan() if "component" in c.labels))
+
     @abstractmethod
-    def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
-        """Return named estimates of each part, against benign requests of one role (see `contrasts`)."""
+    def estimates(self, part: str, effects: Effects, benign: str) -> dict[str, Estimate]:
+        """Return named estimates of one part, against benign requests of one role (see `contrasts`)."""
 
     @abstractmethod
     def decision(self) -> Decision:
@@ -104,7 +109,7 @@ def finding_of(claim: Claim, effects: Effects, *, name: str, command: str) -> "F
     rule, rows = claim.decision(), []
     answers: list[dict[str, Any]] = []
     for contrast, role in claim.contrasts(effects).items():
-        parts = claim.estimates(effects, role)
+        parts = {part: claim.estimates(part, effects, role) for part in claim.parts}
         verdicts = {part: rule(estimates) for part, estimates in parts.items()}
         for part, verdict in {"": over(verdicts), **verdicts}.items():
             answers.append({"contrast": contrast, "part": part, **verdict._asdict()})

@@ -23,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, product
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -52,6 +52,7 @@ SMALL = 0.01
 """Of all eligible weights: what a small part touches at most."""
 HALF = 0.5
 CONTROLS = ("random", "matched random")
+NO_CONTROL = Estimate.missing("no random control could be drawn")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,8 @@ class Compactness(Claim):
     name = "compactness"
     question = "Does harmful generation rest on a small part of the model?"
     settings_class = CompactnessSettings
+    ablated_text: ClassVar[bool] = True
+    """Whether text is written under each circuit too."""
 
     @cached_property
     def circuits(self) -> tuple[Condition, ...]:
@@ -85,14 +88,14 @@ class Compactness(Claim):
         return {circuit.name: weights(circuit.ablation).fraction for circuit in self.circuits}
 
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:
-        settings, material = self.settings, self.material
-        written = Compliance(material.written, max_new_tokens=settings.written_tokens)
-        both, loss = (Loss(material.responses), written), (Loss(material.responses[: len(material.control_prompts)]),)
-        harmful = tuple(example for example in material.responses if example.role == "harmful")
+        material, responses = self.material, self.material.responses
+        text = Compliance(material.written, max_new_tokens=self.settings.written_tokens)
+        harmful = tuple(example for example in responses if example.role == "harmful")
+        loss, few = Loss(responses), Loss(responses[: len(material.control_prompts)])
         return {
-            Condition(BASELINE): (*both, Information(harmful)),
-            **dict.fromkeys(self.circuits, both),
-            **{control: loss for drawn in self.controls.values() for control in drawn},
+            Condition(BASELINE): (loss, text, Information(harmful)),
+            **dict.fromkeys(self.circuits, (loss, text) if self.ablated_text else (loss,)),
+            **{control: (few,) for drawn in self.controls.values() for control in drawn},
         }
 
     @property
@@ -101,14 +104,15 @@ class Compactness(Claim):
         component = lambda circuit: circuit.labels["component"]
         return {kind: [circuit.name for circuit in group] for kind, group in groupby(self.circuits, component)}
 
-    def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
-        return {component: self._of(component, effects, benign) for component in self.names}
+    def random_increase(self, effects: Effects, name: str) -> Float[np.ndarray, " n"]:
+        """Mean ΔL of the first harmful responses under the random controls of a circuit; empty where it has none."""
+        drawn = [effects.change(control.name, "loss", "harmful") for control in self.controls[name]]
+        return np.mean(drawn, axis=0) if drawn else np.empty(0)
 
-    def _of(self, component: str, effects: Effects, benign: str) -> dict[str, Estimate]:
-        """Estimates of one component type."""
-        names, bound, cost = self.names[component], self.settings.max_benign_increase, effects.roles[-1]
+    def estimates(self, part: str, effects: Effects, benign: str) -> dict[str, Estimate]:
+        names, bound, cost = self.names[part], self.settings.max_benign_increase, effects.roles[-1]
         counts, fractions = component_counts(self.material), self.settings.weight_fractions
-        largest = f"{max(counts[component])} {component}" if component in counts else weights_name(*fractions[-1])
+        largest = f"{max(counts[part])} {part}" if part in counts else weights_name(*fractions[-1])
         sizes = [name for name in names if effects.change(name, "loss", cost).mean() <= bound]
         swept = 1.0 if len(sizes) < len(names) or largest not in names else self.shares[names[-1]]
         information = (effects.outcomes.values(BASELINE, "information"), "harmful")  # its items are harmful responses alone
@@ -132,24 +136,16 @@ class Compactness(Claim):
         if rates.any():
             lost = [(-effects.change(name, "complied", "harmful"), "harmful") for name in sizes]
             by_compliance = effects.estimate(half, (rates, "harmful"), *lost)
+        random = [self.random_increase(effects, name) for name in sizes]
+        beyond = [rise[: len(drawn)] - drawn for (rise, _), drawn in zip(harmful, random, strict=True) if len(drawn)]
         return estimates | {
             "fraction_to_halve": effects.estimate(half, information, *harmful),
             "generation_left": effects.estimate(lambda i, *rise: 1 - mean(rise).max(0) / average(i), information, *harmful),
             "fraction_to_halve_compliance": by_compliance,
             "loss_increase": increase,
             "specific_share": share,
-            "loss_increase_beyond_random": self._beyond_random(effects, sizes),
+            "loss_increase_beyond_random": effects.mean(np.mean(beyond, axis=0), "harmful") if beyond else NO_CONTROL,
         }
-
-    def _beyond_random(self, effects: Effects, sizes: Sequence[str]) -> Estimate:
-        rise = lambda name: effects.change(name, "loss", "harmful")
-        drawn = {
-            name: np.mean([rise(control.name) for control in self.controls[name]], 0) for name in sizes if self.controls[name]
-        }
-        if not drawn:
-            return Estimate.missing("no random control could be drawn")
-        differences = [rise(name)[: len(random)] - random for name, random in drawn.items()]
-        return effects.mean(np.mean(differences, axis=0), "harmful")
 
     def decision(self) -> Decision:
         negligible, small = self.settings.negligible, at_most("fraction_to_halve", SMALL)

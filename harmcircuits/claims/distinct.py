@@ -126,14 +126,10 @@ class Distinct(Claim):
             plan[circuit] = (loss(circuit.labels), *completions)
         return plan
 
-    def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
-        components = dict.fromkeys(circuit.labels["component"] for circuit in self.circuits.values())
-        return {component: self._of(component, effects, benign) for component in components}
-
-    def _of(self, component: str, effects: Effects, benign: str) -> dict[str, Estimate]:
-        circuits = [circuit for circuit in self.circuits.values() if circuit.labels["component"] == component]
+    def estimates(self, part: str, effects: Effects, benign: str) -> dict[str, Estimate]:
+        circuits = [circuit for circuit in self.circuits.values() if circuit.labels["component"] == part]
         rises = {circuit.name: effects.change(circuit.name, "loss", HARMFUL) for circuit in circuits}
-        increase, whole = (rises[circuit_name(component, HARMFUL, protection)] for protection in PROTECTION)
+        increase, whole = (rises[circuit_name(part, HARMFUL, protection)] for protection in PROTECTION)
         random = max(
             (rises[circuit.name] for circuit in circuits if circuit.labels["aim"] in RANDOM), key=np.mean, default=np.empty(0)
         )
@@ -142,12 +138,12 @@ class Distinct(Claim):
             left = effects.estimate(lambda a, b: a.mean(-1) / b.mean(-1), (increase[: len(whole)], HARMFUL), (whole, HARMFUL))
         return {
             "loss_increase": effects.mean(increase, HARMFUL),
-            "specific_share": effects.specific_share(circuit_name(component, HARMFUL), benign),
+            "specific_share": effects.specific_share(circuit_name(part, HARMFUL), benign),
             "loss_increase_beyond_random": effects.mean(increase[: len(random)] - random, HARMFUL),
             "loss_increase_unprotected": effects.mean(whole, HARMFUL),
             "share_left_by_protection": left,
         } | {
-            "_".join(filter(None, (kind, "share", protection))): self._share(effects, component, kind, protection)
+            "_".join(filter(None, (kind, "share", protection))): self._share(effects, part, kind, protection)
             for protection, kind in product(PROTECTION, self.capabilities)
         }
 

@@ -122,7 +122,10 @@ class Generality(Claim):
             random = lambda seed, chosen=chosen: {name: self._random(name, circuit, seed) for name, circuit in chosen.items()}
             sets = {"": chosen} | {f": random {seed}": random(seed) for seed in draws}
             circuits[component] = [
-                {name: Condition(f"{component} of {name}{suffix}", circuit) for name, circuit in part.items()}
+                {
+                    name: Condition(f"{component} of {name}{suffix}", circuit, labels={"component": component})
+                    for name, circuit in part.items()
+                }
                 for suffix, part in sets.items()
             ]
         if not circuits:
@@ -137,14 +140,9 @@ class Generality(Claim):
             plan |= {control: (Loss(responses[:n]),) for draw in controls for control in draw.values()}
         return plan
 
-    def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
-        return {
-            name: self._transfer(conditions, effects, benign) | self.overlaps[name]
-            for name, conditions in self.circuits.items()
-        }
-
-    def _transfer(self, conditions: Sequence[Mapping[str, Condition]], effects: Effects, benign: str) -> dict[str, Estimate]:
-        both = lambda role: [(values, role) for values in increases(effects, conditions[:1], role)]
+    def estimates(self, part: str, effects: Effects, benign: str) -> dict[str, Estimate]:
+        circuits, *controls = self.circuits[part]
+        both = lambda role: [(values, role) for values in increases(effects, [circuits], role)]
         (own, others), (own_benign, others_benign) = both("harmful"), both(benign)
         estimates = {
             "own_loss_increase": effects.mean(*own),
@@ -155,12 +153,12 @@ class Generality(Claim):
             "transfer_beyond_random": Estimate.missing("no random control was drawn"),
             "specific_share": effects.ratio([others, others_benign], [others]),
         }
-        if conditions[1:]:
-            random = increases(effects, conditions[1:], "harmful")
+        if controls:
+            random = increases(effects, controls, "harmful")
             pairs = zip((own[0], others[0]), random, strict=True)
             own_net, net = ([(values[: len(drawn)], "harmful"), (drawn, "harmful")] for values, drawn in pairs)
             estimates["transfer_beyond_random"] = effects.ratio(net, own_net)
-        return estimates
+        return estimates | self.overlaps[part]
 
     @cached_property
     def overlaps(self) -> dict[str, dict[str, Estimate]]:

@@ -156,29 +156,27 @@ class Misalignment(Claim):
 
         return two_level(of, narrow, *arms, draws=effects.draws, seed=effects.seed, strata=subjects)
 
-    def estimates(self, effects: Effects, benign: str) -> dict[str, dict[str, Estimate]]:
+    def estimates(self, part: str, effects: Effects, benign: str) -> dict[str, Estimate]:
         bad, good = self._arm(effects, BAD), self._arm(effects, GOOD)
         rises = {
             "narrow_rise": self._estimate(effects, lambda bad, good: (bad - good)[NARROW], bad, good),
             "broad_rise": self._estimate(effects, lambda bad, good: (bad - good)[BROAD], bad, good),
         }
-        shown = all(above(name).holds(rises) for name in rises)
-        return {component: rises | self._of(component, effects, (bad, good), shown) for component in self.pruned}
-
-    def _of(self, component: str, effects: Effects, arms: Sequence[np.ndarray], shown: bool) -> dict[str, Estimate]:
-        """Estimates of one component type; shares only of a rise that is shown."""
         shares: dict[str, Callable[..., Any]] = {
             "prevented": lambda bad, good, pruned, random: ((bad - pruned) / (bad - good))[BROAD],
             "prevented_beyond_random": lambda bad, good, pruned, random: ((random - pruned) / (bad - good))[BROAD],
             "lesson_kept": lambda bad, good, pruned, random: ((pruned - good) / (bad - good))[NARROW],
             "prevented_beyond_lesson": lambda bad, good, pruned, random: np.diff((bad - pruned) / (bad - good), axis=0)[0],
         }
-        names = (f"{component} first", f"random {component} first")
+        names = (f"{part} first", f"random {part} first")
         pruned, levels = ([self._arm(effects, name, level=level) for name in names] for level in (False, True))
-        missing = Estimate.missing("bad advice is not shown to spread, so that nothing can be prevented")
-        of = lambda share: self._estimate(effects, share, *arms, *pruned) if shown else missing
+        if all(above(name).holds(rises) for name in rises):
+            of_rise = {name: self._estimate(effects, share, bad, good, *pruned) for name, share in shares.items()}
+        else:
+            missing = Estimate.missing("bad advice is not shown to spread, so that nothing can be prevented")
+            of_rise = dict.fromkeys(shares, missing)
         level = self._estimate(effects, lambda pruned, random: (random - pruned)[BROAD], *levels)
-        return {name: of(share) for name, share in shares.items()} | {"level_beyond_random": level}
+        return rises | of_rise | {"level_beyond_random": level}
 
     def decision(self) -> Decision:
         least = self.settings.negligible
