@@ -14,7 +14,7 @@ import harmcircuits as hc
 from harmcircuits.ablation.ablate import BASELINE, Condition
 from harmcircuits.attribution.scores import Attribution
 from harmcircuits.circuits.controls import CircuitRecipe, mean_overlap, overlap_estimates
-from harmcircuits.claims.generality import Generality
+from harmcircuits.claims.generality import Generality, transfer
 from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.material import Material
@@ -73,7 +73,7 @@ def test_estimates_by_hand() -> None:
     }
     effects = make_effects({"loss": change | {BASELINE: [0.0] * 12}}, harmful + benign)
     circuits, control = ({name: Condition(name + label) for name in "abc"} for label in ("", ": random"))
-    found = Generality(None)._transfer([circuits, control], effects, "far")  # type: ignore[arg-type]
+    found = transfer([circuits, control], effects, "far")
     own, others = np.mean([6, 4, 8]), np.mean([(2 + 4) / 2, (3 + 5) / 2, (1 + 1) / 2])
     expected = {
         "own_loss_increase": own,
@@ -87,7 +87,7 @@ def test_estimates_by_hand() -> None:
     assert {name: estimate.value for name, estimate in found.items()} == pytest.approx(expected)
     assert [found[name].n for name in ("transfer", "transfer_beyond_random")] == [6, 3]
     nothing = make_effects({"loss": dict.fromkeys([BASELINE, *"abc"], [0.0] * 12)}, harmful + benign)
-    missing = Generality(None)._transfer([circuits], nothing, "far")  # type: ignore[arg-type]
+    missing = transfer([circuits], nothing, "far")
     assert missing["transfer"].is_missing and missing["specific_share"].is_missing, "there is nothing to transfer"
     assert missing["transfer_beyond_random"].reason == "no random control was drawn"
 

@@ -141,24 +141,7 @@ class Generality(Claim):
         return plan
 
     def estimates(self, part: str, effects: Effects, benign: str) -> dict[str, Estimate]:
-        circuits, *controls = self.circuits[part]
-        both = lambda role: [(values, role) for values in increases(effects, [circuits], role)]
-        (own, others), (own_benign, others_benign) = both("harmful"), both(benign)
-        estimates = {
-            "own_loss_increase": effects.mean(*own),
-            "own_beyond_benign": effects.difference(*own, *own_benign),
-            "loss_increase": effects.mean(*others),
-            "transfer": effects.ratio([others], [own]),
-            "transfer_beyond_benign": effects.ratio([others, others_benign], [own, own_benign]),
-            "transfer_beyond_random": Estimate.missing("no random control was drawn"),
-            "specific_share": effects.ratio([others, others_benign], [others]),
-        }
-        if controls:
-            random = increases(effects, controls, "harmful")
-            pairs = zip((own[0], others[0]), random, strict=True)
-            own_net, net = ([(values[: len(drawn)], "harmful"), (drawn, "harmful")] for values, drawn in pairs)
-            estimates["transfer_beyond_random"] = effects.ratio(net, own_net)
-        return estimates | self.overlaps[part]
+        return transfer(self.circuits[part], effects, benign) | self.overlaps[part]
 
     @cached_property
     def overlaps(self) -> dict[str, dict[str, Estimate]]:
@@ -222,6 +205,28 @@ def increases(effects: Effects, draws: Sequence[Mapping[str, Condition]], role: 
     labels = [prompt.category for prompt in effects.prompts if prompt.role == role][: change.shape[1]]
     is_own = np.array([[name == label for label in labels] for name in draws[0]])
     return np.stack([np.average(change, 0, is_own | ~is_own.any(0)), np.average(change, 0, ~is_own)])
+
+
+def transfer(draws: Sequence[Mapping[str, Condition]], effects: Effects, benign: str) -> dict[str, Estimate]:
+    """Return what step 4 defines, of the circuits of one component type, then draws of their controls, by category."""
+    circuits, *controls = draws
+    both = lambda role: [(values, role) for values in increases(effects, [circuits], role)]
+    (own, others), (own_benign, others_benign) = both("harmful"), both(benign)
+    estimates = {
+        "own_loss_increase": effects.mean(*own),
+        "own_beyond_benign": effects.difference(*own, *own_benign),
+        "loss_increase": effects.mean(*others),
+        "transfer": effects.ratio([others], [own]),
+        "transfer_beyond_benign": effects.ratio([others, others_benign], [own, own_benign]),
+        "transfer_beyond_random": Estimate.missing("no random control was drawn"),
+        "specific_share": effects.ratio([others, others_benign], [others]),
+    }
+    if controls:
+        random = increases(effects, controls, "harmful")
+        pairs = zip((own[0], others[0]), random, strict=True)
+        own_net, net = ([(values[: len(drawn)], "harmful"), (drawn, "harmful")] for values, drawn in pairs)
+        estimates["transfer_beyond_random"] = effects.ratio(net, own_net)
+    return estimates
 
 
 def generality(model: HookedModel, prompts: PromptSet | None = None, **options: Any) -> Finding:
