@@ -165,7 +165,7 @@ def test_what_cannot_be_integrated(tiny, examples):
             integrated_attribution(tiny, examples, steps=steps)
     bad = lambda embedding, hook: torch.cat([embedding[:-1], embedding[-1:] * torch.nan])  # of the shortest example
     short = Example(request="Hi", response="words")
-    message = r"the score of head \(0, 0\) on example 1 is not a number"
+    message = r"the score of head \(0, 0\) of example 1 is not a number"
     with tiny.hooks(fwd_hooks=[("hook_embed", bad)]), pytest.raises(HarmcircuitsError, match=message):
         integrated_attribution(tiny, [examples[0], short], steps=1)
 

@@ -87,7 +87,7 @@ ATTRIBUTIONS: dict[str, Callable[[Any], object]] = {
 @VALUES
 @pytest.mark.parametrize("algorithm", ATTRIBUTIONS)
 def test_scores_name_component_and_example(model: Any, algorithm: str, value: float) -> None:
-    message = rf"the score of (head|neuron) \(\d, \d+\) on example {BAD} is not a number\. {CURE}"
+    message = rf"the score of (head|neuron) \(\d, \d+\) of example {BAD} is not a number\. {CURE}"
     with poisoned(model, value), pytest.raises(HarmcircuitsError, match=message):
         ATTRIBUTIONS[algorithm](model)
 

@@ -16,8 +16,7 @@ from tqdm.auto import tqdm
 from ..ablation.sweep import batched_loss_increase
 from ..circuits import Circuit, Component
 from ..errors import HarmcircuitsError
-from ..models.protocol import HookedModel, check_repeatable, geometry
-from .first_order import check_scores
+from ..models.protocol import HookedModel, check_finite, check_repeatable, geometry
 from .metrics import BoundMetric
 from .scores import Attribution
 
@@ -54,19 +53,16 @@ def exact(
     circuit.check(model)
     singles = [Circuit(heads=[head]) for head in circuit.heads] + [Circuit(neurons=[neuron]) for neuron in circuit.neurons]
     with tqdm(total=len(metric.rows) * len(singles), desc="exact", unit="ablation", disable=not progress) as bar:
-        _, rises = batched_loss_increase(
+        _, increases = batched_loss_increase(
             model, metric.rows, singles, score=metric.score, of_logits=metric.of_logits, batch_size=batch_size,
             advance=bar.update,
         )  # fmt: skip
-    split = len(circuit.heads)
-    scores, wanted = {}, {}
-    for kind, size, items, own in (
-        ("heads", shape.n_heads, circuit.heads, rises[:, :split]),
-        ("neurons", shape.d_mlp, circuit.neurons, rises[:, split:]),
-    ):
-        layers, indices = torch.tensor(items, dtype=torch.long).view(-1, 2).T
-        scores[kind] = torch.full((len(rises), shape.n_layers, size), torch.nan)
-        scores[kind][:, layers, indices] = own
-        wanted[kind] = torch.zeros(shape.n_layers, size, dtype=torch.bool)
-        wanted[kind][layers, indices] = True
-    return check_scores(Attribution(scores["heads"], scores["neurons"]), wanted=wanted)
+    of_heads, of_neurons = (
+        torch.full((len(increases), shape.n_layers, size), torch.nan) for size in (shape.n_heads, shape.d_mlp)
+    )
+    for values, single in zip(increases.T, singles, strict=True):
+        kind, scores = ("head", of_heads) if single.heads else ("neuron", of_neurons)
+        ((layer, index),) = single.heads or single.neurons
+        check_finite(values, what=f"the score of {kind} ({layer}, {index})", examples=range(len(values)))
+        scores[:, layer, index] = values
+    return Attribution(of_heads, of_neurons)
