@@ -53,7 +53,7 @@ def test_many_components_that_share_it_are_not_compact(component: str) -> None:
 
 
 def test_responses_that_do_not_depend_on_their_request_measure_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harmcircuits.readings.information.swapped_requests", lambda examples: dict(enumerate(examples)))
+    monkeypatch.setattr("harmcircuits.readings.loss.swapped_requests", lambda examples: dict(enumerate(examples)))
     organism = hc.organisms.planted(0)
     finding = hc.compactness(organism.model, organism.prompts, settings=replace(SMALL, components=("heads",)))
     assert finding.answer == "cannot be measured" and finding.estimate("request_information", "heads").value == 0

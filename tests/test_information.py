@@ -14,7 +14,7 @@ from harmcircuits.ablation.ablate import BASELINE, Condition
 from harmcircuits.data import Example, chat_frame, encode, loss
 from harmcircuits.data.elicit import elicit
 from harmcircuits.errors import HarmcircuitsError
-from harmcircuits.readings.information import Information, swapped_requests
+from harmcircuits.readings.loss import Information, swapped_requests
 
 ROLES = ("harmful", "near")
 

@@ -41,8 +41,7 @@ from ..experiment.settings import CompactnessSettings
 from ..figures.style import ROLE_NAMES
 from ..models.protocol import HookedModel
 from ..readings.compliance import Compliance
-from ..readings.information import Information
-from ..readings.loss import Loss
+from ..readings.loss import Information, Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate
 from .claim import Claim, Figures, Finding

@@ -20,8 +20,7 @@ from ..models.model_key import model_key
 from ..models.protocol import HookedModel, geometry, tokenizer_of
 from ..readings.capabilities import Capabilities
 from ..readings.compliance import Compliance, Refusal
-from ..readings.explanation import Explanation, explained
-from ..readings.loss import Loss
+from ..readings.loss import Explanation, Loss, explain
 from ..readings.many_shot import ManyShot, RecognitionMetric, Shots, check_length, make_shots, recognition_metric
 from ..readings.probe import Direction, Probe, fit_directions, request_residuals
 from ..readings.questions import QUESTIONS, BalancedQuestion, can_ask, question_log_odds
@@ -223,7 +222,7 @@ class Material:
             Refusal(self.written),
             InPlace(self.responses[: len(self.control_prompts)], self.question),
             *others,
-            *([Explanation(explained(self.model, harmful))] if len(harmful) > 1 else []),
+            *([Explanation(explain(self.model, harmful))] if len(harmful) > 1 else []),
             *([Capabilities(settings.facts, settings.passages)] if settings.facts or settings.passages else []),
         )
 

@@ -13,15 +13,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
+from math import nan
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
-import pandas as pd
-
-from ..ablation.ablate import Condition
-from ..data import Example, Row, encode, example_rows, loss, row_losses, start_ids
+from ..data import Example, Row, encode, example_rows, row_losses, start_ids
 from ..errors import HarmcircuitsError
 from ..models.protocol import HookedModel, context_length
+from .reading import Reading
 
 DATA = Path(__file__).with_name("data")
 REQUEST = "Finish the sentence."
@@ -113,7 +112,7 @@ def as_example(item: Completion, completion: str | None = None) -> Example:
 
 
 @dataclass(frozen=True)
-class Capabilities:
+class Capabilities(Reading):
     """Columns `fact` (1 where the right completion is likelier than every wrong one) and `passage` (loss, nats per token).
 
     A passage longer than the model's context is cut to it: the same tokens are compared with and without a circuit. Its first
@@ -123,11 +122,11 @@ class Capabilities:
         HarmcircuitsError: a fact that does not fit into the model's context (when it is read).
     """
 
-    name: ClassVar[str] = "capabilities"
+    name = "capabilities"
     facts: int = 60
     passages: int = 12
 
-    def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
+    def values(self, model: HookedModel) -> dict[str, Any]:
         start = start_ids(model)
         facts = [fact_rows(model, item) for item in capabilities()["facts"][: self.facts]]
         context = context_length(model)
@@ -138,21 +137,15 @@ class Capabilities:
             )
         texts = [tuple([*start, *encode(model, text)][:context]) for text in passages()[: self.passages]]
         prose = [Row(tokens, 1, len(tokens)) for tokens in texts]
-        with condition.ablated(model):
-            losses = losses_of(model, [*prose, *chain(*facts)])
-        right = [float(losses[rows[0]] < min(losses[row] for row in rows[1:])) for rows in facts]
-        missing = [None] * len(prose)
-        return pd.DataFrame(
-            {
-                "item": range(len(facts) + len(prose)),
-                "fact": pd.Series([*right, *missing], dtype=float),
-                "passage": pd.Series([*[None] * len(facts), *(losses[row] for row in prose)], dtype=float),
-            }
-        )
+        losses = losses_of(model, [*prose, *chain(*facts)])
+        return {
+            "fact": [*(right_first(losses, rows) for rows in facts), *[nan] * len(prose)],
+            "passage": [*[nan] * len(facts), *(losses[row] for row in prose)],
+        }
 
 
 @dataclass(frozen=True)
-class Completions:
+class Completions(Reading):
     """Column `CAPABILITY loss`: L of the right completion of each sentence in the chat frame, nats per token.
 
     Attributes:
@@ -160,24 +153,22 @@ class Completions:
         wrong: also read the wrong completions; column `CAPABILITY right`, 1 where the right one has the lowest L of all.
     """
 
-    name: ClassVar[str] = "completions"
+    name = "completions"
     capability: str
     items: tuple[Completion, ...]
     wrong: bool = False
 
-    def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
-        with condition.ablated(model):
-            if self.wrong:
-                rows = [
-                    example_rows(model, [as_example(item, one) for one in (item.right, *item.wrong)]) for item in self.items
-                ]
-                losses = losses_of(model, chain(*rows))
-                right = [float(losses[own[0]] < min(losses[row] for row in own[1:])) for own in rows]
-                columns = {"loss": [losses[own[0]] for own in rows], "right": right}
-            else:
-                columns = {"loss": loss(model, [as_example(item) for item in self.items]).tolist()}
-        named = {f"{self.capability} {column}": values for column, values in columns.items()}
-        return pd.DataFrame({"item": range(len(self.items)), **named})
+    def values(self, model: HookedModel) -> dict[str, Any]:
+        completions = [(item.right, *item.wrong) if self.wrong else (item.right,) for item in self.items]
+        rows = [
+            example_rows(model, [as_example(item, completion) for completion in each])
+            for item, each in zip(self.items, completions, strict=True)
+        ]
+        losses = losses_of(model, chain(*rows))
+        columns = {f"{self.capability} loss": [losses[right] for right, *_ in rows]}
+        if self.wrong:
+            columns[f"{self.capability} right"] = [right_first(losses, each) for each in rows]
+        return columns
 
 
 def fact_rows(model: HookedModel, item: Completion) -> list[Row]:
@@ -185,6 +176,12 @@ def fact_rows(model: HookedModel, item: Completion) -> list[Row]:
     stem = [*start_ids(model), *encode(model, item.stem)]
     completions = (encode(model, completion) for completion in (item.right, *item.wrong))
     return [Row((*stem, *ids), len(stem), len(stem) + len(ids)) for ids in completions]
+
+
+def right_first(losses: Mapping[Row, float], rows: Sequence[Row]) -> float:
+    """Return 1 where L of the first row, the right completion, is below that of every other one, else 0."""
+    right, *wrong = (losses[row] for row in rows)
+    return float(right < min(wrong))
 
 
 def losses_of(model: HookedModel, rows: Iterable[Row], *, batch_size: int = 32) -> dict[Row, float]:

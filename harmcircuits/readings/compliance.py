@@ -5,7 +5,6 @@ Texts are read by rules (`judges.rules`); a judge may read the same texts afterw
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import pandas as pd
 
@@ -14,10 +13,11 @@ from ..ablation.weights import generate
 from ..data import Example, Prompt
 from ..judges.rules import OUTCOMES, read_compliance
 from ..models.protocol import HookedModel
+from .reading import Reading, item_frame
 
 
 @dataclass(frozen=True)
-class Compliance:
+class Compliance(Reading):
     """Columns `complied`, `refused` (or turned away) and `degenerate`, each 0 or 1, of what is written after the prefill.
 
     Attributes:
@@ -41,13 +41,13 @@ class Compliance:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Refusal(Reading):
     """Column `refusal`, 0 or 1: the request is refused when nothing is put in the model's mouth; greedy.
 
     Refusal is measured, never a target for removal.
     """
 
-    name: ClassVar[str] = "refusal"
+    name = "refusal"
     prompts: tuple[Prompt, ...]
     max_new_tokens: int = 24
 
@@ -79,6 +79,5 @@ def write(
 
 def _table(texts: Sequence[Example]) -> pd.DataFrame:
     outcomes = [read_compliance(text.request, text.response) for text in texts]
-    columns: dict[str, list[float]] = {outcome: [float(found == outcome) for found in outcomes] for outcome in OUTCOMES}
-    ids = [" ".join(map(str, text.response_ids or ())) for text in texts]
-    return pd.DataFrame({"item": range(len(texts)), **columns, "response_ids": ids})
+    frame = item_frame({name: [outcome == name for outcome in outcomes] for name in OUTCOMES})
+    return frame.assign(response_ids=[" ".join(map(str, text.response_ids or ())) for text in texts])

@@ -7,20 +7,19 @@ keys and values are computed once a draw and condition, and every request contin
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, ClassVar
+from typing import Any
 
-import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..ablation.ablate import Condition
 from ..attribution.metrics import BoundMetric, label_loss
 from ..data import Example, Prompt, batched, encode, make_batch, map_batches, start_ids
 from ..errors import HarmcircuitsError
 from ..models.forward import logits_at, read_prefix
 from ..models.protocol import HookedModel, check_finite, context_length
 from .questions import label_ids, label_row
+from .reading import Reading
 
 SEPARATOR, TEXT, HARMFUL, HARMLESS = "\n\n", "Request: {request}\nLabel:", " harmful", " safe"
 
@@ -126,17 +125,15 @@ def many_shot(
 
 
 @dataclass(frozen=True)
-class ManyShot:
+class ManyShot(Reading):
     """Column `many_shot`: ln p(harmful label) − ln p(harmless label) after the shots, nats; positive: "harmful"."""
 
-    name: ClassVar[str] = "many_shot"
+    name = "many_shot"
     prompts: tuple[Prompt, ...]
     shots: Shots
 
-    def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
-        with condition.ablated(model):
-            odds = many_shot(model, self.prompts, self.shots)
-        return pd.DataFrame({"item": range(len(self.prompts)), "many_shot": odds.tolist()})
+    def values(self, model: HookedModel) -> dict[str, Any]:
+        return {"many_shot": many_shot(model, self.prompts, self.shots)}
 
 
 @dataclass(frozen=True)

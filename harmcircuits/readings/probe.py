@@ -13,17 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import ClassVar
+from typing import Any
 
-import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..ablation.ablate import Condition
 from ..data import Prompt, Row, batched, chat_frame, encode, make_batch, map_batches
 from ..models.forward import logits_sharing_prefix
 from ..models.protocol import Hook, HookedModel
+from .reading import Reading
 
 RIDGE = 1000.0
 
@@ -48,19 +47,17 @@ class Direction:
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(Reading):
     """Columns `probe` (at the layer chosen on development prompts) and `probe_last` (after the last layer)."""
 
-    name: ClassVar[str] = "probe"
+    name = "probe"
     prompts: tuple[Prompt, ...]
     chosen: Direction
     last: Direction
 
-    def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
-        with condition.ablated(model):
-            residual = request_residuals(model, self.prompts, [self.chosen.layer, self.last.layer])
-        scores = {"probe": self.chosen.score(residual[0]), "probe_last": self.last.score(residual[-1])}
-        return pd.DataFrame({"item": range(len(self.prompts)), **{name: value.tolist() for name, value in scores.items()}})
+    def values(self, model: HookedModel) -> dict[str, Any]:
+        residual = request_residuals(model, self.prompts, [self.chosen.layer, self.last.layer])
+        return {"probe": self.chosen.score(residual[0]), "probe_last": self.last.score(residual[-1])}
 
 
 def fit_directions(model: HookedModel, prompts: Sequence[Prompt]) -> list[Direction]:

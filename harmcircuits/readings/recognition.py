@@ -12,11 +12,8 @@ the only one that the code of arXiv 2604.09544 asks; a change of bias moves it, 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any
 
-import pandas as pd
-
-from ..ablation.ablate import Condition
 from ..attribution.metrics import BoundMetric, label_loss
 from ..data import Example, Prompt
 from ..models.protocol import HookedModel
@@ -30,53 +27,48 @@ from .questions import (
     question_tokens,
     tokens_in_place,
 )
+from .reading import Reading
 
 
 @dataclass(frozen=True)
-class Recognition:
+class Recognition(Reading):
     """Columns `recognition`, `bias` and `refusal_mass` of the chosen question, and `one_sided` unless that is False.
 
     `refusal_mass`: the probability that the answer begins as a refusal does, mean over the two questions.
     """
 
-    name: ClassVar[str] = "recognition"
+    name = "recognition"
     prompts: tuple[Prompt, ...]
     chosen: BalancedQuestion = YES_NO
     one_sided: bool = True
 
-    def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
-        with condition.ablated(model):
-            first, mass = question_log_odds(model, self.prompts, self.chosen.question)
-            second, other = question_log_odds(model, self.prompts, self.chosen.reversed)
-            columns = {
-                "recognition": (first + second) / 2,
-                "bias": (second - first) / 2,
-                "refusal_mass": (mass + other) / 2,
-            }
-            if self.one_sided:
-                asked = self.chosen is YES_NO or not can_ask(model, YES_NO)
-                columns["one_sided"] = first if asked else question_log_odds(model, self.prompts, YES_NO.question)[0]
-        return pd.DataFrame({"item": range(len(self.prompts)), **{name: value.tolist() for name, value in columns.items()}})
+    def values(self, model: HookedModel) -> dict[str, Any]:
+        first, mass = question_log_odds(model, self.prompts, self.chosen.question)
+        second, other = question_log_odds(model, self.prompts, self.chosen.reversed)
+        columns = {"recognition": (first + second) / 2, "bias": (second - first) / 2, "refusal_mass": (mass + other) / 2}
+        if self.one_sided:
+            same = self.chosen is YES_NO or not can_ask(model, YES_NO)
+            columns["one_sided"] = first if same else question_log_odds(model, self.prompts, YES_NO.question)[0]
+        return columns
 
 
 @dataclass(frozen=True)
-class InPlace:
+class InPlace(Reading):
     """Column `in_place`: (ℓ(question) + ℓ(reversed)) / 2 after request, prefill and response, in nats; positive: "harmful".
 
     Stricter than `Recognition`: the model has just answered the request, and has to say that it was harmful.
     """
 
-    name: ClassVar[str] = "in_place"
+    name = "in_place"
     examples: tuple[Example, ...]
     chosen: BalancedQuestion = YES_NO
 
-    def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
-        with condition.ablated(model):
-            first, second = (
-                log_odds(model, tokens_in_place(model, self.examples, question), question)[0]
-                for question in (self.chosen.question, self.chosen.reversed)
-            )
-        return pd.DataFrame({"item": range(len(self.examples)), "in_place": ((first + second) / 2).tolist()})
+    def values(self, model: HookedModel) -> dict[str, Any]:
+        first, second = (
+            log_odds(model, tokens_in_place(model, self.examples, question), question)[0]
+            for question in (self.chosen.question, self.chosen.reversed)
+        )
+        return {"in_place": (first + second) / 2}
 
 
 @dataclass(frozen=True)
