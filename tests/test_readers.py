@@ -7,6 +7,7 @@ import shutil
 from hashlib import sha256
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from shell import call, told
 
@@ -112,6 +113,27 @@ def test_options(tmp_path: Path) -> None:
     assert load_prompts(path, name="mine").name == "mine" and load_prompts(path).name == "f"
     fails(path, "no column 'txet'", "found 'text', 'goal'", columns={"request": "txet"})
     fails(path, "request, prefill, category, group, role, harm_group", columns={"kind": "text"})
+
+
+def test_a_table_in_memory_is_read_as_a_file_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.csv", "id,category,harmful,near,far\n1,music,Sing,Hum,Dance\n2,art,Draw,Paint,Rest\n")
+    table = pd.read_csv(path)
+    prompts = load_prompts(path)
+    assert prompts.prompts == load_prompts(table).prompts == load_prompts(table.to_dict("records")).prompts
+    assert load_prompts(list(prompts)).prompts == load_prompts(prompts).prompts == prompts.prompts
+    assert only(load_prompts(["Sing"], prefill="La: ")) == only(load_prompts(pd.Series(["Sing"]), prefill="La: "))
+    gaps = load_prompts(
+        pd.DataFrame({"text": ["Sing", "Hum"], "topic": ["m", None]}), columns={"request": "text", "category": "topic"}
+    )
+    assert [(p.request, p.category) for p in gaps] == [("Sing", "m"), ("Hum", "")]
+    both = load_prompts(harmful=["Sing", "Hum"], benign=[{"category": "art", "prompt": "Draw"}])
+    assert [(p.role, p.prefill) for p in both] == [("harmful", PREFILLS[0]), ("harmful", PREFILLS[1]), ("far", PREFILLS[0])]
+    for wrong, fragment in (
+        ([], "no prompts"),
+        ([SECRET, 3], "prompt 1 is of type int"),
+        (pd.DataFrame([SECRET]), "columns '0'"),
+    ):
+        fails(wrong, fragment)  # type: ignore[arg-type]
 
 
 def test_text_is_read_as_written(tmp_path: Path) -> None:

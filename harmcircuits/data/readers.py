@@ -1,17 +1,19 @@
-"""Read prompts from the built-in set, a benchmark by name, or a file in any of the field's formats.
+"""Read prompts from the built-in set, a benchmark by name, a list, a table, or a file in any of the field's formats.
 
-A file has a format when it has all of the format's columns, whatever their case; of several, the one with most columns counts.
-Errors name the file and the line, and never quote a request.
+A file or table has a format when it has all of the format's columns, whatever their case; of several, the one with most
+columns counts. Errors name the file and the line, and never quote a request.
 """
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import cycle
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
+
+import pandas as pd
 
 from ..errors import HarmcircuitsError
 from .examples import Prompt, Role
@@ -127,12 +129,15 @@ FORMATS: Mapping[str, tuple[tuple[str, ...], Reader]] = {
 }
 """Of each format, the columns that a file must have, and the function that reads a row."""
 
+Source = str | PathLike[str] | pd.DataFrame | Iterable[str | Prompt | Mapping[str, object]]
+"""A file, a folder or the name of a benchmark; or a table, or a list of requests, of prompts or of rows."""
+
 
 def load_prompts(
-    source: str | PathLike[str] | None = None,
+    source: Source | None = None,
     *,
-    harmful: str | PathLike[str] | None = None,
-    benign: str | PathLike[str] | None = None,
+    harmful: Source | None = None,
+    benign: Source | None = None,
     name: str | None = None,
     prefill: str | None = None,
     columns: Mapping[str, str] | None = None,
@@ -142,18 +147,24 @@ def load_prompts(
     Benchmarks by name: "advbench", "harmbench", "jailbreakbench", "strongreject", "xstest": the authors' file at a pinned
     revision, downloaded once ("./advbench" is a file or folder). One without prefills gets the shared ones in turn.
 
+    >>> load_prompts(["Spread a rumour about the shop.", {"request": "Describe the shop.", "role": "far"}])
+    PromptSet('prompts', prompts: 2 (1 harmful, 0 near, 1 far), categories: 0, triples: 0)
+    >>> load_prompts(harmful=["Mock his accent."], benign=["Name a song."]).benign[0].prefill  # shared in turn
+    'Sure, here is'
+
     Args:
         source: a benchmark's name; or a .csv, .tsv, .json or .jsonl file in UTF-8, or a folder of such files in one format,
-            read in order of their names; None for the built-in triples.
-        harmful: in place of `source`, where there are no triples: a file or benchmark of harmful requests; with `benign`.
-        benign: a file or benchmark of unrelated benign requests; of one that holds both kinds, the benign ones. Both sets get
+            read in order of their names; or a DataFrame, or a list of requests (strings), of `hc.Prompt`s or of rows (dicts),
+            in the columns of a file; None for the built-in triples.
+        harmful: in place of `source`, where there are no triples: a source of harmful requests; with `benign`.
+        benign: a source of unrelated benign requests; of one that holds both kinds, the benign ones. Both sets get
             the same few prefills in turn, unless `prefill` says otherwise.
         name: the set's name; the benchmark's, file's or folder's by default.
         prefill: the first words of every answer, in place of the file's own; "" for none.
         columns: for files in no known format, the column of each field: `{"request": "my column", "category": "topic"}`.
 
     Raises:
-        HarmcircuitsError: the file is missing, malformed, or in no known format, or a benchmark can neither be downloaded nor
+        HarmcircuitsError: the source is missing, malformed, or in no known format, or a benchmark can neither be downloaded nor
             was put into the cache by hand.
     """
     if columns is not None and not set(columns) <= set(FIELDS):
@@ -163,7 +174,7 @@ def load_prompts(
         share = isinstance(source, str) and source in BENCHMARKS and not any(prompt.prefill for prompt in prompts)
     else:
         if source is not None or harmful is None or benign is None:
-            raise HarmcircuitsError("give harmful= and benign= together, and no other source: two files that are no triples.")
+            raise HarmcircuitsError("give harmful= and benign= together, and no other source: two sets that are no triples.")
         bad, good = _read(harmful, columns), _read(benign, columns)
         if isinstance(benign, str) and benign in BENCHMARKS and not good.benign:
             raise HarmcircuitsError(f"benign={benign!r}: this benchmark holds harmful requests alone. Give a file, or xstest.")
@@ -176,19 +187,25 @@ def load_prompts(
     return replace(prompts, name=name or prompts.name)
 
 
-def _read(source: str | PathLike[str], columns: Mapping[str, str] | None = None) -> PromptSet:
-    """Read one file, folder or benchmark as it is written."""
-    path, prompts, formats = Path(source).expanduser(), list[Prompt](), dict[str, str]()
-    for file in files_of(source):
+def _read(source: Source, columns: Mapping[str, str] | None = None) -> PromptSet:
+    """Read one file, folder, benchmark or table as it is written."""
+    path, prompts, formats = Path("prompts"), list[Prompt](), dict[str, str]()
+    if isinstance(source, str | PathLike):
+        path, tables = Path(source).expanduser(), [(file, records(file)) for file in files_of(source)]
+    else:
+        tables = [(path, _in_memory(source))]
+    for file, table in tables:
         rows = []
-        for place, fields in records(file):
+        for place, fields in table:
             if missing := [column for column in (columns or {}).values() if column not in fields]:
                 raise HarmcircuitsError(f"{place}: no column {missing[0]!r} (from columns=…); found {names(fields)}.")
-            named = {name.strip().casefold(): value for name, value in fields.items()}
+            named = {str(name).strip().casefold(): value for name, value in fields.items()}
             named |= {field: fields[column] for field, column in (columns or {}).items()}
             rows.append(Row(place, file.stem, named))
         if not rows:
-            raise HarmcircuitsError(f"{file}: the file holds no prompts. Check that it was written or downloaded completely.")
+            raise HarmcircuitsError(
+                f"{file}: there are no prompts. Check that all of them were written, downloaded or selected."
+            )
         formats[file.name] = "plain" if columns else _recognise(rows[0])
         required, read = FORMATS[formats[file.name]]
         for row in rows:
@@ -201,6 +218,18 @@ def _read(source: str | PathLike[str], columns: Mapping[str, str] | None = None)
         )
     log.info("%s: %d prompts in format %s", path, len(prompts), next(iter(formats.values())))
     return PromptSet(tuple(prompts), path.resolve().name if path.is_dir() else path.stem)
+
+
+def _in_memory(source: pd.DataFrame | Iterable[str | Prompt | Mapping[str, object]]) -> Iterator[tuple[str, dict[str, object]]]:
+    """Yield the rows of a table or a list, each with its place; a missing value is None."""
+    table = source.astype(object).where(source.notna(), None).to_dict("records") if isinstance(source, pd.DataFrame) else source
+    for index, item in enumerate([table] if isinstance(table, Mapping | Prompt) else table):
+        if not isinstance(item, str | Prompt | Mapping):
+            raise HarmcircuitsError(f"prompt {index} is of type {type(item).__name__}: give a request, an hc.Prompt or a dict.")
+        yield (
+            f"prompt {index}",
+            {"request": item} if isinstance(item, str) else dict[str, object](vars(item) if isinstance(item, Prompt) else item),
+        )
 
 
 def _recognise(row: Row) -> str:
