@@ -190,10 +190,9 @@ def load_prompts(
 def _read(source: Source, columns: Mapping[str, str] | None = None) -> PromptSet:
     """Read one file, folder, benchmark or table as it is written."""
     path, prompts, formats = Path("prompts"), list[Prompt](), dict[str, str]()
+    tables = [(path, _in_memory(source))]
     if isinstance(source, str | PathLike):
         path, tables = Path(source).expanduser(), [(file, records(file)) for file in files_of(source)]
-    else:
-        tables = [(path, _in_memory(source))]
     for file, table in tables:
         rows = []
         for place, fields in table:
@@ -220,16 +219,15 @@ def _read(source: Source, columns: Mapping[str, str] | None = None) -> PromptSet
     return PromptSet(tuple(prompts), path.resolve().name if path.is_dir() else path.stem)
 
 
-def _in_memory(source: pd.DataFrame | Iterable[str | Prompt | Mapping[str, object]]) -> Iterator[tuple[str, dict[str, object]]]:
+def _in_memory(source: Any) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield the rows of a table or a list, each with its place; a missing value is None."""
-    table = source.astype(object).where(source.notna(), None).to_dict("records") if isinstance(source, pd.DataFrame) else source
-    for index, item in enumerate([table] if isinstance(table, Mapping | Prompt) else table):
-        if not isinstance(item, str | Prompt | Mapping):
-            raise HarmcircuitsError(f"prompt {index} is of type {type(item).__name__}: give a request, an hc.Prompt or a dict.")
-        yield (
-            f"prompt {index}",
-            {"request": item} if isinstance(item, str) else dict[str, object](vars(item) if isinstance(item, Prompt) else item),
-        )
+    if isinstance(source, pd.DataFrame):
+        source = source.astype(object).where(source.notna(), None).to_dict("records")
+    for index, item in enumerate(source):
+        place, fields = f"prompt {index}", {"request": item} if isinstance(item, str) else item
+        if not isinstance(fields, Prompt | Mapping):
+            raise HarmcircuitsError(f"{place} is of type {type(item).__name__}: give a request, an hc.Prompt or a dict.")
+        yield place, dict(vars(fields) if isinstance(fields, Prompt) else fields)
 
 
 def _recognise(row: Row) -> str:
