@@ -58,6 +58,10 @@ def test_some_of_the_examples():
     mask = torch.tensor([True, False, False, True, False])
     assert same(scores[mask], scores[[0, 3]]) and same(scores[mask.tolist()], scores[[0, 3]])
     assert same(scores[torch.tensor([1])] + scores[[0]], scores[[1, 0]])
+    assert same(scores[3], scores[[3]]) and same(scores[-1], scores[[4]]) and same(scores[:2], scores[[0, 1]])
+    assert all(same(one, scores[index]) for index, one in enumerate(scores)) and len(list(scores)) == 5
+    with pytest.raises(HarmcircuitsError, match=r"A\[\(1, 2\)\]: an index names examples.*A\.heads\[layer, head\]"):
+        scores[1, 2]
 
 
 def test_examples_put_together():

@@ -92,9 +92,21 @@ class Attribution(Result):
         frame = pd.DataFrame(self.tokens[example].numpy(), columns=list(KINDS))
         return frame.rename_axis("position").reset_index()
 
-    def __getitem__(self, examples: "Sequence[int] | slice | Tensor") -> "Attribution":
-        """Return the scores of some examples: indices in the order given, a slice, or a mask."""
-        chosen = torch.arange(self.n_examples)[examples]
+    def __getitem__(self, examples: "int | Sequence[int] | slice | Tensor") -> "Attribution":
+        """Return the scores of some examples: `A[0]`, `A[:8]`, indices in the order given, or a mask. Iteration: one by one.
+
+        Components are in `A.table(8)`, the largest, and in `A.heads[layer, head]` and `A.neurons[layer, neuron]`.
+
+        >>> A = Attribution(torch.tensor([[[0.4]], [[0.2]]]), torch.zeros(2, 1, 1))
+        >>> A[0], [round(float(example.heads[0, 0]), 1) for example in A]
+        (Attribution(1 examples, 1 layers × 1 heads, 1 × 1 neurons), [0.4, 0.2])
+        """
+        if isinstance(examples, tuple | str):
+            raise HarmcircuitsError(
+                f"A[{examples!r}]: an index names examples. Components: A.table(8), A.heads[layer, head], A.neurons[layer, "
+                "neuron]"
+            )
+        chosen = torch.arange(self.n_examples)[examples].reshape(-1)
         tokens = tuple(self.tokens[index] for index in chosen.tolist()) if self.tokens else ()
         error = None if self.completeness_error is None else self.completeness_error[chosen]
         return Attribution(self.per_example_heads[chosen], self.per_example_neurons[chosen], tokens, error)
