@@ -80,7 +80,7 @@ def test_a_saved_circuit_comes_back(tmp_path_factory, circuit):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"heads": [[1]]}, r"circuit\.json was changed since it was saved \(heads must be pairs"), ({"neurons": None}, "neurons")],
+    [({"heads": [[1]]}, r"circuit\.json is no circuit file \(heads must be pairs"), ({"neurons": None}, "neurons")],
 )
 def test_an_edited_circuit_file(tmp_path, change, message):
     path = tmp_path / "circuit.json"
@@ -232,9 +232,7 @@ def test_what_is_no_weight(indices, message):
 def test_masks_of_different_models_do_not_mix():
     other = WeightMask(shapes={"blocks.0.attn.q": (4, 3)})
     for combine in (WeightMask.__or__, WeightMask.__and__, WeightMask.__sub__):
-        with pytest.raises(
-            HarmcircuitsError, match=r"blocks\.0\.attn\.q has the shape \(3, 4\) in one and \(4, 3\) in the other"
-        ):
+        with pytest.raises(HarmcircuitsError, match=r"blocks\.0\.attn\.q has the shape \(3, 4\) in one, \(4, 3\) in the other"):
             combine(mask_of([("blocks.0.attn.q", 1)]), other)
     with pytest.raises(HarmcircuitsError, match="not with a Circuit"):
         mask_of([]) | Circuit(heads=[(0, 0)])

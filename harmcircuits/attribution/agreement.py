@@ -115,7 +115,7 @@ def compare(first: Attribution, second: Attribution, *, k: int, names: tuple[str
     """Return how far two attributions of the same model agree: see `Attribution.compare`."""
     if k < 1:
         raise HarmcircuitsError(f"k is {k}: it counts components, from 1")
-    if (first.heads.shape, first.neurons.shape) != (second.heads.shape, second.neurons.shape):
+    if first.shapes != second.shapes:
         raise HarmcircuitsError(f"the scores are of models of different shape: {first} and {second}")
     summaries: dict[str, KindAgreement | None] = dict.fromkeys(KINDS)
     points = []

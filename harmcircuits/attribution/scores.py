@@ -77,6 +77,11 @@ class Attribution(Result):
         return self.per_example_neurons.abs().mean(0)
 
     @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """(layers, components) of each kind."""
+        return {kind: tuple(getattr(self, f"per_example_{kind}").shape[1:]) for kind in KINDS}
+
+    @property
     def measured(self) -> dict[Kind, Bool[Tensor, "layer index"]]:
         """True where a component has scores, by kind. `select` and `compare` ignore the others."""
         return {"heads": ~self.heads.isnan(), "neurons": ~self.neurons.isnan()}

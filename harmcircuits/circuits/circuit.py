@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from operator import and_, or_, sub
 from operator import index as whole
 from pathlib import Path
 from random import Random
@@ -48,9 +49,9 @@ class Circuit(Result):
         return len(self.heads) + len(self.neurons)
 
     def __repr__(self) -> str:
-        line = f"Circuit(heads={self.heads}, neurons={self.neurons})"
-        short = f"Circuit({len(self.heads)} heads, {len(self.neurons)} neurons in {len(self.layers)} layers)"
-        return line if len(line) <= 100 else short
+        every = f"Circuit(heads={self.heads}, neurons={self.neurons})"
+        counts = f"Circuit({len(self.heads)} heads, {len(self.neurons)} neurons in {len(self.layers)} layers)"
+        return every if len(every) <= 100 else counts
 
     @property
     def layers(self) -> list[int]:
@@ -58,13 +59,13 @@ class Circuit(Result):
         return sorted({layer for layer, _ in (*self.heads, *self.neurons)})
 
     def __or__(self, other: "Circuit") -> "Circuit":
-        return self._combined(other, lambda a, b: a | b)
+        return self._combined(other, or_)
 
     def __and__(self, other: "Circuit") -> "Circuit":
-        return self._combined(other, lambda a, b: a & b)
+        return self._combined(other, and_)
 
     def __sub__(self, other: "Circuit") -> "Circuit":
-        return self._combined(other, lambda a, b: a - b)
+        return self._combined(other, sub)
 
     def _combined(self, other: "Circuit", rule: Callable[[set[Component], set[Component]], set[Component]]) -> "Circuit":
         if not isinstance(other, Circuit):
@@ -88,7 +89,7 @@ class Circuit(Result):
         self.check(model)
         shape, random = geometry(model), Random(seed)
         draw = lambda items, size: [
-            (layer, index) for layer, own in by_layer(items).items() for index in random.sample(range(size), len(own))
+            (layer, index) for layer, drawn in by_layer(items).items() for index in random.sample(range(size), len(drawn))
         ]
         return Circuit(heads=draw(self.heads, shape.n_heads), neurons=draw(self.neurons, shape.d_mlp))
 
@@ -117,7 +118,7 @@ class Circuit(Result):
                 if layer >= shape.n_layers or index >= size:
                     raise HarmcircuitsError(
                         f"{kind} {shortened((layer, index))} is not in this model, which has {shape.n_layers} layers of "
-                        f"{shape.n_heads} heads and {shape.d_mlp} neurons, counted from 0. Was it found in another model?"
+                        f"{shape.n_heads} heads and {shape.d_mlp} neurons, counted from 0. Was it selected in another model?"
                     )
         check_hooks(model, heads=[*by_layer(self.heads)], neurons=[*by_layer(self.neurons)])
 
@@ -150,18 +151,14 @@ class Circuit(Result):
 
     @classmethod
     def load(cls, path: str | Path) -> "Circuit":
-        """Read what `save` wrote.
-
-        Raises:
-            HarmcircuitsError: the file holds something else; the file is missing, or is not JSON.
-        """
-        value = read_json(Path(path))
-        if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise HarmcircuitsError(f"{path} is not a circuit file (its 'format' should be {FORMAT!r})")
+        """Read what `save` wrote. Raises HarmcircuitsError where the file is missing, damaged, or holds something else."""
+        circuit = read_json(Path(path))
         try:
-            return cls(heads=value["heads"], neurons=value["neurons"])
-        except (KeyError, HarmcircuitsError) as error:
-            raise HarmcircuitsError(f"{path} was changed since it was saved ({error}). Save the circuit again.") from error
+            if circuit["format"] != FORMAT:
+                raise HarmcircuitsError(f"its 'format' should be {FORMAT!r}")
+            return cls(heads=circuit["heads"], neurons=circuit["neurons"])
+        except (LookupError, TypeError, HarmcircuitsError) as error:
+            raise HarmcircuitsError(f"{path} is no circuit file ({error}). Save the circuit again.") from error
 
 
 def by_layer(items: Sequence[Component]) -> dict[int, list[int]]:

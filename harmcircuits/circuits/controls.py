@@ -57,9 +57,9 @@ def random(recipe: CircuitRecipe, circuit: Circuit, seed: int) -> Circuit:
     drawn: dict[Kind, list[Component]] = {kind: [] for kind in KINDS}
     for kind in KINDS:
         size = getattr(recipe.harmful, kind).shape[1]
-        for layer, own in by_layer(getattr(circuit, kind)).items():
-            others = sorted(set(range(size)) - set(own))
-            drawn[kind] += [(layer, index) for index in generator.sample(others, min(len(own), len(others)))]
+        for layer, indices in by_layer(getattr(circuit, kind)).items():
+            others = sorted(set(range(size)) - set(indices))
+            drawn[kind] += [(layer, index) for index in generator.sample(others, min(len(indices), len(others)))]
     return Circuit(**drawn)
 
 
@@ -106,7 +106,7 @@ def mean_overlap(circuits: Sequence[Circuit]) -> float:
     >>> mean_overlap([Circuit(heads=[(0, 1), (0, 2)]), Circuit(heads=[(0, 2), (0, 3)]), Circuit(heads=[(0, 2), (0, 3)])])
     0.5555555555555555
     """
-    return float(np.mean([one.jaccard(other) for one, other in combinations(circuits, 2)]))
+    return float(np.mean([first.jaccard(second) for first, second in combinations(circuits, 2)]))
 
 
 def shuffled(recipes: Sequence[CircuitRecipe], seed: int) -> list[CircuitRecipe]:
@@ -114,8 +114,8 @@ def shuffled(recipes: Sequence[CircuitRecipe], seed: int) -> list[CircuitRecipe]
     random, parts = np.random.default_rng(seed), []
     for kind in ("harmful", "benign"):
         scores = [getattr(recipe, kind) for recipe in recipes]
-        whole, ends = reduce(add, scores), np.cumsum([own.n_examples for own in scores])
-        parts.append([whole[own.tolist()] for own in np.split(random.permutation(ends[-1]), ends[:-1])])
+        every, ends = reduce(add, scores), np.cumsum([each.n_examples for each in scores])
+        parts.append([every[part.tolist()] for part in np.split(random.permutation(ends[-1]), ends[:-1])])
     return [replace(recipe, harmful=harmful, benign=benign) for recipe, harmful, benign in zip(recipes, *parts, strict=True)]
 
 
@@ -125,29 +125,27 @@ def overlap_estimates(recipes: Sequence[CircuitRecipe], circuits: Sequence[Circu
     "beyond_label_swap": with "harmful" and "benign" drawn at random within each recipe; "beyond_shuffled": see `shuffled`. The
     ends of these intervals are the overlap − the middle 95 % of the draws. Without recipes nothing is selected again.
     """
-    found, k = {"overlap": Estimate(mean_overlap(circuits), n=len(circuits))}, len(circuits)
-
-    def swapped(draw: int) -> list[Circuit]:
-        return list(map(label_swap, recipes, circuits, range(k * draw, k * (draw + 1))))
-
-    def dealt(draw: int) -> list[Circuit]:
-        count = {"heads": len(circuits[0].heads), "neurons": len(circuits[0].neurons)}
-        return [recipe.circuit(**count) for recipe in shuffled(recipes, draw)]
-
-    for name, again in (("label_swap", swapped), ("shuffled", dealt)) if recipes else ():
-        drawn = []
+    overlap, k = mean_overlap(circuits), len(circuits)
+    estimates = {"overlap": Estimate(overlap, n=k)}
+    if not recipes:
+        return estimates
+    sizes = {"heads": len(circuits[0].heads), "neurons": len(circuits[0].neurons)}
+    nulls: dict[str, Callable[[int], list[Circuit]]] = {
+        "label_swap": lambda draw: list(map(label_swap, recipes, circuits, range(k * draw, k * (draw + 1)))),
+        "shuffled": lambda draw: [recipe.circuit(**sizes) for recipe in shuffled(recipes, draw)],
+    }
+    for name, select_again in nulls.items():
+        beyond = []
         for draw in range(draws):
             with suppress(SelectionError):  # too few components promote the response under labels that were drawn
-                drawn.append(mean_overlap(again(draw)))
-        if len(drawn) < draws / 2:
-            found[f"overlap_beyond_{name}"] = Estimate.missing(
-                f"{draws - len(drawn)} of {draws} draws select too few components"
-            )
-            continue
-        ends = np.quantile(drawn, 0.975), np.mean(drawn), np.quantile(drawn, 0.025)
-        low, mean, high = (float(mean_overlap(circuits) - end) for end in ends)
-        found[f"overlap_beyond_{name}"] = Estimate(mean, low, high, len(drawn))
-    return found
+                beyond.append(overlap - mean_overlap(select_again(draw)))
+        if len(beyond) < draws / 2:
+            estimate = Estimate.missing(f"{draws - len(beyond)} of {draws} draws select too few components")
+        else:
+            low, high = np.quantile(beyond, [0.025, 0.975])
+            estimate = Estimate(float(np.mean(beyond)), low, high, len(beyond))
+        estimates[f"overlap_beyond_{name}"] = estimate
+    return estimates
 
 
 def halves(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
@@ -208,12 +206,12 @@ def _nearby(
     generator: Random,
     nearest: int,
 ) -> list[Component]:
-    own, taken = (torch.zeros(place.shape[:2], dtype=torch.bool) for _ in range(2))
-    own[tuple(torch.tensor(items, dtype=torch.long).view(-1, 2).T)] = True
+    inside, taken = (torch.zeros(place.shape[:2], dtype=torch.bool) for _ in range(2))
+    inside[tuple(torch.tensor(items, dtype=torch.long).view(-1, 2).T)] = True
     drawn: list[Component] = []
     for layer, index in generator.sample(items, len(items)):
         alike = (protected[layer] == protected[layer, index]) & ~taken[layer]
-        outside = alike & ~own[layer]
+        outside = alike & ~inside[layer]
         eligible = outside if outside.any() else alike  # never empty: fewer are drawn than the circuit has of this status
         distance = (place[layer] - place[layer, index]).square().sum(-1).where(eligible, torch.inf)
         near = distance.argsort(stable=True)[: min(nearest, int(eligible.sum()))]

@@ -86,16 +86,14 @@ def select(
         raise SelectionError("a circuit of nothing was asked for: ask for heads= or neurons=, or both")
     if protect is not None:
         check_same_model(scores, protect)
-    found = {kind: _largest(scores, protect, kind, counts[kind], protect_fraction) for kind in KINDS if counts[kind]}
-    return Circuit(heads=found.get("heads", ()), neurons=found.get("neurons", ()))
+    return Circuit(**{kind: _largest(scores, protect, kind, counts[kind], protect_fraction) for kind in KINDS if counts[kind]})
 
 
 def _largest(A: Attribution, B: Attribution | None, kind: Kind, n: int, fraction: Fraction) -> list[Component]:
     score: Tensor = getattr(A, kind)
-    protected, unmeasured = torch.zeros_like(score, dtype=torch.bool), score.isnan()
-    if B is not None:
-        benign = getattr(B, f"{kind}_abs")
-        protected, unmeasured = protected_mask(benign, fraction_of(fraction, kind)), unmeasured | benign.isnan()
+    benign: Tensor = torch.zeros_like(score) if B is None else getattr(B, f"{kind}_abs")
+    protected = protected_mask(benign, 0.0 if B is None else fraction_of(fraction, kind))
+    unmeasured = score.isnan() | benign.isnan()
     eligible = (score > 0) & ~protected & ~unmeasured
     left = int(eligible.sum())
     if not 0 <= n <= left:
@@ -108,20 +106,20 @@ def _largest(A: Attribution, B: Attribution | None, kind: Kind, n: int, fraction
     return [divmod(int(flat), score.shape[1]) for flat in order]
 
 
-def check_same_model(A: Attribution, B: Attribution) -> None:
+def check_same_model(A: Attribution | WeightAttribution, B: Attribution | WeightAttribution) -> None:
     """Raise SelectionError where the two are of models of different shape."""
-    if (B.heads.shape, B.neurons.shape) != (A.heads.shape, A.neurons.shape):
+    if A.shapes != B.shapes:
         raise SelectionError("the two attributions are of models of different shape: compute both with the same model")
 
 
 def fraction_of(fraction: Fraction, kind: Kind) -> float:
     """Return the protected fraction of one kind. Raises SelectionError where there is none, or none between 0 and 1."""
-    found = fraction.get(kind) if isinstance(fraction, Mapping) else fraction
-    if found is None or not 0 <= found <= 1:
+    share = fraction.get(kind) if isinstance(fraction, Mapping) else fraction
+    if share is None or not 0 <= share <= 1:
         raise SelectionError(
             f"protect_fraction={fraction!r}: give a number between 0 and 1 for {kind}; 0 protects none of them"
         )
-    return float(found)
+    return float(share)
 
 
 def protected_mask(benign: Float[Tensor, "layer index"], fraction: float) -> Bool[Tensor, "layer index"]:
@@ -134,8 +132,7 @@ def protected_mask(benign: Float[Tensor, "layer index"], fraction: float) -> Boo
 
 def _select_weights(W: WeightAttribution, benign: WeightAttribution, q: float, p: float) -> WeightMask:
     WeightSelection(q, p)
-    if benign.shapes != W.shapes:
-        raise SelectionError("the two attributions are of models of different shape: compute both with the same model")
+    check_same_model(W, benign)
     indices = {name: set_difference(A.flatten(), benign.absolute[name].flatten(), q, p) for name, A in W.signed.items()}
     mask = WeightMask(indices=indices, shapes=W.shapes)
     if not len(mask):

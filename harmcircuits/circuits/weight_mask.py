@@ -86,11 +86,9 @@ class WeightMask(Result):
     def _combined(self, other: "WeightMask", rule: Callable[[Tensor, Tensor], Tensor]) -> "WeightMask":
         if not isinstance(other, WeightMask):
             raise HarmcircuitsError(f"a WeightMask can be combined with another one, not with a {type(other).__name__}")
-        if differ := [name for name, shape in self.shapes.items() if other.shapes.get(name, shape) != shape]:
-            a, b = self.shapes[differ[0]], other.shapes[differ[0]]
-            raise HarmcircuitsError(
-                f"the masks are of different models: {differ[0]} has the shape {a} in one and {b} in the other"
-            )
+        for name, a in self.shapes.items():
+            if (b := other.shapes.get(name, a)) != a:
+                raise HarmcircuitsError(f"the masks are of different models: {name} has the shape {a} in one, {b} in the other")
         nothing = torch.empty(0, dtype=torch.long)
         names = dict.fromkeys([*self.indices, *other.indices])
         indices = {name: rule(self.indices.get(name, nothing), other.indices.get(name, nothing)) for name in names}
@@ -114,12 +112,12 @@ class WeightMask(Result):
 
     def check(self, model: HookedModel) -> None:
         """Raise HarmcircuitsError unless the mask's matrices are those of `model`."""
-        own = {matrix.name: matrix.shape for matrix in matrices(model)}
-        for name in {**self.shapes, **own}:
-            if self.shapes.get(name) != own.get(name):
-                there, here = (shape.get(name, "missing") for shape in (self.shapes, own))
+        shapes = {matrix.name: matrix.shape for matrix in matrices(model)}
+        for name in {**self.shapes, **shapes}:
+            there, here = self.shapes.get(name, "missing"), shapes.get(name, "missing")
+            if there != here:
                 raise HarmcircuitsError(
-                    f"{name} is {there} in the mask and {here} in this model. Was the mask found in another model?"
+                    f"{name} is {there} in the mask and {here} in this model. Was the mask selected in another model?"
                 )
 
     def table(self) -> pd.DataFrame:
@@ -138,10 +136,8 @@ class WeightMask(Result):
             title="Where do the weights of the mask lie?",
             caption="How many weights the mask has in each matrix of the decoder blocks, per million weights of that matrix. "
             "A count: no interval.",
-            x_title="matrix",
-            y_title="layer",
-            bar="weights of the mask per million of the matrix",
-        )
+            x_title="matrix", y_title="layer", bar="weights of the mask per million of the matrix",
+        )  # fmt: skip
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, atomically: 4 bytes a weight."""

@@ -9,10 +9,10 @@ than q may be left.
 Source: arXiv 2604.09544; "released" is its code, "global" the other recipe that goes by its name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from math import floor, inf
+from itertools import accumulate, chain
+from math import floor, inf, prod
 
 import torch
 from jaxtyping import Float, Int
@@ -65,66 +65,55 @@ def weight_masks(
         HarmcircuitsError: see `attribute_weights`.
     """
     shapes = {matrix.name: matrix.shape for matrix in matrices(model)}
+    *starts, total = accumulate(map(prod, shapes.values()), initial=0)
     masks: list[dict[str, Tensor]] = [{} for _ in selections]
-    ranked = {at: _AllWeights(selection, shapes) for at, selection in enumerate(selections) if selection.recipe == "global"}
-    signed = {own.target for own in selections} | {own.protect for own in selections if own.recipe == "global" and own.p}
-    absolute = {own.protect for own in selections if own.recipe == "released" and own.p}
+    ranked = {
+        index: (_Largest(count(selection.q, total), above=0.0), _Largest(count(selection.p, total)))
+        for index, selection in enumerate(selections)
+        if selection.recipe == "global"
+    }
+    signed = {each.target for each in selections} | {each.protect for each in selections if each.recipe == "global" and each.p}
+    absolute = {each.protect for each in selections if each.recipe == "released" and each.p}
     wanted = {"signed": {*chain(*signed)}, "absolute": {*chain(*absolute)}}
     for block, sums in layer_sums(model, sets, **wanted, batch_size=batch_size):
         for matrix in block:
-            A = {own: signed_scores(matrix, [sums[index] for index in own]).flatten() for own in signed}
-            U = {own: absolute_scores(matrix, [sums[index] for index in own]).flatten() for own in absolute}
-            for at, selection in enumerate(selections):
-                target, protect = selection.target, selection.protect
-                if at in ranked:
-                    ranked[at].add(matrix.name, A[target], A.get(protect))
-                else:
-                    masks[at][matrix.name] = set_difference(A[target], U.get(protect), selection.q, selection.p).cpu()
-    for at, ranking in ranked.items():
-        masks[at] = ranking.indices()
-    found = [WeightMask(indices=indices, shapes=shapes) for indices in masks]
-    return [mask if len(mask) else None for mask in found]
-
-
-class _AllWeights:
-    """The recipe "global": the largest scores of the matrices that have been added."""
-
-    def __init__(self, selection: WeightSelection, shapes: Mapping[str, tuple[int, int]]) -> None:
-        sizes = torch.tensor([rows * columns for rows, columns in shapes.values()])
-        self.ends = dict(zip(shapes, sizes.cumsum(0).tolist(), strict=True))
-        total = int(sizes.sum())
-        self.taken, self.protected = _Top(count(selection.q, total)), _Top(count(selection.p, total))
-
-    def add(self, name: str, A: Float[Tensor, " size"], benign: Float[Tensor, " size"] | None) -> None:
-        self.taken.add(A, self.ends[name] - len(A), above=0.0)
-        if benign is not None:
-            self.protected.add(benign.abs(), self.ends[name] - len(A))
-
-    def indices(self) -> dict[str, Int[Tensor, " n"]]:
-        """Return the selected weights of each matrix."""
-        positions = self.taken.positions[~torch.isin(self.taken.positions, self.protected.positions)].sort().values
-        bounds = torch.searchsorted(positions, torch.tensor([0, *self.ends.values()])).tolist()
-        starts = [0, *self.ends.values()]
-        return {name: positions[bounds[at] : bounds[at + 1]] - starts[at] for at, name in enumerate(self.ends)}
+            A = {pair: signed_scores(matrix, [sums[index] for index in pair]).flatten() for pair in signed}
+            U = {pair: absolute_scores(matrix, [sums[index] for index in pair]).flatten() for pair in absolute}
+            start = starts[[*shapes].index(matrix.name)]
+            for index, selection in enumerate(selections):
+                target, protect = A[selection.target], selection.protect
+                if index not in ranked:
+                    masks[index][matrix.name] = set_difference(target, U.get(protect), selection.q, selection.p).cpu()
+                    continue
+                ranked[index][0].add(target, start)
+                if protect in A:
+                    ranked[index][1].add(A[protect].abs(), start)
+    for index, (largest, protected) in ranked.items():
+        positions = largest.positions[~torch.isin(largest.positions, protected.positions)]
+        for start, (name, shape) in zip(starts, shapes.items(), strict=True):
+            masks[index][name] = positions[(positions >= start) & (positions < start + prod(shape))] - start
+    selected = [WeightMask(indices=indices, shapes=shapes) for indices in masks]
+    return [mask if len(mask) else None for mask in selected]
 
 
 @dataclass
-class _Top:
-    """The n largest scores so far, with the weights' positions among all weights."""
+class _Largest:
+    """The n largest scores above a bound, with the weights' positions among all weights; they come matrix by matrix."""
 
     n: int
+    above: float = -inf
     scores: Float[Tensor, " n"] = field(default_factory=lambda: torch.empty(0))
     positions: Int[Tensor, " n"] = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
 
-    def add(self, scores: Float[Tensor, " size"], start: int, *, above: float = -inf) -> None:
-        """Add the scores of one matrix that lie above a bound; its first weight has position `start`."""
-        if self.n and len(self.scores) == self.n:
-            above = max(above, float(self.scores.min()))
-        places = (scores > above).nonzero().flatten()
+    def add(self, scores: Float[Tensor, " size"], start: int) -> None:
+        """Add the scores of a matrix, whose first weight has the position `start`."""
+        places = (scores > self.above).nonzero().flatten()
         merged = torch.cat([self.scores, scores[places].cpu()])
         positions = torch.cat([self.positions, places.cpu() + start])
         largest = merged.topk(min(self.n, len(merged)), sorted=False).indices
         self.scores, self.positions = merged[largest], positions[largest]
+        if 0 < self.n == len(largest):
+            self.above = float(self.scores.min())
 
 
 def set_difference(A: Float[Tensor, " n"], U: Float[Tensor, " n"] | None, q: float, p: float) -> Int[Tensor, " left"]:
