@@ -1,5 +1,11 @@
 // What the theme leaves out for keyboards and screen readers: arrow keys reach what scrolls, and landmarks have names of their own.
-const SCROLLING = { "pre > code": "Code", ".md-typeset__scrollwrap": "Table" };
+const SCROLLING = {
+  "pre > code": "Code",
+  ".highlight-ipynb": "Code",
+  ".jp-MarkdownOutput pre": "Code",
+  ".jp-OutputArea-output pre": "Output",
+  ".md-typeset__scrollwrap": "Table",
+};
 const BOXES = Object.keys(SCROLLING).join(", ");
 const watched = new WeakSet();
 const sizes = new ResizeObserver((changes) => changes.forEach(({ target }) => reach(target)));
