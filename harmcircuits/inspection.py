@@ -10,12 +10,13 @@ neurons, the embedding and the biases sum to the logit, measured from the mean o
 Source: nostalgebraist 2020 (logit lens); Elhage et al. 2021 (direct paths).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import nan
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import pandas as pd
+import plotly.graph_objects as go
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -23,21 +24,17 @@ from torch import Tensor
 from . import figures
 from .circuits import Circuit, Component
 from .data import Batch, Example, batched, example_rows, make_batch
-from .data.examples import pieces
+from .data.examples import Row, pieces
 from .errors import HarmcircuitsError
-from .models.forward import logits_at
+from .models.forward import logits_at, recorded
 from .models.matrices import matrices
-from .models.protocol import Hook, HookedModel, geometry, head_hook, nearly_equal, neuron_hook, tokenizer_of
+from .models.protocol import HookedModel, geometry, nearly_equal
 from .results import Result
 from .statistics import Estimate, mean_estimate, mean_estimates
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
-
 Where = Literal["context", "response", "all"]
 HIDDEN = "·"
-MOST_LABELS = 48
-"""Tokens up to which each is written at the axes of a figure; beyond, their places are."""
+MOST_LABELS = 48  # tokens up to which each is written at the axes of a figure; beyond, their places are
 SCALE = "ln_final.hook_scale"
 
 
@@ -68,24 +65,23 @@ def top_tokens(
     Returns:
         Columns token, value, context (five tokens on either side, it in brackets), part, example, position (from 0).
     """
-    is_head, layer, index = _component(model, head, neuron)
+    _, hook, _, index = _component(model, head, neuron)
     if k < 1 or not examples or where not in get_args(Where):
-        raise ValueError(f"k={k}, where={where!r}, {len(examples)} examples: ask for a token at one of {get_args(Where)}")
+        raise HarmcircuitsError(f"k={k}, where={where!r}, {len(examples)} examples: ask for tokens at one of {get_args(Where)}")
     rows, values = example_rows(model, examples), []
-    for indices in batched(rows, batch_size=batch_size):
-        batch = make_batch(model, [rows[example] for example in indices])
-        (activations,), _ = _record(model, batch, [head_hook(layer) if is_head else neuron_hook(layer)])
-        chosen = activations[:, :, index].float()
-        for example, sizes in zip(indices, (chosen.norm(dim=-1) if is_head else chosen).tolist(), strict=True):
+    for indices, _, (activations,), _ in _passes(model, rows, [hook], batch_size):
+        activation = activations[:, :, index].float()
+        for example, sizes in zip(indices, (activation.norm(dim=-1) if head else activation).tolist(), strict=True):
             start, stop = rows[example].start, rows[example].stop
-            places = range(start if where == "response" else 0, start if where == "context" else stop)
-            values += [(sizes[at], example, at) for at in places]
+            positions = range(start if where == "response" else 0, start if where == "context" else stop)
+            values += [(sizes[position], example, position) for position in positions]
     lines = []
-    for value, example, at in sorted(values, key=lambda value: -abs(value[0]))[:k]:
+    for value, example, position in sorted(values, key=lambda value: -abs(value[0]))[:k]:
         start, texts = rows[example].start, pieces(model, rows[example].tokens)
         texts[start:] = texts[start:] if words else [HIDDEN] * len(texts[start:])
-        around = f"{''.join(texts[max(0, at - 5) : at])}[{texts[at]}]{''.join(texts[at + 1 : at + 6])}"
-        lines.append((texts[at], value, around, "context" if at < start else "response", example, at))
+        before, after = texts[max(0, position - 5) : position], texts[position + 1 : position + 6]
+        context = f"{''.join(before)}[{texts[position]}]{''.join(after)}"
+        lines.append((texts[position], value, context, "context" if position < start else "response", example, position))
     return pd.DataFrame(lines, columns=["token", "value", "context", "part", "example", "position"])
 
 
@@ -105,13 +101,13 @@ class AttentionPattern:
     tokens: tuple[str, ...]
     n_context: int
 
-    def figure(self, *, words: bool = False) -> "go.Figure":
+    def figure(self, *, words: bool = False) -> go.Figure:
         """Draw the pattern, queries downwards; words of the response are hidden unless `words`."""
         texts = [f"{at}: {text if words or at < self.n_context else HIDDEN}" for at, text in enumerate(self.tokens)]
         labels = texts if len(texts) <= MOST_LABELS else range(len(texts))
-        seen = self.pattern.masked_fill(~torch.ones_like(self.pattern).tril().bool(), nan)
+        lower = self.pattern.masked_fill(~torch.ones_like(self.pattern).tril().bool(), nan)
         return figures.heatmap(
-            pd.DataFrame(seen.numpy(), index=labels, columns=labels),
+            pd.DataFrame(lower.numpy(), index=labels, columns=labels),
             title=f"Where does {self.component} look?",
             caption="Attention after the softmax: how much each token (downwards) takes from each token before it (to the "
             "right). A row sums to 1; no interval, since this is one text. The line marks where the response begins.",
@@ -128,11 +124,10 @@ class AttentionPattern:
 @torch.no_grad()
 def attention_pattern(model: HookedModel, example: Example, *, head: Component) -> AttentionPattern:
     """Return how much each token of `example` takes from those before it in one head (`hook_pattern`, after the softmax)."""
-    _, layer, index = _component(model, head, None)
+    name, _, layer, index = _component(model, head, None)
     (row,) = example_rows(model, [example])
-    (pattern,), _ = _record(model, make_batch(model, [row]), [f"blocks.{layer}.attn.hook_pattern"])
-    tokens = tuple(pieces(model, row.tokens))
-    return AttentionPattern(f"L{layer}H{index}", pattern[0, index].float().cpu(), tokens, row.start)
+    _, _, (pattern,), _ = next(_passes(model, [row], [f"blocks.{layer}.attn.hook_pattern"], 1))
+    return AttentionPattern(name, pattern[0, index].float().cpu(), tuple(pieces(model, row.tokens)), row.start)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,55 +182,69 @@ def direct_effects(
         HarmcircuitsError: shares would not add up, since a norm comes after the layer (as in Gemma), or a soft cap after the
             logits.
     """
-    is_head, layer, index = _component(model, head, neuron)
+    component, hook, layer, index = _component(model, head, neuron)
     if k < 1 or not examples:
-        raise ValueError(f"k={k}, {len(examples)} examples: ask for at least 1 token of at least 1 example")
-    block, out = ("attn", "o") if is_head else ("mlp", "out")
-    writes = next(each for each in matrices(model) if each.name == f"blocks.{layer}.{block}.{out}").values().float()
-    points = [head_hook(layer) if is_head else neuron_hook(layer), f"blocks.{layer}.hook_{block}_out"]
-    points += [f"blocks.{geometry(model).n_layers - 1}.hook_resid_post", SCALE]
-    size = geometry(model).d_head if is_head else 1
+        raise HarmcircuitsError(f"k={k}, {len(examples)} examples: ask for at least 1 token of at least 1 example")
+    block, out, size = ("attn", "o", geometry(model).d_head) if head else ("mlp", "out", 1)
+    W_out = next(matrix for matrix in matrices(model) if matrix.name == f"blocks.{layer}.{block}.{out}").values().float()
+    points = [hook, f"blocks.{layer}.hook_{block}_out", f"blocks.{geometry(model).n_layers - 1}.hook_resid_post", SCALE]
     columns = slice(index * size, (index + 1) * size)
     unembedding, rows = _centred(cast(Any, model).W_U.detach().float()), example_rows(model, examples)
     effects, shares = torch.empty(len(rows)), unembedding.new_zeros(len(rows), len(unembedding))
-    for indices in batched(rows, batch_size=batch_size):
-        batch = make_batch(model, [rows[example] for example in indices])
-        asked, row_of, targets = (each.to(shares.device) for each in (batch.positions, batch.row_of, batch.targets))
-        recorded, logits = _record(model, batch, points)
-        activations, output, residual, scale = (each.to(shares.device).flatten(0, 1)[asked].float() for each in recorded)
-        inputs = activations.flatten(1)
-        _check_sums(model, inputs @ writes.T, output, residual, logits.float())
-        normed = _normed(model, inputs[:, columns] @ writes[:, columns].T) / scale
+    for indices, batch, activations, logits in _passes(model, rows, points, batch_size):
+        positions, row_of, targets = (each.to(shares.device) for each in (batch.positions, batch.row_of, batch.targets))
+        read = (activation.to(shares.device).flatten(0, 1)[positions].float() for activation in activations)
+        inputs, output, residual, scale = (values.flatten(1) for values in read)
+        _check_sums(model, inputs @ W_out.T, output, residual, logits.float())
+        normed = _normed(model, inputs[:, columns] @ W_out[:, columns].T) / scale
         effects[indices] = batch.mean_over_rows((normed * unembedding[:, targets].T).sum(-1)).cpu()
         weights = 1 / torch.bincount(row_of)[row_of, None]
         shares.index_add_(0, torch.tensor(indices, device=shares.device)[row_of], normed * weights)
-    component = f"L{layer}H{index}" if is_head else f"neuron {layer}.{index}"
     return DirectEffects(component, effects, _extremes(model, shares, unembedding, k))
+
+
+def _component(model: HookedModel, head: Component | None, neuron: Component | None) -> tuple[str, str, int, int]:
+    """Return name, hook point, layer and index of a head or neuron."""
+    if (head is None) == (neuron is None):
+        raise HarmcircuitsError("give one component: head=(layer, head) or neuron=(layer, neuron)")
+    circuit = Circuit(heads=[head] if head is not None else [], neurons=[neuron] if neuron is not None else [])
+    circuit.check(model)
+    ((layer, index),), ((hook, *_),) = circuit.heads or circuit.neurons, circuit.places()
+    return f"L{layer}H{index}" if circuit.heads else f"neuron {layer}.{index}", hook, layer, index
+
+
+def _passes(
+    model: HookedModel, rows: Sequence[Row], points: Sequence[str], batch_size: int
+) -> Iterator[tuple[list[int], Batch, list[Tensor], Float[Tensor, "target d_vocab"]]]:
+    """Yield, batch by batch: indices of rows, the batch, activations at hook points, logits at `batch.positions`."""
+    for indices in batched(rows, batch_size=batch_size):
+        batch = make_batch(model, [rows[index] for index in indices])
+        with recorded(model, points) as activations:
+            logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions)
+        yield indices, batch, [activations[name] for name in points], logits
 
 
 def _centred(values: Tensor) -> Tensor:
     return values - values.mean(-1, keepdim=True)
 
 
-def _normed(model: Any, added: Float[Tensor, "asked d_model"]) -> Float[Tensor, "asked d_model"]:
+def _normed(model: Any, added: Float[Tensor, "target d_model"]) -> Float[Tensor, "target d_model"]:
     """(w − mean w) ⊙ γ: the odd part of the final norm of w, times its scale; w is made long, so that no epsilon matters."""
     factor: Tensor = added.norm(dim=-1, keepdim=True).clamp_min(1e-20) / 1000
-    long, scales = (added / factor).to(model.W_U.dtype)[None], list[Tensor]()
-    with model.hooks(fwd_hooks=[(SCALE, lambda scale, hook: scales.append(scale[0].float()))]):
+    long = (added / factor).to(model.W_U.dtype)[None]
+    with recorded(model, [SCALE]) as activations:
         odd: Tensor = (model.ln_final(long)[0].float() - model.ln_final(-long)[0].float()) / 2
-    return odd * scales[0] * factor
+    return odd * activations[SCALE][0].float() * factor
 
 
 def _check_sums(model: Any, summed: Tensor, output: Tensor, residual: Tensor, logits: Tensor) -> None:
-    """Raise HarmcircuitsError unless components and a bias sum to the layer's output, and logits are final norm and
-    unembedding.
-    """
+    """Raise HarmcircuitsError unless components and a bias sum to the layer's output, and logits are norm and unembedding."""
     expected = (model.ln_final(residual.to(model.W_U.dtype)[None])[0] @ model.W_U).float()
     expected = expected if getattr(model, "b_U", None) is None else expected + model.b_U.float()
     if not nearly_equal(summed + (output - summed).mean(0), output) or not nearly_equal(_centred(expected), _centred(logits)):
-        reason = "a layer's output is not the sum of its components, or logits are not final norm and unembedding alone"
         raise HarmcircuitsError(
-            f"{reason} (a norm or a soft cap comes after): direct effects are not defined. Llama, GPT-2, Qwen work."
+            "a layer's output is not the sum of its components, or logits are not final norm and unembedding alone (a norm or "
+            "a soft cap comes after): direct effects are not defined. Llama, GPT-2, Qwen work."
         )
 
 
@@ -245,25 +254,5 @@ def _extremes(model: HookedModel, shares: Tensor, unembedding: Float[Tensor, "d_
     order, k = effects.argsort(descending=True).tolist(), min(k, len(effects) // 2)
     ids = [*order[:k], *order[-k:]]
     ends = [(end.low, end.high) for end in mean_estimates((shares @ unembedding[:, ids]).cpu().numpy())]
-    columns = {"token": [tokenizer_of(model).decode([token]) for token in ids], "id": ids, "effect": effects[ids].double()}
+    columns = {"token": pieces(model, ids), "id": ids, "effect": effects[ids].double()}
     return pd.DataFrame(columns).join(pd.DataFrame(ends, columns=["low", "high"], dtype=float))
-
-
-def _component(model: HookedModel, head: Component | None, neuron: Component | None) -> tuple[bool, int, int]:
-    if (head is None) == (neuron is None):
-        raise ValueError("give one component: head=(layer, head) or neuron=(layer, neuron)")
-    circuit = Circuit(heads=[head] if head is not None else [], neurons=[neuron] if neuron is not None else [])
-    circuit.check(model)
-    ((layer, index),) = (*circuit.heads, *circuit.neurons)
-    return head is not None, layer, index
-
-
-def _record(model: HookedModel, batch: Batch, names: Sequence[str]) -> tuple[list[Tensor], Float[Tensor, "asked d_vocab"]]:
-    """Return the activations at the hook points in one pass, and the logits at `batch.positions`."""
-    if absent := [name for name in names if name not in model.hook_dict]:
-        raise HarmcircuitsError(f"the model has no hook point {absent[0]!r}, which this is read at")
-    recorded: dict[str, Tensor] = {}
-    hooks: list[Hook] = [(name, lambda value, hook, name=name: recorded.setdefault(name, value)) for name in names]
-    with model.hooks(fwd_hooks=hooks):
-        logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions)
-    return [recorded[name] for name in names], logits

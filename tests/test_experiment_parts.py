@@ -22,7 +22,7 @@ from harmcircuits.errors import HarmcircuitsError, SelectionError
 from harmcircuits.experiment.dissociation import decision
 from harmcircuits.experiment.effects import ordered
 from harmcircuits.experiment.measure import Cache, measure
-from harmcircuits.readings import questions, recognition
+from harmcircuits.readings import recognition
 from harmcircuits.readings.loss import Loss
 from harmcircuits.readings.recognition import YES_NO, BalancedMetric, InPlace, Recognition
 from harmcircuits.statistics import Estimate, auroc, resamples
@@ -106,7 +106,7 @@ def test_the_balanced_metric_is_the_loss_of_the_right_label_both_ways(tiny: Any)
 
 def test_an_answer_that_is_no_number_is_an_error(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = lambda model, tokens, *rest: torch.full((len(tokens), model.cfg.d_vocab), torch.nan)
-    monkeypatch.setattr(questions, "logits_sharing_prefix", nothing)
+    monkeypatch.setattr(recognition, "logits_sharing_prefix", nothing)
     with pytest.raises(HarmcircuitsError, match="question about harm"):
         recognition.question_log_odds(tiny, ordered(TEST, 1), YES_NO.question)
 

@@ -18,7 +18,7 @@ from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.readings.capabilities import Capabilities
 from harmcircuits.readings.many_shot import make_shots, many_shot
 from harmcircuits.readings.probe import request_residuals
-from harmcircuits.readings.questions import YES_NO, log_odds, question_tokens
+from harmcircuits.readings.recognition import YES_NO, log_odds, question_tokens
 
 PROMPTS = make_triples(4).prompts
 SIZE = 5

@@ -23,7 +23,7 @@ from harmcircuits.data.elicit import elicit
 from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.protocol import context_length
 from harmcircuits.readings.many_shot import Shots, many_shot
-from harmcircuits.readings.questions import YES_NO, question_log_odds
+from harmcircuits.readings.recognition import YES_NO, question_log_odds
 
 MARK = "\u00a4"
 """Encoded by this tokenizer as tokens that nothing else here has."""

@@ -23,7 +23,7 @@ from harmcircuits.readings import many_shot as shots_of
 from harmcircuits.readings.capabilities import Completion, Completions
 from harmcircuits.readings.many_shot import ManyShot, RecognitionMetric, Shots, make_shots, many_shot
 from harmcircuits.readings.probe import RIDGE, Probe, fit_directions, request_residuals
-from harmcircuits.readings.questions import (
+from harmcircuits.readings.recognition import (
     YES_NO,
     BalancedQuestion,
     Question,
@@ -52,7 +52,7 @@ class TestQuestions:
     def test_log_odds_are_those_of_one_unpadded_row(self, tiny: Any) -> None:
         question = YES_NO.question
         odds, mass = question_log_odds(tiny, ASKED, question)
-        _, yes, no = label_ids(tiny, question.harmful, question.harmless)
+        _, yes, no = label_ids(tiny, question)
         for at, tokens in enumerate(question_tokens(tiny, ASKED, question)):
             logits = last_logits(tiny, tokens)
             assert odds[at].item() == pytest.approx(float(logits[yes] - logits[no]), abs=1e-4)
@@ -73,16 +73,16 @@ class TestQuestions:
 
     @pytest.mark.parametrize("labels", [(" No", " Nobody"), (" Nobody", " No"), (" No", " No"), (" No", ""), ("", "")])
     def test_the_beginning_of_the_other_is_an_error(self, tiny: Any, labels: tuple[str, str]) -> None:
-        with pytest.raises(HarmcircuitsError, match="neither"):
-            label_ids(tiny, *labels)
         question = Question("Who?", "", *labels)
+        with pytest.raises(HarmcircuitsError, match="neither"):
+            label_ids(tiny, question)
         assert not can_ask(tiny, BalancedQuestion("who", question, question))
 
 
 def written_out(model: Any, shots: Shots, request: str) -> float:
     """The log-odds after one text of all shots and the request, without a cache."""
     tokens = [*shots.tokens(model, 0), *shots_of.request_tokens(model, request)]
-    _, harmful, harmless = label_ids(model, shots_of.HARMFUL, shots_of.HARMLESS)
+    _, harmful, harmless = label_ids(model, shots_of.SHOT)
     logits = last_logits(model, tokens)
     return float(logits[harmful] - logits[harmless])
 

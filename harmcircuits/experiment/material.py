@@ -23,9 +23,16 @@ from ..readings.compliance import Compliance, Refusal
 from ..readings.loss import Explanation, Loss, explain
 from ..readings.many_shot import ManyShot, RecognitionMetric, Shots, check_length, make_shots, recognition_metric
 from ..readings.probe import Direction, Probe, fit_directions, request_residuals
-from ..readings.questions import QUESTIONS, BalancedQuestion, can_ask, question_log_odds
 from ..readings.reading import Reading
-from ..readings.recognition import BalancedMetric, InPlace, Recognition
+from ..readings.recognition import (
+    QUESTIONS,
+    BalancedMetric,
+    BalancedQuestion,
+    InPlace,
+    Recognition,
+    can_ask,
+    question_log_odds,
+)
 from ..statistics import auroc
 from .effects import Effects, d_prime, ordered
 from .measure import Cache, measure
@@ -137,9 +144,8 @@ class Material:
             return usable[0]
         separations = {}
         for question in usable:
-            twins = (question.question, question.reversed)
-            first, second = (question_log_odds(self.model, self.development_prompts, twin)[0].numpy() for twin in twins)
-            separations[question.name] = self._separation(first + second)
+            odds = [question_log_odds(self.model, self.development_prompts, each)[0].numpy() for each in question.both]
+            separations[question.name] = self._separation(odds[0] + odds[1])
         log.info("AUROC and d′ of recognition on development requests: %s", separations)
         return max(usable, key=lambda question: separations[question.name])
 

@@ -4,6 +4,9 @@ The prefix is computed under whatever ablation is in force. The two model classe
 """
 
 import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -131,3 +134,14 @@ def forward(
     if past is not None:
         past.check()
     return logits
+
+
+@contextmanager
+def recorded(model: HookedModel, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Yield activations by hook point, as the last forward pass inside made them. HarmcircuitsError: one is absent."""
+    activations: dict[str, Tensor] = {}
+    record: Any = lambda name, value, hook: activations.update({name: value})
+    if absent := [name for name in names if name not in model.hook_dict]:
+        raise HarmcircuitsError(f"the model has no hook point {absent[0]!r}, which this is read at")
+    with model.hooks(fwd_hooks=[(name, partial(record, name)) for name in names]):
+        yield activations

@@ -14,14 +14,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..attribution.metrics import BoundMetric, label_loss
-from ..data import Example, Prompt, batched, encode, make_batch, map_batches, start_ids
+from ..data import Example, Prompt, encode, start_ids
 from ..errors import HarmcircuitsError
-from ..models.forward import logits_at, read_prefix
-from ..models.protocol import HookedModel, check_finite, context_length
-from .questions import label_ids, label_row
+from ..models.forward import read_prefix
+from ..models.protocol import HookedModel, context_length
 from .reading import Reading
+from .recognition import Question, label_ids, log_odds
 
-SEPARATOR, TEXT, HARMFUL, HARMLESS = "\n\n", "Request: {request}\nLabel:", " harmful", " safe"
+SHOT, SEPARATOR = Question("Request: {request}\nLabel:", "", " harmful", " safe"), "\n\n"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Shots:
 
     def tokens(self, model: HookedModel, draw: int) -> list[int]:
         """What every request continues from, beginning as the tokenizer begins a text."""
-        shots = [TEXT.replace("{request}", text) + (HARMFUL if harmful else HARMLESS) for text, harmful in self.draws[draw]]
+        shots = [SHOT.about(text) + (SHOT.harmful if harmful else SHOT.harmless) for text, harmful in self.draws[draw]]
         return [*start_ids(model), *encode(model, SEPARATOR.join(shots))]
 
 
@@ -77,8 +77,8 @@ def request_tokens(model: HookedModel, request: str) -> list[int]:
     The separator is encoded with the text after it, as it is between two shots: alone at the end of the shots its line ends
     would become one token in many tokenizers, and the last request would look unlike the others.
     """
-    common, *_ = label_ids(model, HARMFUL, HARMLESS)
-    return [*encode(model, SEPARATOR + TEXT.replace("{request}", request)), *common]
+    common, *_ = label_ids(model, SHOT)
+    return [*encode(model, SEPARATOR + SHOT.about(request)), *common]
 
 
 def check_length(model: HookedModel, shots: Shots, requests: Sequence[str]) -> None:
@@ -103,24 +103,11 @@ def many_shot(
         HarmcircuitsError: no token tells the two labels apart; log-odds that are not a number; shots and request together are
             longer than the model's context.
     """
-    _, harmful, harmless = label_ids(model, HARMFUL, HARMLESS)
-    rows = [label_row(request_tokens(model, prompt.request), harmful) for prompt in prompts]
     check_length(model, shots, [prompt.request for prompt in prompts])
-    odds = torch.zeros(len(rows))
+    rows, odds = [request_tokens(model, prompt.request) for prompt in prompts], torch.zeros(len(prompts))
     for draw in range(len(shots.draws)):
-        before = shots.tokens(model, draw)
-        past = read_prefix(model, torch.tensor(before))
-
-        def read(indices: Sequence[int], past: Any = past, before: Sequence[int] = before) -> Float[Tensor, " b"]:
-            batch = make_batch(model, [rows[index] for index in indices])
-            repeated = past.repeated(len(indices))
-            logits = logits_at(model, batch.tokens, batch.attention_mask, batch.positions, past=repeated).float()
-            found = (logits[:, harmful] - logits[:, harmless]).cpu()
-            check_finite(found, what="many-shot recognition", examples=indices)
-            return found
-
-        for indices, found in map_batches(batched(rows, batch_size=batch_size), read):
-            odds[indices] += found / len(shots.draws)
+        past = read_prefix(model, torch.tensor(shots.tokens(model, draw)))
+        odds += log_odds(model, rows, SHOT, past=past, batch_size=batch_size)[0] / len(shots.draws)
     return odds
 
 
@@ -147,8 +134,9 @@ class RecognitionMetric:
     shots: Shots
 
     def for_model(self, model: HookedModel, examples: Sequence[Any]) -> BoundMetric:
-        before, labels = self.shots.tokens(model, 0), label_ids(model, HARMFUL, HARMLESS)[1:]
-        return label_loss(model, examples, [[*before, *request_tokens(model, own.request)] for own in examples], labels)
+        before = self.shots.tokens(model, 0)
+        rows = [[*before, *request_tokens(model, example.request)] for example in examples]
+        return label_loss(model, examples, rows, label_ids(model, SHOT)[1:])
 
 
 def recognition_metric(shots: Shots | Sequence[Prompt], *, n_shots: int = 16) -> RecognitionMetric:

@@ -8,10 +8,8 @@ trained on the baseline with training requests, and read as it is under every ab
 the score, so that it is read after the last layer too.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -19,10 +17,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..data import Prompt, Row, batched, chat_frame, encode, make_batch, map_batches
-from ..models.forward import logits_sharing_prefix
-from ..models.protocol import Hook, HookedModel
+from ..data import Prompt, batched, chat_frame, encode, make_batch, map_batches
+from ..models.forward import logits_sharing_prefix, recorded
+from ..models.protocol import HookedModel
 from .reading import Reading
+from .recognition import label_row
 
 RIDGE = 1000.0
 
@@ -65,12 +64,13 @@ def fit_directions(model: HookedModel, prompts: Sequence[Prompt]) -> list[Direct
     layers = range(int(model.cfg.n_layers))
     residual = request_residuals(model, prompts, layers)
     labels = torch.tensor([1.0 if prompt.role == "harmful" else -1.0 for prompt in prompts])
-    found = []
+    directions = []
     for layer in layers:
         mean, scale = residual[layer].mean(0), residual[layer].std(0) + 1e-6
         x = (residual[layer] - mean) / scale
-        found.append(Direction(layer, mean, scale, x.T @ torch.linalg.solve(x @ x.T + RIDGE * torch.eye(len(x)), labels)))
-    return found
+        weights = x.T @ torch.linalg.solve(x @ x.T + RIDGE * torch.eye(len(x)), labels)
+        directions.append(Direction(layer, mean, scale, weights))
+    return directions
 
 
 @torch.no_grad()
@@ -78,43 +78,19 @@ def request_residuals(
     model: HookedModel, prompts: Sequence[Prompt], layers: Sequence[int], *, batch_size: int = 16
 ) -> Float[Tensor, "layer prompt d_model"]:
     """Return the residual stream after each of `layers` at the request's last token, float32, on the CPU."""
-    frame = chat_frame(model)
-    rows = [_row((*frame.before, *encode(model, prompt.request))) for prompt in prompts]
-    found = torch.empty(len(layers), len(rows), int(model.cfg.d_model))
+    before, points = chat_frame(model).before, [f"blocks.{layer}.hook_resid_post" for layer in layers]
+    tokens = [[*before, *encode(model, prompt.request)] for prompt in prompts]
+    rows = [label_row(row, row[-1]) for row in tokens]  # a row is read before its target: any token will do
+    residual = torch.empty(len(layers), len(rows), int(model.cfg.d_model))
 
-    def read(indices: list[int]) -> Tensor:
+    def read(indices: list[int]) -> Float[Tensor, "layer b d_model"]:
         batch = make_batch(model, [rows[index] for index in indices])
-        ends = [len(rows[index]) - 2 for index in indices]
-        with residuals_kept(model, list(layers)) as kept:
+        length = batch.tokens.shape[1]
+        columns = batch.positions % length - length  # from the end: what all rows share may have been read before
+        with recorded(model, points) as activations:
             logits_sharing_prefix(model, batch.tokens, batch.attention_mask, batch.positions)
-        return torch.stack([at_columns(kept[layer], ends, length=batch.tokens.shape[1]).cpu() for layer in layers])
+        return torch.stack([activations[name][range(len(indices)), columns].float().cpu() for name in points])
 
-    for indices, residuals in map_batches(batched(rows, batch_size=batch_size), read):
-        found[:, indices] = residuals
-    return found
-
-
-@contextmanager
-def residuals_kept(model: HookedModel, layers: Sequence[int]) -> Iterator[dict[int, Float[Tensor, "b pos d_model"]]]:
-    """After each forward pass inside, by layer: `hook_resid_post` as that pass made it, with its graph if it has one."""
-    kept: dict[int, Tensor] = {}
-
-    def keep(layer: int, activation: Float[Tensor, "b pos d_model"], hook: object) -> Tensor:
-        kept[layer] = activation
-        return activation
-
-    hooks: list[Hook] = [(f"blocks.{layer}.hook_resid_post", partial(keep, layer)) for layer in sorted(set(layers))]
-    with model.hooks(fwd_hooks=hooks):
-        yield kept
-
-
-def at_columns(residual: Float[Tensor, "b pos d_model"], columns: Sequence[int], *, length: int) -> Float[Tensor, "b d_model"]:
-    """One position of each row, float32. `columns` count in rows of `length` tokens; where the pass began later, since what
-    all rows share was read before, they are found from the end."""
-    at = torch.tensor(list(columns), device=residual.device) - length
-    return residual[torch.arange(len(residual), device=residual.device), at].float()
-
-
-def _row(tokens: tuple[int, ...]) -> Row:
-    """One more token, which nobody reads: a row asks the likelihood of its last one."""
-    return Row((*tokens, tokens[-1]), len(tokens), len(tokens) + 1)
+    for indices, part in map_batches(batched(rows, batch_size=batch_size), read):
+        residual[:, indices] = part
+    return residual
