@@ -27,7 +27,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
-from harmcircuits.attribution.weight_gradients import absolute_scores, layer_sums, signed_scores
+from harmcircuits.attribution.weight_gradients import layer_sums, weight_scores
 from harmcircuits.data import Batch, batched, chat_frame, example_rows, make_batch
 from harmcircuits.data.elicit import left_padded
 from harmcircuits.data.examples import prompt_ids
@@ -120,7 +120,7 @@ def weights(model: Any, options: argparse.Namespace) -> dict[str, Any]:
         kinds: Any = {"signed": [] if absolute else [0], "absolute": [0] if absolute else []}
         for block, sums in layer_sums(model, [(harmful, None)], batch_size=options.batch_size, **kinds):
             for matrix in block:
-                (absolute_scores if absolute else signed_scores)(matrix, sums)
+                weight_scores(matrix, sums, kind="absolute" if absolute else "signed")
 
     def bare(opponent: Any) -> None:
         opponent.zero_grad(set_to_none=True)

@@ -24,6 +24,7 @@ from .. import figures
 from ..errors import HarmcircuitsError
 from ..results import Result
 from ..statistics import LEAST_UNITS, Estimate, resamples
+from ..statistics.aurocs import times_drawn
 from .scores import KINDS, Attribution, Kind
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Agreement(Result):
 
     def _notes(self) -> dict[Kind, str]:
         number = lambda value: "undefined" if value is None else f"{value:.2f}"
-        return {kind: f"{own.n:,} {kind}: Spearman {number(own.spearman.value)}" for kind, own in self._kinds().items()}
+        return {kind: f"{each.n:,} {kind}: Spearman {number(each.spearman.value)}" for kind, each in self._kinds().items()}
 
     def __repr__(self) -> str:
         return f"Agreement({'; '.join(self._notes().values())})"
@@ -138,10 +139,10 @@ def _summary(
     a, b, n = first.mean(0), second.mean(0), len(first)
     draws = np.empty((0, 3))
     if LEAST_UNITS <= n == len(second):
-        weights = [np.bincount(row, minlength=n) / n for row in resamples(n, draws=DRAWS)]
+        weights = times_drawn(resamples(n, draws=DRAWS)) / n
         draws = np.array([_statistics(weight @ first, weight @ second) for weight in weights])
     values = zip(_statistics(a, b), draws.T, (True, True, False), strict=True)
-    spearman, pearson, slope = (_interval(value, drawn, n, correlation=own) for value, drawn, own in values)
+    spearman, pearson, slope = (_interval(value, drawn, n, correlation=bounded) for value, drawn, bounded in values)
     k = min(k, int((a > 0).sum()), int((b > 0).sum()))
     tops = [set(np.argsort(-side, kind="stable")[:k].tolist()) for side in (a, b)]
     return KindAgreement(len(a), spearman, pearson, slope, k, len(tops[0] & tops[1]) / k if k else None)

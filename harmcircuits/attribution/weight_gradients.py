@@ -19,14 +19,14 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import Cache
 
-from ..data import Batch, Example, Prompt, batched, make_batch, map_batches
+from ..data import Example, Prompt, batched, make_batch, map_batches
 from ..errors import HarmcircuitsError
 from ..models.matrices import Matrix, matrices
 from ..models.protocol import HookedModel, check_gradients
@@ -34,6 +34,7 @@ from .metrics import BoundMetric, Metric, ModelMetric, bind_metric
 
 _BLOCK = 2**23
 """Bytes of the gradients of a block of rows on a CPU: within its cache. A GPU takes 32 times as much."""
+Sums = Literal["signed", "absolute"]
 ExampleSet = tuple[Sequence[Example] | Sequence[Prompt], Metric | ModelMetric | None]
 
 
@@ -53,22 +54,15 @@ class GradientSums:
 
 def empty_sums(block: Sequence[Matrix], n: int, *, signed: bool, absolute: bool) -> GradientSums:
     """Return zeros beside each matrix."""
-    zeros = lambda: {own.name: torch.zeros(own.shape, dtype=torch.float32, device=own.parameter.device) for own in block}
+    zeros = lambda: {each.name: torch.zeros(each.shape, device=each.parameter.device) for each in block}
     return GradientSums(n, zeros() if signed else {}, zeros() if absolute else {})
 
 
-def signed_scores(matrix: Matrix, sums: Sequence[GradientSums]) -> Float[Tensor, "out in"]:
-    """Return A = −W ⊙ mean ∂L/∂W over the examples of all `sums`."""
-    return _scores(matrix, -matrix.values().float(), sums, [own.signed[matrix.name] for own in sums])
-
-
-def absolute_scores(matrix: Matrix, sums: Sequence[GradientSums]) -> Float[Tensor, "out in"]:
-    """Return U = |W| ⊙ mean |∂L/∂W| over the examples of all `sums`."""
-    return _scores(matrix, matrix.values().float().abs(), sums, [own.absolute[matrix.name] for own in sums])
-
-
-def _scores(matrix: Matrix, weights: Tensor, sums: Sequence[GradientSums], gradients: list[Tensor]) -> Tensor:
-    scores: Tensor = weights * reduce(torch.add, gradients) / sum(own.n for own in sums)
+def weight_scores(matrix: Matrix, sums: Sequence[GradientSums], *, kind: Sums) -> Float[Tensor, "out in"]:
+    """Return A = −W ⊙ mean ∂L/∂W ("signed") or U = |W| ⊙ mean |∂L/∂W| ("absolute") over the examples of all `sums`."""
+    weights = -matrix.values().float() if kind == "signed" else matrix.values().float().abs()
+    gradients = reduce(torch.add, (getattr(each, kind)[matrix.name] for each in sums))
+    scores: Tensor = weights * gradients / sum(each.n for each in sums)
     if not bool(scores.isfinite().all()):
         raise HarmcircuitsError(f"a score of {matrix.name} is not a number: does the matrix hold NaN or infinities?")
     return scores
@@ -92,7 +86,10 @@ def layer_sums(
     for matrix in matrices(model):
         by_layer[matrix.layer].append(matrix)
     bound = [bind_metric(model, examples, metric) for examples, metric in sets]
-    steps = [list(_forward(model, metric, batch_size)) for metric in bound]
+    steps = [
+        [step for _, step in map_batches(batched(metric.rows, batch_size=batch_size), partial(_forward, model, metric))]
+        for metric in bound
+    ]
     for layer in reversed(range(len(by_layer))):
         block, sums = by_layer[layer], list[GradientSums]()
         for index, metric in enumerate(bound):
@@ -111,16 +108,8 @@ class _Step:
     gradient: Float[Tensor, "b pos d_model"]
 
 
-def _forward(model: HookedModel, metric: BoundMetric, batch_size: int) -> Iterator[_Step]:
-    def step(indices: list[int]) -> _Step:
-        return _Step(indices, *_forward_batch(model, metric, make_batch(model, [metric.rows[index] for index in indices])))
-
-    for _, result in map_batches(batched(metric.rows, batch_size=batch_size), step):
-        yield result
-
-
-def _forward_batch(model: HookedModel, metric: BoundMetric, batch: Batch) -> tuple[list[Any], Tensor]:
-    """The arguments of each block, and the gradient of the metric at the last block's output."""
+def _forward(model: HookedModel, metric: BoundMetric, examples: list[int]) -> _Step:
+    """Read one batch: the arguments of each block, and the gradient of the metric at the last block's output."""
     arguments: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     end: list[Tensor] = []
 
@@ -137,12 +126,12 @@ def _forward_batch(model: HookedModel, metric: BoundMetric, batch: Batch) -> tup
             stack.callback(block.register_forward_pre_hook(record, with_kwargs=True).remove)
         stack.enter_context(torch.enable_grad())
         stack.enter_context(model.hooks(fwd_hooks=[(f"blocks.{len(blocks) - 1}.hook_resid_post", begin)]))
-        total = metric.score(batch).sum()
+        total = metric.score(make_batch(model, [metric.rows[index] for index in examples])).sum()
     if len(arguments) != len(blocks) or len(end) != 1:
         raise HarmcircuitsError("a metric must run the model once, to the end, for weights to be scored layer by layer")
     if not total.requires_grad:
         raise HarmcircuitsError("the metric does not depend on the last layer: it has no gradient (a constant, or detached?)")
-    return arguments, torch.autograd.grad(total, end)[0]
+    return _Step(examples, arguments, torch.autograd.grad(total, end)[0])
 
 
 def _backward(model: HookedModel, layer: int, block: list[Matrix], step: _Step, sums: GradientSums) -> None:

@@ -30,7 +30,7 @@ from ..results import Result
 from ..store import read_tensors, save_tensors
 from .metrics import Metric, ModelMetric
 from .scores import Sign, top_indices
-from .weight_gradients import absolute_scores, layer_sums, signed_scores
+from .weight_gradients import layer_sums, weight_scores
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -155,6 +155,6 @@ def attribute_weights(
     absolute: dict[str, Tensor] = {}
     layers = layer_sums(model, sets, signed=[0], absolute=[len(sets) - 1], batch_size=batch_size)
     for block, sums in tqdm(layers, total=model.cfg.n_layers, desc="weights", unit="layer", disable=not progress):
-        signed = {matrix.name: signed_scores(matrix, sums[:1]).cpu() for matrix in block} | signed
-        absolute = {matrix.name: absolute_scores(matrix, sums[-1:]).cpu() for matrix in block} | absolute
+        signed = {matrix.name: weight_scores(matrix, sums[:1], kind="signed").cpu() for matrix in block} | signed
+        absolute = {matrix.name: weight_scores(matrix, sums[-1:], kind="absolute").cpu() for matrix in block} | absolute
     return WeightAttribution(signed, absolute, len(harmful), 0 if benign is None else len(benign))

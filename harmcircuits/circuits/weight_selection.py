@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..attribution.weight_gradients import ExampleSet, absolute_scores, layer_sums, signed_scores
+from ..attribution.weight_gradients import ExampleSet, layer_sums, weight_scores
 from ..errors import SelectionError
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel
@@ -77,8 +77,8 @@ def weight_masks(
     wanted = {"signed": {*chain(*signed)}, "absolute": {*chain(*absolute)}}
     for block, sums in layer_sums(model, sets, **wanted, batch_size=batch_size):
         for matrix in block:
-            A = {pair: signed_scores(matrix, [sums[index] for index in pair]).flatten() for pair in signed}
-            U = {pair: absolute_scores(matrix, [sums[index] for index in pair]).flatten() for pair in absolute}
+            A = {each: weight_scores(matrix, [sums[index] for index in each], kind="signed").flatten() for each in signed}
+            U = {each: weight_scores(matrix, [sums[index] for index in each], kind="absolute").flatten() for each in absolute}
             start = starts[[*shapes].index(matrix.name)]
             for index, selection in enumerate(selections):
                 target, protect = A[selection.target], selection.protect
