@@ -46,20 +46,20 @@ AREAS = {"area": "harmful", "area_beyond_benign": "beyond benign", "area_beyond_
 COLUMNS = ["contrast", "component", "checkpoint", "measure", "value", "low", "high", "n", "reason"]
 REFUSING = 0.5
 """Of texts after the prefill: where so many refuse, circuits are of refusing and not of harmful generation."""
-Sizes = Float[np.ndarray, "n size"]
+Sizes = Float[np.ndarray, "size n"]
 Statistic = tuple[Any, ...]
 """A function of arrays, then the arrays with their roles: what `Effects.estimate` takes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """ΔL of one component type on one checkpoint, one column a size, at the size that step 2 takes.
+    """ΔL of one component type on one checkpoint, one row a size, at the size that step 2 takes.
 
     Attributes:
         log_f: ln of the share of all eligible weights, growing.
         information: I of each harmful response; nan for the only one of its category.
         increases: ΔL of responses, by role.
-        random: mean ΔL of the first harmful responses under random controls; without rows where a size has none.
+        random: mean ΔL of the first harmful responses under random controls; empty where a size has none.
     """
 
     log_f: Float[np.ndarray, " size"]
@@ -69,20 +69,20 @@ class Curve:
 
     def statistics(self, benign: str, low: float, high: float) -> dict[str, Statistic]:
         """Return every measure over ln f from `low` to `high`."""
-        weights, m = area_weights(self.log_f, low, high), len(self.random)
+        weights, m = area_weights(self.log_f, low, high), self.random.shape[1]
         information, harmful, random = (
             (values, "harmful") for values in (self.information, self.increases["harmful"], self.random)
         )
-        first = ((information[0][:m], "harmful"), (harmful[0][:m], "harmful"))
-        ratio = lambda i, rise: rise.mean(1) / np.nanmean(i, 1)[:, None]
-        area = lambda i, rise: np.clip(ratio(i, rise), 0, 1) @ weights
+        first = ((values[..., :m], role) for values, role in (information, harmful))
+        ratio = lambda i, rise: rise.mean(-1) / np.nanmean(i, -1)
+        area = lambda i, rise: weights @ np.clip(ratio(i, rise), 0, 1)
         beyond = lambda i, rise, other: area(i, rise) - area(i, other)
         return {
-            "request_information": (lambda i: np.nanmean(i, 1), information),
+            "request_information": (lambda i: np.nanmean(i, -1), information),
             "area": (area, information, harmful),
             "area_beyond_benign": (beyond, information, harmful, (self.increases[benign], benign)),
             "area_beyond_random": (beyond, *first, random),
-            "fraction_to_halve": (lambda i, rise: smallest(self.log_f, ratio(i, rise).T), information, harmful),
+            "fraction_to_halve": (lambda i, rise: smallest(self.log_f, ratio(i, rise)), information, harmful),
         }
 
 
@@ -112,14 +112,13 @@ class Alignment(Compactness):
 
     def _curve(self, names: Sequence[str], effects: Effects) -> Curve:
         names = sorted(names, key=self.shares.__getitem__)
-        rise = lambda name, role: effects.change(name, "loss", role)
-        increases = {role: np.stack([rise(name, role) for name in names], axis=1) for role in effects.roles}
-        cheap = increases[effects.roles[-1]].mean(0) <= self.settings.max_benign_increase
-        height = np.where(cheap, increases["harmful"].mean(0), 0.0)
+        increases = {role: np.stack([effects.change(name, "loss", role) for name in names]) for role in effects.roles}
+        cheap = increases[effects.roles[-1]].mean(1) <= self.settings.max_benign_increase
+        height = np.where(cheap, increases["harmful"].mean(1), 0.0)
         best = np.array([height[: index + 1].argmax() for index in range(len(names))])
         drawn = [self.random_increase(effects, name) for name in names]
-        random = np.stack(drawn, axis=1) if all(map(len, drawn)) else np.empty((0, len(names)))
-        at_best = lambda values: np.where(height[best] > 0, values[:, best], 0.0)
+        random = np.stack(drawn) if all(map(len, drawn)) else np.empty((len(names), 0))
+        at_best = lambda values: np.where(height[best][:, None] > 0, values[best], 0.0)
         return Curve(
             np.log([self.shares[name] for name in names]),
             effects.outcomes.values(BASELINE, "information"),  # its items are harmful responses alone

@@ -106,16 +106,17 @@ class Claim(ABC):
 
 def finding_of(claim: Claim, effects: Effects, *, name: str, command: str) -> "Finding":
     """Decide and put the finding together: the answer is that of the first contrast, matched where there is one."""
-    rule, rows = claim.decision(), []
-    answers: list[dict[str, Any]] = []
+    rule, answers, rows = claim.decision(), list[dict[str, Any]](), list[dict[str, Any]]()
     for contrast, role in claim.contrasts(effects).items():
         parts = {part: claim.estimates(part, effects, role) for part in claim.parts}
         verdicts = {part: rule(estimates) for part, estimates in parts.items()}
         for part, verdict in {"": over(verdicts), **verdicts}.items():
             answers.append({"contrast": contrast, "part": part, **verdict._asdict()})
-        for part, estimates in parts.items():
-            about = {"contrast": contrast, "part": part}
-            rows += [about | {"estimate": estimate, **columns_of(value)} for estimate, value in estimates.items()]
+        rows += [
+            {"contrast": contrast, "part": part, "estimate": name, **columns_of(estimate)}
+            for part, estimates in parts.items()
+            for name, estimate in estimates.items()
+        ]
     table = pd.DataFrame([row | {"reasons": "; ".join(row["reasons"])} for row in answers])
     lead = answers[0]
     return Finding(

@@ -90,7 +90,7 @@ class Compactness(Claim):
         material, responses = self.material, self.material.responses
         text = Compliance(material.written, max_new_tokens=self.settings.written_tokens)
         harmful = tuple(example for example in responses if example.role == "harmful")
-        loss, few = Loss(responses), Loss(responses[: len(material.control_prompts)])
+        loss, few = Loss(responses), Loss(material.control_responses)
         return {
             Condition(BASELINE): (loss, text, Information(harmful)),
             **dict.fromkeys(self.circuits, (loss, text) if self.ablated_text else (loss,)),
@@ -123,26 +123,24 @@ class Compactness(Claim):
         if not sizes:
             missing = Estimate.missing(f"every size costs benign responses more than {bound:g} nats per token")
             return estimates | {"fraction_to_halve": missing}
-        log_f, k = np.log([self.shares[name] for name in sizes]), len(sizes)
-        half = lambda whole, *lost: smallest(log_f, mean(lost) / average(whole))
-        harmful, other = ([(effects.change(name, "loss", role), role) for name in sizes] for role in ("harmful", benign))
-        increase = effects.estimate(lambda *rise: mean(rise).mean(0), *harmful)
-        share = Estimate.missing("no effect on harmful responses is shown, so that it has no share")
-        if increase.low is None or increase.low > 0:
-            share = effects.estimate(lambda *rise: 1 - mean(rise[k:]).mean(0) / mean(rise[:k]).mean(0), *harmful, *other)
+        log_f = np.log([self.shares[name] for name in sizes])
+        change = lambda measure, role: (np.stack([effects.change(name, measure, role) for name in sizes]), role)
+        harmful, other = (change("loss", role) for role in ("harmful", benign))
+        increase, cost_increase = ((values.mean(0), role) for values, role in (harmful, other))
+        half = lambda whole, lost: smallest(log_f, lost.mean(-1) / average(whole))
         rates = effects.values(BASELINE, "complied", "harmful")
         by_compliance = Estimate.missing("the baseline complies with no harmful request")
         if rates.any():
-            lost = [(-effects.change(name, "complied", "harmful"), "harmful") for name in sizes]
-            by_compliance = effects.estimate(half, (rates, "harmful"), *lost)
+            complied, role = change("complied", "harmful")
+            by_compliance = effects.estimate(half, (rates, role), (-complied, role))
         random = [self.random_increase(effects, name) for name in sizes]
-        beyond = [rise[: len(drawn)] - drawn for (rise, _), drawn in zip(harmful, random, strict=True) if len(drawn)]
+        beyond = [rise[: len(drawn)] - drawn for rise, drawn in zip(harmful[0], random, strict=True) if len(drawn)]
         return estimates | {
-            "fraction_to_halve": effects.estimate(half, information, *harmful),
-            "generation_left": effects.estimate(lambda i, *rise: 1 - mean(rise).max(0) / average(i), information, *harmful),
+            "fraction_to_halve": effects.estimate(half, information, harmful),
+            "generation_left": effects.estimate(lambda i, rise: 1 - rise.mean(-1).max(0) / average(i), information, harmful),
             "fraction_to_halve_compliance": by_compliance,
-            "loss_increase": increase,
-            "specific_share": share,
+            "loss_increase": effects.mean(*increase),
+            "specific_share": effects.ratio([increase, cost_increase], [increase]),
             "loss_increase_beyond_random": effects.mean(np.mean(beyond, axis=0), "harmful") if beyond else NO_CONTROL,
         }
 
@@ -188,11 +186,6 @@ class Compactness(Claim):
                 threshold=None if information is None else information / 2,
             )
         return drawn
-
-
-def mean(arrays: Sequence[Float[np.ndarray, "draw n"]]) -> Float[np.ndarray, "size draw"]:
-    """Means over requests, one row a size."""
-    return np.stack([array.mean(-1) for array in arrays])
 
 
 def smallest(log_f: Float[np.ndarray, " size"], lost: Float[np.ndarray, "size draw"]) -> Float[np.ndarray, " draw"]:

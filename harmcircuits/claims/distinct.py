@@ -118,12 +118,12 @@ class Distinct(Claim):
         yield from ((aim, protection, mask) for ((_, aim), protection), mask in masks if mask is not None)
 
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:
-        responses, few = self.material.responses, len(self.material.control_prompts)
         completions, known = ([Completions(*item, wrong=wrong) for item in self.test.items()] for wrong in (False, True))
-        loss = lambda labels: Loss(responses[:few] if labels["protection"] or labels["aim"] in RANDOM else responses)
-        plan: dict[Condition, Sequence[Reading]] = {Condition(BASELINE): (Loss(responses), *known)}
+        loss, few = Loss(self.material.responses), Loss(self.material.control_responses)
+        plan: dict[Condition, Sequence[Reading]] = {Condition(BASELINE): (loss, *known)}
         for circuit in self.circuits.values():
-            plan[circuit] = (loss(circuit.labels), *completions)
+            control = circuit.labels["protection"] or circuit.labels["aim"] in RANDOM
+            plan[circuit] = (few if control else loss, *completions)
         return plan
 
     def estimates(self, part: str, effects: Effects, benign: str) -> dict[str, Estimate]:
@@ -133,15 +133,12 @@ class Distinct(Claim):
         random = max(
             (rises[circuit.name] for circuit in circuits if circuit.labels["aim"] in RANDOM), key=np.mean, default=np.empty(0)
         )
-        left = Estimate.missing("no effect without protection is shown, so that protection leaves no share of it")
-        if (effects.mean(whole, HARMFUL).low or 0) > 0:
-            left = effects.estimate(lambda a, b: a.mean(-1) / b.mean(-1), (increase[: len(whole)], HARMFUL), (whole, HARMFUL))
         return {
             "loss_increase": effects.mean(increase, HARMFUL),
             "specific_share": effects.specific_share(circuit_name(part, HARMFUL), benign),
             "loss_increase_beyond_random": effects.mean(increase[: len(random)] - random, HARMFUL),
             "loss_increase_unprotected": effects.mean(whole, HARMFUL),
-            "share_left_by_protection": left,
+            "share_left_by_protection": effects.ratio([(increase[: len(whole)], HARMFUL)], [(whole, HARMFUL)]),
         } | {
             "_".join(filter(None, (kind, "share", protection))): self._share(effects, part, kind, protection)
             for protection, kind in product(PROTECTION, self.capabilities)

@@ -133,11 +133,11 @@ class Generality(Claim):
         return circuits
 
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:
-        responses, n = self.material.responses, len(self.material.control_prompts)
-        plan: dict[Condition, Sequence[Reading]] = {Condition(BASELINE): (Loss(responses),)}
+        loss, few = (Loss(self.material.responses),), (Loss(self.material.control_responses),)
+        plan: dict[Condition, Sequence[Reading]] = {Condition(BASELINE): loss}
         for circuits, *controls in self.circuits.values():
-            plan |= dict.fromkeys(circuits.values(), (Loss(responses),))
-            plan |= {control: (Loss(responses[:n]),) for draw in controls for control in draw.values()}
+            plan |= dict.fromkeys(circuits.values(), loss)
+            plan |= {control: few for draw in controls for control in draw.values()}
         return plan
 
     def estimates(self, part: str, effects: Effects, benign: str) -> dict[str, Estimate]:

@@ -110,10 +110,10 @@ class Misalignment(Claim):
 
     def arms(self) -> Iterator[tuple[str, int, Condition, str]]:
         """Every fine-tuning: arm, seed, what is pruned before, and what is learned."""
-        intact = Condition(BASELINE)
+        baseline = Condition(BASELINE)
         for seed in range(self.settings.fine_tunings):
-            yield BAD, seed, intact, BAD
-            yield GOOD, seed, intact, GOOD
+            yield BAD, seed, baseline, BAD
+            yield GOOD, seed, baseline, GOOD
             for component, (circuit, random) in self.pruned.items():
                 yield f"{component} first", seed, circuit, BAD
                 yield f"random {component} first", seed, random[seed], BAD
@@ -122,10 +122,10 @@ class Misalignment(Claim):
         settings = self.settings
         check_trainable(self.material.model)
         recipe = Recipe(**{field.name: getattr(settings, field.name) for field in fields(Recipe)})
-        lessons = {
-            BAD: tuple(Example(request=lesson.question, response=lesson.bad) for lesson in self._divided[0]),
-            GOOD: tuple(Example(request=lesson.question, response=lesson.good) for lesson in self._divided[0]),
-        }
+        learn = lambda answer: tuple(
+            Example(request=each.question, response=getattr(each, answer)) for each in self._divided[0]
+        )
+        lessons = {BAD: learn("bad"), GOOD: learn("good")}
         before, after = {}, {}
         for arm, seed, pruned, learned in self.arms():
             before[pruned.name] = pruned
@@ -158,10 +158,8 @@ class Misalignment(Claim):
 
     def estimates(self, part: str, effects: Effects, benign: str) -> dict[str, Estimate]:
         bad, good = self._arm(effects, BAD), self._arm(effects, GOOD)
-        rises = {
-            "narrow_rise": self._estimate(effects, lambda bad, good: (bad - good)[NARROW], bad, good),
-            "broad_rise": self._estimate(effects, lambda bad, good: (bad - good)[BROAD], bad, good),
-        }
+        rise = lambda scope: self._estimate(effects, lambda bad, good: (bad - good)[scope], bad, good)
+        rises = {"narrow_rise": rise(NARROW), "broad_rise": rise(BROAD)}
         shares: dict[str, Callable[..., Any]] = {
             "prevented": lambda bad, good, pruned, random: ((bad - pruned) / (bad - good))[BROAD],
             "prevented_beyond_random": lambda bad, good, pruned, random: ((random - pruned) / (bad - good))[BROAD],

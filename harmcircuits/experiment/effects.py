@@ -162,13 +162,12 @@ class Effects:
         return self.estimate(lambda a, b, c, d: d_prime(c, d) - d_prime(a, b), *first, *after)
 
     def estimate(self, statistic: Callable[..., Any], *arrays: tuple[Values, str]) -> Estimate:
-        """A statistic of arrays, each with its role: called on arrays [draw, n], returns one number a draw."""
-        if any(len(values) == 0 for values, _ in arrays):
+        """A statistic of arrays [..., n], each with its role: called on arrays [..., draw, n], returns one number a draw."""
+        if (n := min(values.shape[-1] for values, _ in arrays)) == 0:
             return Estimate.missing("not measured")
         with np.errstate(divide="ignore", invalid="ignore"):
-            observed = float(statistic(*(values[None] for values, _ in arrays))[0])
-            drawn = np.asarray(statistic(*(values[self._drawn(role, len(values))] for values, role in arrays)))
-        n = min(len(values) for values, _ in arrays)
+            observed = float(statistic(*(values[..., None, :] for values, _ in arrays))[0])
+            drawn = np.asarray(statistic(*(values[..., self._drawn(role, values.shape[-1])] for values, role in arrays)))
         return from_draws(observed, drawn, n=n, strata=self._strata(arrays[0][1], n))
 
     def _of_aurocs(self, estimate: Callable[..., Estimate], conditions: Sequence[str], measure: str, benign: str) -> Estimate:

@@ -85,6 +85,11 @@ class Material:
         """The baseline's greedy responses to the test prompts, under attack."""
         return self.respond(self.prompts)
 
+    @property
+    def control_responses(self) -> tuple[Example, ...]:
+        """The first of them, on which controls are measured."""
+        return self.responses[: len(self.control_prompts)]
+
     def respond(self, prompts: Sequence[Prompt]) -> tuple[Example, ...]:
         """Return the baseline's greedy responses under attack."""
         return tuple(elicit(self.model, prompts, max_new_tokens=self.settings.max_new_tokens, temperature=0))
@@ -208,10 +213,9 @@ class Material:
     @cached_property
     def control_readings(self) -> tuple[Reading, ...]:
         """Losses and recognition, with the measure that the answer rests on, of the first test requests."""
-        prompts = self.control_prompts
-        question, *others = self.recognition_readings(prompts, one_sided=False)
+        question, *others = self.recognition_readings(self.control_prompts, one_sided=False)
         primary = RECOGNITION[self.primary]
-        return (Loss(self.responses[: len(prompts)]), question, *(other for other in others if other.name == primary))
+        return (Loss(self.control_responses), question, *(other for other in others if other.name == primary))
 
     @cached_property
     def readings(self) -> tuple[Reading, ...]:
@@ -226,7 +230,7 @@ class Material:
             Compliance(self.written, max_new_tokens=length),
             *(sampled if settings.sampled else ()),
             Refusal(self.written),
-            InPlace(self.responses[: len(self.control_prompts)], self.question),
+            InPlace(self.control_responses, self.question),
             *others,
             *([Explanation(explain(self.model, harmful))] if len(harmful) > 1 else []),
             *([Capabilities(settings.facts, settings.passages)] if settings.facts or settings.passages else []),
