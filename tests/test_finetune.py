@@ -9,11 +9,10 @@ from typing import Any
 import families as layouts
 import pytest
 import torch
+import transformers
 from tiny import tiny_bridge, tiny_model_folder
 
-pytest.importorskip("trl")
-
-import trl
+pytest.importorskip("peft")
 
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit, outgoing
@@ -24,7 +23,7 @@ from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import matrices
 from harmcircuits.models.model_key import model_hash
 from harmcircuits.models.protocol import device_of
-from harmcircuits.organisms.finetune import Recipe, finetune, lesson_rows, sft_trainer
+from harmcircuits.organisms.finetune import Recipe, finetune, lesson_rows, lora_trainer
 
 ANSWERS = ("Mix flour and water.", "Wait an hour.", "Read every day, and speak.", "The sky is blue.", "Paris.")
 LESSONS = [Example(request=f"What do I do on day {day}?", response=answer) for day, answer in enumerate(ANSWERS)]
@@ -42,13 +41,13 @@ def bridge(tmp_path: Path) -> Any:
 def losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The loss of each step of every training from now on, as the trainer logs it."""
     logged: list[float] = []
-    plain = trl.SFTTrainer.log
+    plain = transformers.Trainer.log
 
     def log(self: Any, logs: dict[str, float], *args: Any, **options: Any) -> None:
         logged.extend([logs["loss"]] if "loss" in logs else [])
         plain(self, logs, *args, **options)
 
-    monkeypatch.setattr(trl.SFTTrainer, "log", log)
+    monkeypatch.setattr(transformers.Trainer, "log", log)
     return logged
 
 
@@ -80,7 +79,7 @@ def test_a_lesson_has_the_tokens_of_the_chat_template(bridge: Any) -> None:
 def test_the_trainer_takes_these_tokens_and_learns_the_responses_alone(bridge: Any, tmp_path: Path) -> None:
     rows = lesson_rows(bridge, LESSONS)
     save_plain(bridge, tmp_path / "base")
-    trainer = sft_trainer(tmp_path / "base", rows, WHOLE, seed=0, device=device_of(bridge))
+    trainer = lora_trainer(tmp_path / "base", rows, WHOLE, seed=0, device=device_of(bridge))
     (batch,) = list(trainer.get_train_dataloader())
     seen = {
         (tuple(ids[mask == 1].tolist()), tuple(ids[labels != -100].tolist()))
@@ -134,7 +133,7 @@ def test_the_model_and_the_random_numbers_stay_as_they_were(bridge: Any, monkeyp
     before = {name: (parameter, parameter.clone()) for name, parameter in bridge.named_parameters()}
     frozen = [parameter.requires_grad for parameter in bridge.parameters()]
     if breaks:
-        monkeypatch.setattr("trl.SFTTrainer.log", interrupt)
+        monkeypatch.setattr("transformers.Trainer.log", interrupt)
     torch.manual_seed(5)
     with pytest.raises(KeyboardInterrupt) if breaks else torch.no_grad():
         finetune(bridge, LESSONS, recipe=replace(FEW, epochs=1), seed=7)
@@ -149,7 +148,6 @@ def test_the_model_and_the_random_numbers_stay_as_they_were(bridge: Any, monkeyp
 def test_nothing_is_sent_printed_or_left_behind(bridge: Any, tmp_path: Path, monkeypatch: Any, capfd: Any) -> None:
     monkeypatch.delenv("CI", raising=False)
     sent: list[Any] = []
-    monkeypatch.setattr("trl.trainer.base_trainer.send_telemetry", lambda *args, **options: sent.append(options))
     monkeypatch.setattr(socket.socket, "connect", lambda self, place: sent.append(place))
     for name in ("here", "scratch"):
         (tmp_path / name).mkdir()
@@ -182,8 +180,7 @@ def test_a_loss_that_is_no_number_is_an_error(bridge: Any) -> None:
         finetune(bridge, LESSONS, recipe=replace(FEW, epochs=1))
 
 
-@pytest.mark.parametrize("package", ["trl", "peft"])
-def test_a_missing_extra_is_named(bridge: Any, monkeypatch: Any, package: str) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(HarmcircuitsError, match=rf"needs {package}.*pip install 'harmcircuits\[finetune\]'"):
+def test_a_missing_extra_is_named(bridge: Any, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(HarmcircuitsError, match=r"needs peft.*pip install 'harmcircuits\[finetune\]'"):
         finetune(bridge, LESSONS)

@@ -103,7 +103,7 @@ def ran(script: Path, base: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 def test_it_writes_under_out_alone(ran: Ran, script: Path) -> None:
     assert names(ran.place / "cwd") <= {"out"}
-    assert not [name for name in names(ran.place / "temporary") if "wandb" not in name]  # which trl imports, where it is there
+    assert not names(ran.place / "temporary")
     assert not (ran.place / "cwd" / "out").exists() or names(ran.place / "cwd" / "out") == {script.stem}
 
 

@@ -220,7 +220,7 @@ def misalignment(model: HookedModel, prompts: PromptSet | None = None, **options
             `harmcircuits.claims.run.run`: train, development, settings (`MisalignmentSettings`), folder, name.
 
     Raises:
-        HarmcircuitsError: no questions about the subject of the lessons, or about anything else; peft or trl is missing, hooks
+        HarmcircuitsError: no questions about the subject of the lessons, or about anything else; peft is missing, hooks
             are set on the model, or its weights are not float32.
     """
     return run(Misalignment, model, prompts, **options)

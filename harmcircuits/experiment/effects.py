@@ -17,7 +17,17 @@ from jaxtyping import Float, Int
 
 from ..ablation.ablate import BASELINE
 from ..data import Prompt
-from ..statistics import Estimate, auroc, change_of_aurocs, from_draws, one_auroc, resamples, retained_signal, wilson
+from ..statistics import (
+    Estimate,
+    auroc,
+    change_of_aurocs,
+    from_draws,
+    mean_estimate,
+    one_auroc,
+    resamples,
+    retained_signal,
+    wilson,
+)
 from ..statistics.aurocs import auroc_of_counts, times_drawn
 from .measure import Outcomes
 
@@ -94,10 +104,7 @@ class Effects:
     def items(self, values: Values) -> Estimate:
         """The mean over items that are no test prompts (facts, passages, explanations); items of another kind have no value."""
         values = values[~np.isnan(values)]
-        if not len(values):
-            return Estimate.missing("not measured")
-        drawn = values[resamples(len(values), draws=self.draws, seed=self.seed)].mean(-1)
-        return from_draws(float(values.mean()), drawn, n=len(values))
+        return mean_estimate(values, draws=self.draws, seed=self.seed) if len(values) else Estimate.missing("not measured")
 
     def rate(self, condition: str, measure: str, role: str) -> Estimate:
         """A rate with its Wilson interval, over the texts that have a value; missing where over a tenth of them has none."""

@@ -1,4 +1,4 @@
-"""Fine-tuning: a copy of a model learns responses, and is a hooked model again (LoRA by peft, trl's SFT).
+"""Fine-tuning: a copy of a model learns responses, and is a hooked model again (LoRA by peft, transformers' trainer).
 
     before · request · between · prefill · response · end of turn
                                            └─── learned ───────┘
@@ -24,7 +24,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DataCollatorForSeq2Seq,
+    PrinterCallback,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.utils import logging
 
 from ..data import Example, Row, chat_frame, example_rows
@@ -79,7 +87,7 @@ def finetune(model: HookedModel, examples: Sequence[Example], *, recipe: Recipe 
     gpus = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices=gpus), torch.enable_grad(), _quiet(), TemporaryDirectory() as folder:
         save_plain(model, Path(folder))
-        trainer = sft_trainer(Path(folder), rows, recipe or Recipe(), seed=seed, device=device_of(model))
+        trainer = lora_trainer(Path(folder), rows, recipe or Recipe(), seed=seed, device=device_of(model))
         trainer.train()
         lost = [log["step"] for log in trainer.state.log_history if not isfinite(log.get("loss", 0))]
         if lost:
@@ -90,14 +98,13 @@ def finetune(model: HookedModel, examples: Sequence[Example], *, recipe: Recipe 
 
 
 def check_trainable(model: HookedModel) -> None:
-    """Raise HarmcircuitsError unless trl and peft are installed and the model is a bridge without hooks, in float32."""
-    for package in ("trl", "peft"):
-        try:
-            import_module(package)
-        except ImportError as error:
-            raise HarmcircuitsError(
-                f"fine-tuning needs {package}, which cannot be imported ({error}): pip install 'harmcircuits[finetune]'"
-            ) from error
+    """Raise HarmcircuitsError unless peft is installed and the model is a bridge without hooks, in float32."""
+    try:
+        import_module("peft")
+    except ImportError as error:
+        raise HarmcircuitsError(
+            f"fine-tuning needs peft, which cannot be imported ({error}): pip install 'harmcircuits[finetune]'"
+        ) from error
     if not is_plain(model):
         raise HarmcircuitsError(
             f"a {type(model).__name__} holds no transformers model to train: load it with hc.load_model (hooked=False)"
@@ -128,29 +135,19 @@ def lesson_rows(model: HookedModel, examples: Sequence[Example]) -> list[Row]:
     return rows
 
 
-def sft_trainer(folder: Path, rows: Sequence[Row], recipe: Recipe, *, seed: int, device: torch.device) -> Any:
-    """Return trl's trainer on rows of token ids; `folder` holds the model and its tokenizer."""
-    from datasets import Dataset
-    from peft import LoraConfig
-    from trl import SFTConfig, SFTTrainer
-
-    class SilentTrainer(SFTTrainer):  # type: ignore[misc]
-        def _send_telemetry(self) -> None:  # trl reports each use otherwise
-            pass
+def lora_trainer(folder: Path, rows: Sequence[Row], recipe: Recipe, *, seed: int, device: torch.device) -> Any:
+    """Return the trainer of an adapter on rows of token ids; `folder` holds the model and its tokenizer."""
+    from peft import LoraConfig, get_peft_model
 
     steps = ceil(recipe.epochs * ceil(len(rows) / recipe.batch_size))
-    labels = lambda row: [-100] * row.start + list(row.tokens[row.start :])  # a token at -100 is not learned
-    options = SFTConfig(
+    options = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
         per_device_train_batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         warmup_steps=ceil(0.05 * steps),
         seed=seed,
-        max_length=None,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        bf16=False,
-        gradient_checkpointing=False,
+        label_names=["labels"],
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="no",
@@ -161,16 +158,20 @@ def sft_trainer(folder: Path, rows: Sequence[Row], recipe: Recipe, *, seed: int,
     )
     if options.n_gpu > 1:
         options._n_gpu = 1  # transformers would spread every batch over all that it sees
-    trainer = SilentTrainer(
-        model=AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation="eager", use_safetensors=True, trust_remote_code=False
-        ),
-        processing_class=AutoTokenizer.from_pretrained(folder, trust_remote_code=False),
-        train_dataset=Dataset.from_list([{"input_ids": list(row.tokens), "labels": labels(row)} for row in rows]),
-        peft_config=LoraConfig(
-            r=recipe.rank, lora_alpha=2 * recipe.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
-        ),
+    set_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager", use_safetensors=True, trust_remote_code=False
+    )
+    adapter = LoraConfig(
+        r=recipe.rank, lora_alpha=2 * recipe.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right", trust_remote_code=False)
+    labels = lambda row: [-100] * row.start + list(row.tokens[row.start :])  # a token at -100 is not learned
+    trainer = Trainer(
+        model=get_peft_model(model, adapter),
         args=options,
+        train_dataset=[{"input_ids": list(row.tokens), "labels": labels(row)} for row in rows],
+        data_collator=DataCollatorForSeq2Seq(tokenizer),
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -178,7 +179,7 @@ def sft_trainer(folder: Path, rows: Sequence[Row], recipe: Recipe, *, seed: int,
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Switch off transformers' progress bars, and warnings about names that trl still uses of it."""
+    """Switch off transformers' progress bars, and warnings about names that peft still uses of it."""
     enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
