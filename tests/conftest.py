@@ -1,21 +1,23 @@
 """What all tests share: no hub, a cache of their own, two threads, repeatable examples, and models to test on."""
 
 import os
-import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 import torch
-from lens import lens_line, needs_three
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing here imports huggingface_hub earlier; nobody waits for a hub
 torch.set_num_threads(min(2, torch.get_num_threads()))  # more only get in each other's way on tiny models
 hypothesis.settings.register_profile("repeatable", database=None, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
-KINDS = ["bridge", "hooked"] if lens_line() == 3 else ["bridge"]
+LENS = int(version("transformer-lens").split(".")[0])
+"""The major version of the installed TransformerLens: 4, or 3, which has `HookedTransformer` too."""
+KINDS = ["bridge", "hooked"] if LENS == 3 else ["bridge"]
+needs_three = pytest.mark.skipif(LENS != 3, reason="HookedTransformer is in TransformerLens 3 only")
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m selects
@@ -81,12 +83,3 @@ def folder(tmp_path: Path) -> Path:
     from tiny import tiny_model_folder
 
     return tiny_model_folder(tmp_path / "model")
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """The path of a chromium, for tests marked `browser`."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
-        pytest.skip("no chromium on the PATH (Debian: apt-get install chromium)")
-    return found

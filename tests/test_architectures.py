@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from comparisons import TOKENS, close, reference
 from families import GROUPED, IDS, MODELS, SIZES, random_model
-from loaded import TOKENS, close, reference
 from tiny import tiny_tokenizer
 from transformers import (
     BertConfig,

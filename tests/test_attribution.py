@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import plain
 import pytest
 import torch
+from comparisons import untouched
 from tiny import tiny_bridge, tiny_model
-from untouched import untouched
 from written import PROMPTS
 
 from harmcircuits.ablation.ablate import ablated

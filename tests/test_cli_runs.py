@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from contract import check_report
+from fake_report import check_report
 from shell import dissociate, small, text, write
 from tiny import tiny_model_folder
 from triples import PROMPTS

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from contract import check_report
+from fake_report import check_report
 from tiny import tiny_bridge
 from triples import DEVELOPMENT, OTHER_TEST, OWN, RUN, TEST, TRAIN, make_effects, make_mask
 

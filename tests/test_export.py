@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import needs_three
 from families import MODELS, bridge_around, random_model
-from lens import needs_three
 from tiny import tiny_bridge
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from written import PROMPTS

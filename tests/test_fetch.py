@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from loaded import TOKENS, close
+from comparisons import TOKENS, close
 from tiny import tiny_model, tiny_tokenizer
 from tiny_gguf import write_gguf
 

@@ -3,7 +3,7 @@
 import families as layouts
 import pytest
 import torch
-from lens import lens_line
+from conftest import needs_three
 from written import PROMPTS
 
 from harmcircuits.ablation.ablate import ablated
@@ -121,7 +121,7 @@ def test_fused_matrices_that_were_trained_are_not_guessed():
         plain_model(bridge)
 
 
-@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
+@needs_three
 def test_a_hooked_transformer_holds_no_transformers_model(tiny):
     if type(tiny).__name__ == "HookedTransformer":
         with pytest.raises(HarmcircuitsError, match="only a TransformerBridge holds a transformers model"):

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import needs_three
 from families import bridge_around, random_model
-from lens import lens_line
 from tiny import tiny_bridge, tiny_model, tiny_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel
 from written import written
@@ -133,7 +133,7 @@ def test_compatibility_mode_is_refused_for_weights_alone():
 
 
 @pytest.mark.model
-@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer was removed in TransformerLens 4")
+@needs_three
 @pytest.mark.parametrize(
     ("folded", "centred", "message"),
     [(True, False, "were processed"), (True, True, "were processed"), (False, False, None)],

@@ -9,11 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from browser import in_browser, load
+from browser import Page, in_browser, load
 from fake_report import fake_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parsed import Page
 from shell import call
 from tiny import SPECIAL, tiny_bridge
 

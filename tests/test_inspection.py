@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from comparisons import untouched
 from tiny import tiny_bridge
-from untouched import untouched
 
 import harmcircuits as hc
 from harmcircuits.data import Example, example_rows

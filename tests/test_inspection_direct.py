@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from lens import lens_line
+from comparisons import untouched
+from conftest import LENS
 from tiny import tiny_bridge, tiny_model_folder, tiny_tokenizer
 from torch import Tensor
 from transformers import (
@@ -22,7 +23,6 @@ from transformers import (
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
 )
-from untouched import untouched
 from written import written
 
 import harmcircuits as hc
@@ -129,7 +129,7 @@ def test_shares_of_all_parts_sum_to_the_logits(kind: str, tmp_path: Path) -> Non
     assert total.abs().max() > 0.05, "a sum of nothing would prove nothing"
 
 
-@pytest.mark.skipif(lens_line() != 4, reason="compares with TransformerLens 4's own tool")
+@pytest.mark.skipif(LENS != 4, reason="compares with TransformerLens 4's own tool")
 @pytest.mark.parametrize("made", [llama, partial(gpt2, value_bias=False)], ids=["llama", "gpt2"])
 @torch.no_grad()
 def test_heads_are_those_of_transformer_lens(made: Any, tmp_path: Path) -> None:

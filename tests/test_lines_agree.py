@@ -5,7 +5,7 @@ from typing import Any
 import plain
 import pytest
 import torch
-from lens import needs_three
+from conftest import needs_three
 from transformers import AutoModelForCausalLM
 from written import ANSWERS
 

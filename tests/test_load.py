@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from lens import needs_three
-from loaded import TOKENS, close, reference
+from comparisons import TOKENS, close, reference
+from conftest import needs_three
 from tiny import TEXT, tiny_bridge, tiny_model, tiny_tokenizer
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM

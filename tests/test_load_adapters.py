@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from loaded import TOKENS, close
+from comparisons import TOKENS, close
 from tiny import tiny_model_folder
 from transformers import AutoModelForCausalLM
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 import torch
-from loaded import TOKENS, close
+from comparisons import TOKENS, close
 from tiny import SPECIAL, tiny_model, tiny_tokenizer
 from tiny_gguf import rounded, write_gguf
 

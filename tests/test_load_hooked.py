@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from comparisons import TOKENS, close, reference
+from conftest import LENS, needs_three
 from families import random_model
-from lens import lens_line, needs_three
-from loaded import TOKENS, close, reference
 from tiny import tiny_bridge, tiny_model_folder, tiny_tokenizer
 from transformers import AutoModelForCausalLM
 
@@ -12,7 +12,6 @@ from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
 
 pytestmark = pytest.mark.model
-THREE = lens_line() == 3
 
 
 @needs_three
@@ -64,7 +63,7 @@ def test_hooked_transformer_of_another_architecture(name):
     assert close(model(TOKENS), expected, 2e-5) and model.cfg.model_name == "mine"
 
 
-@pytest.mark.skipif(THREE, reason="TransformerLens 3 has HookedTransformer")
+@pytest.mark.skipif(LENS == 3, reason="TransformerLens 3 has HookedTransformer")
 def test_hooked_transformer_on_four_says_what_to_install():
     with pytest.raises(HarmcircuitsError, match=r"TransformerLens 4 removed.*'transformer-lens>=3\.9,<4'"):
         load_model(hooked=True)  # before anything is fetched

@@ -3,8 +3,8 @@
 import plain
 import pytest
 import torch
+from conftest import needs_three
 from families import GROUPED, IDS, MODELS, PYTHIA, UNGATED, blocks_of, bridge_around, canonical, random_model, weights_of
-from lens import lens_line
 from tiny import tiny_tokenizer
 from transformers import AutoTokenizer, MixtralConfig, MixtralForCausalLM
 from written import written
@@ -137,7 +137,7 @@ def hooked_transformer(folder, **settings):
 
 
 @pytest.mark.model
-@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
+@needs_three
 @pytest.mark.parametrize("settings", [{}, {"gated_mlp": True, "n_key_value_heads": 2}, {"parallel_attn_mlp": True}])
 def test_a_hooked_transformer_of_any_layout(settings, tmp_path):
     model = hooked_transformer(tmp_path, **settings)
@@ -172,7 +172,7 @@ def test_a_hooked_transformer_of_any_layout(settings, tmp_path):
 
 
 @pytest.mark.model
-@pytest.mark.skipif(lens_line() != 3, reason="HookedTransformer is in TransformerLens 3 only")
+@needs_three
 def test_settings_that_split_a_matrix_are_refused(tmp_path):
     model = hooked_transformer(tmp_path)
     for setting in ("use_attn_in", "use_split_qkv_input", "use_attn_result"):

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from folders import names
+from comparisons import names
 from guided import load_tiny_models, make_folders
 from pages import DOCS, ROOT, text_of
 

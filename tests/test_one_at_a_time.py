@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from folders import names
+from comparisons import names
 
 import harmcircuits as hc
 from harmcircuits import store

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from lens import needs_three
+from conftest import needs_three
 
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute

@@ -3,8 +3,8 @@
 import json
 
 import pandas as pd
+from browser import Page
 from fake_report import fake_run
-from parsed import Page
 
 from harmcircuits.report import Section, page
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from folders import names
+from comparisons import names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open

@@ -1,0 +1,35 @@
+"""What is compared with what it was or should be: a folder's names, parameters, logits with those of plain transformers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+
+TOKENS = torch.arange(5, 65).reshape(2, 30)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+@contextmanager
+def untouched(model: Any, *, trainable: bool) -> Iterator[None]:
+    """Makes all parameters trainable or not; afterwards none has a gradient, another value, or changed that."""
+    model.requires_grad_(trainable)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    yield
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is None and parameter.requires_grad == trainable and torch.equal(parameter, before[name])
+
+
+def reference(folder: Path, tokens: torch.Tensor = TOKENS) -> torch.Tensor:
+    """The logits of plain transformers."""
+    with torch.no_grad():
+        return AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")(tokens).logits
+
+
+def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-4) -> bool:
+    return bool((a - b).abs().max() < tolerance)
