@@ -24,7 +24,7 @@ from .. import figures
 from ..errors import HarmcircuitsError
 from ..results import Result
 from ..statistics import LEAST_UNITS, Estimate, resamples
-from ..statistics.aurocs import times_drawn
+from ..statistics.bootstrap import times_drawn
 from .scores import KINDS, Attribution, Kind
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from ..statistics import (
     retained_signal,
     wilson,
 )
-from ..statistics.aurocs import auroc_of_counts, times_drawn
+from ..statistics.aurocs import auroc_of_counts
+from ..statistics.bootstrap import times_drawn
 from .measure import Outcomes
 
 ROLES = ("harmful", "near", "far")

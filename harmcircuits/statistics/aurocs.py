@@ -13,7 +13,7 @@ Zou and Donner 2008 (a difference); Donner and Zou 2012 (a ratio).
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy.special import expit, logit, stdtrit
 
@@ -43,16 +43,6 @@ def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
         return float("nan")
     ones = (np.ones((1, side.size)) for side in sides)
     return float(auroc_of_counts(*sides, *ones)[0])
-
-
-def times_drawn(drawn: Int[np.ndarray, "draw n"]) -> Float[np.ndarray, "draw n"]:
-    """Return how often each draw took each item.
-
-    >>> times_drawn(np.array([[0, 0, 2]])).tolist()
-    [[2.0, 0.0, 1.0]]
-    """
-    draws, n = drawn.shape
-    return np.bincount((drawn + n * np.arange(draws)[:, None]).ravel(), minlength=draws * n).reshape(draws, n).astype(float)
 
 
 def auroc_of_counts(
@@ -98,7 +88,7 @@ def change_of_aurocs(areas: Areas, drawn: Draws, *, n: int, strata: ArrayLike | 
     if n < LEAST_UNITS or not _near_bounds(areas, drawn):
         return from_draws(change, drawn[1] - drawn[0], n=n, strata=strata)
     (below_1, above_1), (below_2, above_2), r = _limits(areas, drawn, n, strata)
-    apart = lambda one, other: float(np.sqrt(max(0.0, one**2 + other**2 - 2 * r * one * other)))
+    apart = lambda x, y: float(np.sqrt(max(0.0, x**2 + y**2 - 2 * r * x * y)))
     return Estimate(change, change - apart(below_2, above_1), change + apart(above_2, below_1), n)
 
 
@@ -116,10 +106,10 @@ def retained_signal(areas: Areas, drawn: Draws, *, n: int, strata: ArrayLike | N
     if y - below_1 <= 0:
         return Estimate.missing("the baseline's AUROC is not shown to be above chance, so that its signal has no share")
 
-    def end(own: float, other: float, sign: int) -> float:
-        cross = x * y - r * own * other
-        root = np.sqrt(max(0.0, cross**2 - (y**2 - other**2) * (x**2 - own**2)))
-        return float((cross + sign * root) / (y**2 - other**2))
+    def end(of_x: float, of_y: float, sign: int) -> float:
+        cross = x * y - r * of_x * of_y
+        root = np.sqrt(max(0.0, cross**2 - (y**2 - of_y**2) * (x**2 - of_x**2)))
+        return float((cross + sign * root) / (y**2 - of_y**2))
 
     return Estimate(x / y, end(below_2, above_1, -1), end(above_2, below_1, 1), n)
 
@@ -148,5 +138,5 @@ def _limits(
     reach = stdtrit(free, (1 + LEVEL) / 2) * errors / (within * (1 - within))
     below = areas - np.minimum(expit(logit(within) - reach), areas)
     above = np.maximum(expit(logit(within) + reach), areas) - areas
-    first, second = zip(below.tolist(), above.tolist(), strict=True)
-    return first, second, r
+    before, after = zip(below.tolist(), above.tolist(), strict=True)
+    return before, after, r

@@ -27,8 +27,6 @@ MAX_UNDEFINED = 0.05
 """The share of draws in which a statistic may be undefined; beyond it, dropping them would choose the answer."""
 LEAST_DRAWS = 39
 """Fewer have no 2.5 % tail."""
-CHUNK = 2**23
-"""Numbers held at a time (64 MB)."""
 Statistic: TypeAlias = Callable[..., Any]
 
 
@@ -83,6 +81,16 @@ def resamples(n: int, *, draws: int = 2000, seed: int = 0, strata: ArrayLike | N
     return indices
 
 
+def times_drawn(drawn: Int[np.ndarray, "draw n"]) -> Float[np.ndarray, "draw n"]:
+    """Return how often each draw took each item.
+
+    >>> times_drawn(np.array([[0, 0, 2]])).tolist()
+    [[2.0, 0.0, 1.0]]
+    """
+    draws, n = drawn.shape
+    return np.bincount((drawn + n * np.arange(draws)[:, None]).ravel(), minlength=draws * n).reshape(draws, n).astype(float)
+
+
 def from_draws(observed: float, draws: ArrayLike, *, n: int, strata: ArrayLike | None = None) -> Estimate:
     """Return an observed statistic with the expanded percentile interval of its bootstrap draws.
 
@@ -124,8 +132,8 @@ def defined_draws(draws: Float[np.ndarray, " draw"]) -> Float[np.ndarray, " defi
 
 
 def free_units(n: int, strata: ArrayLike | None) -> int:
-    """Degrees of freedom: units − strata."""
-    return n - len(set(strata_codes(strata, n).tolist()))
+    """Return the degrees of freedom: units − strata."""
+    return n - int(strata_codes(strata, n).max()) - 1
 
 
 def mean_estimates(
@@ -139,17 +147,10 @@ def mean_estimates(
     n, width = values.shape
     if n == 0:
         return [Estimate.missing("no units")] * width
-    columns = values.astype(np.float64)
-    weights = np.stack([np.bincount(row, minlength=n) for row in resamples(n, draws=draws, seed=seed, strata=strata)]) / n
-    step, means = max(1, CHUNK // draws), []
-    for start in range(0, width, step):
-        part = columns[:, start : start + step]
-        with np.errstate(invalid="ignore"):
-            means += [
-                from_draws(float(mean), column, n=n, strata=strata)
-                for mean, column in zip(part.mean(0), (weights @ part).T, strict=True)
-            ]
-    return means
+    shares = times_drawn(resamples(n, draws=draws, seed=seed, strata=strata)) / n
+    with np.errstate(invalid="ignore"):
+        columns = values.astype(np.float64).T
+        return [from_draws(float(column.mean()), shares @ column, n=n, strata=strata) for column in columns]
 
 
 def mean_estimate(
@@ -164,13 +165,9 @@ def mean_estimate(
 
 
 def two_level(
-    statistic: Statistic,
-    *arrays: ArrayLike,
-    draws: int = 2000,
-    seed: int = 0,
-    strata: ArrayLike | None = None,
+    statistic: Statistic, *arrays: ArrayLike, draws: int = 2000, seed: int = 0, strata: ArrayLike | None = None
 ) -> Estimate:
-    """A statistic of arrays [run, question, …] with its interval over runs *and* questions.
+    """Return a statistic of arrays [run, question, …] with its interval over runs *and* questions.
 
     A bootstrap draw takes whole runs and, independently, whole questions. With three runs such draws spread too little (a draw
     of n spreads by √((n − 1)/n) of a sample's width, and three runs have few different draws), so that their distance from the
@@ -208,20 +205,30 @@ def two_level(
     runs, questions = data[0].shape[:2]
     if not (runs and questions):
         return Estimate.missing("no runs or no questions")
+
+    def evaluate(runs: Int[np.ndarray, "draw run"], questions: Int[np.ndarray, "draw question"]) -> Float[np.ndarray, " draw"]:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.asarray(
+                statistic(*(array[runs[:, :, None], questions[:, None, :]] for array in data)), dtype=np.float64
+            )
+        if values.shape != (len(runs),):
+            raise HarmcircuitsError(f"the statistic must return one number a draw, not shape {list(values.shape)}")
+        return values
+
+    leave_one_out = lambda n: np.nonzero(~np.eye(n, dtype=bool))[1].reshape(n, n - 1)
     all_runs, all_questions = np.arange(runs)[None], np.arange(questions)[None]
-    observed = float(_evaluated(statistic, data, all_runs, all_questions)[0])
+    observed = float(evaluate(all_runs, all_questions)[0])
     if not np.isfinite(observed):
         return Estimate.missing("undefined on the data")
     if min(runs, questions) < LEAST_UNITS:
         return Estimate(observed, n=questions)
-    drawn_runs = resamples(runs, draws=draws, seed=seed)
-    drawn_questions = resamples(questions, draws=draws, seed=seed + 1, strata=strata)
-    defined = defined_draws(_evaluated(statistic, data, drawn_runs, drawn_questions))
+    draws_of_questions = resamples(questions, draws=draws, seed=seed + 1, strata=strata)
+    defined = defined_draws(evaluate(resamples(runs, draws=draws, seed=seed), draws_of_questions))
     if isinstance(defined, Estimate):
         return defined
     codes = strata_codes(strata, questions)
-    by_run = _evaluated(statistic, data, _without(runs), np.repeat(all_questions, runs, 0))
-    by_question = _evaluated(statistic, data, np.repeat(all_runs, questions, 0), _without(questions))
+    by_run = evaluate(leave_one_out(runs), all_questions.repeat(runs, 0))
+    by_question = evaluate(all_runs.repeat(questions, 0), leave_one_out(questions))
     variances = np.array([_jackknife(by_run, np.zeros(runs, int)), _jackknife(by_question, codes)])
     if not np.isfinite(variances).all():
         return Estimate.missing("undefined without one of the runs or questions")
@@ -233,21 +240,6 @@ def two_level(
         stretch = max(1.0, float(width / (ndtri((1 + LEVEL) / 2) * spread)))
     low, high = observed + stretch * (np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) - observed)
     return Estimate(observed, low, high, questions)
-
-
-def _evaluated(
-    statistic: Statistic, data: list[np.ndarray], runs: Int[np.ndarray, "draw run"], questions: Int[np.ndarray, "draw question"]
-) -> Float[np.ndarray, " draw"]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values = np.asarray(statistic(*(array[runs[:, :, None], questions[:, None, :]] for array in data)), dtype=np.float64)
-    if values.shape != (len(runs),):
-        raise HarmcircuitsError(f"the statistic must return one number a draw, not shape {list(values.shape)}")
-    return values
-
-
-def _without(n: int) -> Int[np.ndarray, "n n_minus_1"]:
-    """All but one, each left out in turn."""
-    return np.stack([np.delete(np.arange(n), index) for index in range(n)])
 
 
 def _jackknife(left_out: Float[np.ndarray, " n"], codes: Int[np.ndarray, " n"]) -> float:

@@ -2,9 +2,8 @@
 
 import math
 import operator
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from scipy.stats import binomtest
 
@@ -56,7 +55,7 @@ class Estimate:
 
     @classmethod
     def missing(cls, reason: str) -> "Estimate":
-        """A value that could not be measured, and why."""
+        """Return the estimate of a value that could not be measured, and why."""
         return cls(None, reason=reason)
 
     @property
@@ -72,7 +71,7 @@ class Estimate:
         return self.low is not None and self.high is not None and not self.low <= value <= self.high
 
     def to_json(self) -> Json:
-        """`{"value", "low", "high", "n"}` (low and high null without an interval), or `{"value": None, "reason"}`.
+        """Return `{"value", "low", "high", "n"}` (low and high null without an interval), or `{"value": None, "reason"}`.
 
         >>> Estimate.missing("no shots").to_json()
         {'value': None, 'reason': 'no shots'}
@@ -80,16 +79,6 @@ class Estimate:
         if self.value is None:
             return {"value": None, "reason": self.reason}
         return {"value": self.value, "low": self.low, "high": self.high, "n": self.n}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> "Estimate":
-        """The estimate that `to_json` wrote. Raises HarmcircuitsError where a key is absent."""
-        try:
-            if data["value"] is None:
-                return cls.missing(data["reason"])
-            return cls(data["value"], data["low"], data["high"], data["n"])
-        except KeyError as error:
-            raise HarmcircuitsError(f"an estimate without the key {error}: it has {sorted(data)}") from error
 
     def __str__(self) -> str:
         if self.value is None:
@@ -99,7 +88,7 @@ class Estimate:
 
 
 def wilson(hits: int, n: int) -> Estimate:
-    """hits / n with its 95 % Wilson score interval; missing where n is 0.
+    """Return hits / n with its 95 % Wilson score interval; missing where n is 0.
 
     Source: Wilson 1927. Unlike hits ± 1.96 errors it does not shrink to nothing at 0 and at n.
 
