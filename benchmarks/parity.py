@@ -33,7 +33,7 @@ PROCESSED = {"norms folded": {"fold_ln": True}, "norms folded, unembedding centr
 
 def read(model: Any, harmful: list[Example], twins: list[Example]) -> dict[str, Any]:
     scores = hc.attribute(model, harmful)
-    circuit = hc.select(scores, protect=hc.attribute(model, twins), heads=HEADS, neurons=NEURONS)
+    circuit = hc.select(scores, protect=hc.attribute(model, twins), heads=HEADS, neurons=NEURONS, protect_fraction=0.1)
     intact = hc.loss(model, harmful)
     with hc.ablated(model, circuit):
         rise = hc.loss(model, harmful) - intact

@@ -5,7 +5,7 @@
     model = hc.load_model()
     train, development, test = hc.load_prompts().split(seed=0)
     harmful, benign = (hc.elicit(model, prompts, temperature=0) for prompts in (train.harmful, train.benign))
-    circuit = hc.select(hc.attribute(model, harmful), protect=hc.attribute(model, benign), neurons=128)
+    circuit = hc.select(hc.attribute(model, harmful), protect=hc.attribute(model, benign))
     result = hc.dissociate(model, circuit, test, train=train, development=development)
 
 Names are loaded when they are first used: `import harmcircuits` alone does not import TransformerLens or torch.

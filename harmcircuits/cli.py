@@ -156,8 +156,8 @@ def attribute(
     prompts: Prompts = None,
     out: Out = Path("out/attribute"),
     requests: Annotated[int, typer.Option(help="Harmful requests, and as many benign ones, that the model answers.")] = 64,
-    heads: Annotated[int, typer.Option(help="Heads of the circuit.")] = 8,
-    neurons: Annotated[int, typer.Option(help="Neurons of the circuit.")] = 128,
+    heads: Annotated[int | None, typer.Option(help="Heads of the circuit; without both numbers 4 % of all.")] = None,
+    neurons: Annotated[int | None, typer.Option(help="Neurons of the circuit; without both numbers 1 % of all.")] = None,
     device: Device = None,
     dtype: Dtype = "float32",
 ) -> None:
@@ -170,7 +170,7 @@ def attribute(
     circuit = hc.select(harmful, protect=benign, heads=heads, neurons=neurons)
     circuit.save(out / "circuit.json")
     harmful.table(1000).to_csv(out / "scores.csv", index=False)
-    hc.figures.save(harmful.figure(), out / "heads.html")
+    hc.figures.save(harmful.figure(circuit=circuit, protect=benign), out / "heads.html")
     typer.echo(f"{circuit!r}: {out / 'circuit.json'}    Scores: {out / 'scores.csv'}    Heads: {out / 'heads.html'}")
 
 

@@ -57,8 +57,8 @@ def top_tokens(
     A neuron's value is its activation (`hook_post`), ranked by size whatever its sign; a head's is the length of `hook_z`.
 
     Args:
-        head: (layer, index) of a head; or
-        neuron: (layer, index) of a neuron.
+        head: (layer, index) of a head, or its name ("L3H7"); or
+        neuron: (layer, index) of a neuron, or its name ("L12N845").
         where: "context" is what comes before the response (chat frame, request, prefill); "response" its tokens; or "all".
         words: show the words of responses; else each is "·", since what a model wrote may be harmful.
 
@@ -135,7 +135,7 @@ class DirectEffects(Result):
     """What one component adds to the logits directly, over the response positions of examples.
 
     Attributes:
-        component: "L3H7", or "neuron 12.845".
+        component: "L3H7" or "L12N845".
         per_example: mean over the response's tokens of D of the very token that was written there.
         tokens: columns token, id, effect, low, high: the tokens of the vocabulary that it raises most, then those that it
             lowers most, by the mean of D over response positions and then examples. The 95 % bootstrap interval over examples
@@ -174,8 +174,8 @@ def direct_effects(
         hc.direct_effects(model, harmful, neuron=(12, 845)).tokens
 
     Args:
-        head: (layer, index) of a head; or
-        neuron: (layer, index) of a neuron.
+        head: (layer, index) of a head, or its name ("L3H7"); or
+        neuron: (layer, index) of a neuron, or its name ("L12N845").
         k: tokens raised most, and as many lowered most.
 
     Raises:
@@ -206,11 +206,11 @@ def direct_effects(
 def _component(model: HookedModel, head: Component | None, neuron: Component | None) -> tuple[str, str, int, int]:
     """Return name, hook point, layer and index of a head or neuron."""
     if (head is None) == (neuron is None):
-        raise HarmcircuitsError("give one component: head=(layer, head) or neuron=(layer, neuron)")
+        raise HarmcircuitsError("give one component: head=(layer, head) or neuron=(layer, neuron), or its name")
     circuit = Circuit(heads=[head] if head is not None else [], neurons=[neuron] if neuron is not None else [])
     circuit.check(model)
     ((layer, index),), ((hook, *_),) = circuit.heads or circuit.neurons, circuit.places()
-    return f"L{layer}H{index}" if circuit.heads else f"neuron {layer}.{index}", hook, layer, index
+    return circuit.components[0], hook, layer, index
 
 
 def _passes(

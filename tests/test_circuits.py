@@ -52,9 +52,34 @@ def test_numbers_of_any_library_become_plain_ints():
     assert {type(number) for pair in (*circuit.heads, *circuit.neurons) for number in pair} == {int}
 
 
+@given(circuits)
+def test_names_are_components(circuit):
+    assert Circuit(circuit.components) == Circuit(neurons=circuit.components[::-1]) == circuit
+    assert "layers)" in repr(circuit) or eval(repr(circuit)) == circuit
+    assert Circuit("L2H1").heads == ((2, 1),) == Circuit([(2, 1)]).heads and Circuit(
+        heads=["L2H1"], neurons=["L5N100"]
+    ).neurons == ((5, 100),)
+
+
+def test_a_circuit_shows_heads_by_score_and_neurons_by_layer(tmp_path):
+    scores = {"L0H1": 0.1, "L3H2": 0.3, "L2N5": 0.25, "L2N7": 0.5, "L9H9": 1.0}
+    circuit = Circuit(["L0H1", "L3H2", "L2N5", "L2N7", "L1N0"], scores=scores)
+    table = circuit.table()
+    assert list(table["components"]) == ["L3H2", "L0H1", "L1N0", "L2N7, L2N5"]
+    assert list(table["score"].fillna(-1)) == [0.3, 0.1, -1, 0.75] and list(table["n"]) == [1, 1, 1, 2]
+    circuit.save(tmp_path / "circuit.json")
+    again = Circuit.load(tmp_path / "circuit.json")
+    assert again == circuit and again.scores == circuit.scores == {
+        name: scores[name] for name in circuit.components if name != "L1N0"
+    }
+    assert (circuit & Circuit("L3H2")).scores == {"L3H2": 0.3} == (circuit - Circuit(["L0H1", "L2N5", "L2N7"])).scores
+    assert list(Circuit(["L1H0", "L0H3"]).table()["components"]) == ["L0H3", "L1H0"] and Circuit().table().empty
+
+
 @pytest.mark.parametrize(
     ("items", "message"),
     [
+        (["L2X1"], r"not \['L2X1'\]; or names, as L2H1 and L5N100"),
         ([3], r"heads must be pairs \(layer, index\) of whole numbers, not \[3\]"),
         ([(1, 1.5)], r"not \[\(1, 1\.5\)\]"),
         ([(0, 1), (2, -1)], r"counted from 0: \(2, -1\) is negative"),

@@ -183,7 +183,7 @@ def results() -> dict[str, go.Figure]:
     matrices = {f"blocks.{layer}.mlp.{name}": torch.full((2, 3), layer + 1.0) for layer in range(2) for name in ("in", "out")}
     pattern = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
     return {
-        "attribution": A.figure(selected=[(0, 1)]),
+        "attribution": A.figure(circuit=hc.Circuit("L0H1")),
         "agreement": A.compare(B, names=("first order", "exact")).figure(),
         "circuit": hc.Circuit(heads=[(0, 1), (0, 3), (2, 0)], neurons=[(3, 5), (3, 17)]).figure(),
         "weights": WeightAttribution(matrices, matrices, 8).figure(),

@@ -58,7 +58,7 @@ def direct_effects() -> DirectEffects:
     effect = np.array([0.5, 0.25, -0.125, -0.5])
     around = {"effect": effect, "low": effect - 0.25, "high": effect + 0.25}
     tokens = pd.DataFrame({"token": [" a", "b", "c", "d"], "id": range(4)} | around)
-    return DirectEffects(component="neuron 129.8455", per_example=torch.linspace(-1, 2, 1000), tokens=tokens)
+    return DirectEffects(component="L129N8455", per_example=torch.linspace(-1, 2, 1000), tokens=tokens)
 
 
 RESULTS = results()

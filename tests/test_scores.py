@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from harmcircuits.attribution.scores import Attribution
 from harmcircuits.attribution.weights import WeightAttribution
+from harmcircuits.circuits.selection import select
 from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.statistics import mean_estimate
 
@@ -75,6 +76,13 @@ def test_the_figure_shows_the_means_and_the_name_the_sizes():
     scores = drawn()
     assert np.asarray(scores.figure().data[0].z, dtype=float) == pytest.approx(scores.heads.numpy())
     assert repr(scores) == "Attribution(5 examples, 2 layers × 3 heads, 2 × 7 neurons)"
+    benign = drawn(seed=1)
+    circuit = select(scores, protect=benign, heads=1)
+    drawing = scores.figure(circuit=circuit, protect=benign)
+    marks = {trace.name: set(zip(trace.y.tolist(), trace.x.tolist(), strict=True)) for trace in drawing.data[1:]}
+    assert marks["selected (1)"] == {*circuit.heads} and drawing.layout.showlegend is not False
+    largest = benign.heads_abs.flatten().topk(3).indices
+    assert marks["protected (3)"] == {divmod(int(at), 3) for at in largest}, "half of the heads, those of largest U"
 
 
 def test_what_was_not_measured_is_left_out_of_tables(tmp_path):
@@ -133,7 +141,7 @@ def test_components_have_readable_names_and_columns_stay_whatever_is_found() -> 
     scores = of_examples()
     heads, neurons = scores.table(2, kind="heads"), scores.table(2, kind="neurons")
     assert list(heads["component"]) == [f"L{row.layer}H{row.index}" for row in heads.itertuples()]
-    assert list(neurons["component"]) == [f"neuron {row.layer}.{row.index}" for row in neurons.itertuples()]
+    assert list(neurons["component"]) == [f"L{row.layer}N{row.index}" for row in neurons.itertuples()]
     none = Attribution(-torch.ones(3, 1, 2), -torch.ones(3, 1, 2)).table(4)
     assert none.empty and list(none.columns) == list(heads.columns)
     assert list(heads.dtypes) == list(none.astype(heads.dtypes).dtypes)

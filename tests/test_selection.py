@@ -9,12 +9,13 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harmcircuits.attribution.scores import Attribution
+from harmcircuits.attribution.scores import Attribution, protected_mask
 from harmcircuits.attribution.weights import WeightAttribution
 from harmcircuits.circuits import Circuit
 from harmcircuits.circuits.controls import NEAREST, matched_random
-from harmcircuits.circuits.selection import protected_mask, select
+from harmcircuits.circuits.selection import SIZES, select
 from harmcircuits.errors import SelectionError
+from harmcircuits.experiment.settings import Settings
 
 LAYERS, HEADS, D_MLP = 3, 4, 10
 
@@ -68,6 +69,22 @@ def test_select_is_the_rule_in_words(seed, heads, neurons, fraction):
         return
     circuit = select(A, protect=B, heads=heads, neurons=neurons, protect_fraction=fraction)
     assert [list(circuit.heads), list(circuit.neurons)] == expected
+
+
+def test_sizes_and_protection_are_the_experiments_unless_given():
+    A, B, settings = drawn(0), drawn(1), Settings()
+    sizes = {"heads": max(1, round(0.04 * A.heads.numel())), "neurons": max(1, round(0.01 * A.neurons.numel()))}
+    circuit = select(A, protect=B)
+    assert circuit == select(A, protect=B, **sizes, protect_fraction=settings.protect)
+    assert circuit.scores == {
+        f"L{layer}{letter}{index}": float(scores[layer, index])
+        for letter, scores, pairs in (("H", A.heads, circuit.heads), ("N", A.neurons, circuit.neurons))
+        for layer, index in pairs
+    }
+    assert SIZES["heads"] in settings.head_fractions and SIZES["neurons"] in settings.neuron_fractions
+    assert select(A, protect=B, heads=1).neurons == ()
+    with pytest.raises(SelectionError, match="a circuit of nothing"):
+        select(A, protect=B, heads=0)
 
 
 def test_protection_drops_the_top_of_benign_scores_of_either_sign():

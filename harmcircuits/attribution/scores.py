@@ -3,8 +3,9 @@
 Scores are float32, on the CPU, in nats per response token (or in the unit of another metric). Positive: promotes the response.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -15,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .. import figures
+from ..circuits import Circuit, component_name
 from ..errors import HarmcircuitsError
 from ..results import Result
 from ..statistics import mean_estimates
@@ -29,7 +31,8 @@ Kind = Literal["heads", "neurons"]
 KINDS: tuple[Kind, Kind] = ("heads", "neurons")
 Sign = Literal["promotes", "hinders"]
 FORMAT = "harmcircuits attribution 2"
-_LABELS: dict[Kind, str] = {"heads": "L{}H{}", "neurons": "neuron {}.{}"}
+PROTECT: Mapping[str, float] = {"heads": 0.5, "neurons": 0.1}
+"""Share of heads and of neurons that selection protects by default: those with the largest U on benign text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +137,7 @@ class Attribution(Result):
             sign: "promotes" for A > 0, "hinders" for A < 0, the smallest first.
 
         Returns:
-            Columns component ("L3H7", or "neuron 12.845" for neuron 845 of layer 12), kind, layer, index, score (A), low, high
+            Columns component ("L3H7", or "L12N845" for neuron 845 of layer 12), kind, layer, index, score (A), low, high
             (95 % bootstrap over examples, not adjusted for the selection of the largest; none below 3 examples), unsigned (U).
 
         Raises:
@@ -153,7 +156,7 @@ class Attribution(Result):
         estimates = mean_estimates(chosen)
         layers, indices = np.unravel_index(flat.numpy(), tuple(scores.shape[1:]))
         columns = {
-            "component": [_LABELS[kind].format(*pair) for pair in zip(layers, indices, strict=True)],
+            "component": [component_name(kind, *pair) for pair in zip(layers, indices, strict=True)],
             "kind": kind.removesuffix("s"), "layer": layers, "index": indices,
         }  # fmt: skip
         numbers = {
@@ -164,17 +167,30 @@ class Attribution(Result):
         }
         return pd.DataFrame(columns | numbers).astype(dict.fromkeys(numbers, float))
 
-    def figure(self, *, selected: Iterable[tuple[int, int]] = (), protected: Iterable[tuple[int, int]] = ()) -> "go.Figure":
+    def figure(
+        self,
+        *,
+        circuit: Circuit | None = None,
+        protect: "Attribution | None" = None,
+        protect_fraction: float = PROTECT["heads"],
+    ) -> "go.Figure":
         """Return the heat map of the heads; a line marks those whose 95 % interval over examples excludes 0.
 
+            A.figure(circuit=circuit, protect=B)
+
         Args:
-            selected: heads of a circuit, marked by ×: `circuit.heads`.
-            protected: heads that benign responses need and that selection leaves out, marked by a frame.
+            circuit: its heads are marked by ×.
+            protect: benign scores: heads that `select` protects by them, and so leaves out, are marked by a frame.
+            protect_fraction: as in `select`, of heads.
         """
+        framed = [] if protect is None else protected_mask(protect.heads_abs, protect_fraction).nonzero().tolist()
+        protected = [(layer, head) for layer, head in framed]
         estimates = mean_estimates(self.per_example_heads.flatten(1).numpy())
         ends = np.array([(estimate.low, estimate.high) for estimate in estimates], dtype=float)
         low, high = ends.T.reshape(2, *self.heads.shape)
-        return figures.heads(self.heads.numpy(), low=low, high=high, selected=selected, protected=protected)
+        return figures.heads(
+            self.heads.numpy(), low=low, high=high, selected=circuit.heads if circuit else (), protected=protected
+        )
 
     def compare(self, other: "Attribution", *, k: int = 10, names: tuple[str, str] = ("first", "second")) -> "Agreement":
         """Return how far these scores agree with `other` scores of the same model, over the components that both measured.
@@ -225,3 +241,16 @@ def top_indices(scores: Float[Tensor, " n"], k: int, sign: Sign) -> Tensor:
     values = (scores if sign == "promotes" else -scores).nan_to_num(nan=-torch.inf)
     largest = values.topk(min(k, len(values)))
     return largest.indices[largest.values > 0]
+
+
+def count(fraction: float, n: int) -> int:
+    """Return floor(fraction · n): 0.1 × 270 is 27, also in floating point."""
+    return floor(fraction * n + 1e-9)
+
+
+def protected_mask(benign: Float[Tensor, "layer index"], fraction: float) -> Bool[Tensor, "layer index"]:
+    """Return True for the floor(fraction × all) components of largest U; those that were not measured come last."""
+    mask = torch.zeros(benign.numel(), dtype=torch.bool)
+    order = benign.nan_to_num(nan=-torch.inf).flatten().argsort(descending=True, stable=True)
+    mask[order[: count(fraction, benign.numel())]] = True
+    return mask.view_as(benign)

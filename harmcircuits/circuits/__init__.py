@@ -6,6 +6,7 @@
 from .circuit import Circuit as Circuit
 from .circuit import Component as Component
 from .circuit import by_layer as by_layer
+from .circuit import component_name as component_name
 from .weight_mask import WeightMask as WeightMask
 from .weight_mask import outgoing as outgoing
 from .weight_mask import overlap as overlap

@@ -1,14 +1,16 @@
 """Circuits: named sets of attention heads and MLP neurons, their algebra, and the hooks that zero them."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from math import nan
 from operator import and_, or_, sub
 from operator import index as whole
 from pathlib import Path
 from random import Random
 from reprlib import repr as shortened
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -27,31 +29,52 @@ if TYPE_CHECKING:
 Component = tuple[int, int]
 """(layer, head) or (layer, neuron), counted from 0."""
 FORMAT = "harmcircuits circuit 1"
+LETTERS = {"heads": "H", "neurons": "N"}
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Circuit(Result):
     """A set of heads and neurons. Circuits behave as sets: `|`, `&`, `-`, `==`, `len` (components counted).
 
-    >>> one, two = Circuit(heads=[(0, 1)], neurons=[(3, 17), (2, 5)]), Circuit(neurons=[(3, 17)])
+    A component is a pair (layer, index), counted from 0, or its name: "L2H1" is head 1 of layer 2, "L5N100" neuron 100 of
+    layer 5.
+
+    >>> one, two = Circuit(["L0H1", "L3N17", "L2N5"]), Circuit(neurons=[(3, 17)])
     >>> one & two, len(one | two), round(one.jaccard(two), 3)
-    (Circuit(heads=(), neurons=((3, 17),)), 3, 0.333)
+    (Circuit(['L3N17']), 3, 0.333)
+
+    Attributes:
+        heads: (layer, head) of each, sorted. By position, names of heads and neurons together.
+        neurons: (layer, neuron) of each, sorted.
+        scores: A of components by name, nats per response token, positive: promotes the response; of `select`, else empty.
+
+    Raises:
+        HarmcircuitsError: something that names no component.
     """
 
     heads: Sequence[Component] = ()
-    neurons: Sequence[Component] = ()
+    neurons: Sequence[Component] = field(default=(), kw_only=True)
+    scores: Mapping[str, float] = field(default_factory=dict, kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
-        for kind in ("heads", "neurons"):
-            object.__setattr__(self, kind, _normalised(kind, getattr(self, kind)))
+        components = _components("heads", self.heads) | _components("neurons", self.neurons)
+        for kind in LETTERS:
+            object.__setattr__(self, kind, tuple(sorted(pair for of, pair in components if of == kind)))
+        known = {name: float(self.scores[name]) for name in self.components if name in self.scores}
+        object.__setattr__(self, "scores", known)
 
     def __len__(self) -> int:
         return len(self.heads) + len(self.neurons)
 
     def __repr__(self) -> str:
-        every = f"Circuit(heads={self.heads}, neurons={self.neurons})"
-        counts = f"Circuit({len(self.heads)} heads, {len(self.neurons)} neurons in {len(self.layers)} layers)"
-        return every if len(every) <= 100 else counts
+        line = f"Circuit({self.components})" if len(self) else "Circuit()"
+        short = f"Circuit({len(self.heads)} heads, {len(self.neurons)} neurons in {len(self.layers)} layers)"
+        return line if len(line) <= 100 else short
+
+    @property
+    def components(self) -> list[str]:
+        """The names of its components, heads first."""
+        return [component_name(kind, *pair) for kind in LETTERS for pair in getattr(self, kind)]
 
     @property
     def layers(self) -> list[int]:
@@ -73,7 +96,7 @@ class Circuit(Result):
                 f"a Circuit can be combined with another one, not with a {type(other).__name__} (hc.outgoing makes masks)"
             )
         heads, neurons = rule({*self.heads}, {*other.heads}), rule({*self.neurons}, {*other.neurons})
-        return Circuit(heads=tuple(heads), neurons=tuple(neurons))
+        return Circuit(tuple(heads), neurons=tuple(neurons), scores={**other.scores, **self.scores})
 
     def jaccard(self, other: "Circuit") -> float:
         """Return |both| / |either|; two empty circuits are equal: 1."""
@@ -123,31 +146,38 @@ class Circuit(Result):
         check_hooks(model, heads=[*by_layer(self.heads)], neurons=[*by_layer(self.neurons)])
 
     def table(self) -> pd.DataFrame:
-        """Return one row a layer and kind: layer, kind ("heads", "neurons"), components (how many), indices."""
-        rows = [
-            (layer, kind, len(indices), tuple(indices))
-            for kind in ("heads", "neurons")
-            for layer, indices in by_layer(getattr(self, kind)).items()
-        ]
-        return pd.DataFrame(sorted(rows), columns=["layer", "kind", "components", "indices"])
+        """Return one row a head, the largest A first, then one row a layer of neurons, the lowest first.
+
+        Columns: components (names, of neurons the largest A first), kind, layer, n (how many), score (A in nats per response
+        token, of neurons their sum; NaN where scores are unknown).
+        """
+        pairs = [(kind, pair, component_name(kind, *pair)) for kind in LETTERS for pair in getattr(self, kind)]
+        rows = [(name, kind.removesuffix("s"), layer, 1, self.scores.get(name, nan)) for kind, (layer, _), name in pairs]
+        table = pd.DataFrame(rows, columns=["components", "kind", "layer", "n", "score"])
+        table = table.sort_values("score", ascending=False, kind="stable")
+        total = {"components": ", ".join, "kind": "first", "n": "sum", "score": lambda scores: scores.sum(skipna=False)}
+        neurons = table[table["kind"] == "neuron"].groupby("layer", as_index=False).agg(total)
+        return pd.concat([table[table["kind"] == "head"], neurons], ignore_index=True)
 
     def figure(self) -> "go.Figure":
         """Return how many heads and how many neurons each layer has, as bars; pointing at one names them."""
-        table = self.table().sort_values("kind", kind="stable")
-        names = [", ".join(map(str, indices[:12])) + (", …" if len(indices) > 12 else "") for indices in table["indices"]]
-        hover = [f"layer {row.layer}: {row.components:,} {row.kind}" for row in table.itertuples()]
+        rows = [
+            {"x": layer, "series": kind, "facet": kind, "value": len(indices),
+             "hover": f"layer {layer}: {len(indices):,} {kind} ({shortened(indices)[1:-1]})"}
+            for kind in LETTERS for layer, indices in by_layer(getattr(self, kind)).items()
+        ]  # fmt: skip
         return bars(
-            table.assign(
-                x=table["layer"], series=table["kind"], facet=table["kind"], value=table["components"],
-                hover=[f"{count} ({indices})" for count, indices in zip(hover, names, strict=True)],
-            ),
-            title="In which layers does the circuit lie?", caption="Components of the circuit by layer. A count: no interval.",
-            x_title="layer", y_title="components",
-        )  # fmt: skip
+            pd.DataFrame(rows, columns=["x", "series", "facet", "value", "hover"]),
+            title="In which layers does the circuit lie?",
+            caption="Components of the circuit by layer. A count: no interval.",
+            x_title="layer",
+            y_title="components",
+        )
 
     def save(self, path: str | Path) -> None:
         """Write JSON, atomically."""
-        write_json(Path(path), {"format": FORMAT, "heads": self.heads, "neurons": self.neurons})
+        scores = {"scores": self.scores} if self.scores else {}
+        write_json(Path(path), {"format": FORMAT, "heads": self.heads, "neurons": self.neurons, **scores})
 
     @classmethod
     def load(cls, path: str | Path) -> "Circuit":
@@ -156,8 +186,8 @@ class Circuit(Result):
         try:
             if circuit["format"] != FORMAT:
                 raise HarmcircuitsError(f"its 'format' should be {FORMAT!r}")
-            return cls(heads=circuit["heads"], neurons=circuit["neurons"])
-        except (LookupError, TypeError, HarmcircuitsError) as error:
+            return cls(circuit["heads"], neurons=circuit["neurons"], scores=circuit.get("scores", {}))
+        except (LookupError, TypeError, ValueError) as error:
             raise HarmcircuitsError(f"{path} is no circuit file ({error}). Save the circuit again.") from error
 
 
@@ -167,16 +197,31 @@ def by_layer(items: Sequence[Component]) -> dict[int, list[int]]:
     return {layer: [index for place, index in items if place == layer] for layer in layers}
 
 
-def _normalised(kind: str, items: Iterable[Iterable[int]]) -> tuple[Component, ...]:
+def component_name(kind: str, layer: int, index: int) -> str:
+    """Return "L2H1" for head 1 of layer 2, "L5N100" for neuron 100 of layer 5."""
+    return f"L{layer}{LETTERS[kind]}{index}"
+
+
+def _components(kind: str, items: str | Iterable[str | Iterable[int]]) -> set[tuple[str, Component]]:
+    """Pairs are of `kind`; names say it themselves."""
     try:
-        pairs = sorted({(whole(layer), whole(index)) for layer, index in items})
-        if any(isinstance(number, bool) for pair in items for number in pair):
-            raise TypeError("a truth value")
+        found = {_component(kind, item) for item in ([items] if isinstance(items, str) else items)}
     except (TypeError, ValueError) as error:
-        raise HarmcircuitsError(f"{kind} must be pairs (layer, index) of whole numbers, not {shortened(items)}") from error
-    if negative := [pair for pair in pairs if min(pair) < 0]:
+        raise HarmcircuitsError(
+            f"{kind} must be pairs (layer, index) of whole numbers, not {shortened(items)}; or names, as L2H1 and L5N100"
+        ) from error
+    if negative := [pair for _, pair in sorted(found) if min(pair) < 0]:
         raise HarmcircuitsError(f"{kind} are counted from 0: {shortened(negative[0])} is negative")
-    return tuple(pairs)
+    return found
+
+
+def _component(kind: str, item: Any) -> tuple[str, Component]:
+    if isinstance(item, str) and (match := re.fullmatch(r"L(\d+)([HN])(\d+)", item)):
+        return {"H": "heads", "N": "neurons"}[match[2]], (int(match[1]), int(match[3]))
+    layer, index = item
+    if isinstance(layer, bool) or isinstance(index, bool):
+        raise TypeError("a truth value")
+    return kind, (whole(layer), whole(index))
 
 
 def _zero(dim: int, indices: list[int], activation: Float[Tensor, "..."], hook: object) -> Float[Tensor, "..."]:

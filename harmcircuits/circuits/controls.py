@@ -13,12 +13,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..attribution.scores import KINDS, Attribution, Kind
+from ..attribution.scores import KINDS, PROTECT, Attribution, Kind, protected_mask
 from ..data import Example
 from ..errors import SelectionError
 from ..statistics import Estimate
 from .circuit import Circuit, Component, by_layer
-from .selection import Fraction, check_same_model, fraction_of, protected_mask, select
+from .selection import Fraction, check_same_model, fraction_of, select
 from .weight_selection import WeightSelection
 
 HARMFUL, BENIGN = (0, 1), (2, 3)
@@ -60,7 +60,7 @@ def random(recipe: CircuitRecipe, circuit: Circuit, seed: int) -> Circuit:
         for layer, indices in by_layer(getattr(circuit, kind)).items():
             others = sorted(set(range(size)) - set(indices))
             drawn[kind] += [(layer, index) for index in generator.sample(others, min(len(indices), len(others)))]
-    return Circuit(**drawn)
+    return Circuit(drawn["heads"], neurons=drawn["neurons"])
 
 
 def matched(recipe: CircuitRecipe, circuit: Circuit, seed: int) -> Circuit:
@@ -167,7 +167,7 @@ def weight_controls(selection: WeightSelection) -> dict[str, WeightSelection]:
 
 
 def matched_random(
-    circuit: Circuit, A: Attribution, *, protect: Attribution, seed: int, protect_fraction: Fraction = 0.1
+    circuit: Circuit, A: Attribution, *, protect: Attribution, seed: int, protect_fraction: Fraction = PROTECT
 ) -> Circuit:
     """Return as many heads and neurons as `circuit`, in the same layers, as protected and of like |A| and U, drawn outside it.
 
@@ -196,7 +196,7 @@ def matched_random(
         protected = protected_mask(benign, fraction_of(protect_fraction, kind)) if items else torch.empty(0)
         place = torch.stack([_log(size), _log(benign)], -1)
         drawn[kind] = _nearby(items, place, protected, generator, NEAREST[kind])
-    return Circuit(**drawn)
+    return Circuit(drawn["heads"], neurons=drawn["neurons"])
 
 
 def _nearby(

@@ -16,18 +16,19 @@ from collections.abc import Mapping
 from typing import overload
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..attribution.scores import KINDS, Attribution, Kind
+from ..attribution.scores import KINDS, PROTECT, Attribution, Kind, protected_mask
 from ..attribution.weights import WeightAttribution
 from ..errors import SelectionError
-from .circuit import Circuit, Component
+from .circuit import Circuit, Component, component_name
 from .weight_mask import WeightMask
-from .weight_selection import WeightSelection, count, set_difference
+from .weight_selection import WeightSelection, set_difference
 
 Fraction = float | Mapping[str, float]
 """One fraction for both kinds, or `{"heads": .5, "neurons": .1}`."""
+SIZES: Mapping[Kind, float] = {"heads": 0.04, "neurons": 0.01}
+"""Share of all heads and of all neurons that is selected where no number is given."""
 
 
 @overload
@@ -35,9 +36,9 @@ def select(
     scores: Attribution,
     *,
     protect: Attribution | None = None,
-    heads: int = 0,
-    neurons: int = 0,
-    protect_fraction: Fraction = 0.1,
+    heads: int | None = None,
+    neurons: int | None = None,
+    protect_fraction: Fraction = PROTECT,
 ) -> Circuit: ...
 @overload
 def select(scores: WeightAttribution, *, protect: WeightAttribution | None = None, q: float, p: float) -> WeightMask: ...
@@ -45,29 +46,31 @@ def select(
     scores: Attribution | WeightAttribution,
     *,
     protect: Attribution | WeightAttribution | None = None,
-    heads: int = 0,
-    neurons: int = 0,
-    protect_fraction: Fraction = 0.1,
+    heads: int | None = None,
+    neurons: int | None = None,
+    protect_fraction: Fraction = PROTECT,
     q: float = 0.0,
     p: float = 0.0,
 ) -> Circuit | WeightMask:
     """Return the components of largest A that benign text does not need: see the module for the rules.
 
+        circuit = hc.select(A, protect=B)  # 4 % of heads and 1 % of neurons
         circuit = hc.select(A, protect=B, heads=8, neurons=128)
         mask = hc.select(W, q=1e-3, p=5e-3)
 
     >>> A = Attribution(torch.tensor([[[0.4, 0.3, 0.2, -0.1]]]), torch.zeros(1, 1, 1))
     >>> B = Attribution(torch.tensor([[[-0.9, 0.1, 0.1, 0.1]]]), torch.zeros(1, 1, 1))
     >>> select(A, protect=B, heads=1, protect_fraction=0.25)  # head 0 is protected: it matters to benign text
-    Circuit(heads=((0, 1),), neurons=())
+    Circuit(['L0H1'])
 
     Args:
         scores: of the text that should be lost; components that were not measured are never selected.
         protect: scores of the text that should be kept, which give U; None: nothing is protected, and of weights U is that of
             `scores`.
         heads: how many heads to take.
-        neurons: how many neurons to take.
-        protect_fraction: share of heads and neurons that is protected; a mapping must name every requested kind.
+        neurons: how many neurons to take. Of the two one given: that kind alone; none: 4 % of heads and 1 % of neurons.
+        protect_fraction: share of heads and neurons that is protected, by default half and a tenth as in `Settings`; a mapping
+            must name every requested kind.
         q: share of each matrix to take, of weights.
         p: share of each matrix to protect, of weights.
 
@@ -81,12 +84,16 @@ def select(
         return _select_weights(scores, protect or scores, q, p)
     if q or p or isinstance(protect, WeightAttribution):
         raise SelectionError("heads and neurons are selected by heads=, neurons= and protect_fraction=, not by q= and p=")
-    counts: dict[Kind, int] = {"heads": heads, "neurons": neurons}
+    counts: dict[Kind, int] = {"heads": heads or 0, "neurons": neurons or 0}
+    if heads is None and neurons is None:
+        counts = {kind: max(1, round(share * getattr(scores, kind).numel())) for kind, share in SIZES.items()}
     if not any(counts.values()):
         raise SelectionError("a circuit of nothing was asked for: ask for heads= or neurons=, or both")
     if protect is not None:
         check_same_model(scores, protect)
-    return Circuit(**{kind: _largest(scores, protect, kind, counts[kind], protect_fraction) for kind in KINDS if counts[kind]})
+    pairs = {kind: _largest(scores, protect, kind, counts[kind], protect_fraction) for kind in KINDS if counts[kind]}
+    values = {component_name(kind, *pair): getattr(scores, kind)[pair] for kind in pairs for pair in pairs[kind]}
+    return Circuit(pairs.get("heads", ()), neurons=pairs.get("neurons", ()), scores=values)
 
 
 def _largest(A: Attribution, B: Attribution | None, kind: Kind, n: int, fraction: Fraction) -> list[Component]:
@@ -120,14 +127,6 @@ def fraction_of(fraction: Fraction, kind: Kind) -> float:
             f"protect_fraction={fraction!r}: give a number between 0 and 1 for {kind}; 0 protects none of them"
         )
     return float(share)
-
-
-def protected_mask(benign: Float[Tensor, "layer index"], fraction: float) -> Bool[Tensor, "layer index"]:
-    """Return True for the floor(fraction × all) components of largest U; those that were not measured come last."""
-    mask = torch.zeros(benign.numel(), dtype=torch.bool)
-    order = benign.nan_to_num(nan=-torch.inf).flatten().argsort(descending=True, stable=True)
-    mask[order[: count(fraction, benign.numel())]] = True
-    return mask.view_as(benign)
 
 
 def _select_weights(W: WeightAttribution, benign: WeightAttribution, q: float, p: float) -> WeightMask:

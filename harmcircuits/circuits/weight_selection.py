@@ -12,12 +12,13 @@ Source: arXiv 2604.09544; "released" is its code, "global" the other recipe that
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain
-from math import floor, inf, prod
+from math import inf, prod
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..attribution.scores import count
 from ..attribution.weight_gradients import ExampleSet, layer_sums, weight_scores
 from ..errors import SelectionError
 from ..models.matrices import matrices
@@ -143,8 +144,3 @@ def top_fraction(scores: Float[Tensor, " n"], fraction: float) -> Int[Tensor, " 
     threshold = values.topk(n, sorted=False).values.min()
     above, equal = places[values > threshold], places[values == threshold]
     return torch.cat([above, equal[: n - len(above)]]).sort().values
-
-
-def count(fraction: float, n: int) -> int:
-    """Return floor(fraction · n): 0.1 × 270 is 27, also in floating point."""
-    return floor(fraction * n + 1e-9)
