@@ -155,7 +155,12 @@ class Circuit(Result):
         rows = [(name, kind.removesuffix("s"), layer, 1, self.scores.get(name, nan)) for kind, (layer, _), name in pairs]
         table = pd.DataFrame(rows, columns=["components", "kind", "layer", "n", "score"])
         table = table.sort_values("score", ascending=False, kind="stable")
-        total: dict[str, Any] = {"components": ", ".join, "kind": "first", "n": "sum", "score": lambda scores: scores.sum(skipna=False)}
+        total: dict[str, Any] = {
+            "components": ", ".join,
+            "kind": "first",
+            "n": "sum",
+            "score": lambda scores: scores.sum(skipna=False),
+        }
         neurons = table[table["kind"] == "neuron"].groupby("layer", as_index=False).agg(total)
         return pd.concat([table[table["kind"] == "head"], neurons], ignore_index=True)
 
