@@ -18,8 +18,6 @@ def bars(frame: pd.DataFrame, *, title: str, caption: str, x_title: str, y_title
 
     Args:
         frame: columns x, series, value; optional facet (a plot for each) and hover (shown by pointing at a bar).
-        title: the question that the figure answers.
-        caption: what is drawn, its unit and sign.
 
     Raises:
         HarmcircuitsError: a column is missing.
@@ -31,26 +29,19 @@ def bars(frame: pd.DataFrame, *, title: str, caption: str, x_title: str, y_title
     frame = style.checked(frame, ["x", "series", "value"], optional={"facet": "", "hover": None})
     default = [f"{row.series}, {x_title} {row.x}: {row.value:.4g}" for row in frame.itertuples()]
     frame["hover"] = frame["hover"].where(frame["hover"].notna(), pd.Series(default, index=frame.index))
-    looks, facets = style.looks(frame["series"]), list(dict.fromkeys(frame["facet"])) or [""]
-    legend = list(looks) if len(looks) > len(facets) else []
-    drawn = style.figure(
-        title=title, caption=caption, alt=style.listed(frame["hover"]), height=320 if len(facets) == 1 else 180,
-        facets=facets, legend=legend,
+    drawn = style.plots(
+        frame, title=title, caption=caption, alt=frame["hover"], heights=(320, 180),
+        legend=frame["series"].nunique() > frame["facet"].nunique(),
     )  # fmt: skip
-    for row, facet in enumerate(facets, start=1):
-        counts = frame.loc[frame["facet"] == facet, "value"]
+    for row, plot in style.facets(frame):
+        counts = plot["value"]
         if len(counts) and counts.max() <= 8 and (counts % 1 == 0).all():
             drawn.update_yaxes(dtick=1, row=row)
-        for name, look in looks.items():
-            part = frame[(frame["facet"] == facet) & (frame["series"] == name)]
-            drawn.add_bar(
-                x=part["x"], y=part["value"], name=style.text(name), marker={"color": look.colour, "line": {"width": 0}},
-                showlegend=bool(legend) and row == 1, hovertext=part["hover"].map(style.text),
-                hovertemplate="%{hovertext}<extra></extra>", row=row, col=1,
-            )  # fmt: skip
+    for _, look, points, trace in style.series(frame):
+        drawn.add_bar(x=points["x"], y=points["value"], marker={"color": look.colour, "line": {"width": 0}}, **trace)
     first, last = (frame["x"].min(), frame["x"].max()) if len(frame) else (0, 0)
     drawn.update_xaxes(tickformat="d", range=[first - 0.6, last + 0.6], showgrid=False, dtick=1 if last <= 8 else None)
-    drawn.update_xaxes(title_text=x_title, row=len(facets)).update_yaxes(title_text=y_title, zeroline=True)
+    drawn.update_xaxes(title_text=x_title, row=len(style.facets(frame))).update_yaxes(title_text=y_title, zeroline=True)
     return drawn.update_layout(barmode="relative", bargap=0.15)
 
 

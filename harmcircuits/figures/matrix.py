@@ -1,12 +1,13 @@
-"""Heat maps: a matrix of few cells with their numbers written in, and a map of many cells with their colours alone."""
+"""Heat maps: a matrix of few cells with their numbers written in; a map of many cells, such as all heads, by colour alone."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from jaxtyping import Float
 
 from ..errors import HarmcircuitsError
 from . import style
@@ -17,6 +18,13 @@ _ROOMY, _ACROSS, _LABEL = 5, 52, 13
 """On a phone: columns up to which a cell has room for its interval, letters side by side, and letters of a name's line."""
 _MAP_ROW, _LEAST, _MOST = 15, 180, 720
 """Pixels of a row of a map, and of the lowest and the highest map."""
+_CAPTION = "Attribution A, averaged over examples. Positive: the head promotes the response. Negative: it suppresses it."
+_SURE = " Underlined: the 95 % interval over examples (each head's, not adjusted for their number) excludes 0."
+_MARKERS = {
+    "interval excludes 0": {"symbol": "line-ew", "size": 7, "line": {"color": style.BLACK, "width": 1.5}},
+    "selected": {"symbol": "x", "size": 9, "color": style.BLACK, "line": {"color": "white", "width": 1}},
+    "protected": {"symbol": "square-open", "size": 11, "color": style.GREY, "line": {"width": 2}},
+}
 
 
 def matrix(frame: pd.DataFrame, *, title: str, caption: str, x_title: str, bar: str) -> go.Figure:
@@ -25,8 +33,6 @@ def matrix(frame: pd.DataFrame, *, title: str, caption: str, x_title: str, bar: 
     Args:
         frame: columns row, column, value; one line a cell, in the order of the figure. Optional: low, high (the interval, which
             is written where there is room), colour (a number; the value by default), framed (True: the cell has a frame).
-        title: the question that the figure answers.
-        caption: what is drawn, its unit and sign.
         x_title: what the columns are.
         bar: what the colours are, with their unit.
 
@@ -44,7 +50,8 @@ def matrix(frame: pd.DataFrame, *, title: str, caption: str, x_title: str, bar: 
     wide = frame.set_index(["row", "column"]).reindex(pd.MultiIndex.from_product([rows, columns]))
     grid = lambda name: wide[name].to_numpy(dtype=float).reshape(len(rows), len(columns))
     cells = np.stack([grid(name) for name in ("value", "low", "high")], -1)
-    roomy, crowded = len(columns) <= _ROOMY, _crowded(columns)
+    longest = max((len(word) for name in columns for word in name.split()), default=0)
+    roomy, crowded = len(columns) <= _ROOMY, len(columns) * longest > _ACROSS  # crowded: names would touch on a phone
     aslant = 30 if roomy and crowded else 0
     drawn = _heat(
         grid("colour" if "colour" in frame else "value"),
@@ -80,8 +87,6 @@ def heatmap(
 
     Args:
         values: rows and columns by number or name (which need not be unique); nan is left blank.
-        title: the question that the figure answers.
-        caption: what is drawn, its unit and sign.
         x_title: what columns are.
         y_title: what rows are.
         bar: what the colours are, with their unit.
@@ -112,6 +117,54 @@ def heatmap(
     return drawn.update_yaxes(range=[len(values) - 0.5, -0.5])
 
 
+def heads(
+    scores: Float[np.ndarray, "layer head"],
+    *,
+    low: Float[np.ndarray, "layer head"] | None = None,
+    high: Float[np.ndarray, "layer head"] | None = None,
+    selected: Iterable[tuple[int, int]] = (),
+    protected: Iterable[tuple[int, int]] = (),
+    title: str = "Which attention heads write the response?",
+) -> go.Figure:
+    """Draw a heat map of the heads; marks show which are selected, which protected, and whose interval excludes 0.
+
+    Args:
+        scores: A of each head, nats per token; nan (not measured) is left blank.
+        low: lower ends of the heads' 95 % intervals.
+        high: upper ends.
+        selected: (layer, head) of a circuit.
+        protected: (layer, head) that benign responses need, and that selection leaves out.
+
+    Raises:
+        HarmcircuitsError: a marked head lies outside the scores.
+
+    >>> drawn = heads(np.array([[0.1, -0.2]]), selected=[(0, 1)], protected=[(0, 0)])
+    >>> [trace.name for trace in drawn.data[1:]]
+    ['selected (1)', 'protected (1)']
+    """
+    sure = [] if low is None or high is None else list(zip(*np.nonzero((low > 0) | (high < 0)), strict=True))
+    marked = [sure, sorted(selected), sorted(protected)]
+    named = zip(_MARKERS, marked, strict=True)
+    marks = {f"{name} ({len(pairs):,})": (pairs, _MARKERS[name]) for name, pairs in named if pairs}
+    n_layers, n_heads = scores.shape
+    if outside := [pair for pairs, _ in marks.values() for pair in pairs if not (pair[0] < n_layers and pair[1] < n_heads)]:
+        raise HarmcircuitsError(f"head {outside[0]} lies outside the scores of shape {scores.shape}: take both from one model.")
+    drawn = heatmap(
+        pd.DataFrame(scores),
+        title=title,
+        caption=_CAPTION + (_SURE if low is not None else ""),
+        x_title="head",
+        y_title="layer",
+        bar="attribution A (nats per token)",
+        legend=list(marks),
+    )
+    for name, (pairs, marker) in marks.items():
+        layers, indices = np.array(pairs).T
+        y = layers + 0.3 if pairs is sure else layers
+        drawn.add_scatter(x=indices, y=y, mode="markers", name=name, marker=marker, hoverinfo="skip", showlegend=True)
+    return drawn
+
+
 def layer_by_kind(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Return a column of a table with one row a weight matrix, for `heatmap`: layers downwards, kinds to the right, in order.
 
@@ -132,11 +185,15 @@ def _heat(
     extremes = f"highest {flat[order[0]]}; lowest {flat[order[-1]]}" if order else "nothing was measured"
     alt = "; ".join(flat) if len(flat) <= 30 else f"{z.shape[0]} by {z.shape[1]} cells; {extremes}"
     drawn = style.figure(title=title, caption=caption, alt=alt, height=height, under=under + 60, legend=legend)
+    colour_bar = {
+        "orientation": "h", "title": {"text": bar, "side": "top", "font": {"size": 13}}, "thickness": 12, "nticks": 5,
+        "len": 1, "x": 0.5, "y": -under / height, "yanchor": "top", "ypad": 0,
+    }  # fmt: skip
     scale = [(0, colours[0]), (0.5, "white"), (1, colours[1])] if diverging else [(0, "white"), (1, colours[1])]
     drawn.add_heatmap(
         z=z, zmin=-largest if diverging else 0, zmax=largest, colorscale=scale, hoverongaps=False,
         hovertext=[[style.text(text) for text in line] for line in hover], hovertemplate="%{hovertext}<extra></extra>",
-        colorbar=style.colour_bar(bar, below=under, height=height), **cells,
+        colorbar=colour_bar, **cells,
     )  # fmt: skip
     return drawn.update_xaxes(showgrid=False).update_yaxes(showgrid=False)
 
@@ -146,11 +203,6 @@ def _written(cell: np.ndarray, *, roomy: bool) -> str:
     if not np.isfinite(cell[0]):
         return ""
     return f"<b>{value}</b>" + (f"<br>{ends[0]} to<br>{ends[1]}" if roomy and np.isfinite(cell).all() else "")
-
-
-def _crowded(columns: Sequence[str]) -> bool:
-    """Whether the columns' names would touch on a phone."""
-    return len(columns) * max((len(word) for name in columns for word in name.split()), default=0) > _ACROSS
 
 
 def _named(names: Sequence[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import html
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -132,6 +132,31 @@ def checked(frame: pd.DataFrame, columns: Sequence[str], *, optional: Mapping[st
     return frame.astype(types)
 
 
+def facets(frame: pd.DataFrame) -> list[tuple[int, pd.DataFrame]]:
+    """Return the row and the lines of each facet, of one at least."""
+    names = list(dict.fromkeys(frame["facet"])) or [""]
+    return [(row, frame[frame["facet"] == facet]) for row, facet in enumerate(names, start=1)]
+
+
+def series(frame: pd.DataFrame) -> Iterator[tuple[str, Look, pd.DataFrame, dict[str, Any]]]:
+    """Yield name, look, lines and what a trace is given, of each series in each facet."""
+    for row, plot in facets(frame):
+        for name, look in looks(frame["series"]).items():
+            points = plot[plot["series"] == name]
+            hover = {"hovertext": points["hover"].map(text), "hovertemplate": "%{hovertext}<extra></extra>"}
+            yield name, look, points, {"name": text(name), "showlegend": row == 1, **hover, "row": row, "col": 1}
+
+
+def plots(
+    frame: pd.DataFrame, *, title: str, caption: str, alt: pd.Series, heights: tuple[float, float], legend: bool = True
+) -> go.Figure:
+    """An empty figure with a plot for each facet of `frame`; `heights`, px, are those of one alone and of one of several."""
+    names, entries = list(dict.fromkeys(frame["facet"])) or [""], list(looks(frame["series"])) if legend else []
+    height = heights[len(names) > 1]
+    drawn = figure(title=title, caption=caption, alt=listed(alt), height=height, facets=names, legend=entries)
+    return drawn.update_layout(showlegend=legend)
+
+
 def figure(
     *,
     title: str,
@@ -185,17 +210,11 @@ def _legend_height(names: Iterable[str]) -> int:
     return _LEGEND_LINE * lines
 
 
-def colour_bar(title: str, *, below: float, height: float) -> dict[str, Any]:
-    """A colour bar that lies `below` px under a plot of `height` px and is as wide, its title above."""
-    heading = {"text": title, "side": "top", "font": {"size": 13}}
-    place = {"len": 1, "x": 0.5, "y": -below / height, "yanchor": "top", "ypad": 0}
-    return {"orientation": "h", "title": heading, "thickness": 12, "nticks": 5, **place}
-
-
-def error_bars(value: pd.Series, low: pd.Series, high: pd.Series, *, colour: str) -> dict[str, Any]:
-    """Plotly's error bars from `low` to `high`; one length is negative where the estimate lies outside its interval."""
+def error_bars(points: pd.DataFrame, look: Look, *columns: str) -> dict[str, Any]:
+    """Plotly's error bars; one length is negative where the estimate lies outside its interval. Columns as in `estimates`."""
+    value, low, high = (points[column] for column in columns or ("value", "low", "high"))
     lengths = {"array": high - value, "arrayminus": value - low}
-    return {"type": "data", "symmetric": False, **lengths, "color": colour, "thickness": 1.5, "width": 0}
+    return {"type": "data", "symmetric": False, **lengths, "color": look.colour, "thickness": 1.5, "width": 0}
 
 
 def span(*values: Iterable[float], hold: float = 0.0) -> list[float]:
