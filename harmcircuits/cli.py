@@ -111,9 +111,9 @@ def errors_in_a_line(command: Callable[..., None]) -> Callable[..., None]:
         except Exception as error:
             if not type(error).__module__.startswith("harmcircuits"):
                 raise
-            from .store import printable  # a message may quote what a file holds
+            from .errors import printable  # a message may quote what a file holds
 
-            typer.secho("error: " + printable(error, kept="\n"), err=True, fg="red")
+            typer.secho("error: " + printable(error, keep="\n"), err=True, fg="red")
             raise typer.Exit(1) from error
 
     return run
@@ -202,7 +202,7 @@ def show(name: str, result: Any, out: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from .store import printable
+    from .errors import printable
 
     if name == "dissociate":
         title, table, out = "Effect sizes, 95 % intervals", result.table(controls=False).T.reset_index(), out / "report"
@@ -218,7 +218,7 @@ def show(name: str, result: Any, out: Path) -> None:
     grid = Table(*map(str, table.columns), title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)
     for row in table.itertuples(index=False):
         cells = (f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row)
-        grid.add_row(*(Text("" if cell in ("nan", "None") else printable(cell, kept="\n")) for cell in cells))
+        grid.add_row(*(Text("" if cell in ("nan", "None") else printable(cell, keep="\n")) for cell in cells))
     Console().print(grid)
     for line in lines:
         typer.echo(printable(line))

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 import torch
@@ -22,25 +22,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from .errors import HarmcircuitsError
+from .errors import HarmcircuitsError, one_line
 
 CACHE_VARIABLE = "HARMCIRCUITS_CACHE"
-Options = ParamSpec("Options")
-Result = TypeVar("Result")
-
-
-def printable(text: object, *, kept: str = "") -> str:
-    """Escape control characters, so that untrusted text cannot move the terminal's cursor; `kept` letters stay.
-
-    >>> printable("a\\x1b[2Jb")
-    'a\\\\x1b[2Jb'
-    """
-    return "".join(letter if letter.isprintable() or letter in kept else repr(letter)[1:-1] for letter in str(text))
-
-
-def one_line(text: object) -> str:
-    """Return at most 200 printable letters of what an error says or a file holds, for a message."""
-    return printable(str(text)[:200])[:200]
+Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 
 @contextmanager
@@ -71,40 +56,42 @@ def file_digest(path: str | os.PathLike[str]) -> str:
     return total.hexdigest()
 
 
-@contextmanager
-def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_file(path: str | os.PathLike[str]) -> AbstractContextManager[Path]:
     """Yield a temporary path beside `path`: on success what was written there replaces `path`, on failure it goes.
 
     The temporary name keeps the suffix, since some writers add one otherwise. The file's mode is that of other new files there.
     """
-    target = Path(path)
-    with _beside(target) as temporary:
-        temporary.touch()
-        mode = temporary.stat().st_mode & 0o777
-        yield temporary
-        temporary.chmod(mode)
-        _flush(temporary)
-        temporary.replace(target)
+    return _replacing(Path(path), Path.touch)
 
 
-@contextmanager
-def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_folder(path: str | os.PathLike[str]) -> AbstractContextManager[Path]:
     """Yield a new temporary folder beside `path`; on success it is renamed to `path`, on failure removed.
 
     If `path` has come into being meanwhile (another process made the same thing), that one is kept.
     """
-    target = Path(path)
-    with _beside(target) as temporary:
-        temporary.mkdir()
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _flush(file)
+    return _replacing(Path(path), Path.mkdir)
+
+
+@contextmanager
+def _replacing(target: Path, make: Callable[[Path], None]) -> Iterator[Path]:
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial{target.suffix}")
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.rename(target)
-        except OSError:
-            if not target.is_dir():
-                raise
+            make(temporary)
+            mode = temporary.stat().st_mode & 0o777
+            yield temporary
+            temporary.chmod(mode)
+            for file in filter(Path.is_file, [temporary, *temporary.rglob("*")]):
+                with file.open("rb+") as opened:
+                    os.fsync(opened.fileno())  # a rename alone does not survive a crash
+            try:
+                temporary.replace(target)
+            except OSError:
+                if not (temporary.is_dir() and target.is_dir()):
+                    raise
+        finally:
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -114,31 +101,11 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 @contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A temporary path in the target's folder, removed at the end whatever happens."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial{target.suffix}")
-    with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield temporary
-        finally:
-            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
-
-
-def _flush(file: Path) -> None:
-    with file.open("rb+") as opened:
-        os.fsync(opened.fileno())  # a rename alone does not survive a crash
-
-
-@contextmanager
 def locked(path: str | os.PathLike[str], *, timeout: float = -1, tidy: bool = False) -> Iterator[None]:
     """Hold the lock that guards `path`, the file `.NAME.lock` beside it; the system releases it when its holder ends.
 
-    A thread that holds it already goes on. `tidy` removes the lock file in the end: only where nobody waits for it.
-
-    Raises:
-        HarmcircuitsError: another process holds it for longer than `timeout` seconds (below 0: wait for ever), or no file can
-            be made.
+    A thread that holds it already goes on. `tidy` removes the lock file in the end: only where nobody waits for it. Raises
+    HarmcircuitsError where another process holds it for longer than `timeout` seconds (below 0: wait for ever).
     """
     target = Path(path)
     lock = FileLock(target.with_name(f".{target.name}.lock"), is_singleton=True)
@@ -148,7 +115,7 @@ def locked(path: str | os.PathLike[str], *, timeout: float = -1, tidy: bool = Fa
             lock.acquire(timeout=timeout)
         except Timeout as error:
             raise HarmcircuitsError(
-                f"{target}: another process has held the lock {lock.lock_file}. Wait until it ends, or end it."
+                f"{target}: another process has held the lock {lock.lock_file}. Wait until it ends."
             ) from error
     try:
         yield
@@ -158,21 +125,20 @@ def locked(path: str | os.PathLike[str], *, timeout: float = -1, tidy: bool = Fa
         lock.release()
 
 
-def held(folder: str | os.PathLike[str]) -> AbstractContextManager[None]:
-    """Hold a run's folder for this process. Raises HarmcircuitsError where another process or thread is at work there."""
-    return locked(Path(folder) / "run", timeout=0, tidy=True)
+def held(folder: str | os.PathLike[str] | None) -> AbstractContextManager[None]:
+    """Hold a run's folder (None: nothing). Raises HarmcircuitsError where another process or thread is at work there."""
+    return nullcontext() if folder is None else locked(Path(folder) / "run", timeout=0, tidy=True)
 
 
-def alone_in_folder(verb: Callable[Options, Result]) -> Callable[Options, Result]:
+def alone_in_folder(verb: Verb) -> Verb:
     """Let a verb hold the folder in its option `folder=`: a second call for the same one raises HarmcircuitsError at once."""
 
     @wraps(verb)
-    def alone(*args: Options.args, **options: Options.kwargs) -> Result:
-        folder = cast("str | Path | None", options.get("folder"))
-        with nullcontext() if folder is None else held(folder):
+    def alone(*args: Any, **options: Any) -> Any:
+        with held(options.get("folder")):
             return verb(*args, **options)
 
-    return alone
+    return cast(Verb, alone)
 
 
 def digest(value: object) -> str:
@@ -206,11 +172,7 @@ def _plain(value: object) -> dict[Any, Any]:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Return the value in a JSON file.
-
-    Raises:
-        HarmcircuitsError: the file is missing or not JSON; the message names the file, the line and the cure.
-    """
+    """Return the value in a JSON file. HarmcircuitsError, where it is missing or not JSON, names the file, line and cure."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -24,11 +24,11 @@ from harmcircuits.circuits import Circuit, WeightMask
 from harmcircuits.data import Prompt, chat_frame, load_prompts
 from harmcircuits.data.elicit import elicit
 from harmcircuits.data.examples import prompt_ids
-from harmcircuits.errors import HarmcircuitsError
+from harmcircuits.errors import HarmcircuitsError, one_line, printable
 from harmcircuits.experiment.result import Dissociation
 from harmcircuits.report import Section, page
 from harmcircuits.results import notebook_html
-from harmcircuits.store import one_line, printable, read_json
+from harmcircuits.store import read_json
 
 # Readers
 
@@ -81,7 +81,7 @@ def test_a_changed_file_is_read_or_refused(name: str, tmp_path_factory: pytest.T
             read(path)
         except OURS as error:
             assert str(path.parent) in str(error) and len(str(error)) < 2000
-            assert printable(error, kept="\n") == str(error), "it moves no cursor"
+            assert printable(error, keep="\n") == str(error), "it moves no cursor"
 
     changed()
 

@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 
 from .. import store
 from ..ablation.ablate import Condition
-from ..errors import HarmcircuitsError
+from ..errors import HarmcircuitsError, one_line
 from ..experiment.decision import Decision, over
 from ..experiment.effect_table import columns_of, estimate_of, interval_text
 from ..experiment.effects import CONTRASTS, Effects
@@ -238,7 +238,7 @@ class Finding(Result):
             estimates = tables.pop("estimates")
             return cls(**document | {"reasons": tuple(document["reasons"])}, estimates=estimates, tables=tables)
         except (ArithmeticError, KeyError, TypeError, ValueError) as error:
-            raise HarmcircuitsError(f"{path} was changed ({store.one_line(repr(error))}): run the claim again.") from error
+            raise HarmcircuitsError(f"{path} was changed ({one_line(repr(error))}): run the claim again.") from error
 
     def __repr__(self) -> str:
         return f"Finding({self.claim}: {self.answer!r})"

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from .. import store
-from ..errors import HarmcircuitsError
+from ..errors import HarmcircuitsError, one_line
 
 log = logging.getLogger(__name__)
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
@@ -57,7 +57,7 @@ def _verified(url: str, digest: str, path: Path) -> Path:
                 content = response.read()
         except (OSError, HTTPException) as error:
             raise HarmcircuitsError(
-                f"{url} cannot be downloaded ({store.one_line(error)}). Check the network, or download it elsewhere and put it "
+                f"{url} cannot be downloaded ({one_line(error)}). Check the network, or download it elsewhere and put it "
                 f"at {path} (SHA-256 {digest})."
             ) from error
     if (actual := sha256(content).hexdigest()) != digest:

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from .. import store
 from ..ablation.ablate import BASELINE, Condition
 from ..data import Prompt, chat_frame
-from ..errors import HarmcircuitsError
+from ..errors import HarmcircuitsError, one_line
 from ..judges import Judge
 from ..judges.rules import read_outcomes
 from ..models.model_key import model_key
@@ -136,7 +136,7 @@ def _loaded(path: Path, load: Callable[[Path], Part]) -> Part | None:
     try:
         return load(path) if path.exists() else None
     except (ArithmeticError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        log.warning("%s is not used and made anew: %s", path, store.one_line(error))
+        log.warning("%s is not used and made anew: %s", path, one_line(error))
         return None
 
 

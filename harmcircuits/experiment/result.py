@@ -27,7 +27,7 @@ from .. import store
 from .._version import __version__
 from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, WeightMask
-from ..errors import HarmcircuitsError
+from ..errors import HarmcircuitsError, one_line
 from ..report import Section, page
 from ..results import notebook_html
 from ..statistics import Estimate
@@ -202,7 +202,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     except (OSError, ValueError) as error:
-        raise HarmcircuitsError(f"{path} cannot be read ({store.one_line(error)}): run dissociate again.") from error
+        raise HarmcircuitsError(f"{path} cannot be read ({one_line(error)}): run dissociate again.") from error
     return frame.fillna(dict.fromkeys(set(frame.columns) & {"component", "control", "reason"}, ""))
 
 

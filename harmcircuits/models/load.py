@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from .. import store
-from ..errors import HarmcircuitsError
+from ..errors import HarmcircuitsError, one_line
 from .packaged import ALIASES, DEFAULT, dequantised_folder, from_pretrained, load_errors, packaged_gguf
 from .protocol import WORKING_MODELS
 
@@ -80,7 +80,7 @@ def load_model(
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, ImportError) as error:  # PyTorch raises each of them for one device or another
         cure = "leave device= out (CUDA where there is one, else the CPU)"
-        raise HarmcircuitsError(f"the device {str(device)!r} cannot be used here ({store.one_line(error)}): {cure}.") from error
+        raise HarmcircuitsError(f"the device {str(device)!r} cannot be used here ({one_line(error)}): {cure}.") from error
     target = torch.device(device)
     name = place = os.fspath(name)
     if hf_model is not None:

@@ -24,7 +24,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from .. import store
-from ..errors import HarmcircuitsError
+from ..errors import HarmcircuitsError, printable
 
 log = logging.getLogger(__name__)
 _FORMAT = 1  # part of the folder's name: raise it when what is saved changes
@@ -156,5 +156,5 @@ def load_errors(name: str | PathLike[str]) -> Iterator[None]:
     except Exception as error:  # of damaged files, transformers and tokenizers raise nearly every kind
         if isinstance(error, OSError) and error.errno is not None:  # the system's own: a full disk, say
             raise
-        what = store.printable(f"{type(error).__name__}: {error}", kept="\n")
+        what = printable(f"{type(error).__name__}: {error}", keep="\n")
         raise HarmcircuitsError(f"{name} cannot be loaded ({what}). {_CURE}") from error
