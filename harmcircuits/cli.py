@@ -136,9 +136,11 @@ def checkpoints(series: Sequence[str], device: str | None, dtype: str) -> dict[s
 
 
 def run(command: str, *, model: Any, prompts: Any, benign: Any, out: Path, device: Any, dtype: str, **more: Any) -> Any:
-    """Call the package's function of that name on the prompts, save its result and return it."""
+    """Test the claim, or call the package's function, of that name on the prompts; save the result and return it."""
     import harmcircuits as hc
 
+    from .claims.claim import NAMES, claim_class
+    from .claims.run import run as test_claim
     from .store import held
 
     pair: dict[str, Any] = {"source": prompts} if benign is None else {"harmful": prompts, "benign": benign}
@@ -146,7 +148,8 @@ def run(command: str, *, model: Any, prompts: Any, benign: Any, out: Path, devic
     with held(out):  # a folder that cannot be written is noticed before the model is loaded
         loaded = load(model, device, dtype) if isinstance(model, str) else checkpoints(model, device, dtype)
         more |= {"name": model} if isinstance(model, str) else {}
-        result = getattr(hc, command)(loaded, prompts=test, folder=out, command=typed, progress=True, **more)
+        verb = partial(test_claim, claim_class(command)) if command in NAMES else getattr(hc, command)
+        result = verb(loaded, prompts=test, folder=out, command=typed, progress=True, **more)
         result.save(out)
     return result
 

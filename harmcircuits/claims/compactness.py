@@ -34,7 +34,7 @@ from ..ablation.ablate import BASELINE, Condition
 from ..circuits import Circuit, outgoing
 from ..data import PromptSet
 from ..errors import HarmcircuitsError
-from ..experiment.circuits import component_circuits, component_counts, controls_of, weight_circuits, weights_name
+from ..experiment.circuits import RANDOM, component_circuits, component_counts, controls_of, weight_circuits, weights_name
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, value_at_least
 from ..experiment.effects import Effects
 from ..experiment.settings import CompactnessSettings
@@ -50,7 +50,6 @@ from .run import run
 SMALL = 0.01
 """Of all eligible weights: what a small part touches at most."""
 HALF = 0.5
-CONTROLS = ("random", "matched random")
 NO_CONTROL = Estimate.missing("no random control could be drawn")
 
 
@@ -77,8 +76,7 @@ class Compactness(Claim):
     @cached_property
     def controls(self) -> dict[str, list[Condition]]:
         """Random controls of each circuit, by its name."""
-        every = {circuit.name: controls_of(self.material, circuit, {}) for circuit in self.circuits}
-        return {name: [each for each in drawn if each.labels["control"] in CONTROLS] for name, drawn in every.items()}
+        return {circuit.name: controls_of(self.material, circuit, {}, kinds=RANDOM) for circuit in self.circuits}
 
     @cached_property
     def shares(self) -> dict[str, float]:

@@ -36,7 +36,7 @@ from ..circuits import overlap
 from ..circuits.weight_selection import WeightSelection
 from ..data import Example, PromptSet
 from ..errors import HarmcircuitsError, SelectionError
-from ..experiment.circuits import cached_masks, choose_circuits, weights_name
+from ..experiment.circuits import RANDOM, cached_masks, choose_circuits, weights_name
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, of_measured
 from ..experiment.effect_table import columns_of
 from ..experiment.effects import ROLES, Effects
@@ -50,7 +50,7 @@ from .claim import Claim, Figures, Finding
 from .run import run
 
 log = logging.getLogger(__name__)
-HARMFUL, BENIGN, RANDOM = "harmful", "benign", ("random", "matched random")
+HARMFUL, BENIGN = "harmful", "benign"
 PROTECTION, LABELS = ("", "unprotected"), ["component", "aim", "protection"]
 HALF = 0.5
 """Of what a capability loses without its own circuit: a harmful circuit that does this much is not distinct from it."""

@@ -1,7 +1,7 @@
 """Circuits and their sizes: chosen on development prompts by a short sweep, each with its controls."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import nan
@@ -9,7 +9,7 @@ from math import nan
 import numpy as np
 import pandas as pd
 
-from ..ablation.ablate import BASELINE, Condition
+from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.weight_gradients import ExampleSet
 from ..circuits import Circuit, WeightMask
 from ..circuits.controls import BENIGN, CONTROLS, DRAWN, HARMFUL, halves, weight_controls
@@ -24,6 +24,8 @@ from .measure import measure
 log = logging.getLogger(__name__)
 ENOUGH = 0.95
 """Of the largest ΔL: what is beyond needs more components for next to nothing."""
+RANDOM = ("random", "matched random")
+"""Controls that the effect of a circuit is compared with."""
 Masks = Mapping[str, WeightMask | None]
 """Masks of the same q and p from other examples, by the name of their control."""
 
@@ -113,15 +115,10 @@ def _best_size(sizes: pd.DataFrame, cost: "pd.Series[float]", bound: float) -> i
 def component_counts(material: Material) -> dict[str, list[int]]:
     """Return how many heads and neurons the asked fractions are."""
     settings, shape = material.settings, geometry(material.model)
-    sizes = {
-        "heads": (settings.head_fractions, shape.n_layers * shape.n_heads),
-        "neurons": (settings.neuron_fractions, shape.n_neurons),
-    }
-    return {
-        kind: [max(1, round(fraction * total)) for fraction in fractions]
-        for kind, (fractions, total) in sizes.items()
-        if kind in settings.components
-    }
+    counts = lambda fractions, total: [max(1, round(fraction * total)) for fraction in fractions]
+    heads = counts(settings.head_fractions, shape.n_layers * shape.n_heads)
+    neurons = counts(settings.neuron_fractions, shape.n_neurons)
+    return {kind: sizes for kind, sizes in (("heads", heads), ("neurons", neurons)) if kind in settings.components}
 
 
 def component_circuits(material: Material) -> list[Condition]:
@@ -180,32 +177,35 @@ def cached_masks(material: Material, sets: Sequence[ExampleSet], every: Sequence
     return [mask if len(mask) else None for mask in masks]
 
 
-def controls_of(material: Material, condition: Condition, masks: Mapping[str, WeightMask | None]) -> list[Condition]:
+def controls_of(
+    material: Material, condition: Condition, masks: Mapping[str, WeightMask | None], *, kinds: Collection[str] = CONTROLS
+) -> list[Condition]:
     """Return the controls of a circuit: of heads and neurons by the registry, of weights random ones and the given masks.
 
-    Without training requests there are random ones alone.
+    Without training requests there are random ones alone. `kinds`: names of those that are wanted, all by default.
     """
-    seeds, ablation, component = range(material.settings.random_draws), condition.ablation, condition.labels["component"]
-    drawn: list[tuple[str, int | None, Circuit | WeightMask | None]] = []
-    if isinstance(ablation, WeightMask):
-        drawn += [("random", seed, ablation.random_like(seed=seed)) for seed in seeds]
-        drawn += [(control, None, mask) for control, mask in masks.items()]
-        if material.train is not None:
-            sets: list[ExampleSet] = [(material.recognition_prompts, material.recognition_metric)]
-            (mask,) = cached_masks(material, sets, [WeightSelection(ablation.fraction, 0, protect=(0,))])  # nothing protected
-            drawn.append(("aimed at recognition", None, mask))
-    elif isinstance(ablation, Circuit) and material.train is None:
-        drawn += [("random", seed, ablation.random_like(material.model, seed=seed)) for seed in seeds]
-    elif isinstance(ablation, Circuit):
-        for control, make in CONTROLS.items():
+    seeds, ablation = range(material.settings.random_draws), condition.ablation
+    controls: dict[tuple[str, int | None], Ablation] = {}
+    if isinstance(ablation, Circuit) and material.train is not None:
+        for control in (name for name in CONTROLS if name in kinds):
             for seed in seeds if control in DRAWN else (None,):
                 try:
-                    drawn.append((control, seed, make(material.recipe, ablation, seed or 0)))
+                    controls[control, seed] = CONTROLS[control](material.recipe, ablation, seed or 0)
                 except SelectionError as error:
                     log.warning("%s: no control %s: %s", condition.name, control, error)
+    elif isinstance(ablation, Circuit):
+        controls = {("random", seed): ablation.random_like(material.model, seed=seed) for seed in seeds}
+    elif isinstance(ablation, WeightMask):
+        controls = {("random", seed): ablation.random_like(seed=seed) for seed in seeds}
+        controls |= {(control, None): mask for control, mask in masks.items()}
+        if material.train is not None and "aimed at recognition" in kinds:
+            sets: list[ExampleSet] = [(material.recognition_prompts, material.recognition_metric)]
+            unprotected = WeightSelection(ablation.fraction, 0, protect=(0,))
+            controls["aimed at recognition", None] = cached_masks(material, sets, [unprotected])[0]
     name = lambda control, seed: f"{condition.name}: {control}" + ("" if seed is None else f" {seed}")
+    labels = {"component": condition.labels["component"]}
     return [
-        Condition(name(control, seed), other, labels={"component": component, "control": control})
-        for control, seed, other in drawn
+        Condition(name(control, seed), other, labels=labels | {"control": control})
+        for (control, seed), other in controls.items()
         if other is not None
     ]

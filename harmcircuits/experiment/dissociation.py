@@ -20,7 +20,7 @@ from ..judges.judge import check_passed
 from ..models.protocol import HookedModel
 from ..statistics import Estimate
 from ..store import alone_in_folder
-from .circuits import Circuits, choose_circuits, controls_of, given_circuits
+from .circuits import RANDOM, Circuits, choose_circuits, controls_of, given_circuits
 from .decision import Decision, above, at_least, below, value_below
 from .effects import CONTRASTS, Effects
 from .material import RECOGNITION, Material
@@ -143,7 +143,7 @@ def evidence(
     of = lambda *kinds: [
         control.name for control in controls if control.labels["component"] == component and control.labels["control"] in kinds
     ]
-    random, aimed = of("random", "matched random"), of("aimed at recognition")
+    random, aimed = of(*RANDOM), of("aimed at recognition")
     increase, other = effects.change(name, "loss", "harmful"), effects.change(name, "loss", benign)
     estimates = {
         "baseline_recognition": effects.auroc(BASELINE, reading, benign),

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 LIBRARIES = ("torch", "transformer-lens", "transformers")
 AFTER = ("claims", "cli", "experiment", "figures", "report", "statistics")
 """Folders whose code may change while what was measured stays."""
-FORMAT = "harmcircuits cache 1"
+FORMAT = "harmcircuits cache 2"
 COLUMNS = ["condition", "measure", "item", "value"]
 TEXTS = "response_ids"
 TEXT_COLUMNS = ["condition", "reading", "item", TEXTS]
@@ -84,18 +84,16 @@ class Cache:
         return cls(key, Path(folder) / "cache", store.cache_dir() / "written")
 
     def frame(self, name: str, about: object, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """Return the frame of `about`, made on the first call. A column of token ids is kept apart."""
-        if self.numbers is None or self.texts is None:
-            return as_frame(as_plain(make()))
-        places = [folder / f"{name}-{self._digest(name, about)}.json" for folder in (self.numbers, self.texts)]
-        numbers, texts = (_loaded(place, _read_table) for place in places)
-        if numbers is not None and (TEXTS not in numbers or texts is not None):
-            return numbers if texts is None else numbers.assign(**{TEXTS: texts[TEXTS]})
-        made = as_frame(as_plain(make()))
-        if TEXTS in made:
-            _write_table(places[1], made[[TEXTS]])
-        _write_table(places[0], made.assign(**{TEXTS: ""}) if TEXTS in made else made)
-        return made
+        """Return the frame of `about`, made on the first call. One with token ids is kept apart from those of numbers alone."""
+        file = f"{name}-{self._digest(name, about)}.json"
+        places = [folder / file for folder in (self.numbers, self.texts) if folder is not None]
+        for place in places:
+            if (frame := _loaded(place, _read_table)) is not None:
+                return frame
+        frame = as_frame(as_plain(make()))
+        if places:
+            _write_table(places[1 if TEXTS in frame else 0], frame)
+        return frame
 
     def file(
         self,
