@@ -83,6 +83,7 @@ class TestShell:
 
         with monkeypatch.context() as patch:
             patch.setattr("harmcircuits.readings.compliance.write", broken)
+            patch.setenv(store.CACHE_VARIABLE, str(place / "other cache"))  # where nothing is written yet
             files = {"model": place / "model", "prompts": place / "prompts.csv", "out": place / "bug"}
             result = dissociate(**files, device="cpu")
         assert result.exit_code == 1 and isinstance(result.exception, RuntimeError)

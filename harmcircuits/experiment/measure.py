@@ -2,8 +2,8 @@
 
 An entry of the cache is named by a digest of all that its values depend on: the model (weights, configuration, tokenizer), the
 condition, the reading with its prompts, and what measures (the package's sources and data, the libraries below it). A stopped
-run continues, and what two claims share is measured once. Numbers lie in the run's folder; token ids of what a model wrote lie
-in the user's cache folder and never travel with a run.
+run continues, and what two claims share is measured once. Numbers lie in the run's folder; entries with token ids of what a
+model wrote lie in the user's cache folder and never travel with a run.
 """
 
 import logging
