@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ._version import __version__
+from .errors import HarmcircuitsError, printable
 from .experiment.settings import CompactnessSettings, GeneralitySettings, MisalignmentSettings, Settings, as_text, from_text
 
 app = typer.Typer(
@@ -108,11 +109,7 @@ def errors_in_a_line(command: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt as error:
             typer.secho("stopped: finished measurements are kept. Give the same command again to go on", err=True)
             raise typer.Exit(130) from error
-        except Exception as error:
-            if not type(error).__module__.startswith("harmcircuits"):
-                raise
-            from .errors import printable  # a message may quote what a file holds
-
+        except HarmcircuitsError as error:
             typer.secho("error: " + printable(error, keep="\n"), err=True, fg="red")
             raise typer.Exit(1) from error
 
@@ -204,8 +201,6 @@ def show(name: str, result: Any, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-
-    from .errors import printable
 
     if name == "dissociate":
         title, table, out = "Effect sizes, 95 % intervals", result.table(controls=False).T.reset_index(), out / "report"

@@ -35,11 +35,12 @@ from ..attribution.first_order import attribute
 from ..circuits import overlap
 from ..circuits.weight_selection import WeightSelection
 from ..data import Example, PromptSet
+from ..data.prompt_set import ROLES
 from ..errors import HarmcircuitsError, SelectionError
 from ..experiment.circuits import RANDOM, cached_masks, choose_circuits, weights_name
 from ..experiment.decision import Decision, above, at_least, at_most, below, measured, of_measured
 from ..experiment.effect_table import columns_of
-from ..experiment.effects import ROLES, Effects
+from ..experiment.effects import Effects
 from ..figures.style import ROLE_NAMES
 from ..models.protocol import HookedModel
 from ..readings.capabilities import Completion, Completions, as_example, capabilities, checked, half

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 
 from ..ablation.ablate import BASELINE
 from ..data import Prompt
+from ..data.prompt_set import ROLES
 from ..statistics import (
     Estimate,
     auroc,
@@ -32,7 +33,6 @@ from ..statistics.aurocs import auroc_of_counts
 from ..statistics.bootstrap import times_drawn
 from .measure import Outcomes
 
-ROLES = ("harmful", "near", "far")
 CONTRASTS = {"near": "matched", "far": "unrelated"}
 """Roles of benign requests, and what the contrast of harmful requests with them is called."""
 MAX_UNANSWERED = 0.1

@@ -6,6 +6,7 @@ The prefix is computed under whatever ablation is in force. The two model classe
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -21,15 +22,15 @@ WORTH_SHARING = 8
 """Tokens; below this a second pass costs more than it saves."""
 
 
+@dataclass
 class Past:
     """Keys and values of the tokens before, which a forward pass extends in place.
 
     A bridge has transformers' cache and needs their `mask`; the cache of a `HookedTransformer` (TransformerLens 3) has it.
     """
 
-    def __init__(self, key_values: Any, mask: Int[Tensor, "b past"] | None = None):
-        self.key_values = key_values
-        self.mask = mask
+    key_values: Any
+    mask: Int[Tensor, "b past"] | None = None
 
     def options(self, attention_mask: Int[Tensor, "b pos"]) -> dict[str, Any]:
         if self.mask is None:

@@ -5,7 +5,7 @@ Nobody knows the right answer for a real model. Here it is known by construction
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
 from typing import Any, Literal, get_args
 
 import pandas as pd
@@ -44,40 +44,20 @@ class Planted(Result):
     seed: int
     model: Any
     prompts: PromptSet
+    harmful: list[Example]
+    near: list[Example]
+    far: list[Example]
+    recognition: list[Example]
     writing: Circuit
     recognising: Circuit
     shared: Circuit
     suppressing: Circuit
     writing_of: Mapping[str, Circuit] = field(default_factory=dict)
 
-    @cached_property
-    def harmful(self) -> list[Example]:
-        return self._answered("harmful")
-
-    @cached_property
-    def near(self) -> list[Example]:
-        return self._answered("near")
-
-    @cached_property
-    def far(self) -> list[Example]:
-        return self._answered("far")
-
     @property
     def benign(self) -> list[Example]:
         """Near twins, then far twins."""
         return self.near + self.far
-
-    @cached_property
-    def recognition(self) -> list[Example]:
-        return labelled([prompt for prompt in self._sample if prompt.role != "far"])
-
-    @cached_property
-    def _sample(self) -> PromptSet:
-        return self.prompts.split(seed=self.seed)[0].sample(32, seed=self.seed)
-
-    def _answered(self, role: str) -> list[Example]:
-        prompts = [prompt for prompt in self._sample if prompt.role == role]
-        return answered(prompts, seed=self.seed, harm=self.variant != "none")
 
     def __repr__(self) -> str:
         sizes = f"{len(self.writing)} writing, {len(self.recognising)} recognising"
@@ -124,11 +104,17 @@ def planted(seed: int = 0, variant: Variant = "plain", *, divided: Divided | Non
         )
     hf_model, circuits = handset(variant=variant, seed=seed)
     model = load_model(f"planted-{variant}", hf_model=hf_model, tokenizer=word_tokenizer(), device="cpu", hooked=hooked)
+    prompts = planted_prompts(seed=seed, divided=divided or ("harms" if variant == "separate" else "places"))
+    sample, answer = prompts.split(seed=seed)[0].sample(32, seed=seed), partial(answered, seed=seed, harm=variant != "none")
     return Planted(
         variant=variant,
         seed=seed,
         model=model,
-        prompts=planted_prompts(seed=seed, divided=divided or ("harms" if variant == "separate" else "places")),
+        prompts=prompts,
+        harmful=answer(sample.harmful),
+        near=answer(sample.near_twins),
+        far=answer(sample.far_twins),
+        recognition=labelled([prompt for prompt in sample if prompt.role != "far"]),
         **{name: circuits.pop(name) for name in CIRCUITS},
         writing_of=circuits,
     )
