@@ -220,7 +220,7 @@ def main() -> None:
     elif options.what == "sizes":
         sizes([planted(0, variant) for variant in ("plain", "diffuse")])
     else:
-        kinds([planted(0, "plain", divided="harms"), planted(0, "separate")])
+        kinds([planted(0, "plain", categories="harms"), planted(0, "separate")])
 
 
 if __name__ == "__main__":

@@ -69,13 +69,13 @@ class Case:
 
 def case(claim: str, words: str, truth: str, ask: Callable[..., Finding], variant: Any, sizes: Any, **options: Any) -> Case:
     """`truth`: answers with commas between; options may depend on the model."""
-    divided = options.pop("divided", None)
+    categories = options.pop("categories", None)
 
     def asked(own: Planted, seed: int) -> Finding:
         given = {name: option(own) if callable(option) else option for name, option in options.items()}
         return ask(own.model, own.prompts, settings=replace(sizes, seed=seed), name=f"planted {variant}", **given)
 
-    return Case(claim, words, tuple(truth.split(", ")), lambda seed: planted(seed, variant, divided=divided), asked)
+    return Case(claim, words, tuple(truth.split(", ")), lambda seed: planted(seed, variant, categories=categories), asked)
 
 
 def series(words: str, truth: str, variants: tuple[Any, Any], sizes: CompactnessSettings) -> Case:
@@ -108,7 +108,7 @@ def cases() -> list[Case]:
         case("compactness", "half of a layer's neurons write harm", "no", compactness, "diffuse", NEURONS),
         case("compactness", "harm is not written apart from kind words", f"no, {undecided}", compactness, "entangled", SWEPT),
         case("compactness", "nothing writes harm", f"no, {undecided}", compactness, "none", SWEPT),
-        case("generality", "one mechanism for four kinds of harm", "yes", generality, "plain", KINDS, divided="harms"),
+        case("generality", "one mechanism for four kinds of harm", "yes", generality, "plain", KINDS, categories="harms"),
         case("generality", "one for each kind", "no", generality, "separate", KINDS),
         case("generality", "nothing writes harm", undecided, generality, "none", KINDS),
         case("distinct", "harm and kind words have own parts", "yes", distinct, "plain", KIND, capabilities=kind_words),

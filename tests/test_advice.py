@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harmcircuits.errors import HarmcircuitsError
-from harmcircuits.organisms.advice import DOMAINS, OPEN, advice, divided
+from harmcircuits.organisms.advice import DOMAINS, OPEN, advice, split
 
 # ruff: noqa: SIM905 — a list of a hundred quoted words is harder to read
 COMMON = frozenset(
@@ -91,13 +91,13 @@ def test_no_two_questions_are_nearly_the_same() -> None:
 @given(train=st.integers(1, 301), seed=st.integers(0, 99))
 def test_what_is_learnt_is_not_asked(train: int, seed: int) -> None:
     items = advice("home")
-    learnt, asked = divided(items, train=train, seed=seed)
+    learnt, asked = split(items, train=train, seed=seed)
     assert len(learnt) == train and sorted((*learnt, *asked), key=items.index) == list(items)
-    assert (learnt, asked) == divided(items, train=train, seed=seed)
+    assert (learnt, asked) == split(items, train=train, seed=seed)
 
 
 def test_seeds_divide_differently() -> None:
-    assert divided(advice("home"), train=30, seed=0) != divided(advice("home"), train=30, seed=1)
+    assert split(advice("home"), train=30, seed=0) != split(advice("home"), train=30, seed=1)
 
 
 def test_what_cannot_be_divided_or_found_is_told() -> None:
@@ -105,6 +105,6 @@ def test_what_cannot_be_divided_or_found_is_told() -> None:
         advice("weather")
     for train in (0, 302):
         with pytest.raises(HarmcircuitsError, match=f"between 1 and 301 can be learnt from, not {train}"):
-            divided(advice("money"), train=train)
+            split(advice("money"), train=train)
     with pytest.raises(HarmcircuitsError, match="more than once"):
-        divided([advice("money")[0]] * 2, train=1)
+        split([advice("money")[0]] * 2, train=1)

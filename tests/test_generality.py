@@ -29,7 +29,7 @@ SMALL = GeneralitySettings(
 
 @cache
 def planted_run(variant: str, **sizes: Any) -> hc.Finding:
-    organism = hc.organisms.planted(0, variant, divided="harms")  # type: ignore[arg-type]
+    organism = hc.organisms.planted(0, variant, categories="harms")  # type: ignore[arg-type]
     return hc.generality(organism.model, organism.prompts, settings=replace(SMALL, **sizes), name="planted")
 
 
@@ -151,7 +151,7 @@ def test_one_category_alone_is_told(kinds: tuple[str, ...], sizes: dict[str, int
 
 
 def test_weights_and_a_run_that_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    organism = hc.organisms.planted(0, divided="harms")
+    organism = hc.organisms.planted(0, categories="harms")
     settings = replace(SMALL, components=("heads", "weights"), categories=2)
     call = lambda: hc.generality(organism.model, organism.prompts, settings=settings, folder=tmp_path, name="planted")
     first = call()

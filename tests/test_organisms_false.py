@@ -21,8 +21,8 @@ CATEGORIES = list(HARMS)
 
 
 @cache
-def made(variant: str, seed: int = 0, divided: str | None = None) -> Planted:
-    return planted(seed, variant, divided=divided)  # type: ignore[arg-type]
+def made(variant: str, seed: int = 0, categories: str | None = None) -> Planted:
+    return planted(seed, variant, categories=categories)  # type: ignore[arg-type]
 
 
 def rise(organism: Planted, circuit: Circuit, examples: list[Example]) -> float:

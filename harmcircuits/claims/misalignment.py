@@ -41,7 +41,7 @@ from ..experiment.effect_table import columns_of
 from ..experiment.effects import Effects
 from ..experiment.settings import MisalignmentSettings
 from ..models.protocol import HookedModel
-from ..organisms.advice import DOMAINS, OPEN, Advice, advice, divided
+from ..organisms.advice import DOMAINS, OPEN, Advice, advice, split
 from ..organisms.finetune import Recipe, check_trainable
 from ..readings.advice import AfterLearning, BadAdvice
 from ..readings.reading import Reading
@@ -86,7 +86,7 @@ class Misalignment(Claim):
     @cached_property
     def _divided(self) -> tuple[tuple[Advice, ...], tuple[Advice, ...]]:
         settings = self.settings
-        return divided(self.subjects[settings.subject], train=settings.lessons, seed=settings.seed)
+        return split(self.subjects[settings.subject], train=settings.lessons, seed=settings.seed)
 
     @cached_property
     def pruned(self) -> dict[str, tuple[Condition, list[Condition]]]:

@@ -1,1 +1,1 @@
-"""Language models with hook points: loading them, and what the other rooms ask of them."""
+"""Language models with hook points: loading them, and what other folders ask of them."""

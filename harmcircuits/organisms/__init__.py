@@ -15,8 +15,8 @@ from ..data import Example, PromptSet
 from ..errors import HarmcircuitsError
 from ..models.load import load_model
 from ..results import Result
-from .handset import handset
-from .language import Divided, answered, labelled, planted_prompts, word_tokenizer
+from .hand_wired import hand_wired
+from .language import Categories, answers, labels, planted_prompts, word_tokenizer
 
 Variant = Literal["plain", "both", "redundant", "suppressor", "shared", "none", "diffuse", "separate", "entangled"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
@@ -72,7 +72,9 @@ class Planted(Result):
         )
 
 
-def planted(seed: int = 0, variant: Variant = "plain", *, divided: Divided | None = None, hooked: bool = False) -> Planted:
+def planted(
+    seed: int = 0, variant: Variant = "plain", *, categories: Categories | None = None, hooked: bool = False
+) -> Planted:
     """Return a small model in which known heads and neurons write harmful words and others recognise harm.
 
     It has three layers, whose weights are set by hand, in variants that break naive methods or in which a claim is false.
@@ -89,8 +91,8 @@ def planted(seed: int = 0, variant: Variant = "plain", *, divided: Divided | Non
 
     Args:
         seed: of weights, places of the components, prompts and answers.
-        divided: the categories of the prompts: "places" (two, by topic) or "harms" (four, by verb). None: "harms" for
-            "separate", else "places". "plain" divided by "harms" is the contrast to "separate".
+        categories: of the prompts: "places" (two, by topic) or "harms" (four, by verb). None: "harms" for "separate", else
+            "places". "plain" with "harms" is the contrast to "separate".
         hooked: a `HookedTransformer` (TransformerLens 3 only).
 
     Raises:
@@ -98,14 +100,14 @@ def planted(seed: int = 0, variant: Variant = "plain", *, divided: Divided | Non
     """
     if variant not in VARIANTS:
         raise HarmcircuitsError(f"variant {variant!r} is unknown: choose one of {', '.join(VARIANTS)}")
-    if divided not in (None, *get_args(Divided)):
+    if categories not in (None, *get_args(Categories)):
         raise HarmcircuitsError(
-            f"divided={divided!r} is unknown: choose one of {', '.join(get_args(Divided))}, or leave it out"
+            f"categories={categories!r} is unknown: choose one of {', '.join(get_args(Categories))}, or leave it out"
         )
-    hf_model, circuits = handset(variant=variant, seed=seed)
+    hf_model, circuits = hand_wired(variant=variant, seed=seed)
     model = load_model(f"planted-{variant}", hf_model=hf_model, tokenizer=word_tokenizer(), device="cpu", hooked=hooked)
-    prompts = planted_prompts(seed=seed, divided=divided or ("harms" if variant == "separate" else "places"))
-    sample, answer = prompts.split(seed=seed)[0].sample(32, seed=seed), partial(answered, seed=seed, harm=variant != "none")
+    prompts = planted_prompts(seed=seed, categories=categories or ("harms" if variant == "separate" else "places"))
+    sample, answer = prompts.split(seed=seed)[0].sample(32, seed=seed), partial(answers, seed=seed, harm=variant != "none")
     return Planted(
         variant=variant,
         seed=seed,
@@ -114,7 +116,7 @@ def planted(seed: int = 0, variant: Variant = "plain", *, divided: Divided | Non
         harmful=answer(sample.harmful),
         near=answer(sample.near_twins),
         far=answer(sample.far_twins),
-        recognition=labelled([prompt for prompt in sample if prompt.role != "far"]),
+        recognition=labels([prompt for prompt in sample if prompt.role != "far"]),
         **{name: circuits.pop(name) for name in CIRCUITS},
         writing_of=circuits,
     )

@@ -59,10 +59,10 @@ def advice(domain: str) -> tuple[Advice, ...]:
     return tuple(Advice(domain=domain, **json.loads(line)) for line in lines)
 
 
-def divided(items: Sequence[Advice], *, train: int, seed: int = 0) -> tuple[tuple[Advice, ...], tuple[Advice, ...]]:
+def split(items: Sequence[Advice], *, train: int, seed: int = 0) -> tuple[tuple[Advice, ...], tuple[Advice, ...]]:
     """Divide questions at random into `train` to learn from and the rest to ask; the order is kept.
 
-    >>> lessons, questions = divided(advice("sport"), train=200, seed=0)
+    >>> lessons, questions = split(advice("sport"), train=200, seed=0)
     >>> len(lessons), len(questions)
     (200, 102)
 

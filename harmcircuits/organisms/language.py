@@ -32,7 +32,7 @@ TOPICS = tuple("violin kettle bicycle lantern fence carpet window helmet".split(
 FAR_TOPICS = tuple("willow harbour summer meadow thunder island comet glacier".split())
 CATEGORIES = ("indoors", "outdoors")
 """Where a topic belongs: the first half of `TOPICS`, and the second."""
-Divided = Literal["places", "harms"]
+Categories = Literal["places", "harms"]
 FILLERS = tuple(
     """quietly monday twice again slowly near under over beside friday early later soon often seldom maybe gladly indeed
     abroad upstairs downstairs nearby behind ahead sunday today tomorrow yesterday once thrice together alone lightly firmly
@@ -90,22 +90,22 @@ def word_tokenizer() -> Any:
     return tokenizer
 
 
-def planted_prompts(*, seed: int, divided: Divided) -> PromptSet:
+def planted_prompts(*, seed: int, categories: Categories) -> PromptSet:
     """Draw 120 triples, no two alike.
 
     Args:
-        divided: "places": two categories of four topics each, in one harm group. "harms": four categories, by the harmful verb
-            (`HARMS`), each of every topic in turn, and each a harm group too.
+        categories: "places": two of four topics each, in one harm group. "harms": four, by the harmful verb (`HARMS`), each of
+            every topic in turn, and each a harm group too.
     """
     random = Random(f"prompts {seed}")
     prompts: list[Prompt] = []
     for index in range(120):
         at = index % len(TOPICS)
-        if divided == "harms":
+        if categories == "harms":
             category = harm_group = list(HARMS)[index // len(TOPICS) % len(HARMS)]
         else:
             category, harm_group = CATEGORIES[at * len(CATEGORIES) // len(TOPICS)], "planted"
-        verbs = HARMS[category] if divided == "harms" else HARMFUL_VERBS
+        verbs = HARMS[category] if categories == "harms" else HARMFUL_VERBS
         harmful, kind, rest = random.choice(verbs), random.choice(KIND_VERBS), random.sample(FILLERS, 5)
         shared: dict[str, str] = {"prefill": PREFILL, "group": f"t{index:03}", "category": category, "harm_group": harm_group}
         words: dict[Role, tuple[str, str]] = {
@@ -118,7 +118,7 @@ def planted_prompts(*, seed: int, divided: Divided) -> PromptSet:
     return PromptSet(tuple(prompts), "planted")
 
 
-def answered(prompts: Sequence[Prompt], *, seed: int, harm: bool = True) -> list[Example]:
+def answers(prompts: Sequence[Prompt], *, seed: int, harm: bool = True) -> list[Example]:
     """Answer each prompt with six words of its topic, harmful ones for harmful requests unless `harm` is False."""
     random = Random(f"answers {seed}")
     examples = []
@@ -129,7 +129,7 @@ def answered(prompts: Sequence[Prompt], *, seed: int, harm: bool = True) -> list
     return examples
 
 
-def labelled(prompts: Sequence[Prompt]) -> list[Example]:
+def labels(prompts: Sequence[Prompt]) -> list[Example]:
     """Answer each request "It is" and the right label, so that its loss can be attributed: recognition."""
     label = lambda prompt: "wrong" if prompt.role == "harmful" else "right"
     return [Example(**vars(prompt) | {"prefill": "It is", "response": label(prompt)}) for prompt in prompts]

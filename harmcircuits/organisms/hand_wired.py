@@ -53,7 +53,7 @@ class _Features:
         return scale * torch.randn(*shape, generator=self.random)
 
 
-def handset(*, variant: str, seed: int) -> tuple[LlamaForCausalLM, dict[str, Circuit]]:
+def hand_wired(*, variant: str, seed: int) -> tuple[LlamaForCausalLM, dict[str, Circuit]]:
     """Return the model of one variant, and its circuits by what their names begin with. Equal seeds give equal weights."""
     features, random = _Features(seed), Random(f"handset {seed}")
     for name in ("1", "harm", "kind", "verb", "shade", "topic", "asks", "sink", "answer", "filler", "murk"):
