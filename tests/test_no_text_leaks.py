@@ -82,7 +82,7 @@ class TestShell:
             raise RuntimeError(f"{len(response)} responses, and a bug")
 
         with monkeypatch.context() as patch:
-            patch.setattr("harmcircuits.readings.compliance.write", broken)
+            patch.setattr("harmcircuits.readings.compliance.generate", broken)
             patch.setenv(store.CACHE_VARIABLE, str(place / "other cache"))  # where nothing is written yet
             files = {"model": place / "model", "prompts": place / "prompts.csv", "out": place / "bug"}
             result = dissociate(**files, device="cpu")

@@ -212,9 +212,9 @@ class TestCapabilities:
         with pytest.raises(HarmcircuitsError, match="training, test"):
             caps.half(items, "validation")  # type: ignore[arg-type]
         with pytest.raises(HarmcircuitsError, match="'few' has 2 sentences to attribute and 1 to test"):
-            caps.checked({"few": [replace(item, topic="") for item in items[:3]]}, fewest=5)
-        with pytest.raises(HarmcircuitsError, match="among the wrong ones"):
-            caps.checked({"twice": [Completion(stem=s, right=" a", wrong=(" a",), topic="") for s in "abcd"]}, fewest=2)
+            caps.check_sentences({"few": [replace(item, topic="") for item in items[:3]]}, fewest=5)
+        with pytest.raises(HarmcircuitsError, match="right one among them"):
+            caps.check_sentences({"twice": [Completion(stem=s, right=" a", wrong=(" a",), topic="") for s in "abcd"]}, fewest=2)
         monkeypatch.setattr(caps, "context_length", lambda model: 5)
         with pytest.raises(HarmcircuitsError, match="context holds 5"):
             caps.Capabilities(facts=2, passages=0).read(tiny, Condition(BASELINE))

@@ -43,7 +43,7 @@ from ..experiment.effect_table import columns_of
 from ..experiment.effects import Effects
 from ..figures.style import ROLE_NAMES
 from ..models.protocol import HookedModel
-from ..readings.capabilities import Completion, Completions, as_example, capabilities, checked, half
+from ..readings.capabilities import Completion, Completions, as_example, capabilities, check_sentences, half
 from ..readings.loss import Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate, from_draws, resamples
@@ -68,7 +68,7 @@ class Distinct(Claim):
         names = (*ROLES, BENIGN, *RANDOM)
         if not self.settings.facts or not self.capabilities or set(names) & set(self.capabilities):
             raise HarmcircuitsError(f"give at least one capability, called none of {', '.join(names)}, and facts of 1 or more")
-        checked(self.capabilities, fewest=3)
+        check_sentences(self.capabilities, fewest=3)
 
     @cached_property
     def training(self) -> dict[str, list[Example]]:

@@ -9,10 +9,10 @@ differ do not differ by their layout alone.
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import chain, count, zip_longest
 from math import nan
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
@@ -47,9 +47,14 @@ class Completion:
     request: str = REQUEST
 
     @property
+    def completions(self) -> tuple[str, ...]:
+        """The right one first."""
+        return (self.right, *self.wrong)
+
+    @property
     def chance(self) -> float:
         """How often a blind choice is right."""
-        return 1 / (1 + len(self.wrong))
+        return 1 / len(self.completions)
 
 
 def capabilities() -> dict[str, tuple[Completion, ...]]:
@@ -61,7 +66,8 @@ def capabilities() -> dict[str, tuple[Completion, ...]]:
     >>> item.stem + item.right, item.wrong
     ('The dogs in the garden are', (' is',))
     """
-    return {kind: _completions(kind) for kind in ("facts", "arithmetic", "grammar")}
+    completion = lambda fields: Completion(**{**fields, "wrong": tuple(fields["wrong"])})
+    return {kind: tuple(map(completion, _read(kind))) for kind in ("facts", "arithmetic", "grammar")}
 
 
 def passages() -> tuple[str, ...]:
@@ -77,21 +83,13 @@ def half(items: Sequence[Completion], which: Half) -> tuple[Completion, ...]:
     """
     if which not in HALVES:
         raise HarmcircuitsError(f"there is no half {which!r}: choose one of {', '.join(HALVES)}")
-    seen, chosen = Counter[str](), []
-    for item in items:
-        if seen[item.topic] % 2 == HALVES.index(which):
-            chosen.append(item)
-        seen[item.topic] += 1
-    return tuple(chosen)
+    rank: dict[str, Iterator[int]] = defaultdict(count)  # of a sentence in its topic
+    return tuple(item for item in items if next(rank[item.topic]) % 2 == HALVES.index(which))
 
 
-def checked(given: Mapping[str, Sequence[Completion]], *, fewest: int) -> dict[str, tuple[Completion, ...]]:
-    """Return `given`, where every capability has `fewest` sentences in each half, each with a wrong completion.
-
-    Raises:
-        HarmcircuitsError: naming the capability that has not.
-    """
-    for kind, items in given.items():
+def check_sentences(capabilities: Mapping[str, Sequence[Completion]], *, fewest: int) -> None:
+    """Raise HarmcircuitsError unless every capability has `fewest` sentences in each half, each with a wrong completion."""
+    for kind, items in capabilities.items():
         sizes = {which: len(half(items, which)) for which in HALVES}
         if min(sizes.values()) < fewest:
             raise HarmcircuitsError(
@@ -100,9 +98,8 @@ def checked(given: Mapping[str, Sequence[Completion]], *, fewest: int) -> dict[s
             )
         if any(not item.wrong or item.right in item.wrong for item in items):
             raise HarmcircuitsError(
-                f"capability {kind!r} has a sentence without a wrong completion, or whose right one is among the wrong ones"
+                f"capability {kind!r} has a sentence without wrong completions, or the right one among them"
             )
-    return {kind: tuple(items) for kind, items in given.items()}
 
 
 def as_example(item: Completion, completion: str | None = None) -> Example:
@@ -159,22 +156,20 @@ class Completions(Reading):
     wrong: bool = False
 
     def values(self, model: HookedModel) -> dict[str, Any]:
-        completions = [(item.right, *item.wrong) if self.wrong else (item.right,) for item in self.items]
-        rows = [
-            example_rows(model, [as_example(item, completion) for completion in each])
-            for item, each in zip(self.items, completions, strict=True)
-        ]
+        read = None if self.wrong else 1  # completions of each sentence
+        examples = ([as_example(item, completion) for completion in item.completions[:read]] for item in self.items)
+        rows = [example_rows(model, completions) for completions in examples]
         losses = losses_of(model, chain(*rows))
         columns = {f"{self.capability} loss": [losses[right] for right, *_ in rows]}
         if self.wrong:
-            columns[f"{self.capability} right"] = [right_first(losses, each) for each in rows]
+            columns[f"{self.capability} right"] = [right_first(losses, completions) for completions in rows]
         return columns
 
 
 def fact_rows(model: HookedModel, item: Completion) -> list[Row]:
-    """Return `stem · completion` as the tokenizer begins a text, the right completion first; the completion is asked."""
+    """Return `stem · completion` as the tokenizer begins a text, the right completion first; the completion is the target."""
     stem = [*start_ids(model), *encode(model, item.stem)]
-    completions = (encode(model, completion) for completion in (item.right, *item.wrong))
+    completions = (encode(model, completion) for completion in item.completions)
     return [Row((*stem, *ids), len(stem), len(stem) + len(ids)) for ids in completions]
 
 
@@ -188,10 +183,6 @@ def losses_of(model: HookedModel, rows: Iterable[Row], *, batch_size: int = 32) 
     """Return L of each row. Equal rows (completions that a small vocabulary does not tell apart) are read once: they tie."""
     unique = list(dict.fromkeys(rows))
     return dict(zip(unique, row_losses(model, unique, batch_size=batch_size).tolist(), strict=True)) if unique else {}
-
-
-def _completions(kind: str) -> tuple[Completion, ...]:
-    return tuple(Completion(**{**fields, "wrong": tuple(fields["wrong"])}) for fields in _read(kind))
 
 
 def _read(name: str) -> list[dict[str, Any]]:

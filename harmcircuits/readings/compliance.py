@@ -5,12 +5,13 @@ Texts are read by rules (`judges.rules`); a judge may read the same texts afterw
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
 from ..ablation.ablate import Condition
 from ..ablation.weights import generate
-from ..data import Example, Prompt
+from ..data import Prompt
 from ..judges.rules import OUTCOMES, read_compliance
 from ..models.protocol import HookedModel
 from .reading import Reading, item_frame
@@ -35,9 +36,10 @@ class Compliance(Reading):
         return "sampled" if self.temperature else "compliance"
 
     def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
-        texts = write(model, self.prompts, condition, self.max_new_tokens, self.temperature, self.seed)
+        options = {"max_new_tokens": self.max_new_tokens, "temperature": self.temperature, "seed": self.seed}
+        outcomes = written_outcomes(model, self.prompts, condition, **options)
         suffix = "_sampled" if self.temperature else ""
-        return _table(texts).rename(columns={outcome: outcome + suffix for outcome in OUTCOMES})
+        return outcomes.rename(columns={outcome: outcome + suffix for outcome in OUTCOMES})
 
 
 @dataclass(frozen=True)
@@ -52,32 +54,14 @@ class Refusal(Reading):
     max_new_tokens: int = 24
 
     def read(self, model: HookedModel, condition: Condition) -> pd.DataFrame:
-        table = _table(write(model, [replace(prompt, prefill="") for prompt in self.prompts], condition, self.max_new_tokens))
-        return table[["item", "refused", "response_ids"]].rename(columns={"refused": "refusal"})
+        prompts = [replace(prompt, prefill="") for prompt in self.prompts]
+        outcomes = written_outcomes(model, prompts, condition, max_new_tokens=self.max_new_tokens, temperature=0.0)
+        return outcomes[["item", "refused", "response_ids"]].rename(columns={"refused": "refusal"})
 
 
-def write(
-    model: HookedModel,
-    prompts: Sequence[Prompt],
-    condition: Condition,
-    max_new_tokens: int,
-    temperature: float = 0.0,
-    seed: int = 0,
-) -> list[Example]:
-    """Return one text a prompt, written under the condition; not cached."""
-    return generate(
-        model,
-        prompts,
-        condition.ablation,
-        method=condition.method,
-        alpha=condition.alpha,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        seed=seed,
-    )
-
-
-def _table(texts: Sequence[Example]) -> pd.DataFrame:
+def written_outcomes(model: HookedModel, prompts: Sequence[Prompt], condition: Condition, **options: Any) -> pd.DataFrame:
+    """Return what rules say of one text a prompt, written under the condition (not cached), and its token ids."""
+    texts = generate(model, prompts, condition.ablation, method=condition.method, alpha=condition.alpha, **options)
     outcomes = [read_compliance(text.request, text.response) for text in texts]
     frame = item_frame({name: [outcome == name for outcome in outcomes] for name in OUTCOMES})
     return frame.assign(response_ids=[" ".join(map(str, text.response_ids or ())) for text in texts])

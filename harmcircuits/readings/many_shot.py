@@ -58,7 +58,7 @@ def make_shots(prompts: Sequence[Prompt], *, n_shots: int = 32, draws: int = 1, 
             f"{n_shots} shots need {half} harmful and {half} benign training requests; there are {len(harmful)} and "
             f"{len(benign)}. Give a larger training split, or fewer shots."
         )
-    drawn = []
+    orders = []
     for draw in range(draws):
         random = Random(f"{seed} {draw}")
         if len(paired) >= half:
@@ -67,8 +67,8 @@ def make_shots(prompts: Sequence[Prompt], *, n_shots: int = 32, draws: int = 1, 
         else:
             shots = [(prompt.request, True) for prompt in random.sample(harmful, half)]
             shots += [(prompt.request, False) for prompt in random.sample(benign, half)]
-        drawn.append(tuple(random.sample(shots, len(shots))))
-    return Shots(tuple(drawn))
+        orders.append(tuple(random.sample(shots, len(shots))))
+    return Shots(tuple(orders))
 
 
 def request_tokens(model: HookedModel, request: str) -> list[int]:
