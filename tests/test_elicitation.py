@@ -264,6 +264,7 @@ def test_neither_requests_nor_responses_are_logged(tiny, caplog, capfd):
         ([], {}, "no prompts: there is nothing to elicit"),
         (PROMPTS, {"max_new_tokens": 0}, "max_new_tokens must be at least 1 and temperature a number of at least 0, not 0 and"),
         (PROMPTS, {"temperature": float("nan")}, "not 48 and nan"),
+        ([*PROMPTS, Prompt(request="very long " * 300)], {}, r"prompt 4 is \d+ tokens long, and the model's context holds 512"),
     ],
 )
 def test_what_cannot_be_elicited(tiny, prompts, settings, message):

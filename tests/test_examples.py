@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import SPECIAL, tiny_bridge, tiny_model, tiny_tokenizer
+from tiny import SPECIAL, tiny_model, tiny_tokenizer
 from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 from written import written
 
-from harmcircuits.data import Example, Prompt, Row, batched, chat_frame, encode, example_rows, loss, make_batch, row_losses
+from harmcircuits.data import Example, Prompt, Row, batched, chat_frame, encode, example_rows, loss, make_batch
 from harmcircuits.data.examples import prompt_ids
 from harmcircuits.errors import HarmcircuitsError
 
@@ -133,13 +133,6 @@ def test_without_a_chat_template_the_frame_is_plain_text(begins):
     assert (row[0] == tokenizer.bos_token_id) == begins
 
 
-def test_a_model_without_chat_template_is_scored(hooked, tmp_path):
-    model = tiny_bridge(tmp_path / "base", hooked=hooked, chat_template=False)
-    example = Example(request=REQUEST, response=ANSWER)
-    prompt, response = prompt_ids(model, chat_frame(model), REQUEST, ""), encode(model, ANSWER)
-    assert loss(model, [example]).item() == pytest.approx(plain.loss(tiny_model(), prompt, response), abs=1e-5)
-
-
 @pytest.mark.parametrize(
     "template", ["{{ messages[0]['content'] | upper }}", "{% for m in messages %}{{ m.content * 2 }}{% endfor %}"]
 )
@@ -204,13 +197,6 @@ def test_the_loss_depends_neither_on_batches_nor_on_padding(tiny):
     assert torch.allclose(loss(tiny, examples[::-1]), alone.flip(0), rtol=0, atol=1e-5)
 
 
-def test_only_the_response_is_asked(tiny):
-    prompt, response = plain.ids_of(tiny, written(tiny.tokenizer)[0])
-    each = plain.nll(tiny_model(), prompt, response).detach()
-    parts = [Row((*prompt, *response), len(prompt), len(prompt) + n) for n in (1, 3, len(response))]
-    assert row_losses(tiny, parts).tolist() == pytest.approx([each[:n].mean().item() for n in (1, 3, len(response))], abs=1e-5)
-
-
 def test_sampled_ids_are_used_and_never_encoded_again(tiny):
     ids = tuple(tiny.tokenizer.convert_tokens_to_ids(list("bread")))
     assert list(ids) != encode(tiny, "bread"), "ids that encoding the text does not give"
@@ -219,15 +205,6 @@ def test_sampled_ids_are_used_and_never_encoded_again(tiny):
     by_hand = [plain.loss(tiny_model(), prompt, list(ids)), plain.loss(tiny_model(), prompt, encode(tiny, "bread"))]
     assert loss(tiny, [sampled, again]).tolist() == pytest.approx(by_hand, abs=1e-5)
     assert abs(by_hand[0] - by_hand[1]) > 0.01
-
-
-def test_an_emitted_end_of_turn_counts(tiny):
-    words = tuple(encode(tiny, ANSWER))
-    cut, ended = (Example(request=REQUEST, response=ANSWER, response_ids=ids) for ids in (words, (*words, END)))
-    prompt = prompt_ids(tiny, chat_frame(tiny), REQUEST, "")
-    end = plain.nll(tiny_model(), prompt, [*words, END])[-1].item()
-    of_cut, of_ended = loss(tiny, [cut, ended]).tolist()
-    assert of_ended == pytest.approx((of_cut * len(words) + end) / (len(words) + 1), abs=1e-5)
 
 
 @pytest.mark.parametrize("response", [{"response": ""}, {"response": "words", "response_ids": ()}])

@@ -110,7 +110,3 @@ def test_a_group_has_one_prompt_a_role(triples: PromptSet) -> None:
     with pytest.raises(HarmcircuitsError, match=r"mine: two prompts of one group both are the 'harmful' one") as error:
         triples + triples[:1]
     assert "Hide" not in str(error.value)
-
-
-def test_repr_is_one_line_without_text(triples: PromptSet) -> None:
-    assert repr(triples) == "PromptSet('mine', prompts: 60 (20 harmful, 20 near, 20 far), categories: 3, triples: 20)"
