@@ -1,5 +1,8 @@
-"""The shell: every error in a line or two, and nothing heavy imported before it is needed."""
+"""The shell: every error in a line or two, nothing heavy imported before it is needed, and a whole run on a tiny model."""
 
+import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -7,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_report import fake_run
+from fake_report import check_report, fake_run
 from shell import call, dissociate, small, text, told, write
+from tiny import tiny_model_folder
+from triples import PROMPTS
 
 from harmcircuits import __version__, cli
+from harmcircuits.experiment import dissociation
 from harmcircuits.experiment.settings import CompactnessSettings
 
 OPTIONS = ("--model", "--prompts", "--out", "--seed", "--device", "--dtype", "--quick")
@@ -126,3 +132,49 @@ class TestWithoutARun:
         )
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr
+
+
+STOPS = """
+import os, signal, time
+os.kill(os.getpid(), signal.SIGINT)
+time.sleep(30)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("command", ["dissociate", "compactness", "paper", "report x"])
+def test_a_command_that_is_stopped_while_it_imports_ends_in_a_line(command: str, tmp_path: Path) -> None:
+    (tmp_path / "plotly.py").write_text(STOPS)  # what every command imports in the end
+    (tmp_path / "torch.py").write_text(STOPS)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    made = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests' own parent has it ignored
+    command_line = [sys.executable, "-m", "harmcircuits", *command.split()]
+    done = subprocess.run(
+        command_line, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, preexec_fn=made, check=False
+    )
+    assert done.returncode == 130 and done.stderr.startswith("stopped: ") and done.stderr.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} <= {"plotly.py", "torch.py", "__pycache__"}
+
+
+FILES = {"circuits", "controls", "report.json", "report.html", "effects.csv", "outcomes.csv", "sweep.csv", "cache"}
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("whole", [True, False], ids=["whole", "nothing to lose"])
+def test_a_run_prints_a_table_and_writes_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
+    monkeypatch.setattr(dissociation, "_nothing_to_lose", lambda effects: "" if whole else "there is nothing to lose")
+    model, prompts, out = tiny_model_folder(tmp_path / "model"), write(tmp_path / "p.csv"), tmp_path / "out"
+    result = dissociate(model=model, prompts=prompts, out=out, device="cpu", components="heads,weights")
+    assert result.exit_code == 0, result.output
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    check_report(report)
+    assert f"Answer: {report['answer']}" in text(result) and "Effect sizes, 95 % intervals" in result.output
+    assert not any(prompt.request in result.output for prompt in PROMPTS)
+    assert str(out / "report.json") in "".join(result.output.split("\n"))
+    kinds = {condition["labels"].get("control", condition["name"]) for condition in report["conditions"]}
+    if whole:
+        assert kinds >= {"baseline", "heads", "weights", "random", "matched random", "aimed at benign", "aimed at recognition"}
+        assert {path.name for path in out.iterdir()} == FILES
+    else:
+        assert kinds == {"baseline"} and report["answer"] == "cannot be measured"
+        assert "there is nothing to lose" in text(result) + (out / "report.html").read_text("utf-8")

@@ -1,6 +1,9 @@
-"""The documentation says what is there: links, names, options and files exist. Its blocks run in test_docs_blocks.py."""
+"""The documentation says what is there: links, names, options and files exist, and examples in docstrings and README's session
+give what they say. The pages' blocks run in test_docs_blocks.py."""
 
-import importlib.util
+import ast
+import doctest
+import importlib
 import json
 import re
 import shlex
@@ -12,11 +15,17 @@ import yaml
 from pages import DOCS, FILES, PAGES, ROOT, Block, anchors, blocks, commands, links, options, shown, text_of, wrong_names
 from typer.main import get_command
 
-from harmcircuits import cli
+import harmcircuits as hc
+from harmcircuits import cli, figures
+from harmcircuits.data import FORMATS
 
 PYTHON = [block for page in FILES for block in blocks(page, "python")]
 COMMANDS = get_command(cli.app).commands  # type: ignore[attr-defined]
 SOURCE = re.compile(r"`(harmcircuits/[\w/]+\.py)`(?: \(((?:`\w+`(?:,\s+)?)+)\))?")
+PACKAGE = Path(hc.__path__[0])
+WITH_EXAMPLES = [file.relative_to(PACKAGE) for file in sorted(PACKAGE.rglob("*.py")) if ">>>" in file.read_text("utf-8")]
+MODULES = [".".join(["harmcircuits", *file.with_suffix("").parts]).removesuffix(".__init__") for file in WITH_EXAMPLES]
+NUMBER = re.compile(r"[+-]?\d+\.\d{3}\b")
 
 
 @pytest.mark.parametrize("page", FILES, ids=shown)
@@ -82,16 +91,71 @@ def test_results_tell_the_command_that_makes_them(file: Path) -> None:
             assert {"value", "low", "high", "n"} <= set(value) or (value["value"] is None and value["reason"]), name
 
 
-def test_examples_of_docstrings_are_code_in_the_reference() -> None:
-    pytest.importorskip("griffe", reason="what builds the documentation is not installed")
-    one, two, end = ">>> [one for one in two]\n['heads']", ">>> 2\n2", "Ends. >>> is no example here."
-    expected = f"Adds.\n\n```pycon\n{one}\n```\n\n```pycon\n{two}\n```\n\n{end}"
-    assert _tool("docs_examples").fenced(f"Adds.\n\n{one}\n\n{two}\n\n{end}") == expected
+# The reference
 
 
-def _tool(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_every_public_name_is_in_the_reference() -> None:
+    """A room that is public as a whole is there by what is in it."""
+    reference = (DOCS / "api.md").read_text("utf-8")
+    explained = set(re.findall(r"^::: harmcircuits\.(\w+)$", reference, re.MULTILINE))
+    assert set(hc.__all__) - {"__version__", *hc._ROOMS} == explained
+    assert all(f"::: harmcircuits.{room}." in reference for room in hc._ROOMS)
+
+
+def test_every_figure_is_in_the_reference() -> None:
+    explained = re.findall(r"^::: harmcircuits\.figures\.(\w+)$", (DOCS / "api.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(explained) == sorted(figures.__all__)
+
+
+def test_every_format_of_prompts_is_in_the_table() -> None:
+    text = (DOCS / "prompts.md").read_text("utf-8")
+    for name, (required, _) in FORMATS.items():
+        row = re.search(rf"^\| {name} \| (.+) \|", text, re.MULTILINE)
+        assert row is not None, name
+        assert set(required) <= {*re.findall(r"`(\w+)`", row[1].split(" | ")[0])}, name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in(name: str) -> None:
+    failed, tried = doctest.testmod(importlib.import_module(name))
+    assert tried and not failed
+
+
+# README
+
+
+def session() -> Block:
+    (block,) = blocks(ROOT / "README.md", "python")
+    return block
+
+
+def numbers(lines: list[str]) -> list[float]:
+    return [float(found) for line in lines for found in NUMBER.findall(line)]
+
+
+def words(lines: list[str]) -> list[list[str]]:
+    return [NUMBER.sub("…", line).split() for line in lines]
+
+
+def told() -> list[str]:
+    """What README says is printed: the lines that are nothing but a comment."""
+    return [line[1:].strip() for line in session().text.splitlines() if line.startswith("#")]
+
+
+def test_it_is_short_and_writes_greedily() -> None:
+    code = [line for line in session().text.splitlines() if line and not line.startswith("#")]
+    assert len(code) <= 15 and told()
+    calls = [node for node in ast.walk(ast.parse(session().text)) if isinstance(node, ast.Call)]
+    written = [ast.unparse(call) for call in calls if ast.unparse(call.func) == "hc.elicit"]
+    assert written and all("temperature=0" in call for call in written), written
+
+
+@pytest.mark.real
+def test_it_prints_what_readme_says(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    before, dissociating, _ = session().text.partition("result = hc.dissociate(")
+    assert dissociating
+    exec(compile(before, "README.md", "exec"), {})
+    printed = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert words(printed) == words(told())
+    assert numbers(printed) == pytest.approx(numbers(told()), abs=0.01)
