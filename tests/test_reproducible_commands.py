@@ -12,6 +12,7 @@ from shell import call, small, text, write
 
 import harmcircuits as hc
 from harmcircuits import cli
+from harmcircuits.claims import run as claims
 from harmcircuits.data import PromptSet
 from harmcircuits.errors import HarmcircuitsError
 
@@ -76,6 +77,7 @@ def test_a_line_asks_the_same_again(place: Path, monkeypatch: pytest.MonkeyPatch
         raise HarmcircuitsError("that is all")
 
     monkeypatch.setattr(hc, command, instead)
+    monkeypatch.setattr(claims, "run", instead)
     files = ["--prompts", f"{ODD}/my prompts.csv", "--device", "cpu"]
     first = {"alignment": ["base one=my model", f"two={ODD}/two"]}.get(command, [])
     out = ["--out", f"{ODD}/out"]
