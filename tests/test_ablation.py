@@ -11,12 +11,12 @@ from tiny import tiny_bridge, tiny_model, tiny_tokenizer
 from transformers import MixtralConfig, MixtralForCausalLM
 from written import written
 
-from harmcircuits.ablation.ablate import ablated
+from harmcircuits.ablation.ablate import ablated, masks_in_force
 from harmcircuits.circuits import Circuit, WeightMask, outgoing
 from harmcircuits.data import example_rows, make_batch
 from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
-from harmcircuits.models.matrices import matrices
+from harmcircuits.models.matrices import Matrix, matrices
 from harmcircuits.models.protocol import head_hook, neuron_hook
 
 TOKENS = torch.arange(5, 65).reshape(2, 30)
@@ -304,6 +304,19 @@ def test_every_bit_is_as_it_was_also_after_an_exception(tiny):
     with pytest.raises(KeyError, match="inside"), ablated(tiny, random_mask(tiny, 0)):
         raise KeyError("inside")
     assert unchanged(tiny, before) and torch.equal(logits(tiny), intact)
+
+
+def test_an_interrupt_of_the_undo_leaves_no_weight_ablated(tiny, monkeypatch):
+    before, write, interrupts = bits(tiny), Matrix.write, [False, True, True]
+
+    def interrupted(matrix, flat, values):
+        write(matrix, flat, values)
+        if interrupts and interrupts.pop(0):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), ablated(tiny, random_mask(tiny, 0)):
+        monkeypatch.setattr(Matrix, "write", interrupted)
+    assert unchanged(tiny, before) and masks_in_force(tiny) == 0 and not interrupts
 
 
 def test_negative_zeros_and_tiny_numbers_come_back(hooked, tmp_path):

@@ -122,6 +122,13 @@ def test_other_kinds_of_models_are_refused_before_weights_are_read(name, tmp_pat
     assert "Dense decoder-only transformers work (Llama, GPT-2, Pythia, Qwen2, Qwen3, Gemma, OLMo)" in str(caught.value)
 
 
+def test_a_damaged_count_of_layers_keeps_nobody_waiting(folder):
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 99999999999'))
+    with pytest.raises(HarmcircuitsError, match=r"'model' is a model of more than 10,000 layers"):
+        load_model(folder, device="cpu")
+
+
 @pytest.mark.parametrize("name", ["jamba", "bert"])
 def test_they_are_refused_as_loaded_models_too(name):
     make, message = REFUSED[name]

@@ -1,85 +1,21 @@
 """Files and texts from elsewhere: read or refused with an error of ours, never run, and never markup on a page."""
 
 import ast
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from browser import Page, in_browser, load
 from fake_report import fake_run
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from shell import call
 
 import harmcircuits
 from harmcircuits import cli
-from harmcircuits.attribution.scores import Attribution
-from harmcircuits.attribution.weights import WeightAttribution
-from harmcircuits.circuits import Circuit, WeightMask
-from harmcircuits.data import load_prompts
-from harmcircuits.errors import HarmcircuitsError, one_line, printable
-from harmcircuits.experiment.result import Dissociation
+from harmcircuits.errors import HarmcircuitsError, one_line
 from harmcircuits.report import Section, page
 from harmcircuits.results import notebook_html
-from harmcircuits.store import read_json
 
-# Readers
-
-ROWS = [{"request": "Sing", "category": "music", "group": "g", "role": "far"}, {"request": "Rest", "role": "near"}]
-CSV = "request,category,role\nSing,music,far\nRest,,near\n"
-Reader = tuple[str, Callable[[Path], object], Callable[[Path], object]]
-"""The file's name, what writes a good one, and what reads it."""
-
-
-def text(content: str) -> Callable[[Path], object]:
-    return lambda path: path.write_text(content, "utf-8")
-
-
-MASK = WeightMask(indices={"blocks.0.mlp.in": torch.tensor([1, 4])}, shapes={"blocks.0.mlp.in": (2, 3)})
-SCORES = Attribution(torch.ones(2, 1, 2), torch.ones(2, 1, 3), (torch.ones(3, 2), torch.ones(2, 2)))
-WEIGHTS = WeightAttribution(**{kind: {"blocks.0.mlp.in": torch.ones(2, 3)} for kind in ("signed", "absolute")}, n_examples=2)
-READERS: dict[str, Reader] = {
-    "CSV": ("p.csv", text(CSV), load_prompts),
-    "TSV": ("p.tsv", text(CSV.replace(",", "\t")), load_prompts),
-    "JSON": ("p.json", text(json.dumps(ROWS)), load_prompts),
-    "JSONL": ("p.jsonl", text("\n".join(map(json.dumps, ROWS))), load_prompts),
-    "circuit": ("c.json", Circuit(heads=[(0, 1)], neurons=[(1, 3)]).save, Circuit.load),
-    "mask": ("m.safetensors", MASK.save, WeightMask.load),
-    "scores": ("a.safetensors", SCORES.save, Attribution.load),
-    "weight scores": ("w.safetensors", WEIGHTS.save, WeightAttribution.load),
-    "value": ("v.json", text('{"list": [1, -2.5, null], "text": "a"}'), read_json),
-    "run": ("report.json", lambda path: fake_run().save(path.parent), lambda path: Dissociation.load(path.parent)),
-    "outcomes": ("outcomes.csv", lambda path: fake_run().save(path.parent), lambda path: Dissociation.load(path.parent)),
-}
-OURS = HarmcircuitsError
-BYTES = st.one_of(
-    st.binary(max_size=40), st.sampled_from([b"", b"[" * 9999, b"9" * 5000, b"1e999", b"\x1b[31m", b'"', b"null", b"-"])
-)
-
-
-@pytest.mark.parametrize("name", READERS)
-def test_a_changed_file_is_read_or_refused(name: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    pytest.importorskip("peft")
-    file, make, read = READERS[name]
-    path = tmp_path_factory.mktemp("read") / file
-    make(path)
-    read(path)
-    good = path.read_bytes()
-
-    @settings(max_examples=60)
-    @given(st.integers(0, len(good)), st.integers(0, 60), BYTES)
-    def changed(start: int, length: int, instead: bytes) -> None:
-        path.write_bytes(good[:start] + instead + good[start + length :])
-        try:
-            read(path)
-        except OURS as error:
-            assert str(path.parent) in str(error) and len(str(error)) < 2000
-            assert printable(error, keep="\n") == str(error), "it moves no cursor"
-
-    changed()
+# Errors and code
 
 
 def test_an_error_moves_no_cursor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,7 +170,7 @@ def test_folders_are_read_in_order_of_names(tmp_path: Path) -> None:
         ("f.csv", f"{SECRET}\nSing\n", ["no known format", "<a text of 36 characters>"]),
         ("f.csv", f"query,kind\n{SECRET},m\n", ["'query', 'kind'", *FORMATS, "goal, target", "columns={'request'"]),
         ("f.csv", f"request,role\n{SECRET},bad\n", ["line 2", "unknown role 'bad'", "'harmful', 'near', 'far'"]),
-        ("f.csv", f"request,group\n{SECRET},g\nDance,g\n", ["both are the 'harmful' one"]),
+        ("f.csv", f"request,group\n{SECRET},g\nDance,g\n", ["line 3: the second 'harmful' prompt of its group"]),
         ("f.csv", f"prompt,type,label\n{SECRET},t,maybe\n", ["line 2", "'maybe'", "'safe' or 'unsafe'"]),
         ("f.jsonl", lines({"request": "Sing"}) + '{"request": "barn"\n', ["line 2", "JSON"]),
         ("f.jsonl", '"barn"\n', ["line 1", "found str"]),

@@ -11,7 +11,7 @@ A weight becomes 0 (zero) or α times what it was (scale). Rows, positions and s
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial, reduce
 from math import isfinite
@@ -74,11 +74,8 @@ def ablated(
         hooks = _mean_hooks(model, union, reference or ())
     else:
         hooks = union.hooks(model) if method == "zero" else _scale_hooks(model, union, float(alpha or 0.0))
-    with ExitStack() as stack:
-        if masks:
-            stack.enter_context(_weights_scaled(model, reduce(or_, masks), alpha or 0.0))
-        if hooks:
-            stack.enter_context(model.hooks(fwd_hooks=hooks))
+    weights = _weights_scaled(model, reduce(or_, masks), alpha or 0.0) if masks else nullcontext()
+    with weights, model.hooks(fwd_hooks=hooks) if hooks else nullcontext():
         yield model
 
 
@@ -200,9 +197,18 @@ def _weights_scaled(model: HookedModel, mask: WeightMask, factor: float) -> Iter
                 matrix.write(flat, factor * undo[-1][2] if factor else torch.zeros(()))
         yield
     finally:
-        for matrix, flat, old in reversed(undo):
-            matrix.write(flat, old)
-        setattr(model, _MASKS, outer)
+        interrupt: KeyboardInterrupt | None = None
+        while undo or masks_in_force(model) > outer:
+            try:
+                while undo:
+                    matrix, flat, old = undo[-1]
+                    matrix.write(flat, old)
+                    undo.pop()
+                setattr(model, _MASKS, outer)
+            except KeyboardInterrupt as error:  # the weights first: a model that stayed ablated would tell nobody
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
 
 def masks_in_force(model: HookedModel) -> int:

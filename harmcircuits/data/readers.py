@@ -189,7 +189,7 @@ def load_prompts(
 
 def _read(source: Source, columns: Mapping[str, str] | None = None) -> PromptSet:
     """Read one file, folder, benchmark or table as it is written."""
-    path, prompts, formats = Path("prompts"), list[Prompt](), dict[str, str]()
+    path, prompts, formats, seen = Path("prompts"), list[Prompt](), dict[str, str](), set[tuple[str, str]]()
     tables = [(path, _in_memory(source))]
     if isinstance(source, str | PathLike):
         path, tables = Path(source).expanduser(), [(file, records(file)) for file in files_of(source)]
@@ -210,7 +210,13 @@ def _read(source: Source, columns: Mapping[str, str] | None = None) -> PromptSet
         for row in rows:
             if not set(required) <= set(row.fields):
                 raise HarmcircuitsError(f"{row.place}: expected the columns {', '.join(required)}, found {names(row.fields)}.")
-            prompts += read(row)
+            for prompt in read(row):
+                if prompt.group and (prompt.group, prompt.role) in seen:
+                    raise HarmcircuitsError(
+                        f"{row.place}: the second {prompt.role!r} prompt of its group. Name groups of each file apart."
+                    )
+                seen.add((prompt.group, prompt.role))
+                prompts.append(prompt)
     if len(set(formats.values())) > 1:
         raise HarmcircuitsError(
             f"{path}: a folder must hold one format, found {formats}. Load the files one by one and add them."

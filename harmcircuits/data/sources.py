@@ -98,8 +98,12 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
     except HarmcircuitsError:
         raise
     except (OSError, ValueError, RecursionError, csv.Error) as error:  # ValueError also for numbers of thousands of digits
+        if isinstance(error, UnicodeDecodeError):
+            place = f"{path}, line {1 + error.object[: error.start].count(10)}"
+        elif isinstance(error, csv.Error):  # the record that cannot be read, not the one before
+            place = f"{path}, line {reader.line_num}"
         cure = "It should be UTF-8: a table with a header, a list of JSON objects, or one object a line."
-        raise HarmcircuitsError(f"{place} cannot be read ({type(error).__name__}: {error}). {cure}") from None
+        raise HarmcircuitsError(f"{place} cannot be read ({type(error).__name__}: {one_line(error)}). {cure}") from None
 
 
 def names(fields: Iterable[str]) -> str:

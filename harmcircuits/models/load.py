@@ -22,6 +22,7 @@ from .packaged import ALIASES, DEFAULT, dequantised_folder, from_pretrained, loa
 from .protocol import WORKING_MODELS
 
 ADAPTER_CONFIG, _ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_MOST_LAYERS = 10_000  # a damaged configuration that names more would keep transformers busy for ever
 _ACCEPTED = (
     f"load_model takes an alias ({', '.join(ALIASES)}), a hub id (such as HuggingFaceTB/SmolLM2-135M-Instruct), a transformers "
     "folder, an adapter folder of peft, a .gguf file or a transformers model. A TransformerBridge goes to functions as it is."
@@ -100,7 +101,7 @@ def load_model(
         name, place = _locate(name, revision)
         hf_model = _load_transformers(name, place, dtype=dtype, revision=revision)
     hf_model.config.architectures = hf_model.config.architectures or [type(hf_model).__name__]  # by this it is recognised
-    with load_errors(name), _tokenizer_copy(tokenizer) as words:
+    with load_errors(place), _tokenizer_copy(tokenizer) as words:
         if hooked:
             words = words or AutoTokenizer.from_pretrained(place, revision=revision, trust_remote_code=False)
             model = _hooked_transformer(hf_model, words, name=name, device=target)
@@ -169,6 +170,7 @@ def _check_kind(config: Any, name: str, *, experts_allowed: bool = False) -> Non
         or text.model_type in ("rwkv", "xlstm")
         or any(kind.startswith(("linear_attention", "conv", "mamba", "recurrent", "hybrid")) for kind in layers),
         "a mixture of experts": max(experts) > 1 and not dense and not experts_allowed,
+        f"a model of more than {_MOST_LAYERS:,} layers": (getattr(text, "num_hidden_layers", None) or 0) > _MOST_LAYERS,
         "an encoder": config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES and not getattr(config, "is_decoder", False),
     }
     for kind, applies in problems.items():
