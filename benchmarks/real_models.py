@@ -25,7 +25,7 @@ import torch
 
 import harmcircuits as hc
 from harmcircuits.data import PREFILLS, Role
-from harmcircuits.experiment.effect_table import dissociation_plane, figures_of
+from harmcircuits.experiment.effect_table import dissociation_plane, effects_frame, figures_of
 
 TRAIN, DEVELOPMENT, TEST, CONTROL = 64, 12, 24, 12
 
@@ -72,16 +72,7 @@ def benchmark_sets(data: Path, seed: int) -> tuple[hc.PromptSet, ...]:
 def draw(path: Path, out: Path) -> None:
     """Save every figure of a published report as out/MODEL/PROMPTS-FIGURE.svg."""
     report = json.loads(path.read_text("utf-8"))
-    rows = [
-        {"condition": each["name"], "component": "", "control": ""}
-        | each["labels"]
-        | {"effect": effect, "role": role}
-        | estimate
-        for each in report["conditions"]
-        for effect, roles in each["effects"].items()
-        for role, estimate in roles.items()
-    ]
-    effects, sweep = pd.DataFrame(rows), pd.DataFrame(report["sweep"])
+    effects, sweep = effects_frame(report), pd.DataFrame(report["sweep"])
     figures = {"plane": dissociation_plane(effects, measure=report["recognition"]["measure"])} | figures_of(effects, sweep)
     for name, figure in figures.items():
         prompts = path.stem.removeprefix("dissociation-")

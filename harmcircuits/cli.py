@@ -213,7 +213,7 @@ def show(name: str, result: Any, out: Path) -> None:
         table = table[["claim", "answer"]]
     else:
         title, table, lines, out = result.question, result.table(), [result.sentence], out / name
-    grid = Table(*map(str, table.columns), title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)
+    grid = Table(*map(printable, table.columns), title=title, title_justify="left", padding=(0, 1, 0, 0), box=None)
     for row in table.itertuples(index=False):
         cells = (f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row)
         grid.add_row(*(Text("" if cell in ("nan", "None") else printable(cell, keep="\n")) for cell in cells))

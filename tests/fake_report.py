@@ -24,23 +24,16 @@ def null(reason: str) -> dict[str, Any]:
 CHANGES = ("recognition_auroc", "one_sided_auroc", "recognition_auroc_change", "one_sided_auroc_change")
 
 
-def effect_rows(name: str, component: str, control: str, harmful: float) -> list[dict[str, Any]]:
+def effects(harmful: float) -> dict[str, Any]:
     """A loss increase by role, and AUROCs by benign role; what is missing has a reason."""
-    place = {"condition": name, "component": component, "control": control}
-    rows = [
-        place | {"effect": "loss_increase", "role": role} | measured(round(harmful / size, 4))
-        for role, size in (("harmful", 1), ("near", 2), ("far", 4))
-    ]
-    for at, effect in enumerate(CHANGES):
-        rows += [place | {"effect": effect, "role": role} | measured(0.111 * (at + 1)) for role in ("near", "far")]
-    return [*rows, place | {"effect": "explanation", "role": "all"} | null("not measured")]
+    increase = {role: measured(round(harmful / size, 4)) for role, size in (("harmful", 1), ("near", 2), ("far", 4))}
+    aurocs = {effect: dict.fromkeys(("near", "far"), measured(0.111 * (at + 1))) for at, effect in enumerate(CHANGES)}
+    return {"loss_increase": increase, **aurocs, "explanation": {"all": null("not measured")}}
 
 
 def fake_run(name: str = "heads", words: str = "made up") -> Dissociation:
     """A circuit and a control of it, "dissociated" against one kind of benign requests and undecided against the other."""
     control = f"{name}: random 0"
-    rows = effect_rows(name, "heads", "", 0.555) + effect_rows(control, "heads", "random", 0.0222)
-    effects = pd.DataFrame(rows).assign(reason=lambda frame: frame["reason"].fillna(""))
     answers = [("matched", "dissociated"), ("unrelated", "undecided")]
     report = {
         "schema_version": 2,
@@ -55,16 +48,20 @@ def fake_run(name: str = "heads", words: str = "made up") -> Dissociation:
         "leads": [name, "matched"],
         "sentences": [f"Every number is {words}."],
         "answers": [{"circuit": name, "contrast": kind, "answer": found, "reasons": [words]} for kind, found in answers],
-        "conditions": [{"name": own, "size": 3, "labels": {}, "effects": {}} for own in (name, control)],
-        "sweep": [],
+        "conditions": [
+            {"name": label, "size": 3, "labels": {"component": "heads", **labels}, "effects": effects(harmful)}
+            for label, labels, harmful in ((name, {}, 0.555), (control, {"control": "random"}, 0.0222))
+        ],
+        "sweep": [
+            {"component": "heads", "label": f"{n} {name}", "size": n, "harmful": n / 9, "near": n / 18, "chosen": n == 9}
+            for n in (3, 9)
+        ],
         "versions": {"python": "0.0"},
     }
     rows = pd.DataFrame([(name, "loss", 0, 0.5)], columns=["condition", "measure", "item", "value"])
     outcomes = Outcomes(rows, pd.DataFrame())
-    sizes = [("heads", f"{n} {name}", n, n / 9, n / 18, n == 9) for n in (3, 9)]
-    sweep = pd.DataFrame(sizes, columns=["component", "label", "size", "harmful", "near", "chosen"])
     circuits = {name: Circuit(heads=[(0, 1), (1, 2), (2, 3)])}
-    return Dissociation(report, effects, outcomes, circuits, {control: Circuit(heads=[(0, 2)])}, sweep)
+    return Dissociation(report, outcomes, circuits, {control: Circuit(heads=[(0, 2)])})
 
 
 TOP = (

@@ -24,7 +24,7 @@ from harmcircuits.experiment.measure import Cache, measure
 from harmcircuits.readings import recognition
 from harmcircuits.readings.loss import Loss
 from harmcircuits.readings.recognition import YES_NO, BalancedMetric, InPlace, Recognition
-from harmcircuits.statistics import Estimate, auroc, resamples
+from harmcircuits.statistics import Estimate, auroc, from_draws, resamples
 
 BASELINE = hc.Condition("baseline")
 
@@ -173,7 +173,8 @@ def test_auroc_draws_are_those_of_resampled_triples() -> None:
     harmful, near = (found.values("baseline", "recognition", role) for role in ("harmful", "near"))
     strata = [prompt.category for prompt in prompts if prompt.role == "harmful"]
     expected = [auroc(harmful[row], near[row]) for row in resamples(4, draws=200, strata=strata)]
-    np.testing.assert_allclose(found._aurocs("baseline", "recognition", "near", (4, 4))[1:], expected)
+    interval = from_draws(auroc(harmful, near), expected, n=4, strata=strata)
+    assert found.auroc("baseline", "recognition", "near") == interval and interval.low is not None
     assert found.auroc("baseline", "recognition", "near").value == pytest.approx(auroc(harmful, near))
 
 

@@ -1,15 +1,17 @@
-"""Effect sizes as one tidy table (condition, effect, role, value, low, high, n, reason), and the main job's figures of it."""
+"""Effect sizes as leaves of `report.json` and as one tidy table of them, and the main job's figures of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from .. import figures
-from ..ablation.ablate import BASELINE, Condition
+from ..ablation.ablate import BASELINE
 from ..figures.style import ROLE_NAMES
 from ..statistics import Estimate
+from ..statistics.estimate import Json
 from .effects import Effects
 
 OUTCOMES = ("complied", "refused", "degenerate")
@@ -31,24 +33,29 @@ CHANGES = {
 SUFFIXES = {"harmful": ", harmful", "near": ", matched", "far": ", unrelated", "all": ""}
 
 
-def effect_table(
-    effects: Effects, conditions: Sequence[Condition], estimates: Mapping[tuple[str, str], Mapping[str, Estimate]]
-) -> pd.DataFrame:
-    """Return one row a condition, effect and role; `estimates` of (circuit, contrast) are effects "NAME (CONTRAST)"."""
-    rows = []
-    for condition in conditions:
-        labels = {"condition": condition.name} | {key: condition.labels.get(key, "") for key in ("component", "control")}
-        by_contrast = [
-            (f"{effect} ({contrast})", "all", estimate)
-            for (circuit, contrast), named in estimates.items()
-            if circuit == condition.name
-            for effect, estimate in named.items()
-        ]
-        rows += [
-            labels | {"effect": effect, "role": role} | columns_of(estimate)
-            for effect, role, estimate in (*_effects_of(effects, condition.name), *by_contrast)
-        ]
-    return pd.DataFrame(rows)
+def effect_leaves(
+    effects: Effects, name: str, estimates: Mapping[tuple[str, str], Mapping[str, Estimate]]
+) -> dict[str, dict[str, Json]]:
+    """Return the effects of one condition by role; `estimates` of (circuit, contrast) are effects "NAME (CONTRAST)"."""
+    leaves: dict[str, dict[str, Json]] = defaultdict(dict)
+    for effect, role, estimate in _effects_of(effects, name):
+        leaves[effect][role] = estimate.to_json()
+    for (circuit, contrast), named in estimates.items():
+        if circuit == name:
+            leaves |= {f"{effect} ({contrast})": {"all": estimate.to_json()} for effect, estimate in named.items()}
+    return dict(leaves)
+
+
+def effects_frame(report: Mapping[str, Any]) -> pd.DataFrame:
+    """Return one row a condition, effect and role of a report: component, control, value, low, high, n, reason."""
+    return pd.DataFrame(
+        {"condition": condition["name"]}
+        | {key: condition["labels"].get(key, "") for key in ("component", "control")}
+        | {"effect": effect, "role": role, **columns_of(Estimate(**leaf))}
+        for condition in report["conditions"]
+        for effect, leaves in condition["effects"].items()
+        for role, leaf in leaves.items()
+    )
 
 
 def _effects_of(effects: Effects, name: str) -> Iterator[tuple[str, str, Estimate]]:

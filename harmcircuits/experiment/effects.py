@@ -162,36 +162,24 @@ class Effects:
         return from_draws(observed, drawn, n=n, strata=self._strata(arrays[0][1], n))
 
     def _of_aurocs(self, estimate: Callable[..., Estimate], conditions: Sequence[str], measure: str, benign: str) -> Estimate:
-        """An estimate from the AUROCs of conditions, of the prompts that all of them have: their values and their draws."""
-        high, low = (min(len(self.values(name, measure, role)) for name in conditions) for role in ("harmful", benign))
-        n = min(high, low)
-        if n == 0:
+        """An estimate from the AUROCs of conditions, of the prompts that all of them have, on the same draws."""
+        values = [[self.values(name, measure, role) for name in conditions] for role in ("harmful", benign)]
+        sizes = [min(map(len, of_role)) for of_role in values]
+        if (n := min(sizes)) == 0:
             return Estimate.missing("not measured")
-        aurocs = np.stack([self._aurocs(name, measure, benign, (high, low)) for name in conditions])
-        return estimate(aurocs[:, 0], aurocs[:, 1:], n=n, strata=self._strata("harmful", n))
-
-    def _aurocs(self, condition: str, measure: str, benign: str, sizes: tuple[int, int]) -> Float[np.ndarray, " draw+1"]:
-        """P(harmful > benign) + ½ P(equal) of the first prompts: observed, then in each draw, Σ c_i O_ij c_j / (n m)."""
-
-        def make() -> Float[np.ndarray, " draw+1"]:
-            high, low = (self.values(condition, measure, role)[:n] for role, n in zip(("harmful", benign), sizes, strict=True))
-            drawn = auroc_of_counts(high, low, counts("harmful", len(high)), counts(benign, len(low)))
-            return np.concatenate([[auroc(high, low)], drawn])
-
-        counts = lambda role, n: self._once(("counts", self._stratum(role), n), lambda: times_drawn(self._drawn(role, n)))
-        return self._once((condition, measure, benign, sizes), make)
+        pairs = [(high[: sizes[0]], low[: sizes[1]]) for high, low in zip(*values, strict=True)]
+        counts = [times_drawn(self._drawn(role, size)) for role, size in zip(("harmful", benign), sizes, strict=True)]
+        observed = np.array([auroc(*pair) for pair in pairs])
+        drawn = np.stack([auroc_of_counts(*pair, *counts) for pair in pairs])
+        return estimate(observed, drawn, n=n, strata=self._strata("harmful", n))
 
     def _strata(self, role: str, n: int) -> list[str]:
         return [prompt.category for prompt in self.prompts if prompt.role == role][:n]
 
     def _drawn(self, role: str, n: int) -> Int[np.ndarray, "draw n"]:
-        role = self._stratum(role)
-        seed, strata = self.seed * 10 + ROLES.index(role), self._strata
-        return self._once((role, n), lambda: resamples(n, draws=self.draws, seed=seed, strata=strata(role, n)))
-
-    def _stratum(self, role: str) -> str:
-        """The role whose draws are taken: triples are drawn whole."""
-        return self.roles[0] if self.paired else role
-
-    def _once(self, key: Any, make: Callable[[], np.ndarray]) -> np.ndarray:
-        return self._cached[key] if key in self._cached else self._cached.setdefault(key, make())
+        """Draws of a role; where triples are drawn whole, of the first role."""
+        role = self.roles[0] if self.paired else role
+        if (role, n) not in self._cached:
+            seed = self.seed * 10 + ROLES.index(role)
+            self._cached[role, n] = resamples(n, draws=self.draws, seed=seed, strata=self._strata(role, n))
+        return self._cached[role, n]

@@ -16,6 +16,7 @@ import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from ..results import notebook_html
 from ..statistics import Estimate
 from .circuits import Circuits
 from .decision import Verdict
-from .effect_table import dissociation_plane, effect_table, estimate_of, figures_of, interval_text, sentences
+from .effect_table import dissociation_plane, effect_leaves, effects_frame, estimate_of, figures_of, interval_text, sentences
 from .effects import Effects
 from .material import Material
 from .measure import TEXT_COLUMNS, Outcomes
@@ -72,18 +73,24 @@ class Dissociation:
 
     Attributes:
         report: everything in plain values, as `report.json` holds it (schema 2).
-        effects: one row a condition, effect and role: value, low, high, n, reason.
         outcomes: every measured value.
         circuits, controls: what was ablated, by name.
-        sweep: sizes that were tried on development responses.
     """
 
     report: dict[str, Any]
-    effects: pd.DataFrame
     outcomes: Outcomes
     circuits: Mapping[str, Circuit | WeightMask]
     controls: Mapping[str, Circuit | WeightMask]
-    sweep: pd.DataFrame
+
+    @cached_property
+    def effects(self) -> pd.DataFrame:
+        """One row a condition, effect and role: value, low, high, n, reason."""
+        return effects_frame(self.report)
+
+    @property
+    def sweep(self) -> pd.DataFrame:
+        """Sizes that were tried on development responses."""
+        return pd.DataFrame(self.report["sweep"])
 
     @property
     def answer(self) -> str:
@@ -97,9 +104,11 @@ class Dissociation:
 
     def estimate(self, condition: str, effect: str, role: str = "all") -> Estimate:
         """Return one effect size; missing where it was not measured."""
-        rows = self.effects
-        rows = rows[(rows["condition"] == condition) & (rows["effect"] == effect) & (rows["role"] == role)]
-        return Estimate.missing("not measured") if rows.empty else estimate_of(rows.iloc[0].to_dict())
+        effects: Mapping[str, Any] = next(
+            (each["effects"] for each in self.report["conditions"] if each["name"] == condition), {}
+        )
+        leaf = effects.get(effect, {}).get(role)
+        return Estimate.missing("not measured") if leaf is None else Estimate(**leaf)
 
     def table(self, *, controls: bool = True) -> pd.DataFrame:
         """One row a condition, one column an effect and role; values with intervals as text."""
@@ -169,18 +178,22 @@ class Dissociation:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Dissociation":
-        """Read what `save` wrote. Raises HarmcircuitsError naming the file that is missing or damaged."""
+        """Read what `save` wrote. Raises HarmcircuitsError where a file is missing or damaged."""
         place = Path(folder)
         report = store.read_json(place / "report.json")
-        files: list[Any] = [report.pop(kind, None) for kind in KINDS] if isinstance(report, dict) else [None]
-        if not all(map(_are_file_names, files)) or report.get("schema_version") != SCHEMA:
+        if not isinstance(report, dict) or report.get("schema_version") != SCHEMA:
             raise HarmcircuitsError(f"{place / 'report.json'} is no report of schema {SCHEMA}: run dissociate again.")
-        effects, outcomes, sweep = (_read_csv(place / f"{name}.csv") for name in ("effects", "outcomes", "sweep"))
         read = lambda path: Circuit.load(path) if path.suffix == ".json" else WeightMask.load(path)
-        circuits, controls = (
-            {name: read(place / kind / file) for name, file in names.items()} for kind, names in zip(KINDS, files, strict=True)
-        )
-        return cls(report, effects, Outcomes(outcomes, pd.DataFrame(columns=TEXT_COLUMNS)), circuits, controls, sweep)
+        try:
+            circuits, controls = (
+                {name: read(place / kind / Path(file).name) for name, file in report.pop(kind).items()} for kind in KINDS
+            )
+            frame = pd.read_csv(place / "outcomes.csv", keep_default_na=False, na_values=[""], float_precision="round_trip")
+            loaded = cls(report, Outcomes(frame, pd.DataFrame(columns=TEXT_COLUMNS)), circuits, controls)
+            _ = loaded.effects
+        except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+            raise HarmcircuitsError(f"{place} cannot be read ({one_line(error)}): run dissociate again.") from error
+        return loaded
 
 
 def _file_names(ablations: Mapping[str, Circuit | WeightMask]) -> dict[str, str]:
@@ -188,22 +201,6 @@ def _file_names(ablations: Mapping[str, Circuit | WeightMask]) -> dict[str, str]
     stem = lambda name: re.sub(r"[^a-zA-Z0-9_-]+", "-", name)[:100]
     kinds = {name: "json" if isinstance(ablation, Circuit) else "safetensors" for name, ablation in ablations.items()}
     return {name: f"{index:02}-{stem(name)}.{kind}" for index, (name, kind) in enumerate(kinds.items())}
-
-
-def _are_file_names(files: object) -> bool:
-    name = r"[\w-]{1,120}\.(json|safetensors)"
-    return isinstance(files, dict) and all(isinstance(file, str) and re.fullmatch(name, file) for file in files.values())
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """A table that `save` wrote: numbers to the last digit, text that is empty stays empty."""
-    try:
-        frame = pd.read_csv(path, keep_default_na=False, na_values=[""], float_precision="round_trip")
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    except (OSError, ValueError) as error:
-        raise HarmcircuitsError(f"{path} cannot be read ({one_line(error)}): run dissociate again.") from error
-    return frame.fillna(dict.fromkeys(set(frame.columns) & {"component", "control", "reason"}, ""))
 
 
 def build_result(
@@ -219,11 +216,6 @@ def build_result(
     """Put outcomes, effects and answers together; `about` (name of the model, judge, command, seconds) goes into the report."""
     conditions = [Condition(BASELINE), *tested.circuits, *tested.controls]
     measured = [condition for condition in conditions if condition.name in effects.outcomes.conditions]
-    table = effect_table(effects, measured, estimates)
-    leaves = lambda name: {
-        effect: {row["role"]: estimate_of(row).to_json() for row in rows.to_dict("records")}
-        for effect, rows in table[table["condition"] == name].groupby("effect", sort=False)
-    }
     lead = min(answers, key=lambda key: (key[1] != "matched", ORDER.index(answers[key].answer)), default=None)
     report = {
         "schema_version": SCHEMA,
@@ -242,7 +234,12 @@ def build_result(
             for (circuit, contrast), verdict in answers.items()
         ],
         "conditions": [
-            {"name": each.name, "size": each.size, "labels": dict(each.labels), "effects": leaves(each.name)}
+            {
+                "name": each.name,
+                "size": each.size,
+                "labels": dict(each.labels),
+                "effects": effect_leaves(effects, each.name, estimates),
+            }
             for each in measured
         ],
         "sweep": [{key: value for key, value in row.items() if pd.notna(value)} for row in tested.sweep.to_dict("records")],
@@ -250,4 +247,4 @@ def build_result(
     }
     kinds = (tested.circuits, tested.controls)
     circuits, controls = ({each.name: each.ablation for each in kind if each.ablation is not None} for kind in kinds)
-    return Dissociation(report, table, effects.outcomes, circuits, controls, tested.sweep)
+    return Dissociation(report, effects.outcomes, circuits, controls)
