@@ -9,8 +9,8 @@
 3. Lost at f: ΔL / I, a ratio of means over requests, cut to 0…1. `area`: the mean of what is lost over ln f, linear between
    sizes, over the range of f that all checkpoints share; 1: the smallest part takes everything, 0: no part takes anything.
    `area_beyond_benign`: minus the same of ΔL on benign responses (over the same I). `area_beyond_random`: minus the same under
-   random controls. `fraction_to_halve`: the smallest f at which half is lost; 1 where it is not reached.
-4. Changes: last checkpoint minus first, over the same bootstrap draws of test requests. `fraction_ratio`: last over first.
+   random controls.
+4. Changes: last checkpoint minus first, over the same bootstrap draws of test requests.
 5. Cannot be measured where, on the first or the last checkpoint, I is not shown to be above 0, half or more of the texts after
    the prefill refuse, or no circuit can be selected. Yes for a component type where the intervals of all three changes of areas
    lie at `negligible` or above. No where one of them lies below it: no change of note, or the opposite.
@@ -19,7 +19,7 @@ Whether alignment did it, or any further training, is not told: measure another 
 Source: arXiv 2604.09544 (harmful generation is more separable in aligned models).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import and_, or_
@@ -31,14 +31,16 @@ from jaxtyping import Float
 from scipy.integrate import trapezoid
 
 from .. import figures
-from ..ablation.ablate import BASELINE
+from ..ablation.ablate import BASELINE, Condition
 from ..data import PromptSet
 from ..experiment.decision import Decision, above, at_least, below, measured, value_below
 from ..experiment.effect_table import columns_of
 from ..experiment.effects import Effects
+from ..readings.compliance import Compliance
+from ..readings.reading import Reading
 from ..statistics import Estimate
 from .claim import Figures, Finding
-from .compactness import Compactness, smallest
+from .compactness import Compactness
 from .run import Series, run
 
 AREAS = {"area": "harmful", "area_beyond_benign": "beyond benign", "area_beyond_random": "beyond random"}
@@ -82,7 +84,6 @@ class Curve:
             "area": (area, information, harmful),
             "area_beyond_benign": (beyond, information, harmful, (self.increases[benign], benign)),
             "area_beyond_random": (beyond, *first, random),
-            "fraction_to_halve": (lambda i, rise: smallest(self.log_f, ratio(i, rise)), information, harmful),
         }
 
 
@@ -102,8 +103,12 @@ class Alignment(Compactness):
     name = "alignment"
     question = "Does alignment bring harmful generation together on a smaller part of the model?"
     on_series = True
-    ablated_text = False
     series: Mapping[str, Checkpoint] = field(default_factory=dict)
+
+    def plan(self) -> Mapping[Condition, Sequence[Reading]]:
+        text = Compliance(self.material.written, max_new_tokens=self.settings.written_tokens)
+        plan = dict(super().plan())
+        return {**plan, (baseline := next(iter(plan))): (*plan[baseline], text)}
 
     def summary(self, effects: Effects) -> Checkpoint:
         curves = {component: self._curve(names, effects) for component, names in self.names.items()}
@@ -140,14 +145,10 @@ class Alignment(Compactness):
             changes = [*(f"{area}_change" for area in AREAS), *(f"request_information_{end}" for end in ends)]
             return dict.fromkeys(changes, Estimate.missing(compared)) | refused
         first, last = (compared[label] for label in ends.values())
-        estimates = {f"{name}_change": paired(effects, np.subtract, last[name], first[name]) for name in AREAS}
+        estimates = {f"{name}_change": paired_change(effects, first[name], last[name]) for name in AREAS}
         for name in first:
             estimates |= {f"{name}_{end}": effects.estimate(*compared[label][name]) for end, label in ends.items()}
-        halved = "fraction_to_halve"
-        ratio = paired(effects, np.divide, last[halved], first[halved])
-        if estimates[f"{halved}_first"].value == estimates[f"{halved}_last"].value == 1:
-            ratio = Estimate.missing("half is lost at no size of either")
-        return estimates | refused | {"fraction_ratio": ratio}
+        return estimates | refused
 
     def _statistics(self, component: str, benign: str) -> dict[str, dict[str, Statistic]] | str:
         """Every measure of each checkpoint, over the sizes that all share; or why they cannot be compared."""
@@ -207,11 +208,11 @@ class Alignment(Compactness):
         }
 
 
-def paired(effects: Effects, combine: Callable[..., Any], one: Statistic, other: Statistic) -> Estimate:
-    """Estimate `combine` of two statistics, such as their difference, on the same draws of requests."""
-    (first, *arrays), (second, *others) = one, other
+def paired_change(effects: Effects, before: Statistic, after: Statistic) -> Estimate:
+    """Estimate the second of two statistics minus the first, on the same draws of requests."""
+    (first, *arrays), (second, *others) = before, after
     n = len(arrays)
-    return effects.estimate(lambda *drawn: combine(first(*drawn[:n]), second(*drawn[n:])), *arrays, *others)
+    return effects.estimate(lambda *drawn: second(*drawn[n:]) - first(*drawn[:n]), *arrays, *others)
 
 
 def area_weights(log_f: Float[np.ndarray, " size"], low: float, high: float) -> Float[np.ndarray, " size"]:
