@@ -71,5 +71,4 @@ for name, increase in zip((pattern.component, effects.component), L[1:] - L[0], 
 # %%
 heads = [(layer, index) for layer, index in A.table(20, kind="heads")[["layer", "index"]].itertuples(index=False)]
 exact = hc.attribute(model, harmful, heads=heads, method="exact")
-agreement = A.compare(exact, names=("first order", "exact"))
-print(agreement.table().to_string(index=False))
+print(A.compare(exact).to_string(index=False))

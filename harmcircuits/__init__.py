@@ -34,7 +34,6 @@ _WHERE = {
     "export": "ablation.weights",
     "Attribution": "attribution.scores",
     "attribute": "attribution.first_order",
-    "Agreement": "attribution.agreement",
     "WeightAttribution": "attribution.weights",
     "attribute_weights": "attribution.weights",
     "top_tokens": "inspection",
@@ -76,7 +75,6 @@ if TYPE_CHECKING:
     from .ablation.sweep import sweep as sweep
     from .ablation.weights import export as export
     from .ablation.weights import generate as generate
-    from .attribution.agreement import Agreement as Agreement
     from .attribution.first_order import attribute as attribute
     from .attribution.scores import Attribution as Attribution
     from .attribution.weights import WeightAttribution as WeightAttribution

@@ -4,7 +4,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 import torch
 from accelerate import dispatch_model
 from tiny import tiny_bridge, tiny_model, tiny_tokenizer
@@ -13,17 +12,9 @@ from written import written
 
 import harmcircuits as hc
 from harmcircuits.attribution import weight_gradients as scored
-from harmcircuits.models.protocol import on_several_devices, stack_layers
+from harmcircuits.models.protocol import on_several_devices
 
 CPU, ELSEWHERE = torch.device("cpu"), torch.device("meta")
-
-
-def test_what_layers_give_is_put_together_where_the_first_lies() -> None:
-    parts = [torch.ones(2, device=ELSEWHERE), torch.ones(2)]
-    with pytest.raises(RuntimeError):
-        torch.stack(parts)
-    assert stack_layers(parts, 1).device == ELSEWHERE and stack_layers(parts, 1).shape == (2, 2)
-    assert torch.equal(stack_layers([torch.zeros(2), torch.ones(2)]), torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
 
 
 def test_a_model_on_several_devices_is_known() -> None:

@@ -161,7 +161,7 @@ def test_what_is_measured_and_what_cannot_be(tiny, examples):
         scores = exact_attribution(tiny, examples, **options)
         for kind, asked in (("heads", heads), ("neurons", neurons)):
             assert sorted(map(tuple, scores.measured[kind].nonzero().tolist())) == sorted(asked)
-        assert scores.tokens == () and scores.n_examples == 4
+        assert scores.n_examples == 4
     for wrong, message in (
         ([], "no component asked for"),
         ([(2, 0)], r"head \(2, 0\) is not in this model"),

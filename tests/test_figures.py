@@ -94,14 +94,14 @@ def test_a_matrix_writes_values_and_intervals_and_frames_cells() -> None:
     assert wide.layout.meta["least_width"] == 230, "narrower boxes scroll"
 
 
-def test_heads_carry_marks_of_what_is_sure_selected_and_protected() -> None:
+def test_heads_carry_marks_of_what_is_sure_and_selected() -> None:
     scores = np.array([[0.5, -0.5, 0.25], [NAN, 0.125, 0.0]])
     low = np.array([[0.25, -0.75, -0.25], [NAN, NAN, -0.5]])
-    heat, sure, selected, protected = figures.heads(scores, low=low, high=low + 0.5, selected=[(0, 1)], protected=[(1, 2)]).data
+    heat, sure, selected = figures.heads(scores, low=low, high=low + 0.5, selected=[(0, 1)]).data
     np.testing.assert_array_equal(heat.z, scores)
     assert (heat.zmin, heat.zmax, heat.hovertext[0][2]) == (-0.5, 0.5, "layer 0, head 2: +0.2500")
-    assert [trace.name for trace in (sure, selected, protected)] == ["interval excludes 0 (2)", "selected (1)", "protected (1)"]
-    assert (floats(sure.x), floats(selected.x), floats(protected.y)) == ([0, 1], [1], [1])
+    assert [trace.name for trace in (sure, selected)] == ["interval excludes 0 (2)", "selected (1)"]
+    assert (floats(sure.x), floats(selected.x)) == ([0, 1], [1])
 
 
 def test_points_lie_at_both_values_with_both_intervals() -> None:
@@ -111,15 +111,6 @@ def test_points_lie_at_both_values_with_both_intervals() -> None:
     assert ends(point.x, point.error_x) == [(0.25, 0.75)] and ends(point.y, point.error_y) == [(-0.5, 0.0)]
     assert point.text == ("a",) and len(drawn.layout.shapes) == 2
     assert drawn.layout.xaxis.range[0] < 0.0 and drawn.layout.xaxis.range[1] > 0.75, "labels and intervals lie inside"
-
-
-def test_tokens_are_numbered_and_words_are_there_only_where_given() -> None:
-    scores = pd.DataFrame({"heads": [0.25, -0.5, 0.0], "neurons": [0.125, 0.25, -0.125]}, index=[7, 8, 9])
-    drawn = figures.tokens(scores)
-    assert [floats(bar.x) for bar in drawn.data] == [[1, 2, 3]] * 2 and floats(drawn.data[1].y) == [0.125, 0.25, -0.125]
-    words = figures.tokens(scores[["neurons"]], words=[" a</script>", "\n", "x" * 40])
-    assert words.layout.yaxis.ticktext == ("a&lt;/script&gt;", "␣", "x" * 14)
-    assert floats(words.data[0].x) == [0.125, 0.25, -0.125]
 
 
 # Results and claims draw themselves
@@ -179,12 +170,11 @@ def test_the_experiment_draws_its_effects() -> None:
 
 def results() -> dict[str, go.Figure]:
     generator = torch.Generator().manual_seed(0)
-    A, B = (Attribution(*(torch.randn(8, 3, n, generator=generator) for n in (4, 700))) for _ in range(2))
+    A = Attribution(*(torch.randn(8, 3, n, generator=generator) for n in (4, 7)))
     matrices = {f"blocks.{layer}.mlp.{name}": torch.full((2, 3), layer + 1.0) for layer in range(2) for name in ("in", "out")}
     pattern = torch.tensor([[1.0, 0.0], [0.25, 0.75]])
     return {
         "attribution": A.figure(circuit=hc.Circuit("L0H1")),
-        "agreement": A.compare(B, names=("first order", "exact")).figure(),
         "circuit": hc.Circuit(heads=[(0, 1), (0, 3), (2, 0)], neurons=[(3, 5), (3, 17)]).figure(),
         "weights": WeightAttribution(matrices, matrices, 8).figure(),
         "mask": hc.WeightMask(indices={"blocks.0.mlp.in": [1, 2]}, shapes=dict.fromkeys(matrices, (2, 3))).figure(),
@@ -194,9 +184,6 @@ def results() -> dict[str, go.Figure]:
 
 def test_results_draw_themselves() -> None:
     drawn = results()
-    points = {trace.xaxis: len(trace.x) for trace in drawn["agreement"].data if trace.name == "same sign"}
-    differ = {trace.xaxis: len(trace.x) for trace in drawn["agreement"].data if trace.name == "signs differ"}
-    assert {axis: points[axis] + differ[axis] for axis in points} == {"x": 12, "x2": 1500}, "the largest neurons"
     heads, neurons = (trace for trace in drawn["circuit"].data if len(trace.x))
     assert (floats(heads.x), floats(heads.y), heads.hovertext[0]) == ([0, 2], [2, 1], "layer 0: 2 heads (1, 3)")
     assert (floats(neurons.x), floats(neurons.y)) == ([3], [2])
@@ -239,7 +226,6 @@ def test_a_hostile_name_stays_text_in_every_figure() -> None:
         (lambda: figures.heads(np.zeros((2, 3)), selected=[(2, 0)]), r"head \(2, 0\) lies outside the scores"),
         (lambda: figures.matrix(frame("row column value", ("a", "b", 1), ("a", "b", 2)), bar="", **WORDS), "has two lines"),
         (lambda: figures.forest(frame("label value", ("a", 1)), **WORDS), r"missing: \['series', 'low', 'high'\]"),
-        (lambda: figures.tokens(pd.DataFrame({"heads": [1.0]}), words=["a", "b"]), "2 words for 1 tokens"),
         (lambda: figures.save(go.Figure(), "a.jpg"), r"a\.jpg: unknown ending '\.jpg'; use \.html, \.json, \.png or \.svg"),
     ],
 )

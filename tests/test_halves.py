@@ -153,7 +153,6 @@ def readings(model: Any) -> dict[str, Any]:
         "greedy": ids(examples),
         "heads": A.per_example_heads.tolist(),
         "neurons": A.per_example_neurons.tolist(),
-        "tokens": [part.tolist() for part in A.tokens or ()],
         "circuit": [circuit.heads, circuit.neurons],
         "loss": hc.loss(model, sampled, batch_size=SIZE).tolist(),
         "integrated": hc.attribute(model, examples, steps=2, batch_size=SIZE, method="integrated").per_example_heads.tolist(),

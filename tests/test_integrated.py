@@ -69,11 +69,7 @@ def test_scores_add_up_to_the_loss_without_any_component(tiny, examples):
         rise = loss(tiny, examples)
     rise = rise - loss(tiny, examples)
     assert rise.abs().min() > 0.05, "a sum of zero would say little"
-    errors = []
-    for steps in (1, 8, 16, 32):
-        scores = integrated_attribution(tiny, examples, steps=steps)
-        assert torch.allclose(scores.completeness_error, sums(scores) - rise, atol=1e-5)
-        errors.append((scores.completeness_error / rise).abs().max())
+    errors = [(sums(integrated_attribution(tiny, examples, steps=n)) / rise - 1).abs().max() for n in (1, 8, 16, 32)]
     assert errors == sorted(errors, reverse=True) and errors[-1] < 0.01, errors
 
 
@@ -83,9 +79,8 @@ def test_batches_and_padding_change_nothing(tiny, examples):
     )
     for batch_size in (2, 4):
         together = integrated_attribution(tiny, examples, batch_size=batch_size)
-        for part in ("per_example_heads", "per_example_neurons", "completeness_error"):
+        for part in ("per_example_heads", "per_example_neurons"):
             assert torch.allclose(getattr(together, part), getattr(alone, part), atol=1e-5)
-        assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(together.tokens, alone.tokens, strict=True))
 
 
 @pytest.mark.model
@@ -120,7 +115,6 @@ def test_where_the_metric_is_linear_in_gates_all_three_agree(examples):
     exact = exact_attribution(model, examples, heads=[(0, head) for head in range(4)], neurons=neurons, metric=Written())
     for steps in (1, 3):
         integrated = integrated_attribution(model, examples, steps=steps, metric=Written())
-        assert integrated.completeness_error.abs().max() < 1e-5
         for part in ("per_example_heads", "per_example_neurons"):
             assert getattr(first, part).abs().max() > 1e-3
             assert torch.allclose(getattr(first, part), getattr(integrated, part), atol=1e-5)
@@ -143,18 +137,6 @@ def test_the_model_is_left_as_it_was(tmp_path, tiny, examples):
     assert not any(point.fwd_hooks or point.bwd_hooks for point in model.hook_dict.values())
 
 
-def test_the_completeness_error_stays_with_its_example(tiny, examples, tmp_path):
-    scores = integrated_attribution(tiny, examples, steps=1)
-    scores.save(tmp_path / "scores.safetensors")
-    assert torch.equal(Attribution.load(tmp_path / "scores.safetensors").completeness_error, scores.completeness_error)
-    assert torch.equal(scores[[2, 0]].completeness_error, scores.completeness_error[[2, 0]])
-    assert torch.equal((scores + scores[[1]]).completeness_error, scores.completeness_error[[0, 1, 2, 3, 1]])
-    first = attribute(tiny, examples)
-    assert first.completeness_error is None is (first + scores).completeness_error is (scores + first).completeness_error
-    first.save(tmp_path / "first.safetensors")
-    assert Attribution.load(tmp_path / "first.safetensors").completeness_error is None is first[[0]].completeness_error
-
-
 # errors
 
 
@@ -171,9 +153,8 @@ def test_what_cannot_be_integrated(tiny, examples):
 
 
 def test_a_sum_that_misses_much_of_the_rise_is_told(tiny, examples, caplog):
-    few = integrated_attribution(tiny, examples, steps=1)
+    integrated_attribution(tiny, examples, steps=1)
     assert "integrated: with 1 steps" in caplog.text and "take more steps" in caplog.text
-    assert f"completeness error {few.completeness_error.abs().mean():.3g}" in repr(few)
     caplog.clear()
-    many = integrated_attribution(tiny, examples, steps=64)
-    assert not caplog.text and many.completeness_error.abs().mean() < few.completeness_error.abs().mean()
+    integrated_attribution(tiny, examples, steps=64)
+    assert not caplog.text

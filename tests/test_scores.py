@@ -17,13 +17,12 @@ from harmcircuits.statistics import mean_estimate
 def drawn(n: int = 5, *, layers: int = 2, heads: int = 3, d_mlp: int = 7, seed: int = 0) -> Attribution:
     random = torch.Generator().manual_seed(seed)
     draw = lambda *shape: torch.randn(*shape, generator=random)
-    return Attribution(draw(n, layers, heads), draw(n, layers, d_mlp), tuple(draw(4 + index, 2) for index in range(n)))
+    return Attribution(draw(n, layers, heads), draw(n, layers, d_mlp))
 
 
 def same(one: Attribution, two: Attribution) -> bool:
-    equal = [torch.equal(a, b) for a, b in zip(one.tokens, two.tokens, strict=True)]
     parts = ("per_example_heads", "per_example_neurons")
-    return all(equal) and all(torch.equal(getattr(one, part), getattr(two, part)) for part in parts)
+    return all(torch.equal(getattr(one, part), getattr(two, part)) for part in parts)
 
 
 def test_saved_scores_come_back(tmp_path):
@@ -38,7 +37,7 @@ def test_some_of_the_examples():
     some = scores[[3, 0, 3]]
     assert torch.equal(some.per_example_heads, scores.per_example_heads[[3, 0, 3]])
     assert torch.equal(some.per_example_neurons, scores.per_example_neurons[[3, 0, 3]])
-    assert [len(part) for part in some.tokens] == [7, 4, 7] and some.n_examples == 3
+    assert some.n_examples == 3
     mask = torch.tensor([True, False, False, True, False])
     assert same(scores[mask], scores[[0, 3]]) and same(scores[mask.tolist()], scores[[0, 3]])
     assert same(scores[torch.tensor([1])] + scores[[0]], scores[[1, 0]])
@@ -58,28 +57,22 @@ def test_examples_put_together():
 def test_the_figure_shows_the_means_and_marks_the_circuit():
     scores = drawn()
     assert np.asarray(scores.figure().data[0].z, dtype=float) == pytest.approx(scores.heads.numpy())
-    benign = drawn(seed=1)
-    circuit = select(scores, protect=benign, heads=1)
-    drawing = scores.figure(circuit=circuit, protect=benign)
+    circuit = select(scores, heads=1)
+    drawing = scores.figure(circuit=circuit)
     marks = {trace.name: set(zip(trace.y.tolist(), trace.x.tolist(), strict=True)) for trace in drawing.data[1:]}
     assert marks["selected (1)"] == {*circuit.heads} and drawing.layout.showlegend is not False
-    largest = benign.heads_abs.flatten().topk(3).indices
-    assert marks["protected (3)"] == {divmod(int(at), 3) for at in largest}, "half of the heads, those of largest U"
 
 
 def test_what_was_not_measured_is_left_out_of_tables(tmp_path):
     scores = drawn()
     scores.per_example_heads[:, 0, 1] = torch.nan
-    scores = Attribution(scores.per_example_heads, scores.per_example_neurons)  # without tokens, as exact scores are
     scores.save(tmp_path / "some.safetensors")
     again = Attribution.load(tmp_path / "some.safetensors")
     assert torch.equal(again.per_example_heads.nan_to_num(7), scores.per_example_heads.nan_to_num(7))
     assert (again.measured["heads"] == torch.tensor([[True, False, True], [True] * 3])).all()
-    assert again.measured["neurons"].all() and again.tokens == () == (again + again).tokens == again[[0]].tokens
+    assert again.measured["neurons"].all()
     table = again.table(100)
     assert not table["score"].isna().any() and "L0H1" not in set(table["component"])
-    with pytest.raises(HarmcircuitsError, match="have no tokens"):
-        again.per_token(0)
 
 
 # tables

@@ -21,16 +21,15 @@ from ..errors import HarmcircuitsError
 from ..results import Result
 from ..statistics import mean_estimates
 from ..store import read_tensors, save_tensors
+from .agreement import agreement
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from .agreement import Agreement
-
 Kind = Literal["heads", "neurons"]
 KINDS: tuple[Kind, Kind] = ("heads", "neurons")
 Sign = Literal["promotes", "hinders"]
-FORMAT = "harmcircuits attribution 2"
+FORMAT = "harmcircuits attribution 3"
 PROTECT: Mapping[str, float] = {"heads": 0.5, "neurons": 0.1}
 """Share of heads and of neurons that selection protects by default: those with the largest U on benign text."""
 
@@ -44,16 +43,10 @@ class Attribution(Result):
     Attributes:
         per_example_heads: A of each head on each example.
         per_example_neurons: A of each neuron on each example.
-        tokens: for each example, A at each token position, summed over all heads (column 0) and all neurons (column 1); empty
-            where the method does not attribute to tokens.
-        completeness_error: of `method="integrated"`, the sum of an example's scores minus the loss increase that it should
-            equal; None for other methods.
     """
 
     per_example_heads: Float[Tensor, "example layer head"]
     per_example_neurons: Float[Tensor, "example layer d_mlp"]
-    tokens: tuple[Float[Tensor, "pos 2"], ...] = ()
-    completeness_error: Float[Tensor, " example"] | None = None
 
     @property
     def n_examples(self) -> int:
@@ -89,17 +82,6 @@ class Attribution(Result):
         """True where a component has scores, by kind. `select` and `compare` ignore the others."""
         return {"heads": ~self.heads.isnan(), "neurons": ~self.neurons.isnan()}
 
-    def per_token(self, example: int) -> pd.DataFrame:
-        """Return A at each token of one example, prompt included: columns position, heads, neurons (sums over each kind).
-
-        Raises:
-            HarmcircuitsError: the method does not attribute to tokens.
-        """
-        if not self.tokens:
-            raise HarmcircuitsError('these scores have no tokens (an ablation acts at all of them): use method="first-order"')
-        frame = pd.DataFrame(self.tokens[example].numpy(), columns=list(KINDS))
-        return frame.rename_axis("position").reset_index()
-
     def __getitem__(self, examples: "int | Sequence[int] | slice | Tensor") -> "Attribution":
         """Return the scores of some examples: `A[0]`, `A[:8]`, indices in the order given, or a mask. Iteration: one by one.
 
@@ -115,19 +97,12 @@ class Attribution(Result):
                 "neuron]"
             )
         chosen = torch.arange(self.n_examples)[examples].reshape(-1)
-        tokens = tuple(self.tokens[index] for index in chosen.tolist()) if self.tokens else ()
-        error = None if self.completeness_error is None else self.completeness_error[chosen]
-        return Attribution(self.per_example_heads[chosen], self.per_example_neurons[chosen], tokens, error)
+        return Attribution(self.per_example_heads[chosen], self.per_example_neurons[chosen])
 
     def __add__(self, other: "Attribution") -> "Attribution":
-        """Return the scores of both sets of examples; tokens and completeness errors only where both sides have them."""
-        errors = self.completeness_error, other.completeness_error
-        return Attribution(
-            torch.cat([self.per_example_heads, other.per_example_heads]),
-            torch.cat([self.per_example_neurons, other.per_example_neurons]),
-            (*self.tokens, *other.tokens) if self.tokens and other.tokens else (),
-            None if errors[0] is None or errors[1] is None else torch.cat([errors[0], errors[1]]),
-        )
+        """Return the scores of both sets of examples."""
+        parts = ("per_example_heads", "per_example_neurons")
+        return Attribution(*(torch.cat([getattr(self, part), getattr(other, part)]) for part in parts))
 
     def table(self, k: int = 20, *, kind: Kind | None = None, sign: Sign = "promotes") -> pd.DataFrame:
         """Return the `k` components of largest A, with intervals: `A.table(10)`, `A.table(10, kind="neurons")`.
@@ -167,71 +142,59 @@ class Attribution(Result):
         }
         return pd.DataFrame(columns | numbers).astype(dict.fromkeys(numbers, float))
 
-    def figure(
-        self,
-        *,
-        circuit: Circuit | None = None,
-        protect: "Attribution | None" = None,
-        protect_fraction: float = PROTECT["heads"],
-    ) -> "go.Figure":
-        """Return the heat map of the heads; a line marks those whose 95 % interval over examples excludes 0.
-
-            A.figure(circuit=circuit, protect=B)
-
-        Args:
-            circuit: its heads are marked by ×.
-            protect: benign scores: heads that `select` protects by them, and so leaves out, are marked by a frame.
-            protect_fraction: as in `select`, of heads.
-        """
-        framed = [] if protect is None else protected_mask(protect.heads_abs, protect_fraction).nonzero().tolist()
-        protected = [(layer, head) for layer, head in framed]
+    def figure(self, *, circuit: Circuit | None = None) -> "go.Figure":
+        """Return the heat map of the heads; a line marks those whose 95 % interval excludes 0, × those of `circuit`."""
         estimates = mean_estimates(self.per_example_heads.flatten(1).numpy())
         ends = np.array([(estimate.low, estimate.high) for estimate in estimates], dtype=float)
         low, high = ends.T.reshape(2, *self.heads.shape)
-        return figures.heads(
-            self.heads.numpy(), low=low, high=high, selected=circuit.heads if circuit else (), protected=protected
-        )
+        return figures.heads(self.heads.numpy(), low=low, high=high, selected=circuit.heads if circuit else ())
 
-    def compare(self, other: "Attribution", *, k: int = 10, names: tuple[str, str] = ("first", "second")) -> "Agreement":
+    def compare(self, other: "Attribution", *, k: int = 10) -> pd.DataFrame:
         """Return how far these scores agree with `other` scores of the same model, over the components that both measured.
 
-            agreement = hc.attribute(model, harmful).compare(exact, names=("first order", "exact"))
-            agreement.heads.spearman, agreement.table(), agreement.figure()
+        Of the means over examples, of heads and of neurons:
+
+            spearman, pearson  correlations
+            slope              of these scores on the other ones, by least squares: below 1 where these are smaller
+            overlap of tops    share of the k components of largest A > 0 (those that `select` takes) that both have in common
 
         Args:
-            k: size of the tops whose overlap is counted.
-            names: what the two sides are called in the figure.
+            k: size of the tops, at most the number of components with A > 0 on either side.
+
+        Returns:
+            Columns kind, measure, value, low, high (95 %, over examples; NaN where the two have other numbers of them), chance
+            (k / n), n (components), k. NaN where all scores of one side are equal.
 
         Raises:
             HarmcircuitsError: scores of another model, nothing measured on both sides, or `k` below 1.
         """
-        from .agreement import compare  # it imports this file
-
-        return compare(self, other, k=k, names=names)
+        if k < 1:
+            raise HarmcircuitsError(f"k is {k}: it counts components, from 1")
+        if self.shapes != other.shapes:
+            raise HarmcircuitsError(f"the scores are of models of different shape: {self} and {other}")
+        tables = []
+        for kind in KINDS:
+            if bool((both := self.measured[kind] & other.measured[kind]).any()):
+                sides = (getattr(side, f"per_example_{kind}")[:, both].double().numpy() for side in (self, other))
+                tables.append(agreement(*sides, k=k).assign(kind=kind))
+        if not tables:
+            raise HarmcircuitsError("no component was measured on both sides: score some of the same heads or neurons.")
+        return pd.concat(tables, ignore_index=True).set_index("kind").reset_index()
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, atomically."""
-        tensors = {
-            "per_example_heads": self.per_example_heads,
-            "per_example_neurons": self.per_example_neurons,
-            "tokens": torch.cat([torch.empty(0, 2), *self.tokens]),
-        }
-        if self.completeness_error is not None:
-            tensors["completeness_error"] = self.completeness_error
-        save_tensors(path, tensors, format=FORMAT, about=[len(part) for part in self.tokens])
+        save_tensors(path, vars(self), format=FORMAT, about=None)
 
     @classmethod
     def load(cls, path: str | Path) -> "Attribution":
         """Read what `save` wrote. Raises HarmcircuitsError where the file is missing, damaged, or holds something else."""
-        with read_tensors(path, format=FORMAT, what="attribution") as (tensors, lengths):
-            tokens = tensors.pop("tokens").split(lengths)[: len(lengths)]
-            return cls(**tensors, tokens=tokens)
+        with read_tensors(path, format=FORMAT, what="attribution") as (tensors, _):
+            return cls(**tensors)
 
     def __repr__(self) -> str:
         _, layers, heads = self.per_example_heads.shape
         d_mlp = self.per_example_neurons.shape[-1]
-        missing = "" if self.completeness_error is None else f"; completeness error {self.completeness_error.abs().mean():.3g}"
-        return f"Attribution({self.n_examples} examples, {layers} layers × {heads} heads, {layers} × {d_mlp} neurons{missing})"
+        return f"Attribution({self.n_examples} examples, {layers} layers × {heads} heads, {layers} × {d_mlp} neurons)"
 
 
 def top_indices(scores: Float[Tensor, " n"], k: int, sign: Sign) -> Tensor:

@@ -1,4 +1,4 @@
-"""Figures: eight functions from a tidy frame (or scores of heads) to a plotly figure, and `save`.
+"""Figures: seven functions from a tidy frame (or scores of heads) to a plotly figure, and `save`.
 
 `title` is the question that the figure answers; `caption` says what is drawn, its unit and sign.
 
@@ -7,9 +7,9 @@ figure carries `layout.meta`, a dict with its `caption` and its text alternative
 colours on a dark page.
 """
 
-from .bars import bars, tokens
+from .bars import bars
 from .export import save
 from .matrix import heads, heatmap, matrix
 from .points import curves, forest, scatter
 
-__all__ = ["bars", "curves", "forest", "heads", "heatmap", "matrix", "save", "scatter", "tokens"]
+__all__ = ["bars", "curves", "forest", "heads", "heatmap", "matrix", "save", "scatter"]

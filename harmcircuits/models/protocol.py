@@ -105,11 +105,6 @@ def on_several_devices(model: HookedModel) -> bool:
     return len({parameter.device for parameter in model.parameters()}) > 1
 
 
-def stack_layers(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Stack tensors of several layers, which may lie on several devices, on that of the first."""
-    return torch.stack([part.to(parts[0].device) for part in parts], dim)
-
-
 def tokenizer_of(model: HookedModel) -> Any:
     """Return the model's tokenizer. Raises HarmcircuitsError where it has none."""
     if model.tokenizer is None:
