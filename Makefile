@@ -49,7 +49,7 @@ docs: $(VENV)/.installed-docs ## the documentation, into site/
 
 notebooks: $(VENV)/.installed-docs ## examples/*.ipynb anew, executed from examples/*.py
 	$(VENV)/$(PIP_INSTALL) --quiet 'kaleido>=1.0'
-	PYTHONWARNINGS=ignore PLOTLY_RENDERER=plotly_mimetype+png $(VENV)/bin/jupytext --to ipynb --set-kernel python3 --execute --run-path . examples/*.py
+	PYTHONWARNINGS=ignore HF_HUB_DISABLE_PROGRESS_BARS=1 PLOTLY_RENDERER=plotly_mimetype+png $(VENV)/bin/jupytext --to ipynb --set-kernel python3 --execute --run-path . examples/*.py
 
 golden: $(VENV)/.installed-dev ## the golden numbers of tests/golden anew: a commit that moves one says why
 	OMP_NUM_THREADS=1 $(VENV)/bin/python tests/golden_numbers.py

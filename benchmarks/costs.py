@@ -213,7 +213,7 @@ def sweep(model: Any, options: argparse.Namespace) -> dict[str, Any]:
                 rows.append(torch.cat([hc.loss(model, part) for part in parts]))
         return torch.stack(rows)
 
-    difference = (hc.sweep(model, circuits, examples) - losses(examples)).abs().max()
+    difference = abs(hc.sweep(model, circuits, examples).to_numpy() - losses(examples).T.numpy()).max()
     assert difference < 1e-3, f"the ways disagree by {difference}"
     runs = {
         "sweep": lambda: hc.sweep(model, circuits, examples),

@@ -61,9 +61,10 @@ view
 # None of this says what would happen without them. That is measured: the loss increase of the same responses.
 
 # %%
-L = hc.sweep(model, [None, hc.Circuit(heads=[head]), hc.Circuit(neurons=[neuron])], harmful)
-for name, increase in zip((pattern.component, effects.component), L[1:] - L[0], strict=True):
-    print(f"without {name}: ΔL {increase.mean():+.4f} nats per token")
+ablations = {"baseline": None, pattern.component: hc.Circuit(heads=[head]), effects.component: hc.Circuit(neurons=[neuron])}
+L = hc.sweep(model, ablations, harmful)
+for name in (pattern.component, effects.component):
+    print(f"without {name}: ΔL {(L[name] - L['baseline']).mean():+.4f} nats per token")
 
 # %% [markdown]
 # First-order scores are an approximation. `method="exact"` ablates each component in turn; `method="integrated"` lies between.

@@ -7,7 +7,7 @@
 import csv
 from pathlib import Path
 
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 import harmcircuits as hc
 from harmcircuits.models.export import save_plain
@@ -16,11 +16,11 @@ out = Path("out/own_model_and_prompts")
 save_plain(hc.load_model(), out / "model")  # stands for a transformers folder of yours
 
 # %% [markdown]
-# A transformers model in memory, with its tokenizer. It stays a plain model: the bridge adds hook points.
+# A transformers model in memory. It stays a plain model: the bridge adds hook points. Its tokenizer is that of its folder or
+# hub id, or `tokenizer=`.
 
 # %%
-hf_model, tokenizer = AutoModelForCausalLM.from_pretrained(out / "model"), AutoTokenizer.from_pretrained(out / "model")
-model = hc.load_model("mine", hf_model=hf_model, tokenizer=tokenizer)
+model = hc.load_model(AutoModelForCausalLM.from_pretrained(out / "model"))
 print(type(model).__name__, model.cfg.n_layers, "layers of", model.cfg.n_heads, "heads and", model.cfg.d_mlp, "neurons")
 
 # %% [markdown]

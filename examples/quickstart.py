@@ -29,8 +29,10 @@ print(circuit)
 # %%
 control = circuit.random_like(model, seed=0)
 for name, prompts in (("harmful", held_out.harmful), ("matched benign", held_out.near_twins)):
-    L = hc.sweep(model, [None, circuit, control], hc.elicit(model, prompts, max_new_tokens=24, temperature=0)).mean(1)
-    print(f"{name:15} ΔL {L[1] - L[0]:+.3f} without the circuit, {L[2] - L[0]:+.3f} without as many random components")
+    ablations = {"baseline": None, "circuit": circuit, "random": control}
+    L = hc.sweep(model, ablations, hc.elicit(model, prompts, max_new_tokens=24, temperature=0)).mean()
+    rise = L - L["baseline"]
+    print(f"{name:15} ΔL {rise['circuit']:+.3f} without the circuit, {rise['random']:+.3f} without as many random components")
 
 # %% [markdown]
 # A circuit of harm hurts harmful text more than matched benign text, and more than random components do. On this small model it

@@ -38,10 +38,10 @@ mask.table().groupby("kind", sort=False)[["weights", "size"]].sum()
 # Loss increases on held-out responses, beside as many random weights.
 
 # %%
-conditions = {"mask": mask, "random": mask.random_like(seed=0)}
+ablations = {"baseline": None, "mask": mask, "random": mask.random_like(seed=0)}
 for role, prompts in (("harmful", held_out.harmful), ("matched benign", held_out.near_twins)):
-    L = hc.sweep(model, [None, *conditions.values()], hc.elicit(model, prompts, max_new_tokens=24, temperature=0)).mean(1)
-    print(f"{role:15}", *(f"{name}: ΔL {loss - L[0]:+.3f}" for name, loss in zip(conditions, L[1:], strict=True)))
+    L = hc.sweep(model, ablations, hc.elicit(model, prompts, max_new_tokens=24, temperature=0)).mean()
+    print(f"{role:15}", *(f"{name}: ΔL {L[name] - L['baseline']:+.3f}" for name in ("mask", "random")))
 
 # %% [markdown]
 # Inside `ablated` the weights themselves are zero; afterwards every bit is as it was. A mask is some kilobytes.

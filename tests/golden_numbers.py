@@ -61,7 +61,8 @@ def golden_numbers(name: str, folder: Path, *, hooked: bool = False) -> tuple[di
     for method, options in methods.items():
         with hc.ablated(model, circuit, method=method, **options):  # type: ignore[arg-type]
             tensors[f"loss, circuit, {method}"] = hc.loss(model, examples)
-    tensors["loss, swept"] = hc.sweep(model, [None, circuit, mask], examples)
+    swept = hc.sweep(model, {"baseline": None, "circuit": circuit, "mask": mask}, examples)
+    tensors["loss, swept"] = torch.tensor(swept.to_numpy().T)
     tokens = torch.arange(1, 13)[None]
     with torch.no_grad(), hc.ablated(model, [circuit, mask]):
         tensors["ablated logits"] = model(tokens)[0]

@@ -35,7 +35,8 @@ def load_tiny_models(patch: pytest.MonkeyPatch, base: Path) -> None:
     load = hc.load_model
 
     def load_tiny(name: Any = "", **given: Any) -> Any:
-        return load(name if given.get("hf_model") is not None or Path(name or " ").is_dir() else base, **given)
+        is_alias = isinstance(name, str | Path) and not Path(name or " ").is_dir() and given.get("hf_model") is None
+        return load(base if is_alias else name, **given)
 
     patch.setattr(hc, "load_model", load_tiny)
     small(patch)

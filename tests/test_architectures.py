@@ -61,7 +61,7 @@ def test_shrinking_a_component_a_little_raises_the_loss_by_its_score(loaded):
     # float32: the difference of two losses of some nats is good to 1e-6, of which a step makes 1e-6 / 0.02
     step = 1e-2
     less, more = (sweep(loaded.model, PARTS, loaded.examples, method="scale", alpha=alpha) for alpha in (1 - step, 1 + step))
-    for part, rise in zip(PARTS, ((less - more) / (2 * step)).mean(1).tolist(), strict=True):
+    for part, rise in zip(PARTS, ((less - more) / (2 * step)).mean(), strict=True):
         kind, at = ("heads", part.heads[0]) if part.heads else ("neurons", part.neurons[0])
         assert rise == pytest.approx(getattr(loaded.scores, kind)[at].item(), rel=1e-2, abs=2e-4), f"{kind} {at}"
 

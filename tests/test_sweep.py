@@ -95,6 +95,10 @@ SWEPT = [
 ]
 
 
+def column(losses, name):
+    return torch.tensor(losses[name].to_numpy())
+
+
 @pytest.fixture(params=["rows that join at their layers", "whole rows"])
 def way(request, monkeypatch):
     monkeypatch.setattr(sweeps, "FEW", 0 if request.param.startswith("rows") else 10**6)
@@ -105,22 +109,28 @@ def way(request, monkeypatch):
 def test_losses_are_those_of_each_alone(tiny, batch_size):
     examples = written(tiny.tokenizer)
     ablations = [SWEPT[1], None, Circuit(), *SWEPT, outgoing(tiny, SWEPT[0])]
-    found = sweep(tiny, ablations, examples, batch_size=batch_size)
-    assert found.shape == (len(ablations), len(examples))
-    for own, ablation in zip(found, ablations, strict=True):
+    losses = sweep(tiny, ablations, examples, batch_size=batch_size)
+    assert losses.shape == (len(examples), len(ablations)) and losses.columns[:3].tolist() == [
+        "circuit 0",
+        "baseline",
+        "circuit 2",
+    ]
+    for name, ablation in zip(losses, ablations, strict=True):
         with ablated(tiny, ablation):
-            assert torch.allclose(own, loss(tiny, examples), atol=1e-5)
-    assert torch.equal(found[1], found[2]) and not torch.allclose(found[0], found[1], atol=1e-2)
+            assert torch.allclose(column(losses, name), loss(tiny, examples), atol=1e-5)
+    assert losses["baseline"].equals(losses["circuit 2"].rename("baseline"))
+    assert (losses["circuit 0"] - losses["baseline"]).abs().max() > 1e-2
 
 
 @pytest.mark.usefixtures("way")
 def test_scaled(tiny):
     examples, options = written(tiny.tokenizer), {"method": "scale", "alpha": 0.5}
-    found = sweep(tiny, [None, *SWEPT], examples, **options)
-    for own, circuit in zip(found[1:], SWEPT, strict=True):
+    named = {"unablated": None} | {f"at {index}": circuit for index, circuit in enumerate(SWEPT)}
+    losses = sweep(tiny, named, examples, **options)
+    assert [*losses] == [*named]
+    for name, circuit in named.items():
         with ablated(tiny, circuit, **options):
-            assert torch.allclose(own, loss(tiny, examples), atol=1e-5)
-    assert torch.allclose(found[0], loss(tiny, examples), atol=1e-5)
+            assert torch.allclose(column(losses, name), loss(tiny, examples), atol=1e-5)
 
 
 def test_what_cannot_be_swept(tiny):

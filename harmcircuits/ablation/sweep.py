@@ -8,10 +8,11 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice, product
 
+import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -22,7 +23,7 @@ from ..data import Batch, Example, Row, example_rows, make_batch, map_batches, r
 from ..errors import HarmcircuitsError
 from ..models.forward import WORTH_SHARING, logits_at, read_prefix, rows_may_differ_by_layer, shared_length
 from ..models.protocol import Hook, HookedModel, check_finite, device_of, geometry, nearly_equal
-from .ablate import Ablation, Method, ablated, check_method, parts_of
+from .ablate import BASELINE, Ablation, Method, ablated, check_method, parts_of
 
 INPUT = "blocks.{}.hook_resid_pre"
 FEW = 8
@@ -40,52 +41,55 @@ Losses = Float[Tensor, "example 1+circuit"]
 @torch.no_grad()
 def sweep(
     model: HookedModel,
-    circuits: Sequence[Ablation],
+    circuits: Mapping[str, Ablation] | Sequence[Ablation],
     examples: Sequence[Example],
     *,
     method: Method = "zero",
     alpha: float | None = None,
     batch_size: int | None = None,
     progress: bool = False,
-) -> Float[Tensor, "circuit example"]:
-    """Return L of each example under each ablation: nats per response token, float32, on the CPU.
+) -> pd.DataFrame:
+    """Return L of each example (row) under each ablation (column): nats per response token, float32.
 
-        L = hc.sweep(model, [None, circuit, control], examples)
-        L[1:] - L[0]  # loss increases; positive: the ablation hurts
+        L = hc.sweep(model, {"baseline": None, "circuit": circuit, "random": control}, examples)
+        L.sub(L["baseline"], axis=0).mean()  # loss increases ΔL; positive: the ablation hurts
 
     The same as `hc.loss` inside `ablated` for each, beyond rounding, and faster. Weight masks are measured one after the other.
 
     Args:
+        circuits: ablations by the name of their column. Those of a list are called "baseline" (None) and "circuit 1", by index.
         method: "zero" or "scale", as in `ablated`, with the factor `alpha` of "scale".
         batch_size: ablated rows a pass; None: as many as fit into half of a GPU's free memory, or into 1 GiB on a CPU.
 
     Raises:
         HarmcircuitsError: see `ablated` and `loss`.
     """
-    circuits = parts_of(circuits)
-    if not examples or not circuits or (batch_size is not None and batch_size < 1):
+    if not isinstance(circuits, Mapping):
+        circuits = {BASELINE if part is None else f"circuit {index}": part for index, part in enumerate(parts_of(circuits))}
+    parts = parts_of([*circuits.values()])
+    if not examples or not parts or (batch_size is not None and batch_size < 1):
         raise HarmcircuitsError("give at least one ablation (None: the unablated model), one example, and one row a pass")
     if method == "mean":
         raise HarmcircuitsError("a sweep takes method='zero' or 'scale': measure means with hc.loss inside hc.ablated")
     check_method(method, alpha=alpha)
     rows = example_rows(model, examples)
-    batched = {index: part for index, part in enumerate(circuits) if isinstance(part, Circuit) and len(part)}
-    losses = torch.empty(len(circuits), len(rows))
-    with tqdm(total=len(rows) * len(circuits), desc="sweep", unit="row", disable=not progress) as bar:
+    batched = {index: part for index, part in enumerate(parts) if isinstance(part, Circuit) and len(part)}
+    losses = torch.empty(len(parts), len(rows))
+    with tqdm(total=len(rows) * len(parts), desc="sweep", unit="row", disable=not progress) as bar:
         score = lambda batch: response_loss(logits_at(model, batch.tokens, batch.attention_mask, batch.positions), batch)
         losses[:], increase = batched_loss_increase(
             model, rows, [*batched.values()], score=score, of_logits=response_loss, factor=alpha or 0.0, batch_size=batch_size,
             advance=bar.update,
         )  # fmt: skip
         losses[[*batched]] += increase.T
-        for index, part in enumerate(circuits):
+        for index, part in enumerate(parts):
             if isinstance(part, WeightMask):
                 with ablated(model, part, method=method, alpha=alpha):
                     losses[index] = row_losses(model, rows)
                 bar.update(len(rows))
-    for index, values in enumerate(losses):
-        check_finite(values, what=f"ablation {index}: the loss", examples=range(len(rows)))
-    return losses
+    for name, values in zip(circuits, losses, strict=True):
+        check_finite(values, what=f"{name}: the loss", examples=range(len(rows)))
+    return pd.DataFrame(losses.T.numpy(), columns=list(circuits)).rename_axis(index="example")
 
 
 @torch.no_grad()
