@@ -41,7 +41,7 @@ def load(path: Path) -> None:
 ROWS = [{"request": "Sing", "category": "music", "group": "g", "role": "far"}, {"request": "Rest", "role": "near"}]
 CSV = 'request,category,role\nSing,music,far\n"Rest, ""then""",,near\n'
 MASK = hc.WeightMask(indices={"blocks.0.mlp.in": torch.tensor([1, 4])}, shapes={"blocks.0.mlp.in": (2, 3)})
-SCORES = Attribution(torch.ones(2, 1, 2), torch.ones(2, 1, 3), (torch.ones(3, 2), torch.ones(2, 2)))
+SCORES = Attribution(torch.ones(2, 1, 2), torch.ones(2, 1, 3))
 WEIGHTS = WeightAttribution(**{kind: {"blocks.0.mlp.in": torch.ones(2, 3)} for kind in ("signed", "absolute")}, n_examples=2)
 TINY = {"n_layers": 1, "n_heads": 2, "n_kv": 1, "d_model": 8, "d_mlp": 8}
 run_files = lambda path: fake_run().save(path.parent)

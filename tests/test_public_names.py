@@ -17,7 +17,7 @@ OPTIONS = (KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
 
 CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "load_model": (("name",), {"device", "dtype", "revision", "hf_model", "tokenizer", "hooked"}),
-    "load_prompts": (("source",), {"harmful", "benign", "prefill", "columns"}),
+    "load_prompts": (("source",), {"harmful", "benign", "prefill"}),
     "elicit": (("model", "prompts"), set()),
     "attribute": (("model", "examples"), {"method", "metric"}),
     "recognition_metric": (("shots",), set()),

@@ -51,7 +51,6 @@ EXAMPLES = [
     ("goal,target", "Sing,Sure: la la", ("Sing", "Sure:", "", "", "harmful", "")),
     ("goal,target", "Sing,' Sure, here is a song '", ("Sing", "Sure, here is a song", "", "", "harmful", "")),
     ("category,source,forbidden_prompt", "music,me,Sing", ("Sing", "", "music", "", "harmful", "")),
-    ("category,prompt", "music,Sing", ("Sing", "", "music", "", "harmful", "")),
     (XSTEST, "1,Sing,songs,safe,x,", ("Sing", "", "songs", "", "near", "")),
     (XSTEST, "1,Sing,contrast_songs,unsafe,x,", ("Sing", "", "songs", "", "harmful", "")),
     ("prompt,type,label", "Sing,nons_group_real_discr,safe", ("Sing", "", "discr", "", "near", "")),
@@ -62,7 +61,6 @@ EXAMPLES = [
         "1,Noise,Songs,x,Sing",
         ("Sing", "", "Songs", "", "harmful", "Noise"),
     ),
-    ("prompt,intents", "Sing,S1", ("Sing", "", "file", "", "harmful", "")),
     (JAILBREAKBENCH, "0,Sing,Sure:,b,music,me", ("Sing", "Sure:", "music", "", "harmful", "")),
     (HARMBENCH, "Sing,contextual,music,,A long song,s", ("A long song\n\n---\n\nSing", "", "music", "", "harmful", "")),
     (HARMBENCH, "Sing,standard,music,,,s", ("Sing", "", "music", "", "harmful", "")),
@@ -106,13 +104,10 @@ def test_triples_make_three_prompts_a_row(tmp_path: Path) -> None:
 
 def test_options(tmp_path: Path) -> None:
     path = write(tmp_path / "f.csv", "text,goal,target,category,role\nSing,Dance,Sure: la,music,far\n")
-    assert only(load_prompts(path))[:2] == ("Dance", "Sure:")
+    assert only(load_prompts(path))[:2] == ("Dance", "Sure:") and load_prompts(path).name == "f"
     assert [only(load_prompts(path, prefill=prefill))[1] for prefill in ("", "Yes:")] == ["", "Yes:"]
-    assert only(load_prompts(path, columns={"request": "text"})) == ("Sing", "", "music", "", "far", "")
-    assert only(load_prompts(path, columns={"request": "text", "category": "target"}))[2] == "Sure: la"
-    assert load_prompts(path, name="mine").name == "mine" and load_prompts(path).name == "f"
-    fails(path, "no column 'txet'", "found 'text', 'goal'", columns={"request": "txet"})
-    fails(path, "request, prefill, category, group, role, harm_group", columns={"kind": "text"})
+    table = pd.read_csv(path).drop(columns="goal").rename(columns={"text": "request"})
+    assert only(load_prompts(table)) == ("Sing", "", "music", "", "far", "")
 
 
 def test_a_table_in_memory_is_read_as_a_file_is(tmp_path: Path) -> None:
@@ -122,11 +117,9 @@ def test_a_table_in_memory_is_read_as_a_file_is(tmp_path: Path) -> None:
     assert prompts.prompts == load_prompts(table).prompts == load_prompts(table.to_dict("records")).prompts
     assert load_prompts(list(prompts)).prompts == load_prompts(prompts).prompts == prompts.prompts
     assert only(load_prompts(["Sing"], prefill="La: ")) == only(load_prompts(pd.Series(["Sing"]), prefill="La: "))
-    gaps = load_prompts(
-        pd.DataFrame({"text": ["Sing", "Hum"], "topic": ["m", None]}), columns={"request": "text", "category": "topic"}
-    )
+    gaps = load_prompts(pd.DataFrame({"request": ["Sing", "Hum"], "category": ["m", None]}))
     assert [(p.request, p.category) for p in gaps] == [("Sing", "m"), ("Hum", "")]
-    both = load_prompts(harmful=["Sing", "Hum"], benign=[{"category": "art", "prompt": "Draw"}])
+    both = load_prompts(harmful=["Sing", "Hum"], benign=[{"category": "art", "request": "Draw"}])
     assert [(p.role, p.prefill) for p in both] == [("harmful", PREFILLS[0]), ("harmful", PREFILLS[1]), ("far", PREFILLS[0])]
     for wrong, fragment in (
         ([], "no prompts"),
@@ -147,13 +140,13 @@ def test_text_is_read_as_written(tmp_path: Path) -> None:
 
 def test_folders_are_read_in_order_of_names(tmp_path: Path) -> None:
     for name in ("b.jsonl", "a.jsonl"):
-        write(tmp_path / name, lines({"category": name, "prompt": "Sing"}))
+        write(tmp_path / name, lines({"category": name, "request": "Sing"}))
     write(tmp_path / "LICENSE", "words")
     write(tmp_path / ".hidden.csv", "words")
     prompts = load_prompts(tmp_path)
     assert [p.category for p in prompts] == ["a.jsonl", "b.jsonl"] and prompts.name == tmp_path.name
     write(tmp_path / "c.csv", "goal,target\nSing,Sure:\n")
-    fails(tmp_path, "one format", "category-prompt", "c.csv")
+    assert load_prompts(tmp_path)[2].prefill == "Sure:", "each file has its own format"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +161,7 @@ def test_folders_are_read_in_order_of_names(tmp_path: Path) -> None:
         ("f.csv", f"request,category\n{SECRET}\n", ["line 2", "2 columns"]),
         ("f.csv", "request,category\nSing,m\n \t,m\n", ["line 3", "'request' is blank"]),
         ("f.csv", f"{SECRET}\nSing\n", ["no known format", "<a text of 36 characters>"]),
-        ("f.csv", f"query,kind\n{SECRET},m\n", ["'query', 'kind'", *FORMATS, "goal, target", "columns={'request'"]),
+        ("f.csv", f"query,kind\n{SECRET},m\n", ["'query', 'kind'", *FORMATS, "goal, target"]),
         ("f.csv", f"request,role\n{SECRET},bad\n", ["line 2", "unknown role 'bad'", "'harmful', 'near', 'far'"]),
         ("f.csv", f"request,group\n{SECRET},g\nDance,g\n", ["line 3: the second 'harmful' prompt of its group"]),
         ("f.csv", f"prompt,type,label\n{SECRET},t,maybe\n", ["line 2", "'maybe'", "'safe' or 'unsafe'"]),
@@ -194,7 +187,7 @@ def test_paths_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_nothing_of_a_request_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         load_prompts(write(tmp_path / "f.csv", f"request\n{SECRET}\n"))
-    assert "1 prompts in format plain" in caplog.text and "barn" not in caplog.text
+    assert "in format plain" in caplog.text and "barn" not in caplog.text
 
 
 # benchmarks by name, here of harmless rows

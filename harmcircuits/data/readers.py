@@ -103,22 +103,15 @@ def _plain(row: Row) -> list[Prompt]:
 
 
 Reader = Callable[[Row], list[Prompt]]
-FIELDS = ("request", "prefill", "category", "group", "role", "harm_group")
 FORMATS: Mapping[str, tuple[tuple[str, ...], Reader]] = {
     "triples": (("id", "category", "harmful", "near", "far"), _triples),
     "plain": (("request",), _plain),
     "advbench": (("goal", "target"), _columns("goal", prefill="target")),  # Zou et al. 2023; no categories
-    # Souly et al. 2024, and the same file as others have passed it on
-    "strongreject": (("category", "forbidden_prompt"), _columns("forbidden_prompt", category="category")),
-    "category-prompt": (("category", "prompt"), _columns("prompt", category="category")),
+    "strongreject": (("category", "forbidden_prompt"), _columns("forbidden_prompt", category="category")),  # Souly et al. 2024
     "xstest": (("prompt", "type", "label"), _xstest),  # Röttger et al. 2024
     "do-not-answer": (  # Wang et al. 2023
         ("question", "risk_area", "types_of_harm"),
         _columns("question", category="types_of_harm", harm_group="risk_area"),
-    ),
-    "do-not-answer-areas": (  # the same, one file a risk area
-        ("prompt", "intents"),
-        lambda row: [Prompt(request=row.text("prompt"), category=row.stem)],
     ),
     "jailbreakbench": (("goal", "target", "behavior", "category"), _jailbreakbench),
     "harmbench": (("behavior", "functionalcategory", "semanticcategory"), _harmbench),  # Mazeika et al. 2024
@@ -138,9 +131,7 @@ def load_prompts(
     *,
     harmful: Source | None = None,
     benign: Source | None = None,
-    name: str | None = None,
     prefill: str | None = None,
-    columns: Mapping[str, str] | None = None,
 ) -> PromptSet:
     """Read a prompt set; the format is recognised from the columns (`FORMATS`). Harmful is the role where a file says none.
 
@@ -153,29 +144,25 @@ def load_prompts(
     'Sure, here is'
 
     Args:
-        source: a benchmark's name; or a .csv, .tsv, .json or .jsonl file in UTF-8, or a folder of such files in one format,
-            read in order of their names; or a DataFrame, or a list of requests (strings), of `hc.Prompt`s or of rows (dicts),
-            in the columns of a file; None for the built-in triples.
+        source: a benchmark's name; or a .csv, .tsv, .json or .jsonl file in UTF-8, or a folder of such files, read in order of
+            their names; or a DataFrame, or a list of requests (strings), of `hc.Prompt`s or of rows (dicts), in the columns of
+            a file; None for the built-in triples.
         harmful: in place of `source`, where there are no triples: a source of harmful requests; with `benign`.
         benign: a source of unrelated benign requests; of one that holds both kinds, the benign ones. Both sets get
             the same few prefills in turn, unless `prefill` says otherwise.
-        name: the set's name; the benchmark's, file's or folder's by default.
         prefill: the first words of every answer, in place of the file's own; "" for none.
-        columns: for files in no known format, the column of each field: `{"request": "my column", "category": "topic"}`.
 
     Raises:
         HarmcircuitsError: the source is missing, malformed, or in no known format, or a benchmark can neither be downloaded nor
             was put into the cache by hand.
     """
-    if columns is not None and not set(columns) <= set(FIELDS):
-        raise HarmcircuitsError(f"columns={dict(columns)!r}: the fields of a prompt are {', '.join(FIELDS)}.")
     if harmful is None and benign is None:
-        prompts = replace(_read(BUILTIN), name="built-in") if source is None else _read(source, columns)
+        prompts = replace(_read(BUILTIN), name="built-in") if source is None else _read(source)
         share = isinstance(source, str) and source in BENCHMARKS and not any(prompt.prefill for prompt in prompts)
     else:
         if source is not None or harmful is None or benign is None:
             raise HarmcircuitsError("give harmful= and benign= together, and no other source: two sets that are no triples.")
-        bad, good = _read(harmful, columns), _read(benign, columns)
+        bad, good = _read(harmful), _read(benign)
         if isinstance(benign, str) and benign in BENCHMARKS and not good.benign:
             raise HarmcircuitsError(f"benign={benign!r}: this benchmark holds harmful requests alone. Give a file, or xstest.")
         both = [replace(prompt, role="harmful", group="") for prompt in bad.harmful or bad.prompts]
@@ -184,30 +171,21 @@ def load_prompts(
     if prefill is not None or share:
         turns = {role: cycle(PREFILLS if prefill is None else [prefill]) for role in ROLES}
         prompts = replace(prompts, prompts=tuple(replace(prompt, prefill=next(turns[prompt.role])) for prompt in prompts))
-    return replace(prompts, name=name or prompts.name)
+    return prompts
 
 
-def _read(source: Source, columns: Mapping[str, str] | None = None) -> PromptSet:
+def _read(source: Source) -> PromptSet:
     """Read one file, folder, benchmark or table as it is written."""
-    path, prompts, formats, seen = Path("prompts"), list[Prompt](), dict[str, str](), set[tuple[str, str]]()
+    path, prompts, seen = Path("prompts"), list[Prompt](), set[tuple[str, str]]()
     tables = [(path, _in_memory(source))]
     if isinstance(source, str | PathLike):
         path, tables = Path(source).expanduser(), [(file, records(file)) for file in files_of(source)]
     for file, table in tables:
-        rows = []
+        form = None
         for place, fields in table:
-            if missing := [column for column in (columns or {}).values() if column not in fields]:
-                raise HarmcircuitsError(f"{place}: no column {missing[0]!r} (from columns=…); found {names(fields)}.")
-            named = {str(name).strip().casefold(): value for name, value in fields.items()}
-            named |= {field: fields[column] for field, column in (columns or {}).items()}
-            rows.append(Row(place, file.stem, named))
-        if not rows:
-            raise HarmcircuitsError(
-                f"{file}: there are no prompts. Check that all of them were written, downloaded or selected."
-            )
-        formats[file.name] = "plain" if columns else _recognise(rows[0])
-        required, read = FORMATS[formats[file.name]]
-        for row in rows:
+            row = Row(place, file.stem, {str(name).strip().casefold(): value for name, value in fields.items()})
+            form = form or _recognise(row)
+            required, read = FORMATS[form]
             if not set(required) <= set(row.fields):
                 raise HarmcircuitsError(f"{row.place}: expected the columns {', '.join(required)}, found {names(row.fields)}.")
             for prompt in read(row):
@@ -217,11 +195,11 @@ def _read(source: Source, columns: Mapping[str, str] | None = None) -> PromptSet
                     )
                 seen.add((prompt.group, prompt.role))
                 prompts.append(prompt)
-    if len(set(formats.values())) > 1:
-        raise HarmcircuitsError(
-            f"{path}: a folder must hold one format, found {formats}. Load the files one by one and add them."
-        )
-    log.info("%s: %d prompts in format %s", path, len(prompts), next(iter(formats.values())))
+        if form is None:
+            raise HarmcircuitsError(
+                f"{file}: there are no prompts. Check that all of them were written, downloaded or selected."
+            )
+        log.info("%s: prompts in format %s", file, form)
     return PromptSet(tuple(prompts), path.resolve().name if path.is_dir() else path.stem)
 
 
@@ -242,7 +220,7 @@ def _recognise(row: Row) -> str:
     if not fitting:
         known = "; ".join(f"{name}: {', '.join(required)}" for name, (required, _) in FORMATS.items())
         raise HarmcircuitsError(
-            f"{row.place}: the columns {names(row.fields)} belong to no known format. Name yours with "
-            f"columns={{'request': '…'}}, or give the file one of these sets of columns: {known}."
+            f"{row.place}: the columns {names(row.fields)} belong to no known format. Give the file one of these sets of "
+            f"columns: {known}."
         )
     return max(fitting, key=fitting.__getitem__)
