@@ -122,7 +122,7 @@ def test_overlap_against_chance(bridge):
     one = Circuit(heads=[(0, 0), (0, 1)], neurons=[(1, 5)])
     other = Circuit(heads=[(0, 1), (1, 2)], neurons=[(1, 5), (1, 6)])
     table = overlap(one, other, model=bridge).set_index("kind")
-    assert table.loc["heads", ["one", "other", "both"]].tolist() == [2, 2, 1]
+    assert table.loc["heads", ["first", "second", "both"]].tolist() == [2, 2, 1]
     assert table.loc["heads", "expected"] == 0.5 and table.loc["heads", "jaccard"] == pytest.approx(1 / 3)
     assert table.loc["heads", "p_value"] == pytest.approx(1 - 15 / 28)  # 6 of 8 heads, 2 drawn: none in common
     assert table.loc["neurons", "p_value"] == pytest.approx(2 / 128)

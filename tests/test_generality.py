@@ -7,13 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from triples import make_effects, make_triples
 
 import harmcircuits as hc
 from harmcircuits.ablation.ablate import BASELINE, Condition
-from harmcircuits.attribution.scores import Attribution
-from harmcircuits.circuits.controls import CircuitRecipe, mean_overlap, overlap_estimates
 from harmcircuits.claims.generality import Generality, transfer
 from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.errors import HarmcircuitsError
@@ -23,7 +20,7 @@ from harmcircuits.experiment.settings import GeneralitySettings
 SMALL = GeneralitySettings(
     head_fractions=(2 / 24,), neuron_fractions=(4 / 192,), weight_fractions=((1e-3, 2e-3),), protect_heads=6 / 24,
     protect_neurons=0.05, train_prompts=10, test_prompts=32, control_prompts=16, development_prompts=4, max_new_tokens=4,
-    bootstrap_draws=200, label_swaps=40,
+    bootstrap_draws=200,
 )  # fmt: skip
 
 
@@ -38,8 +35,6 @@ def test_one_mechanism_for_all_kinds_of_harm_is_general() -> None:
     assert finding.answer == "yes" and finding.contrast == "matched"
     transfer, overlap = (finding.estimate(name, "heads") for name in ("transfer", "overlap"))
     assert transfer.value == pytest.approx(1, abs=0.05) and overlap.value is not None and overlap.value > 0.5
-    swapped, shuffled = (finding.estimate(f"overlap_beyond_{null}", "heads") for null in ("label_swap", "shuffled"))
-    assert swapped.low is not None and swapped.low > 0 and not shuffled.excludes(0)
 
 
 def test_one_mechanism_for_each_kind_is_not() -> None:
@@ -47,8 +42,6 @@ def test_one_mechanism_for_each_kind_is_not() -> None:
     assert finding.answer == "no"
     for part in ("heads", "neurons"):
         assert finding.estimate("overlap", part).value == 0
-        apart = finding.estimate("overlap_beyond_shuffled", part)
-        assert apart.value is not None and apart.value < 0
     cells = finding.tables["matrix"].query("component == 'heads' and role == 'harmful' and selected != 'random'")
     own = cells["selected"] == cells["tested"]
     assert cells[own]["low"].min() > 1 > cells[~own]["high"].max(), "only the diagonal is hurt"
@@ -90,25 +83,6 @@ def test_estimates_by_hand() -> None:
     missing = transfer([circuits], nothing, "far")
     assert missing["transfer"].is_missing and missing["specific_share"].is_missing, "there is nothing to transfer"
     assert missing["transfer_beyond_random"].reason == "no random control was drawn"
-
-
-def recipe(*heads: int) -> CircuitRecipe:
-    """Harmful responses of six examples rest on some of ten heads, benign ones on none."""
-    scores = torch.zeros(6, 1, 10)
-    scores[:, 0, list(heads)] = 1.0
-    of = lambda values: Attribution(values, torch.zeros(6, 1, 1))
-    return CircuitRecipe(of(scores), of(torch.full_like(scores, 1e-3)), {"heads": 0.0, "neurons": 0.0})
-
-
-def test_overlap_against_both_nulls() -> None:
-    same, apart = [recipe(0, 1)] * 3, [recipe(0, 1), recipe(2, 3), recipe(4, 5)]
-    one, own = ([each.circuit(heads=2) for each in recipes] for recipes in (same, apart))
-    shared = overlap_estimates(same, one, 40)
-    assert shared["overlap"].value == 1 and shared["overlap_beyond_shuffled"].value == 0
-    separate = overlap_estimates(apart, own, 40)
-    assert separate["overlap"].value == 0 == mean_overlap(own)
-    assert separate["overlap_beyond_shuffled"].value is not None and separate["overlap_beyond_shuffled"].value < -0.1
-    assert list(overlap_estimates([], own, 40)) == ["overlap"]
 
 
 def material(prompts: PromptSet, **sizes: Any) -> Material:
@@ -156,7 +130,6 @@ def test_weights_and_a_run_that_is_continued(tmp_path: Path, monkeypatch: pytest
     call = lambda: hc.generality(organism.model, organism.prompts, settings=settings, folder=tmp_path, name="planted")
     first = call()
     assert first.estimate("own_loss_increase", "weights").value is not None
-    assert first.estimate("overlap_beyond_label_swap", "weights").is_missing
     for made in ("readings.loss.loss", "claims.generality.attribute", "experiment.circuits.weight_masks"):
         monkeypatch.setattr(f"harmcircuits.{made}", lambda *_, **__: pytest.fail("made again"))
     assert call().document() == first.document()

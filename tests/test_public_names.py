@@ -27,7 +27,7 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "sweep": (("model", "circuits", "examples"), {"method", "alpha", "batch_size"}),
     "generate": (("model", "prompts", "circuit"), {"method", "alpha", "max_new_tokens", "temperature", "seed"}),
     "export": (("model", "circuit", "folder"), {"name"}),
-    "overlap": (("one", "other"), {"model"}),
+    "overlap": (("first", "second"), {"model"}),
     "dissociate": (
         ("model", "circuit", "prompts"),
         {"train", "development", "settings", "judge", "folder", "name", "progress"},

@@ -8,10 +8,10 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harmcircuits.attribution.scores import Attribution, protected_mask
+from harmcircuits.attribution.scores import KINDS, PROTECT, Attribution, protected_mask
 from harmcircuits.attribution.weights import WeightAttribution
 from harmcircuits.circuits import Circuit
-from harmcircuits.circuits.controls import NEAREST, matched_random
+from harmcircuits.circuits.controls import NEAREST, CircuitRecipe, matched
 from harmcircuits.circuits.selection import SIZES, select
 from harmcircuits.errors import SelectionError
 from harmcircuits.experiment.settings import Settings
@@ -20,7 +20,7 @@ LAYERS, HEADS, D_MLP = 3, 4, 10
 
 
 def of(heads: torch.Tensor, neurons: torch.Tensor) -> Attribution:
-    return Attribution(heads, neurons, tuple(torch.zeros(1, 2) for _ in heads))
+    return Attribution(heads, neurons)
 
 
 def drawn(seed: int, n: int = 6) -> Attribution:
@@ -131,15 +131,12 @@ def test_equal_scores_are_taken_and_protected_in_order():
 def test_fractions_that_make_no_sense(fraction):
     with pytest.raises(SelectionError, match="give a number between 0 and 1 for heads"):
         select(drawn(0), protect=drawn(1), heads=1, protect_fraction=fraction)
-    with pytest.raises(SelectionError, match="give a number between 0 and 1 for heads"):
-        matched_random(select(drawn(0), heads=1), drawn(0), protect=drawn(1), seed=0, protect_fraction=fraction)
 
 
 def test_a_kind_that_is_not_asked_for_needs_no_fraction():
     A, B = drawn(1), drawn(2)
     circuit = select(A, protect=B, heads=1, protect_fraction={"heads": 0.1})
     assert circuit == select(A, protect=B, heads=1, protect_fraction=0.1)
-    assert len(matched_random(circuit, A, protect=B, seed=0, protect_fraction={"heads": 0.1})) == 1
 
 
 # weights
@@ -210,14 +207,14 @@ def test_matched_circuits_hold_as_many_protected_components_of_each_layer(heads,
     """Whatever the circuit; and circuit components are given back only where nothing else of the layer is left."""
     A, B, circuit = drawn(seed), drawn(seed + 5000), Circuit(heads=heads, neurons=neurons)
     fraction = {"heads": of_heads, "neurons": of_neurons}
-    matched = matched_random(circuit, A, protect=B, seed=seed, protect_fraction=fraction)
+    other = matched(CircuitRecipe(A, B, fraction), circuit, seed)
     for kind, benign in (("heads", B.heads_abs), ("neurons", B.neurons_abs)):
         protected = protected_mask(benign, fraction[kind])
-        own, new = (Counter((at[0], bool(protected[at])) for at in getattr(of, kind)) for of in (circuit, matched))
+        own, new = (Counter((at[0], bool(protected[at])) for at in getattr(of, kind)) for of in (circuit, other))
         assert own == new
         for (layer, status), count in own.items():
             alike = int((protected[layer] == status).sum())
-            back = [at for at in getattr(matched & circuit, kind) if (at[0], bool(protected[at])) == (layer, status)]
+            back = [at for at in getattr(other & circuit, kind) if (at[0], bool(protected[at])) == (layer, status)]
             assert len(back) == max(0, 2 * count - alike)
 
 
@@ -226,11 +223,11 @@ def test_what_select_protects_is_never_drawn(seed, fraction):
     A, B = drawn(seed), drawn(seed + 5000)
     A = of(A.per_example_heads.abs(), A.per_example_neurons.abs())  # all promote the response: A ≤ 0 leaves none out
     circuit = select(A, protect=B, heads=1, neurons=3, protect_fraction=fraction)
-    matched = matched_random(circuit, A, protect=B, seed=seed, protect_fraction=fraction)
+    other = matched(CircuitRecipe(A, B, dict.fromkeys(KINDS, fraction)), circuit, seed)
     protected = [protected_mask(benign, fraction) for benign in (B.heads_abs, B.neurons_abs)]
-    assert not any(mask[at] for mask, items in zip(protected, (matched.heads, matched.neurons), strict=True) for at in items)
+    assert not any(mask[at] for mask, items in zip(protected, (other.heads, other.neurons), strict=True) for at in items)
     sized = {"heads": int((~protected[0]).sum()), "neurons": int((~protected[1]).sum())}
-    assert not matched - select(A, protect=B, **sized, protect_fraction=fraction), "the mask is select's own"
+    assert not other - select(A, protect=B, **sized, protect_fraction=fraction), "the mask is select's own"
 
 
 def test_candidates_are_the_nearest_in_both_scores(monkeypatch):
@@ -239,19 +236,9 @@ def test_candidates_are_the_nearest_in_both_scores(monkeypatch):
     size[..., ::2] *= -1  # the size counts, not the sign
     one, same = of(torch.ones(1, LAYERS, HEADS), size), of(torch.ones(1, LAYERS, HEADS), size.abs())
     circuit = Circuit(neurons=[(1, 5)])
-    draws = [matched_random(circuit, one, protect=same, seed=seed) for seed in range(30)]
+    draws = [matched(CircuitRecipe(one, same, PROTECT), circuit, seed) for seed in range(30)]
     assert {draw.neurons for draw in draws} == {((1, 4),), ((1, 6),)}
     monkeypatch.setitem(NEAREST, "neurons", 1)
     opposite = of(torch.ones(1, LAYERS, HEADS), size.abs().flip(-1))
-    end = matched_random(Circuit(neurons=[(1, 0)]), one, protect=opposite, seed=0, protect_fraction=0)
+    end = matched(CircuitRecipe(one, opposite, dict.fromkeys(KINDS, 0.0)), Circuit(neurons=[(1, 0)]), 0)
     assert end.neurons == ((1, 1),)
-
-
-def test_a_match_that_cannot_be_made():
-    A, B, circuit = drawn(0), drawn(1), Circuit(heads=[(0, 1)])
-    with pytest.raises(SelectionError, match="models of different shape"):
-        matched_random(circuit, A, protect=of(torch.ones(1, LAYERS, HEADS + 1), A.per_example_neurons[:1]), seed=0)
-    for outside in (Circuit(neurons=[(LAYERS, 0)]), Circuit(neurons=[(0, D_MLP)])):
-        message = rf"of the circuit's neurons is not in these scores, which have {LAYERS} layers of {D_MLP}"
-        with pytest.raises(SelectionError, match=message):
-            matched_random(outside, A, protect=B, seed=0)

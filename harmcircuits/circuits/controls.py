@@ -1,11 +1,9 @@
 """Controls: circuits of the same size that were not selected for harm. One function a control, one line in `CONTROLS`."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import cached_property
 from itertools import combinations
-from operator import add
 from random import Random
 
 import numpy as np
@@ -13,12 +11,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..attribution.scores import KINDS, PROTECT, Attribution, Kind, protected_mask
+from ..attribution.scores import KINDS, Attribution, Kind, protected_mask
 from ..data import Example
 from ..errors import SelectionError
-from ..statistics import Estimate
 from .circuit import Circuit, Component, by_layer
-from .selection import Fraction, check_same_model, fraction_of, select
+from .selection import fraction_of, select
 from .weight_selection import WeightSelection
 
 HARMFUL, BENIGN = (0, 1), (2, 3)
@@ -64,8 +61,19 @@ def random(recipe: CircuitRecipe, circuit: Circuit, seed: int) -> Circuit:
 
 
 def matched(recipe: CircuitRecipe, circuit: Circuit, seed: int) -> Circuit:
-    """Others of the same layers with like |A| and benign U; see `matched_random`."""
-    return matched_random(circuit, recipe.harmful, protect=recipe.benign, seed=seed, protect_fraction=recipe.protect)
+    """As many heads and neurons in the same layers, as protected and of like |A| and U, drawn outside the circuit.
+
+    For each component of the circuit, in random order, one of the `NEAREST` in (log |A|, log U) is drawn from the components of
+    the same layer *and the same protection status* that are neither in the circuit nor drawn already. A layer without any
+    (heads, as a rule) gives circuit components back to the draw. The sign of A is left free.
+    """
+    generator, drawn = Random(seed), dict[Kind, list[Component]]()
+    for kind in KINDS:
+        benign = getattr(recipe.benign, f"{kind}_abs")
+        place = torch.stack([_log(getattr(recipe.harmful, kind).abs()), _log(benign)], -1)
+        protected = protected_mask(benign, fraction_of(recipe.protect, kind))
+        drawn[kind] = _nearby(getattr(circuit, kind), place, protected, generator, NEAREST[kind])
+    return Circuit(drawn["heads"], neurons=drawn["neurons"])
 
 
 def aimed_at_benign(recipe: CircuitRecipe, circuit: Circuit, seed: int) -> Circuit:
@@ -109,45 +117,6 @@ def mean_overlap(circuits: Sequence[Circuit]) -> float:
     return float(np.mean([first.jaccard(second) for first, second in combinations(circuits, 2)]))
 
 
-def shuffled(recipes: Sequence[CircuitRecipe], seed: int) -> list[CircuitRecipe]:
-    """Deal the examples of several recipes out anew, as many to each: the null of a difference between them."""
-    random, parts = np.random.default_rng(seed), []
-    for kind in ("harmful", "benign"):
-        scores = [getattr(recipe, kind) for recipe in recipes]
-        every, ends = reduce(add, scores), np.cumsum([each.n_examples for each in scores])
-        parts.append([every[part.tolist()] for part in np.split(random.permutation(ends[-1]), ends[:-1])])
-    return [replace(recipe, harmful=harmful, benign=benign) for recipe, harmful, benign in zip(recipes, *parts, strict=True)]
-
-
-def overlap_estimates(recipes: Sequence[CircuitRecipe], circuits: Sequence[Circuit], draws: int) -> dict[str, Estimate]:
-    """Mean overlap of circuits, one a recipe, and what exceeds that of circuits selected again from the stored scores.
-
-    "beyond_label_swap": with "harmful" and "benign" drawn at random within each recipe; "beyond_shuffled": see `shuffled`. The
-    ends of these intervals are the overlap − the middle 95 % of the draws. Without recipes nothing is selected again.
-    """
-    overlap, k = mean_overlap(circuits), len(circuits)
-    estimates = {"overlap": Estimate(overlap, n=k)}
-    if not recipes:
-        return estimates
-    sizes = {"heads": len(circuits[0].heads), "neurons": len(circuits[0].neurons)}
-    nulls: dict[str, Callable[[int], list[Circuit]]] = {
-        "label_swap": lambda draw: list(map(label_swap, recipes, circuits, range(k * draw, k * (draw + 1)))),
-        "shuffled": lambda draw: [recipe.circuit(**sizes) for recipe in shuffled(recipes, draw)],
-    }
-    for name, select_again in nulls.items():
-        beyond = []
-        for draw in range(draws):
-            with suppress(SelectionError):  # too few components promote the response under labels that were drawn
-                beyond.append(overlap - mean_overlap(select_again(draw)))
-        if len(beyond) < draws / 2:
-            estimate = Estimate.missing(f"{draws - len(beyond)} of {draws} draws select too few components")
-        else:
-            low, high = np.quantile(beyond, [0.025, 0.975])
-            estimate = Estimate(float(np.mean(beyond)), low, high, len(beyond))
-        estimates[f"overlap_beyond_{name}"] = estimate
-    return estimates
-
-
 def halves(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:
     """Return two halves, drawn at random: with labels swapped, a set is one half of the harmful and one of the benign examples.
 
@@ -164,39 +133,6 @@ def weight_controls(selection: WeightSelection) -> dict[str, WeightSelection]:
         "label swap": replace(selection, target=first, protect=second),
         "aimed at benign": replace(selection, target=BENIGN, protect=HARMFUL),
     }
-
-
-def matched_random(
-    circuit: Circuit, A: Attribution, *, protect: Attribution, seed: int, protect_fraction: Fraction = PROTECT
-) -> Circuit:
-    """Return as many heads and neurons as `circuit`, in the same layers, as protected and of like |A| and U, drawn outside it.
-
-    For each component of the circuit, in random order, one of the `NEAREST` in (log |A|, log U) is drawn from the components of
-    the same layer *and the same protection status* that are neither in the circuit nor drawn already. A layer without any
-    (heads, as a rule) gives circuit components back to the draw. The sign of A is left free.
-
-    Args:
-        A: scores by which the circuit was selected.
-        protect: benign scores, which give U.
-        protect_fraction: as in `select`.
-
-    Raises:
-        SelectionError: scores of models of different shape, or without a component of the circuit.
-    """
-    check_same_model(A, protect)
-    generator, drawn = Random(seed), dict[Kind, list[Component]]()
-    for kind in KINDS:
-        items: Sequence[Component] = getattr(circuit, kind)
-        size, benign = getattr(A, kind).abs(), getattr(protect, f"{kind}_abs")
-        if any(layer >= len(size) or index >= size.shape[1] for layer, index in items):
-            raise SelectionError(
-                f"one of the circuit's {kind} is not in these scores, which have {len(size)} layers of {size.shape[1]}: use "
-                "the scores that the circuit was selected from"
-            )
-        protected = protected_mask(benign, fraction_of(protect_fraction, kind)) if items else torch.empty(0)
-        place = torch.stack([_log(size), _log(benign)], -1)
-        drawn[kind] = _nearby(items, place, protected, generator, NEAREST[kind])
-    return Circuit(drawn["heads"], neurons=drawn["neurons"])
 
 
 def _nearby(

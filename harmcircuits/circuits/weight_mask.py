@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 from reprlib import repr as shortened
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import torch
@@ -70,9 +70,6 @@ class WeightMask(Result):
             return NotImplemented
         same = self.shapes == other.shapes and self.indices.keys() == other.indices.keys()
         return same and all(torch.equal(flat, other.indices[name]) for name, flat in self.indices.items())
-
-    def __hash__(self) -> int:
-        return hash(tuple(sorted((name, len(flat)) for name, flat in self.indices.items())))
 
     def __or__(self, other: "WeightMask") -> "WeightMask":
         return self._combined(other, lambda a, b: torch.cat([a, b]))
@@ -174,11 +171,11 @@ def outgoing(model: HookedModel, circuit: Circuit) -> WeightMask:
     return WeightMask(indices={name: flat(name).flatten() for name in columns}, shapes=shapes)
 
 
-def overlap(one: Circuit | WeightMask, other: Circuit | WeightMask, *, model: HookedModel | None = None) -> pd.DataFrame:
+def overlap(first: Circuit | WeightMask, second: Circuit | WeightMask, *, model: HookedModel | None = None) -> pd.DataFrame:
     """One row a kind of component ("heads", "neurons") or of matrix ("attn.q", …), the last for all of them.
 
-    Columns: `one`, `other`, `both` count components; `expected` = one · other / n, what random sets of these sizes have in
-    common, n being all of that kind; `jaccard` = both / either (NaN for two empty sets); `p_value`: P(at least as many in
+    Columns: `first`, `second`, `both` count components; `expected` = first · second / n, what random sets of these sizes have
+    in common, n being all of that kind; `jaccard` = both / either (NaN for two empty sets); `p_value`: P(at least as many in
     common), hypergeometric, sets drawn over all layers. Components that lie in the same layers have more in common than that
     by their place alone: `random_like` draws within layers.
 
@@ -189,45 +186,35 @@ def overlap(one: Circuit | WeightMask, other: Circuit | WeightMask, *, model: Ho
         HarmcircuitsError: a circuit and a mask, no model for circuits, or a component that the model does not have; masks of
             different models.
     """
-    if isinstance(one, WeightMask) and isinstance(other, WeightMask):
-        both = one & other
-        by_kind = lambda mask: mask.table().groupby("kind", sort=False)["weights"].sum()
-        n = both.table().groupby("kind", sort=False)["size"].sum()
-        counts = pd.DataFrame({"one": by_kind(one), "other": by_kind(other), "both": by_kind(both)}, index=n.index)
-        table = counts.fillna(0).astype(int)
-    elif isinstance(one, Circuit) and isinstance(other, Circuit) and model is not None:
-        (one | other).check(model)
-        shape = geometry(model)
-        sizes = lambda circuit: [len(circuit.heads), len(circuit.neurons)]
-        columns = {"one": sizes(one), "other": sizes(other), "both": sizes(one & other)}
-        table = pd.DataFrame(columns, index=["heads", "neurons"])
-        n = pd.Series([shape.n_layers * shape.n_heads, shape.n_neurons], index=table.index)
+    parts: dict[str, Any] = {"first": first, "second": second}
+    if isinstance(first, WeightMask) and isinstance(second, WeightMask):
+        parts["both"] = first & second
+        tables = {name: mask.table().groupby("kind", sort=False)[["weights", "size"]].sum() for name, mask in parts.items()}
+        table = pd.DataFrame({name: each["weights"] for name, each in tables.items()}).assign(n=tables["both"]["size"])
+    elif isinstance(first, Circuit) and isinstance(second, Circuit) and model is not None:
+        (first | second).check(model)
+        parts["both"], shape = first & second, geometry(model)
+        sizes = {name: [len(circuit.heads), len(circuit.neurons)] for name, circuit in parts.items()}
+        table = pd.DataFrame(sizes | {"n": [shape.n_layers * shape.n_heads, shape.n_neurons]}, index=["heads", "neurons"])
     else:
         raise HarmcircuitsError(
             "give two circuits and model=, or two masks; hc.outgoing(model, circuit) makes a mask of a circuit"
         )
-    table = table.assign(n=n)
     table.loc["all"] = table.sum()
-    return (
-        table.assign(
-            expected=table["one"] * table["other"] / table["n"],
-            jaccard=table["both"] / (table["one"] + table["other"] - table["both"]),
-            p_value=hypergeom.sf(table["both"] - 1, table["n"], table["one"], table["other"]),
-        )
-        .drop(columns="n")
-        .rename_axis("kind")
-        .reset_index()
-    )
+    expected = table["first"] * table["second"] / table["n"]
+    jaccard = table["both"] / (table["first"] + table["second"] - table["both"])
+    p_value = hypergeom.sf(table["both"] - 1, table["n"], table["first"], table["second"])
+    table = table.assign(expected=expected, jaccard=jaccard, p_value=p_value).drop(columns="n")
+    return table.rename_axis("kind").reset_index()
 
 
 def _normalised(name: str, flat: object, shape: tuple[int, int]) -> Flat:
-    given = torch.as_tensor(flat)
-    if not given.numel():
-        return torch.empty(0, dtype=torch.long)
-    if given.is_floating_point() or given.is_complex() or given.dtype == torch.bool:
-        raise HarmcircuitsError(f"{name}: weights are named by whole numbers (row · columns + column), not {given.dtype}")
-    unique: Tensor = given.detach().cpu().long().flatten().unique()
-    if not 0 <= int(unique[0]) <= int(unique[-1]) < prod(shape):
-        wrong = int(unique[0]) if unique[0] < 0 else int(unique[-1])
-        raise HarmcircuitsError(f"{name} has {prod(shape)} weights, counted from 0: there is none of index {wrong}")
+    given = torch.as_tensor(flat).detach().cpu().flatten()
+    unique: Tensor = given.long().unique()
+    whole = not (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool)
+    if len(unique) and not (whole and 0 <= int(unique[0]) <= int(unique[-1]) < prod(shape)):
+        raise HarmcircuitsError(
+            f"{name}: weights are named by row · columns + column, whole numbers from 0 to {prod(shape) - 1}, not "
+            f"{given.dtype} from {given.min()} to {given.max()}"
+        )
     return unique

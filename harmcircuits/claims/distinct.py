@@ -202,7 +202,7 @@ class Distinct(Claim):
         harmful = self.circuits[circuit_name(circuit.labels["component"], HARMFUL, circuit.labels["protection"])]
         *kinds, row = overlap(harmful.ablation, circuit.ablation, model=self.material.model).to_dict("records")  # type: ignore[arg-type]
         both = sum(kind["expected"] for kind in kinds)
-        return {"jaccard": row["jaccard"], "chance": both / (row["one"] + row["other"] - both)}
+        return {"jaccard": row["jaccard"], "chance": both / (row["first"] + row["second"] - both)}
 
     @classmethod
     def figures(cls, finding: Finding) -> Figures:
