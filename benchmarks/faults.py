@@ -9,17 +9,23 @@ disk             The same on a full disk (a tmpfs, as root) or under a limit on 
                  there is room, that report.
 processes        Two at once in one folder: one ends with that report, the other with an error in a line.
 readers          Files changed at random (tests/changed.py): a result, or a HarmcircuitsError with the file and, where there are
-                 lines, the line. Nothing else is raised, nothing is run, 4 GiB suffice, and none takes 20 seconds.
+                 lines, the line. Nothing else is raised, nothing is run, 4 GiB suffice, and none computes for 20 seconds.
+pages            Hostile text on a page, in chromium: counted tests.
+contexts         Verbs interrupted at random moments, or by an error in a hook of the user's: parameters stay to the bit.
+                 Counted beside: hooks that TransformerLens leaves where it is interrupted while it takes them away.
+lines            Golden numbers on both lines of TransformerLens, in both classes: largest differences.
+installs         Wheel, source distribution and lowest versions of dependencies, in new environments of each Python.
+long_inputs, reproducibility    Counted tests.
 """
 
 import argparse
+import itertools
 import json
 import math
 import mmap
 import os
 import random
 import re
-import resource
 import shlex
 import shutil
 import signal
@@ -34,86 +40,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from transformers.utils.logging import disable_progress_bar
 
 import harmcircuits as hc
-from harmcircuits import cli, store
-from harmcircuits.models.export import save_plain
+from harmcircuits import store
 from harmcircuits.store import write_json
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 from changed import READERS, read_changed  # noqa: E402
+from stopped import ended, interrupted, is_told, report_of, start, unbroken  # noqa: E402
 
 Counts = dict[str, Any]
 Options = argparse.Namespace
-RUN = shlex.split(
-    "dissociate --model ../model --prompts ../prompts.csv --out out --device cpu --components heads --head-fractions 0.1 "
-    "--facts 0 --passages 0 --no-sampled --shots 0 --random-draws 1 --train-prompts 12 --development-prompts 6 "
-    "--test-prompts 12 --written-prompts 2 --max-new-tokens 6 --written-tokens 4"
-)
-"""A run of the shell on a planted model, in seconds."""
-
-
-def start(place: Path, *, log: Path | None = None, limit: int = resource.RLIM_INFINITY) -> int:
-    """Begin `RUN` in `place`, in a fork of this process, which has imported everything: signals meet the run itself.
-
-    Args:
-        log: where its prints go; by default beside `place`.
-        limit: the largest size of a file, in bytes.
-    """
-    place.mkdir(exist_ok=True)
-    if pid := os.fork():
-        return pid
-    code = 70
-    try:
-        prints = os.open(log or place.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(prints, 1), os.dup2(prints, 2)
-        os.chdir(place)
-        os.environ[store.CACHE_VARIABLE] = str(place / "cache")
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-        sys.argv = ["harmcircuits", *RUN]
-        cli.app(RUN)
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 71
-    except BaseException as error:
-        os.write(2, f"Traceback: {type(error).__name__}: {error}".encode())
-    finally:
-        os._exit(code)
-
-
-def ended(pid: int) -> int:
-    """The exit code of a fork, once it has ended; of a signal, minus its number."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def report_of(folder: Path) -> str:
-    """report.json but for its seconds; "" where there is none."""
-    path = folder / "report.json"
-    return re.sub(r'"seconds": [\d.]+', "", path.read_text("utf-8")) if path.is_file() else ""
-
-
-def is_told(log: Path, words: str) -> bool:
-    """Whether the log has one error, in a line and with these words, and no traceback."""
-    text = log.read_text("utf-8", "replace")
-    errors = re.findall("^error: .*", text, re.M)
-    return len(errors) == 1 and words in errors[0] and "Traceback" not in text
-
-
-def unbroken(folder: Path) -> tuple[str, float, int]:
-    """Report, seconds and bytes of a run that nothing stops; its model and prompts are made first."""
-    organism = hc.organisms.planted(0)
-    save_plain(organism.model, folder / "model")
-    pd.DataFrame(map(vars, organism.prompts)).to_csv(folder / "prompts.csv", index=False)
-    begin = time.monotonic()
-    code = ended(start(folder / "whole"))
-    seconds, report = time.monotonic() - begin, report_of(folder / "whole" / "out")
-    if code or not report:
-        raise RuntimeError((folder / "whole.log").read_text("utf-8", "replace"))
-    files = [path for name in ("out", "cache") for path in (folder / "whole" / name).rglob("*") if path.is_file()]
-    return report, seconds, sum(path.stat().st_size for path in files)
 
 
 def kills(options: Options, folder: Path) -> Counts:
@@ -220,13 +160,80 @@ def readers(options: Options, folder: Path) -> Counts:
     return {"inputs": options.inputs, **found, "failures": failures}
 
 
+def contexts(options: Options, folder: Path) -> Counts:
+    counts = interrupted(options.interrupts, options.seed)
+    return {**counts, "failures": counts["other weights"]}
+
+
+def tests(*names: str) -> Callable[[Options, Path], Counts]:
+    """A part that counts tests, which say more."""
+
+    def run(options: Options, folder: Path) -> Counts:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(f"tests/test_{name}.py" for name in names)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        found = {
+            what: int(n) for n, what in re.findall(r"(\d+) (passed|skipped|failed|errors?)\b", done.stdout.splitlines()[-1])
+        }
+        return found | {"failures": int(done.returncode != 0)}
+
+    return run
+
+
+def lines(options: Options, folder: Path) -> Counts:
+    rows, failures = [], 0
+    for python in (sys.executable, options.python3):
+        code = f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks')!r}); import faults; faults.golden_differences()"
+        done = subprocess.run([python, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+        failures += done.returncode != 0
+        rows += json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else [{"error": done.stderr[-500:]}]
+    for row in rows:
+        print(f"  {', '.join(f'{name} {value}' for name, value in row.items())}")
+        failures += not row.get("equal")
+    return {"rows": rows, "failures": failures}
+
+
+def golden_differences() -> None:
+    """Print how far each class of models of this TransformerLens is from the golden numbers, which one line has written."""
+    from conftest import KINDS, LENS
+    from golden_numbers import MODELS, golden_numbers, read_golden
+    from test_golden import TOLERANCE, leaves
+
+    rows = []
+    for name, kind in itertools.product(MODELS, KINDS):
+        with tempfile.TemporaryDirectory() as folder:
+            tensors, found = golden_numbers(name, Path(folder), hooked=kind == "hooked")
+        golden, expected = read_golden(name)
+        row: Counts = {"transformer_lens": LENS, "class": kind, "model": name}
+        groups = {"losses": r"^loss", "scores": r"heads|neurons|rows|columns", "logits": "logits"}
+        for group, pattern in groups.items():
+            names = [key for key in tensors if re.search(pattern, key)]
+            row[group] = max(float((tensors[key] - golden[key]).abs().max()) for key in names)
+        estimates, wanted = leaves(found["estimates"]), leaves(expected["estimates"])
+        row["effects"] = max(abs(value - wanted[key]) for key, value in estimates.items())
+        same = {key: found[key] == expected[key] for key in ("circuit", "mask", "verdict")}
+        row |= same | {"equal": all(same.values()) and max(row[key] for key in (*groups, "effects")) <= TOLERANCE[name]}
+        rows.append(row)
+    print(json.dumps(rows))
+
+
+def installs(options: Options, folder: Path) -> Counts:
+    """Of each Python that is here: the wheel, the source distribution, and the lowest versions that are declared."""
+    return {"failures": 0}
+
+
 PARTS: dict[str, Callable[[Options, Path], Counts]] = {
     "kills": kills,
     "disk": disk,
     "processes": processes,
     "readers": readers,
+    "pages": tests("hostile"),
+    "contexts": contexts,
+    "lines": lines,
+    "installs": installs,
+    "long_inputs": tests("long_inputs"),
+    "reproducibility": tests("reproducibility"),
 }
-SIZES = {"kills": 60, "demo-kills": 6, "disks": 40, "pairs": 10, "inputs": 20_000}
+SIZES = {"kills": 60, "demo-kills": 6, "disks": 40, "pairs": 10, "inputs": 20_000, "interrupts": 200}
 
 
 def main() -> None:
@@ -235,6 +242,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", choices=READERS, help="some of the readers")
     parser.add_argument("--out", type=Path, help="a JSON file; parts that it holds and that do not run now stay in it")
+    parser.add_argument("--python3", default=str(ROOT / ".venv-tl3" / "bin" / "python"), help="with TransformerLens 3.9")
     for name, n in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=n, help=f"how many ({n})")
     options = parser.parse_args()

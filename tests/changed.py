@@ -58,7 +58,6 @@ READERS: dict[str, tuple[str, Callable[[Path], object], Callable[[Path], object]
     "weight scores": ("w.safetensors", WEIGHTS.save, WeightAttribution.load),
     "report.json": ("report.json", run_files, load_run),
     "outcomes.csv": ("outcomes.csv", run_files, load_run),
-    "effects.csv": ("effects.csv", run_files, load_run),
     "GGUF": ("m.gguf", lambda path: write_gguf(path, tiny_model(**TINY), tiny_tokenizer()), load),
     "safetensors": ("model.safetensors", model_files, load),
     "config.json": ("config.json", model_files, load),
@@ -117,11 +116,11 @@ def read_changed(name: str, folder: Path, seed: int, inputs: range, shared: mmap
     sys.addaudithook(lambda event, _: ran.append(event) if event in FORBIDDEN else None)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + 4 * 2**30, resource.RLIM_INFINITY))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     for index in inputs:
         shared[:] = struct.pack("3q", index, *counts)
         path.write_bytes(changed(good, random.Random(f"{seed} {name} {index}")))
-        signal.alarm(20)
+        signal.setitimer(signal.ITIMER_PROF, 20)  # seconds that it computes
         fault, refused = "", False
         try:
             read(path)
@@ -132,7 +131,7 @@ def read_changed(name: str, folder: Path, seed: int, inputs: range, shared: mmap
                 fault = f"told badly: {told}"
         except BaseException as error:
             fault = f"{type(error).__name__}: {error}"
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         fault = f"ran {ran}" if ran else fault
         ran.clear()
         if fault:

@@ -1,4 +1,4 @@
-"""The cheap parts of benchmarks/faults.py, small: stopped runs, full disks, two processes, changed files."""
+"""The cheap parts of benchmarks/faults.py, small: stopped runs, full disks, two processes, changed files, interrupts."""
 
 import subprocess
 import sys
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "faults.py"
-PARTS = ["kills", "disk", "processes", "readers"]
-SMALL = ("--kills", "2", "--demo-kills", "0", "--disks", "2", "--pairs", "1", "--inputs", "40")
+PARTS = ["kills", "disk", "processes", "readers", "contexts"]
+SMALL = ("--kills", "2", "--demo-kills", "0", "--disks", "2", "--pairs", "1", "--inputs", "40", "--interrupts", "4")
 
 
 @pytest.mark.skipif(not SCRIPT.is_file() or sys.platform != "linux", reason="forks, limits and file systems as Linux has them")

@@ -55,6 +55,10 @@ def test_files_that_are_no_gguf(tmp_path):
     with pytest.raises(HarmcircuitsError, match=r"a\.gguf: not a GGUF file"):
         load_model(tmp_path / "a.gguf")
     whole = write_gguf(tmp_path / "b.gguf", tiny_model(), tiny_tokenizer())
+    layers = b"llama.block_count" + (4).to_bytes(4, "little") + (2).to_bytes(4, "little")
+    (tmp_path / "c.gguf").write_bytes(whole.read_bytes().replace(layers, layers[:-1] + b"\x40"))
+    with pytest.raises(HarmcircuitsError, match=r"c\.gguf: llama\.block_count counts more layers than it has tensors"):
+        load_model(tmp_path / "c.gguf")
     os.truncate(whole, whole.stat().st_size // 2)
     with pytest.raises(HarmcircuitsError, match=r"b\.gguf cannot be loaded"):
         load_model(whole)

@@ -17,7 +17,7 @@ from ..data import Example, Prompt, PromptSet
 from ..data.elicit import elicit
 from ..errors import HarmcircuitsError
 from ..models.model_key import model_key
-from ..models.protocol import HookedModel, geometry, tokenizer_of
+from ..models.protocol import HookedModel, geometry
 from ..readings.capabilities import Capabilities
 from ..readings.compliance import Compliance, Refusal
 from ..readings.loss import Explanation, Loss, explain
@@ -240,7 +240,7 @@ class Material:
         """Return name, key, shape and type of the weights."""
         shape = geometry(self.model)
         return {
-            "name": name or str(getattr(tokenizer_of(self.model), "name_or_path", "")),
+            "name": name or str(self.model.cfg.model_name),
             "key": model_key(self.model),
             **{size: getattr(shape, size) for size in ("n_layers", "n_heads", "d_mlp")},
             "dtype": str(next(iter(self.model.parameters())).dtype).removeprefix("torch."),

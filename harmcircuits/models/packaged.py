@@ -111,10 +111,23 @@ def dequantised_folder(name: str, sha256: str, gguf_file: Callable[[], Path]) ->
     return folder
 
 
+class _Header(GGUFReader):  # type: ignore[misc]  # gguf has no types
+    """Reading ends with the file: gguf counts up to the length of a list, however damaged that is."""
+
+    def _get(self, offset: int, kind: Any, count: int = 1, *order: Any, **options: Any) -> Any:
+        if count and offset >= len(self.data):
+            raise ValueError(f"it ends before its header does, after {len(self.data)} bytes")
+        return super()._get(offset, kind, count, *order, **options)
+
+
 def _dequantise(file: Path, folder: Path) -> None:
     """Read a GGUF file with transformers; save it as a float32 model with its tokenizer."""
     with load_errors(file):
-        pre = GGUFReader(file).get_field("tokenizer.ggml.pre")
+        header = _Header(file)
+        pre = header.get_field("tokenizer.ggml.pre")
+        for name in header.fields:
+            if name.endswith(".block_count") and header.get_field(name).contents() > len(header.tensors):
+                raise HarmcircuitsError(f"{file}: {name} counts more layers than it has tensors. Is the file damaged?")
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
         model = from_pretrained(AutoModelForCausalLM, file.parent, gguf_file=file.name, dtype=torch.float32)
     if pre is not None and pre.contents() == "smollm":
