@@ -14,7 +14,6 @@ pages            Hostile text on a page, in chromium: counted tests.
 contexts         Verbs interrupted at random moments, or by an error in a hook of the user's: parameters stay to the bit.
                  Counted beside: hooks that TransformerLens leaves where it is interrupted while it takes them away.
 lines            Golden numbers on both lines of TransformerLens, in both classes: largest differences.
-installs         Wheel, source distribution and lowest versions of dependencies, in new environments of each Python.
 long_inputs, reproducibility    Counted tests.
 """
 
@@ -216,11 +215,6 @@ def golden_differences() -> None:
     print(json.dumps(rows))
 
 
-def installs(options: Options, folder: Path) -> Counts:
-    """Of each Python that is here: the wheel, the source distribution, and the lowest versions that are declared."""
-    return {"failures": 0}
-
-
 PARTS: dict[str, Callable[[Options, Path], Counts]] = {
     "kills": kills,
     "disk": disk,
@@ -229,7 +223,6 @@ PARTS: dict[str, Callable[[Options, Path], Counts]] = {
     "pages": tests("hostile"),
     "contexts": contexts,
     "lines": lines,
-    "installs": installs,
     "long_inputs": tests("long_inputs"),
     "reproducibility": tests("reproducibility"),
 }

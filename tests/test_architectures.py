@@ -117,7 +117,7 @@ def test_other_kinds_of_models_are_refused_before_weights_are_read(name, tmp_pat
     hf_model.save_pretrained(tmp_path / name)
     tiny_tokenizer().save_pretrained(tmp_path / name)
     (tmp_path / name / "model.safetensors").unlink()
-    with pytest.raises(HarmcircuitsError, match=re.escape(f"'{name}' {message}")) as caught:
+    with pytest.raises(HarmcircuitsError, match=re.escape(f"{name}' {message}")) as caught:
         load_model(tmp_path / name, device="cpu")
     assert "Dense decoder-only transformers work (Llama, GPT-2, Pythia, Qwen2, Qwen3, Gemma, OLMo)" in str(caught.value)
 
@@ -125,7 +125,7 @@ def test_other_kinds_of_models_are_refused_before_weights_are_read(name, tmp_pat
 def test_a_damaged_count_of_layers_keeps_nobody_waiting(folder):
     config = folder / "config.json"
     config.write_text(config.read_text().replace('"num_hidden_layers": 2', '"num_hidden_layers": 99999999999'))
-    with pytest.raises(HarmcircuitsError, match=r"'model' is a model of more than 10,000 layers"):
+    with pytest.raises(HarmcircuitsError, match=r"model' is a model of more than 10,000 layers"):
         load_model(folder, device="cpu")
 
 

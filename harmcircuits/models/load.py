@@ -149,7 +149,7 @@ def _load_transformers(name: str, place: str, *, dtype: torch.dtype, revision: s
     """The transformers model of a folder or a hub id, once its configuration is checked."""
     with load_errors(place):
         config = AutoConfig.from_pretrained(place, revision=revision, trust_remote_code=False)
-        _check_kind(config, name)
+        _check_kind(config, place if Path(place).name == name else name)  # of a folder, where it is
         return from_pretrained(AutoModelForCausalLM, place, dtype=dtype, revision=revision)
 
 

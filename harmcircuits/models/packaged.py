@@ -169,5 +169,5 @@ def load_errors(name: str | PathLike[str]) -> Iterator[None]:
     except Exception as error:  # of damaged files, transformers and tokenizers raise nearly every kind
         if isinstance(error, OSError) and error.errno is not None:  # the system's own: a full disk, say
             raise
-        what = printable(f"{type(error).__name__}: {error}", keep="\n")
+        what = printable(f"{type(error).__name__}: {error}"[:1500], keep="\n")
         raise HarmcircuitsError(f"{name} cannot be loaded ({what}). {_CURE}") from error
