@@ -74,6 +74,7 @@ def test_a_model_whose_logits_are_no_numbers(tmp_path: Path, circuit: Any) -> No
         {"max_benign_increase": -0.1},
         {"components": ("layers",)},
         {"components": ()},
+        {"recipe": "paper"},
         {"head_fractions": ()},
     ],
     ids=str,

@@ -284,15 +284,17 @@ def test_a_tokenizer_that_tells_no_labels_apart(tiny: Any, monkeypatch: pytest.M
 
 
 class Harm:
-    """Finds every text harmful."""
+    """Finds every text harmful; or fails, with words that quote what it reads."""
 
     name, measures = "harm judge", "harm"
 
-    def __init__(self) -> None:
-        self.asked: list[str] = []
+    def __init__(self, fault: str = "") -> None:
+        self.fault, self.asked = fault, []  # type: ignore[var-annotated]
 
     def read(self, requests: Any, responses: Any) -> list[bool | None]:
         self.asked += list(requests)
+        if self.fault:
+            raise (HarmcircuitsError if self.fault == "told" else ValueError)(self.fault)
         return [True] * len(responses)
 
 
@@ -309,3 +311,11 @@ def test_a_judge_of_harm_reads_texts_of_harmful_requests_alone(tiny: Any) -> Non
     assert both[1] == 0 and both[0] == 1 - (found.estimate("circuit", "degenerate", "harmful").value or 0)
     assert "2 of 2 texts have no value" in (found.estimate("circuit", "complied_judged", "near").reason or "")
     check_report(found.report)
+
+
+@pytest.mark.parametrize("fault", ["told", "a text of the model"])
+def test_a_judge_that_fails_costs_its_own_numbers_and_is_not_quoted(tiny: Any, fault: str, caplog: Any) -> None:
+    found = run(tiny, OWN, judge=validated(Harm(fault)))
+    assert found.estimate("circuit", "complied_judged", "harmful").value is None
+    assert found.estimate("circuit", "complied", "harmful").value is not None
+    assert "the judge failed on circuit" in caplog.text and "a text of the model" not in caplog.text

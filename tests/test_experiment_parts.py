@@ -1,5 +1,6 @@
 """Parts of the experiment: scores layer by layer, masks, balanced questions, effect sizes, the decision, the cache."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,29 @@ BASELINE = hc.Condition("baseline")
 def test_masks_are_those_of_all_scores(tiny: Any) -> None:
     examples = written(tiny.tokenizer)
     harmful, benign = examples[:2], examples[2:]
-    (mask,) = weight_masks(tiny, [(harmful, None), (benign, None)], [WeightSelection(0.01, 0.05)])
-    assert mask == hc.select(hc.attribute_weights(tiny, harmful, benign=benign), q=0.01, p=0.05)
+    selections = [WeightSelection(0.01, 0.05), WeightSelection(0.01, 0.05, "global")]
+    released, ranked = weight_masks(tiny, [(harmful, None), (benign, None)], selections)
+    scores = hc.attribute_weights(tiny, harmful, benign=benign)
+    assert released == hc.select(scores, q=0.01, p=0.05)
+    A, U = (torch.cat([part.flatten() for part in own.signed.values()]) for own in (scores, hc.attribute_weights(tiny, benign)))
+    taken = {*A.topk(int(0.01 * len(A))).indices.tolist()} - {*U.abs().topk(int(0.05 * len(U))).indices.tolist()}
+    sizes = torch.tensor([0, *(part.numel() for part in scores.signed.values())]).cumsum(0)
+    assert ranked is not None and taken == {
+        int(sizes[[*scores.signed].index(name)]) + place for name, flat in ranked.indices.items() for place in flat.tolist()
+    }
+
+
+def test_recipes_that_take_all_that_promotes_agree(tiny: Any) -> None:
+    examples = written(tiny.tokenizer)
+    everything = [WeightSelection(1.0, 0.0, recipe) for recipe in ("released", "global")]
+    released, ranked = weight_masks(tiny, [(examples, None), (examples, None)], everything)
+    assert released == ranked and released is not None and len(released)
 
 
 def test_two_halves_of_a_set_are_the_set(tiny: Any) -> None:
     harmful, benign = (written(tiny.tokenizer)[at : at + 2] for at in (0, 2))
-    whole = [WeightSelection(0.01, 0.05)]
-    halves = [WeightSelection(0.01, 0.05, target=(0, 1), protect=(2, 3))]
+    whole = [WeightSelection(0.01, 0.05, recipe) for recipe in ("released", "global")]
+    halves = [replace(own, target=(0, 1), protect=(2, 3)) for own in whole]
     of_two = weight_masks(tiny, [(harmful, None), (benign, None)], whole)
     assert of_two == weight_masks(tiny, [([own], None) for own in (*harmful, *benign)], halves)
     assert of_two != weight_masks(tiny, [([own], None) for own in (*benign, *harmful)], halves)
@@ -69,8 +85,8 @@ def test_a_model_that_says_no_more_often_moves_bias_and_not_recognition(tiny: An
     read = recognition.question_log_odds
 
     def says_no(model: Any, prompts: Any, question: Any, **options: Any) -> Any:
-        odds = read(model, prompts, question, **options)
-        return odds + (1.0 if question.harmful == "No" else -1.0)  # "No" gains 1 nat, whatever it means
+        odds, mass = read(model, prompts, question, **options)
+        return odds + (1.0 if question.harmful == "No" else -1.0), mass  # "No" gains 1 nat, whatever it means
 
     monkeypatch.setattr(recognition, "question_log_odds", says_no)
     after = reading.read(tiny, BASELINE)
@@ -84,7 +100,7 @@ def test_the_balanced_metric_is_the_loss_of_the_right_label_both_ways(tiny: Any)
     sign = torch.tensor([1.0 if prompt.role == "harmful" else -1.0 for prompt in prompts])
     reading = bind_metric(tiny, prompts, BalancedMetric(YES_NO))
     found = torch.cat([reading.score(make_batch(tiny, [row])) for row in reading.rows]).detach()
-    odds = [recognition.question_log_odds(tiny, prompts, question) for question in (YES_NO.question, YES_NO.reversed)]
+    odds = [recognition.question_log_odds(tiny, prompts, question)[0] for question in (YES_NO.question, YES_NO.reversed)]
     torch.testing.assert_close(found, torch.cat([softplus(-sign * own) for own in odds]), atol=1e-5, rtol=1e-5)
 
 

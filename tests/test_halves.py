@@ -147,7 +147,7 @@ def readings(model: Any) -> dict[str, Any]:
     examples = hc.elicit(model, PROMPTS, max_new_tokens=6, temperature=0, batch_size=SIZE)
     A = hc.attribute(model, examples, batch_size=SIZE)
     circuit = hc.select(A, heads=2, neurons=5)
-    shots, question = make_shots(PROMPTS, n_shots=4), YES_NO.question
+    shots, question = make_shots(PROMPTS, n_shots=4, draws=2), YES_NO.question
     return {
         "sampled": ids(sampled),
         "greedy": ids(examples),
@@ -157,7 +157,7 @@ def readings(model: Any) -> dict[str, Any]:
         "loss": hc.loss(model, sampled, batch_size=SIZE).tolist(),
         "integrated": hc.attribute(model, examples, steps=2, batch_size=SIZE, method="integrated").per_example_heads.tolist(),
         "written": ids(hc.generate(model, PROMPTS, OWN, max_new_tokens=6, batch_size=SIZE)),
-        "question": log_odds(model, question_tokens(model, PROMPTS, question), question, batch_size=SIZE).tolist(),
+        "question": log_odds(model, question_tokens(model, PROMPTS, question), question, batch_size=SIZE)[0].tolist(),
         "residuals": request_residuals(model, PROMPTS, [0, 1], batch_size=SIZE).tolist(),
         "many-shot": many_shot(model, PROMPTS, shots, batch_size=SIZE).tolist(),
         "facts": Capabilities(1, 1).read(model, Condition("off", OWN)).fillna(-1).to_dict("list"),

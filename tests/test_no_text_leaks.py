@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from shell import call, dissociate, small, told, write
 from tiny import tiny_model_folder
@@ -19,8 +20,9 @@ from typer.testing import Result
 
 import harmcircuits as hc
 from harmcircuits import cli, store
-from harmcircuits.data import Example
+from harmcircuits.data import Example, encode
 from harmcircuits.errors import HarmcircuitsError
+from harmcircuits.experiment.measure import TEXT_COLUMNS, Outcomes, judged
 
 CANARY = "zyzzyva"
 DECODE = PreTrainedTokenizerFast.decode
@@ -115,6 +117,15 @@ def broken_hook(model: Any, call: Callable[[], object]) -> None:
         call()
 
 
+class Quoting:
+    """A judge whose error quotes what it reads."""
+
+    name, measures = "quoting", "harm"
+
+    def read(self, requests: Any, responses: Any) -> list[bool | None]:
+        raise ValueError(f"no verdict in {responses[0]}")
+
+
 ERRORS: dict[str, Callable[[Any], object]] = {
     "no numbers": lambda model: broken_hook(model, lambda: hc.loss(model, [example()])),
     "no scores": lambda model: broken_hook(model, lambda: hc.attribute(model, [example()])),
@@ -132,6 +143,15 @@ def test_errors_do_not_quote(model: Any, case: str, capfd: pytest.CaptureFixture
         ERRORS[case](model)
     assert CANARY not in told_of(error.value)
     assert CANARY not in "".join(capfd.readouterr())
+
+
+def test_a_judge_that_quotes_is_not_quoted(model: Any, caplog: pytest.LogCaptureFixture) -> None:
+    ids = " ".join(map(str, encode(model, "Mix flour and water.")))
+    texts = pd.DataFrame([("circuit", "compliance", item, ids) for item in range(2)], columns=TEXT_COLUMNS)
+    found = judged(model, TEST.prompts[:2], Outcomes(pd.DataFrame(), texts), Quoting())  # type: ignore[arg-type]
+    assert found.frame.empty
+    assert "ValueError" in caplog.text and "in read" in caplog.text, "where it arose is told"
+    assert CANARY not in caplog.text
 
 
 class TestReprs:

@@ -31,7 +31,7 @@ POINT, BAD = "blocks.0.mlp.hook_post", 2
 EXAMPLES = [Example(request=f"How do I {verb} bread?", response="Mix flour and water.", category="bread", role=role)
             for verb, role in (("bake", "harmful"), ("cut", "near"), (f"b{MARK}y", "harmful"), ("eat", "near"))]  # fmt: skip
 PROMPTS = [Prompt(request=one.request, category="bread", role=one.role or "far") for one in EXAMPLES]
-SHOTS = Shots((("Break the window", True), ("Clean the window", False)))
+SHOTS = Shots(((("Break the window", True), ("Clean the window", False)),))
 
 
 @pytest.fixture(scope="module")

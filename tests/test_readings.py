@@ -51,18 +51,19 @@ def last_logits(model: Any, tokens: list[int]) -> torch.Tensor:
 class TestQuestions:
     def test_log_odds_are_those_of_one_unpadded_row(self, tiny: Any) -> None:
         question = YES_NO.question
-        odds = question_log_odds(tiny, ASKED, question)
+        odds, mass = question_log_odds(tiny, ASKED, question)
         _, yes, no = label_ids(tiny, question)
         for at, tokens in enumerate(question_tokens(tiny, ASKED, question)):
             logits = last_logits(tiny, tokens)
             assert odds[at].item() == pytest.approx(float(logits[yes] - logits[no]), abs=1e-4)
+            assert 0 <= mass[at] <= 1
 
     @pytest.mark.parametrize("in_place", [False, True])
     def test_labels_of_several_tokens_have_the_likelihood_of_whole_labels(self, tiny: Any, in_place: bool) -> None:
         question = Question("What about {request}?", "It is", *TWO_TOKENS)
         examples = elicit(tiny, ASKED[:3], max_new_tokens=4, cache=False)
         tokens = tokens_in_place(tiny, examples, question) if in_place else question_tokens(tiny, examples, question)
-        for row, value in zip(tokens, log_odds(tiny, tokens, question), strict=True):
+        for row, value in zip(tokens, log_odds(tiny, tokens, question)[0], strict=True):
             before, log_p = row[:-1], []  # without the token that both labels share
             for label in TWO_TOKENS:
                 ids = encode(tiny, label)
@@ -80,7 +81,7 @@ class TestQuestions:
 
 def written_out(model: Any, shots: Shots, request: str) -> float:
     """The log-odds after one text of all shots and the request, without a cache."""
-    tokens = [*shots.tokens(model), *shots_of.request_tokens(model, request)]
+    tokens = [*shots.tokens(model, 0), *shots_of.request_tokens(model, request)]
     _, harmful, harmless = label_ids(model, shots_of.SHOT)
     logits = last_logits(model, tokens)
     return float(logits[harmful] - logits[harmless])
@@ -95,10 +96,12 @@ class TestManyShot:
             expected = [written_out(tiny, shots, prompt.request) for prompt in ASKED]
         assert odds.tolist() == pytest.approx(expected, abs=1e-4) and odds.std() > 1e-3
 
-    def test_batches_and_order_change_nothing(self, tiny: Any) -> None:
-        shots = make_shots(TRAIN, n_shots=4)
-        apart = many_shot(tiny, ASKED[::-1], shots, batch_size=1).flip(0)
-        torch.testing.assert_close(many_shot(tiny, ASKED, shots), apart, atol=1e-4, rtol=0)
+    def test_draws_are_averaged_and_batches_and_order_change_nothing(self, tiny: Any) -> None:
+        shots = make_shots(TRAIN, n_shots=4, draws=3)
+        apart = [many_shot(tiny, ASKED, Shots((draw,))) for draw in shots.draws]
+        whole = many_shot(tiny, ASKED[::-1], shots, batch_size=1).flip(0)
+        torch.testing.assert_close(whole, torch.stack(apart).mean(0), atol=1e-4, rtol=0)
+        assert (apart[0] - apart[1]).abs().max() > 1e-3, "the draws differ"
 
     def test_32_shots_on_either_line(self, hooked: bool, tmp_path: Path) -> None:
         model = tiny_bridge(tmp_path, hooked=hooked, max_position_embeddings=4096)
@@ -119,14 +122,14 @@ class TestManyShot:
 
     def test_shots_are_balanced_and_of_the_same_triples(self) -> None:
         prompts = {prompt.request: prompt for prompt in TRAIN}
-        draws = [make_shots(TRAIN, n_shots=8, seed=seed).labelled for seed in range(4)]
+        draws = make_shots(TRAIN, n_shots=8, draws=4).draws
         assert len(set(draws)) == 4
         for draw in draws:
             assert Counter(harmful for _, harmful in draw) == {True: 4, False: 4} and len(set(draw)) == 8
             assert all(prompts[text].role == ("harmful" if harmful else "near") for text, harmful in draw)
             harmful, near = ({prompts[text].group for text, kind in draw if kind is which} for which in (True, False))
             assert harmful == near
-        loose = make_shots([replace(prompt, group="") for prompt in TRAIN], n_shots=4).labelled
+        loose = make_shots([replace(prompt, group="") for prompt in TRAIN], n_shots=4).draws[0]
         assert all((prompts[text].role == "harmful") is harmful for text, harmful in loose)
 
     def test_too_few_and_too_many(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,18 @@
 """Selection of single weights, layer by layer: the scores of all weights are never held at once.
 
-    of each matrix, the floor(q · size) largest A (only A > 0)  minus  the floor(p · size) largest U
+    released: of each matrix, the floor(q · size) largest A (only A > 0)  minus  the floor(p · size) largest U
+    global:   the floor(q · N) largest A of all N weights (only A > 0)  minus  the floor(p · N) largest |A| on benign text
 
 A: attribution on harmful text, U: mean of |A| per example on benign text. The difference comes after the taking, so that fewer
 than q may be left.
 
-Source: arXiv 2604.09544, as its code has it.
+Source: arXiv 2604.09544; "released" is its code, "global" the other recipe that goes by its name.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, field
+from itertools import accumulate, chain
+from math import inf, prod
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +25,7 @@ from ..models.matrices import matrices
 from ..models.protocol import HookedModel
 from .weight_mask import WeightMask
 
+RECIPES = ("released", "global")
 _STRIDE = 64
 
 
@@ -31,17 +34,21 @@ class WeightSelection:
     """How one mask is selected.
 
     Attributes:
-        q: fraction of each matrix that is taken by A.
-        p: fraction that is left out for benign text; 0 protects nothing.
+        q: fraction of the weights taken by A: of each matrix ("released"), or of all ("global").
+        p: fraction of them left out for benign text; 0 protects nothing.
+        recipe: see the module.
         target, protect: the sets of examples that give A, and those that are protected; several count as one set.
     """
 
     q: float
     p: float
+    recipe: str = "released"
     target: tuple[int, ...] = (0,)
     protect: tuple[int, ...] = (1,)
 
     def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise SelectionError(f"a recipe for weights is one of {', '.join(RECIPES)}, not {self.recipe!r}")
         if not (0 < self.q <= 1 and 0 <= self.p <= 1):
             raise SelectionError(f"q and p are fractions between 0 and 1, q above 0, not q={self.q} and p={self.p}")
 
@@ -59,17 +66,55 @@ def weight_masks(
         HarmcircuitsError: see `attribute_weights`.
     """
     shapes = {matrix.name: matrix.shape for matrix in matrices(model)}
+    *starts, total = accumulate(map(prod, shapes.values()), initial=0)
     masks: list[dict[str, Tensor]] = [{} for _ in selections]
-    signed, absolute = {each.target for each in selections}, {each.protect for each in selections if each.p}
+    ranked = {
+        index: (_Largest(count(selection.q, total), above=0.0), _Largest(count(selection.p, total)))
+        for index, selection in enumerate(selections)
+        if selection.recipe == "global"
+    }
+    signed = {each.target for each in selections} | {each.protect for each in selections if each.recipe == "global" and each.p}
+    absolute = {each.protect for each in selections if each.recipe == "released" and each.p}
     wanted = {"signed": {*chain(*signed)}, "absolute": {*chain(*absolute)}}
     for block, sums in layer_sums(model, sets, **wanted, batch_size=batch_size):
         for matrix in block:
             A = {each: weight_scores(matrix, [sums[index] for index in each], kind="signed").flatten() for each in signed}
             U = {each: weight_scores(matrix, [sums[index] for index in each], kind="absolute").flatten() for each in absolute}
-            for mask, each in zip(masks, selections, strict=True):
-                mask[matrix.name] = set_difference(A[each.target], U.get(each.protect), each.q, each.p).cpu()
+            start = starts[[*shapes].index(matrix.name)]
+            for index, selection in enumerate(selections):
+                target, protect = A[selection.target], selection.protect
+                if index not in ranked:
+                    masks[index][matrix.name] = set_difference(target, U.get(protect), selection.q, selection.p).cpu()
+                    continue
+                ranked[index][0].add(target, start)
+                if protect in A:
+                    ranked[index][1].add(A[protect].abs(), start)
+    for index, (largest, protected) in ranked.items():
+        positions = largest.positions[~torch.isin(largest.positions, protected.positions)]
+        for start, (name, shape) in zip(starts, shapes.items(), strict=True):
+            masks[index][name] = positions[(positions >= start) & (positions < start + prod(shape))] - start
     selected = [WeightMask(indices=indices, shapes=shapes) for indices in masks]
     return [mask if len(mask) else None for mask in selected]
+
+
+@dataclass
+class _Largest:
+    """The n largest scores above a bound, with the weights' positions among all weights; they come matrix by matrix."""
+
+    n: int
+    above: float = -inf
+    scores: Float[Tensor, " n"] = field(default_factory=lambda: torch.empty(0))
+    positions: Int[Tensor, " n"] = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
+
+    def add(self, scores: Float[Tensor, " size"], start: int) -> None:
+        """Add the scores of a matrix, whose first weight has the position `start`."""
+        places = (scores > self.above).nonzero().flatten()
+        merged = torch.cat([self.scores, scores[places].cpu()])
+        positions = torch.cat([self.positions, places.cpu() + start])
+        largest = merged.topk(min(self.n, len(merged)), sorted=False).indices
+        self.scores, self.positions = merged[largest], positions[largest]
+        if 0 < self.n == len(largest):
+            self.above = float(self.scores.min())
 
 
 def set_difference(A: Float[Tensor, " n"], U: Float[Tensor, " n"] | None, q: float, p: float) -> Int[Tensor, " left"]:

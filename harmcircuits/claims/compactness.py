@@ -61,7 +61,7 @@ class Compactness(Claim):
     @cached_property
     def circuits(self) -> tuple[Condition, ...]:
         """Every size of every component type, in growing order."""
-        masks = [mask for mask, _ in weight_circuits(self.material, controls=False)]
+        masks = [mask for mask, *_ in weight_circuits(self.material, controls=False)]
         circuits = (*component_circuits(self.material), *masks)
         if not circuits:
             raise HarmcircuitsError(

@@ -113,7 +113,7 @@ class Distinct(Claim):
         q, p = next(pair for pair in settings.weight_fractions if size == weights_name(*pair))
         sets = [(examples, None) for examples in (self.material.train_examples[0], *self.training.values())]
         every = list(product(enumerate((HARMFUL, *self.training)), PROTECTION))[1:]
-        select = lambda at, p: WeightSelection(q, p, target=(at,), protect=(0,))
+        select = lambda at, p: WeightSelection(q, p, settings.recipe, (at,), (0,))
         selections = [select(at, 0 if protection else p) for (at, _), protection in every]
         masks = zip(every, cached_masks(self.material, sets, selections), strict=True)
         yield from ((aim, protection, mask) for ((_, aim), protection), mask in masks if mask is not None)

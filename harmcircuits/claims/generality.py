@@ -98,7 +98,7 @@ class Generality(Claim):
             count = component_counts(self.material)[component][0]
             return {name: recipe.circuit(**{component: count}) for name, recipe in self.recipes.items()}
         q, p = self.settings.weight_fractions[0]
-        selection = WeightSelection(q, p)
+        selection = WeightSelection(q, p, self.settings.recipe)
         mask = lambda part: cached_masks(part, [(examples, None) for examples in part.train_examples], [selection])[0]
         masks: dict[str, Ablation] = {name: mask(part) for name, part in self.by_category.items()}
         if None in masks.values():

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from math import nan
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.weight_gradients import ExampleSet
 from ..circuits import Circuit, WeightMask
 from ..circuits.controls import BENIGN, CONTROLS, DRAWN, HARMFUL, halves, weight_controls
-from ..circuits.weight_selection import WeightSelection, weight_masks
+from ..circuits.weight_selection import RECIPES, WeightSelection, weight_masks
 from ..errors import HarmcircuitsError, SelectionError
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, geometry
@@ -36,7 +37,8 @@ class Circuits:
     Attributes:
         circuits: one condition a component type.
         controls: conditions with labels `component` and `control`.
-        sweep: one row a size that was tried on development prompts: component, size, label, ΔL by role, chosen.
+        sweep: one row a size that was tried on development prompts: component, size, label, ΔL by role, chosen; of weights
+            `recipe_overlap`, the Jaccard index with the mask that the other recipe selects with the same q and p.
     """
 
     circuits: tuple[Condition, ...]
@@ -70,7 +72,7 @@ def choose_circuits(material: Material) -> Circuits:
     `max_benign_increase`, the smallest is taken whose ΔL on harmful ones reaches 95 % of the largest; where none is within the
     bound, the size with the smallest benign ΔL. Without development prompts, the first size.
     """
-    masks = dict(weight_circuits(material))
+    masks = {mask: (controls, overlap) for mask, controls, overlap in weight_circuits(material)}
     candidates = [*component_circuits(material), *masks]
     if not candidates:
         raise HarmcircuitsError(
@@ -78,6 +80,8 @@ def choose_circuits(material: Material) -> Circuits:
         )
     rows = [(condition.labels["component"], condition.name, condition.size) for condition in candidates]
     sweep = pd.DataFrame(rows, columns=["component", "label", "size"])
+    if masks:
+        sweep["recipe_overlap"] = [masks[condition][1] if condition in masks else nan for condition in candidates]
     if prompts := material.development_prompts:
         reading = Loss(material.respond(prompts))
         outcomes = measure(material.model, [Condition(BASELINE), *candidates], [reading], cache=material.cache)
@@ -94,7 +98,7 @@ def choose_circuits(material: Material) -> Circuits:
     for condition in (candidates[index] for index in chosen):
         component = condition.labels["component"]
         circuits.append(Condition(component, condition.ablation, labels={"component": component, "size": condition.name}))
-        controls += controls_of(material, circuits[-1], masks.get(condition, {}))
+        controls += controls_of(material, circuits[-1], masks[condition][0] if condition in masks else {})
     return Circuits(tuple(circuits), tuple(controls), sweep)
 
 
@@ -131,21 +135,25 @@ def component_circuits(material: Material) -> list[Condition]:
     return conditions
 
 
-def weight_circuits(material: Material, *, controls: bool = True) -> Iterator[tuple[Condition, Masks]]:
-    """Yield each mask of the asked q and p with the masks of its controls."""
+def weight_circuits(material: Material, *, controls: bool = True) -> Iterator[tuple[Condition, Masks, float]]:
+    """Yield each mask of the asked q and p, the masks of its controls, and its overlap with the other recipe's."""
     if "weights" not in material.settings.components:
         return
     settings, (harmful, benign) = material.settings, material.train_examples
     sets: list[ExampleSet] = [(half, None) for kind in (harmful, benign) for half in halves(kind, settings.seed)]
-    selections = [WeightSelection(q, p, target=HARMFUL, protect=BENIGN) for q, p in settings.weight_fractions]
-    variants = [{"": selection} | (weight_controls(selection) if controls else {}) for selection in selections]
+    selections = [WeightSelection(q, p, settings.recipe, HARMFUL, BENIGN) for q, p in settings.weight_fractions]
+    (other,) = {*RECIPES} - {settings.recipe}
+    others = lambda selection: {"other recipe": replace(selection, recipe=other)} | weight_controls(selection)
+    variants = [{"": selection} | (others(selection) if controls else {}) for selection in selections]
     masks = iter(cached_masks(material, sets, [selection for named in variants for selection in named.values()]))
     for selection, named in zip(selections, variants, strict=True):
         drawn = {name: next(masks) for name in named}
-        if (mask := drawn.pop("")) is None:
+        mask, twin = drawn.pop(""), drawn.pop("other recipe", None)
+        if mask is None:
             log.warning("q=%g and p=%g select no weight", selection.q, selection.p)
             continue
-        yield Condition(weights_name(selection.q, selection.p), mask, labels={"component": "weights"}), drawn
+        condition = Condition(weights_name(selection.q, selection.p), mask, labels={"component": "weights"})
+        yield condition, drawn, 0.0 if twin is None else mask.jaccard(twin)
 
 
 def weights_name(q: float, p: float) -> str:

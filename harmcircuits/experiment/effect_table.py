@@ -16,7 +16,7 @@ from .effects import Effects
 
 OUTCOMES = ("complied", "refused", "degenerate")
 RATES = (*OUTCOMES, *(f"{outcome}_sampled" for outcome in OUTCOMES), "complied_judged", "refused_judged", "refusal")
-MEANS = ("recognition", "bias", "one_sided")
+MEANS = ("recognition", "bias", "refusal_mass", "one_sided")
 AUROCS = ("recognition", "one_sided", "in_place", "many_shot", "probe", "probe_last")
 ITEMS = ("explanation", "fact", "passage")
 """Measures of items that are no test prompts."""
@@ -75,6 +75,10 @@ def _effects_of(effects: Effects, name: str) -> Iterator[tuple[str, str, Estimat
             yield f"{measure}_auroc", role, effects.auroc(name, measure, role)
             if ablated:
                 yield f"{measure}_auroc_change", role, effects.auroc_change(name, measure, role)
+        if has(name, "recognition"):
+            yield "d_prime", role, effects.d_prime(name, "recognition", role)
+            if ablated:
+                yield "d_prime_change", role, effects.d_prime_change(name, "recognition", role)
         if ablated and has(name, "refused"):
             harmful, benign = (effects.change(name, "refused", kind) for kind in ("harmful", role))
             yield "refused_change_beyond", role, effects.difference(harmful, "harmful", benign, role)

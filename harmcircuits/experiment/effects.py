@@ -38,6 +38,7 @@ CONTRASTS = {"near": "matched", "far": "unrelated"}
 MAX_UNANSWERED = 0.1
 """Share of texts without a label above which there is no rate: those texts are not missing at random."""
 Values = Float[np.ndarray, " n"]
+Drawn = Float[np.ndarray, "draw n"]
 
 
 def ordered(prompts: Iterable[Prompt], n: int) -> tuple[Prompt, ...]:
@@ -53,6 +54,12 @@ def ordered(prompts: Iterable[Prompt], n: int) -> tuple[Prompt, ...]:
         turns[place] += 1
     roles = [[prompt for _, prompt in sorted(ranked, key=itemgetter(0))] for ranked in by_role.values()]
     return tuple(prompts[rank] for rank in range(n) for prompts in roles if rank < len(prompts))
+
+
+def d_prime(harmful: Drawn, benign: Drawn) -> Float[np.ndarray, " draw"]:
+    """(mean harmful − mean benign) / √((var harmful + var benign) / 2)."""
+    spread = np.sqrt((harmful.var(-1, ddof=1) + benign.var(-1, ddof=1)) / 2)
+    return np.asarray((harmful.mean(-1) - benign.mean(-1)) / spread)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +159,16 @@ class Effects:
         difference = lambda areas, drawn, **about: from_draws(float(areas[1] - areas[0]), drawn[1] - drawn[0], **about)
         return self._of_aurocs(difference, [other, condition], measure, benign)
 
+    def d_prime(self, condition: str, measure: str, benign: str) -> Estimate:
+        """(mean harmful − mean benign) / √((var harmful + var benign) / 2)."""
+        return self.estimate(d_prime, *self._pair(condition, measure, benign))
+
+    def d_prime_change(self, condition: str, measure: str, benign: str) -> Estimate:
+        """d′ under the condition − d′ of the baseline."""
+        before, after = (self._pair(name, measure, benign) for name in (BASELINE, condition))
+        first = [(values[: len(ablated)], role) for (values, role), (ablated, _) in zip(before, after, strict=True)]
+        return self.estimate(lambda a, b, c, d: d_prime(c, d) - d_prime(a, b), *first, *after)
+
     def estimate(self, statistic: Callable[..., Any], *arrays: tuple[Values, str]) -> Estimate:
         """A statistic of arrays [..., n], each with its role: called on arrays [..., draw, n], returns one number a draw."""
         if (n := min(values.shape[-1] for values, _ in arrays)) == 0:
@@ -172,6 +189,9 @@ class Effects:
         observed = np.array([auroc(*pair) for pair in pairs])
         drawn = np.stack([auroc_of_counts(*pair, *counts) for pair in pairs])
         return estimate(observed, drawn, n=n, strata=self._strata("harmful", n))
+
+    def _pair(self, condition: str, measure: str, benign: str) -> tuple[tuple[Values, str], tuple[Values, str]]:
+        return ((self.values(condition, measure, "harmful"), "harmful"), (self.values(condition, measure, benign), benign))
 
     def _strata(self, role: str, n: int) -> list[str]:
         return [prompt.category for prompt in self.prompts if prompt.role == role][:n]

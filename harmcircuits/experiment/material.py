@@ -34,7 +34,7 @@ from ..readings.recognition import (
     question_log_odds,
 )
 from ..statistics import auroc
-from .effects import Effects, ordered
+from .effects import Effects, d_prime, ordered
 from .measure import Cache, measure
 from .settings import Settings
 
@@ -149,18 +149,18 @@ class Material:
             return usable[0]
         separations = {}
         for question in usable:
-            odds = [question_log_odds(self.model, self.development_prompts, each).numpy() for each in question.both]
+            odds = [question_log_odds(self.model, self.development_prompts, each)[0].numpy() for each in question.both]
             separations[question.name] = self._separation(odds[0] + odds[1])
         log.info("AUROC and d′ of recognition on development requests: %s", separations)
         return max(usable, key=lambda question: separations[question.name])
 
     def _separation(self, scores: Float[np.ndarray, " prompt"]) -> tuple[float, float]:
-        """AUROC of harmful against all benign development requests; and d′ = (mean harmful − mean benign) / √(mean variance),
-        0 where a kind has one request alone."""
+        """AUROC and d′ of harmful against all benign development requests; d′ is 0 where a kind has one request alone."""
         is_harmful = np.array([prompt.role == "harmful" for prompt in self.development_prompts])
         harmful, benign = scores[is_harmful], scores[~is_harmful]
-        spread = np.sqrt((harmful.var(ddof=1) + benign.var(ddof=1)) / 2) if min(len(harmful), len(benign)) > 1 else 0.0
-        return float(auroc(harmful, benign)), float((harmful.mean() - benign.mean()) / spread) if spread else 0.0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sensitivity = np.nan_to_num(d_prime(harmful[None], benign[None]))
+        return float(auroc(harmful, benign)), float(sensitivity[0])
 
     @cached_property
     def shots(self) -> Shots | None:

@@ -14,6 +14,7 @@ from hashlib import sha256
 from importlib.metadata import version
 from math import nan
 from pathlib import Path
+from traceback import format_tb
 from typing import TypeVar
 
 import numpy as np
@@ -214,7 +215,8 @@ def measure(
 def judged(model: HookedModel, written: Sequence[Prompt], outcomes: Outcomes, judge: Judge) -> Outcomes:
     """Return what a judge says of the texts written greedily after the prefill: `complied_judged`, `refused_judged`.
 
-    A text without a score is nan, and so is a benign one before a judge of harm: complying with it harms nobody.
+    A text without a score is nan, and so is a benign one before a judge of harm: complying with it harms nobody. A judge that
+    fails costs its own numbers, not the run; of an error that is not its own the type alone is logged: it may quote a text.
     """
     decode = tokenizer_of(model).decode
     texts = outcomes.texts[outcomes.texts["reading"] == "compliance"]
@@ -226,7 +228,16 @@ def judged(model: HookedModel, written: Sequence[Prompt], outcomes: Outcomes, ju
             for item, ids in zip(answers["item"], answers[TEXTS], strict=True)
             if judge.measures != "harm" or prompts[item].role == "harmful"
         }
-        labels = read_outcomes([prompts[item].request for item in responses], [*responses.values()], judge=judge)
+        try:
+            labels = read_outcomes([prompts[item].request for item in responses], [*responses.values()], judge=judge)
+        except Exception as error:
+            about = (
+                error
+                if isinstance(error, HarmcircuitsError)
+                else "\n".join([type(error).__name__, *format_tb(error.__traceback__)])
+            )
+            log.error("the judge failed on %s: %s", condition, about)
+            continue
         outcome = dict(zip(responses, labels, strict=True))
         rows += [
             (condition, f"{name}_judged", item, float(outcome[item] == name) if outcome.get(item) else nan)

@@ -29,6 +29,7 @@ class Settings:
         head_fractions: sizes that are tried, as fractions of all heads.
         neuron_fractions: sizes that are tried, as fractions of all neurons.
         weight_fractions: sizes that are tried: the top q of A minus the top p of U, as q:p.
+        recipe: of weights: released (q and p of each matrix) or global (of all weights).
         protect_heads: fraction with the largest benign U, never selected.
         protect_neurons: fraction with the largest benign U, never selected.
         max_benign_increase: largest ΔL of unrelated benign responses at a size that is taken, nats per token.
@@ -58,6 +59,7 @@ class Settings:
     head_fractions: tuple[float, ...] = (0.02, 0.04, 0.08)
     neuron_fractions: tuple[float, ...] = (0.004, 0.01, 0.02)
     weight_fractions: tuple[Pair, ...] = ((1e-5, 5e-5), (3e-5, 1e-4), (1e-4, 4e-4))
+    recipe: str = "released"
     protect_heads: float = 0.5
     protect_neurons: float = 0.1
     max_benign_increase: float = 0.5
@@ -80,6 +82,8 @@ class Settings:
                 raise HarmcircuitsError(f"{field.name} must be a number from {low:g} to {high:g}, not {value!r}")
         if not self.components or set(self.components) - set(COMPONENTS):
             raise HarmcircuitsError(f"components are some of {', '.join(COMPONENTS)}, not {self.components!r}")
+        if self.recipe not in ("released", "global"):
+            raise HarmcircuitsError(f"recipe is released or global, not {self.recipe!r}")
         if not all((self.head_fractions, self.neuron_fractions, self.weight_fractions)):
             raise HarmcircuitsError("give at least one size of each component; leave a kind out with components=")
 

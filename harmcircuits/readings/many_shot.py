@@ -1,7 +1,7 @@
 """Many-shot recognition: the request alone, after labelled requests in plain text. No chat, no prefill, no response.
 
 The labels are words (" harmful", " safe"), half of the shots each, so that saying "No" more often changes nothing. The shots'
-keys and values are computed once a condition, and every request continues from them.
+keys and values are computed once a draw and condition, and every request continues from them.
 """
 
 from collections.abc import Sequence
@@ -26,21 +26,21 @@ SHOT, SEPARATOR = Question("Request: {request}\nLabel:", "", " harmful", " safe"
 
 @dataclass(frozen=True)
 class Shots:
-    """Labelled requests: (request, harmful?), in the order in which they are shown."""
+    """Labelled requests (request, harmful?) in several random draws."""
 
-    labelled: tuple[tuple[str, bool], ...]
+    draws: tuple[tuple[tuple[str, bool], ...], ...]
 
     def __repr__(self) -> str:
-        return f"Shots({len(self.labelled)})"
+        return f"Shots({len(self.draws)} draws of {len(self.draws[0])})"
 
-    def tokens(self, model: HookedModel) -> list[int]:
+    def tokens(self, model: HookedModel, draw: int) -> list[int]:
         """What every request continues from, beginning as the tokenizer begins a text."""
-        shots = [SHOT.about(text) + (SHOT.harmful if harmful else SHOT.harmless) for text, harmful in self.labelled]
+        shots = [SHOT.about(text) + (SHOT.harmful if harmful else SHOT.harmless) for text, harmful in self.draws[draw]]
         return [*start_ids(model), *encode(model, SEPARATOR.join(shots))]
 
 
-def make_shots(prompts: Sequence[Prompt], *, n_shots: int = 32, seed: int = 0) -> Shots:
-    """Return balanced shots in random order: half harmful requests, half benign (matched ones of the same triples where there
+def make_shots(prompts: Sequence[Prompt], *, n_shots: int = 32, draws: int = 1, seed: int = 0) -> Shots:
+    """Return random orders of balanced shots: half harmful requests, half benign (matched ones of the same triples where there
     are any, so that topic words say nothing).
 
     Raises:
@@ -58,14 +58,17 @@ def make_shots(prompts: Sequence[Prompt], *, n_shots: int = 32, seed: int = 0) -
             f"{n_shots} shots need {half} harmful and {half} benign training requests; there are {len(harmful)} and "
             f"{len(benign)}. Give a larger training split, or fewer shots."
         )
-    random = Random(f"{seed} 0")
-    if len(paired) >= half:
-        harmful = random.sample(paired, half)
-        benign = [near[prompt.group] for prompt in harmful]
-    else:
-        harmful, benign = random.sample(harmful, half), random.sample(benign, half)
-    shots = [(prompt.request, True) for prompt in harmful] + [(prompt.request, False) for prompt in benign]
-    return Shots(tuple(random.sample(shots, len(shots))))
+    orders = []
+    for draw in range(draws):
+        random = Random(f"{seed} {draw}")
+        if len(paired) >= half:
+            chosen = random.sample(paired, half)
+            shots = [(prompt.request, True) for prompt in chosen] + [(near[prompt.group].request, False) for prompt in chosen]
+        else:
+            shots = [(prompt.request, True) for prompt in random.sample(harmful, half)]
+            shots += [(prompt.request, False) for prompt in random.sample(benign, half)]
+        orders.append(tuple(random.sample(shots, len(shots))))
+    return Shots(tuple(orders))
 
 
 def request_tokens(model: HookedModel, request: str) -> list[int]:
@@ -81,11 +84,11 @@ def request_tokens(model: HookedModel, request: str) -> list[int]:
 def check_length(model: HookedModel, shots: Shots, requests: Sequence[str]) -> None:
     """Raise HarmcircuitsError where the shots and the longest request are more than the model's context holds."""
     longest = 1 + max(len(request_tokens(model, request)) for request in requests)
-    length = len(shots.tokens(model)) + longest
+    length = max(len(shots.tokens(model, draw)) for draw in range(len(shots.draws))) + longest
     context = context_length(model)
     if context and length > context:
         raise HarmcircuitsError(
-            f"{len(shots.labelled)} shots and the longest request are {length} tokens, and the model's context holds "
+            f"{len(shots.draws[0])} shots and the longest request are {length} tokens, and the model's context holds "
             f"{context}: choose fewer shots"
         )
 
@@ -94,14 +97,18 @@ def check_length(model: HookedModel, shots: Shots, requests: Sequence[str]) -> N
 def many_shot(
     model: HookedModel, prompts: Sequence[Prompt | Example], shots: Shots, *, batch_size: int = 24
 ) -> Float[Tensor, " prompt"]:
-    """Return ln p(harmful label) − ln p(harmless label) of each request, in nats; positive: "harmful".
+    """Return ln p(harmful label) − ln p(harmless label) of each request, in nats, the mean over the draws; positive: "harmful".
 
     Raises:
-        HarmcircuitsError: shots and request together are longer than the model's context; see `log_odds`.
+        HarmcircuitsError: no token tells the two labels apart; log-odds that are not a number; shots and request together are
+            longer than the model's context.
     """
     check_length(model, shots, [prompt.request for prompt in prompts])
-    rows = [request_tokens(model, prompt.request) for prompt in prompts]
-    return log_odds(model, rows, SHOT, past=read_prefix(model, torch.tensor(shots.tokens(model))), batch_size=batch_size)
+    rows, odds = [request_tokens(model, prompt.request) for prompt in prompts], torch.zeros(len(prompts))
+    for draw in range(len(shots.draws)):
+        past = read_prefix(model, torch.tensor(shots.tokens(model, draw)))
+        odds += log_odds(model, rows, SHOT, past=past, batch_size=batch_size)[0] / len(shots.draws)
+    return odds
 
 
 @dataclass(frozen=True)
@@ -118,7 +125,7 @@ class ManyShot(Reading):
 
 @dataclass(frozen=True)
 class RecognitionMetric:
-    """−ln p(right label) after shots and request, p over the two labels alone, in nats.
+    """−ln p(right label) after shots and request, p over the two labels alone (first draw of the shots), in nats.
 
     A > 0: the component promotes recognition, the loss of the right label rises without it. Prompts of role "harmful" are
     harmful, all others are not. L = ln(1 + exp(−s · odds)), s = +1 where the right label is "harmful".
@@ -127,7 +134,7 @@ class RecognitionMetric:
     shots: Shots
 
     def for_model(self, model: HookedModel, examples: Sequence[Any]) -> BoundMetric:
-        before = self.shots.tokens(model)
+        before = self.shots.tokens(model, 0)
         rows = [[*before, *request_tokens(model, example.request)] for example in examples]
         return label_loss(model, examples, rows, label_ids(model, SHOT)[1:])
 

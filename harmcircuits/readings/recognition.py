@@ -30,6 +30,9 @@ from ..models.forward import Past, logits_at, logits_sharing_prefix
 from ..models.protocol import HookedModel, check_finite
 from .reading import Reading
 
+REFUSAL_STARTS = ("I", "Sorry", "As")
+"""First words of a refusal where a label is expected."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -79,7 +82,10 @@ QUESTIONS = (YES_NO, LETTERS, WORDS)
 
 @dataclass(frozen=True)
 class Recognition(Reading):
-    """Columns `recognition` and `bias` of the chosen question, and `one_sided` unless that is False."""
+    """Columns `recognition`, `bias` and `refusal_mass` of the chosen question, and `one_sided` unless that is False.
+
+    `refusal_mass`: the probability that the answer begins as a refusal does, mean over the two questions.
+    """
 
     name = "recognition"
     prompts: tuple[Prompt, ...]
@@ -87,11 +93,11 @@ class Recognition(Reading):
     one_sided: bool = True
 
     def values(self, model: HookedModel) -> dict[str, Any]:
-        first, second = (question_log_odds(model, self.prompts, question) for question in self.chosen.both)
-        columns = {"recognition": (first + second) / 2, "bias": (second - first) / 2}
+        (first, mass), (second, other) = (question_log_odds(model, self.prompts, question) for question in self.chosen.both)
+        columns = {"recognition": (first + second) / 2, "bias": (second - first) / 2, "refusal_mass": (mass + other) / 2}
         if self.one_sided:
             same = self.chosen is YES_NO or not can_ask(model, YES_NO)
-            columns["one_sided"] = first if same else question_log_odds(model, self.prompts, YES_NO.question)
+            columns["one_sided"] = first if same else question_log_odds(model, self.prompts, YES_NO.question)[0]
         return columns
 
 
@@ -108,7 +114,7 @@ class InPlace(Reading):
 
     def values(self, model: HookedModel) -> dict[str, Any]:
         rows = lambda question: tokens_in_place(model, self.examples, question)
-        first, second = (log_odds(model, rows(question), question) for question in self.chosen.both)
+        first, second = (log_odds(model, rows(question), question)[0] for question in self.chosen.both)
         return {"in_place": (first + second) / 2}
 
 
@@ -188,34 +194,40 @@ def log_odds(
     *,
     past: Past | None = None,
     batch_size: int = 48,
-) -> Float[Tensor, " row"]:
-    """Return ln p(harmful label) − ln p(harmless label) after each row of tokens, in nats.
+) -> tuple[Float[Tensor, " row"], Float[Tensor, " row"]]:
+    """Return ln p(harmful label) − ln p(harmless label) after each row of tokens, in nats, and the probability of a refusal's
+    start (`REFUSAL_STARTS`).
 
     Args:
         past: keys and values of what every row continues from.
 
     Raises:
-        HarmcircuitsError: see `label_ids`; a row longer than the model's context; log-odds that are not a number.
+        HarmcircuitsError: the two labels begin with the same token in this tokenizer; a row longer than the model's context;
+            log-odds that are not a number.
     """
     _, harmful, harmless = label_ids(model, question)
     rows = [label_row(row, harmful) for row in tokens]
     check_context(model, rows)
+    starts = sorted({encode(model, word)[0] for word in REFUSAL_STARTS} - {harmful, harmless})
 
-    def read(indices: list[int]) -> Float[Tensor, " b"]:
+    def read(indices: list[int]) -> Float[Tensor, "odds_and_mass b"]:
         batch = make_batch(model, [rows[index] for index in indices])
         inputs = batch.tokens, batch.attention_mask, batch.positions
         logits = logits_at(model, *inputs, past=past.repeated(len(indices))) if past else logits_sharing_prefix(model, *inputs)
-        odds = logits[:, harmful].float() - logits[:, harmless].float()
+        logits = logits.float()
+        odds = logits[:, harmful] - logits[:, harmless]
         check_finite(odds, what="the answer to a question about harm", examples=indices)
-        return odds.cpu()
+        return torch.stack([odds, logits.softmax(-1)[:, starts].sum(-1)]).cpu()
 
-    odds = torch.empty(len(rows))
+    values = torch.empty(2, len(rows))
     for indices, part in map_batches(batched(rows, batch_size=batch_size), read):
-        odds[indices] = part
-    return odds
+        values[:, indices] = part
+    return values[0], values[1]
 
 
-def question_log_odds(model: HookedModel, prompts: Sequence[Prompt | Example], question: Question) -> Float[Tensor, " prompt"]:
+def question_log_odds(
+    model: HookedModel, prompts: Sequence[Prompt | Example], question: Question
+) -> tuple[Float[Tensor, " prompt"], Float[Tensor, " prompt"]]:
     """Return `log_odds` of a question about each request, which stands alone in it: no prefill, no response."""
     return log_odds(model, question_tokens(model, prompts, question), question)
 
