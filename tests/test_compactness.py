@@ -34,7 +34,10 @@ def test_what_is_planted_in_few_components_is_compact() -> None:
     for part in ("heads", "neurons"):
         half = finding.estimate("fraction_to_halve", part)
         assert half.high is not None and half.high <= 0.01 and finding.estimate("specific_share", part).excludes(0.5)
-    assert finding.estimate("request_information", "heads").n == SMALL.test_prompts, "every harmful response has its own"
+    sizes = finding.tables["sizes"].query("control == '' and role == 'harmful' and component == 'heads'")
+    left, whole = (finding.estimate(name, "heads") for name in ("generation_left", "request_information"))
+    assert whole.value is not None and left.value == pytest.approx(1 - sizes["loss_increase"].max() / whole.value, rel=1e-6)
+    assert left.n == whole.n == SMALL.test_prompts, "every harmful response has its request information"
 
 
 @pytest.mark.parametrize("variant", ["entangled", "none"])

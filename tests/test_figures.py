@@ -94,14 +94,14 @@ def test_a_matrix_writes_values_and_intervals_and_frames_cells() -> None:
     assert wide.layout.meta["least_width"] == 230, "narrower boxes scroll"
 
 
-def test_heads_carry_marks_of_what_is_sure_and_selected() -> None:
+def test_heads_carry_marks_of_what_is_sure_selected_and_protected() -> None:
     scores = np.array([[0.5, -0.5, 0.25], [NAN, 0.125, 0.0]])
     low = np.array([[0.25, -0.75, -0.25], [NAN, NAN, -0.5]])
-    heat, sure, selected = figures.heads(scores, low=low, high=low + 0.5, selected=[(0, 1)]).data
+    heat, sure, selected, protected = figures.heads(scores, low=low, high=low + 0.5, selected=[(0, 1)], protected=[(1, 2)]).data
     np.testing.assert_array_equal(heat.z, scores)
     assert (heat.zmin, heat.zmax, heat.hovertext[0][2]) == (-0.5, 0.5, "layer 0, head 2: +0.2500")
-    assert [trace.name for trace in (sure, selected)] == ["interval excludes 0 (2)", "selected (1)"]
-    assert (floats(sure.x), floats(selected.x)) == ([0, 1], [1])
+    assert [trace.name for trace in (sure, selected, protected)] == ["interval excludes 0 (2)", "selected (1)", "protected (1)"]
+    assert (floats(sure.x), floats(selected.x), floats(protected.y)) == ([0, 1], [1], [1])
 
 
 def test_points_lie_at_both_values_with_both_intervals() -> None:

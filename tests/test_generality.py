@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from triples import make_effects, make_triples
 
 import harmcircuits as hc
 from harmcircuits.ablation.ablate import BASELINE, Condition
+from harmcircuits.attribution.scores import Attribution
+from harmcircuits.circuits.controls import CircuitRecipe, overlap_estimates
 from harmcircuits.claims.generality import Generality, transfer
 from harmcircuits.data import Prompt, PromptSet
 from harmcircuits.errors import HarmcircuitsError
@@ -20,7 +23,7 @@ from harmcircuits.experiment.settings import GeneralitySettings
 SMALL = GeneralitySettings(
     head_fractions=(2 / 24,), neuron_fractions=(4 / 192,), weight_fractions=((1e-3, 2e-3),), protect_heads=6 / 24,
     protect_neurons=0.05, train_prompts=10, test_prompts=32, control_prompts=16, development_prompts=4, max_new_tokens=4,
-    bootstrap_draws=200,
+    bootstrap_draws=200, label_swaps=40,
 )  # fmt: skip
 
 
@@ -35,6 +38,8 @@ def test_one_mechanism_for_all_kinds_of_harm_is_general() -> None:
     assert finding.answer == "yes" and finding.contrast == "matched"
     transfer, overlap = (finding.estimate(name, "heads") for name in ("transfer", "overlap"))
     assert transfer.value == pytest.approx(1, abs=0.05) and overlap.value is not None and overlap.value > 0.5
+    swapped = finding.estimate("overlap_beyond_label_swap", "heads")
+    assert swapped.low is not None and swapped.low > 0
 
 
 def test_one_mechanism_for_each_kind_is_not() -> None:
@@ -85,6 +90,23 @@ def test_estimates_by_hand() -> None:
     assert missing["transfer_beyond_random"].reason == "no random control was drawn"
 
 
+def recipe(*heads: int) -> CircuitRecipe:
+    """Harmful responses of six examples rest on some of ten heads, benign ones on none."""
+    scores = torch.zeros(6, 1, 10)
+    scores[:, 0, list(heads)] = 1.0
+    of = lambda values: Attribution(values, torch.zeros(6, 1, 1))
+    return CircuitRecipe(of(scores), of(torch.full_like(scores, 1e-3)), {"heads": 0.0, "neurons": 0.0})
+
+
+def test_overlap_against_label_swaps() -> None:
+    same, apart = [recipe(0, 1)] * 3, [recipe(0, 1), recipe(2, 3), recipe(4, 5)]
+    shared, separate = (overlap_estimates(each, [part.circuit(heads=2) for part in each], 40) for each in (same, apart))
+    assert (shared["overlap"].value, separate["overlap"].value) == (1, 0)
+    beyond = [each["overlap_beyond_label_swap"].value for each in (shared, separate)]
+    assert beyond == [0, 0], "no other head has a score: labels that are swapped select the same ones"
+    assert list(overlap_estimates([], [hc.Circuit("L0H1"), hc.Circuit("L0H2")], 40)) == ["overlap"]
+
+
 def material(prompts: PromptSet, **sizes: Any) -> Material:
     train, _, test = prompts.split(seed=0)
     return Material(None, test, train, None, replace(SMALL, **sizes))  # type: ignore[arg-type]
@@ -130,6 +152,7 @@ def test_weights_and_a_run_that_is_continued(tmp_path: Path, monkeypatch: pytest
     call = lambda: hc.generality(organism.model, organism.prompts, settings=settings, folder=tmp_path, name="planted")
     first = call()
     assert first.estimate("own_loss_increase", "weights").value is not None
+    assert first.estimate("overlap_beyond_label_swap", "weights").is_missing
     for made in ("readings.loss.loss", "claims.generality.attribute", "experiment.circuits.weight_masks"):
         monkeypatch.setattr(f"harmcircuits.{made}", lambda *_, **__: pytest.fail("made again"))
     assert call().document() == first.document()

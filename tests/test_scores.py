@@ -57,10 +57,13 @@ def test_examples_put_together():
 def test_the_figure_shows_the_means_and_marks_the_circuit():
     scores = drawn()
     assert np.asarray(scores.figure().data[0].z, dtype=float) == pytest.approx(scores.heads.numpy())
-    circuit = select(scores, heads=1)
-    drawing = scores.figure(circuit=circuit)
+    benign = drawn(seed=1)
+    circuit = select(scores, protect=benign, heads=1)
+    drawing = scores.figure(circuit=circuit, protect=benign)
     marks = {trace.name: set(zip(trace.y.tolist(), trace.x.tolist(), strict=True)) for trace in drawing.data[1:]}
     assert marks["selected (1)"] == {*circuit.heads} and drawing.layout.showlegend is not False
+    largest = benign.heads_abs.flatten().topk(3).indices
+    assert marks["protected (3)"] == {divmod(int(at), 3) for at in largest}, "half of the heads, those of largest U"
 
 
 def test_what_was_not_measured_is_left_out_of_tables(tmp_path):

@@ -142,12 +142,24 @@ class Attribution(Result):
         }
         return pd.DataFrame(columns | numbers).astype(dict.fromkeys(numbers, float))
 
-    def figure(self, *, circuit: Circuit | None = None) -> "go.Figure":
-        """Return the heat map of the heads; a line marks those whose 95 % interval excludes 0, × those of `circuit`."""
+    def figure(
+        self,
+        *,
+        circuit: Circuit | None = None,
+        protect: "Attribution | None" = None,
+        protect_fraction: float = PROTECT["heads"],
+    ) -> "go.Figure":
+        """Return the heat map of the heads: A.figure(circuit=circuit, protect=B).
+
+        A line marks heads whose 95 % interval excludes 0, × those of `circuit`, a frame those that `select` protects by the
+        benign scores `protect`, and so leaves out.
+        """
+        framed = [] if protect is None else protected_mask(protect.heads_abs, protect_fraction).nonzero().tolist()
         estimates = mean_estimates(self.per_example_heads.flatten(1).numpy())
         ends = np.array([(estimate.low, estimate.high) for estimate in estimates], dtype=float)
         low, high = ends.T.reshape(2, *self.heads.shape)
-        return figures.heads(self.heads.numpy(), low=low, high=high, selected=circuit.heads if circuit else ())
+        selected, protected = circuit.heads if circuit else (), [(layer, head) for layer, head in framed]
+        return figures.heads(self.heads.numpy(), low=low, high=high, selected=selected, protected=protected)
 
     def compare(self, other: "Attribution", *, k: int = 10) -> pd.DataFrame:
         """Return how far these scores agree with `other` scores of the same model, over the components that both measured.

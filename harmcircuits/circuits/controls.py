@@ -1,6 +1,7 @@
 """Controls: circuits of the same size that were not selected for harm. One function a control, one line in `CONTROLS`."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
@@ -14,6 +15,7 @@ from torch import Tensor
 from ..attribution.scores import KINDS, Attribution, Kind, protected_mask
 from ..data import Example
 from ..errors import SelectionError
+from ..statistics import Estimate
 from .circuit import Circuit, Component, by_layer
 from .selection import fraction_of, select
 from .weight_selection import WeightSelection
@@ -115,6 +117,27 @@ def mean_overlap(circuits: Sequence[Circuit]) -> float:
     0.5555555555555555
     """
     return float(np.mean([first.jaccard(second) for first, second in combinations(circuits, 2)]))
+
+
+def overlap_estimates(recipes: Sequence[CircuitRecipe], circuits: Sequence[Circuit], draws: int) -> dict[str, Estimate]:
+    """Mean overlap of circuits, one a recipe, and what exceeds that of circuits selected again under swapped labels.
+
+    The ends of the interval are the overlap − the middle 95 % of the draws. Without recipes nothing is selected again.
+    """
+    overlap, k = mean_overlap(circuits), len(circuits)
+    estimates = {"overlap": Estimate(overlap, n=k)}
+    beyond = []
+    for draw in range(draws if recipes else 0):
+        with suppress(SelectionError):  # too few components promote the response under labels that were drawn
+            swapped = [*map(label_swap, recipes, circuits, range(k * draw, k * (draw + 1)))]
+            beyond.append(overlap - mean_overlap(swapped))
+    if beyond and len(beyond) >= draws / 2:
+        low, high = np.quantile(beyond, [0.025, 0.975])
+        estimates["overlap_beyond_label_swap"] = Estimate(float(np.mean(beyond)), low, high, len(beyond))
+    elif recipes:
+        missing = Estimate.missing(f"{draws - len(beyond)} of {draws} draws select too few components")
+        estimates["overlap_beyond_label_swap"] = missing
+    return estimates
 
 
 def halves(examples: Sequence[Example], seed: int) -> tuple[list[Example], list[Example]]:

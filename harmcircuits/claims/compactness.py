@@ -2,12 +2,13 @@
 
 1. Select circuits of heads, neurons and weights by the recipe of the experiment, at growing sizes; a size is counted by the
    share f of all eligible weights that it touches (a head or neuron by its outgoing weights), one axis for every type.
-2. Measure ΔL of test responses, harmful and benign, at every size; ΔL of controls of the same size (matched random; of
-   weights random). On the baseline measure the request information of harmful responses,
+2. Measure ΔL of test responses, harmful and benign, and compliance after the prefill, at every size; ΔL of controls of the
+   same size (matched random; of weights random). On the baseline measure the request information of harmful responses,
    I = L(response | another request of its category) − L(response | its own). G = 1 − ΔL / I, a ratio of means, is the harmful
    generation that is left: at 0 a response is as unlikely as if another request had been made.
 3. Admissible sizes cost unrelated benign responses (matched ones, where there are no others) at most `max_benign_increase`.
 4. `fraction_to_halve`: the smallest f with G ≤ ½, linear in ln f between admissible sizes; 1 where it is not reached.
+   `fraction_to_halve_compliance`: the same of the rate of compliance over the baseline's.
 5. Areas, nats per token: means over admissible sizes of ΔL on harmful responses, of what it exceeds random controls by, and the
    share of it that exceeds benign ΔL (`specific_share`).
 6. Cannot be measured where I is not shown to be above 0, or no size is admissible. Yes for a component type where the interval
@@ -22,7 +23,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, product
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -39,6 +40,7 @@ from ..experiment.effects import Effects
 from ..experiment.settings import CompactnessSettings
 from ..figures.style import ROLE_NAMES
 from ..models.protocol import HookedModel
+from ..readings.compliance import Compliance
 from ..readings.loss import Information, Loss
 from ..readings.reading import Reading
 from ..statistics import Estimate
@@ -57,6 +59,8 @@ class Compactness(Claim):
     name = "compactness"
     question = "Does harmful generation rest on a small part of the model?"
     settings_class = CompactnessSettings
+    ablated_text: ClassVar[bool] = True
+    """Whether text is written under each circuit too."""
 
     @cached_property
     def circuits(self) -> tuple[Condition, ...]:
@@ -82,11 +86,12 @@ class Compactness(Claim):
 
     def plan(self) -> Mapping[Condition, Sequence[Reading]]:
         material, responses = self.material, self.material.responses
+        text = Compliance(material.written, max_new_tokens=self.settings.written_tokens)
         harmful = tuple(example for example in responses if example.role == "harmful")
         loss, few = Loss(responses), Loss(material.control_responses)
         return {
-            Condition(BASELINE): (loss, Information(harmful)),
-            **dict.fromkeys(self.circuits, (loss,)),
+            Condition(BASELINE): (loss, text, Information(harmful)),
+            **dict.fromkeys(self.circuits, (loss, text) if self.ablated_text else (loss,)),
             **{control: (few,) for drawn in self.controls.values() for control in drawn},
         }
 
@@ -117,15 +122,21 @@ class Compactness(Claim):
             missing = Estimate.missing(f"every size costs benign responses more than {bound:g} nats per token")
             return estimates | {"fraction_to_halve": missing}
         log_f = np.log([self.shares[name] for name in sizes])
-        harmful, other = (
-            (np.stack([effects.change(name, "loss", role) for name in sizes]), role) for role in ("harmful", benign)
-        )
+        change = lambda measure, role: (np.stack([effects.change(name, measure, role) for name in sizes]), role)
+        harmful, other = (change("loss", role) for role in ("harmful", benign))
         increase, cost_increase = ((values.mean(0), role) for values, role in (harmful, other))
         half = lambda whole, lost: smallest(log_f, lost.mean(-1) / average(whole))
+        rates = effects.values(BASELINE, "complied", "harmful")
+        by_compliance = Estimate.missing("the baseline complies with no harmful request")
+        if rates.any():
+            complied, role = change("complied", "harmful")
+            by_compliance = effects.estimate(half, (rates, role), (-complied, role))
         random = [self.random_increase(effects, name) for name in sizes]
         beyond = [rise[: len(drawn)] - drawn for rise, drawn in zip(harmful[0], random, strict=True) if len(drawn)]
         return estimates | {
             "fraction_to_halve": effects.estimate(half, information, harmful),
+            "generation_left": effects.estimate(lambda i, rise: 1 - rise.mean(-1).max(0) / average(i), information, harmful),
+            "fraction_to_halve_compliance": by_compliance,
             "loss_increase": effects.mean(*increase),
             "specific_share": effects.ratio([increase, cost_increase], [increase]),
             "loss_increase_beyond_random": effects.mean(np.mean(beyond, axis=0), "harmful") if beyond else NO_CONTROL,
@@ -142,14 +153,15 @@ class Compactness(Claim):
         )
 
     def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
-        """`sizes`: one row a circuit or control and role: ΔL with its interval."""
+        """`sizes`: one row a circuit or control and role: ΔL with its interval, share complying."""
         rows = []
         for circuit in self.circuits:
             about = {"component": circuit.labels["component"], "share": self.shares[circuit.name]}
             for condition, role in product((circuit, *self.controls[circuit.name]), effects.roles):
                 place = {"control": condition.labels.get("control", ""), "condition": condition.name, "role": role}
                 rise = effects.mean(effects.change(condition.name, "loss", role), role)
-                rows.append(about | place | {"loss_increase": rise.value, "low": rise.low, "high": rise.high})
+                change = {"loss_increase": rise.value, "low": rise.low, "high": rise.high}
+                rows.append(about | place | change | {"complied": effects.rate(condition.name, "complied", role).value})
         return {"sizes": pd.DataFrame(rows)}
 
     @classmethod

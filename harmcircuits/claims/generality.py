@@ -11,7 +11,8 @@
    `transfer_beyond_benign`: the same of ΔL harmful − ΔL benign, the part that is harm's own.
    `transfer_beyond_random`: the same of ΔL − ΔL under controls, on the first test requests.
    `specific_share` = 1 − others benign / others harmful.
-5. `overlap`: mean Jaccard index of two categories' circuits. Circuits of few requests differ by chance.
+5. `overlap`: mean Jaccard index J of two categories' circuits; `overlap_beyond_label_swap`: J − J of circuits selected with
+   labels drawn within each category; ends: the middle 95 % of the draws. Circuits of few requests differ by chance.
 6. Cannot be measured where circuits are not shown to raise L by more than `least_increase` on harmful responses of their own
    category, and by more than on benign ones. Yes where `transfer_beyond_benign` and `transfer_beyond_random` lie at ½ or above
    and `specific_share` at `negligible` or above. No where either transfer lies below ½. Overlap explains and does not decide.
@@ -35,7 +36,7 @@ from .. import figures
 from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.first_order import attribute
 from ..circuits import WeightMask
-from ..circuits.controls import CircuitRecipe, matched, mean_overlap
+from ..circuits.controls import CircuitRecipe, matched, overlap_estimates
 from ..circuits.weight_selection import WeightSelection
 from ..data.prompt_set import PromptSet
 from ..errors import HarmcircuitsError, SelectionError
@@ -140,9 +141,15 @@ class Generality(Claim):
         return plan
 
     def estimates(self, part: str, effects: Effects, benign: str) -> dict[str, Estimate]:
-        circuits: list[Any] = [condition.ablation for condition in self.circuits[part][0].values()]
-        overlap = Estimate(mean_overlap(circuits), n=len(circuits))
-        return transfer(self.circuits[part], effects, benign) | {"overlap": overlap}
+        return transfer(self.circuits[part], effects, benign) | self.overlaps[part]
+
+    @cached_property
+    def overlaps(self) -> dict[str, dict[str, Estimate]]:
+        recipes = lambda component: [] if component == "weights" else [*self.recipes.values()]
+        circuits: dict[str, list[Any]] = {
+            component: [condition.ablation for condition in first.values()] for component, (first, *_) in self.circuits.items()
+        }
+        return {name: overlap_estimates(recipes(name), each, self.settings.label_swaps) for name, each in circuits.items()}
 
     def decision(self) -> Decision:
         benign, random, settings = "transfer_beyond_benign", "transfer_beyond_random", self.settings

@@ -120,9 +120,11 @@ class GeneralitySettings(Settings):
 
     Attributes:
         categories: kinds of harm, at most.
+        label_swaps: selections with labels drawn at random, for overlaps; they run no model.
     """
 
     categories: int = 6
+    label_swaps: int = 99
     components: tuple[str, ...] = ("heads", "neurons")
     train_prompts: int = 16
     test_prompts: int = 60

@@ -23,6 +23,7 @@ _SURE = " Underlined: the 95 % interval over examples (each head's, not adjusted
 _MARKERS = {
     "interval excludes 0": {"symbol": "line-ew", "size": 7, "line": {"color": style.BLACK, "width": 1.5}},
     "selected": {"symbol": "x", "size": 9, "color": style.BLACK, "line": {"color": "white", "width": 1}},
+    "protected": {"symbol": "square-open", "size": 11, "color": style.GREY, "line": {"width": 2}},
 }
 
 
@@ -122,25 +123,27 @@ def heads(
     low: Float[np.ndarray, "layer head"] | None = None,
     high: Float[np.ndarray, "layer head"] | None = None,
     selected: Iterable[tuple[int, int]] = (),
+    protected: Iterable[tuple[int, int]] = (),
     title: str = "Which attention heads write the response?",
 ) -> go.Figure:
-    """Draw a heat map of the heads; marks show which are selected, and whose interval excludes 0.
+    """Draw a heat map of the heads; marks show which are selected, which protected, and whose interval excludes 0.
 
     Args:
         scores: A of each head, nats per token; nan (not measured) is left blank.
         low: lower ends of the heads' 95 % intervals.
         high: upper ends.
         selected: (layer, head) of a circuit.
+        protected: (layer, head) that benign responses need, and that selection leaves out.
 
     Raises:
         HarmcircuitsError: a marked head lies outside the scores.
 
-    >>> drawn = heads(np.array([[0.1, -0.2]]), selected=[(0, 1)])
+    >>> drawn = heads(np.array([[0.1, -0.2]]), selected=[(0, 1)], protected=[(0, 0)])
     >>> [trace.name for trace in drawn.data[1:]]
-    ['selected (1)']
+    ['selected (1)', 'protected (1)']
     """
     sure = [] if low is None or high is None else list(zip(*np.nonzero((low > 0) | (high < 0)), strict=True))
-    marked = [sure, sorted(selected)]
+    marked = [sure, sorted(selected), sorted(protected)]
     named = zip(_MARKERS, marked, strict=True)
     marks = {f"{name} ({len(pairs):,})": (pairs, _MARKERS[name]) for name, pairs in named if pairs}
     n_layers, n_heads = scores.shape
