@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 import pandas as pd
+import plotly.express as px
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -48,15 +49,15 @@ def drawn(first: hc.Attribution, exact: hc.Attribution) -> Any:
         x, y = (getattr(scores, kind)[measured].numpy() for scores in (exact, first))
         places = [f"L{layer}{'HN'[kind == 'neurons']}{index}" for layer, index in measured.nonzero().tolist()]
         points.append(pd.DataFrame({"x": x, "value": y, "series": "component", "name": places, "facet": kind}))
-    return figures.scatter(
-        pd.concat(points),
-        title="Do the two scores agree?",
-        caption="Attribution A of each component by two scores, means over examples; positive promotes the response. On the "
-        "grey line both are equal. Without intervals.",
-        x_title="exact: A (nats per token)",
-        y_title="first order: A (nats per token)",
-        diagonal=True,
-    )
+    frame = pd.concat(points)
+    drawn = px.scatter(frame, x="x", y="value", facet_row="facet", hover_name="name", title="Do the two scores agree?")
+    drawn.update_yaxes(matches=None).update_xaxes(matches=None, showticklabels=True)
+    for row, kind in enumerate(("neurons", "heads"), 1):  # plotly counts rows from below
+        ends = frame.loc[frame["facet"] == kind, ["x", "value"]].to_numpy()
+        low, high = float(ends.min()), float(ends.max())
+        drawn.add_shape(type="line", x0=low, y0=low, x1=high, y1=high, line={"color": "grey"}, row=row, col=1)
+    axes = {"xaxis_title": "exact: A (nats per token)", "yaxis_title": "first order: A (nats per token)"}
+    return drawn.update_layout(template="plotly_white", **axes)
 
 
 def z_scores(scores: Float[Tensor, "example layer index"]) -> Float[Tensor, " component"]:

@@ -76,17 +76,11 @@ def test_shares_are_ratios_of_what_the_table_holds() -> None:
     assert finding.estimate("specific_share", "heads").value == pytest.approx((harmful - near) / harmful)
     share = finding.estimate(f"{KIND}_share", "heads").value
     assert share == pytest.approx(lost(finding, "harmful", KIND) / lost(finding, KIND, KIND), abs=1e-9)
-    overlaps = finding.tables["overlaps"].set_index(["component", "aim", "protection"])
-    chance = 2 * 2 / 24 / (2 + 2 - 2 * 2 / 24)
-    assert overlaps.loc[("heads", KIND, ""), "chance"] == pytest.approx(chance)
-    assert overlaps.loc[("heads", KIND, ""), "jaccard"] == 0
 
 
 def test_where_the_same_parts_write_both_the_claim_is_false() -> None:
     finding = planted_run("entangled")
     assert finding.answer == "no"
-    overlaps = finding.tables["overlaps"].query(f"aim == '{KIND}' and protection == 'unprotected'")
-    assert (overlaps["jaccard"] == 1).all(), "what protection spares is the whole of it"
     left = finding.estimate("share_left_by_protection", "heads")
     whole = lost(finding, "harmful", "harmful", protection="unprotected")
     few = finding.estimate("loss_increase_unprotected", "heads")

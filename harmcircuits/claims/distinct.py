@@ -16,7 +16,6 @@
    Else cannot be measured without ΔL harmful above `least_increase` and the share of some capability. Yes where the specific
    share is at `negligible` or above, ΔL harmful above random controls, and every share at 1 − `retained` or below. No where a
    share is at ½ or above.
-8. Overlap of circuits, which decides nothing: Jaccard's index, beside that of random sets and of matched random circuits.
 """
 
 import logging
@@ -32,7 +31,6 @@ import pandas as pd
 from .. import figures
 from ..ablation.ablate import BASELINE, Ablation, Condition
 from ..attribution.first_order import attribute
-from ..circuits import overlap
 from ..circuits.weight_selection import WeightSelection
 from ..data import Example, PromptSet
 from ..data.prompt_set import ROLES
@@ -182,7 +180,7 @@ class Distinct(Claim):
         )
 
     def tables(self, effects: Effects) -> dict[str, pd.DataFrame]:
-        """`effects`: ΔL of what is measured by what is ablated; `overlaps`: Jaccard's index; `capabilities`: the baseline's."""
+        """`effects`: ΔL of what is measured by what is ablated; `capabilities`: the baseline's."""
         labels = pd.DataFrame([dict(circuit.labels) for circuit in self.circuits.values()], index=list(self.circuits))[LABELS]
         increases = []
         for key, group in labels.groupby(LABELS, sort=False):
@@ -193,16 +191,7 @@ class Distinct(Claim):
                 mean = effects.mean(rise, measure) if measure in effects.roles else effects.items(rise)
                 increases.append({**dict(zip(LABELS, key, strict=True)), "measured": measure, **columns_of(mean)})
         known = [{"capability": kind, **columns_of(self._known(effects, kind))} for kind in self.capabilities]
-        overlaps = [dict(labels.loc[name]) | self._overlap(name) for name in labels.index if labels["aim"][name] != HARMFUL]
-        return {"effects": pd.DataFrame(increases), "overlaps": pd.DataFrame(overlaps), "capabilities": pd.DataFrame(known)}
-
-    def _overlap(self, name: str) -> dict[str, float]:
-        """Jaccard's index with the harmful circuit of like protection; chance: of random sets of these sizes."""
-        circuit = self.circuits[name]
-        harmful = self.circuits[circuit_name(circuit.labels["component"], HARMFUL, circuit.labels["protection"])]
-        *kinds, row = overlap(harmful.ablation, circuit.ablation, model=self.material.model).to_dict("records")  # type: ignore[arg-type]
-        both = sum(kind["expected"] for kind in kinds)
-        return {"jaccard": row["jaccard"], "chance": both / (row["first"] + row["second"] - both)}
+        return {"effects": pd.DataFrame(increases), "capabilities": pd.DataFrame(known)}
 
     @classmethod
     def figures(cls, finding: Finding) -> Figures:

@@ -65,15 +65,13 @@ def scatter(
     caption: str,
     x_title: str,
     y_title: str,
-    diagonal: bool = False,
     least_span: float = 0.0,
 ) -> go.Figure:
-    """Draw `value` against `x`, one symbol a series, with lines at 0 or along the diagonal.
+    """Draw `value` against `x`, one symbol a series, with lines at 0.
 
     Args:
-        frame: columns x, value, series, name (shown by pointing at it); optional x_low, x_high, low, high, facet (a plot for
-            each), and label (written beside the point).
-        diagonal: draw the line on which both are equal, in place of those at 0.
+        frame: columns x, value, series, name (shown by pointing at it); optional x_low, x_high, low, high, and label
+            (written beside the point).
         least_span: what the upright axis shows around 0 at least.
 
     Raises:
@@ -83,30 +81,23 @@ def scatter(
     >>> scatter(frame, title="Kept?", caption="ΔL", x_title="ΔL", y_title="AUROC").data[0].hovertext[0]
     'heads: +0.500, +0.250'
     """
-    optional = {**_ENDS, "x_low": np.nan, "x_high": np.nan, "facet": "", "label": ""}
-    frame = style.checked(frame, ["x", "value", "series", "name"], optional=optional)
+    optional = {**_ENDS, "x_low": np.nan, "x_high": np.nan, "label": ""}
+    frame = style.checked(frame, ["x", "value", "series", "name"], optional=optional).assign(facet="")
     across = style.estimates(frame, "x", "x_low", "x_high")
     frame["hover"] = frame["name"] + ": " + across + ", " + style.estimates(frame)
     drawn = style.plots(frame, title=title, caption=caption, alt=frame["hover"], heights=(380, 380))
-    x_ranges = {row: style.span(plot["x"], plot["x_low"], plot["x_high"]) for row, plot in style.facets(frame)}
+    x_range = style.span(frame["x"], frame["x_low"], frame["x_high"])
     for name, look, points, trace in style.series(frame):
         drawn.add_scatter(
             x=points["x"], y=points["value"], mode="markers+text" if points["label"].any() else "markers",
-            text=points["label"].map(style.text), textposition=_sides(points["x"], middle=sum(x_ranges[trace["row"]]) / 2),
+            text=points["label"].map(style.text), textposition=_sides(points["x"], middle=sum(x_range) / 2),
             error_x=style.error_bars(points, look, "x", "x_low", "x_high"), error_y=style.error_bars(points, look),
             marker={"symbol": look.symbol, "color": look.colour, "size": np.where(points["label"], 11, 7), "opacity": 0.8},
             legendgroup=name, **trace,
         )  # fmt: skip
-    for row, plot in style.facets(frame):
-        x_range, y_range = x_ranges[row], style.span(plot["value"], plot["low"], plot["high"], [-least_span, least_span])
-        if diagonal:
-            x_range = y_range = style.span(plot["x"], plot["value"])
-            ends = {"x0": x_range[0], "y0": x_range[0], "x1": x_range[1], "y1": x_range[1]}
-            drawn.add_shape(type="line", **ends, line=_DASHED, row=row, col=1)
-        else:
-            drawn.add_hline(y=0, line=_DASHED, row=row, col=1).add_vline(x=0, line=_DASHED, row=row, col=1)
-        drawn.update_xaxes(range=x_range, title_text=x_title, row=row).update_yaxes(range=y_range, title_text=y_title, row=row)
-    return drawn
+    y_range = style.span(frame["value"], frame["low"], frame["high"], [-least_span, least_span])
+    drawn.add_hline(y=0, line=_DASHED).add_vline(x=0, line=_DASHED)
+    return drawn.update_xaxes(range=x_range, title_text=x_title).update_yaxes(range=y_range, title_text=y_title)
 
 
 def _sides(x: pd.Series, *, middle: float) -> list[str]:

@@ -190,7 +190,7 @@ def two_level(
         `from_draws`.
 
     Raises:
-        HarmcircuitsError: arrays of other or unequal shape, or too few draws for the level.
+        HarmcircuitsError: too few draws for the level.
 
     Source: Owen 2007 (draws of both samples); Satterthwaite 1946 (df).
 
@@ -199,21 +199,14 @@ def two_level(
     0.267 [0.031, 0.502] (n=4)
     """
     data = [np.asarray(array, dtype=np.float64) for array in arrays]
-    shapes = {array.shape[:2] for array in data}
-    if len(shapes) != 1 or data[0].ndim < 2:
-        raise HarmcircuitsError(f"arrays must have the same runs and questions on axes 0 and 1, not {sorted(shapes)}")
     runs, questions = data[0].shape[:2]
     if not (runs and questions):
         return Estimate.missing("no runs or no questions")
 
     def evaluate(runs: Int[np.ndarray, "draw run"], questions: Int[np.ndarray, "draw question"]) -> Float[np.ndarray, " draw"]:
         with np.errstate(divide="ignore", invalid="ignore"):
-            values = np.asarray(
-                statistic(*(array[runs[:, :, None], questions[:, None, :]] for array in data)), dtype=np.float64
-            )
-        if values.shape != (len(runs),):
-            raise HarmcircuitsError(f"the statistic must return one number a draw, not shape {list(values.shape)}")
-        return values
+            drawn = (array[runs[:, :, None], questions[:, None, :]] for array in data)
+            return np.asarray(statistic(*drawn), dtype=np.float64)
 
     leave_one_out = lambda n: np.nonzero(~np.eye(n, dtype=bool))[1].reshape(n, n - 1)
     all_runs, all_questions = np.arange(runs)[None], np.arange(questions)[None]
