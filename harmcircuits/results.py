@@ -10,14 +10,14 @@ _WIDEST = 60  # characters of a cell
 
 
 class Result(ABC):
-    """Mixin: in a notebook a result is its `repr` and the head of its `table()`."""
+    """Mixin: in a notebook a result is its `sentence` (its `repr`, if it has none) and the head of its `table()`."""
 
     @abstractmethod
     def table(self) -> pd.DataFrame:
         """Return the result as a table."""
 
     def _repr_html_(self) -> str:
-        return notebook_html(repr(self), self.table())
+        return notebook_html(getattr(self, "sentence", repr(self)), self.table())
 
 
 def clipped(text: object, width: int) -> str:

@@ -209,13 +209,11 @@ class TestCapabilities:
 
     def test_bad_input(self, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         items = caps.capabilities()["facts"]
-        with pytest.raises(HarmcircuitsError, match="training, test"):
-            caps.half(items, "validation")  # type: ignore[arg-type]
         with pytest.raises(HarmcircuitsError, match="'few' has 2 sentences to attribute and 1 to test"):
             caps.check_sentences({"few": [replace(item, topic="") for item in items[:3]]}, fewest=5)
         with pytest.raises(HarmcircuitsError, match="right one among them"):
             caps.check_sentences({"twice": [Completion(stem=s, right=" a", wrong=(" a",), topic="") for s in "abcd"]}, fewest=2)
-        monkeypatch.setattr(caps, "context_length", lambda model: 5)
+        monkeypatch.setattr("harmcircuits.data.examples.context_length", lambda model: 5)
         with pytest.raises(HarmcircuitsError, match="context holds 5"):
             caps.Capabilities(facts=2, passages=0).read(tiny, Condition(BASELINE))
 

@@ -24,7 +24,7 @@ from ..experiment.material import Material
 from ..experiment.settings import Settings
 from ..readings.reading import Reading
 from ..report import Section, page
-from ..results import Result, notebook_html
+from ..results import Result
 from ..statistics import Estimate
 from ..store import as_frame, as_plain
 
@@ -242,9 +242,6 @@ class Finding(Result):
 
     def __repr__(self) -> str:
         return f"Finding({self.claim}: {self.answer!r})"
-
-    def _repr_html_(self) -> str:
-        return notebook_html(self.sentence, self.table())
 
 
 def claim_class(name: str) -> type[Claim]:

@@ -36,12 +36,12 @@ def decision(settings: Settings) -> Decision:
     """The rule, fixed before anything is measured; of one circuit and one contrast."""
     hurt = above("loss_increase", settings.least_increase)
     specific = hurt & at_least("specific_share", settings.negligible)
-    kept = above("loss_increase_beyond_random") & at_least("retained_recognition", settings.retained)
-    lost = below("recognition_change") & value_below("retained_recognition", settings.retained)
+    retention = above("loss_increase_beyond_random") & at_least("retained_recognition", settings.retained)
+    decline = below("recognition_change") & value_below("retained_recognition", settings.retained)
     return Decision(
         ("cannot be measured", ~above("baseline_recognition", 0.5) | above("baseline_refused", 0.5)),
-        ("dissociated", specific & kept & below("recognition_change_when_aimed_at")),
-        ("shared", specific & lost & below("recognition_change_beyond_random")),
+        ("dissociated", specific & retention & below("recognition_change_when_aimed_at")),
+        ("shared", specific & decline & below("recognition_change_beyond_random")),
         ("not selective", hurt & below("specific_share", settings.negligible)),
         wanted="dissociated",
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 from ..data import Example, Row, encode, example_rows, row_losses, start_ids
+from ..data.examples import check_context
 from ..errors import HarmcircuitsError
 from ..models.protocol import HookedModel, context_length
 from .reading import Reading
@@ -76,13 +77,7 @@ def passages() -> tuple[str, ...]:
 
 
 def half(items: Sequence[Completion], which: Half) -> tuple[Completion, ...]:
-    """Return every other sentence of each topic: "training" begins with the first, "test" with the second.
-
-    Raises:
-        HarmcircuitsError: another half.
-    """
-    if which not in HALVES:
-        raise HarmcircuitsError(f"there is no half {which!r}: choose one of {', '.join(HALVES)}")
+    """Return every other sentence of each topic: "training" begins with the first, "test" with the second."""
     rank: dict[str, Iterator[int]] = defaultdict(count)  # of a sentence in its topic
     return tuple(item for item in items if next(rank[item.topic]) % 2 == HALVES.index(which))
 
@@ -126,13 +121,8 @@ class Capabilities(Reading):
     def values(self, model: HookedModel) -> dict[str, Any]:
         start = start_ids(model)
         facts = [fact_rows(model, item) for item in capabilities()["facts"][: self.facts]]
-        context = context_length(model)
-        longest = max((len(row.tokens) for rows in facts for row in rows), default=0)
-        if context is not None and longest > context:
-            raise HarmcircuitsError(
-                f"the longest fact is {longest} tokens and the model's context holds {context}: leave the facts out (facts=0)."
-            )
-        texts = [tuple([*start, *encode(model, text)][:context]) for text in passages()[: self.passages]]
+        check_context(model, [*chain(*facts)], what="completion of a fact")
+        texts = [tuple([*start, *encode(model, text)][: context_length(model)]) for text in passages()[: self.passages]]
         prose = [Row(tokens, 1, len(tokens)) for tokens in texts]
         losses = losses_of(model, [*prose, *chain(*facts)])
         return {
