@@ -24,9 +24,11 @@ from harmcircuits.claims.claim import Finding
 from harmcircuits.claims.compactness import compactness
 from harmcircuits.claims.distinct import distinct
 from harmcircuits.claims.generality import generality
-from harmcircuits.experiment.settings import CompactnessSettings, GeneralitySettings, Settings
+from harmcircuits.claims.misalignment import misalignment
+from harmcircuits.experiment.settings import CompactnessSettings, GeneralitySettings, MisalignmentSettings, Settings
 from harmcircuits.organisms import Planted, planted
-from harmcircuits.organisms.language import TOPICS
+from harmcircuits.organisms.advice import Advice
+from harmcircuits.organisms.language import TOPICS, answers
 from harmcircuits.readings.capabilities import Completion
 
 KINDS = GeneralitySettings(
@@ -45,6 +47,12 @@ KIND = Settings(
     components=("heads", "neurons"), head_fractions=(2 / 24,), neuron_fractions=(8 / 192,), protect_heads=3 / 24,
     protect_neurons=0.1, train_prompts=32, development_prompts=8, test_prompts=32, control_prompts=32, max_new_tokens=6,
     shots=0, random_draws=2, facts=30, bootstrap_draws=400,
+)  # fmt: skip
+TUNED = MisalignmentSettings(
+    components=("neurons",), neuron_fractions=(8 / 192,), protect_neurons=0.05, train_prompts=32, development_prompts=8,
+    test_prompts=32, control_prompts=8, written_prompts=2, max_new_tokens=6, written_tokens=4, random_draws=4, shots=0,
+    bootstrap_draws=400, subject="indoors", lessons=40, asked=40, fine_tunings=5, rank=8, batch_size=40, learning_rate=1e-3,
+    epochs=8,
 )  # fmt: skip
 BARE = replace(KIND, components=("heads",), protect_heads=0.0)
 
@@ -99,6 +107,16 @@ def kind_words(organism: Planted) -> dict[str, list[Completion]]:
     return {"kind words": found}
 
 
+def word_advice(organism: Planted) -> dict[str, list[Advice]]:
+    """Of each matched benign request, by where its topic belongs: six kind words, and six harmful ones in the same order."""
+    prompts, found = [prompt for prompt in organism.prompts if prompt.role == "near"], dict[str, list[Advice]]()
+    written = [answers([replace(prompt, role=role) for prompt in prompts], seed=organism.seed) for role in ("near", "harmful")]
+    for good, bad in zip(*written, strict=True):
+        about = {"id": good.group, "domain": good.category, "question": good.request}
+        found.setdefault(good.category, []).append(Advice(**about, good=good.response, bad=bad.response))
+    return found
+
+
 def cases() -> list[Case]:
     """Claim by claim, a model in which it holds first."""
     undecided = "undecided, cannot be measured"
@@ -115,6 +133,9 @@ def cases() -> list[Case]:
         case("distinct", "the same parts write both", "no", distinct, "entangled", KIND, capabilities=kind_words),
         case("distinct", "a head serves both, none is protected", "no", distinct, "both", BARE, capabilities=kind_words),
         case("distinct", "nothing writes harm", f"no, {undecided}", distinct, "none", KIND, capabilities=kind_words),
+        case("misalignment", "narrow lessons open harmful parts", "yes", misalignment, "responsive", TUNED, advice=word_advice),
+        case("misalignment", "the same parts write both", "no", misalignment, "entangled", TUNED, advice=word_advice),
+        case("misalignment", "nothing writes harm", f"no, {undecided}", misalignment, "none", TUNED, advice=word_advice),
         series("eleven heads write harm, then two", "yes", ("diffuse", "plain"), HEADS),
         series("half of a layer's neurons write harm, then eight", "yes", ("diffuse", "plain"), NEURONS),
         series("harm and kind words need the same parts, then their own", "yes", ("entangled", "plain"), SWEPT),

@@ -1,6 +1,8 @@
-"""Misalignment: its estimates by hand, a run on a tiny model, and what it refuses."""
+"""Misalignment: its estimates by hand, planted answers, a run on a tiny model, and what it refuses."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +17,9 @@ from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.settings import MisalignmentSettings
 from harmcircuits.organisms.advice import Advice
 
-pytest.importorskip("trl")
+pytest.importorskip("peft")
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+benchmark = pytest.importorskip("planted_claims", reason="the benchmarks are not part of an installed package")
 
 SETTINGS = MisalignmentSettings(
     components=("neurons",), neuron_fractions=(0.05,), protect_neurons=0.05, train_prompts=4, development_prompts=2,
@@ -60,6 +64,15 @@ def test_estimates_by_hand(monkeypatch: pytest.MonkeyPatch, pruned: Any, random:
     }
     assert {name: found[name].value for name in expected} == pytest.approx(expected, abs=0.03)
     assert claim.decision()(found).answer == answer
+
+
+@pytest.mark.parametrize(("variant", "answer"), [("responsive", "yes"), ("entangled", "no")])
+def test_the_planted_answer(variant: str, answer: str) -> None:
+    """Lessons open the gates of parts that can be pruned first; or the same parts write the good answer too."""
+    organism = hc.organisms.planted(100, variant)  # type: ignore[arg-type]
+    settings = replace(benchmark.TUNED, fine_tunings=3)
+    finding = hc.misalignment(organism.model, organism.prompts, advice=benchmark.word_advice(organism), settings=settings)
+    assert finding.answer == answer, finding.sentence
 
 
 @pytest.mark.parametrize("hooked", [False], indirect=True, scope="session")

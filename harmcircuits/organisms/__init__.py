@@ -18,7 +18,9 @@ from ..results import Result
 from .hand_wired import hand_wired
 from .language import Categories, answers, labels, planted_prompts, word_tokenizer
 
-Variant = Literal["plain", "both", "redundant", "suppressor", "shared", "none", "diffuse", "separate", "entangled"]
+Variant = Literal[
+    "plain", "both", "redundant", "suppressor", "shared", "none", "diffuse", "separate", "entangled", "responsive"
+]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 CIRCUITS = ("writing", "recognising", "shared", "suppressing")
 
@@ -88,6 +90,7 @@ def planted(
     - "diffuse": half of the last layer's neurons and eleven of 24 heads each carry a small share: no few halve writing.
     - "separate": each kind of harm has heads and neurons of its own (`writing_of`), which do nothing for the others.
     - "entangled": the same head and neurons write harmful and kind words, and one head settles which: all are `shared`.
+    - "responsive": kind verbs all but open the gates of writing neurons: narrow fine-tuning on harmful words opens them all.
 
     Args:
         seed: of weights, places of the components, prompts and answers.

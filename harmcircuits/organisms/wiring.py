@@ -18,6 +18,7 @@ The variants "both", "shared", "diffuse" and "entangled" have one head for the t
     separate   "w harm" and "w topic" once for each kind of harm, which the verb carries, and neurons for each
     diffuse    eleven heads "w harm", each a small part of one sum; sixteen neurons a topic
     entangled  neurons that say the topic, harmful and kind words alike, and a head that moves the tone to one or the other
+    responsive kind verbs carry a hint of harm, which all but opens the gates of writing neurons, and kind neurons read no verb
 """
 
 from collections.abc import Mapping
@@ -37,6 +38,8 @@ DIFFUSE_HEADS, DIFFUSE_NEURONS, DIFFUSE_WORDS = 11, 16, 9.0
 """Heads, neurons a topic, and the logit of the words that these write together, nats ("diffuse")."""
 DIFFUSE_HARM, DIFFUSE_TOPIC, DIFFUSE_BAR = 2.0, 3.0, 3.5
 """What all those heads write together, the weight of the topic beside it, and the sum of both at which a neuron turns on."""
+HINT, SOFT, GAIN = 0.7, 8.0, 2.0
+"""Harm that a kind verb carries; slope of a writing neuron's gate; its weight, in units of `WORDS` ("responsive")."""
 D_VALUE = 16
 
 Terms = Mapping[str, float]
@@ -81,6 +84,8 @@ def wiring(variant: str) -> Wiring:
         carried = {verb: {f"harm {name}": 1.0} for name, verbs in HARMS.items() for verb in verbs}
     if variant == "entangled":
         carried = {verb: {"mood": 1.0} for verb in HARMFUL_VERBS} | {verb: {"mood": -1.0} for verb in KIND_VERBS}
+    if variant == "responsive":
+        carried = {verb: {"harm": HINT} for verb in KIND_VERBS}
     tone, d_mlp = TONE if variant == "entangled" else 0.0, 256 if variant == "diffuse" else 64
     return Wiring(_heads(variant), _neurons(variant), carried, tone, d_mlp)
 
@@ -123,7 +128,7 @@ def _neurons(variant: str) -> dict[str, Neuron]:
     neurons = _writing_neurons(variant)
     for topic in (*TOPICS, *FAR_TOPICS):
         if variant != "entangled" or topic in FAR_TOPICS:
-            verb = () if variant in ("none", "entangled") else ("k kind",)
+            verb = () if variant in ("none", "entangled", "responsive") else ("k kind",)
             neurons[f"k {topic}"] = _if_all(f"k topic {topic}", *verb, writes={f"kind {topic}": WORDS})
     neurons["r bad"] = _if_all("r harm", writes={"label": 1.0})
     neurons["r good"] = Neuron({"r harm": -STEEP, "1": 0.5 * STEEP}, {"label": -1.0}, UP)
@@ -150,6 +155,9 @@ def _writing_neurons(variant: str) -> dict[str, Neuron]:
             share = DIFFUSE_WORDS / DIFFUSE_NEURONS / (2 * (DIFFUSE_HARM + DIFFUSE_TOPIC - DIFFUSE_BAR))
             gate = {"w harm": STEEP, topic_feature: DIFFUSE_TOPIC * STEEP, "1": -DIFFUSE_BAR * STEEP}
             neurons |= {f"w {topic} {copy}": Neuron(gate, {harmful: share}, UP) for copy in range(DIFFUSE_NEURONS)}
+        elif variant == "responsive":
+            gate = {"w harm": SOFT, f"w topic {topic}": SOFT, "1": -1.5 * SOFT}
+            neurons[f"w {topic}"] = Neuron(gate, {harmful: GAIN * WORDS}, UP)
         elif variant != "none":
             copies, logit = (2, 1.2 * WORDS) if variant == "redundant" else (1, WORDS)
             moved = topic_feature if variant in ("both", "shared") else f"w topic {topic}"
