@@ -47,15 +47,12 @@ for name, hooks in (("with", []), ("without", circuit.hooks(model))):
     print(f"{name:8} the circuit: {model.to_string(logits[0, -1].argmax())!r}")
 
 # %% [markdown]
-# Free generation under the ablation: how many of the responses comply, refuse or turn away, or fall apart? Rules read them.
+# Free generation with and without the circuit: does a continuation comply, refuse or turn away, or fall apart? Rules read it.
+# The table shows no word of one; `comparison.side_by_side()` does.
 
 # %%
-from harmcircuits.judges.rules import read_compliance
-
-for name, off in (("with", None), ("without", circuit)):
-    written = hc.generate(model, held_out.harmful, off, max_new_tokens=24, temperature=0)
-    outcomes = [read_compliance(example.request, example.response) for example in written]
-    print(f"{name:8} the circuit:", {outcome: outcomes.count(outcome) for outcome in dict.fromkeys(outcomes)})
+comparison = hc.compare(model, circuit, held_out.harmful, max_new_tokens=24)
+comparison
 
 # %% [markdown]
 # The whole experiment: generation and recognition of harm under the same ablation, beside controls, and one answer by rules

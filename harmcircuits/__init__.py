@@ -32,6 +32,8 @@ _WHERE = {
     "sweep": "ablation.sweep",
     "generate": "ablation.weights",
     "export": "ablation.weights",
+    "compare": "comparison",
+    "Comparison": "comparison",
     "Attribution": "attribution.scores",
     "attribute": "attribution.first_order",
     "WeightAttribution": "attribution.weights",
@@ -92,6 +94,8 @@ if TYPE_CHECKING:
     from .claims.misalignment import misalignment as misalignment
     from .claims.run import Paper as Paper
     from .claims.run import paper as paper
+    from .comparison import Comparison as Comparison
+    from .comparison import compare as compare
     from .data import Example as Example
     from .data import Prompt as Prompt
     from .data import PromptSet as PromptSet

@@ -26,6 +26,7 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
     "ablated": (("model", "circuit"), {"method", "alpha", "reference"}),
     "sweep": (("model", "circuits", "examples"), {"method", "alpha", "batch_size"}),
     "generate": (("model", "prompts", "circuit"), {"method", "alpha", "max_new_tokens", "temperature", "seed"}),
+    "compare": (("model", "circuit", "prompts"), {"method", "alpha", "max_new_tokens", "temperature", "seed"}),
     "export": (("model", "circuit", "folder"), {"name"}),
     "overlap": (("first", "second"), {"model"}),
     "dissociate": (
