@@ -52,12 +52,6 @@ def test_the_ablation_matters_and_leaves_no_trace(tiny):
     assert not any(point.fwd_hooks for point in tiny.hook_dict.values())
 
 
-def test_a_batch_is_its_rows_alone(tiny):
-    together = ids(generate(tiny, PROMPTS, CIRCUIT, **OPTIONS))
-    assert together == [ids(generate(tiny, [prompt], CIRCUIT, **OPTIONS))[0] for prompt in PROMPTS]
-    assert together == ids(generate(tiny, PROMPTS, CIRCUIT, batch_size=3, **OPTIONS))
-
-
 def test_with_a_cache_and_without_the_same_is_written(tiny):
     """Against whole passes under hooks, one row at a time, nothing kept between tokens."""
     frame = chat_frame(tiny)

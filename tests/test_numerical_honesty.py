@@ -11,17 +11,16 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import SPECIAL, tiny_bridge
+from tiny import tiny_bridge
 from torch import Tensor
 from triples import RUN, make_triples
 
 import harmcircuits as hc
 from harmcircuits.ablation.sweep import sweep
 from harmcircuits.circuits import Circuit
-from harmcircuits.data import Example, Prompt, encode, example_rows
+from harmcircuits.data import Example, Prompt, encode
 from harmcircuits.data.elicit import elicit
 from harmcircuits.errors import HarmcircuitsError
-from harmcircuits.models.protocol import context_length
 from harmcircuits.readings.many_shot import Shots, many_shot
 from harmcircuits.readings.recognition import YES_NO, question_log_odds
 
@@ -124,42 +123,11 @@ def test_a_whole_run_stops_and_says_where(model: Any, value: float) -> None:
         hc.dissociate(model, Circuit(heads=[(0, 1)]), triples, settings=RUN)
 
 
-# Statistics and judges
-
-
 # Lengths
 
 
-def long(tokens: int, model: Any) -> Example:
-    """An example of so many tokens, template included."""
-    bare = len(example_rows(model, [Example(request="", response="a")])[0].tokens)
-    return Example(request="\x01" * (tokens - bare), response="a")
-
-
-class TestLengths:
-    def test_the_context_is_filled_and_not_exceeded(self, model: Any) -> None:
-        context = context_length(model)
-        assert context == 512
-        full, over = long(context, model), long(context + 1, model)
-        assert len(example_rows(model, [full])[0].tokens) == context
-        assert hc.loss(model, [full]).isfinite().all()
-        message = "example 1 is 513 tokens long, and the model's context holds 512. Shorten it"
-        for verb in (hc.loss, hc.attribute, hc.attribute_weights, partial(hc.attribute, method="exact")):
-            with pytest.raises(HarmcircuitsError, match=message):
-                verb(model, [full, over])
-        with pytest.raises(HarmcircuitsError, match=message):
-            sweep(model, [None], [full, over])
-
-    def test_empty_and_single_tokens(self, model: Any) -> None:
-        end = SPECIAL.index("<|im_end|>")
-        shortest = [Example(request="", response="", response_ids=(end,)), Example(request="a", response="b")]
-        assert hc.loss(model, shortest).isfinite().all() and hc.attribute(model, shortest).n_examples == 2
-        with pytest.raises(HarmcircuitsError, match=r"has an empty response.*Leave it out, or elicit it again"):
-            hc.loss(model, [Example(request="Bread?", response="")])
-        assert len(hc.loss(model, [])) == 0
-
-    @pytest.mark.parametrize("ids", [(99_999,), (-100, 5)])
-    def test_ids_of_no_token(self, model: Any, ids: tuple[int, ...]) -> None:
-        """−100 is what PyTorch's loss leaves out by itself."""
-        with pytest.raises(HarmcircuitsError, match=r"ids beyond the model's \d+ tokens.*Elicit it again"):
-            hc.loss(model, [Example(request="Bread?", response="x", response_ids=ids)])
+@pytest.mark.parametrize("ids", [(99_999,), (-100, 5)])
+def test_ids_of_no_token(model: Any, ids: tuple[int, ...]) -> None:
+    """−100 is what PyTorch's loss leaves out by itself."""
+    with pytest.raises(HarmcircuitsError, match=r"ids beyond the model's \d+ tokens.*Elicit it again"):
+        hc.loss(model, [Example(request="Bread?", response="x", response_ids=ids)])

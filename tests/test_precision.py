@@ -93,10 +93,3 @@ def test_half_precision_finds_what_float32_finds(
     assert len(masks[1]) > 500
     for ours, exact in (circuits, masks):
         assert ours.jaccard(exact) > limit.shared
-
-
-def test_float32_finds_the_same_again(hooked: bool, full: Found, examples: list[hc.Example]) -> None:
-    """The differences above are those of the type, not of the run."""
-    again = find(torch.float32, hooked, examples)
-    assert torch.equal(again.losses, full.losses) and torch.equal(again.scores.neurons, full.scores.neurons)
-    assert torch.equal(flat(again.weights.signed), flat(full.weights.signed))
