@@ -240,8 +240,10 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=n, help=f"how many ({n})")
     options = parser.parse_args()
     torch.set_num_threads(1)  # a fork of threads hangs
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     disable_progress_bar()
-    found = json.loads(options.out.read_text("utf-8")) if options.out and options.out.is_file() else {}
+    found: Counts = {"command": "python benchmarks/faults.py"}  # of all parts; each has that of its own run
+    found |= json.loads(options.out.read_text("utf-8")) if options.out and options.out.is_file() else {}
     for name in options.parts or PARTS:
         with tempfile.TemporaryDirectory() as folder:
             found[name] = PARTS[name](options, Path(folder))

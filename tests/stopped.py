@@ -63,7 +63,7 @@ def ended(pid: int) -> int:
 def report_of(folder: Path) -> str:
     """report.json but for its seconds; "" where there is none."""
     path = folder / "report.json"
-    return re.sub(r'"seconds": [\d.]+', "", path.read_text("utf-8")) if path.is_file() else ""
+    return re.sub(r'"seconds": [\d.]+', '"seconds": 0', path.read_text("utf-8")) if path.is_file() else ""
 
 
 def is_told(log: Path, words: str) -> bool:
