@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
+from typing import Any
 
 import pandas as pd
 from rich.table import Table

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 
 from harmcircuits.data import BUILTIN, Prompt, PromptSet, load_prompts, near_duplicate_groups
@@ -100,7 +101,8 @@ def test_separability_finds_a_word_that_gives_the_label_away(prompts: PromptSet,
 def test_no_request_comes_from_a_published_file(prompts: PromptSet, source: str) -> None:
     if not (DATA / source).exists():
         pytest.skip(f"the benchmark file {source} is not here; it is not part of the package")
-    published = load_prompts(DATA / source)
+    tables = [pd.read_json(path, lines=True)[["prompt"]] for path in sorted((DATA / source).glob("*.jsonl"))]
+    published = load_prompts(pd.concat(tables).rename(columns={"prompt": "request"}) if tables else DATA / source)
     units = near_duplicate_groups([*prompts, *published])
     mixed = [unit for unit in units if unit[0] < len(prompts) <= unit[-1]]
     assert not mixed, [prompts[unit[0]].group for unit in mixed]
