@@ -97,7 +97,7 @@ def compare(
     The continuations are those of `generate`, greedy by default; a temperature draws both with the same random numbers.
 
     Args:
-        circuit, method, alpha: as in `generate`, and so is all that follows.
+        circuit: as in `generate`, and so are all options.
 
     Raises:
         HarmcircuitsError: see `generate`.

@@ -1,7 +1,5 @@
-"""The longest and the shortest texts, batches that do not fit, half precision: numbers, or an error that says what is wrong."""
+"""The longest and the shortest texts, half precision: numbers, or an error that says what is wrong."""
 
-import logging
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -72,22 +70,6 @@ def test_what_is_written_may_end_with_the_context(model: Any) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads its memory in /proc")
-def test_a_batch_that_does_not_fit_is_halved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    model = tiny_bridge(tmp_path / "model")  # its context holds 512 tokens
-    examples = [replace(SHORT, response_ids=(*range(5, 405), 9 + n)) for n in range(64)]
-    small = hc.loss(model, examples, batch_size=2)
-    used, limits = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize(), resource.RLIMIT_AS
-    before = resource.getrlimit(limits)
-    resource.setrlimit(limits, (used + 100 * 2**20, before[1]))
-    try:
-        with caplog.at_level(logging.WARNING):
-            halved = hc.loss(model, examples, batch_size=64)
-    finally:
-        resource.setrlimit(limits, before)
-    assert "no memory for a batch of 64" in caplog.text
-    torch.testing.assert_close(halved, small, atol=1e-5, rtol=1e-5)
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_at_the_ends_of_the_context(tmp_path: Path, dtype: torch.dtype) -> None:
     full = tiny_bridge(tmp_path / "model", max_position_embeddings=CONTEXT)
