@@ -49,6 +49,7 @@ def test_what_is_spread_and_then_sits_in_few_parts_came_together() -> None:
     assert finding.answer == "yes" and finding.contrast == "matched"
     for name in CHANGES:
         assert (finding.estimate(name, "heads").low or 0) > 0.5
+    assert finding.estimate("refused_first", "heads").n == SMALL.written_prompts, "each text is counted once"
 
 
 def test_the_other_way_round_every_change_has_the_other_sign() -> None:

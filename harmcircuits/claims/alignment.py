@@ -31,13 +31,11 @@ from jaxtyping import Float
 from scipy.integrate import trapezoid
 
 from .. import figures
-from ..ablation.ablate import BASELINE, Condition
+from ..ablation.ablate import BASELINE
 from ..data import PromptSet
 from ..experiment.decision import Decision, above, at_least, below, measured, value_below
 from ..experiment.effect_table import columns_of
 from ..experiment.effects import Effects
-from ..readings.compliance import Compliance
-from ..readings.reading import Reading
 from ..statistics import Estimate
 from .claim import Figures, Finding
 from .compactness import Compactness
@@ -103,12 +101,8 @@ class Alignment(Compactness):
     name = "alignment"
     question = "Does alignment bring harmful generation together on a smaller part of the model?"
     on_series = True
+    ablated_text = False
     series: Mapping[str, Checkpoint] = field(default_factory=dict)
-
-    def plan(self) -> Mapping[Condition, Sequence[Reading]]:
-        text = Compliance(self.material.written, max_new_tokens=self.settings.written_tokens)
-        plan = dict(super().plan())
-        return {**plan, (baseline := next(iter(plan))): (*plan[baseline], text)}
 
     def summary(self, effects: Effects) -> Checkpoint:
         curves = {component: self._curve(names, effects) for component, names in self.names.items()}
