@@ -170,7 +170,7 @@ def attribute(
     circuit = hc.select(harmful, protect=benign, heads=heads, neurons=neurons)
     circuit.save(out / "circuit.json")
     harmful.table(1000).to_csv(out / "scores.csv", index=False)
-    hc.figures.save(harmful.figure(circuit=circuit), out / "heads.html")
+    hc.figures.save(harmful.figure(circuit=circuit, protect=benign), out / "heads.html")
     typer.echo(f"{circuit!r}: {out / 'circuit.json'}    Scores: {out / 'scores.csv'}    Heads: {out / 'heads.html'}")
 
 

@@ -60,19 +60,19 @@ def test_names_are_components(circuit):
     ).neurons == ((5, 100),)
 
 
-def test_a_circuit_shows_components_by_score(tmp_path):
+def test_a_circuit_shows_heads_by_score_and_neurons_by_layer(tmp_path):
     scores = {"L0H1": 0.1, "L3H2": 0.3, "L2N5": 0.25, "L2N7": 0.5, "L9H9": 1.0}
     circuit = Circuit(["L0H1", "L3H2", "L2N5", "L2N7", "L1N0"], scores=scores)
     table = circuit.table()
-    assert list(table["component"]) == ["L3H2", "L0H1", "L2N7", "L2N5", "L1N0"]
-    assert list(table["score"].fillna(-1)) == [0.3, 0.1, 0.5, 0.25, -1]
+    assert list(table["components"]) == ["L3H2", "L0H1", "L1N0", "L2N7, L2N5"]
+    assert list(table["score"].fillna(-1)) == [0.3, 0.1, -1, 0.75] and list(table["n"]) == [1, 1, 1, 2]
     circuit.save(tmp_path / "circuit.json")
     again = Circuit.load(tmp_path / "circuit.json")
     assert again == circuit and again.scores == circuit.scores == {
         name: scores[name] for name in circuit.components if name != "L1N0"
     }
     assert (circuit & Circuit("L3H2")).scores == {"L3H2": 0.3} == (circuit - Circuit(["L0H1", "L2N5", "L2N7"])).scores
-    assert list(Circuit(["L1H0", "L0H3"]).table()["component"]) == ["L0H3", "L1H0"] and Circuit().table().empty
+    assert list(Circuit(["L1H0", "L0H3"]).table()["components"]) == ["L0H3", "L1H0"] and Circuit().table().empty
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,7 @@ def test_a_saved_circuit_comes_back(tmp_path_factory, circuit):
     [
         ({"heads": [[1]]}, r"circuit\.json is no circuit file \(heads must be pairs"),
         ({"heads": [[0, "1"]]}, "whole numbers"),
+        ({"heads": [[True, 0]]}, "whole numbers"),
         ({"neurons": None}, "neurons"),
     ],
 )

@@ -146,17 +146,23 @@ class Circuit(Result):
         check_hooks(model, heads=[*by_layer(self.heads)], neurons=[*by_layer(self.neurons)])
 
     def table(self) -> pd.DataFrame:
-        """Return one row a component, heads above neurons, the largest A first.
+        """Return one row a head, the largest A first, then one row a layer of neurons, the lowest first.
 
-        Columns: component, kind, layer, index, score (A in nats per response token; NaN where it is unknown).
+        Columns: components (names, of neurons the largest A first), kind, layer, n (how many), score (A in nats per response
+        token, of neurons their sum; NaN where scores are unknown).
         """
-        rows = [
-            (name := component_name(kind, *pair), kind.removesuffix("s"), *pair, self.scores.get(name, nan))
-            for kind in LETTERS
-            for pair in getattr(self, kind)
-        ]
-        table = pd.DataFrame(rows, columns=["component", "kind", "layer", "index", "score"])
-        return table.sort_values(["kind", "score"], ascending=[True, False], ignore_index=True)
+        pairs = [(kind, pair, component_name(kind, *pair)) for kind in LETTERS for pair in getattr(self, kind)]
+        rows = [(name, kind.removesuffix("s"), layer, 1, self.scores.get(name, nan)) for kind, (layer, _), name in pairs]
+        table = pd.DataFrame(rows, columns=["components", "kind", "layer", "n", "score"])
+        table = table.sort_values("score", ascending=False, kind="stable")
+        total: dict[str, Any] = {
+            "components": ", ".join,
+            "kind": "first",
+            "n": "sum",
+            "score": lambda scores: scores.sum(skipna=False),
+        }
+        neurons = table[table["kind"] == "neuron"].groupby("layer", as_index=False).agg(total)
+        return pd.concat([table[table["kind"] == "head"], neurons], ignore_index=True)
 
     def figure(self) -> "go.Figure":
         """Return how many heads and how many neurons each layer has, as bars; pointing at one names them."""
@@ -214,6 +220,8 @@ def _components(kind: str, items: str | Iterable[str | Iterable[int]]) -> set[tu
 def _component(kind: str, item: Any) -> tuple[str, Component]:
     if isinstance(item, str) and (match := re.fullmatch(r"L(\d+)([HN])(\d+)", item)):
         return {"H": "heads", "N": "neurons"}[match[2]], (int(match[1]), int(match[3]))
+    if any(isinstance(number, bool) for number in item):
+        raise TypeError("a truth value")
     layer, index = map(whole, item)
     if min(layer, index) < 0:
         raise ValueError("negative")
