@@ -14,7 +14,7 @@ from . import store
 from .ablation.ablate import Ablation, Method, ablated
 from .ablation.weights import generate
 from .data import Prompts, as_prompts, loss
-from .errors import HarmcircuitsError, printable
+from .errors import HarmcircuitsError, one_line, printable
 from .judges.rules import read_compliance
 from .models.protocol import HookedModel
 from .results import Result
@@ -68,7 +68,10 @@ class Comparison(Result):
         content = store.read_json(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise HarmcircuitsError(f"{path}: no comparison (its 'format' should be {FORMAT!r}). Compare and save again.")
-        return cls(store.as_frame(content["rows"]))
+        try:
+            return cls(store.as_frame(content["rows"]))
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
+            raise HarmcircuitsError(f"{path} was changed ({one_line(repr(error))}): compare and save again.") from error
 
     def __repr__(self) -> str:
         refused = " → ".join(str(sum(self.rows[side] == "refused")) for side in SIDES)
@@ -113,8 +116,9 @@ def compare(
     columns: dict[str, list[Any]] = {
         "request": [prompt.request for prompt in prompts],
         "role": [prompt.role for prompt in prompts],
+        "loss": losses.tolist(),
+        "loss_increase": increase.tolist(),
     }
-    columns |= {"loss": losses.tolist(), "loss_increase": increase.tolist()}
     for side, examples in zip(SIDES, (baseline, others), strict=True):
         columns[side] = [read_compliance(example.request, example.response) for example in examples]
         columns[f"{side}_tokens"] = [len(example.response_ids or ()) for example in examples]

@@ -46,6 +46,9 @@ def test_no_word_is_shown_or_saved_unless_asked_for(comparison: hc.Comparison, t
         hidden.side_by_side()
     comparison.save(tmp_path / "whole.json", text=True)
     pd.testing.assert_frame_equal(hc.Comparison.load(tmp_path / "whole.json").rows, comparison.rows)
+    (tmp_path / "damaged.json").write_text('{"format": "harmcircuits comparison 1", "rows": {"columns": 3}}')
+    with pytest.raises(hc.HarmcircuitsError, match=r"damaged\.json was changed"):
+        hc.Comparison.load(tmp_path / "damaged.json")
     (tmp_path / "other.json").write_text("[]")
     with pytest.raises(hc.HarmcircuitsError, match=r"other\.json: no comparison"):
         hc.Comparison.load(tmp_path / "other.json")
