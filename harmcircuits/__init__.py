@@ -30,8 +30,8 @@ _WHERE = {
     "overlap": "circuits",
     "ablated": "ablation.ablate",
     "sweep": "ablation.sweep",
-    "generate": "ablation.weights",
-    "export": "ablation.weights",
+    "generate": "ablation.generate",
+    "export": "ablation.generate",
     "compare": "comparison",
     "Comparison": "comparison",
     "Attribution": "attribution.scores",
@@ -74,9 +74,9 @@ if TYPE_CHECKING:
     from . import organisms as organisms
     from .ablation.ablate import Condition as Condition
     from .ablation.ablate import ablated as ablated
+    from .ablation.generate import export as export
+    from .ablation.generate import generate as generate
     from .ablation.sweep import sweep as sweep
-    from .ablation.weights import export as export
-    from .ablation.weights import generate as generate
     from .attribution.first_order import attribute as attribute
     from .attribution.scores import Attribution as Attribution
     from .attribution.weights import WeightAttribution as WeightAttribution

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from . import store
 from .ablation.ablate import Ablation, Method, ablated
-from .ablation.weights import generate
+from .ablation.generate import generate
 from .data import Prompts, as_prompts, loss
 from .errors import HarmcircuitsError, one_line, printable
 from .judges.rules import read_compliance

@@ -11,7 +11,8 @@ from tiny import tiny_bridge, tiny_model
 from written import PROMPTS
 
 from harmcircuits.ablation.ablate import ablated
-from harmcircuits.attribution.first_order import attribute, check_every_layer
+from harmcircuits.attribution.first_order import attribute
+from harmcircuits.attribution.metrics import check_every_layer
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Example

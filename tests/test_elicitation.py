@@ -11,7 +11,7 @@ from written import PROMPTS
 
 from harmcircuits import store
 from harmcircuits.ablation.ablate import ablated
-from harmcircuits.ablation.weights import generate
+from harmcircuits.ablation.generate import generate
 from harmcircuits.circuits import Circuit
 from harmcircuits.data import Prompt, chat_frame, loss
 from harmcircuits.data import elicit as elicitation

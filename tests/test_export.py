@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from written import PROMPTS
 
 from harmcircuits.ablation.ablate import ablated
-from harmcircuits.ablation.weights import export, generate
+from harmcircuits.ablation.generate import export, generate
 from harmcircuits.circuits import Circuit, WeightMask, outgoing, overlap
 from harmcircuits.data.elicit import elicit
 from harmcircuits.errors import HarmcircuitsError
@@ -165,7 +165,7 @@ def test_a_full_disk_half_way_leaves_nothing(bridge, tmp_path, monkeypatch):
     def full(path, text):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("harmcircuits.ablation.weights.write_text", full)
+    monkeypatch.setattr("harmcircuits.ablation.generate.write_text", full)
     with pytest.raises(HarmcircuitsError, match="No space left on device"):
         export(bridge, CIRCUIT, tmp_path / "pruned")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny"]

@@ -7,7 +7,7 @@ from conftest import needs_three
 from written import PROMPTS
 
 from harmcircuits.ablation.ablate import ablated
-from harmcircuits.ablation.weights import generate
+from harmcircuits.ablation.generate import generate
 from harmcircuits.circuits import Circuit, outgoing
 from harmcircuits.data import chat_frame
 from harmcircuits.data.elicit import elicit

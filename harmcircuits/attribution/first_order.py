@@ -29,23 +29,19 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from ..data import Batch, Example, Prompt, batched, make_batch, map_batches
+from ..data import Batch, Example, Prompt
 from ..errors import HarmcircuitsError
 from ..models.protocol import (
-    CURE,
     Hook,
     HookedModel,
-    check_gradients,
-    check_hooks,
     detach_and_require_grad,
     geometry,
     head_hook,
     neuron_hook,
 )
 from .exact import exact
-from .metrics import BoundMetric, Metric, ModelMetric, bind_metric
+from .metrics import BoundMetric, Metric, ModelMetric, attribute_rows, bind_metric
 from .scores import Attribution
 
 log = logging.getLogger(__name__)
@@ -96,7 +92,7 @@ def first_order(
     model: HookedModel, metric: BoundMetric, *, batch_size: int | None = None, progress: bool = False
 ) -> Attribution:
     """Return A_c = −Σ_positions a_c · ∂metric/∂a_c of every head and neuron."""
-    return _of_all_rows(model, metric, lambda batch: _scores_at(1.0, model, metric, batch), batch_size, progress)
+    return attribute_rows(model, metric, lambda batch: _scores_at(1.0, model, metric, batch), batch_size, progress)
 
 
 def integrated(
@@ -126,7 +122,7 @@ def integrated(
         pairs.append(torch.stack([increase, sums[0].sum((1, 2)) + sums[1].sum((1, 2)) - increase], -1))
         return sums
 
-    scores = _of_all_rows(model, metric, read, batch_size, progress)
+    scores = attribute_rows(model, metric, read, batch_size, progress)
     total, error = torch.cat(pairs).abs().mean(0)
     if not error <= TOLERANCE * total:  # also where one is no number
         log.warning(
@@ -138,30 +134,6 @@ def integrated(
 
 METHODS: dict[str, Callable[..., Attribution]] = {"first-order": first_order, "integrated": integrated, "exact": exact}
 """Each is `method(model, metric: BoundMetric, *, batch_size, progress, **options) → Attribution`."""
-
-
-def _of_all_rows(
-    model: HookedModel,
-    metric: BoundMetric,
-    read: Callable[[Batch], list[Tensor]],
-    batch_size: int | None,
-    progress: bool,
-) -> Attribution:
-    """Call `read` on batches of rows of similar length: A of heads and of neurons."""
-    check_every_layer(model)
-    rows, parts = metric.rows, dict[int, list[Tensor]]()
-    read_rows = lambda indices: read(make_batch(model, [rows[index] for index in indices]))
-    batches = batched(rows, batch_size=8 if batch_size is None else batch_size)
-    with tqdm(total=len(rows), desc="attribute", unit="example", disable=not progress) as bar:
-        for indices, outputs in map_batches(batches, read_rows):
-            parts |= {index: [output[place] for output in outputs] for place, index in enumerate(indices)}
-            bar.update(len(indices))
-    heads, neurons = zip(*(parts[index] for index in range(len(rows))), strict=True)
-    scores = Attribution(torch.stack(heads), torch.stack(neurons))
-    for kind, values in (("head", scores.per_example_heads), ("neuron", scores.per_example_neurons)):
-        for example, layer, index in (~values.isfinite()).nonzero().tolist():
-            raise HarmcircuitsError(f"the score of {kind} ({layer}, {index}) of example {example} is not a number. {CURE}")
-    return scores
 
 
 def _scores_at(gate: float, model: HookedModel, metric: BoundMetric, batch: Batch) -> list[Tensor]:
@@ -208,10 +180,3 @@ def gated(model: HookedModel, gate: float) -> Iterator[tuple[list[Tensor], list[
     hooks += [(neuron_hook(layer), partial(multiply, post)) for layer in layers]
     with model.hooks(fwd_hooks=hooks):
         yield z, post
-
-
-def check_every_layer(model: HookedModel) -> None:
-    """Raise HarmcircuitsError where a layer has no `hook_z` or `hook_post`, or gradients do not mean what they should."""
-    layers = range(geometry(model).n_layers)
-    check_hooks(model, heads=layers, neurons=layers)
-    check_gradients(model)

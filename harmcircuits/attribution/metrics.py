@@ -12,11 +12,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
+from tqdm.auto import tqdm
 
-from ..data import Batch, Example, Prompt, Row, example_rows, response_loss
+from ..data import Batch, Example, Prompt, Row, batched, example_rows, make_batch, map_batches, response_loss
 from ..errors import HarmcircuitsError
 from ..models.forward import logits_at
-from ..models.protocol import HookedModel
+from ..models.protocol import CURE, HookedModel, check_gradients, check_hooks, geometry
+from .scores import Attribution
 
 Metric = Callable[[Float[Tensor, "asked d_vocab"], Batch], Float[Tensor, " b"]]
 """`metric(logits, batch) → [b]`: `logits` predict the asked tokens (`batch.targets`), row after row (`batch.row_of`)."""
@@ -104,3 +106,37 @@ def _by_row(values: Float[Tensor, " b"], batch: Batch) -> Float[Tensor, " b"]:
             "average over the tokens of a row alone (batch.mean_over_rows)."
         )
     return values
+
+
+def attribute_rows(
+    model: HookedModel,
+    metric: BoundMetric,
+    read: Callable[[Batch], list[Tensor]],
+    batch_size: int | None,
+    progress: bool,
+) -> Attribution:
+    """Return the scores that `read` gives of each batch: A of heads [b layer head] and of neurons [b layer d_mlp].
+
+    Raises HarmcircuitsError: see `check_every_layer`; a score that is not a number.
+    """
+    check_every_layer(model)
+    rows, parts = metric.rows, dict[int, list[Tensor]]()
+    read_rows = lambda indices: read(make_batch(model, [rows[index] for index in indices]))
+    batches = batched(rows, batch_size=8 if batch_size is None else batch_size)
+    with tqdm(total=len(rows), desc="attribute", unit="example", disable=not progress) as bar:
+        for indices, outputs in map_batches(batches, read_rows):
+            parts |= {index: [output[place] for output in outputs] for place, index in enumerate(indices)}
+            bar.update(len(indices))
+    heads, neurons = zip(*(parts[index] for index in range(len(rows))), strict=True)
+    scores = Attribution(torch.stack(heads), torch.stack(neurons))
+    for kind, values in (("head", scores.per_example_heads), ("neuron", scores.per_example_neurons)):
+        for example, layer, index in (~values.isfinite()).nonzero().tolist():
+            raise HarmcircuitsError(f"the score of {kind} ({layer}, {index}) of example {example} is not a number. {CURE}")
+    return scores
+
+
+def check_every_layer(model: HookedModel) -> None:
+    """Raise HarmcircuitsError where a layer has no `hook_z` or `hook_post`, or gradients do not mean what they should."""
+    layers = range(geometry(model).n_layers)
+    check_hooks(model, heads=layers, neurons=layers)
+    check_gradients(model)

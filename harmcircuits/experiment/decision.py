@@ -6,6 +6,8 @@
     )
     DECISION(estimates)      # → Verdict("undecided", ["retained 0.92 [0.71, 1.1] (n=40) ≥ 0.8: not shown"])
 
+The table of the main answer is `decision` of `experiment/dissociation.py`; each claim has its own method of that name.
+
 A check reads one end of one interval, so that "not shown" is never mistaken for "shown not": `~above(x)` and `below(x)` differ.
 """
 

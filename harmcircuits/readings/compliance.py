@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ..ablation.ablate import Condition
-from ..ablation.weights import generate
+from ..ablation.generate import generate
 from ..data import Prompt
 from ..judges.rules import OUTCOMES, read_compliance
 from ..models.protocol import HookedModel
