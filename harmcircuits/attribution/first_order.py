@@ -98,7 +98,7 @@ def first_order(
 def integrated(
     model: HookedModel, metric: BoundMetric, *, steps: int = 8, batch_size: int | None = None, progress: bool = False
 ) -> Attribution:
-    """Return A_c = −∫₀¹ ∂metric/∂m_c dm of every head and neuron; log a warning where their sum is far from what it should be.
+    """Return A_c = −∫₀¹ ∂metric/∂m_c dm of every head and neuron; log how far their sum is from what it should be.
 
     Args:
         steps: nodes of the integral, each as costly as first-order attribution. A planted model needs some 16, the default
@@ -124,11 +124,10 @@ def integrated(
 
     scores = attribute_rows(model, metric, read, batch_size, progress)
     total, error = torch.cat(pairs).abs().mean(0)
-    if not error <= TOLERANCE * total:  # also where one is no number
-        log.warning(
-            "integrated: with %d steps the sum of scores misses %.3g of %.3g (mean absolute values): take more steps",
-            steps, error, total,
-        )  # fmt: skip
+    few = not error <= TOLERANCE * total  # also where one is no number
+    cure = ": take more steps" if few else ""
+    message = "integrated: with %d steps the sum of scores misses %.3g of %.3g (mean absolute values)%s"
+    log.log(logging.WARNING if few else logging.INFO, message, steps, error, total, cure)
     return scores
 
 

@@ -73,16 +73,16 @@ def of_logits_metric(model: HookedModel, rows: Sequence[Row], metric: Metric) ->
 
 
 def label_loss(
-    model: HookedModel, examples: Sequence[Any], asked: Sequence[Sequence[int]], labels: tuple[int, int]
+    model: HookedModel, examples: Sequence[Any], questions: Sequence[Sequence[int]], labels: tuple[int, int]
 ) -> BoundMetric:
-    """Return −ln p(right label) after the tokens `asked` of each example, p over the two labels alone, in nats.
+    """Return −ln p(right label) after the tokens `questions` of each example, p over the two labels alone, in nats.
 
     The right label is the first of `labels` for examples of role "harmful", the second for all others. With
     odds = ln p(harmful label) − ln p(harmless label) that is L = ln(1 + exp(∓odds)).
     """
     harmful, harmless = labels
     right = [harmful if example.role == "harmful" else harmless for example in examples]
-    rows = [Row((*own, label), len(own), len(own) + 1) for own, label in zip(asked, right, strict=True)]
+    rows = [Row((*tokens, label), len(tokens), len(tokens) + 1) for tokens, label in zip(questions, right, strict=True)]
 
     def loss(logits: Float[Tensor, "asked d_vocab"], batch: Batch) -> Float[Tensor, " b"]:
         odds = logits[:, harmful].float() - logits[:, harmless].float()
