@@ -17,10 +17,15 @@ def names(folder: Path) -> set[str]:
 
 @contextmanager
 def untouched(model: Any, *, trainable: bool) -> Iterator[None]:
-    """Makes all parameters trainable or not; afterwards none has a gradient, another value, or changed that."""
+    """Makes all parameters trainable or not; afterwards none has a gradient, another value, or changed that, and hooks are as
+    they were."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks")
+    hooks = lambda: [len(getattr(module, kind)) for module in model.modules() for kind in kinds]
+    model(TOKENS[:1, :2])  # in the first pass a bridge sets hooks of its own
     model.requires_grad_(trainable)
-    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    before, n_hooks = {name: parameter.clone() for name, parameter in model.named_parameters()}, hooks()
     yield
+    assert hooks() == n_hooks
     for name, parameter in model.named_parameters():
         assert parameter.grad is None and parameter.requires_grad == trainable and torch.equal(parameter, before[name])
 

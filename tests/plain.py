@@ -1,7 +1,6 @@
 """The same numbers without the package: a transformers Llama, one row at a time, whole logits, hooks of PyTorch's own."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -59,27 +58,6 @@ def scores(hf_model: Any, prompt: Sequence[int], response: Sequence[int], value:
     n_heads = hf_model.config.num_attention_heads
     heads = [product.reshape(len(product), n_heads, -1).sum((0, 2)) for product in products[::2]]
     return torch.stack(heads), torch.stack([product.sum(0) for product in products[1::2]])
-
-
-@contextmanager
-def scaled(hf_model: Any, *, layer: int, factor: float, head: int | None = None, neuron: int | None = None) -> Iterator[None]:
-    """Inside, the activation of one head or neuron is multiplied by `factor`."""
-    block, d_head = hf_model.model.layers[layer], hf_model.config.head_dim
-    if head is not None:
-        module, at = block.self_attn.o_proj, slice(head * d_head, (head + 1) * d_head)
-    else:
-        module, at = block.mlp.down_proj, slice(neuron, neuron + 1)
-
-    def scale(_: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        changed = args[0].clone()
-        changed[..., at] *= factor
-        return (changed, *args[1:])
-
-    handle = module.register_forward_pre_hook(scale)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def without(hf_model: Any, *, heads: Sequence[tuple[int, int]] = (), neurons: Sequence[tuple[int, int]] = ()) -> Any:

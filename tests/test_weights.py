@@ -3,8 +3,6 @@
 import plain
 import pytest
 import torch
-from comparisons import untouched
-from conftest import needs_three
 from tiny import tiny_bridge, tiny_model, tiny_model_folder
 from written import written
 
@@ -12,7 +10,7 @@ from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.metrics import BoundMetric
 from harmcircuits.attribution.weights import WeightAttribution, attribute_weights
 from harmcircuits.circuits import Circuit, WeightMask
-from harmcircuits.data import example_rows, loss, make_batch
+from harmcircuits.data import example_rows, make_batch
 from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.forward import logits_at
 from harmcircuits.models.load import load_model
@@ -24,16 +22,6 @@ NAMES = [f"blocks.{layer}.{kind}" for layer in (0, 1) for kind in plain.LLAMA]
 def differ(a: torch.Tensor, b: torch.Tensor) -> float:
     """The largest difference, relative to the largest score."""
     return float((a - b).abs().max() / b.abs().max())
-
-
-def equal(one: WeightAttribution, other: WeightAttribution, tolerance: float) -> bool:
-    parts = ((one.signed, other.signed), (one.absolute, other.absolute))
-    return all(list(a) == list(b) and all(differ(a[name], b[name]) < tolerance for name in b) for a, b in parts)
-
-
-def identical(one: WeightAttribution, other: WeightAttribution) -> bool:
-    parts = ((one.signed, other.signed), (one.absolute, other.absolute))
-    return all(torch.equal(a[name], b[name]) for a, b in parts for name in b)
 
 
 class Readout:
@@ -75,23 +63,6 @@ def test_scores_are_those_of_autograd_one_example_and_one_matrix_at_a_time(tiny,
         assert differ(protected.absolute[name], plain.weight_scores(hf_model, name, rows[1:])[1]) < 1e-5
 
 
-def test_shrinking_a_weight_a_little_raises_the_loss_by_its_score(tiny, examples):
-    hf_model, step = tiny_model().double(), 1e-2
-    scores = attribute_weights(tiny, examples[:1]).signed
-    row = plain.ids_of(tiny, examples[0])
-    for name in NAMES:
-        for flat in scores[name].flatten().abs().topk(2).indices.tolist():
-            at = divmod(flat, scores[name].shape[1])
-            weight, losses = plain.matrix(hf_model, name).data, []
-            whole = weight[at].item()
-            for factor in (1 - step, 1 + step):
-                weight[at] = whole * factor
-                losses.append(plain.loss(hf_model, *row))
-            weight[at] = whole
-            # the norms compute in float32 whatever the model does, so that a smaller step drowns in their rounding
-            assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(scores[name][at].item(), rel=5e-3, abs=5e-5)
-
-
 @pytest.mark.model
 def test_scores_are_exact_and_additive_where_the_metric_is_linear_in_the_weights(tiny, examples, tmp_path):
     """Of the last block: W_out; and, where its MLP is off, W_O and W_V, since the patterns depend on neither."""
@@ -123,35 +94,6 @@ def test_scores_are_of_the_ablated_model_inside_an_ablation(tiny, examples):
     assert not W.signed[name][:, 60].any() and W.signed[name][:, 59].all(), "a cut neuron's outgoing weights do nothing"
 
 
-@needs_three
-@pytest.mark.model
-def test_a_mask_means_the_same_weights_in_both_model_classes(tmp_path):
-    bridge, hooked = (tiny_bridge(tmp_path / str(kind), hooked=kind) for kind in (False, True))
-    examples = written(bridge.tokenizer)
-    one, other = attribute_weights(bridge, examples), attribute_weights(hooked, examples)
-    assert equal(one, other, 1e-5)
-    mask = WeightMask(indices={name: A.flatten().topk(9).indices for name, A in one.signed.items()}, shapes=one.shapes)
-    intact = loss(bridge, examples)
-    with ablated(bridge, mask), ablated(hooked, mask):
-        assert (loss(bridge, examples) - loss(hooked, examples)).abs().max() < 1e-5
-        assert (loss(bridge, examples) - intact).abs().max() > 0.1
-    assert torch.equal(loss(bridge, examples), intact)
-
-
-# what must not change them
-
-
-def test_batches_and_padding_change_nothing(tiny, examples):
-    alone = [attribute_weights(tiny, [example]) for example in examples]
-    mean = WeightAttribution(
-        *({name: sum(getattr(each, kind)[name] for each in alone) / 4 for name in NAMES} for kind in ("signed", "absolute")), 4
-    )
-    for batch_size in (1, 2, 3, 4):
-        assert equal(attribute_weights(tiny, examples, batch_size=batch_size), mean, 3e-6)
-        apart = attribute_weights(tiny, examples, benign=examples[::-1], batch_size=batch_size)
-        assert equal(apart, mean, 3e-6), "signed sums over a batch are the sums of its examples"
-
-
 @pytest.mark.model
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_products_of_half_precision_are_float32(tmp_path, dtype):
@@ -170,21 +112,6 @@ def test_products_of_half_precision_are_float32(tmp_path, dtype):
     product = -matrix.values().double() * (kept["g"][0].double().T @ kept["x"][0].double())
     assert differ(W.signed[matrix.name], product.float()) < 1e-5
     assert (W.absolute[matrix.name] == 0).sum() <= (product.float() == 0).sum()
-
-
-@pytest.mark.model
-@pytest.mark.parametrize("trainable", [False, True])
-def test_no_parameter_gets_a_gradient_and_no_hook_stays(tmp_path, tiny, trainable, examples):
-    model = tiny_bridge(tmp_path / "own", hooked=type(tiny).__name__ == "HookedTransformer")
-    with untouched(model, trainable=trainable), torch.no_grad():
-        W = attribute_weights(model, examples)
-    assert equal(W, attribute_weights(tiny, examples), 1e-6)
-    assert not any(scores.requires_grad for scores in (*W.signed.values(), *W.absolute.values()))
-    assert not any(module._forward_hooks or module._forward_pre_hooks for module in modules_with_taps(model))
-
-
-def modules_with_taps(model):
-    return {tap.module for matrix in matrices(model) for tap in (matrix.source, matrix.sink)}
 
 
 # the result
@@ -211,7 +138,10 @@ def test_files(tiny, examples, tmp_path):
     W = attribute_weights(tiny, examples[:3], benign=examples[3:])
     W.save(tmp_path / "scores.safetensors")
     read = WeightAttribution.load(tmp_path / "scores.safetensors")
-    assert identical(read, W) and list(read.signed) == NAMES and (read.n_examples, read.n_benign) == (3, 1)
+    assert all(
+        torch.equal(getattr(read, kind)[name], getattr(W, kind)[name]) for kind in ("signed", "absolute") for name in NAMES
+    )
+    assert list(read.signed) == NAMES and (read.n_examples, read.n_benign) == (3, 1)
     with pytest.raises(HarmcircuitsError, match=r"cannot read .*absent"):
         WeightAttribution.load(tmp_path / "absent")
     WeightMask(shapes=W.shapes).save(tmp_path / "mask.safetensors")
