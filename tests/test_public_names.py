@@ -33,7 +33,7 @@ CONTRACT: dict[str, tuple[tuple[str, ...], set[str]]] = {
         ("model", "circuit", "prompts"),
         {"train", "development", "settings", "judge", "folder", "name", "progress"},
     ),
-    "measure": (("model", "conditions", "readings"), {"cache", "progress"}),
+    "measure": (("model", "conditions", "readings"), {"cache", "executor", "progress"}),
     "loss": (("model", "examples"), set()),
     "Prompt": (("request",), {"prefill", "category", "group", "role", "harm_group"}),
     "Example": ((), {"request", "prefill", "response", "category", "group", "role", "response_ids"}),

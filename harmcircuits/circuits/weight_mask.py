@@ -6,6 +6,7 @@ mask means the same weights in a `TransformerBridge` and in a `HookedTransformer
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from pathlib import Path
 from random import Random
@@ -61,6 +62,10 @@ class WeightMask(Result):
         indices = {name: _normalised(name, self.indices[name], shapes[name]) for name in shapes if name in self.indices}
         object.__setattr__(self, "shapes", MappingProxyType(shapes))
         object.__setattr__(self, "indices", MappingProxyType({name: flat for name, flat in indices.items() if len(flat)}))
+
+    def __reduce__(self) -> tuple[Callable[[], "WeightMask"], tuple[()]]:
+        """For pickle, which takes no read-only mapping."""
+        return partial(WeightMask, indices=dict(self.indices), shapes=dict(self.shapes)), ()
 
     def __len__(self) -> int:
         return sum(map(len, self.indices.values()))

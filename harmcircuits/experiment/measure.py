@@ -8,17 +8,21 @@ model wrote lie in the user's cache folder and never travel with a run.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache as memoised
+from functools import cached_property, reduce
 from hashlib import sha256
 from importlib.metadata import version
 from math import nan
+from operator import add
 from pathlib import Path
 from traceback import format_tb
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float
 from tqdm.auto import tqdm
 
@@ -44,7 +48,7 @@ TEXT_COLUMNS = ["condition", "reading", "item", TEXTS]
 Part = TypeVar("Part")
 
 
-@cache
+@memoised
 def code_digest() -> str:
     """Return the SHA-256 of libraries, sources and data, without folders that only work with measured values (`AFTER`)."""
     root = Path(__file__).parent.parent
@@ -174,42 +178,69 @@ class Outcomes:
     def __add__(self, other: "Outcomes") -> "Outcomes":
         """Both, which have no condition and measure in common."""
         frames = ((self.frame, other.frame), (self.texts, other.texts))
-        return Outcomes(*(pd.concat(pair, ignore_index=True) for pair in frames))
+        filled = ([frame for frame in pair if len(frame)] or pair[:1] for pair in frames)  # an empty one has no types
+        return Outcomes(*(pd.concat(pair, ignore_index=True) for pair in filled))
 
 
 def measure(
-    model: HookedModel,
+    model: HookedModel | Callable[[], HookedModel],
     conditions: Mapping[Condition, Sequence[Reading]] | Sequence[Condition],
     readings: Sequence[Reading] = (),
     *,
-    cache: Cache | None = None,
+    cache: Cache | str | Path | None = None,
+    executor: Executor | None = None,
     progress: bool = False,
 ) -> Outcomes:
     """Measure every reading under every condition.
 
+        with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+            measure(partial(hc.load_model, "path/to/folder"), conditions, readings, cache="out", executor=pool)
+
     Args:
+        model: a model, or a function that loads it.
         conditions: a sequence, all of which take `readings`; or a mapping from each to readings of its own.
         readings: see `conditions`.
-        cache: what was measured before is read from it; a run that was stopped continues with the next entry.
+        cache: a folder: what was measured before is read from it, and a run that was stopped continues with the next entry.
+        executor: of `concurrent.futures`, or anything with its `submit`: a job is one condition. It loads the model with the
+            function `model`, which is pickled, and writes into the same cache.
 
     Returns:
         Outcomes, one row a condition, measure and item.
+
+    Raises:
+        HarmcircuitsError: an executor with a loaded model or an open cache, which cannot be sent to another machine.
     """
     plan = dict(conditions) if isinstance(conditions, Mapping) else dict.fromkeys(conditions, readings)
-    cache = cache or Cache()
+    if executor is not None and plan:
+        return _measure_elsewhere(executor, model, plan, cache, progress=progress)
+    loaded: HookedModel = model if isinstance(model, torch.nn.Module) else model()  # type: ignore[assignment, call-arg]
+    opened = cache if isinstance(cache, Cache) else Cache.at(loaded, cache)
     numbers, texts = [pd.DataFrame(columns=COLUMNS)], [pd.DataFrame(columns=TEXT_COLUMNS)]
     pairs = [(condition, reading) for condition, taken in plan.items() for reading in taken]
     bar = tqdm(pairs, "measure", disable=not progress)
     for condition, reading in bar:
         bar.set_postfix_str(f"{condition.name}, {reading.name}")
         about = [condition.key, reading_key(reading)]
-        frame = cache.frame(reading.name, about, lambda c=condition, r=reading: r.read(model, c))  # type: ignore[misc]
+        frame = opened.frame(reading.name, about, lambda c=condition, r=reading: r.read(loaded, c))  # type: ignore[misc]
         if TEXTS in frame:
             texts.append(frame[["item", TEXTS]].assign(condition=condition.name, reading=reading.name))
             frame = frame.drop(columns=TEXTS)
         long = frame.melt("item", var_name="measure", value_name="value")
         numbers.append(long.assign(condition=condition.name)[COLUMNS])
     return Outcomes(*(pd.concat(frames[1:] or frames, ignore_index=True) for frames in (numbers, texts)))
+
+
+def _measure_elsewhere(
+    executor: Executor, model: Any, plan: Mapping[Condition, Sequence[Reading]], cache: Any, *, progress: bool
+) -> Outcomes:
+    """One job a condition, in the order of the plan."""
+    if isinstance(model, torch.nn.Module) or isinstance(cache, Cache):
+        cure = 'functools.partial(hc.load_model, "path/to/folder") as the model, and a folder as the cache'
+        raise HarmcircuitsError(f"a loaded model and an open cache cannot be sent to an executor: give {cure}")
+    folder = None if cache is None else Path(cache).absolute()
+    jobs = [executor.submit(measure, model, {condition: taken}, cache=folder) for condition, taken in plan.items()]
+    parts = [job.result() for job in tqdm(jobs, "measure", disable=not progress)]
+    return reduce(add, parts)
 
 
 def judged(model: HookedModel, written: Sequence[Prompt], outcomes: Outcomes, judge: Judge) -> Outcomes:
