@@ -42,10 +42,28 @@ Prompts = Annotated[str | None, typer.Option(help="A prompt file or a benchmark 
 Benign = Annotated[str | None, typer.Option(help="Unrelated benign requests; --prompts then holds the harmful ones.")]
 Out = Annotated[Path, typer.Option(help="Folder for pages, numbers and circuits.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 …; the GPU by default where there is one.")]
-Dtype = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="Type of the weights.")]
+Dtype = Annotated[
+    Literal["float32", "bfloat16", "float16"], typer.Option(metavar="<type>", help="float32, bfloat16 or float16.")
+]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer prompts: minutes on two cores, wide intervals.")]
 Judge = Annotated[str | None, typer.Option(help="A judge: qwen3guard-0.6b, granite-guardian, llama-guard.")]
 Claims = Annotated[str | None, typer.Option(help="Some of them, with commas between; all by default.")]
+Request = Annotated[list[str] | None, typer.Argument(metavar="REQUEST...", help="Requests, in quotation marks.")]
+Left = Annotated[
+    list[Path] | None, typer.Option(help="A circuit (.json) or weight mask (.safetensors) to leave out; repeatable.")
+]
+
+
+def _help_all(context: typer.Context, wanted: bool) -> None:
+    """Print the help of a command with its advanced options."""
+    if wanted:
+        for parameter in context.command.params:
+            parameter.hidden = False  # type: ignore[attr-defined]
+        context.get_help()
+        raise typer.Exit
+
+
+HelpAll = Annotated[bool, typer.Option("--help-all", is_eager=True, callback=_help_all, help="Show advanced settings too.")]
 
 
 def command_of(name: str) -> Callable[..., None]:
@@ -56,8 +74,9 @@ def command_of(name: str) -> Callable[..., None]:
     parameters |= {"out": (Out, Path("out", name)), "device": (Device, None), "dtype": (Dtype, "float32")}
     parameters |= {"judge": (Judge, None)} if name == "dissociate" else {"claims": (Claims, None)} if name == "paper" else {}
     parameters |= {"quick": (Quick, False)} | {setting: (option, None) for setting, option in settings_options(kind).items()}
+    parameters |= {"help_all": (HelpAll, False)}
 
-    def command(*, quick: bool, out: Path, **options: Any) -> None:
+    def command(*, quick: bool, out: Path, help_all: bool, **options: Any) -> None:
         default = kind.quick() if quick else kind()
         values = {field.name: options.pop(field.name) for field in fields(kind)}
         typed = {field: _typed(field, value, getattr(default, field)) for field, value in values.items() if value is not None}
@@ -85,7 +104,7 @@ def settings_options(kind: type[Settings]) -> dict[str, Any]:
     for field in fields(kind):
         advanced = field.name in Settings.__dataclass_fields__ and field.name not in ("seed", "components")
         default, panel = getattr(kind(), field.name), "Advanced" if advanced else None
-        option = typer.Option(help=about.get(field.name), show_default=as_text(default), rich_help_panel=panel)
+        option = typer.Option(help=about.get(field.name), show_default=as_text(default), rich_help_panel=panel, hidden=advanced)
         options[field.name] = Annotated[str | None if isinstance(default, tuple) else field.type | None, option]  # type: ignore[operator]
     return options
 
@@ -174,6 +193,43 @@ def attribute(
     typer.echo(f"{circuit!r}: {out / 'circuit.json'}    Scores: {out / 'scores.csv'}    Heads: {out / 'heads.html'}")
 
 
+def generate(
+    request: Request = None,
+    prompts: Annotated[str | None, typer.Option(help="A prompt file or a benchmark, in the place of requests.")] = None,
+    limit: Annotated[int, typer.Option(help="Prompts of --prompts, at most.")] = 8,
+    circuit: Left = None,
+    model: Model = DEFAULT_MODEL,
+    max_new_tokens: Annotated[int, typer.Option(help="Tokens of a response, at most.")] = 48,
+    temperature: Annotated[float, typer.Option(help="0: greedy; above 0: sampled.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of sampling.")] = 0,
+    device: Device = None,
+    dtype: Dtype = "float32",
+) -> None:
+    """Print responses, with --circuit also those without it side by side. Text is shown here alone: no file is written."""
+    from rich.console import Console
+
+    import harmcircuits as hc
+
+    if bool(request) == (prompts is not None):
+        raise typer.BadParameter("give requests in quotation marks, or --prompts FILE")
+    given = request or hc.load_prompts(prompts)[:limit]
+    parts, loaded = saved_circuits(circuit or []), load(model, device, dtype)
+    options: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
+    if parts:
+        Console().print(hc.compare(loaded, parts, given, **options).side_by_side())
+    else:
+        for example in hc.generate(loaded, given, **options):
+            typer.secho(printable(example.request, keep="\n"), bold=True)
+            typer.echo(printable(f"{example.prefill} {example.response}".strip(), keep="\n") + "\n")
+
+
+def saved_circuits(paths: Sequence[Path]) -> list[Any]:
+    """Load circuits (.json) and weight masks (any other file)."""
+    import harmcircuits as hc
+
+    return [(hc.Circuit if path.suffix == ".json" else hc.WeightMask).load(path) for path in paths]
+
+
 def export(
     circuit: Annotated[list[Path], typer.Argument(help="Circuits (.json) and weight masks (.safetensors) to leave out.")],
     out: Annotated[Path, typer.Option(help="Folder of the pruned model.")],
@@ -184,7 +240,7 @@ def export(
     """Write the model without circuits as an ordinary transformers folder."""
     import harmcircuits as hc
 
-    parts = [(hc.Circuit if path.suffix == ".json" else hc.WeightMask).load(path) for path in circuit]
+    parts = saved_circuits(circuit)
     hc.export(load(model, device, dtype), parts, out)
     typer.echo(f"{out} is a transformers model without {', '.join(map(repr, parts))}")
 
@@ -223,7 +279,7 @@ def show(name: str, result: Any, out: Path) -> None:
     typer.echo(f"Page: {out}.html    Numbers: {out}.json")
 
 
-COMMANDS: tuple[Callable[..., None], ...] = (*map(command_of, CLAIMS), attribute, export, report)
+COMMANDS: tuple[Callable[..., None], ...] = (*map(command_of, CLAIMS), attribute, generate, export, report)
 for command in COMMANDS:
     app.command()(errors_in_a_line(command))
 

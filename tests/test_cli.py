@@ -105,12 +105,18 @@ class TestWithoutARun:
         result = call("--version")
         assert (result.exit_code, result.output.strip()) == (0, __version__)
 
-    def test_help_names_every_option(self) -> None:
-        result = call("dissociate", "--help")
+    def test_help_all_names_every_option(self) -> None:
+        result = call("dissociate", "--help-all")
         assert result.exit_code == 0
         for option in (*OPTIONS, "--components", "--judge", "--head-fractions", "--no-sampled"):
             assert option in text(result)
         assert "[default: (1e-05:5e-05,3e-05:0.0001,0.0001:0.0004)]" in text(result)
+
+    @pytest.mark.parametrize("command", [command.__name__ for command in cli.COMMANDS])
+    def test_help_is_one_screen(self, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+        monkeypatch.setenv("COLUMNS", "100")
+        result = call(command, "--help")
+        assert result.exit_code == 0 and len(result.output.splitlines()) <= 40
 
     def test_options_are_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         calls: list[CompactnessSettings] = []
@@ -121,6 +127,12 @@ class TestWithoutARun:
         assert calls == [replace(expected, weight_fractions=((1e-5, 5e-5),))]
         told(call("compactness", "--head-fractions", "many"), "--head-fractions", "write it like 0.01,0.02", code=2)
         told(call("compactness", "--test-prompts", "0"), "test_prompts must be a number from 1")
+
+    @pytest.mark.usefixtures("no_model")
+    def test_generate_takes_requests_or_a_file(self, tmp_path: Path) -> None:
+        for given in ([], ["Bread?", "--prompts", write(tmp_path / "p.csv")]):
+            told(call("generate", *given), "give requests in quotation marks, or --prompts FILE", code=2)
+        told(call("generate", "Bread?", "--circuit", tmp_path / "none.json"), "none.json")
 
     @pytest.mark.parametrize("arguments", [["dissociate", "--help"], ["paper", "--help"], ["--version"]])
     def test_it_imports_neither_torch_nor_transformer_lens(self, arguments: list[str]) -> None:

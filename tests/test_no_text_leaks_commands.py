@@ -59,7 +59,7 @@ def unseen(*results: Any) -> None:
 
 
 def test_every_command_is_driven_somewhere() -> None:
-    here = {"compactness", "generality", "distinct", "paper", "alignment", "misalignment", "attribute", "export"}
+    here = {"compactness", "generality", "distinct", "paper", "alignment", "misalignment", "attribute", "generate", "export"}
     assert {command.__name__.replace("_", "-") for command in cli.COMMANDS} == here | THERE
 
 
@@ -92,6 +92,15 @@ def test_a_circuit_is_selected_and_left_out(place: Path, capfd: pytest.CaptureFi
     silent(place, capfd, "export", out / "circuit.json", *model, "--out", place / "pruned")
     pruned = AutoModelForCausalLM.from_pretrained(place / "pruned")
     assert sum(int((weight == 0).sum()) for weight in pruned.parameters()) > 0
+
+
+def test_generate_shows_text_on_the_terminal_alone(place: Path, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = ("--model", place / "model", "--device", "cpu", "--max-new-tokens", 4)
+    Circuit(neurons=[(0, 3)]).save(tmp_path / "circuit.json")
+    for arguments in (["Bread?", "Tea?"], ["--prompts", place / "prompts.csv", "--circuit", tmp_path / "circuit.json"]):
+        result = call("-v", "generate", *arguments, *model, "--temperature", 1)
+        assert result.exit_code == 0 and CANARY in result.output and holding(place) == []
+        assert CANARY not in "".join(capfd.readouterr())
 
 
 def test_alignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ ASKS: dict[str, Sequence[str]] = {
     "paper": ["--claims", "dissociation, compactness"],
 }
 """Options of each command that are not its defaults."""
-QUIET = {"attribute", "export", "report"}
+QUIET = {"attribute", "generate", "export", "report"}
 """Write no report of their own."""
 
 
