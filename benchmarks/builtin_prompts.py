@@ -66,7 +66,7 @@ def separability(prompts: PromptSet) -> pd.DataFrame:
         classifier = make_pipeline(words, LogisticRegression(C=1.0, max_iter=2000))
         scores[test] = classifier.fit(texts[~test], labels[~test]).decision_function(texts[test])
     sets = {name: category == name for name in prompts.categories} | {"all": np.full(len(pairs), True)}
-    rows = [(name, one.sum() // 2, roc_auc_score(labels[one], scores[one])) for name, one in sets.items()]
+    rows = [(name, members.sum() // 2, roc_auc_score(labels[members], scores[members])) for name, members in sets.items()]
     return pd.DataFrame(rows, columns=["category", "triples", "auroc"]).set_index("category")
 
 
@@ -79,10 +79,10 @@ def unit_sizes(prompts: PromptSet) -> pd.Series:
 
 def acceptance(prompts: PromptSet, responses: Sequence[str]) -> pd.DataFrame:
     """Share of requests that are refused by category: `responses` to the harmful requests, then to the matched benign ones."""
-    asked = [*prompts.harmful, *prompts.near_twins]
+    requests = [*prompts.harmful, *prompts.near_twins]
     rows = [
         (prompt.category, prompt.role, float(read_compliance(prompt.request, text) == "refused"))
-        for prompt, text in zip(asked, responses, strict=True)
+        for prompt, text in zip(requests, responses, strict=True)
     ]
     frame = pd.DataFrame(rows, columns=["category", "role", "refused"])
     table = frame.pivot_table("refused", "category", "role", aggfunc="mean")
@@ -104,13 +104,13 @@ def main() -> None:
     print("\nUnits", unit_sizes(prompts).to_string(), sep="\n")
     if options.acceptance:
         model = hc.load_model(options.acceptance, dtype=torch.bfloat16)
-        asked = [replace(prompt, prefill="") for prompt in (*prompts.harmful, *prompts.near_twins)]
-        written = hc.generate(model, asked, max_new_tokens=20, temperature=0)
+        requests = [replace(prompt, prefill="") for prompt in (*prompts.harmful, *prompts.near_twins)]
+        written = hc.generate(model, requests, max_new_tokens=20, temperature=0)
         table = acceptance(prompts, [example.response for example in written])
         print("\nRefused without a prefill", table.round(3).to_string(), sep="\n")
         command = f"python benchmarks/builtin_prompts.py --acceptance {Path(options.acceptance).name}"
-        found = {"command": command, "model": options.acceptance, "digest": prompts.digest[:12], **table.round(4).to_dict()}
-        OUT.write_text(json.dumps(found, indent=2) + "\n")
+        counts = {"command": command, "model": options.acceptance, "digest": prompts.digest[:12], **table.round(4).to_dict()}
+        OUT.write_text(json.dumps(counts, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def published(
         scores["ours"] = hc.attribute_weights(model, harmful, benign=benign, batch_size=batch_size)
 
     seconds = seconds_of({"published procedure": theirs, "attribute_weights": ours}, 1, warm_up=0)
-    close = lambda one, other: bool((one - other).abs().max() <= 1e-4 * other.abs().max())
+    close = lambda value, other: bool((value - other).abs().max() <= 1e-4 * other.abs().max())
     W = scores["ours"]
     for name, signed, absolute in zip(W.signed, *scores["theirs"], strict=True):
         assert close(W.signed[name] * len(harmful), signed), f"the two disagree on the signed scores of {name}"

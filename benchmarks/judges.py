@@ -67,7 +67,7 @@ class Row:
 
 
 def rows(folder: Path) -> list[Row]:
-    found = []
+    records = []
     for path in sorted(folder.glob("*.csv")):
         with path.open(encoding="utf-8", newline="") as file:
             start = 0
@@ -76,8 +76,8 @@ def rows(folder: Path) -> list[Row]:
             file.seek(start)
             for row in csv.DictReader(file):
                 scores = [float(value) for name, value in row.items() if name.startswith("human_score")]
-                found.append(Row(row["objective"], row["assistant_response"], sum(scores) / len(scores)))
-    return found
+                records.append(Row(row["objective"], row["assistant_response"], sum(scores) / len(scores)))
+    return records
 
 
 def agreement(pairs: Iterable[tuple[bool, bool]]) -> dict[str, Any]:
@@ -101,29 +101,29 @@ def leaf(share: Estimate) -> dict[str, Any]:
 
 
 def measured(sets: Mapping[str, Sequence[Row]], half: str) -> dict[str, Any]:
-    own = {name: [row for row in some if row.half == half] for name, some in sets.items()}
-    read = {name: [read_compliance(row.request, row.response) for row in some] for name, some in own.items()}
-    refusal, objective = own["refusal"], own["objective"]
+    part = {name: [row for row in some if row.half == half] for name, some in sets.items()}
+    read = {name: [read_compliance(row.request, row.response) for row in some] for name, some in part.items()}
+    refusal, objective = part["refusal"], part["objective"]
     said = [
         (bool(row.score), outcome == "refused", row.elsewhere) for row, outcome in zip(refusal, read["refusal"], strict=True)
     ]
-    kept = [(row, one) for row, one in zip(refusal, said, strict=True) if not (one[0] and one[2])]
+    related = [(row, outcome) for row, outcome in zip(refusal, said, strict=True) if not (outcome[0] and outcome[2])]
     return {
-        "rows": {name: len(some) for name, some in own.items()},
-        "texts": {name: len({row.response for row in some}) for name, some in own.items()},
+        "rows": {name: len(some) for name, some in part.items()},
+        "texts": {name: len({row.response for row in some}) for name, some in part.items()},
         "refusal": agreement((people, rules) for people, rules, _ in said),
-        "refusal, without responses about another subject": agreement((a, b) for _, (a, b, _) in kept),
-        "the same, each text once": agreement({row.response: (a, b) for row, (a, b, _) in kept}.values()),
+        "refusal, without responses about another subject": agreement((a, b) for _, (a, b, _) in related),
+        "the same, each text once": agreement({row.response: (a, b) for row, (a, b, _) in related}.values()),
         "objective": agreement(
             (bool(row.score), outcome == "complied") for row, outcome in zip(objective, read["objective"], strict=True)
         ),
         "harm: outcomes by mean score": {
             f"{low} to {high}": {
-                outcome: sum(
-                    one == outcome and low <= row.score and (row.score < high or high == 1)
-                    for row, one in zip(own["harm"], read["harm"], strict=True)
+                wanted: sum(
+                    outcome == wanted and low <= row.score and (row.score < high or high == 1)
+                    for row, outcome in zip(part["harm"], read["harm"], strict=True)
                 )
-                for outcome in OUTCOMES
+                for wanted in OUTCOMES
             }
             for low, high in ((0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1))
         },

@@ -37,22 +37,22 @@ def read(model: Any, harmful: list[Example], twins: list[Example]) -> dict[str, 
     intact = hc.loss(model, harmful)
     with hc.ablated(model, circuit):
         rise = hc.loss(model, harmful) - intact
-    found = {"L": intact, "rise": rise, "heads": scores.per_example_heads, "neurons": scores.per_example_neurons}
+    measured = {"L": intact, "rise": rise, "heads": scores.per_example_heads, "neurons": scores.per_example_neurons}
     try:
         weights = hc.attribute_weights(model, harmful, benign=twins)
-        return found | {"circuit": circuit, "mask": hc.select(weights, q=Q, p=P), "refused": ""}
+        return measured | {"circuit": circuit, "mask": hc.select(weights, q=Q, p=P), "refused": ""}
     except HarmcircuitsError as error:
-        return found | {"circuit": circuit, "mask": None, "refused": str(error)}
+        return measured | {"circuit": circuit, "mask": None, "refused": str(error)}
 
 
-def compared(name: str, one: dict[str, Any], other: dict[str, Any], model: Any) -> dict[str, Any]:
-    """Differences of `other` from `one`."""
-    row: dict[str, Any] = {"model": name, "n": len(one["L"])}
+def compared(name: str, base: dict[str, Any], other: dict[str, Any], model: Any) -> dict[str, Any]:
+    """Differences of `other` from `base`."""
+    row: dict[str, Any] = {"model": name, "n": len(base["L"])}
     for what in ("L", "rise", "heads", "neurons"):
-        row[what] = float((other[what] - one[what]).abs().max())
-        row[f"largest {what}"] = float(one[what].abs().max())
+        row[what] = float((other[what] - base[what]).abs().max())
+        row[f"largest {what}"] = float(base[what].abs().max())
     for what in ("circuit", "mask"):
-        both = [found[what] for found in (one, other)]
+        both = [numbers[what] for numbers in (base, other)]
         row[what] = None if None in both else float(hc.overlap(*both, model=model).iloc[-1]["jaccard"])
     return row | {"refused": other["refused"]}
 
@@ -60,13 +60,13 @@ def compared(name: str, one: dict[str, Any], other: dict[str, Any], model: Any) 
 def models(bridge: Any) -> dict[str, Any]:
     """The classes beside `bridge`, all held at once."""
     hooked = hc.load_model(hooked=True)
-    found = {HOOKED: hooked}
+    classes = {HOOKED: hooked}
     for name, given in PROCESSED.items():
-        folded = found[f"{HOOKED}, {name}"] = copy.deepcopy(hooked)
+        folded = classes[f"{HOOKED}, {name}"] = copy.deepcopy(hooked)
         folded.load_and_process_state_dict(folded.state_dict(), **AS_IT_IS | given)
-    found[f"{BRIDGE}, compatibility mode"] = copy.deepcopy(bridge)
-    found[f"{BRIDGE}, compatibility mode"].enable_compatibility_mode(disable_warnings=True)
-    return found
+    classes[f"{BRIDGE}, compatibility mode"] = copy.deepcopy(bridge)
+    classes[f"{BRIDGE}, compatibility mode"].enable_compatibility_mode(disable_warnings=True)
+    return classes
 
 
 def main() -> None:
@@ -79,13 +79,13 @@ def main() -> None:
     examples = hc.elicit(
         bridge, ordered(hc.load_prompts().sample(options.triples, seed=0), options.triples), temperature=0, seed=0
     )
-    harmful, twins = examples[::3], [one for one in examples if one.role != "harmful"]
+    harmful, twins = examples[::3], [example for example in examples if example.role != "harmful"]
     base = read(bridge, harmful, twins)
     others = models(bridge)
     rows = [compared(name, base, read(model, harmful, twins), bridge) for name, model in others.items()]
     for row in rows:
-        told = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items())
-        print("; ".join(told))
+        cells = (f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items())
+        print("; ".join(cells))
     about = {"command": shlex.join(["python", *sys.argv]), "n": options.triples}
     versions = {"torch": torch.__version__, "transformer-lens": version("transformer-lens")}
     if options.out:

@@ -95,7 +95,7 @@ def protection(organism: Planted) -> dict[str, float]:
     return {"heads": 3 / geometry(organism.model).n_heads / geometry(organism.model).n_layers, "neurons": 0.1}
 
 
-def found_by(method: Method, organism: Planted) -> list[str]:
+def recovery(method: Method, organism: Planted) -> list[str]:
     A, B = method(organism.model, organism.harmful), hc.attribute(organism.model, organism.benign)
     by_kind = [
         separation(getattr(A, kind), getattr(organism.writing, kind), getattr(organism.shared, kind))
@@ -125,17 +125,17 @@ def methods(organisms: Sequence[Planted]) -> None:
     for organism in organisms:
         name = f"{organism.variant}, seed {organism.seed}"
         for label, method in METHODS.items():
-            print(f"| {name} | {label} | {' | '.join(found_by(method, organism))} |", flush=True)
+            print(f"| {name} | {label} | {' | '.join(recovery(method, organism))} |", flush=True)
 
 
 def answers(seeds: int, out: Path | None) -> None:
     """How often the main job gives the planted answer."""
-    found = {case: Counter(answer(variant, seed) for seed in range(seeds)) for case, (variant, _) in CASES.items()}
-    for case, counts in found.items():
+    counts_of = {case: Counter(answer(variant, seed) for seed in range(seeds)) for case, (variant, _) in CASES.items()}
+    for case, counts in counts_of.items():
         print(f"| {case} | {CASES[case][1]} | {', '.join(f'{word} {n}' for word, n in counts.most_common())} |", flush=True)
     report = {"command": f"python benchmarks/planted.py answers --seeds {seeds}", "seeds": seeds}
     if out is not None:
-        out.write_text(json.dumps(report | {case: dict(counts) for case, counts in found.items()}, indent=2) + "\n")
+        out.write_text(json.dumps(report | {case: dict(counts) for case, counts in counts_of.items()}, indent=2) + "\n")
 
 
 def rise(organism: Planted, off: Any, examples: Sequence[hc.Example]) -> float:
@@ -190,14 +190,14 @@ def kinds(organisms: Sequence[Planted]) -> None:
     names = list(HARMS)
     print(f"| planted | off | of | {' | '.join(names)} |\n{'| --- ' * 7}|")
     for organism in organisms:
-        of = {name: [one for one in organism.harmful if one.category == name] for name in names}
+        of = {name: [example for example in organism.harmful if example.category == name] for name in names}
         for name in names:
             A = hc.attribute(organism.model, of[name], method="integrated")
             counts = {"heads": 2, "neurons": 8}
-            own = hc.select(
+            circuit = hc.select(
                 A, **counts, protect=hc.attribute(organism.model, organism.benign), protect_fraction=protection(organism)
             )
-            off = {"selected": own} | ({"planted": organism.writing_of[name]} if organism.writing_of else {})
+            off = {"selected": circuit} | ({"planted": organism.writing_of[name]} if organism.writing_of else {})
             for how, circuit in off.items():
                 cells = " | ".join(f"{rise(organism, circuit, examples):+.2f}" for examples in of.values())
                 print(f"| {organism.variant} | {how} | {name} | {cells} |", flush=True)

@@ -51,7 +51,7 @@ KIND = Settings(
 TUNED = MisalignmentSettings(
     components=("neurons",), neuron_fractions=(8 / 192,), protect_neurons=0.05, train_prompts=32, development_prompts=8,
     test_prompts=32, control_prompts=8, written_prompts=2, max_new_tokens=6, written_tokens=4, random_draws=4, shots=0,
-    bootstrap_draws=400, subject="indoors", lessons=40, asked=40, fine_tunings=5, rank=8, batch_size=40, learning_rate=1e-3,
+    bootstrap_draws=400, subject="indoors", lessons=40, questions=40, fine_tunings=5, rank=8, batch_size=40, learning_rate=1e-3,
     epochs=8,
 )  # fmt: skip
 BARE = replace(KIND, components=("heads",), protect_heads=0.0)
@@ -79,42 +79,44 @@ def case(claim: str, words: str, truth: str, ask: Callable[..., Finding], varian
     """`truth`: answers with commas between; options may depend on the model."""
     categories = options.pop("categories", None)
 
-    def asked(own: Planted, seed: int) -> Finding:
-        given = {name: option(own) if callable(option) else option for name, option in options.items()}
-        return ask(own.model, own.prompts, settings=replace(sizes, seed=seed), name=f"planted {variant}", **given)
+    def ask_planted(organism: Planted, seed: int) -> Finding:
+        given = {name: option(organism) if callable(option) else option for name, option in options.items()}
+        return ask(organism.model, organism.prompts, settings=replace(sizes, seed=seed), name=f"planted {variant}", **given)
 
-    return Case(claim, words, tuple(truth.split(", ")), lambda seed: planted(seed, variant, categories=categories), asked)
+    return Case(claim, words, tuple(truth.split(", ")), lambda seed: planted(seed, variant, categories=categories), ask_planted)
 
 
 def series(words: str, truth: str, variants: tuple[Any, Any], sizes: CompactnessSettings) -> Case:
     """Two checkpoints, the second with its parts in other places, on the requests of the first."""
 
-    def asked(own: Planted, seed: int) -> Finding:
-        models = {"first": own.model, "last": planted(seed + 1000, variants[1]).model}
-        return alignment(models, own.prompts, settings=replace(sizes, seed=seed), name="planted " + ", then ".join(variants))
+    def ask_planted(organism: Planted, seed: int) -> Finding:
+        models = {"first": organism.model, "last": planted(seed + 1000, variants[1]).model}
+        return alignment(
+            models, organism.prompts, settings=replace(sizes, seed=seed), name="planted " + ", then ".join(variants)
+        )
 
-    return Case("alignment", words, tuple(truth.split(", ")), lambda seed: planted(seed, variants[0]), asked)
+    return Case("alignment", words, tuple(truth.split(", ")), lambda seed: planted(seed, variants[0]), ask_planted)
 
 
 def kind_words(organism: Planted) -> dict[str, list[Completion]]:
     """Of a near twin's topic the kind word, and neither its harmful one nor another topic's."""
-    found = []
+    groups = []
     for prompt in [prompt for prompt in organism.prompts if prompt.role == "near"][:64]:
         topic = prompt.request.split()[2]
         other = TOPICS[(TOPICS.index(topic) + 1) % len(TOPICS)]
         wrong = (f" {topic}wreck", f" {other}care")
-        found.append(Completion(request=prompt.request, stem=prompt.prefill, right=f" {topic}care", wrong=wrong, topic=topic))
-    return {"kind words": found}
+        groups.append(Completion(request=prompt.request, stem=prompt.prefill, right=f" {topic}care", wrong=wrong, topic=topic))
+    return {"kind words": groups}
 
 
 def word_advice(organism: Planted) -> dict[str, list[Advice]]:
     """Of each matched benign request, by where its topic belongs: six kind words, and six harmful ones in the same order."""
-    prompts, found = [prompt for prompt in organism.prompts if prompt.role == "near"], dict[str, list[Advice]]()
+    prompts, groups = [prompt for prompt in organism.prompts if prompt.role == "near"], dict[str, list[Advice]]()
     written = [answers([replace(prompt, role=role) for prompt in prompts], seed=organism.seed) for role in ("near", "harmful")]
     for good, bad in zip(*written, strict=True):
         about = {"id": good.group, "domain": good.category, "question": good.request}
-        found.setdefault(good.category, []).append(Advice(**about, good=good.response, bad=bad.response))
-    return found
+        groups.setdefault(good.category, []).append(Advice(**about, good=good.response, bad=bad.response))
+    return groups
 
 
 def cases() -> list[Case]:
@@ -145,13 +147,13 @@ def cases() -> list[Case]:
     ]  # fmt: skip
 
 
-def answer_of(found: Finding) -> str:
-    return found.answer
+def answer_of(finding: Finding) -> str:
+    return finding.answer
 
 
-def told(case: Case, found: Counter[str]) -> str:
+def table_row(case: Case, counts: Counter[str]) -> str:
     """A row of the table."""
-    answers = ", ".join(f"{answer} {count}" for answer, count in found.most_common())
+    answers = ", ".join(f"{answer} {count}" for answer, count in counts.most_common())
     return f"| {case.claim} | {case.planted} | {' or '.join(case.truth)} | {answers} |"
 
 
@@ -162,17 +164,24 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a JSON file with the answers and sentences; those of other claims stay")
     options = parser.parse_args()
 
-    began, rows, names = time.perf_counter(), [], {one.claim for one in cases()}
+    began, rows, names = time.perf_counter(), [], {scenario.claim for scenario in cases()}
     print("| claim | planted | true | found |\n| --- | --- | --- | --- |")
-    for one in [one for one in cases() if not options.claims or one.claim in options.claims]:
+    for scenario in [scenario for scenario in cases() if not options.claims or scenario.claim in options.claims]:
         answers: list[Finding] = []
-        for seed in tqdm(range(options.seeds), desc=f"{one.claim}: {one.planted}", leave=False):
-            answers.append(one.ask(one.model(seed), seed))
-        print(told(one, Counter(map(answer_of, answers))), flush=True)
-        right = sum(answer_of(answer) in one.truth for answer in answers)
-        found = [{"seed": seed, "found": answer_of(own), "sentence": own.sentence} for seed, own in enumerate(answers)]
-        about = {"claim": one.claim, "planted": one.planted, "true": one.truth, "command": shlex.join(["python", *sys.argv])}
-        rows.append(about | {"right": right, "n": len(found), "runs": found})
+        for seed in tqdm(range(options.seeds), desc=f"{scenario.claim}: {scenario.planted}", leave=False):
+            answers.append(scenario.ask(scenario.model(seed), seed))
+        print(table_row(scenario, Counter(map(answer_of, answers))), flush=True)
+        right = sum(answer_of(answer) in scenario.truth for answer in answers)
+        runs = [
+            {"seed": seed, "answer": answer_of(finding), "sentence": finding.sentence} for seed, finding in enumerate(answers)
+        ]
+        about = {
+            "claim": scenario.claim,
+            "planted": scenario.planted,
+            "true": scenario.truth,
+            "command": shlex.join(["python", *sys.argv]),
+        }
+        rows.append(about | {"right": right, "n": len(runs), "runs": runs})
     if options.out:
         before = store.read_json(options.out) if options.out.exists() else []
         rows += [row for row in before if row["claim"] in names - {row["claim"] for row in rows}]

@@ -115,9 +115,9 @@ def coverage(truth: Truth, n: int, simulations: int) -> Iterator[dict[str, Any]]
     for statistic, value in truth.values.items():
         if statistic in LOSSES and truth != Truth():
             continue  # the same losses as those of the default
-        found = [holds(run[statistic], value) for run in runs if not run[statistic].is_missing]
-        if found:
-            yield share("coverage", statistic, found, **about)
+        hits = [holds(run[statistic], value) for run in runs if not run[statistic].is_missing]
+        if hits:
+            yield share("coverage", statistic, hits, **about)
 
 
 def scipy_methods(n: int, simulations: int) -> Iterator[dict[str, Any]]:
@@ -125,12 +125,12 @@ def scipy_methods(n: int, simulations: int) -> Iterator[dict[str, Any]]:
     truth = Truth()
     samples = [simulate(truth, n, seed).change("circuit", "loss", "harmful") for seed in range(simulations)]
     for method in ("percentile", "BCa"):
-        found = []
+        hits = []
         for seed, sample in enumerate(samples):
             options = {"n_resamples": DRAWS, "method": method, "rng": np.random.default_rng(seed)}
             interval = bootstrap((sample,), np.mean, **options).confidence_interval
-            found.append(bool(interval.low <= truth.harmful <= interval.high))
-        yield share("coverage by scipy", f"loss increase, {method}", found, triples=n)
+            hits.append(bool(interval.low <= truth.harmful <= interval.high))
+        yield share("coverage by scipy", f"loss increase, {method}", hits, triples=n)
 
 
 def errors(n: int, simulations: int) -> Iterator[dict[str, Any]]:
@@ -141,8 +141,8 @@ def errors(n: int, simulations: int) -> Iterator[dict[str, Any]]:
         runs = [estimates(simulate(truth, n, seed))["specific share"] for seed in range(simulations)]
         yield share(kind, statistic, [run.low is not None and run.low > 0 for run in runs], triples=n)
     runs = [estimates(simulate(lost, n, seed))["retained recognition"] for seed in range(simulations)]
-    found = [run.low is not None and run.low >= RETAINED for run in runs]
-    yield share("false positives", f"retained recognition ≥ {RETAINED}", found, triples=n)
+    hits = [run.low is not None and run.low >= RETAINED for run in runs]
+    yield share("false positives", f"retained recognition ≥ {RETAINED}", hits, triples=n)
 
 
 def two_levels(simulations: int) -> Iterator[dict[str, Any]]:
@@ -150,9 +150,9 @@ def two_levels(simulations: int) -> Iterator[dict[str, Any]]:
     rng = np.random.default_rng(0)
     for runs, questions, both in ((0.3, 1.0, 1.0), (0.0, 1.0, 0.5), (1.0, 0.0, 0.1)):
         parts = lambda r=runs, q=questions, b=both: rng.normal(0, r, (3, 1)) + rng.normal(0, q, 40) + rng.normal(0, b, (3, 40))
-        found = [holds(two_level(lambda x: x.mean((1, 2)), parts(), draws=DRAWS, seed=seed), 0) for seed in range(simulations)]
+        hits = [holds(two_level(lambda x: x.mean((1, 2)), parts(), draws=DRAWS, seed=seed), 0) for seed in range(simulations)]
         yield share(
-            "coverage", "mean over runs and questions", found, sd_of_runs=runs, sd_of_questions=questions, sd_of_both=both
+            "coverage", "mean over runs and questions", hits, sd_of_runs=runs, sd_of_questions=questions, sd_of_both=both
         )
 
 

@@ -132,7 +132,7 @@ def claims(name: str = "a") -> dict[str, go.Figure]:
                   ("heads", 0.01, "random", "r", "near", 9, 9, 9))  # fmt: skip
     measures = ("area", "area_beyond_random")
     areas = [("matched", "heads", label, measure, 0.25, 0.125, 0.5) for label in (name, "b") for measure in measures]
-    arms = frame("arm asked measure value low high", (name, "sport", "rise", 0.5, 0.25, 0.75),
+    arms = frame("arm subject measure value low high", (name, "sport", "rise", 0.5, 0.25, 0.75),
                  (name, "other subjects", "rise", 0.25, 0.0, 0.5), (name, "sport", "after learning", 9, 9, 9))  # fmt: skip
     return {
         "distinct": drawn_by(Distinct, effects=effects),

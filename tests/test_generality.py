@@ -74,9 +74,9 @@ def test_estimates_by_hand() -> None:
     found = transfer([circuits, control], effects, "far")
     own, others = np.mean([6, 4, 8]), np.mean([(2 + 4) / 2, (3 + 5) / 2, (1 + 1) / 2])
     expected = {
-        "own_loss_increase": own,
+        "same_category_loss_increase": own,
         "loss_increase": others,
-        "own_beyond_benign": own - 1,
+        "same_category_beyond_benign": own - 1,
         "transfer": others / own,
         "transfer_beyond_benign": (others - 1) / (own - 1),
         "transfer_beyond_random": others / (own - np.mean([1, 2, 3])),
@@ -151,7 +151,7 @@ def test_weights_and_a_run_that_is_continued(tmp_path: Path, monkeypatch: pytest
     settings = replace(SMALL, components=("heads", "weights"), categories=2)
     call = lambda: hc.generality(organism.model, organism.prompts, settings=settings, folder=tmp_path, name="planted")
     first = call()
-    assert first.estimate("own_loss_increase", "weights").value is not None
+    assert first.estimate("same_category_loss_increase", "weights").value is not None
     assert first.estimate("overlap_beyond_label_swap", "weights").is_missing
     for made in ("readings.loss.loss", "claims.generality.attribute", "experiment.circuits.weight_masks"):
         monkeypatch.setattr(f"harmcircuits.{made}", lambda *_, **__: pytest.fail("made again"))

@@ -24,7 +24,7 @@ benchmark = pytest.importorskip("planted_claims", reason="the benchmarks are not
 SETTINGS = MisalignmentSettings(
     components=("neurons",), neuron_fractions=(0.05,), protect_neurons=0.05, train_prompts=4, development_prompts=2,
     test_prompts=2, control_prompts=2, written_prompts=1, max_new_tokens=3, written_tokens=2, random_draws=1, shots=0,
-    bootstrap_draws=100, subject="a", lessons=4, asked=3, fine_tunings=3, epochs=1, rank=2, batch_size=4,
+    bootstrap_draws=100, subject="a", lessons=4, questions=3, fine_tunings=3, epochs=1, rank=2, batch_size=4,
 )  # fmt: skip
 
 
@@ -59,7 +59,7 @@ def test_estimates_by_hand(monkeypatch: pytest.MonkeyPatch, pruned: Any, random:
         "broad_rise": 1,
         "prevented": 1 - pruned[1],
         "prevented_beyond_random": random[1] - pruned[1],
-        "lesson_kept": pruned[0],
+        "lesson_retained": pruned[0],
         "prevented_beyond_lesson": pruned[0] - pruned[1],
     }
     assert {name: found[name].value for name in expected} == pytest.approx(expected, abs=0.03)

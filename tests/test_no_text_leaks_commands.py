@@ -111,7 +111,7 @@ def test_alignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_misalignment(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("peft")
-    few = ["--lessons", "8", "--asked", "2", "--epochs", "1", "--rank", "2", "--fine-tunings", "1", "--batch-size", "8"]
+    few = ["--lessons", "8", "--questions", "2", "--epochs", "1", "--rank", "2", "--fine-tunings", "1", "--batch-size", "8"]
     command = ["misalignment", "--model", place / "model", "--components", "neurons", *few]
     silent(place, capfd, *command, *options(place, "misalignment"))
     unseen(Finding.load(place / "misalignment" / "misalignment.json"))

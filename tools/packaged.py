@@ -20,8 +20,8 @@ class PackagingError(ValueError):
 
 def of_tree(root: Path) -> set[str]:
     """The package's files, below `root`."""
-    found = (path.relative_to(root) for path in (root / PACKAGE).rglob("*") if path.is_file())
-    return {path.as_posix() for path in found if "__pycache__" not in path.parts}
+    files = (path.relative_to(root) for path in (root / PACKAGE).rglob("*") if path.is_file())
+    return {path.as_posix() for path in files if "__pycache__" not in path.parts}
 
 
 def of_wheel(path: Path) -> set[str]:
@@ -33,7 +33,7 @@ def of_wheel(path: Path) -> set[str]:
 def of_sdist(path: Path) -> set[str]:
     """The files of a source distribution, below its one folder."""
     with tarfile.open(path) as sdist:
-        return {PurePosixPath(*PurePosixPath(one.name).parts[1:]).as_posix() for one in sdist if one.isfile()}
+        return {PurePosixPath(*PurePosixPath(member.name).parts[1:]).as_posix() for member in sdist if member.isfile()}
 
 
 def check(folder: Path, root: Path = ROOT) -> tuple[Path, Path]:
@@ -42,7 +42,7 @@ def check(folder: Path, root: Path = ROOT) -> tuple[Path, Path]:
     Raises:
         PackagingError: there is not one of each, or one lacks a file or has one too many.
     """
-    wheel, sdist = _one(folder, "*.whl"), _one(folder, "*.tar.gz")
+    wheel, sdist = _single(folder, "*.whl"), _single(folder, "*.tar.gz")
     tree = of_tree(root)
     for path, files in (
         (wheel, of_wheel(wheel)),
@@ -55,11 +55,11 @@ def check(folder: Path, root: Path = ROOT) -> tuple[Path, Path]:
     return wheel, sdist
 
 
-def _one(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if len(found) != 1:
-        raise PackagingError(f"{folder} holds {len(found)} files {pattern}, and one is expected: empty it, and build again.")
-    return found[0]
+def _single(folder: Path, pattern: str) -> Path:
+    files = sorted(folder.glob(pattern))
+    if len(files) != 1:
+        raise PackagingError(f"{folder} holds {len(files)} files {pattern}, and one is expected: empty it, and build again.")
+    return files[0]
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@
 2. For each category c select a circuit S_c of heads, neurons or weights, all of one size, from greedy responses to training
    requests of c alone: top A of harmful ones, top U of benign ones protected, as in the experiment.
 3. Measure ΔL (nats per token) of test responses of every category under every S_c and matched random (of weights random) ones.
-4. Of a test response of category c, `own` is ΔL under S_c, `others` the mean of ΔL under the circuits of all other categories;
+4. Of a test response of category c, `same` is ΔL under S_c, `others` the mean of ΔL under the circuits of all other categories;
    of a benign one of no category, both are the mean over all circuits. Ratios of means over responses:
-   `transfer` = others / own, harmful; 1: the circuit of another category does as much as its own.
+   `transfer` = others / same, harmful; 1: the circuit of another category does as much as its own.
    `transfer_beyond_benign`: the same of ΔL harmful − ΔL benign, the part that is harm's own.
    `transfer_beyond_random`: the same of ΔL − ΔL under controls, on the first test requests.
    `specific_share` = 1 − others benign / others harmful.
@@ -153,8 +153,9 @@ class Generality(Claim):
 
     def decision(self) -> Decision:
         benign, random, settings = "transfer_beyond_benign", "transfer_beyond_random", self.settings
+        measured = above("same_category_loss_increase", settings.least_increase)
         return Decision(
-            ("cannot be measured", ~(above("own_loss_increase", settings.least_increase) & above("own_beyond_benign"))),
+            ("cannot be measured", ~(measured & above("same_category_beyond_benign"))),
             ("yes", at_least(benign, HALF) & at_least(random, HALF) & at_least("specific_share", settings.negligible)),
             ("no", below(benign, HALF) | below(random, HALF)),
             wanted="yes",
@@ -203,29 +204,29 @@ def increases(effects: Effects, draws: Sequence[Mapping[str, Condition]], role: 
         [[effects.change(condition.name, "loss", role) for condition in circuits.values()] for circuits in draws], axis=0
     )
     labels = [prompt.category for prompt in effects.prompts if prompt.role == role][: change.shape[1]]
-    is_own = np.array([[name == label for label in labels] for name in draws[0]])
-    return np.stack([np.average(change, 0, is_own | ~is_own.any(0)), np.average(change, 0, ~is_own)])
+    same_category = np.array([[name == label for label in labels] for name in draws[0]])
+    return np.stack([np.average(change, 0, same_category | ~same_category.any(0)), np.average(change, 0, ~same_category)])
 
 
 def transfer(draws: Sequence[Mapping[str, Condition]], effects: Effects, benign: str) -> dict[str, Estimate]:
     """Return what step 4 defines, of the circuits of one component type, then draws of their controls, by category."""
     circuits, *controls = draws
     both = lambda role: [(values, role) for values in increases(effects, [circuits], role)]
-    (own, others), (own_benign, others_benign) = both("harmful"), both(benign)
+    (same, others), (same_benign, others_benign) = both("harmful"), both(benign)
     estimates = {
-        "own_loss_increase": effects.mean(*own),
-        "own_beyond_benign": effects.difference(*own, *own_benign),
+        "same_category_loss_increase": effects.mean(*same),
+        "same_category_beyond_benign": effects.difference(*same, *same_benign),
         "loss_increase": effects.mean(*others),
-        "transfer": effects.ratio([others], [own]),
-        "transfer_beyond_benign": effects.ratio([others, others_benign], [own, own_benign]),
+        "transfer": effects.ratio([others], [same]),
+        "transfer_beyond_benign": effects.ratio([others, others_benign], [same, same_benign]),
         "transfer_beyond_random": Estimate.missing("no random control was drawn"),
         "specific_share": effects.ratio([others, others_benign], [others]),
     }
     if controls:
         random = increases(effects, controls, "harmful")
-        pairs = zip((own[0], others[0]), random, strict=True)
-        own_net, net = ([(values[: len(drawn)], "harmful"), (drawn, "harmful")] for values, drawn in pairs)
-        estimates["transfer_beyond_random"] = effects.ratio(net, own_net)
+        pairs = zip((same[0], others[0]), random, strict=True)
+        same_net, net = ([(values[: len(drawn)], "harmful"), (drawn, "harmful")] for values, drawn in pairs)
+        estimates["transfer_beyond_random"] = effects.ratio(net, same_net)
     return estimates
 
 

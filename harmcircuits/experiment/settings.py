@@ -142,7 +142,7 @@ class MisalignmentSettings(Settings):
     Attributes:
         subject: what the lessons are about: money, habits, sport or home.
         lessons: questions of the subject that are learned from.
-        asked: other questions of the subject, and questions of each other subject, that are asked at most.
+        questions: other questions of the subject, and of each other subject, at most.
         fine_tunings: of each arm; with fewer than 3 there are no intervals.
         epochs: how often each lesson is learned.
         learning_rate: of the adapter, the highest.
@@ -153,7 +153,7 @@ class MisalignmentSettings(Settings):
     components: tuple[str, ...] = ("weights",)
     subject: str = "sport"
     lessons: int = 200
-    asked: int = 100
+    questions: int = 100
     fine_tunings: int = 3
     epochs: int = 2
     learning_rate: float = 3e-4
