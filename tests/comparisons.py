@@ -38,3 +38,8 @@ def reference(folder: Path, tokens: torch.Tensor = TOKENS) -> torch.Tensor:
 
 def close(a: torch.Tensor, b: torch.Tensor, tolerance: float = 1e-4) -> bool:
     return bool((a - b).abs().max() < tolerance)
+
+
+def differ(a: torch.Tensor, b: torch.Tensor) -> float:
+    """The largest difference, relative to the largest of `b`."""
+    return float((a - b).abs().max() / b.abs().max())

@@ -9,9 +9,7 @@ import plain
 import torch
 from tiny import tiny_tokenizer
 from transformers import (
-    Gemma3Config,
     Gemma3ForCausalLM,
-    Gemma3ForConditionalGeneration,
     Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
@@ -55,25 +53,11 @@ UNGATED = ("gpt2", *PYTHIA)
 """Without a gate in their MLPs."""
 
 
-VISION = {"num_hidden_layers": 3, "hidden_size": 24, "num_attention_heads": 2, "intermediate_size": 40}
-IMAGES = {"image_token_index": 500, "boi_token_index": 501, "eoi_token_index": 502, "mm_tokens_per_image": 4}
-
-
-def seeing_gemma() -> Any:
-    """With a vision tower, whose blocks come before those that read text."""
-    text = {**GROUPED, "head_dim": 8, "sliding_window": 16, **IDS}
-    config = Gemma3Config(text_config=text, vision_config={**VISION, "image_size": 28, "patch_size": 14}, **IMAGES)
-    return Gemma3ForConditionalGeneration(config)
-
-
-SEEING: dict[str, Callable[[], Any]] = {"gemma3 with images": seeing_gemma}
-
-
 def random_model(name: str) -> Any:
     """A transformers model with weights of such size that its predictions are not uniform."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        hf_model = (MODELS | SEEING)[name]().eval()
+        hf_model = MODELS[name]().eval()
         for key, parameter in hf_model.named_parameters():
             if parameter.dim() > 1 or key.endswith("bias"):
                 torch.nn.init.normal_(parameter, 0, 0.2)

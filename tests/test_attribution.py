@@ -1,31 +1,23 @@
 """Attribution: against autograd in plain transformers, and what must not change it. Finite differences: test_architectures."""
 
 from functools import partial
-from types import SimpleNamespace
 
 import plain
 import pytest
 import torch
-from comparisons import untouched
+from comparisons import differ, untouched
 from tiny import tiny_bridge, tiny_model
 from written import PROMPTS
 
 from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute
-from harmcircuits.attribution.metrics import check_every_layer
 from harmcircuits.attribution.weights import attribute_weights
 from harmcircuits.circuits import Circuit
 from harmcircuits.errors import HarmcircuitsError
-from harmcircuits.models.protocol import head_hook, neuron_hook
 
 exact_attribution = partial(attribute, method="exact")
 integrated_attribution = partial(attribute, method="integrated")
 ALGORITHMS = [attribute, exact_attribution, integrated_attribution, attribute_weights]
-
-
-def differ(a: torch.Tensor, b: torch.Tensor) -> float:
-    """The largest difference, relative to the largest score."""
-    return float((a - b).abs().max() / b.abs().max())
 
 
 def by_hand(model, hf_model, examples, value=None) -> tuple[torch.Tensor, torch.Tensor]:
@@ -102,21 +94,6 @@ def test_a_metric_of_the_logits(tiny, examples):
 # errors
 
 
-def test_a_layer_without_a_hook_point_is_named():
-    points = {name: object() for layer in range(3) for name in (head_hook(layer), neuron_hook(layer))}
-    cfg = SimpleNamespace(n_layers=3, n_heads=2, d_head=4, d_mlp=8)
-    for name, message in (
-        (neuron_hook(1), r"no hook point 'blocks\.1\.mlp\.hook_post'.*Llama, GPT-2"),
-        (head_hook(2), r"no hook point 'blocks\.2\.attn\.hook_z'"),
-    ):
-        fake = SimpleNamespace(cfg=cfg, hook_dict={key: point for key, point in points.items() if key != name})
-        with pytest.raises(HarmcircuitsError, match=message):
-            check_every_layer(fake)
-    cfg.d_mlp = None
-    with pytest.raises(HarmcircuitsError, match=r"has no d_mlp.*Dense decoder-only transformers work"):
-        check_every_layer(SimpleNamespace(cfg=cfg, hook_dict=points))
-
-
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_examples_and_metrics_that_make_no_sense(tiny, examples, algorithm):
     for wrong in ("text", examples[0], ["text"]):
@@ -133,8 +110,11 @@ def test_examples_and_metrics_that_make_no_sense(tiny, examples, algorithm):
             algorithm(tiny, examples, metric=lambda logits, batch: torch.ones(len(batch.tokens)))
 
 
-def test_a_method_and_its_options(tiny, examples):
+def test_a_method_and_its_options_and_a_model_without_mlps(tiny, examples, monkeypatch):
     with pytest.raises(HarmcircuitsError, match="method 'gradient' is unknown"):
         attribute(tiny, examples, method="gradient")
     with pytest.raises(TypeError, match="steps"):
         attribute(tiny, examples, steps=3)
+    monkeypatch.setattr(tiny.cfg, "d_mlp", None)
+    with pytest.raises(HarmcircuitsError, match=r"has no d_mlp.*Dense decoder-only transformers work"):
+        attribute(tiny, examples)

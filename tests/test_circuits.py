@@ -18,20 +18,34 @@ pairs = st.sets(st.tuples(st.integers(0, 3), st.integers(0, 4)))
 circuits = st.builds(lambda heads, neurons: Circuit(heads=list(heads), neurons=list(neurons)), pairs, pairs)
 
 
-def parts(circuit: Circuit) -> set:
-    return {("head", *pair) for pair in circuit.heads} | {("neuron", *pair) for pair in circuit.neurons}
+SHAPES = {"blocks.0.attn.q": (3, 4), "blocks.0.mlp.in": (5, 2), "blocks.10.attn.q": (2, 2)}
+weights = st.sets(st.sampled_from([(name, flat) for name, (rows, columns) in SHAPES.items() for flat in range(rows * columns)]))
+
+
+def mask_of(chosen) -> WeightMask:
+    chosen = list(chosen)
+    return WeightMask(indices={name: [flat for at, flat in chosen if at == name] for name in SHAPES}, shapes=SHAPES)
+
+
+masks = st.builds(mask_of, weights)
+
+
+def parts(one: Circuit | WeightMask) -> set:
+    if isinstance(one, Circuit):
+        return set(one.components)
+    return {(name, int(flat)) for name, indices in one.indices.items() for flat in indices}
 
 
 # algebra
 
 
-@given(circuits, circuits)
-def test_circuits_are_sets(one, two):
+@given(st.tuples(circuits, circuits) | st.tuples(masks, masks))
+def test_circuits_and_masks_are_sets(both):
+    one, two = both
     assert parts(one | two) == parts(one) | parts(two)
     assert parts(one & two) == parts(one) & parts(two)
     assert parts(one - two) == parts(one) - parts(two)
-    assert len(one) == len(parts(one))
-    assert (one == two) == (parts(one) == parts(two))
+    assert len(one) == len(parts(one)) and (one == two) == (parts(one) == parts(two))
     either = parts(one) | parts(two)
     assert one.jaccard(two) == (len(parts(one) & parts(two)) / len(either) if either else 1)
     assert one.jaccard(two) == two.jaccard(one) and one.jaccard(one) == 1
@@ -185,35 +199,7 @@ def test_hooks_zero_exactly_what_they_name(tiny, kind):
         assert torch.equal(cut.index_select(dim, torch.tensor(others)), intact.index_select(dim, torch.tensor(others)))
 
 
-SHAPES = {"blocks.0.attn.q": (3, 4), "blocks.0.mlp.in": (5, 2), "blocks.10.attn.q": (2, 2)}
-weights = st.sets(st.sampled_from([(name, flat) for name, (rows, columns) in SHAPES.items() for flat in range(rows * columns)]))
-
-
-def mask_of(chosen) -> WeightMask:
-    chosen = list(chosen)
-    return WeightMask(indices={name: [flat for at, flat in chosen if at == name] for name in SHAPES}, shapes=SHAPES)
-
-
-def named(mask: WeightMask) -> set:
-    return {(name, int(flat)) for name, indices in mask.indices.items() for flat in indices}
-
-
-masks = st.builds(mask_of, weights)
-
-
 # masks
-
-
-@given(masks, masks)
-def test_masks_are_sets(one, two):
-    assert named(one | two) == named(one) | named(two)
-    assert named(one & two) == named(one) & named(two)
-    assert named(one - two) == named(one) - named(two)
-    assert len(one) == len(named(one)) and one.fraction == len(one) / 26
-    assert (one == two) == (named(one) == named(two))
-    either = named(one) | named(two)
-    assert one.jaccard(two) == (len(named(one) & named(two)) / len(either) if either else 1)
-    assert one.jaccard(two) == two.jaccard(one) and one.jaccard(one) == 1
 
 
 @given(weights)
@@ -233,7 +219,7 @@ def test_random_masks_have_as_many_weights_in_the_same_matrices(mask, seed):
 def test_the_table_and_what_is_printed():
     mask = mask_of([("blocks.10.attn.q", 1), ("blocks.0.mlp.in", 9), ("blocks.0.mlp.in", 0)])
     assert repr(mask) == "WeightMask(3 of 26 weights, in 2 matrices)"
-    assert mask.table().to_dict("list") == {
+    assert mask.fraction == 3 / 26 and mask.table().to_dict("list") == {
         "matrix": list(SHAPES),
         "layer": [0, 0, 10],
         "kind": ["attn.q", "mlp.in", "attn.q"],

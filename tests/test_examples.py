@@ -171,10 +171,9 @@ def test_batched_gives_every_index_once_the_longest_first(rows, batch_size):
         assert len(batch) <= 4 or shortest >= 0.7 * longest, "a few long rows do not pad all others"
 
 
-@pytest.mark.parametrize("batch_size", [0])
-def test_a_batch_size_below_one_is_refused(tiny, batch_size):
-    with pytest.raises(ValueError, match=f"batch_size must be at least 1, not {batch_size}"):
-        loss(tiny, written(tiny.tokenizer), batch_size=batch_size)
+def test_a_batch_size_below_one_is_refused(tiny):
+    with pytest.raises(ValueError, match="batch_size must be at least 1, not 0"):
+        loss(tiny, written(tiny.tokenizer), batch_size=0)
 
 
 # the loss
@@ -189,14 +188,6 @@ def test_the_loss_is_that_of_transformers_by_hand(tiny):
     assert max(by_hand) - min(by_hand) > 0.1, "examples that differ, or the order is not tested"
 
 
-def test_the_loss_depends_neither_on_batches_nor_on_padding(tiny):
-    examples = written(tiny.tokenizer)
-    alone = torch.cat([loss(tiny, [example]) for example in examples])
-    for batch_size in (1, 2, 3, 16):
-        assert torch.allclose(loss(tiny, examples, batch_size=batch_size), alone, rtol=0, atol=1e-5)
-    assert torch.allclose(loss(tiny, examples[::-1]), alone.flip(0), rtol=0, atol=1e-5)
-
-
 def test_sampled_ids_are_used_and_never_encoded_again(tiny):
     ids = tuple(tiny.tokenizer.convert_tokens_to_ids(list("bread")))
     assert list(ids) != encode(tiny, "bread"), "ids that encoding the text does not give"
@@ -207,18 +198,16 @@ def test_sampled_ids_are_used_and_never_encoded_again(tiny):
     assert abs(by_hand[0] - by_hand[1]) > 0.01
 
 
-@pytest.mark.parametrize("response", [{"response": ""}, {"response": "words", "response_ids": ()}])
-def test_an_empty_response_is_an_error_that_names_its_category(tiny, response):
-    empty = Example(request="something secret", category="scams", group="t7", **response)
-    with pytest.raises(HarmcircuitsError, match=r"category 'scams' \(group 't7'\) has an empty response") as error:
+@pytest.mark.parametrize(
+    ("kind", "response", "message"),
+    [
+        (Example, {"response": ""}, "an empty response"),
+        (Example, {"response": "words", "response_ids": ()}, "an empty response"),
+        (Prompt, {}, r"no response: elicit it first \(hc\.elicit\)"),
+    ],
+)
+def test_what_has_no_response_is_an_error_that_names_its_category(tiny, kind, response, message):
+    empty = kind(request="something secret", category="scams", group="t7", **response)
+    with pytest.raises(HarmcircuitsError, match=rf"category 'scams' \(group 't7'\) has {message}") as error:
         loss(tiny, [*written(tiny.tokenizer), empty])
-    assert "secret" not in str(error.value)
-
-
-def test_prompts_have_no_loss_before_they_are_elicited(tiny):
-    prompt = Prompt(request="something secret", category="scams", group="t7")
-    with pytest.raises(
-        HarmcircuitsError, match=r"'scams' \(group 't7'\) has no response: elicit it first \(hc\.elicit\)"
-    ) as error:
-        loss(tiny, [prompt])
     assert "secret" not in str(error.value)

@@ -15,7 +15,6 @@ from written import written
 import harmcircuits as hc
 from harmcircuits.attribution.metrics import bind_metric
 from harmcircuits.circuits import Circuit
-from harmcircuits.circuits.controls import halves
 from harmcircuits.circuits.weight_selection import WeightSelection, weight_masks
 from harmcircuits.data import Prompt, make_batch
 from harmcircuits.errors import HarmcircuitsError, SelectionError
@@ -49,13 +48,6 @@ def test_masks_are_those_of_all_scores(tiny: Any) -> None:
     }
 
 
-def test_recipes_that_take_all_that_promotes_agree(tiny: Any) -> None:
-    examples = written(tiny.tokenizer)
-    everything = [WeightSelection(1.0, 0.0, recipe) for recipe in ("released", "global")]
-    released, ranked = weight_masks(tiny, [(examples, None), (examples, None)], everything)
-    assert released == ranked and released is not None and len(released)
-
-
 def test_two_halves_of_a_set_are_the_set(tiny: Any) -> None:
     harmful, benign = (written(tiny.tokenizer)[at : at + 2] for at in (0, 2))
     whole = [WeightSelection(0.01, 0.05, recipe) for recipe in ("released", "global")]
@@ -63,12 +55,6 @@ def test_two_halves_of_a_set_are_the_set(tiny: Any) -> None:
     of_two = weight_masks(tiny, [(harmful, None), (benign, None)], whole)
     assert of_two == weight_masks(tiny, [([own], None) for own in (*harmful, *benign)], halves)
     assert of_two != weight_masks(tiny, [([own], None) for own in (*benign, *harmful)], halves)
-
-
-def test_one_example_is_both_halves_of_its_set() -> None:
-    assert halves(["one"], seed=0) == (["one"], ["one"])  # type: ignore[list-item]
-    first, second = halves([*"abcde"], seed=0)  # type: ignore[list-item]
-    assert sorted([*first, *second]) == [*"abcde"]  # type: ignore[type-var]
 
 
 def test_a_selection_of_nothing_is_refused() -> None:
@@ -229,14 +215,6 @@ def test_a_share_of_rates_has_an_interval_where_no_benign_text_changes() -> None
     share = make_effects({"refused": values}, ordered(prompts, 24)).specific_share("own", "near", "refused")
     # Wilson's upper end of 0 of 24 is .14: nearly two fifths of 9 in 24
     assert share.value == 1 and share.low is not None and 0.5 < share.low < 0.95
-
-
-def test_requests_of_two_sources_are_resampled_apart() -> None:
-    prompts = [Prompt(request=f"a{at}", role="harmful") for at in range(6)]
-    prompts += [Prompt(request=f"b{at}", role="far") for at in range(9)]
-    found = make_effects({"recognition": {"baseline": [float(at) for at in range(15)]}}, ordered(prompts, 9))
-    assert not found.paired
-    assert found._drawn("harmful", 6).shape == (200, 6) and found._drawn("far", 9).shape == (200, 9)
 
 
 # The decision

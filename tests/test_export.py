@@ -11,14 +11,11 @@ from conftest import needs_three
 from families import MODELS, bridge_around, random_model
 from tiny import tiny_bridge
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from written import PROMPTS
 
 from harmcircuits.ablation.ablate import ablated
-from harmcircuits.ablation.generate import export, generate
+from harmcircuits.ablation.generate import export
 from harmcircuits.circuits import Circuit, WeightMask, outgoing, overlap
-from harmcircuits.data.elicit import elicit
 from harmcircuits.errors import HarmcircuitsError
-from harmcircuits.models.load import load_model
 from harmcircuits.models.model_key import model_hash
 
 CIRCUIT = Circuit(heads=[(0, 1), (1, 3)], neurons=[(0, 3), (1, 9), (1, 60)])
@@ -102,16 +99,6 @@ def test_the_folder_is_a_chat_model_that_says_what_it_is(bridge, tmp_path):
     for part in ("2 attention heads and 3 MLP neurons", 'base_model: "tiny"', model_hash(bridge)):
         assert part in card
     assert Circuit.load(folder / "circuit-0.json") == CIRCUIT
-
-
-@pytest.mark.model
-def test_the_exported_model_writes_what_the_ablated_one_does(bridge, tmp_path):
-    export(bridge, CIRCUIT, tmp_path / "pruned")
-    again = load_model(str(tmp_path / "pruned"), device="cpu")
-    options = {"max_new_tokens": 10, "cache": False}
-    assert [e.response_ids for e in elicit(again, PROMPTS, **options)] == [
-        e.response_ids for e in generate(bridge, PROMPTS, CIRCUIT, max_new_tokens=10)
-    ]
 
 
 # overlap

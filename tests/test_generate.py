@@ -3,7 +3,6 @@
 import families as layouts
 import pytest
 import torch
-from conftest import needs_three
 from written import PROMPTS
 
 from harmcircuits.ablation.ablate import ablated
@@ -76,13 +75,6 @@ def test_hooks_of_yours_are_not_forgotten(tiny):
         assert ids(generate(tiny, PROMPTS, CIRCUIT, **OPTIONS)) != by_hooks(tiny, PROMPTS, OTHER)
 
 
-def test_on_the_default_model(smollm2):
-    circuit = Circuit(heads=[(layer, layer % 9) for layer in range(0, 30, 5)], neurons=[(layer, 7) for layer in range(30)])
-    options = {"max_new_tokens": 8, "temperature": 0}
-    found = ids(generate(smollm2, PROMPTS, circuit, **options))
-    assert found == by_hooks(smollm2, PROMPTS, circuit, **options)
-
-
 # the transformers model inside
 
 
@@ -113,13 +105,6 @@ def test_fused_matrices_that_were_trained_are_not_guessed():
                 parameter.add_(1)
     with pytest.raises(HarmcircuitsError, match=r"query_key_value\.weight: more than half of q, k, v"):
         plain_model(bridge)
-
-
-@needs_three
-def test_a_hooked_transformer_holds_no_transformers_model(tiny):
-    if type(tiny).__name__ == "HookedTransformer":
-        with pytest.raises(HarmcircuitsError, match="only a TransformerBridge holds a transformers model"):
-            plain_model(tiny)
 
 
 # errors

@@ -11,13 +11,12 @@ import pytest
 import torch
 from comparisons import untouched
 from conftest import LENS
+from families import bridge_around, random_model
 from tiny import tiny_bridge, tiny_model_folder, tiny_tokenizer
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
-    Gemma3ForCausalLM,
-    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     GPTNeoXConfig,
@@ -223,18 +222,9 @@ def test_no_examples_and_prompts_are_refused(tiny: Any, examples: list[Example])
 
 
 @pytest.mark.parametrize("one", [{"head": (0, 1)}, {"neuron": (0, 1)}])
-def test_a_norm_behind_the_layer_is_refused(tmp_path: Path, one: dict) -> None:
+def test_a_norm_behind_the_layer_is_refused(one: dict) -> None:
     """In Gemma a norm lies between what heads and neurons write and the residual stream."""
-    config = Gemma3TextConfig(
-        **SHAPE,
-        num_key_value_heads=2,
-        head_dim=8,
-        architectures=["Gemma3ForCausalLM"],
-        sliding_window=16,
-        initializer_range=0.2,
-    )
-    _, load = from_transformers("gemma3", Gemma3ForCausalLM(config).eval(), tmp_path / "model")
-    model = load()
+    model = bridge_around("gemma3", random_model("gemma3"))
     with pytest.raises(HarmcircuitsError, match="not the sum of its components"):
         hc.direct_effects(model, written(model.tokenizer), **one)
 

@@ -10,12 +10,14 @@ from transformers import AutoTokenizer, MixtralConfig, MixtralForCausalLM
 from written import written
 
 from harmcircuits.ablation.ablate import ablated
+from harmcircuits.ablation.sweep import sweep
+from harmcircuits.attribution.first_order import attribute
 from harmcircuits.attribution.weights import attribute_weights
-from harmcircuits.circuits import WeightMask
+from harmcircuits.circuits import Circuit, WeightMask
 from harmcircuits.data import loss
 from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.models.load import load_model
-from harmcircuits.models.matrices import KINDS, matrices
+from harmcircuits.models.matrices import matrices
 
 
 @pytest.mark.model
@@ -65,41 +67,25 @@ def test_masked_weights_are_off_in_every_layout(name):
     assert torch.equal(loss(model, examples), intact)
 
 
-def test_names_and_shapes(tiny):
-    found = matrices(tiny)
-    assert [matrix.name for matrix in found] == [f"blocks.{layer}.{kind}" for layer in (0, 1) for kind in KINDS]
-    shapes = {matrix.kind: matrix.shape for matrix in found if matrix.layer == 1}
-    assert shapes == {
-        "attn.q": (32, 32), "attn.k": (16, 32), "attn.v": (16, 32), "attn.o": (32, 32),
-        "mlp.gate": (64, 32), "mlp.in": (64, 32), "mlp.out": (32, 64),
-    }  # fmt: skip
-    live = {id(parameter) for parameter in tiny.parameters()}
-    assert all(id(matrix.parameter) in live and matrix.values().shape == matrix.shape for matrix in found)
-
-
-def test_reading_and_writing_name_the_same_weights(tiny):
-    for matrix in matrices(tiny):
-        before, flat = matrix.values().flatten().clone(), torch.tensor([0, 7, 33, matrix.parameter.numel() - 1])
-        assert torch.equal(matrix.read(flat), before[flat])
-        matrix.write(flat, torch.tensor([1.0, 2.0, 3.0, 4.0]))
-        changed = before.clone()
-        changed[flat] = torch.tensor([1.0, 2.0, 3.0, 4.0])
-        assert torch.equal(matrix.values().flatten(), changed)
-        matrix.write(flat, before[flat])
-        assert torch.equal(matrix.values().flatten(), before)
-
-
 # what is refused
 
 
 @pytest.mark.model
-def test_experts_are_refused():
+def test_experts_have_heads_and_neither_neurons_nor_matrices():
     config = MixtralConfig(**GROUPED, num_local_experts=2, **IDS)
     model = load_model("experts", hf_model=MixtralForCausalLM(config).eval(), tokenizer=tiny_tokenizer(), device="cpu")
-    with pytest.raises(
-        HarmcircuitsError, match=r"layer 0 has no linear layer 'mlp\..*Mixtures of experts.*do not work.*Llama, GPT-2"
+    examples = written(model.tokenizer)
+    swept = lambda model, examples: sweep(model, [Circuit("L1N3")], examples)
+    for message, use in (
+        (r"layer 0 has no linear layer 'mlp\..*Mixtures of experts.*do not work.*Llama, GPT-2", attribute_weights),
+        (r"no hook point 'blocks\.0\.mlp\.hook_post'.*Llama, GPT-2", attribute),
+        (r"no hook point 'blocks\.1\.mlp\.hook_post'.*Llama, GPT-2", swept),
     ):
-        attribute_weights(model, written(model.tokenizer))
+        with pytest.raises(HarmcircuitsError, match=message):
+            use(model, examples)
+    intact = loss(model, examples)
+    with ablated(model, Circuit("L1H3")):
+        assert (loss(model, examples) - intact).abs().max() > 0
 
 
 @pytest.mark.model

@@ -14,7 +14,6 @@ from harmcircuits.circuits.selection import select
 from harmcircuits.data import loss
 from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.organisms import VARIANTS, Planted, planted
-from harmcircuits.statistics import auroc
 
 exact_attribution = partial(attribute, method="exact")
 integrated_attribution = partial(attribute, method="integrated")
@@ -24,8 +23,8 @@ ALL_NEURONS = [(layer, neuron) for layer in range(3) for neuron in range(64)]
 
 
 @cache
-def made(variant: str, seed: int = 0, *, hooked: bool = False) -> Planted:
-    return planted(seed, variant, hooked=hooked)  # type: ignore[arg-type]
+def made(variant: str, seed: int = 0, categories: str | None = None, *, hooked: bool = False) -> Planted:
+    return planted(seed, variant, categories=categories, hooked=hooked)  # type: ignore[arg-type]
 
 
 def rise(organism: Planted, circuit: Circuit, examples: list[Any]) -> float:
@@ -44,14 +43,6 @@ def found(organism: Planted, method: Any) -> Circuit:
 def exact(model: Any, examples: list[Any]) -> Any:
     heads = [(layer, head) for layer in range(3) for head in range(8)]
     return exact_attribution(model, examples, heads=heads, neurons=ALL_NEURONS)
-
-
-def separation(scores: torch.Tensor, true: Any, left_out: Any) -> float:
-    """ROC AUC of scores against the truth; `left_out` promote it too."""
-    places = [(layer, index) for layer in range(scores.shape[0]) for index in range(scores.shape[1])]
-    positive = [scores[at].item() for at in places if at in true]
-    negative = [scores[at].item() for at in places if at not in true and at not in left_out]
-    return float(auroc(positive, negative))
 
 
 # what is planted
@@ -105,13 +96,6 @@ def test_a_hooked_transformer_is_the_same_model() -> None:
 def test_every_method_finds_what_was_planted(hooked: bool, method: Any) -> None:
     organism = made("plain", hooked=hooked)
     assert found(organism, method) == organism.writing
-
-
-def test_exact_scores_put_every_writing_component_before_all_others() -> None:
-    organism = made("plain")
-    scores = exact(organism.model, organism.harmful)
-    assert separation(scores.heads, organism.writing.heads, organism.shared.heads) == 1
-    assert separation(scores.neurons, organism.writing.neurons, organism.shared.neurons) == 1
 
 
 def test_what_promotes_harm_and_kind_text_is_dropped_by_protection_alone() -> None:

@@ -1,15 +1,15 @@
 """Planted models in which a claim of the paper is false; and the earlier ones are what they were."""
 
-from functools import cache, partial
+from functools import partial
 
 import pytest
+from test_organisms import made, rise
 
-from harmcircuits.ablation.ablate import ablated
 from harmcircuits.attribution.first_order import attribute
 from harmcircuits.circuits import Circuit
 from harmcircuits.circuits.selection import select
-from harmcircuits.data import Example, loss
-from harmcircuits.organisms import Planted, planted
+from harmcircuits.data import Example
+from harmcircuits.organisms import Planted
 from harmcircuits.organisms.language import HARMS, TOPICS
 from harmcircuits.organisms.wiring import DIFFUSE_NEURONS
 
@@ -20,17 +20,6 @@ WHOLE = 4.0
 CATEGORIES = list(HARMS)
 
 
-@cache
-def made(variant: str, seed: int = 0, categories: str | None = None) -> Planted:
-    return planted(seed, variant, categories=categories)  # type: ignore[arg-type]
-
-
-def rise(organism: Planted, circuit: Circuit, examples: list[Example]) -> float:
-    intact = loss(organism.model, examples).mean()
-    with ablated(organism.model, circuit):
-        return float(loss(organism.model, examples).mean() - intact)
-
-
 def of(organism: Planted, category: str) -> list[Example]:
     return [example for example in organism.harmful if example.category == category]
 
@@ -39,9 +28,6 @@ def neurons_of(organism: Planted, n: int) -> Circuit:
     """So many writing neurons, spread evenly over them."""
     every = organism.writing.neurons
     return Circuit(neurons=[every[at * len(every) // n] for at in range(n)])
-
-
-# what was there before
 
 
 # diffuse: not compact

@@ -8,7 +8,6 @@ import torch
 from tiny import tiny_model, tiny_tokenizer
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from harmcircuits.ablation.ablate import ablated
 from harmcircuits.circuits import Circuit
 from harmcircuits.data.elicit import sample
 from harmcircuits.errors import HarmcircuitsError
@@ -72,13 +71,6 @@ def test_a_continuation_can_be_continued(tiny):
     assert (rest[0] - whole).abs().max() < 1e-4
 
 
-def test_a_prefix_is_read_under_the_ablation_in_force(tiny):
-    hf_model = plain.without(tiny_model(), heads=CIRCUIT.heads, neurons=CIRCUIT.neurons)
-    with ablated(tiny, CIRCUIT):
-        before = read_prefix(tiny, torch.tensor(PREFIX))
-        check_continued(continued(tiny, before.repeated(len(PROMPTS)), PROMPTS), hf_model, PROMPTS)
-
-
 def test_what_all_rows_begin_with_is_read_once(tiny, monkeypatch):
     rows = [PREFIX + row for row in PROMPTS[:3]]
     longest = max(map(len, rows))
@@ -118,23 +110,6 @@ def test_padding_does_not_shift_learned_positions(gpt2):
     model, reference = gpt2
     written = sample(model, PROMPTS, max_new_tokens=8, temperature=0)
     assert written == [plain.greedy(reference, prompt, 8) for prompt in PROMPTS]
-
-
-def test_a_padded_batch_writes_what_single_rows_write(tiny):
-    seeds = [11, 12, 13, 14]
-    for settings in ({"temperature": 0}, {"seeds": seeds}):
-        together = sample(tiny, PROMPTS, max_new_tokens=8, **settings)
-        for row, prompt in enumerate(PROMPTS):
-            own = settings if "temperature" in settings else {"seeds": [seeds[row]]}
-            assert sample(tiny, [prompt], max_new_tokens=8, **own) == [together[row]]
-
-
-def test_under_an_ablation_decoding_step_by_step_is_decoding_the_whole(tiny):
-    hf_model = plain.without(tiny_model(), heads=CIRCUIT.heads, neurons=CIRCUIT.neurons)
-    with ablated(tiny, CIRCUIT):
-        written = sample(tiny, PROMPTS, max_new_tokens=8, temperature=0)
-    assert written == [plain.greedy(hf_model, prompt, 8) for prompt in PROMPTS]
-    assert written != sample(tiny, PROMPTS, max_new_tokens=8, temperature=0)
 
 
 # sampling

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from comparisons import differ
 from scipy.stats import spearmanr
 from tiny import tiny_model, tiny_tokenizer
 from triples import make_triples
@@ -66,11 +67,6 @@ def alike(one: torch.Tensor, other: torch.Tensor) -> float:
     return float(spearmanr(one.flatten(), other.flatten())[0])
 
 
-def moved(half: torch.Tensor, full: torch.Tensor) -> float:
-    """The largest difference, by the largest score."""
-    return float((half - full).abs().max() / full.abs().max())
-
-
 @pytest.mark.parametrize("dtype", list(TOLERANCES))
 def test_half_precision_finds_what_float32_finds(
     dtype: torch.dtype, hooked: bool, examples: list[hc.Example], full: Found
@@ -87,7 +83,7 @@ def test_half_precision_finds_what_float32_finds(
         (half.scores.neurons, full.scores.neurons),
         (flat(half.weights.signed), flat(full.weights.signed)),
     ):
-        assert moved(ours, exact) < limit.largest
+        assert differ(ours, exact) < limit.largest
     circuits: Any = [hc.select(found.scores, heads=4, neurons=30) for found in (half, full)]
     masks: Any = [hc.select(found.weights, q=0.01, p=0.01) for found in (half, full)]
     assert len(masks[1]) > 500

@@ -84,15 +84,6 @@ def test_formats(tmp_path: Path, columns: str, row: str, expected: tuple[str, ..
     assert only(load_prompts(path)) == expected
 
 
-def test_every_format_is_recognised_from_its_required_columns(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    for name, (required, _) in FORMATS.items():
-        row: dict[str, object] = {column: "safe" if column == "label" else f"a {column}" for column in required}
-        caplog.clear()
-        load_prompts(write(tmp_path / "f.jsonl", lines(row)))
-        assert f"in format {name}" in caplog.text
-
-
 def test_triples_make_three_prompts_a_row(tmp_path: Path) -> None:
     texts = {"harmful": "Hide the tea.", "near": "Find the tea.", "far": "Draw a bird."}
     row = {"id": "a-01", "harm_group": "pranks", "category": "a", "prefill": "Sure:", **texts}

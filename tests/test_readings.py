@@ -2,14 +2,12 @@
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Ridge
-from tiny import tiny_bridge
 from triples import make_triples
 
 import harmcircuits as hc
@@ -102,13 +100,6 @@ class TestManyShot:
         whole = many_shot(tiny, ASKED[::-1], shots, batch_size=1).flip(0)
         torch.testing.assert_close(whole, torch.stack(apart).mean(0), atol=1e-4, rtol=0)
         assert (apart[0] - apart[1]).abs().max() > 1e-3, "the draws differ"
-
-    def test_32_shots_on_either_line(self, hooked: bool, tmp_path: Path) -> None:
-        model = tiny_bridge(tmp_path, hooked=hooked, max_position_embeddings=4096)
-        shots = make_shots(TRAIN, n_shots=32)
-        assert many_shot(model, ASKED[:2], shots)[1].item() == pytest.approx(
-            written_out(model, shots, ASKED[1].request), abs=1e-3
-        )
 
     def test_the_metric_is_the_loss_of_the_right_label(self, tiny: Any) -> None:
         """Loss of the same prompts called benign − loss of them called harmful = the log-odds."""

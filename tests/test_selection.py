@@ -19,14 +19,10 @@ from harmcircuits.experiment.settings import Settings
 LAYERS, HEADS, D_MLP = 3, 4, 10
 
 
-def of(heads: torch.Tensor, neurons: torch.Tensor) -> Attribution:
-    return Attribution(heads, neurons)
-
-
 def drawn(seed: int, n: int = 6) -> Attribution:
     random = torch.Generator().manual_seed(seed)
     draw = lambda *shape: torch.randn(*shape, generator=random)
-    return of(draw(n, LAYERS, HEADS), draw(n, LAYERS, D_MLP))
+    return Attribution(draw(n, LAYERS, HEADS), draw(n, LAYERS, D_MLP))
 
 
 def by_hand(score: torch.Tensor, benign: torch.Tensor | None, count: int, fraction: float) -> list[tuple[int, int]]:
@@ -86,22 +82,9 @@ def test_sizes_and_protection_are_the_experiments_unless_given():
         select(A, protect=B, heads=0)
 
 
-def test_protection_drops_the_top_of_benign_scores_of_either_sign():
-    score = torch.arange(LAYERS * D_MLP, dtype=torch.float32).view(1, LAYERS, D_MLP) + 1
-    benign = torch.zeros(2, LAYERS, D_MLP)
-    benign[:, 2, 9] = torch.tensor([5.0, -5.0])  # a mean of 0, a mean size of 5
-    benign[:, 2, 7] = -1.0
-    heads = torch.ones(1, LAYERS, HEADS)
-    A, B = of(heads, score), of(heads.repeat(2, 1, 1), benign)
-    assert select(A, protect=B, neurons=2, protect_fraction=1 / 30).neurons == ((2, 7), (2, 8))
-    assert select(A, protect=B, neurons=2, protect_fraction=2 / 30).neurons == ((2, 6), (2, 8))
-    assert select(A, protect=B, neurons=2, protect_fraction=0).neurons == ((2, 8), (2, 9))
-    assert select(A, neurons=2).neurons == ((2, 8), (2, 9)), "without benign text nothing is protected"
-
-
 @pytest.mark.parametrize(("fraction", "protected"), [(0.1, 3), (0.3, 9), (0.7, 21), (0.09, 2), (0.99, 29), (1, 30), (0, 0)])
 def test_the_number_protected_is_the_fraction_of_all_rounded_down(fraction, protected):
-    ones = of(torch.ones(1, LAYERS, HEADS), torch.ones(1, LAYERS, D_MLP))
+    ones = Attribution(torch.ones(1, LAYERS, HEADS), torch.ones(1, LAYERS, D_MLP))
     left = LAYERS * D_MLP - protected
     assert (
         len(select(ones, protect=ones, heads=1, neurons=left, protect_fraction={"heads": 0, "neurons": fraction})) == 1 + left
@@ -112,17 +95,8 @@ def test_the_number_protected_is_the_fraction_of_all_rounded_down(fraction, prot
     assert protected_mask(torch.ones(1, 100), 0.29).sum() == 29, "0.29 × 100 is 28.999999999999996"
 
 
-def test_scores_that_are_not_positive_never_count():
-    heads = torch.full((1, LAYERS, HEADS), -1.0)
-    heads[0, 1, 2], heads[0, 2, 0], heads[0, 0, 0] = 0.5, 1e-9, 0.0
-    A = of(heads, torch.ones(1, LAYERS, D_MLP))
-    assert select(A, heads=2).heads == ((1, 2), (2, 0))
-    with pytest.raises(SelectionError, match=r"3 heads were asked for, but 2 are left of 12.*A ≤ 0.*lower protect_fraction"):
-        select(A, heads=3)
-
-
 def test_equal_scores_are_taken_and_protected_in_order():
-    ones = of(torch.ones(1, LAYERS, HEADS), torch.ones(1, LAYERS, D_MLP))
+    ones = Attribution(torch.ones(1, LAYERS, HEADS), torch.ones(1, LAYERS, D_MLP))
     assert select(ones, heads=5).heads == ((0, 0), (0, 1), (0, 2), (0, 3), (1, 0))
     assert select(ones, protect=ones, heads=2, protect_fraction=0.25).heads == ((0, 3), (1, 0))
 
@@ -221,7 +195,7 @@ def test_matched_circuits_hold_as_many_protected_components_of_each_layer(heads,
 @given(st.integers(0, 1000), st.sampled_from([0.0, 0.25, 0.5]))
 def test_what_select_protects_is_never_drawn(seed, fraction):
     A, B = drawn(seed), drawn(seed + 5000)
-    A = of(A.per_example_heads.abs(), A.per_example_neurons.abs())  # all promote the response: A ≤ 0 leaves none out
+    A = Attribution(A.per_example_heads.abs(), A.per_example_neurons.abs())  # all promote the response: A ≤ 0 leaves none out
     circuit = select(A, protect=B, heads=1, neurons=3, protect_fraction=fraction)
     other = matched(CircuitRecipe(A, B, dict.fromkeys(KINDS, fraction)), circuit, seed)
     protected = [protected_mask(benign, fraction) for benign in (B.heads_abs, B.neurons_abs)]
@@ -234,11 +208,11 @@ def test_candidates_are_the_nearest_in_both_scores(monkeypatch):
     monkeypatch.setitem(NEAREST, "neurons", 2)
     size = torch.arange(D_MLP, dtype=torch.float32).repeat(1, LAYERS, 1)
     size[..., ::2] *= -1  # the size counts, not the sign
-    one, same = of(torch.ones(1, LAYERS, HEADS), size), of(torch.ones(1, LAYERS, HEADS), size.abs())
+    one, same = Attribution(torch.ones(1, LAYERS, HEADS), size), Attribution(torch.ones(1, LAYERS, HEADS), size.abs())
     circuit = Circuit(neurons=[(1, 5)])
     draws = [matched(CircuitRecipe(one, same, PROTECT), circuit, seed) for seed in range(30)]
     assert {draw.neurons for draw in draws} == {((1, 4),), ((1, 6),)}
     monkeypatch.setitem(NEAREST, "neurons", 1)
-    opposite = of(torch.ones(1, LAYERS, HEADS), size.abs().flip(-1))
+    opposite = Attribution(torch.ones(1, LAYERS, HEADS), size.abs().flip(-1))
     end = matched(CircuitRecipe(one, opposite, dict.fromkeys(KINDS, 0.0)), Circuit(neurons=[(1, 0)]), 0)
     assert end.neurons == ((1, 1),)

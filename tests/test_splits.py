@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harmcircuits.data import Prompt, PromptSet, near_duplicate_groups, splits
+from harmcircuits.data import Prompt, PromptSet, near_duplicate_groups
 from harmcircuits.errors import HarmcircuitsError
 
 WORDS = ("amber", "basket", "candle", "dolphin", "engine", "feather", "guitar", "harbour", "island", "jacket", "kettle")
@@ -48,14 +48,6 @@ NOTES = (
 )
 def test_near_duplicates(requests: tuple[str, ...], groups: tuple[tuple[int, ...], ...]) -> None:
     assert groups_of(*requests) == groups
-
-
-def test_similarity_is_the_jaccard_index_of_words_and_word_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    # words a b c d and x b c d; pairs ab bc cd and xb bc cd: 5 shared of 9
-    monkeypatch.setattr(splits, "THRESHOLD", 5 / 9)
-    assert groups_of("a b c d", "x b c d") == ((0, 1),)
-    monkeypatch.setattr(splits, "THRESHOLD", 5 / 9 + 1e-6)
-    assert groups_of("a b c d", "x b c d") == ((0,), (1,))
 
 
 def test_members_of_a_triple_and_of_like_triples_are_one_unit() -> None:
@@ -117,11 +109,6 @@ def test_split_follows_the_fractions_in_each_category() -> None:
     assert [part.table()["all"].tolist() for part in parts] == [[5, 5, 5], [3, 3, 3], [2, 2, 2]]
     assert [part.name for part in parts] == ["set/attribution", "set/development", "set/test"]
     assert [p for p in prompts if p in set(parts[0])] == list(parts[0]), "order is kept"
-
-
-def test_no_part_is_empty_even_when_one_unit_holds_most() -> None:
-    copies = [Prompt(request="the same words every time") for _ in range(10)]
-    assert all(len(part) for part in PromptSet(copies + independent(2)).split())
 
 
 @pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.5, 0.5, 0.5), (0.6, 0.4, 0.0), (1.2, -0.4, 0.2), (float("nan"),) * 3])

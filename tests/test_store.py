@@ -18,11 +18,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny import tiny_bridge
 from torch import Tensor
-from triples import RUN, TEST, TRAIN
 
-import harmcircuits as hc
 from harmcircuits import store
-from harmcircuits.circuits import Circuit
 from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.measure import Cache
 from harmcircuits.models.model_key import model_key
@@ -316,16 +313,6 @@ def test_the_key_knows_the_words_and_the_template_and_not_the_padding(model: Any
     assert model_key(model) == key
     model.tokenizer.add_tokens(["neighbour"])
     assert model_key(model) != key
-
-
-def test_another_template_is_another_run(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[str, Any] = {"settings": RUN, "folder": tmp_path / "run", "train": TRAIN}
-    monkeypatch.setenv(store.CACHE_VARIABLE, str(tmp_path / "cache"))
-    hc.dissociate(model, Circuit(heads=[(0, 1)]), TEST, **asked)
-    model.tokenizer.chat_template = model.tokenizer.chat_template.replace("user", "person")
-    found = hc.dissociate(model, Circuit(heads=[(0, 1)]), TEST, **asked)
-    fresh = hc.dissociate(model, Circuit(heads=[(0, 1)]), TEST, **(asked | {"folder": None}))
-    pd.testing.assert_frame_equal(found.outcomes.frame, fresh.outcomes.frame, check_exact=True)
 
 
 def test_under_hooks_nothing_is_kept(model: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,7 +6,7 @@ from written import written
 
 from harmcircuits.ablation import sweep as sweeps
 from harmcircuits.ablation.ablate import ablated
-from harmcircuits.ablation.sweep import branching_hooks, per_row_hooks, sweep
+from harmcircuits.ablation.sweep import per_row_hooks, sweep
 from harmcircuits.circuits import Circuit, outgoing
 from harmcircuits.data import example_rows, loss, make_batch
 from harmcircuits.errors import HarmcircuitsError
@@ -29,19 +29,6 @@ def batch(tiny):
 @torch.no_grad()
 def logits_of(model, batch):
     return model(batch.tokens, attention_mask=batch.attention_mask, return_type="logits")
-
-
-def alone(model, batch, circuit, row):
-    with ablated(model, circuit):
-        return logits_of(model, batch)[row]
-
-
-def test_each_row_is_as_if_its_circuit_alone_were_ablated(tiny, batch):
-    with tiny.hooks(fwd_hooks=per_row_hooks(tiny, CIRCUITS)):
-        together = logits_of(tiny, batch)
-    for row, circuit in enumerate(CIRCUITS):
-        assert torch.allclose(together[row], alone(tiny, batch, circuit, row), atol=1e-5)
-        assert circuit is None or not torch.allclose(together[row], alone(tiny, batch, None, row), atol=1e-2)
 
 
 def test_what_no_row_cuts_keeps_every_bit(tiny, batch):
@@ -76,16 +63,6 @@ def test_a_step_of_decoding_has_one_position(tiny, batch):
         assert torch.allclose(step[0], whole[row], atol=1e-4)
 
 
-def test_rows_that_join_at_their_layers_are_the_same_rows(tiny, batch):
-    tokens, circuits = batch.tokens[:1, :20], [*CIRCUITS[1:3], Circuit(heads=[(0, 0), (1, 2)]), CIRCUITS[3]]
-    with torch.no_grad(), tiny.hooks(fwd_hooks=branching_hooks(tiny, circuits)):
-        grown = tiny(tokens, attention_mask=torch.ones_like(tokens), return_type="logits")
-    many = tokens.repeat(5, 1)
-    with torch.no_grad(), tiny.hooks(fwd_hooks=per_row_hooks(tiny, [None, *circuits])):
-        whole = tiny(many, attention_mask=torch.ones_like(many), return_type="logits")
-    assert grown.shape == whole.shape and torch.allclose(grown, whole, atol=1e-5)
-
-
 # losses of many ablations
 
 
@@ -105,32 +82,23 @@ def way(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("way")
-@pytest.mark.parametrize("batch_size", [None, 2])
-def test_losses_are_those_of_each_alone(tiny, batch_size):
+@pytest.mark.parametrize("options", [{}, {"batch_size": 2}, {"method": "scale", "alpha": 0.5}])
+def test_losses_are_those_of_each_alone(tiny, options):
     examples = written(tiny.tokenizer)
     ablations = [SWEPT[1], None, Circuit(), *SWEPT, outgoing(tiny, SWEPT[0])]
-    losses = sweep(tiny, ablations, examples, batch_size=batch_size)
+    losses = sweep(tiny, ablations, examples, **options)
+    assert [*sweep(tiny, {"at 1": SWEPT[1]}, examples[:1], **options)] == ["at 1"]
+    how = {name: value for name, value in options.items() if name != "batch_size"}
     assert losses.shape == (len(examples), len(ablations)) and losses.columns[:3].tolist() == [
         "circuit 0",
         "baseline",
         "circuit 2",
     ]
     for name, ablation in zip(losses, ablations, strict=True):
-        with ablated(tiny, ablation):
+        with ablated(tiny, ablation, **how):
             assert torch.allclose(column(losses, name), loss(tiny, examples), atol=1e-5)
     assert losses["baseline"].equals(losses["circuit 2"].rename("baseline"))
     assert (losses["circuit 0"] - losses["baseline"]).abs().max() > 1e-2
-
-
-@pytest.mark.usefixtures("way")
-def test_scaled(tiny):
-    examples, options = written(tiny.tokenizer), {"method": "scale", "alpha": 0.5}
-    named = {"unablated": None} | {f"at {index}": circuit for index, circuit in enumerate(SWEPT)}
-    losses = sweep(tiny, named, examples, **options)
-    assert [*losses] == [*named]
-    for name, circuit in named.items():
-        with ablated(tiny, circuit, **options):
-            assert torch.allclose(column(losses, name), loss(tiny, examples), atol=1e-5)
 
 
 def test_what_cannot_be_swept(tiny):

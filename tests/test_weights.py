@@ -3,6 +3,7 @@
 import plain
 import pytest
 import torch
+from comparisons import differ
 from tiny import tiny_bridge, tiny_model, tiny_model_folder
 from written import written
 
@@ -17,11 +18,6 @@ from harmcircuits.models.load import load_model
 from harmcircuits.models.matrices import matrices
 
 NAMES = [f"blocks.{layer}.{kind}" for layer in (0, 1) for kind in plain.LLAMA]
-
-
-def differ(a: torch.Tensor, b: torch.Tensor) -> float:
-    """The largest difference, relative to the largest score."""
-    return float((a - b).abs().max() / b.abs().max())
 
 
 class Readout:
@@ -138,9 +134,8 @@ def test_files(tiny, examples, tmp_path):
     W = attribute_weights(tiny, examples[:3], benign=examples[3:])
     W.save(tmp_path / "scores.safetensors")
     read = WeightAttribution.load(tmp_path / "scores.safetensors")
-    assert all(
-        torch.equal(getattr(read, kind)[name], getattr(W, kind)[name]) for kind in ("signed", "absolute") for name in NAMES
-    )
+    for name in NAMES:
+        assert torch.equal(read.signed[name], W.signed[name]) and torch.equal(read.absolute[name], W.absolute[name])
     assert list(read.signed) == NAMES and (read.n_examples, read.n_benign) == (3, 1)
     with pytest.raises(HarmcircuitsError, match=r"cannot read .*absent"):
         WeightAttribution.load(tmp_path / "absent")

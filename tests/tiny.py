@@ -101,22 +101,9 @@ def tiny_model(
     return model
 
 
-def tiny_model_folder(
-    path: Path,
-    *,
-    seed: int = 0,
-    n_layers: int = 2,
-    n_heads: int = 4,
-    n_kv: int = 2,
-    d_model: int = 32,
-    d_mlp: int = 64,
-    chat_template: bool = True,
-    pad_token: bool = True,
-    **settings: Any,
-) -> Path:
-    """A transformers folder with `tiny_model` and `tiny_tokenizer`; returns `path`."""
-    model = tiny_model(seed=seed, n_layers=n_layers, n_heads=n_heads, n_kv=n_kv, d_model=d_model, d_mlp=d_mlp, **settings)
-    model.save_pretrained(path)
+def tiny_model_folder(path: Path, *, chat_template: bool = True, pad_token: bool = True, **options: Any) -> Path:
+    """A transformers folder with `tiny_model(**options)` and `tiny_tokenizer`; returns `path`."""
+    tiny_model(**options).save_pretrained(path)
     tiny_tokenizer(chat_template=chat_template, pad_token=pad_token).save_pretrained(path)
     return path
 

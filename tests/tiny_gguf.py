@@ -20,11 +20,8 @@ NAMES = {
 }
 
 
-def write_gguf(
-    path: Path, model: Any, tokenizer: Any, *, quantised: bool = False, pre: str = "smollm", experts: int = 0
-) -> Path:
-    """Writes a Llama model with tied embeddings; `quantised` rounds the matrices to 4 bits (Q4_1), `experts` are claimed
-    only. Returns `path`."""
+def write_gguf(path: Path, model: Any, tokenizer: Any, *, quantised: bool = False, pre: str = "smollm") -> Path:
+    """Writes a Llama model with tied embeddings; `quantised` rounds the matrices to 4 bits (Q4_1). Returns `path`."""
     config = model.config
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(config.max_position_embeddings)
@@ -37,8 +34,6 @@ def write_gguf(
     writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
     writer.add_rope_dimension_count(config.head_dim)
     writer.add_vocab_size(config.vocab_size)
-    if experts:
-        writer.add_expert_count(experts)
     _add_tokenizer(writer, tokenizer, pre)
     for key, tensor in model.state_dict().items():
         if key != "lm_head.weight":
