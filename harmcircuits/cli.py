@@ -46,6 +46,9 @@ Dtype = Annotated[
     Literal["float32", "bfloat16", "float16"], typer.Option(metavar="<type>", help="float32, bfloat16 or float16.")
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer prompts: minutes on two cores, wide intervals.")]
+Against = Annotated[
+    str | None, typer.Option(help="Another checkpoint of the model (or adapter): compared, nothing is selected.")
+]
 Judge = Annotated[str | None, typer.Option(help="A judge: qwen3guard-0.6b, granite-guardian, llama-guard.")]
 Claims = Annotated[str | None, typer.Option(help="Some of them, with commas between; all by default.")]
 Request = Annotated[list[str] | None, typer.Argument(metavar="REQUEST...", help="Requests, in quotation marks.")]
@@ -72,7 +75,9 @@ def command_of(name: str) -> Callable[..., None]:
     model = (Checkpoints, ...) if name == "alignment" else (Model, DEFAULT_MODEL)
     parameters: dict[str, tuple[Any, Any]] = {"model": model, "prompts": (Prompts, None), "benign": (Benign, None)}
     parameters |= {"out": (Out, Path("out", name)), "device": (Device, None), "dtype": (Dtype, "float32")}
-    parameters |= {"judge": (Judge, None)} if name == "dissociate" else {"claims": (Claims, None)} if name == "paper" else {}
+    if name == "dissociate":
+        parameters |= {"against": (Against, None), "judge": (Judge, None)}
+    parameters |= {"claims": (Claims, None)} if name == "paper" else {}
     parameters |= {"quick": (Quick, False)} | {setting: (option, None) for setting, option in settings_options(kind).items()}
     parameters |= {"help_all": (HelpAll, False)}
 
@@ -136,11 +141,15 @@ def errors_in_a_line(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def load(model: str, device: str | None, dtype: str) -> Any:
-    import torch
-
     import harmcircuits as hc
 
-    return hc.load_model(model, device=device, dtype=getattr(torch, dtype))
+    return hc.load_model(model, device=device, dtype=torch_type(dtype))
+
+
+def torch_type(name: str) -> Any:
+    import torch
+
+    return getattr(torch, name)
 
 
 def checkpoints(series: Sequence[str], device: str | None, dtype: str) -> dict[str, Callable[[], Any]]:
@@ -164,6 +173,8 @@ def run(command: str, *, model: Any, prompts: Any, benign: Any, out: Path, devic
     with held(out):  # a folder that cannot be written is noticed before the model is loaded
         loaded = load(model, device, dtype) if isinstance(model, str) else checkpoints(model, device, dtype)
         more |= {"name": model} if isinstance(model, str) else {}
+        if source := more.pop("against", None):
+            more["circuit"] = hc.Condition.from_checkpoint(source, device=device, dtype=torch_type(dtype))
         verb = partial(test_claim, claim_class(command)) if command in NAMES else getattr(hc, command)
         result = verb(loaded, prompts=test, folder=out, command=typed, progress=True, **more)
         result.save(out)

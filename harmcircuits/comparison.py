@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from . import store
-from .ablation.ablate import Ablation, Method, ablated
+from .ablation.ablate import Intervention, Method, ablated
 from .ablation.generate import generate
 from .data import Prompts, as_prompts, loss
 from .errors import HarmcircuitsError, one_line, printable
@@ -81,7 +81,7 @@ class Comparison(Result):
 
 def compare(
     model: HookedModel,
-    circuit: Ablation | Sequence[Ablation],
+    circuit: Intervention | Sequence[Intervention],
     prompts: Prompts,
     *,
     method: Method = "zero",

@@ -190,3 +190,17 @@ def test_a_run_prints_a_table_and_writes_its_folder(tmp_path: Path, monkeypatch:
     else:
         assert kinds == {"baseline"} and report["answer"] == "cannot be measured"
         assert "there is nothing to lose" in text(result) + (out / "report.html").read_text("utf-8")
+
+
+@pytest.mark.model
+def test_another_checkpoint_is_compared_and_nothing_is_selected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dissociation, "_nothing_to_lose", lambda effects: "")
+    monkeypatch.setattr(dissociation, "choose_circuits", lambda material: pytest.fail("circuits were selected"))
+    model, other = (tiny_model_folder(tmp_path / name, seed=seed) for seed, name in enumerate(("base", "tuned")))
+    prompts, out = write(tmp_path / "p.csv"), tmp_path / "out"
+    result = dissociate(model=model, against=other, prompts=prompts, out=out, device="cpu")
+    assert result.exit_code == 0, result.output
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    check_report(report)
+    assert [condition["name"] for condition in report["conditions"]] == ["baseline", "tuned"]
+    assert report["prompts"]["train"] and "tuned, against matched benign requests" in text(result)

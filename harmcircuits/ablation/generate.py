@@ -19,7 +19,7 @@ from ..models.export import is_plain, plain_model, save_plain
 from ..models.model_key import model_hash
 from ..models.protocol import HookedModel, has_hooks, on_several_devices, pad_id
 from ..store import atomic_folder, write_text
-from .ablate import Ablation, Method, ablated, masks_in_force, parts_of
+from .ablate import Ablation, Hooks, Intervention, Method, ablated, masks_in_force, parts_of
 
 log = logging.getLogger(__name__)
 _CARD = """\
@@ -44,7 +44,7 @@ may write other text worse than its base.
 def generate(
     model: HookedModel,
     prompts: Prompts,
-    circuit: Ablation | Sequence[Ablation] = None,
+    circuit: Intervention | Sequence[Intervention] = None,
     *,
     method: Method = "zero",
     alpha: float | None = None,
@@ -78,7 +78,8 @@ def generate(
     prompts = as_prompts(prompts)
     how: dict[str, Any] = {"max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed}
     kinds = {type(part) for part in parts_of(circuit) if part is not None}
-    if not is_plain(model) or on_several_devices(model) or has_hooks(model) or (method == "scale" and len(kinds) > 1):
+    hooked = has_hooks(model) or Hooks in kinds or (method == "scale" and len(kinds) > 1)
+    if hooked or not is_plain(model) or on_several_devices(model):
         log.info("the model has hooks, is no bridge or lies on several devices, or both circuits and masks: writing with hooks")
         with ablated(model, circuit, method=method, alpha=alpha):
             return elicit(model, prompts, batch_size=batch_size, cache=False, progress=progress, **how)
@@ -93,10 +94,9 @@ def generate(
     return as_examples(model, prompts, written)
 
 
-def in_weights(model: HookedModel, circuit: Ablation | Sequence[Ablation]) -> list[WeightMask]:
-    """Return the same ablation as masks: of a circuit, the weights that read its components."""
-    parts = [part for part in parts_of(circuit) if part is not None]
-    return [outgoing(model, part) if isinstance(part, Circuit) else part for part in parts]
+def in_weights(model: HookedModel, circuit: Intervention | Sequence[Intervention]) -> list[Intervention]:
+    """Return the same without circuits: the weights that read their components."""
+    return [outgoing(model, part) if isinstance(part, Circuit) else part for part in parts_of(circuit)]
 
 
 def export(model: HookedModel, circuit: Ablation | Sequence[Ablation], folder: str | Path, *, name: str = "") -> Path:
@@ -117,16 +117,19 @@ def export(model: HookedModel, circuit: Ablation | Sequence[Ablation], folder: s
             the model does not have; the model is no bridge around a transformers model; the folder exists already, or cannot be
             written.
     """
-    target, parts = Path(folder), [part for part in parts_of(circuit) if part is not None]
+    target, parts = Path(folder), [part for part in parts_of(circuit) if isinstance(part, Circuit | WeightMask)]
     if target.exists():
         raise HarmcircuitsError(f"{target} exists already: choose another folder, or remove it.")
+    if len(parts) < sum(part is not None for part in parts_of(circuit)):
+        raise HarmcircuitsError("hooks and checkpoints cannot be exported: give circuits and weight masks")
     if not any(len(part) for part in parts):
         raise HarmcircuitsError("nothing to prune: the circuit is empty, and the folder would hold the base model")
     if has_hooks(model) or masks_in_force(model):
         raise HarmcircuitsError(
             "the model is ablated or has hooks now: leave hc.ablated, and give all that is to be off to export"
         )
-    masks, digest = in_weights(model, parts), model_hash(model)
+    masks = [outgoing(model, part) if isinstance(part, Circuit) else part for part in parts]
+    digest = model_hash(model)
     with ablated(model, masks), atomic_folder(target) as new:
         save_plain(model, new)
         for index, part in enumerate(parts):

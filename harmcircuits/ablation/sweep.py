@@ -18,12 +18,12 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from ..circuits import Circuit, WeightMask
+from ..circuits import Circuit
 from ..data import Batch, Example, Row, example_rows, make_batch, map_batches, response_loss, row_losses
 from ..errors import HarmcircuitsError
 from ..models.forward import WORTH_SHARING, logits_at, read_prefix, rows_may_differ_by_layer, shared_length
 from ..models.protocol import Hook, HookedModel, check_finite, device_of, geometry, nearly_equal
-from .ablate import BASELINE, Ablation, Method, ablated, check_method, parts_of
+from .ablate import BASELINE, Intervention, Method, ablated, check_method, parts_of
 
 INPUT = "blocks.{}.hook_resid_pre"
 FEW = 8
@@ -41,7 +41,7 @@ Losses = Float[Tensor, "example 1+circuit"]
 @torch.no_grad()
 def sweep(
     model: HookedModel,
-    circuits: Mapping[str, Ablation] | Sequence[Ablation],
+    circuits: Mapping[str, Intervention] | Sequence[Intervention],
     examples: Sequence[Example],
     *,
     method: Method = "zero",
@@ -54,7 +54,7 @@ def sweep(
         L = hc.sweep(model, {"baseline": None, "circuit": circuit, "random": control}, examples)
         L.sub(L["baseline"], axis=0).mean()  # loss increases ΔL; positive: the ablation hurts
 
-    The same as `hc.loss` inside `ablated` for each, beyond rounding, and faster. Weight masks are measured one after the other.
+    The same as `hc.loss` inside `ablated` for each, beyond rounding, and faster. Others than circuits are measured one by one.
 
     Args:
         circuits: ablations by the name of their column. Those of a list are called "baseline" (None) and "circuit 1", by index.
@@ -83,7 +83,7 @@ def sweep(
         )  # fmt: skip
         losses[[*batched]] += increase.T
         for index, part in enumerate(parts):
-            if isinstance(part, WeightMask):
+            if not isinstance(part, Circuit | None):
                 with ablated(model, part, method=method, alpha=alpha):
                     losses[index] = row_losses(model, rows)
                 bar.update(len(rows))

@@ -9,7 +9,7 @@ from math import nan
 import numpy as np
 import pandas as pd
 
-from ..ablation.ablate import BASELINE, Ablation, Condition
+from ..ablation.ablate import BASELINE, Condition, Intervention
 from ..attribution.weight_gradients import ExampleSet
 from ..circuits import Circuit, WeightMask
 from ..circuits.controls import BENIGN, CONTROLS, DRAWN, HARMFUL, halves, weight_controls
@@ -26,6 +26,8 @@ ENOUGH = 0.95
 """Of the largest ΔL: what is beyond needs more components for next to nothing."""
 RANDOM = ("random", "matched random")
 """Controls that the effect of a circuit is compared with."""
+Given = Circuit | WeightMask | Condition
+"""What is tested without having been selected here."""
 Masks = Mapping[str, WeightMask | None]
 """Masks of the same q and p from other examples, by the name of their control."""
 
@@ -46,23 +48,26 @@ class Circuits:
     sweep: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
-def given_circuits(
-    model: HookedModel, circuit: Circuit | WeightMask | Mapping[str, Circuit | WeightMask] | None
-) -> tuple[Condition, ...]:
-    """Return a condition for each circuit that the user gives, by name; none where they are to be selected."""
+def given_circuits(model: HookedModel, circuit: Given | Mapping[str, Given] | None) -> tuple[Condition, ...]:
+    """Return a condition for each circuit or condition that the user gives, by name; none where they are to be selected."""
     if circuit is None:
         return ()
+    if isinstance(circuit, Condition):
+        circuit = {circuit.name: circuit}
     named = {"circuit": circuit} if isinstance(circuit, Circuit | WeightMask) else circuit
     if not named or BASELINE in named:
         raise HarmcircuitsError(
             f"{'the name baseline is the unablated model' if named else 'no circuit was given'}: give a Circuit, circuits by "
             "other names, or None to select them from training responses."
         )
-    for name, ablation in named.items():
-        if not len(ablation):
+    conditions = []
+    for name, each in named.items():
+        condition = each if isinstance(each, Condition) else Condition(name, each)
+        if condition.ablation is None or not condition.size:
             raise HarmcircuitsError(f"the circuit {name!r} has no components: without it nothing would change. Leave it out.")
-        ablation.check(model)
-    return tuple(Condition(name, ablation, labels={"component": name}) for name, ablation in named.items())
+        condition.ablation.check(model)
+        conditions.append(replace(condition, name=name, labels={**condition.labels, "component": name}))
+    return tuple(conditions)
 
 
 def choose_circuits(material: Material) -> Circuits:
@@ -185,7 +190,7 @@ def controls_of(
     Without training requests there are random ones alone. `kinds`: names of those that are wanted, all by default.
     """
     seeds, ablation = range(material.settings.random_draws), condition.ablation
-    controls: dict[tuple[str, int | None], Ablation] = {}
+    controls: dict[tuple[str, int | None], Intervention] = {}
     if isinstance(ablation, Circuit) and material.train is not None:
         for control in (name for name in CONTROLS if name in kinds):
             for seed in seeds if control in DRAWN else (None,):

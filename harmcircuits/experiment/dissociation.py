@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ..ablation.ablate import BASELINE, Condition
-from ..circuits import Circuit, WeightMask
 from ..data import PromptSet, load_prompts, near_duplicate_groups, words
 from ..errors import HarmcircuitsError
 from ..judges import Judge
@@ -20,8 +19,8 @@ from ..judges.judge import check_passed
 from ..models.protocol import HookedModel
 from ..statistics import Estimate
 from ..store import alone_in_folder
-from .circuits import RANDOM, Circuits, choose_circuits, controls_of, given_circuits
-from .decision import Decision, above, at_least, below, value_below
+from .circuits import RANDOM, Circuits, Given, choose_circuits, controls_of, given_circuits
+from .decision import Decision, Verdict, above, at_least, below, value_below
 from .effects import CONTRASTS, Effects
 from .material import RECOGNITION, Material
 from .measure import Cache, judged, measure
@@ -30,6 +29,8 @@ from .settings import Settings
 
 log = logging.getLogger(__name__)
 NO_CONTROL = Estimate.missing("no such control was measured")
+NEED_CONTROLS = ("loss_increase_beyond_random", "recognition_change_when_aimed_at")
+"""What dissociated needs that only controls can show; a checkpoint and hooks have none."""
 
 
 def decision(settings: Settings) -> Decision:
@@ -50,7 +51,7 @@ def decision(settings: Settings) -> Decision:
 @alone_in_folder
 def dissociate(
     model: HookedModel,
-    circuit: Circuit | WeightMask | Mapping[str, Circuit | WeightMask] | None = None,
+    circuit: Given | Mapping[str, Given] | None = None,
     prompts: PromptSet | None = None,
     *,
     train: PromptSet | None = None,
@@ -65,9 +66,9 @@ def dissociate(
     """Measure harmful generation and recognition of harm with and without circuits, against controls.
 
     Args:
-        circuit: what is ablated; several by name; or None: heads, neurons and weights are selected from training responses,
-            and their sizes chosen on development responses.
-        prompts: test requests; None: the built-in ones. Without `train`, and where circuits are to be selected, they are split.
+        circuit: what is ablated, or a `Condition`, such as another checkpoint; several by name; or None: heads, neurons and
+            weights are selected from training responses, and their sizes chosen on development responses.
+        prompts: test requests; None: the built-in ones. Without `train` they are split, unless circuits of yours are given.
         train: requests for scores, shots and probes.
         development: requests for the choice of question and sizes.
         settings: sizes; `Settings()` by default.
@@ -88,7 +89,9 @@ def dissociate(
     start, settings = perf_counter(), settings or Settings()
     if judge is not None:
         check_passed(judge)
-    material = prepare(model, prompts, train, development, settings, folder=folder, select=circuit is None)
+    material = prepare(
+        model, prompts, train, development, settings, folder=folder, split=circuit is None or isinstance(circuit, Condition)
+    )
     given = given_circuits(model, circuit)
     log.info("question: %s", material.question.name)
     outcomes = measure(model, [Condition(BASELINE)], material.readings, cache=material.cache, progress=progress)
@@ -108,10 +111,21 @@ def dissociate(
         for condition in (() if reason else tested.circuits)
         for role in effects.roles[1:]
     }
-    verdicts = {key: rule(each) for key, each in estimates.items()}
+    verdicts = {key: without_controls(rule(each), each) for key, each in estimates.items()}
     about: dict[str, Any] = {"name": name, "judge": judge.name if judge else "", "command": command}
     about |= {"seconds": round(perf_counter() - start, 1)}
     return build_result(material, tested, effects, verdicts, estimates, reason=reason, **about)
+
+
+def without_controls(verdict: Verdict, estimates: Mapping[str, Estimate]) -> Verdict:
+    """Say first what an undecided answer rests on where controls are missing without which no other could be reached."""
+    missing = [name.replace("_", " ") for name in NEED_CONTROLS if estimates[name].reason == NO_CONTROL.reason]
+    if verdict.answer != "undecided" or not missing:
+        return verdict
+    others = [reason for reason in verdict.reasons if not reason.startswith(tuple(missing))]
+    rest = "and this is not shown either" if others else "all else that dissociated needs is shown"
+    reason = f"without controls (no {', no '.join(missing)}) neither dissociated nor shared can be reached, and the answer "
+    return Verdict("undecided", [f"{reason}rests on the contrast with benign requests alone: {rest}", *others])
 
 
 def _nothing_to_lose(effects: Effects) -> str:
@@ -175,11 +189,11 @@ def prepare(
     settings: Settings,
     *,
     folder: str | Path | None,
-    select: bool = True,
+    split: bool = True,
 ) -> Material:
-    """Return the material of a run; prompts are split where circuits are to be selected (`select`) without `train`."""
+    """Return the material of a run; without `train` prompts are split (`split`)."""
     test = load_prompts() if prompts is None else prompts
-    if train is None and select:
+    if train is None and split:
         if development is not None:
             raise HarmcircuitsError("development= was given without train=: give both, or neither, and prompts are split.")
         train, development, test = test.split(seed=settings.seed)

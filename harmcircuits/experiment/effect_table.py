@@ -122,21 +122,28 @@ def interval_text(estimate: Estimate, *, percent: bool = False, sign: str = "", 
     return value + (" %" if percent else "") + (f" [{', '.join(ends)}]" if ends else "")
 
 
-def sentences(circuit: str, contrast: str, estimates: Mapping[str, Estimate], effects: Effects) -> list[str]:
-    """Return three plain sentences about one circuit and contrast, and one where its text became degenerate."""
+def sentences(
+    circuit: str, contrast: str, estimates: Mapping[str, Estimate], effects: Effects, *, ablates: bool = True
+) -> list[str]:
+    """Return three plain sentences about one circuit and contrast, and one where its text became degenerate.
+
+    `ablates`: whether components are taken away; not so by hooks and by another checkpoint.
+    """
     text = lambda name, **options: interval_text(estimates[name], missing="an unknown amount", **options)
+    where = f"{'without' if ablates else 'under'} {circuit}"
+    before, after = ("Unablated, it", "Ablated") if ablates else ("The baseline", f"Under {circuit}")
     lines = [
-        f"Without {circuit}, the loss of harmful responses rises by {text('loss_increase')} nats per token, that "
+        f"{where[0].upper()}{where[1:]}, the loss of harmful responses rises by {text('loss_increase')} nats per token, that "
         f"of {contrast} benign ones by {text('loss_increase_beyond_benign')} less: "
         f"{text('specific_share', percent=True)} of the effect is harm's own.",
-        f"Unablated, it tells harmful from {contrast} benign requests with AUROC {text('baseline_recognition')}.",
-        f"Ablated, {text('retained_recognition', percent=True)} of that signal is left "
+        f"{before} tells harmful from {contrast} benign requests with AUROC {text('baseline_recognition')}.",
+        f"{after}, {text('retained_recognition', percent=True)} of that signal is left "
         f"(AUROC {text('recognition_change', sign='+')}).",
     ]
     ablated, baseline = (effects.rate(condition, "degenerate", "harmful") for condition in (circuit, BASELINE))
     if ablated.low is not None and baseline.high is not None and ablated.low > baseline.high:
         lines.append(
-            f"Text falls apart: without {circuit}, {interval_text(ablated, percent=True)} of harmful responses are degenerate, "
+            f"Text falls apart: {where}, {interval_text(ablated, percent=True)} of harmful responses are degenerate, "
             f"{interval_text(baseline, percent=True)} unablated."
         )
     return lines

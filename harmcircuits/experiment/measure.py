@@ -221,7 +221,8 @@ def measure(
     for condition, reading in bar:
         bar.set_postfix_str(f"{condition.name}, {reading.name}")
         about = [condition.key, reading_key(reading)]
-        frame = opened.frame(reading.name, about, lambda c=condition, r=reading: r.read(loaded, c))  # type: ignore[misc]
+        keeper = Cache() if condition.key is None else opened  # hooks without a label: nothing says what they do
+        frame = keeper.frame(reading.name, about, lambda c=condition, r=reading: r.read(loaded, c))  # type: ignore[misc]
         if TEXTS in frame:
             texts.append(frame[["item", TEXTS]].assign(condition=condition.name, reading=reading.name))
             frame = frame.drop(columns=TEXTS)

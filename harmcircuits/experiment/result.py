@@ -74,7 +74,7 @@ class Dissociation:
     Attributes:
         report: everything in plain values, as `report.json` holds it (schema 2).
         outcomes: every measured value.
-        circuits, controls: what was ablated, by name.
+        circuits, controls: what was ablated, by name; hooks and checkpoints are in the report alone.
     """
 
     report: dict[str, Any]
@@ -124,7 +124,7 @@ class Dissociation:
 
     def figures(self) -> dict[str, go.Figure]:
         """Every figure by name, the plane first; none where nothing was ablated."""
-        if not self.circuits or self.report["reason"]:
+        if not self.report["answers"]:
             return {}
         return {"plane": self.figure(), **figures_of(self.effects, self.sweep)}
 
@@ -216,7 +216,12 @@ def build_result(
     """Put outcomes, effects and answers together; `about` (name of the model, judge, command, seconds) goes into the report."""
     conditions = [Condition(BASELINE), *tested.circuits, *tested.controls]
     measured = [condition for condition in conditions if condition.name in effects.outcomes.conditions]
+    circuits, controls = (
+        {each.name: each.ablation for each in kind if isinstance(each.ablation, Circuit | WeightMask)}
+        for kind in (tested.circuits, tested.controls)
+    )
     lead = min(answers, key=lambda key: (key[1] != "matched", ORDER.index(answers[key].answer)), default=None)
+    notes = answers[lead].reasons[:1] if lead and answers[lead].answer == "undecided" and not tested.controls else []
     report = {
         "schema_version": SCHEMA,
         "harmcircuits": __version__,
@@ -228,7 +233,7 @@ def build_result(
         "answer": answers[lead].answer if lead else "cannot be measured",
         "reason": reason,
         "leads": list(lead or ()),
-        "sentences": sentences(*lead, estimates[lead], effects) if lead else [reason],
+        "sentences": sentences(*lead, estimates[lead], effects, ablates=lead[0] in circuits) + notes if lead else [reason],
         "answers": [
             {"circuit": circuit, "contrast": contrast, "answer": verdict.answer, "reasons": verdict.reasons}
             for (circuit, contrast), verdict in answers.items()
@@ -245,6 +250,4 @@ def build_result(
         "sweep": [{key: value for key, value in row.items() if pd.notna(value)} for row in tested.sweep.to_dict("records")],
         "versions": {"python": platform.python_version(), **{package: version(package) for package in PACKAGES}},
     }
-    kinds = (tested.circuits, tested.controls)
-    circuits, controls = ({each.name: each.ablation for each in kind if each.ablation is not None} for kind in kinds)
     return Dissociation(report, effects.outcomes, circuits, controls)

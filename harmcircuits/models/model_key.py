@@ -63,17 +63,22 @@ def _effective(value: Any) -> Any:
     return [_effective(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+def configuration(model: HookedModel) -> dict[str, Any]:
+    """Return what a bridge computes after (the wrapped model's configuration), or a `HookedTransformer` (its own)."""
+    wrapped = getattr(model, "original_model", None)
+    effective: dict[str, Any] = _effective((model.cfg if wrapped is None else wrapped.config).to_dict())
+    return effective
+
+
 def model_key(model: HookedModel) -> str:
     """Return the SHA-256 (16 hexadecimal digits) over weights, configuration and tokenizer: the key of results of the model.
 
-    A bridge computes after the configuration of the transformers model that it wraps, a `HookedTransformer` after its own. Of
-    the tokenizer count its rules, template and special tokens; not how it padded or cut off the last batch.
+    Of the tokenizer count its rules, template and special tokens; not how it padded or cut off the last batch.
     """
-    wrapped, tokenizer, text_rules = getattr(model, "original_model", None), model.tokenizer, None
-    config = _effective((model.cfg if wrapped is None else wrapped.config).to_dict())
+    tokenizer, text_rules = model.tokenizer, None
     if tokenizer is not None:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         rules = tokenizer.get_vocab() if backend is None else json.loads(backend.to_str()) | _BATCH
         text_rules = [rules, tokenizer.chat_template, tokenizer.special_tokens_map]
-    settings = json.dumps([config, text_rules], sort_keys=True, default=str)
+    settings = json.dumps([configuration(model), text_rules], sort_keys=True, default=str)
     return hashlib.sha256(f"{model_hash(model)} {settings}".encode()).hexdigest()[:16]
