@@ -50,6 +50,8 @@ _WHERE = {
     "Dissociation": "experiment.result",
     "HarmcircuitsError": "errors",
     "dissociate": "experiment.dissociation",
+    "RecipeSettings": "experiment.settings",
+    "compare_recipes": "experiment.recipes",
     "Finding": "claims.claim",
     "CompactnessSettings": "experiment.settings",
     "compactness": "claims.compactness",
@@ -106,10 +108,12 @@ if TYPE_CHECKING:
     from .experiment.dissociation import dissociate as dissociate
     from .experiment.measure import Outcomes as Outcomes
     from .experiment.measure import measure as measure
+    from .experiment.recipes import compare_recipes as compare_recipes
     from .experiment.result import Dissociation as Dissociation
     from .experiment.settings import CompactnessSettings as CompactnessSettings
     from .experiment.settings import GeneralitySettings as GeneralitySettings
     from .experiment.settings import MisalignmentSettings as MisalignmentSettings
+    from .experiment.settings import RecipeSettings as RecipeSettings
     from .experiment.settings import Settings as Settings
     from .inspection import attention_pattern as attention_pattern
     from .inspection import direct_effects as direct_effects

@@ -2,11 +2,13 @@
 
     released: of each matrix, the floor(q · size) largest A (only A > 0)  minus  the floor(p · size) largest U
     global:   the floor(q · N) largest A of all N weights (only A > 0)  minus  the floor(p · N) largest |A| on benign text
+    unsigned: of each matrix, the floor(q · size) largest U on harmful text  minus  the floor(p · size) largest U
 
 A: attribution on harmful text, U: mean of |A| per example on benign text. The difference comes after the taking, so that fewer
 than q may be left.
 
-Source: arXiv 2604.09544; "released" is its code, "global" the other recipe that goes by its name.
+Sources: arXiv 2604.09544; "released" is its code, "global" the other recipe that goes by its name. "unsigned" is the set
+difference of SNIP scores of Wei et al. 2024, arXiv 2402.05162.
 """
 
 from collections.abc import Sequence
@@ -25,7 +27,7 @@ from ..models.matrices import matrices
 from ..models.protocol import HookedModel
 from .weight_mask import WeightMask
 
-RECIPES = ("released", "global")
+RECIPES = ("released", "global", "unsigned")
 _STRIDE = 64
 
 
@@ -34,7 +36,7 @@ class WeightSelection:
     """How one mask is selected.
 
     Attributes:
-        q: fraction of the weights taken by A: of each matrix ("released"), or of all ("global").
+        q: fraction of the weights taken: of each matrix, or of all ("global").
         p: fraction of them left out for benign text; 0 protects nothing.
         recipe: see the module.
         target, protect: the sets of examples that give A, and those that are protected; several count as one set.
@@ -73,8 +75,10 @@ def weight_masks(
         for index, selection in enumerate(selections)
         if selection.recipe == "global"
     }
-    signed = {each.target for each in selections} | {each.protect for each in selections if each.recipe == "global" and each.p}
-    absolute = {each.protect for each in selections if each.recipe == "released" and each.p}
+    unsigned = {each for each in selections if each.recipe == "unsigned"}
+    signed = {each.target for each in {*selections} - unsigned}
+    signed |= {each.protect for each in selections if each.recipe == "global" and each.p}
+    absolute = {each.protect for each in selections if each.recipe != "global" and each.p} | {each.target for each in unsigned}
     wanted = {"signed": {*chain(*signed)}, "absolute": {*chain(*absolute)}}
     for block, sums in layer_sums(model, sets, **wanted, batch_size=batch_size):
         for matrix in block:
@@ -82,7 +86,7 @@ def weight_masks(
             U = {each: weight_scores(matrix, [sums[index] for index in each], kind="absolute").flatten() for each in absolute}
             start = starts[[*shapes].index(matrix.name)]
             for index, selection in enumerate(selections):
-                target, protect = A[selection.target], selection.protect
+                target, protect = (U if selection in unsigned else A)[selection.target], selection.protect
                 if index not in ranked:
                     masks[index][matrix.name] = set_difference(target, U.get(protect), selection.q, selection.p).cpu()
                     continue

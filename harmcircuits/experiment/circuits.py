@@ -13,7 +13,7 @@ from ..ablation.ablate import BASELINE, Condition, Intervention
 from ..attribution.weight_gradients import ExampleSet
 from ..circuits import Circuit, WeightMask
 from ..circuits.controls import BENIGN, CONTROLS, DRAWN, HARMFUL, halves, weight_controls
-from ..circuits.weight_selection import RECIPES, WeightSelection, weight_masks
+from ..circuits.weight_selection import WeightSelection, weight_masks
 from ..errors import HarmcircuitsError, SelectionError
 from ..models.matrices import matrices
 from ..models.protocol import HookedModel, geometry
@@ -147,7 +147,7 @@ def weight_circuits(material: Material, *, controls: bool = True) -> Iterator[tu
     settings, (harmful, benign) = material.settings, material.train_examples
     sets: list[ExampleSet] = [(half, None) for kind in (harmful, benign) for half in halves(kind, settings.seed)]
     selections = [WeightSelection(q, p, settings.recipe, HARMFUL, BENIGN) for q, p in settings.weight_fractions]
-    (other,) = {*RECIPES} - {settings.recipe}
+    other = "global" if settings.recipe == "released" else "released"
     others = lambda selection: {"other recipe": replace(selection, recipe=other)} | weight_controls(selection)
     variants = [{"": selection} | (others(selection) if controls else {}) for selection in selections]
     masks = iter(cached_masks(material, sets, [selection for named in variants for selection in named.values()]))
@@ -201,7 +201,8 @@ def controls_of(
     elif isinstance(ablation, Circuit):
         controls = {("random", seed): ablation.random_like(material.model, seed=seed) for seed in seeds}
     elif isinstance(ablation, WeightMask):
-        controls = {("random", seed): ablation.random_like(seed=seed) for seed in seeds}
+        if "random" in kinds:
+            controls = {("random", seed): ablation.random_like(seed=seed) for seed in seeds}
         controls |= {(control, None): mask for control, mask in masks.items()}
         if material.train is not None and "aimed at recognition" in kinds:
             sets: list[ExampleSet] = [(material.recognition_prompts, material.recognition_metric)]

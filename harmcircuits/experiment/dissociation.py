@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -86,29 +86,43 @@ def dissociate(
             not have; a judge that has not passed its validation; too few prompts to split; no question whose labels the
             tokenizer tells apart; see `elicit`, `attribute`, `attribute_weights`.
     """
-    start, settings = perf_counter(), settings or Settings()
     if judge is not None:
         check_passed(judge)
-    material = prepare(
-        model, prompts, train, development, settings, folder=folder, split=circuit is None or isinstance(circuit, Condition)
-    )
+    split = circuit is None or isinstance(circuit, Condition)
+    material = prepare(model, prompts, train, development, settings or Settings(), folder=folder, split=split)
     given = given_circuits(model, circuit)
+
+    def tested() -> Circuits:
+        controls = [control for each in given for control in controls_of(material, each, {})]
+        return Circuits(given, tuple(controls)) if given else choose_circuits(material)
+
+    return run_experiment(material, tested, judge=judge, name=name, command=command, progress=progress)
+
+
+def run_experiment(
+    material: Material,
+    choose: Callable[[], Circuits],
+    *,
+    judge: Judge | None = None,
+    name: str = "",
+    command: str = "",
+    progress: bool = False,
+) -> Dissociation:
+    """Measure the baseline; where it has something to lose, what `choose` returns too; decide."""
+    start, model, settings = perf_counter(), material.model, material.settings
     log.info("question: %s", material.question.name)
     outcomes = measure(model, [Condition(BASELINE)], material.readings, cache=material.cache, progress=progress)
     effects_of = partial(Effects, prompts=material.prompts, draws=settings.bootstrap_draws, seed=settings.seed)
     reason = _nothing_to_lose(effects_of(outcomes))
-    tested = Circuits(given)
-    if not reason:
-        controls = [control for each in given for control in controls_of(material, each, {})]
-        tested = Circuits(given, tuple(controls)) if given else choose_circuits(material)
-        plan = dict.fromkeys(tested.circuits, material.readings) | dict.fromkeys(tested.controls, material.control_readings)
-        outcomes += measure(model, plan, cache=material.cache, progress=progress)
+    tested = Circuits(()) if reason else choose()
+    plan = dict.fromkeys(tested.circuits, material.readings) | dict.fromkeys(tested.controls, material.control_readings)
+    outcomes += measure(model, plan, cache=material.cache, progress=progress)
     if judge is not None:
         outcomes += judged(model, material.written, outcomes, judge)
     effects, rule = effects_of(outcomes), decision(settings)
     estimates = {
-        (condition.name, CONTRASTS[role]): evidence(effects, condition, tested.controls, role, reading=material.primary)
-        for condition in (() if reason else tested.circuits)
+        (condition.name, CONTRASTS[role]): evidence(effects, condition, tested, role, reading=material.primary)
+        for condition in tested.circuits
         for role in effects.roles[1:]
     }
     verdicts = {key: without_controls(rule(each), each) for key, each in estimates.items()}
@@ -145,18 +159,15 @@ def _nothing_to_lose(effects: Effects) -> str:
     return f"the model is not shown to recognise harm by any reading ({values}): there is no recognition to keep or lose"
 
 
-def evidence(
-    effects: Effects, condition: Condition, controls: tuple[Condition, ...], benign: str, *, reading: str
-) -> dict[str, Estimate]:
+def evidence(effects: Effects, condition: Condition, tested: Circuits, benign: str, *, reading: str) -> dict[str, Estimate]:
     """The estimates that the decision reads, of one circuit against one role of benign requests.
 
     "Beyond random" is beyond the random control that does most: of all draws, matched ones among them, the largest ΔL on
     harmful responses, and the lowest AUROC. `reading`: the measure of recognition.
     """
     name, component = condition.name, condition.labels["component"]
-    of = lambda *kinds: [
-        control.name for control in controls if control.labels["component"] == component and control.labels["control"] in kinds
-    ]
+    alike = [each for each in (*tested.circuits, *tested.controls) if each.labels["component"] == component]
+    of = lambda *kinds: [each.name for each in alike if each.labels.get("control") in kinds]
     random, aimed = of(*RANDOM), of("aimed at recognition")
     increase, other = effects.change(name, "loss", "harmful"), effects.change(name, "loss", benign)
     estimates = {

@@ -222,8 +222,7 @@ def size_sweep(sweep: pd.DataFrame) -> go.Figure:
     return figures.curves(
         long.assign(x=long["size"], series=long["role"].map(ROLE_NAMES), facet=long["component"]),
         title="Which size costs benign text little?",
-        caption="Development responses. Larger marks: the chosen sizes, the smallest with nearly the largest increase on "
-        "harmful responses, among those whose benign cost is within the bound. No interval: these choose, and are no result.",
+        caption="Development responses. Larger marks: the chosen sizes. No interval: these choose, and are no result.",
         x_title="components ablated",
         y_title="ΔL (nats per token)",
         log_x=True,

@@ -29,7 +29,7 @@ class Settings:
         head_fractions: sizes that are tried, as fractions of all heads.
         neuron_fractions: sizes that are tried, as fractions of all neurons.
         weight_fractions: sizes that are tried: the top q of A minus the top p of U, as q:p.
-        recipe: of weights: released (q and p of each matrix) or global (of all weights).
+        recipe: of weights: released (q and p of each matrix), global (of all weights) or unsigned (of each matrix, by |A|).
         protect_heads: fraction with the largest benign U, never selected.
         protect_neurons: fraction with the largest benign U, never selected.
         max_benign_increase: largest ΔL of unrelated benign responses at a size that is taken, nats per token.
@@ -82,8 +82,8 @@ class Settings:
                 raise HarmcircuitsError(f"{field.name} must be a number from {low:g} to {high:g}, not {value!r}")
         if not self.components or set(self.components) - set(COMPONENTS):
             raise HarmcircuitsError(f"components are some of {', '.join(COMPONENTS)}, not {self.components!r}")
-        if self.recipe not in ("released", "global"):
-            raise HarmcircuitsError(f"recipe is released or global, not {self.recipe!r}")
+        if self.recipe not in ("released", "global", "unsigned"):
+            raise HarmcircuitsError(f"recipe is released, global or unsigned, not {self.recipe!r}")
         if not all((self.head_fractions, self.neuron_fractions, self.weight_fractions)):
             raise HarmcircuitsError("give at least one size of each component; leave a kind out with components=")
 
@@ -103,6 +103,20 @@ class Settings:
         """Plain values by name, for `report.json`."""
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeSettings(Settings):
+    """Sizes of `compare_recipes`: those of the experiment, and every doubling of sizes.
+
+    Attributes:
+        max_benign_increase: ΔL of unrelated benign development responses that every recipe should cost, nats per token.
+    """
+
+    max_benign_increase: float = 0.3
+    head_fractions: tuple[float, ...] = tuple(2.0**-k for k in range(7, 0, -1))
+    neuron_fractions: tuple[float, ...] = tuple(2.0**-k for k in range(12, 2, -1))
+    weight_fractions: tuple[Pair, ...] = tuple((2.0**-k, 2.0 ** (2 - k)) for k in range(19, 6, -1))
 
 
 @dataclass(frozen=True, kw_only=True)
