@@ -2,18 +2,22 @@
 
     python benchmarks/real_models.py MODEL.gguf --dtype bfloat16 --prompts benchmarks --data FOLDER --out OUT
     python benchmarks/real_models.py smollm2-135m-instruct --prompts builtin --out OUT
+    python benchmarks/real_models.py smollm2-135m-instruct --recipes --publish docs/results/smollm2-135m-instruct
     python benchmarks/real_models.py --figures docs/results/MODEL/dissociation-builtin.json --out docs/results
 
 "benchmarks": scores from AdvBench requests and self-instruct seed tasks; tests on StrongREJECT against other seed tasks, and
 then, with the same circuits, on unsafe against safe XSTest prompts. The sizes are those of the prototype, fixed beforehand.
-"builtin": triples of the package; sizes are chosen on development triples. `--figures` draws a published report again (.svg,
-with kaleido). FOLDER holds advbench.csv, strongreject.csv,
-xstest_prompts.csv and seed_tasks_flat.json, in any subfolder. A run that was stopped continues. Texts are not saved.
+"builtin": triples of the package; sizes are chosen on development triples. `--recipes`: in the place of the experiment, every
+selection recipe at one benign cost. `--publish` writes report and figures (.svg, with kaleido) into a folder, `--figures` draws
+a published report again. FOLDER holds advbench.csv, strongreject.csv, xstest_prompts.csv and seed_tasks_flat.json, in any
+subfolder. A run that was stopped continues. Texts are not saved.
 """
 
 import argparse
 import json
 import logging
+import shlex
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,6 +30,7 @@ import torch
 import harmcircuits as hc
 from harmcircuits.data import PREFILLS, Role
 from harmcircuits.experiment.effect_table import dissociation_plane, effects_frame, figures_of
+from harmcircuits.store import write_json
 
 TRAIN, DEVELOPMENT, TEST, CONTROL = 64, 12, 24, 12
 
@@ -86,6 +91,9 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--prompts", choices=("benchmarks", "builtin"), default="builtin")
     parser.add_argument("--data", type=Path)
+    parser.add_argument("--recipes", action="store_true", help="compare selection recipes")
+    parser.add_argument("--quick", action="store_true", help="few prompts")
+    parser.add_argument("--publish", type=Path, metavar="FOLDER", help="write report and figures there")
     parser.add_argument("--components", default="heads,neurons,weights", help="a run of fewer is continued by one of more")
     parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -101,31 +109,29 @@ def main() -> None:
 
     start, computed = time.monotonic(), time.process_time()
     model = hc.load_model(options.model, dtype=getattr(torch, options.dtype))
-    sizes = hc.Settings(
-        seed=options.seed,
-        train_prompts=TRAIN,
-        development_prompts=DEVELOPMENT,
-        test_prompts=TEST,
-        written_prompts=TEST,
-        control_prompts=CONTROL,
-        random_draws=options.draws,
-        sampled=options.prompts == "builtin",
-        facts=24,
-        passages=4,
-        components=tuple(options.components.split(",")),
-    )
-    shared = {"name": options.name, "progress": True}
+    kind = hc.RecipeSettings if options.recipes else hc.Settings
+    full = {"train_prompts": TRAIN, "development_prompts": DEVELOPMENT, "test_prompts": TEST, "written_prompts": TEST}
+    full |= {"control_prompts": CONTROL, "sampled": options.prompts == "builtin", "facts": 24, "passages": 4}
+    sizes = kind.quick(seed=options.seed) if options.quick else kind(seed=options.seed, **full)
+    sizes = replace(sizes, random_draws=options.draws, components=tuple(options.components.split(",")))
+    shared = {"name": options.name, "command": shlex.join(["python", *sys.argv]), "progress": True}
     if options.prompts == "builtin":
         tests = {"builtin": None}
         sets = {"settings": sizes, **shared}
     else:
         train, development, strongreject, xstest = benchmark_sets(options.data, options.seed)
-        fixed = replace(sizes, head_fractions=(0.04,), neuron_fractions=(0.02,), weight_fractions=((3e-5, 1e-4),))
-        sets = {"train": train, "development": development, "settings": fixed, **shared}
+        fixed = {"head_fractions": (0.04,), "neuron_fractions": (0.02,), "weight_fractions": ((3e-5, 1e-4),)}
+        sizes = sizes if options.recipes else replace(sizes, **fixed)
+        sets = {"train": train, "development": development, "settings": sizes, **shared}
         tests = {"strongreject": strongreject, "xstest": xstest}
+    verb, stem = (hc.compare_recipes, "recipes") if options.recipes else (hc.dissociate, "dissociation")
     for name, test in tests.items():
-        run = hc.dissociate(model, prompts=test, folder=options.out, **sets)
-        run.save(options.out / name)
+        run = verb(model, prompts=test, folder=options.out, **sets)
+        run.save(options.out / f"{stem}-{name}")
+        if options.publish:
+            path = options.publish / f"{stem}-{name}.json"
+            write_json(path, run.report)
+            draw(path, options.publish.parent)
         print(f"{name}: {run.answer}", *run.sentences, run.table().T.to_string(), sep="\n")
     minutes = (time.process_time() - computed) / 60
     print(f"{(time.monotonic() - start) / 60:.0f} minutes, {minutes:.0f} CPU minutes on {torch.get_num_threads()} cores")

@@ -126,7 +126,8 @@ def test_every_recipe_stands_on_one_table_at_the_nearest_cost(tmp_path: Path, mo
         "first-order neurons",
         "released weights",
     }
-    monkeypatch.setattr("harmcircuits.circuits.recipes.scoring.neuron_activations", lambda *_: pytest.fail("scored again"))
+    for name in RECIPES:
+        monkeypatch.setitem(RECIPES, name, lambda *_: pytest.fail("scored again"))
     again = run()
     assert json.dumps(again.report | {"seconds": 0}) == json.dumps(result.report | {"seconds": 0})
 

@@ -40,7 +40,7 @@ class Circuits:
         circuits: one condition a component type.
         controls: conditions with labels `component` and `control`.
         sweep: one row a size that was tried on development prompts: component, size, label, ΔL by role, chosen; of weights
-            `recipe_overlap`, the Jaccard index with the mask that the other recipe selects with the same q and p.
+            `recipe_overlap`, the Jaccard index with the global mask of the same q and p (else, of the released one).
     """
 
     circuits: tuple[Condition, ...]

@@ -132,14 +132,15 @@ def run_experiment(
 
 
 def without_controls(verdict: Verdict, estimates: Mapping[str, Estimate]) -> Verdict:
-    """Say first what an undecided answer rests on where controls are missing without which no other could be reached."""
-    missing = [name.replace("_", " ") for name in NEED_CONTROLS if estimates[name].reason == NO_CONTROL.reason]
+    """Say first, of an undecided answer, which answers cannot be reached for want of a control, and what it rests on."""
+    missing = [name.replace("_", " ") for name in NEED_CONTROLS if estimates[name] is NO_CONTROL]
     if verdict.answer != "undecided" or not missing:
         return verdict
     others = [reason for reason in verdict.reasons if not reason.startswith(tuple(missing))]
-    rest = "and this is not shown either" if others else "all else that dissociated needs is shown"
-    reason = f"without controls (no {', no '.join(missing)}) neither dissociated nor shared can be reached, and the answer "
-    return Verdict("undecided", [f"{reason}rests on the contrast with benign requests alone: {rest}", *others])
+    reach = "neither dissociated nor shared can be reached, and the answer rests on the contrast with benign requests alone"
+    reach = reach if estimates["loss_increase_beyond_random"] is NO_CONTROL else "dissociated cannot be reached"
+    rest = "this is not shown either" if others else "all else that dissociated needs is shown"
+    return Verdict("undecided", [f"without controls (no {', no '.join(missing)}) {reach}: {rest}", *others])
 
 
 def _nothing_to_lose(effects: Effects) -> str:

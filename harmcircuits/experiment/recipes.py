@@ -114,7 +114,7 @@ def recipe_candidates(material: Material) -> dict[str, list[Condition]]:
         for kind, counts in component_counts(material).items():
             for count in sorted({*counts}):
                 try:
-                    circuit = select(scores, **{kind: count})
+                    circuit = select(scores, heads=count * (kind == "heads"), neurons=count * (kind == "neurons"))
                 except SelectionError:  # a kind that the recipe does not score, or more than there are
                     continue
                 labels = {"component": kind} | ({"control": "random"} if name == "random" else {})

@@ -5,7 +5,7 @@ NaN), of which `select` takes the largest. `harmful` and `benign` are responses 
 Recipes of single weights are in `circuits/weight_selection.py`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from ...attribution.scores import Attribution
 from ...data import Example
@@ -16,7 +16,7 @@ from .head_kl import head_kl
 from .random import random
 
 Recipe = Callable[[HookedModel, Sequence[Example], Sequence[Example]], Attribution]
-RECIPES: Mapping[str, Recipe] = {
+RECIPES: dict[str, Recipe] = {
     "activation difference": activation_difference,
     "contrastive": contrastive,
     "head KL": head_kl,
