@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tiny import tiny_bridge, tiny_model
 from written import written
 
-from harmcircuits.ablation.ablate import ablated, masks_in_force
+from harmcircuits.ablation.ablate import ablated
+from harmcircuits.ablation.in_place import masks_in_force
 from harmcircuits.circuits import Circuit, WeightMask, outgoing
 from harmcircuits.data import example_rows, make_batch
 from harmcircuits.errors import HarmcircuitsError

@@ -13,7 +13,8 @@ from triples import OWN, TEST
 from written import written
 
 import harmcircuits as hc
-from harmcircuits.ablation.ablate import ablated, masks_in_force
+from harmcircuits.ablation.ablate import ablated
+from harmcircuits.ablation.in_place import masks_in_force
 from harmcircuits.errors import HarmcircuitsError
 from harmcircuits.experiment.measure import Cache, measure
 from harmcircuits.organisms.hand_wired import hand_wired

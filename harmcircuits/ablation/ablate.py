@@ -10,7 +10,7 @@ A weight becomes 0 (zero) or α times what it was (scale). Rows, positions and s
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial, reduce
@@ -29,8 +29,8 @@ from ..data import Example, batched, example_rows, make_batch
 from ..errors import HarmcircuitsError
 from ..models.checkpoint import Checkpoint
 from ..models.forward import logits_at
-from ..models.matrices import Matrix, matrices
 from ..models.protocol import Hook, HookedModel
+from .in_place import weights_replaced, weights_scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,6 @@ Intervention = Ablation | Hooks | Checkpoint
 """An ablation, or what else can be put in force."""
 Method = Literal["zero", "scale", "mean"]
 BASELINE = "baseline"
-_MASKS = "_harmcircuits_masks_in_force"
 
 
 @contextmanager
@@ -110,13 +109,13 @@ def ablated(
         raise HarmcircuitsError("one checkpoint at a time, and method= is for circuits and masks: leave it out")
     with ExitStack() as stack:
         for checkpoint in checkpoints:
-            stack.enter_context(_weights_replaced(model, checkpoint))
+            stack.enter_context(weights_replaced(model, checkpoint))
         if method == "mean":
             hooks = _mean_hooks(model, union, reference or ())
         else:
             hooks = union.hooks(model) if method == "zero" else _scale_hooks(model, union, float(alpha or 0.0))
         if masks:
-            stack.enter_context(_weights_scaled(model, reduce(or_, masks), alpha or 0.0))
+            stack.enter_context(weights_scaled(model, reduce(or_, masks), alpha or 0.0))
         for part in added:
             part.check(model)
             hooks += part.functions
@@ -257,62 +256,3 @@ def _mean_hooks(model: HookedModel, circuit: Circuit, reference: Sequence[Exampl
             logits_at(model, batch.tokens, batch.attention_mask, batch.positions[:1])
     total = sum(map(len, rows))
     return [(place[0], partial(replace, *place)) for place in circuit.places()]
-
-
-@contextmanager
-def _weights_scaled(model: HookedModel, mask: WeightMask, factor: float) -> Iterator[None]:
-    """Multiply the weights of `mask` by `factor`; the undo is a record of old values."""
-    mask.check(model)
-    changed: list[tuple[Matrix, Tensor, Tensor]] = []
-
-    def restore() -> None:
-        for matrix, flat, old in changed:
-            matrix.write(flat, old)
-
-    with _undone(model, restore):
-        for matrix in matrices(model):
-            if matrix.name in mask.indices:
-                flat = mask.indices[matrix.name].to(matrix.parameter.device)
-                changed.append((matrix, flat, matrix.read(flat)))
-                matrix.write(flat, factor * changed[-1][2] if factor else torch.zeros(()))
-        yield
-
-
-@contextmanager
-def _weights_replaced(model: HookedModel, checkpoint: Checkpoint) -> Iterator[None]:
-    """Let every parameter point to the checkpoint's values; its own stay where they are."""
-    checkpoint.check(model)
-    replaced = [(parameter, parameter.data, checkpoint.weights[name]) for name, parameter in model.named_parameters()]
-
-    def restore() -> None:
-        for parameter, old, _ in replaced:
-            parameter.data = old
-
-    with _undone(model, restore):
-        for parameter, _, new in replaced:
-            parameter.data = new.to(parameter.device)
-        yield
-
-
-@contextmanager
-def _undone(model: HookedModel, restore: Callable[[], None]) -> Iterator[None]:
-    """Call `restore` in the end, again after an interrupt: a model that stayed changed would tell nobody."""
-    outer = masks_in_force(model)
-    try:
-        setattr(model, _MASKS, outer + 1)
-        yield
-    finally:
-        interrupt: KeyboardInterrupt | None = None
-        while masks_in_force(model) > outer:
-            try:
-                restore()
-                setattr(model, _MASKS, outer)
-            except KeyboardInterrupt as error:
-                interrupt = error
-        if interrupt is not None:
-            raise interrupt
-
-
-def masks_in_force(model: HookedModel) -> int:
-    """How many masks and checkpoints have changed the model's weights."""
-    return int(getattr(model, _MASKS, 0))

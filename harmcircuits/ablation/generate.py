@@ -19,7 +19,8 @@ from ..models.export import is_plain, plain_model, save_plain
 from ..models.model_key import model_hash
 from ..models.protocol import HookedModel, has_hooks, on_several_devices, pad_id
 from ..store import atomic_folder, write_text
-from .ablate import Ablation, Hooks, Intervention, Method, ablated, masks_in_force, parts_of
+from .ablate import Ablation, Hooks, Intervention, Method, ablated, parts_of
+from .in_place import masks_in_force
 
 log = logging.getLogger(__name__)
 _CARD = """\
