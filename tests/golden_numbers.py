@@ -98,7 +98,7 @@ def dissociate_numbers(model: Any, splits: Any) -> dict[str, Any]:
     roles = [prompt.role for prompt in material.prompts]
     means = kept.assign(role=[roles[item] for item in kept["item"]]).groupby(["condition", "measure", "role"], sort=False)
     found = {
-        f"{condition.name} | {role}": evidence(effects, condition, made.controls, role, reading=material.primary)
+        f"{condition.name} | {role}": evidence(effects, condition, made, role, reading=material.primary)
         for condition in made.circuits
         for role in ("near", "far")
     }
