@@ -7,8 +7,6 @@ queries and keys, or its values, are scaled down; here its output is zero, as in
 """
 
 from collections.abc import Sequence
-from functools import reduce
-from operator import add
 
 import torch
 from jaxtyping import Float
@@ -21,21 +19,19 @@ from ...models.forward import logits_at
 from ...models.protocol import HookedModel
 from .scoring import without_answer
 
-REQUESTS = 16
+REQUESTS = 8
 """Harmful requests, at most: each costs a pass for every head."""
 
 
-def head_kl(model: HookedModel, harmful: Sequence[Example], benign: Sequence[Example]) -> Attribution:
-    """Return S of every head on harmful requests, without a prefill, in nats; at least 0 up to rounding."""
-    return reduce(add, (_divergence(model, example) for example in without_answer(harmful[:REQUESTS])))
-
-
 @torch.no_grad()
-def _divergence(model: HookedModel, example: Example) -> Attribution:
-    batch = make_batch(model, example_rows(model, [example]))
-    probabilities = logits_at(model, batch.tokens, batch.attention_mask, batch.positions).float().softmax(-1)
+def head_kl(model: HookedModel, harmful: Sequence[Example], benign: Sequence[Example]) -> Attribution:
+    """Return S of every head on the first harmful requests, without a prefill, in nats; at least 0 up to rounding."""
+    examples = without_answer(harmful[:REQUESTS])
+    batch = make_batch(model, example_rows(model, examples))
+    baseline = logits_at(model, batch.tokens, batch.attention_mask, batch.positions).float().softmax(-1)
 
-    def cross_entropy(logits: Float[Tensor, "target d_vocab"], batch: Batch) -> Float[Tensor, " b"]:
+    def cross_entropy(logits: Float[Tensor, "b d_vocab"], batch: Batch) -> Float[Tensor, " b"]:
+        probabilities = baseline[batch.targets.to(baseline.device)]  # of the examples with these numbers
         return -(probabilities * logits.float().log_softmax(-1)).sum(-1)  # its increase is the divergence
 
-    return attribute(model, [example], method="exact", metric=cross_entropy)
+    return attribute(model, examples, method="exact", metric=cross_entropy)

@@ -17,8 +17,8 @@ BATCH = 4
 
 
 def without_answer(examples: Sequence[Example]) -> list[Example]:
-    """Return examples whose one target is what follows the request: without prefill, any token in the response's place."""
-    return [replace(example, prefill="", response_ids=(0,)) for example in examples]
+    """Return the requests without prefill, each with one target in the response's place: the number of the example."""
+    return [replace(example, prefill="", response_ids=(index,)) for index, example in enumerate(examples)]
 
 
 @torch.no_grad()
