@@ -114,9 +114,9 @@ class RecipeSettings(Settings):
     """
 
     max_benign_increase: float = 0.3
-    head_fractions: tuple[float, ...] = tuple(2.0**-k for k in range(7, 0, -1))
+    head_fractions: tuple[float, ...] = tuple(2.0**-k for k in range(8, 0, -1))
     neuron_fractions: tuple[float, ...] = tuple(2.0**-k for k in range(12, 2, -1))
-    weight_fractions: tuple[Pair, ...] = tuple((2.0**-k, 2.0 ** (2 - k)) for k in range(19, 6, -1))
+    weight_fractions: tuple[Pair, ...] = tuple((2.0**-k, 2.0 ** (2 - k)) for k in range(22, 4, -1))
 
 
 @dataclass(frozen=True, kw_only=True)
