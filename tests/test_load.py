@@ -1,9 +1,11 @@
 """`load_model` on folders, on loaded models and on the default one: the logits of transformers, devices, tokenizers."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from comparisons import TOKENS, close, reference
-from tiny import tiny_bridge, tiny_model, tiny_tokenizer
+from tiny import tiny_bridge, tiny_model, tiny_model_folder, tiny_tokenizer
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoModelForCausalLM
 
@@ -24,6 +26,13 @@ def test_a_folder_becomes_a_frozen_bridge_with_the_logits_of_transformers(folder
     assert not model.training and model.cfg.model_name == "model"
     parameters = [p for module in model.modules() for p in module._parameters.values() if p is not None]
     assert parameters and not any(p.requires_grad for p in parameters)
+
+
+def test_threads_load_a_model_with_tied_weights_at_once(tmp_path):
+    tiny_model_folder(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        models = list(pool.map(load_model, [tmp_path] * 8))
+    assert all(close(model(TOKENS), reference(tmp_path)) for model in models)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from ..errors import HarmcircuitsError, printable
 
 log = logging.getLogger(__name__)
 _FORMAT = 1  # part of the folder's name: raise it when what is saved changes
+_LOADING = threading.Lock()  # transformers changes its classes while it loads: a second thread would leave them so
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +152,8 @@ def from_pretrained(kind: Any, place: str | PathLike[str], *, gguf_file: str | N
     """
     with load_errors(place):
         files = {"gguf_file": gguf_file} if gguf_file else {"use_safetensors": True}
-        model, info = kind.from_pretrained(place, trust_remote_code=False, output_loading_info=True, **files, **options)
+        with _LOADING:
+            model, info = kind.from_pretrained(place, trust_remote_code=False, output_loading_info=True, **files, **options)
     if missing := sorted(info["missing_keys"]):
         raise HarmcircuitsError(
             f"{place}: {len(missing)} of its weights are in none of its files ({missing[0]}), and would be random numbers. Are "
